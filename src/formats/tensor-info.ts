@@ -1,0 +1,61 @@
+/**
+ * What every weight file becomes once its header is read: named tensors at byte ranges. After this the file format no
+ * longer exists for anybody.
+ */
+import type { Dtype } from "./dtype.js";
+
+/** Sizes of the dimensions, outermost first; [] is a scalar. */
+export type Shape = readonly number[];
+
+/** Absolute byte positions in one file: `begin` is in, `end` is out. */
+export interface ByteRange {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** A stored run of bytes with its own checksum: a zip record. */
+export interface StoredRecord {
+  /** As the archive spells it: "archive/data/17". */
+  readonly name: string;
+  readonly range: ByteRange;
+  /** CRC-32 of the record's bytes; null where the archive states none (0 on a non-empty record means absent: ARTIFACTS 4.1). */
+  readonly crc32: number | null;
+}
+
+export interface TensorInfo {
+  /** Keys from the root of the file, joined with ".": "model.layers.0.mlp.up_proj.weight". */
+  readonly name: string;
+  /** How many of the leading keys are containers around the state dict: {"model": {"a.b": T}} has path ["model", "a.b"]. */
+  readonly path: readonly string[];
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  /** Contiguous: exactly the tensor's bytes in C order. With `strides`: from its first to past its last element. */
+  readonly range: ByteRange;
+  /** Only where the elements do not lie in C order: elements between neighbours of each dimension, 0 for an expanded one. */
+  readonly strides?: readonly number[];
+  /** Elements are stored most significant byte first. */
+  readonly bigEndian?: true;
+  /** The zip record that holds `range`. */
+  readonly record?: StoredRecord;
+}
+
+/** One weight file's header, read. */
+export interface ShardHeader {
+  readonly format: "safetensors" | "torch-zip" | "torch-legacy";
+  /** In the file's own order: pickle order, or by offset. Names are unique. */
+  readonly tensors: readonly TensorInfo[];
+  /** safetensors `__metadata__`; empty for torch files. */
+  readonly metadata: ReadonlyMap<string, string>;
+  /** sha256 (hex) over every byte that describes the tensors, so that a changed file is noticed without reading it all. */
+  readonly digest: string;
+}
+
+/** The only view of storage that formats/ has. */
+export interface ByteSource {
+  /** What messages call it: the file's name. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Exactly `length` bytes from `offset`, in memory that the caller may keep. @throws {WeightDiffError} IO, TRUNCATED. */
+  readAt(offset: number, length: number): Promise<Uint8Array>;
+}
