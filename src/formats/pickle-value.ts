@@ -1,0 +1,54 @@
+/**
+ * What a pickle becomes here: numbers, strings, containers, and records of what Python would have made. Nothing in it can act.
+ */
+
+export type PickleKey = string | number | bigint;
+export type PickleValue = null | boolean | number | bigint | string | PickleObject;
+export type PickleObject =
+  | PickleTuple
+  | PickleList
+  | PickleDict
+  | PickleGlobal
+  | PickleCall
+  | PicklePersistent
+  | PickleOpaque;
+export interface PickleTuple {
+  readonly kind: "tuple";
+  readonly items: readonly PickleValue[];
+}
+export interface PickleList {
+  readonly kind: "list";
+  readonly items: PickleValue[];
+}
+/** A dict or an OrderedDict. */
+export interface PickleDict {
+  readonly kind: "dict";
+  readonly entries: Map<PickleKey, PickleValue>;
+}
+/** A name: "torch.FloatStorage". */
+export interface PickleGlobal {
+  readonly kind: "global";
+  readonly name: string;
+}
+/** What Python would have called. */
+export interface PickleCall {
+  readonly kind: "call";
+  readonly name: string;
+  readonly args: readonly PickleValue[];
+}
+/** A reference out of the pickle: a storage. */
+export interface PicklePersistent {
+  readonly kind: "persistent";
+  readonly id: PickleValue;
+}
+/** A value nobody asks for: a float (kept apart from integers, which sizes are) or bytes. */
+export interface PickleOpaque {
+  readonly kind: "opaque";
+}
+
+export function isKind<K extends PickleObject["kind"]>(
+  value: PickleValue | undefined,
+  kind: K,
+): value is Extract<PickleObject, { readonly kind: K }> {
+  return typeof value === "object" && value !== null && value.kind === kind;
+}

@@ -1,0 +1,356 @@
+/**
+ * A closed-world pickle machine (Python's pickletools documents the opcodes; PEP 307, 3154, 574), protocols 2 to 5. Nothing is
+ * ever executed: a callable is a name, and calling one gives a record of the call. Names outside the caller's list are refused.
+ * All loops are over input bytes, and every store has a bound, so that no pickle can hang or fill the memory.
+ */
+import { WeightDiffError } from "../errors.js";
+import { invalid, line, long, type PickleInput, type PickleRules, take, text, u8, u32, u64 } from "./pickle-input.js";
+import {
+  isKind,
+  type PickleDict,
+  type PickleGlobal,
+  type PickleList,
+  type PickleOpaque,
+  type PicklePersistent,
+  type PickleTuple,
+  type PickleValue,
+} from "./pickle-value.js";
+import { quote } from "./quote.js";
+
+export interface Unpickled {
+  readonly value: PickleValue;
+  /** Where the next byte after STOP lies. */
+  readonly end: number;
+  /** In order of appearance. */
+  readonly persistent: readonly PicklePersistent[];
+}
+
+/** Bytes. A state dict takes about 170 per tensor, so this is 150,000 tensors; the values cost many times that in memory. */
+export const MAX_PICKLE = 25_000_000;
+/** Values on the stack, in the memo, and containers made: what 150,000 tensors need, with room. */
+const MAX_VALUES = 2_000_000;
+const OPAQUE: PickleOpaque = { kind: "opaque" };
+const ORDERED_DICT = "collections.OrderedDict";
+const STOP = 0x2e;
+
+interface Machine extends PickleInput {
+  readonly stack: PickleValue[];
+  readonly marks: number[];
+  readonly memo: Map<number, PickleValue>;
+  readonly persistent: PicklePersistent[];
+  made: number;
+}
+
+/**
+ * Runs one pickle, from its PROTO at `start` to its STOP.
+ * @throws {WeightDiffError} FORMAT_INVALID, FORMAT_UNSUPPORTED (an opcode torch never writes), PICKLE_GLOBAL, LIMIT, and
+ * what `runsOut` gives
+ */
+export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): Unpickled {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const machine: Machine = {
+    rules,
+    bytes,
+    view,
+    stack: [],
+    marks: [],
+    memo: new Map(),
+    persistent: [],
+    at: start,
+    made: 0,
+  };
+  const head = machine.view.byteLength - start < 2 ? undefined : machine.view.getUint16(start);
+  if (head === undefined) {
+    throw rules.runsOut();
+  }
+  if (head < 0x8002 || head > 0x8005) {
+    throw invalid(machine, "does not begin with protocol 2 to 5");
+  }
+  for (;;) {
+    const opcode = u8(machine);
+    if (opcode === STOP) {
+      const value = pop(machine);
+      if (machine.stack.length > 0 || machine.marks.length > 0) {
+        throw invalid(machine, "ends with values left over");
+      }
+      return { value, end: machine.at, persistent: machine.persistent };
+    }
+    const run = OPCODES[opcode];
+    if (run === undefined) {
+      throw new WeightDiffError(
+        "FORMAT_UNSUPPORTED",
+        `${rules.name}: pickle opcode 0x${opcode.toString(16)} at byte ${machine.at - 1} is none that weight files use`,
+        "the file is damaged, or holds more than weights: load it with torch where you trust it, and save its state_dict()",
+      );
+    }
+    run(machine);
+  }
+}
+
+/** What each opcode does; named as in pickletools. */
+const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
+  // PROTO, FRAME: framing tells nothing that STOP does not.
+  128: (m) => take(m, 1),
+  149: (m) => take(m, 8),
+  // MARK, POP, POP_MARK
+  40: (m) => mark(m),
+  48: (m) => drop(m),
+  49: (m) => popMark(m),
+  // NONE, NEWTRUE, NEWFALSE
+  78: (m) => push(m, null),
+  136: (m) => push(m, true),
+  137: (m) => push(m, false),
+  // BININT, BININT1, BININT2, LONG1, LONG4, BINFLOAT
+  74: (m) => push(m, m.view.getInt32(take(m, 4), true)),
+  75: (m) => push(m, u8(m)),
+  77: (m) => push(m, m.view.getUint16(take(m, 2), true)),
+  138: (m) => push(m, long(m, u8(m))),
+  139: (m) => push(m, long(m, u32(m))),
+  71: (m) => {
+    take(m, 8);
+    push(m, OPAQUE);
+  },
+  // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and the strings of Python 2: BINSTRING, SHORT_BINSTRING
+  88: (m) => push(m, text(m, u32(m))),
+  140: (m) => push(m, text(m, u8(m))),
+  141: (m) => push(m, text(m, u64(m))),
+  84: (m) => push(m, text(m, u32(m))),
+  85: (m) => push(m, text(m, u8(m))),
+  // BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8
+  66: (m) => pushBytes(m, u32(m)),
+  67: (m) => pushBytes(m, u8(m)),
+  142: (m) => pushBytes(m, u64(m)),
+  150: (m) => pushBytes(m, u64(m)),
+  // EMPTY_TUPLE, TUPLE, TUPLE1, TUPLE2, TUPLE3
+  41: (m) => push(m, sequence(m, "tuple", [])),
+  116: (m) => push(m, sequence(m, "tuple", popMark(m))),
+  133: (m) => push(m, sequence(m, "tuple", popCount(m, 1))),
+  134: (m) => push(m, sequence(m, "tuple", popCount(m, 2))),
+  135: (m) => push(m, sequence(m, "tuple", popCount(m, 3))),
+  // EMPTY_LIST, APPEND, APPENDS
+  93: (m) => push(m, sequence(m, "list", [])),
+  97: (m) => append(m, popCount(m, 1)),
+  101: (m) => append(m, popMark(m)),
+  // EMPTY_DICT, SETITEM, SETITEMS
+  125: (m) => push(m, dict(m)),
+  115: (m) => setItems(m, popCount(m, 2)),
+  117: (m) => setItems(m, popMark(m)),
+  // GLOBAL, STACK_GLOBAL, REDUCE, NEWOBJ, BUILD
+  99: (m) => push(m, global(m, line(m), line(m))),
+  147: (m) => {
+    const [module, name] = popCount(m, 2);
+    push(m, global(m, module, name));
+  },
+  82: (m) => call(m),
+  129: (m) => call(m),
+  98: (m) => build(m),
+  // BINPERSID
+  81: (m) => {
+    made(m);
+    const reference: PicklePersistent = { kind: "persistent", id: pop(m) };
+    m.persistent.push(reference);
+    push(m, reference);
+  },
+  // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
+  113: (m) => put(m, u8(m)),
+  114: (m) => put(m, u32(m)),
+  148: (m) => put(m, m.memo.size),
+  104: (m) => get(m, u8(m)),
+  106: (m) => get(m, u32(m)),
+};
+
+function tooMuch(machine: Machine, what: string): WeightDiffError {
+  return new WeightDiffError("LIMIT", `${machine.rules.name}: pickle makes more than ${MAX_VALUES} ${what}`);
+}
+
+function push(machine: Machine, value: PickleValue): void {
+  if (machine.stack.length >= MAX_VALUES) {
+    throw tooMuch(machine, "values on its stack");
+  }
+  machine.stack.push(value);
+}
+
+function pushBytes(machine: Machine, length: number): void {
+  take(machine, length);
+  push(machine, OPAQUE);
+}
+
+function mark(machine: Machine): void {
+  if (machine.marks.length >= MAX_VALUES) {
+    throw tooMuch(machine, "marks");
+  }
+  machine.marks.push(machine.stack.length);
+}
+
+/** The lowest stack position that may be popped: values below the last mark belong to somebody else. */
+function floor(machine: Machine): number {
+  return machine.marks.at(-1) ?? 0;
+}
+
+function popCount(machine: Machine, count: number): PickleValue[] {
+  if (machine.stack.length - count < floor(machine)) {
+    throw invalid(machine, "takes more values than there are");
+  }
+  return machine.stack.splice(machine.stack.length - count);
+}
+
+function pop(machine: Machine): PickleValue {
+  const value = machine.stack.length > floor(machine) ? machine.stack.pop() : undefined;
+  if (value === undefined) {
+    throw invalid(machine, "takes more values than there are");
+  }
+  return value;
+}
+
+function drop(machine: Machine): void {
+  if (machine.stack.length === machine.marks.at(-1)) {
+    machine.marks.pop();
+  } else {
+    pop(machine);
+  }
+}
+
+function popMark(machine: Machine): PickleValue[] {
+  const position = machine.marks.pop();
+  if (position === undefined) {
+    throw invalid(machine, "goes back to a mark that is not there");
+  }
+  return machine.stack.splice(position);
+}
+
+/** The value that the popped ones act upon. */
+function top(machine: Machine): PickleValue {
+  const value = machine.stack.length > floor(machine) ? machine.stack.at(-1) : undefined;
+  if (value === undefined) {
+    throw invalid(machine, "acts upon a value that is not there");
+  }
+  return value;
+}
+
+/** Counts what lives on the heap: one byte of pickle can make a container of 200. */
+function made(machine: Machine): void {
+  machine.made += 1;
+  if (machine.made > MAX_VALUES) {
+    throw tooMuch(machine, "objects");
+  }
+}
+
+function sequence(machine: Machine, kind: "tuple" | "list", items: PickleValue[]): PickleTuple | PickleList {
+  made(machine);
+  return { kind, items };
+}
+
+function dict(machine: Machine): PickleDict {
+  made(machine);
+  return { kind: "dict", entries: new Map() };
+}
+
+function append(machine: Machine, items: readonly PickleValue[]): void {
+  const list = top(machine);
+  if (!isKind(list, "list")) {
+    throw invalid(machine, "appends to what is no list");
+  }
+  for (const item of items) {
+    list.items.push(item);
+  }
+}
+
+function setItems(machine: Machine, pairs: readonly PickleValue[]): void {
+  const target = top(machine);
+  if (!isKind(target, "dict") || pairs.length % 2 !== 0) {
+    throw invalid(machine, "sets items of what is no dict");
+  }
+  for (let index = 0; index < pairs.length; index += 2) {
+    setItem(machine, target, pairs[index], pairs[index + 1]);
+  }
+}
+
+function setItem(
+  machine: Machine,
+  target: PickleDict,
+  key: PickleValue | undefined,
+  value: PickleValue | undefined,
+): void {
+  if (value === undefined || (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${machine.rules.name}: pickle has a dict whose keys are neither strings nor integers (at byte ${machine.at})`,
+    );
+  }
+  if (target.entries.has(key)) {
+    throw invalid(machine, `has the dict key ${quote(String(key))} twice`);
+  }
+  target.entries.set(key, value);
+}
+
+function global(machine: Machine, module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
+  if (typeof module !== "string" || typeof name !== "string") {
+    throw invalid(machine, "names a global by what is no string");
+  }
+  const full = `${module}.${name}`;
+  if (!machine.rules.allows(full)) {
+    throw new WeightDiffError(
+      "PICKLE_GLOBAL",
+      `${machine.rules.name}: pickle asks for ${quote(full)}, which no plain weight file needs`,
+      "nothing was executed. the file is not plain weights, and may be malicious: get a safetensors version of it, or, " +
+        "only if you trust its origin, load it with torch and save its state_dict()",
+    );
+  }
+  made(machine);
+  return { kind: "global", name: full };
+}
+
+/** REDUCE and NEWOBJ: callable and arguments become a record, but for OrderedDict, which becomes a dict. */
+function call(machine: Machine): void {
+  const [callable, args] = popCount(machine, 2);
+  if (!isKind(callable, "global") || !isKind(args, "tuple")) {
+    throw invalid(machine, "calls what is no name, or without a tuple");
+  }
+  if (callable.name === ORDERED_DICT) {
+    push(machine, orderedDict(machine, args.items));
+  } else {
+    made(machine);
+    push(machine, { kind: "call", name: callable.name, args: args.items });
+  }
+}
+
+/** OrderedDict(), or OrderedDict([[key, value], …]) as Python 2 wrote it. */
+function orderedDict(machine: Machine, args: readonly PickleValue[]): PickleDict {
+  const result = dict(machine);
+  const [pairs] = args;
+  if (pairs !== undefined && (args.length !== 1 || !isKind(pairs, "list"))) {
+    throw invalid(machine, "makes an OrderedDict of what is no list of pairs");
+  }
+  for (const pair of isKind(pairs, "list") ? pairs.items : []) {
+    if (!(isKind(pair, "list") || isKind(pair, "tuple")) || pair.items.length !== 2) {
+      throw invalid(machine, "makes an OrderedDict of what is no list of pairs");
+    }
+    // The list may be recalled from the memo: a few bytes copy it again.
+    made(machine);
+    setItem(machine, result, pair.items[0], pair.items[1]);
+  }
+  return result;
+}
+
+/** Module.state_dict() ends in BUILD {"_metadata": …} on its OrderedDict, which says nothing about tensors. */
+function build(machine: Machine): void {
+  const [state] = popCount(machine, 1);
+  if (!isKind(top(machine), "dict") || !isKind(state, "dict")) {
+    throw invalid(machine, "sets the state of what is no OrderedDict");
+  }
+}
+
+function put(machine: Machine, index: number): void {
+  if (machine.memo.size >= MAX_VALUES) {
+    throw tooMuch(machine, "memo entries");
+  }
+  machine.memo.set(index, top(machine));
+}
+
+function get(machine: Machine, index: number): void {
+  const value = machine.memo.get(index);
+  if (value === undefined) {
+    throw invalid(machine, `recalls the memo entry ${index}, which is not there`);
+  }
+  push(machine, value);
+}

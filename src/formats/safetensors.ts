@@ -1,0 +1,295 @@
+/**
+ * The safetensors format (huggingface/safetensors README, "Format"; `SafeTensors::read_metadata` and `Metadata::validate` in
+ * tensor.rs, 0.8): u64 little-endian header length, JSON header, data without holes up to the end of the file. Stricter than
+ * the Rust library in two points: duplicate keys are refused, and so are headers above 25 MB.
+ */
+import { createHash } from "node:crypto";
+import { WeightDiffError } from "../errors.js";
+import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
+import { JsonScanner } from "./json.js";
+import { quote } from "./quote.js";
+import type { ByteRange, ByteSource, Shape, ShardHeader, TensorInfo } from "./tensor-info.js";
+
+/** Bytes. Parsing costs many times the size in memory; the largest real headers (20,000 tensors) stay below 3 MB. */
+export const MAX_HEADER = 25_000_000;
+/** The data section of a written shard begins on a page, so that tensors can go to disk by direct I/O. */
+const PAGE = 4096;
+const DAMAGED = "the file is damaged: download it again";
+
+/** One tensor as the header states it; offsets are relative to the data section. */
+interface Entry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly begin: number;
+  readonly end: number;
+}
+
+interface Header {
+  readonly entries: readonly Entry[];
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads and validates a header. Tensors come by offset, then name.
+ * @throws {WeightDiffError} TRUNCATED, LIMIT, FORMAT_INVALID, FORMAT_UNSUPPORTED (a dtype newer than 0.8)
+ */
+export async function readSafetensors(source: ByteSource): Promise<ShardHeader> {
+  const { name: file, size } = source;
+  if (size < 8) {
+    throw new WeightDiffError(
+      "TRUNCATED",
+      `${file}: ${size} bytes cannot hold a safetensors header`,
+      "the download is incomplete: fetch the file again",
+    );
+  }
+  const prefix = await source.readAt(0, 8);
+  const length = Buffer.from(prefix).readBigUInt64LE();
+  if (length > MAX_HEADER) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${file}: states a header of ${length} bytes; more than ${MAX_HEADER} are not read`,
+      "the file is damaged or no safetensors file: download it again",
+    );
+  }
+  const dataStart = 8 + Number(length);
+  if (dataStart > size) {
+    throw new WeightDiffError(
+      "TRUNCATED",
+      `${file}: has ${size} bytes, but its header alone takes ${dataStart}`,
+      "the download is incomplete: fetch the file again",
+    );
+  }
+  const bytes = await source.readAt(8, Number(length));
+  const { entries, metadata } = parseHeader(decode(bytes, file), file);
+  const tensors = validateHeader(entries, dataStart, size, file);
+  const digest = createHash("sha256").update(prefix).update(bytes).digest("hex");
+  return { format: "safetensors", tensors, metadata, digest };
+}
+
+function decode(bytes: Uint8Array, file: string): string {
+  try {
+    // TextDecoder drops a byte order mark unless told not to; the Rust library refuses it.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new WeightDiffError("FORMAT_INVALID", `${file}: header is not UTF-8`, DAMAGED, { cause });
+  }
+}
+
+function parseHeader(text: string, file: string): Header {
+  const scanner = new JsonScanner(text, `${file}: header`);
+  const entries: Entry[] = [];
+  let metadata: ReadonlyMap<string, string> = new Map();
+  scanner.object((name) => {
+    if (name === "__metadata__") {
+      metadata = readMetadata(scanner);
+    } else {
+      entries.push(readEntry(scanner, name, file));
+    }
+  });
+  scanner.end();
+  return { entries, metadata };
+}
+
+function readMetadata(scanner: JsonScanner): ReadonlyMap<string, string> {
+  const metadata = new Map<string, string>();
+  if (scanner.peek() === "n") {
+    scanner.literal();
+  } else {
+    scanner.object((key) => metadata.set(key, scanner.string()));
+  }
+  return metadata;
+}
+
+/** The fields of a tensor entry, in the order they have as an array. */
+const FIELDS = ["dtype", "shape", "data_offsets"] as const;
+
+/** An object, or the array [dtype, shape, data_offsets], as serde reads a struct. Fields beyond these are passed over. */
+function readEntry(scanner: JsonScanner, name: string, file: string): Entry {
+  const found: { dtype?: string; shape?: Shape; data_offsets?: readonly number[] } = {};
+  const readField = (field: string | undefined): void => {
+    if (field === "dtype") {
+      found.dtype = readDtype(scanner);
+    } else if (field === "shape" || field === "data_offsets") {
+      found[field] = readIntegers(scanner);
+    } else {
+      scanner.skip();
+    }
+  };
+  if (scanner.peek() === "[") {
+    scanner.array((index) =>
+      index < FIELDS.length
+        ? readField(FIELDS[index])
+        : scanner.fail(`tensor ${quote(name)} has more than dtype, shape and data_offsets`),
+    );
+  } else {
+    scanner.object(readField);
+  }
+  const { dtype, shape, data_offsets: offsets } = found;
+  if (dtype === undefined || shape === undefined || offsets === undefined) {
+    return scanner.fail(`tensor ${quote(name)} lacks dtype, shape or data_offsets`);
+  }
+  const [begin, end] = offsets;
+  if (begin === undefined || end === undefined || offsets.length !== 2) {
+    return scanner.fail(`tensor ${quote(name)} has ${offsets.length} data_offsets, not 2`);
+  }
+  if (!isDtype(dtype)) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${file}: tensor ${quote(name)} has the dtype ${quote(dtype)}, which safetensors 0.8 does not know`,
+    );
+  }
+  return { name, dtype, shape, begin, end };
+}
+
+/** "I32", or {"I32": null}, which serde takes for the same. */
+function readDtype(scanner: JsonScanner): string {
+  if (scanner.peek() === '"') {
+    return scanner.string();
+  }
+  const names: string[] = [];
+  scanner.object((key) => {
+    names.push(key);
+    if (scanner.literal() !== null) {
+      scanner.fail("a dtype carries a value");
+    }
+  });
+  const [name] = names;
+  return name === undefined || names.length !== 1 ? scanner.fail("a dtype is not one name") : name;
+}
+
+function readIntegers(scanner: JsonScanner): readonly number[] {
+  const list: number[] = [];
+  scanner.array(() => list.push(scanner.integer()));
+  return list;
+}
+
+/** Each tensor begins where the last one ended, and the last one ends with the file: no holes, no overlaps, no rest. */
+function validateHeader(entries: readonly Entry[], dataStart: number, size: number, file: string): TensorInfo[] {
+  const sorted = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end || (a.name < b.name ? -1 : 1));
+  let expected = 0;
+  const tensors = sorted.map(({ name, dtype, shape, begin, end }): TensorInfo => {
+    const tensor = `${file}: tensor ${quote(name)}`;
+    if (begin !== expected || end < begin) {
+      throw new WeightDiffError(
+        "FORMAT_INVALID",
+        `${tensor} has data_offsets [${begin}, ${end}], expected to begin at ${expected}: tensors overlap or leave a hole`,
+        DAMAGED,
+      );
+    }
+    const bytes = bytesOf(dtype, shape, tensor);
+    if (end - begin !== bytes) {
+      throw new WeightDiffError(
+        "FORMAT_INVALID",
+        `${tensor} has ${end - begin} bytes, but ${dtype} ${shapeText(shape)} takes ${bytes}`,
+        DAMAGED,
+      );
+    }
+    expected = end;
+    return { name, path: [name], dtype, shape, range: { begin: dataStart + begin, end: dataStart + end } };
+  });
+  const total = dataStart + expected;
+  if (total !== size) {
+    throw new WeightDiffError(
+      "TRUNCATED",
+      `${file}: has ${size} bytes, but its header describes ${total}`,
+      size < total ? "the download is incomplete: fetch the file again" : DAMAGED,
+    );
+  }
+  return tensors;
+}
+
+function bytesOf(dtype: Dtype, shape: Shape, tensor: string): number {
+  const bytes = tensorBytes(dtype, shape);
+  if (bytes === undefined) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${tensor} is ${dtype} ${shapeText(shape)}, which is too large or no whole number of bytes`,
+    );
+  }
+  return bytes;
+}
+
+/** "[32001, 4096]", cut where a hostile header lists thousands of dimensions. */
+function shapeText(shape: Shape): string {
+  return `[${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}]`;
+}
+
+/** A shard's place for everything, before any tensor byte is known. */
+export interface ShardLayout {
+  /** Length, JSON and padding: the file's first bytes. */
+  readonly header: Uint8Array;
+  /** Absolute byte ranges, in the order in which the tensors were given. */
+  readonly ranges: readonly ByteRange[];
+  /** Bytes of the whole file. */
+  readonly size: number;
+  /** Before this offset every tensor begins and ends on a page; from here on none is a whole number of pages. */
+  readonly directEnd: number;
+}
+
+export interface LayoutOptions {
+  /** What messages call the file. */
+  readonly name: string;
+  /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (ARTIFACTS 3). */
+  readonly metadata?: ReadonlyMap<string, string>;
+}
+
+/**
+ * Lays out a shard: tensors of whole pages first, then the rest, each group in the given order, so that no page is written
+ * both by direct and by ordinary I/O.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a name safetensors cannot hold, FORMAT_INVALID for one that comes twice
+ * or a shape that overflows, LIMIT for a header that nobody would read.
+ */
+export function layoutShard(
+  tensors: readonly Pick<TensorInfo, "name" | "dtype" | "shape">[],
+  { name: file, metadata = new Map([["format", "pt"]]) }: LayoutOptions,
+): ShardLayout {
+  const names = new Set<string>();
+  const sized = tensors.map(({ name, dtype, shape }, index) => {
+    const tensor = `${file}: tensor ${quote(name)}`;
+    if (name === "__metadata__" || /\p{Surrogate}/u.test(name)) {
+      throw new WeightDiffError("FORMAT_UNSUPPORTED", `${tensor} has a name that safetensors cannot hold`);
+    }
+    if (names.has(name)) {
+      throw new WeightDiffError("FORMAT_INVALID", `${tensor} occurs twice`);
+    }
+    names.add(name);
+    return { name, dtype, shape, index, bytes: bytesOf(dtype, shape, tensor) };
+  });
+  const direct = sized.filter(({ bytes }) => bytes > 0 && bytes % PAGE === 0);
+  const rest = sized.filter(({ bytes }) => bytes === 0 || bytes % PAGE !== 0);
+
+  const fields = [...metadata].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, text]) => `${json(key)}:${json(text)}`);
+  const entries = [`"__metadata__":{${fields.join(",")}}`];
+  const offsets: ByteRange[] = new Array(sized.length);
+  let at = 0;
+  for (const { name, dtype, shape, index, bytes } of [...direct, ...rest]) {
+    const end = at + bytes;
+    entries.push(`${json(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":[${at},${end}]}`);
+    offsets[index] = { begin: at, end };
+    at = end;
+  }
+  const text = new TextEncoder().encode(`{${entries.join(",")}}`);
+  const dataStart = Math.ceil((8 + text.length) / PAGE) * PAGE;
+  const size = dataStart + at;
+  if (dataStart - 8 > MAX_HEADER || !Number.isSafeInteger(size)) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${file}: the header of ${tensors.length} tensors would take ${text.length} bytes; readers refuse more than ${MAX_HEADER}`,
+      "use a smaller --max-shard-size",
+    );
+  }
+  const header = new Uint8Array(dataStart).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(dataStart - 8), true);
+  header.set(text, 8);
+  return {
+    header,
+    ranges: offsets.map(({ begin, end }) => ({ begin: dataStart + begin, end: dataStart + end })),
+    size,
+    directEnd: dataStart + direct.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+function json(text: string): string {
+  return JSON.stringify(text);
+}

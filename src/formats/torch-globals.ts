@@ -1,0 +1,92 @@
+/**
+ * The closed world: every global that a torch file may name, and what it means here (ARTIFACTS 4.2; torch/_utils.py,
+ * torch/storage.py, torch/_weights_only_unpickler.py of 2.13, of whose 144 names plain weights need these).
+ */
+import { dtypeFromTorch } from "./dtype.js";
+
+/** How a storage's elements are typed; torch names, "uint8" for an untyped one. */
+export interface StorageType {
+  readonly torchDtype: string;
+  readonly itemBytes: number;
+}
+
+export type GlobalRule =
+  /** A tensor over a storage: how many arguments it needs, where its dtype and its metadata stand among them. */
+  | { readonly kind: "tensor"; readonly least: number; readonly dtypeAt?: number; readonly metadataAt?: number }
+  /** A Parameter: its first argument is the tensor. */
+  | { readonly kind: "parameter" }
+  | { readonly kind: "size" }
+  | ({ readonly kind: "storage" } & StorageType)
+  | { readonly kind: "dtype"; readonly torchDtype: string }
+  /** Means nothing for weights. */
+  | { readonly kind: "ignored" }
+  /** A tensor that is no plain array of numbers. */
+  | { readonly kind: "unsupported"; readonly what: string };
+
+const STORAGES: Readonly<Record<string, readonly [torchDtype: string, itemBytes: number]>> = {
+  Float: ["float32", 4],
+  Double: ["float64", 8],
+  Half: ["float16", 2],
+  BFloat16: ["bfloat16", 2],
+  Long: ["int64", 8],
+  Int: ["int32", 4],
+  Short: ["int16", 2],
+  Char: ["int8", 1],
+  Byte: ["uint8", 1],
+  Bool: ["bool", 1],
+  ComplexFloat: ["complex64", 8],
+  ComplexDouble: ["complex128", 16],
+  QInt8: ["qint8", 1],
+  QUInt8: ["quint8", 1],
+  QInt32: ["qint32", 4],
+  QUInt4x2: ["quint4x2", 1],
+  QUInt2x4: ["quint2x4", 1],
+};
+
+/** torch dtypes that safetensors has no name for; known, so that the refusal can name tensor and dtype. */
+const FOREIGN_DTYPES =
+  "complex32 complex128 qint8 quint8 qint32 quint4x2 quint2x4 bits8 bits16 uint1 uint2 uint3 uint4 int1 int2 int3 int4";
+const QUANTISATION = "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric";
+
+const RULES: ReadonlyMap<string, GlobalRule> = new Map<string, GlobalRule>([
+  ["collections.OrderedDict", { kind: "ignored" }],
+  ["torch.Size", { kind: "size" }],
+  ["torch.device", { kind: "ignored" }],
+  ["torch.serialization._get_layout", { kind: "ignored" }],
+  ["torch._utils._rebuild_tensor", { kind: "tensor", least: 4 }],
+  ["torch._utils._rebuild_tensor_v2", { kind: "tensor", least: 6, metadataAt: 6 }],
+  ["torch._utils._rebuild_tensor_v3", { kind: "tensor", least: 7, dtypeAt: 6, metadataAt: 7 }],
+  ["torch._utils._rebuild_parameter", { kind: "parameter" }],
+  ["torch._utils._rebuild_parameter_with_state", { kind: "parameter" }],
+  ["torch._utils._rebuild_qtensor", { kind: "unsupported", what: "quantised" }],
+  ["torch._utils._rebuild_sparse_tensor", { kind: "unsupported", what: "sparse" }],
+  ["torch._utils._rebuild_sparse_csr_tensor", { kind: "unsupported", what: "sparse" }],
+  ["torch._utils._rebuild_nested_tensor", { kind: "unsupported", what: "nested" }],
+  ["torch._utils._rebuild_meta_tensor_no_storage", { kind: "unsupported", what: "a meta tensor without data" }],
+  ...QUANTISATION.split(" ").map((name): [string, GlobalRule] => [`torch.${name}`, { kind: "ignored" }]),
+  ...FOREIGN_DTYPES.split(" ").map((name): [string, GlobalRule] => [
+    `torch.${name}`,
+    { kind: "dtype", torchDtype: name },
+  ]),
+  ...Object.entries(STORAGES).flatMap(([name, [torchDtype, itemBytes]]) =>
+    ["torch", "torch.cuda"].map((module): [string, GlobalRule] => [
+      `${module}.${name}Storage`,
+      { kind: "storage", torchDtype, itemBytes },
+    ]),
+  ),
+  // torch 1.11 and 1.12 called it _UntypedStorage, or kept it in torch itself.
+  ...["torch.storage.UntypedStorage", "torch.storage._UntypedStorage", "torch.UntypedStorage"].map(
+    (name): [string, GlobalRule] => [name, { kind: "storage", torchDtype: "uint8", itemBytes: 1 }],
+  ),
+  ["torch.storage.TypedStorage", { kind: "unsupported", what: "on a storage without a type" }],
+]);
+
+/** What a global means; undefined outside the closed world. */
+export function torchGlobal(name: string): GlobalRule | undefined {
+  const rule = RULES.get(name);
+  if (rule !== undefined || !name.startsWith("torch.")) {
+    return rule;
+  }
+  const torchDtype = name.slice("torch.".length);
+  return dtypeFromTorch(torchDtype) === undefined ? undefined : { kind: "dtype", torchDtype };
+}

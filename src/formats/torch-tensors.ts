@@ -1,0 +1,290 @@
+/**
+ * From an unpickled torch object to tensors at byte ranges (torch/_utils.py: _rebuild_tensor_v2, _rebuild_tensor_v3,
+ * _rebuild_parameter). Dicts and lists are walked; their keys make the names. Shared structure may make a small pickle
+ * endless to walk, and a view may claim terabytes: both have limits.
+ */
+import { WeightDiffError } from "../errors.js";
+import { type Dtype, dtypeBits, dtypeFromTorch, elementCount } from "./dtype.js";
+import { isKind, type PickleCall, type PicklePersistent, type PickleValue } from "./pickle-value.js";
+import { quote } from "./quote.js";
+import type { ByteRange, Shape, StoredRecord, TensorInfo } from "./tensor-info.js";
+import { type StorageType, torchGlobal } from "./torch-globals.js";
+
+/** A storage that a pickle refers to. */
+export interface StorageReference extends StorageType {
+  readonly key: string;
+  /** Elements of `itemBytes` bytes. */
+  readonly numel: number;
+}
+
+/** A storage whose bytes have been found. */
+export interface Storage {
+  readonly torchDtype: string;
+  readonly range: ByteRange;
+  readonly record?: StoredRecord;
+}
+
+export interface TorchFile {
+  readonly name: string;
+  readonly storages: ReadonlyMap<PicklePersistent, Storage>;
+  readonly bigEndian: boolean;
+}
+
+/** Real checkpoints nest four or five levels. */
+const MAX_DEPTH = 100;
+/** Values looked at; a 25 MB pickle without shared structure holds fewer. */
+const MAX_VISITS = 4_000_000;
+/** UTF-16 units of all names together: 150,000 names of 200. One shared key may be part of every name. */
+const MAX_NAMES = 32_000_000;
+/** Dimensions; torch's own kernels stop at 64. */
+const MAX_RANK = 64;
+/** Characters of a storage key; a key is a counter or an address. */
+const MAX_KEY = 64;
+/** DESIGN 3.2: a strided view may claim this many bytes, or four times its storage, whichever is more. */
+const VIEW_BYTES = 16 * 2 ** 20;
+const VIEW_FACTOR = 4;
+const SAVE_DENSE = "load it with torch, make the tensor a plain dense one, and save the state_dict() again";
+
+/**
+ * Reads the persistent id ("storage", type, key, location, numel), with `fields` items; legacy files have a sixth.
+ * @throws {WeightDiffError} FORMAT_INVALID; FORMAT_UNSUPPORTED for whole pickled modules and untyped oddities; LIMIT
+ */
+export function storageReference({ id }: PicklePersistent, fields: 5 | 6, file: string): StorageReference {
+  const items = isKind(id, "tuple") ? id.items : [];
+  const [tag, type, key, , numel, view] = items;
+  if (tag === "module") {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${file}: holds a whole pickled module, not weights`,
+      "load it with torch where you trust it, and save its state_dict()",
+    );
+  }
+  const rule = isKind(type, "global") ? torchGlobal(type.name) : undefined;
+  if (
+    tag !== "storage" ||
+    rule === undefined ||
+    typeof key !== "string" ||
+    typeof numel !== "number" ||
+    numel < 0 ||
+    items.length !== fields
+  ) {
+    throw invalid(file, "pickle refers to a storage in a way torch does not");
+  }
+  if (key.length > MAX_KEY) {
+    throw new WeightDiffError("LIMIT", `${file}: a storage key of ${key.length} characters`);
+  }
+  if (rule.kind !== "storage" || (fields === 6 && view !== null)) {
+    const what = rule.kind === "storage" ? "is a view of another storage" : "has no plain element type";
+    throw new WeightDiffError("FORMAT_UNSUPPORTED", `${file}: the storage ${quote(key)} ${what}`, SAVE_DENSE);
+  }
+  if (!Number.isSafeInteger(numel * rule.itemBytes)) {
+    throw invalid(file, `the storage ${quote(key)} claims ${numel} elements`);
+  }
+  return { key, numel, torchDtype: rule.torchDtype, itemBytes: rule.itemBytes };
+}
+
+/**
+ * Every tensor below `root`, in pickle order. Scalars, strings and the like are passed over.
+ * @throws {WeightDiffError} FORMAT_INVALID, FORMAT_UNSUPPORTED, LIMIT
+ */
+export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[] {
+  const tensors = new Map<string, TensorInfo>();
+  let visits = 0;
+  let names = 0;
+  const visit = (value: PickleValue, path: readonly string[]): void => {
+    visits += 1;
+    if (visits > MAX_VISITS || path.length > MAX_DEPTH) {
+      const what = path.length > MAX_DEPTH ? `nested deeper than ${MAX_DEPTH} levels` : "too large to walk";
+      throw new WeightDiffError("LIMIT", `${file.name}: the pickled object is ${what}, or contains itself`);
+    }
+    if (isKind(value, "dict")) {
+      for (const [key, item] of value.entries) {
+        visit(item, [...path, String(key)]);
+      }
+    } else if (isKind(value, "list") || isKind(value, "tuple")) {
+      for (const [index, item] of value.items.entries()) {
+        visit(item, [...path, String(index)]);
+      }
+    } else if (isKind(value, "call")) {
+      names += path.reduce((sum, key) => sum + key.length + 1, 0);
+      if (names > MAX_NAMES) {
+        throw new WeightDiffError("LIMIT", `${file.name}: the tensor names together pass ${MAX_NAMES} characters`);
+      }
+      const name = path.join(".");
+      const tensor = readCall(value, name, path, file);
+      if (tensor !== undefined && tensors.has(name)) {
+        throw invalid(file.name, `the tensor name ${quote(name)} occurs twice`);
+      }
+      if (tensor !== undefined) {
+        tensors.set(name, tensor);
+      }
+    } else if (isKind(value, "persistent")) {
+      throw unsupported(file.name, path.join("."), "is a bare storage, not a tensor");
+    }
+  };
+  visit(root, []);
+  return [...tensors.values()];
+}
+
+function readCall(call: PickleCall, name: string, path: readonly string[], file: TorchFile): TensorInfo | undefined {
+  let inner = call;
+  let rule = torchGlobal(inner.name);
+  // Parameter(Parameter(…)) is possible only by hand; the bound keeps a chain from being walked for every mention of it.
+  for (let depth = 0; rule?.kind === "parameter" && depth < 2; depth += 1) {
+    const [tensor] = inner.args;
+    if (!isKind(tensor, "call")) {
+      throw invalid(file.name, `tensor ${quote(name)} is a parameter without a tensor`);
+    }
+    inner = tensor;
+    rule = torchGlobal(inner.name);
+  }
+  if (rule?.kind === "unsupported") {
+    throw unsupported(file.name, name, `is ${rule.what}; only plain dense tensors are read`);
+  }
+  if (rule?.kind === "tensor" && inner.args.length >= rule.least) {
+    const { dtypeAt, metadataAt } = rule;
+    checkMetadata(metadataAt === undefined ? undefined : inner.args[metadataAt], name, file.name);
+    return readTensor(inner, dtypeAt === undefined ? undefined : inner.args[dtypeAt], name, path, file);
+  }
+  if (rule?.kind === "ignored" || rule?.kind === "size") {
+    return undefined;
+  }
+  throw invalid(file.name, `pickle makes ${quote(name)} by a strange call of ${inner.name}`);
+}
+
+/** The lazy bits of a tensor: its stored bytes are not its values (torch 2; 1.13 dropped them). */
+function checkMetadata(metadata: PickleValue | undefined, name: string, file: string): void {
+  if (metadata === undefined || metadata === null) {
+    return;
+  }
+  const entries = isKind(metadata, "dict") ? [...metadata.entries] : [["?", true]];
+  for (const [bit, value] of entries) {
+    if (value !== false) {
+      throw unsupported(file, name, `has the lazy bit ${quote(String(bit))}: its stored bytes are not its values`);
+    }
+  }
+}
+
+function readTensor(
+  { args }: PickleCall,
+  dtypeValue: PickleValue | undefined,
+  name: string,
+  path: readonly string[],
+  file: TorchFile,
+): TensorInfo {
+  const tensor = `tensor ${quote(name)}`;
+  const [reference, offset] = args;
+  const storage = isKind(reference, "persistent") ? file.storages.get(reference) : undefined;
+  const shape = readSizes(args[2], `${tensor}: size`, file.name);
+  const strides = readSizes(args[3], `${tensor}: stride`, file.name);
+  if (storage === undefined || typeof offset !== "number" || offset < 0 || shape.length !== strides.length) {
+    throw invalid(file.name, `${tensor} is not rebuilt from a storage, an offset, a size and a stride`);
+  }
+  const dtype = readDtype(dtypeValue, storage, name, file);
+  const { range, contiguous } = placeView({ dtype, shape, strides, offset }, storage, tensor, file.name);
+  return {
+    name,
+    path,
+    dtype,
+    shape,
+    range,
+    ...(contiguous ? {} : { strides }),
+    ...(file.bigEndian && dtypeBits(dtype) > 8 ? { bigEndian: true } : {}),
+    ...(storage.record === undefined ? {} : { record: storage.record }),
+  };
+}
+
+function readDtype(value: PickleValue | undefined, storage: Storage, name: string, file: TorchFile): Dtype {
+  const rule = isKind(value, "global") ? torchGlobal(value.name) : undefined;
+  if (value !== undefined && rule?.kind !== "dtype") {
+    throw invalid(file.name, `tensor ${quote(name)} has no dtype`);
+  }
+  const torchDtype = rule?.kind === "dtype" ? rule.torchDtype : storage.torchDtype;
+  const dtype = dtypeFromTorch(torchDtype);
+  // Packed types: torch counts bytes where safetensors counts elements. Complex ones swap by halves.
+  if (dtype === undefined || dtypeBits(dtype) < 8 || (dtype === "C64" && file.bigEndian)) {
+    throw unsupported(file.name, name, `has the dtype ${torchDtype}, which is not supported`);
+  }
+  return dtype;
+}
+
+/** A tuple of non-negative integers, also as torch.Size. */
+function readSizes(value: PickleValue | undefined, what: string, file: string): Shape {
+  const inner = isKind(value, "call") && value.name === "torch.Size" ? value.args[0] : value;
+  if (!isKind(inner, "tuple")) {
+    throw invalid(file, `${what} is no tuple`);
+  }
+  if (inner.items.length > MAX_RANK) {
+    throw new WeightDiffError("LIMIT", `${file}: ${what} has ${inner.items.length} dimensions`);
+  }
+  return inner.items.map((item) => {
+    if (typeof item !== "number" || item < 0) {
+      throw invalid(file, `${what} holds something else than integers from 0`);
+    }
+    return item;
+  });
+}
+
+interface View {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  /** Elements. */
+  readonly offset: number;
+}
+
+/** From the first to past the last byte of a view, which must lie within its storage. */
+function placeView(
+  { dtype, shape, strides, offset }: View,
+  storage: Storage,
+  tensor: string,
+  file: string,
+): { readonly range: ByteRange; readonly contiguous: boolean } {
+  const itemBytes = dtypeBits(dtype) / 8;
+  const storageBytes = storage.range.end - storage.range.begin;
+  const count = elementCount(shape);
+  if (count === undefined || !Number.isSafeInteger(count * itemBytes)) {
+    throw invalid(file, `${tensor} claims more elements than there can be: [${shape.join(", ")}]`);
+  }
+  if (count === 0) {
+    // torch asks nothing of an empty tensor's offset.
+    return { range: { begin: storage.range.begin, end: storage.range.begin }, contiguous: true };
+  }
+  let last = offset;
+  let dense = 1;
+  let contiguous = true;
+  for (let dimension = shape.length - 1; dimension >= 0; dimension -= 1) {
+    const size = shape[dimension] ?? 1;
+    const stride = strides[dimension] ?? 0;
+    if (size > 1) {
+      last += (size - 1) * stride;
+      contiguous &&= stride === dense;
+      dense *= size;
+    }
+  }
+  // Past 2^53 the sum is inexact, but never back below a storage's size: every term is positive.
+  if ((last + 1) * itemBytes > storageBytes) {
+    throw invalid(file, `${tensor} reaches past its storage: to element ${last} of ${storageBytes / itemBytes}`);
+  }
+  if (!contiguous && count * itemBytes > Math.max(VIEW_BYTES, VIEW_FACTOR * storageBytes)) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${file}: ${tensor} is a view of ${count * itemBytes} bytes on a storage of ${storageBytes}`,
+      SAVE_DENSE,
+    );
+  }
+  const begin = storage.range.begin + offset * itemBytes;
+  return { range: { begin, end: storage.range.begin + (last + 1) * itemBytes }, contiguous };
+}
+
+function invalid(file: string, what: string): WeightDiffError {
+  return new WeightDiffError(
+    "FORMAT_INVALID",
+    `${file}: ${what}`,
+    "the file is damaged or was tampered with: download it again",
+  );
+}
+
+function unsupported(file: string, name: string, what: string): WeightDiffError {
+  return new WeightDiffError("FORMAT_UNSUPPORTED", `${file}: tensor ${quote(name)} ${what}`, SAVE_DENSE);
+}

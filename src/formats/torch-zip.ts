@@ -1,0 +1,144 @@
+/**
+ * torch.save's zip format, torch 1.6 and newer (caffe2/serialize/inline_container.cc; ARTIFACTS 4.1): a pickle `data.pkl`,
+ * and one stored record per storage, `data/<key>`, below a folder of any name.
+ */
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { WeightDiffError } from "../errors.js";
+import { MAX_PICKLE, unpickle } from "./pickle.js";
+import type { PicklePersistent } from "./pickle-value.js";
+import { quote } from "./quote.js";
+import type { ByteSource, ShardHeader, StoredRecord } from "./tensor-info.js";
+import { torchGlobal } from "./torch-globals.js";
+import { collectTensors, type Storage, storageReference } from "./torch-tensors.js";
+import { locateEntry, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip.js";
+
+const PICKLE = "data.pkl";
+/** Bytes of the records `version` ("3\n") and `byteorder` ("little"). */
+const MAX_SMALL = 64;
+const DAMAGED = "the file is damaged: download it again";
+
+/**
+ * @throws {WeightDiffError} TRUNCATED, FORMAT_INVALID, FORMAT_UNSUPPORTED (deflated, TorchScript, no torch file …),
+ * PICKLE_GLOBAL, CRC_MISMATCH (of the pickle; storages are checked by whoever reads them), LIMIT
+ */
+export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
+  const directory = await readZipDirectory(source);
+  const root = findRoot(directory, source.name);
+  const version = await readSmall(source, directory.entries.get(`${root}version`));
+  if (version === null || !/^(?:[1-9]|10)\s*$/.test(version)) {
+    const found = version === null ? "has no version record" : `has the version ${quote(version)}`;
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${source.name}: ${found}; torch writes 1 to 10`,
+      "torch refuses such a file too: download it again",
+    );
+  }
+  const byteOrder = (await readSmall(source, directory.entries.get(`${root}byteorder`))) ?? "little";
+  if (byteOrder !== "little" && byteOrder !== "big") {
+    throw new WeightDiffError("FORMAT_INVALID", `${source.name}: has the byte order ${quote(byteOrder)}`, DAMAGED);
+  }
+  const pickle = await readPickle(source, directory.entries.get(`${root}${PICKLE}`));
+  const { value, persistent } = unpickle(pickle, 0, {
+    name: source.name,
+    allows: (global) => torchGlobal(global) !== undefined,
+    runsOut: () => new WeightDiffError("FORMAT_INVALID", `${source.name}: ${PICKLE} ends before its pickle`, DAMAGED),
+  });
+  const storages = await locateStorages(source, directory, root, persistent);
+  return {
+    format: "torch-zip",
+    tensors: collectTensors(value, { name: source.name, storages, bigEndian: byteOrder === "big" }),
+    metadata: new Map(),
+    digest: createHash("sha256").update(pickle).update(directory.bytes).digest("hex"),
+  };
+}
+
+/** The folder, with its "/", that holds the one data.pkl. */
+function findRoot({ entries }: ZipDirectory, file: string): string {
+  const found = [...entries.keys()].filter((name) => name.endsWith(`/${PICKLE}`));
+  const [pickle] = found;
+  if (pickle === undefined) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${file}: is a zip file, but not one that torch.save made: it has no ${PICKLE}`,
+      "if it is a packed model folder, unzip it first",
+    );
+  }
+  if (found.length > 1) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${file}: has ${found.length} entries ${PICKLE}, expected one`,
+      DAMAGED,
+    );
+  }
+  const root = pickle.slice(0, -PICKLE.length);
+  if (entries.has(`${root}constants.pkl`)) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${file}: is a TorchScript program, not weights`,
+      "load it with torch.jit.load where you trust it, and save its state_dict()",
+    );
+  }
+  return root;
+}
+
+async function readSmall(source: ByteSource, entry: ZipEntry | undefined): Promise<string | null> {
+  if (entry === undefined) {
+    return null;
+  }
+  const { begin, end } = await locateEntry(source, entry);
+  return new TextDecoder().decode(await source.readAt(begin, Math.min(end - begin, MAX_SMALL)));
+}
+
+async function readPickle(source: ByteSource, entry: ZipEntry | undefined): Promise<Uint8Array> {
+  if (entry === undefined || entry.size > MAX_PICKLE) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${source.name}: ${PICKLE} has ${entry?.size} bytes; more than ${MAX_PICKLE} are not read`,
+      "split the checkpoint into shards, or drop from it what are not weights",
+    );
+  }
+  const { begin, end } = await locateEntry(source, entry);
+  const bytes = await source.readAt(begin, end - begin);
+  if (entry.crc32 !== 0 && crc32(bytes) !== entry.crc32) {
+    throw new WeightDiffError(
+      "CRC_MISMATCH",
+      `${source.name}: ${PICKLE} does not have the CRC-32 that the archive states`,
+      DAMAGED,
+    );
+  }
+  return bytes;
+}
+
+/** Finds each storage's record; its size must be what the pickle says, or a view would read its neighbours. */
+async function locateStorages(
+  source: ByteSource,
+  { entries }: ZipDirectory,
+  root: string,
+  persistent: readonly PicklePersistent[],
+): Promise<Map<PicklePersistent, Storage>> {
+  const storages = new Map<PicklePersistent, Storage>();
+  const records = new Map<string, StoredRecord>();
+  for (const id of persistent) {
+    const { key, numel, itemBytes, torchDtype } = storageReference(id, 5, source.name);
+    const entry = entries.get(`${root}data/${key}`);
+    if (entry === undefined) {
+      throw new WeightDiffError("FORMAT_INVALID", `${source.name}: has no record ${quote(`data/${key}`)}`, DAMAGED);
+    }
+    if (entry.size !== numel * itemBytes) {
+      throw new WeightDiffError(
+        "FORMAT_INVALID",
+        `${source.name}: the record ${quote(entry.name)} has ${entry.size} bytes, expected ${numel} of ${torchDtype}`,
+        DAMAGED,
+      );
+    }
+    const record = records.get(key) ?? {
+      name: entry.name,
+      range: await locateEntry(source, entry),
+      crc32: entry.crc32 === 0 && entry.size > 0 ? null : entry.crc32,
+    };
+    records.set(key, record);
+    storages.set(id, { torchDtype, range: record.range, record });
+  }
+  return storages;
+}

@@ -1,0 +1,139 @@
+/**
+ * From a file of unknown kind to its header. What is not weights is recognised by its first bytes and refused with its own
+ * remedy: a git-lfs pointer in place of a 13 GB shard is the most common mistake of all.
+ */
+import { type ErrorCode, WeightDiffError } from "../errors.js";
+import { readSafetensors } from "./safetensors.js";
+import type { ByteSource, ShardHeader } from "./tensor-info.js";
+import { readTorchLegacy } from "./torch-legacy.js";
+import { readTorchZip } from "./torch-zip.js";
+
+/** Bytes looked at: a tar file's magic stands at 257. */
+const HEAD = 512;
+/** The Rust library's own limit: above it the first eight bytes are no safetensors header length. */
+const LARGEST_HEADER = 100_000_000n;
+const AGAIN = "download it again";
+const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
+const CONVERT = "convert it to safetensors first, or use the publisher's safetensors or .bin files";
+
+/** Something that is not read: how to tell it by the first bytes (as Latin-1 text), what to call it, what to do. */
+interface Stranger {
+  readonly is: (head: string) => boolean;
+  readonly code: ErrorCode;
+  readonly what: string;
+  readonly hint: string;
+}
+
+/** The first that fits counts. */
+const STRANGERS: readonly Stranger[] = [
+  {
+    is: begins("version https://git-lfs"),
+    code: "NOT_WEIGHTS",
+    what: "is a git-lfs pointer, not the file itself",
+    hint: "the repository was cloned without git-lfs: run git lfs install and git lfs pull in it, or download the file",
+  },
+  {
+    is: (head) => /^(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml)/i.test(head),
+    code: "NOT_WEIGHTS",
+    what: "is a web page, not weights",
+    hint: "the download was answered by an error or login page: check the address and your access, and download it again",
+  },
+  {
+    is: (head) => /^\s*[{[]\s*["}\]]/.test(head),
+    code: "NOT_WEIGHTS",
+    what: "is JSON text, not weights",
+    hint: LOOK,
+  },
+  {
+    is: (head) => head.length > 8 && !/[^\0]/.test(head),
+    code: "NOT_WEIGHTS",
+    what: "begins with nothing but zeros",
+    hint: AGAIN,
+  },
+  {
+    is: begins("\0\0\0\0"),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is no weight file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
+    hint: "xor diffs need the publisher's own xor_codec.py and bit-identical base files; this tool reads added diffs",
+  },
+  { is: begins("PK\x05\x06"), code: "FORMAT_UNSUPPORTED", what: "is an empty zip file", hint: AGAIN },
+  {
+    is: begins("PK\x07\x08"),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is one part of a split zip file",
+    hint: "join the parts and unzip them first",
+  },
+  {
+    is: (head) => head.startsWith("ustar", 257),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is a tar file (packed, or written by torch 0.1)",
+    hint: "unpack it; if it is one checkpoint of torch 0.1, load and re-save it with torch.save",
+  },
+  {
+    is: begins("\x1f\x8b", "BZh", "\xfd7zXZ", "\x28\xb5\x2f\xfd", "7z\xbc\xaf"),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is compressed",
+    hint: "unpack it first",
+  },
+  { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: CONVERT },
+  {
+    // Written as a little-endian word, so that the letters stand backwards in the file.
+    is: begins("lmgg", "fmgg", "tjgg", "algg", "ggml", "ggmf", "ggjt", "ggla"),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is a GGML file",
+    hint: CONVERT,
+  },
+  { is: begins("\x93NUMPY"), code: "FORMAT_UNSUPPORTED", what: "is a NumPy array", hint: CONVERT },
+  { is: begins("\x89HDF"), code: "FORMAT_UNSUPPORTED", what: "is an HDF5 file (Keras, TensorFlow)", hint: CONVERT },
+  {
+    is: begins("\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"),
+    code: "FORMAT_UNSUPPORTED",
+    what: "is a bare pickle, not a torch file",
+    hint: "pickles can run any code and are not opened: where you trust it, load it and save it with torch.save",
+  },
+];
+
+/** torch's magic number as the first pickle: protocol and, from 4 on, a frame come before it. */
+const LEGACY_MAGIC = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+function begins(...magics: readonly string[]): (head: string) => boolean {
+  return (head) => magics.some((magic) => head.startsWith(magic));
+}
+
+/** @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw */
+export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
+  if (source.size === 0) {
+    throw new WeightDiffError("NOT_WEIGHTS", `${source.name}: is empty`, AGAIN);
+  }
+  const bytes = Buffer.from(await source.readAt(0, Math.min(source.size, HEAD)));
+  const head = bytes.toString("latin1");
+  if (looksLikeSafetensors(bytes)) {
+    return readSafetensors(source);
+  }
+  if (head.startsWith("PK\x03\x04")) {
+    return readTorchZip(source);
+  }
+  if (head.startsWith("\x80") && (head.startsWith(LEGACY_MAGIC, 2) || head.startsWith(LEGACY_MAGIC, 11))) {
+    return readTorchLegacy(source);
+  }
+  const stranger = STRANGERS.find(({ is }) => is(head));
+  if (stranger !== undefined) {
+    throw new WeightDiffError(stranger.code, `${source.name}: ${stranger.what}`, stranger.hint);
+  }
+  if (/^[\t\n\r\x20-\x7e]+$/.test(head)) {
+    throw new WeightDiffError("NOT_WEIGHTS", `${source.name}: is text, not weights`, LOOK);
+  }
+  if (source.name.endsWith(".safetensors")) {
+    return readSafetensors(source);
+  }
+  throw new WeightDiffError(
+    "FORMAT_UNSUPPORTED",
+    `${source.name}: is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)`,
+    "if the publisher names no other tool for it, download it again: the file may be damaged",
+  );
+}
+
+/** A header length that can be, and the beginning of a JSON object. Asked first: tensor names may spell any other magic. */
+function looksLikeSafetensors(head: Buffer): boolean {
+  return head.length >= 9 && head.readBigUInt64LE() <= LARGEST_HEADER && /^[\s{]/.test(head.toString("latin1", 8, 9));
+}

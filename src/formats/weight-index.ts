@@ -1,0 +1,107 @@
+/**
+ * `model.safetensors.index.json` and `pytorch_model.bin.index.json`: which shard holds which tensor. Written as transformers'
+ * save_pretrained does (json.dumps, indent 2, sort_keys, trailing newline). `weight_map` alone is believed on reading:
+ * published files have a wrong, fractional or missing `total_size`, which transformers ignores too.
+ */
+import { WeightDiffError } from "../errors.js";
+import { JsonScanner } from "./json.js";
+import { quote } from "./quote.js";
+
+/** UTF-16 units. The index of a model with 20,000 tensors takes 2 MB. */
+const MAX_INDEX = 25_000_000;
+
+export interface WeightIndex {
+  /** Tensor name -> bare file name of its shard, in the file's order. */
+  readonly weightMap: ReadonlyMap<string, string>;
+  /** Bytes of all tensors, as stated; null where nothing usable is stated. Not to be relied on. */
+  readonly totalSize: number | null;
+}
+
+/** @throws {WeightDiffError} FORMAT_INVALID, also for a shard that is not a bare file name; LIMIT */
+export function parseWeightIndex(text: string, fileName: string): WeightIndex {
+  if (text.length > MAX_INDEX) {
+    throw new WeightDiffError("LIMIT", `${fileName}: ${text.length} characters; more than ${MAX_INDEX} are not read`);
+  }
+  const scanner = new JsonScanner(text, fileName);
+  const weightMap = new Map<string, string>();
+  let totalSize: number | null = null;
+  const fields = new Map<string, () => void>([
+    [
+      "metadata",
+      () => {
+        totalSize = readTotalSize(scanner);
+      },
+    ],
+    ["weight_map", () => scanner.object((tensor) => weightMap.set(tensor, readShard(scanner, tensor, fileName)))],
+  ]);
+  scanner.object((key) => {
+    const read = fields.get(key);
+    return read === undefined ? scanner.skip() : read();
+  });
+  scanner.end();
+  if (weightMap.size === 0) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${fileName}: has no weight_map, or an empty one`,
+      "this is not an index of weights: download it again",
+    );
+  }
+  return { weightMap, totalSize };
+}
+
+function readTotalSize(scanner: JsonScanner): number | null {
+  if (scanner.peek() !== "{") {
+    scanner.skip();
+    return null;
+  }
+  let total: number | null = null;
+  scanner.object((key) => {
+    if (key === "total_size" && /[-0-9]/.test(scanner.peek())) {
+      const value = scanner.number();
+      total = Number.isSafeInteger(value) && value >= 0 ? value : null;
+    } else {
+      scanner.skip();
+    }
+  });
+  return total;
+}
+
+function readShard(scanner: JsonScanner, tensor: string, fileName: string): string {
+  const shard = scanner.string();
+  if (!isBareFileName(shard)) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${fileName}: tensor ${quote(tensor)} is said to be in ${quote(shard)}, which is not a bare file name`,
+      "an index may only name files beside itself: do not use it unless you trust its origin, and then correct the entry",
+    );
+  }
+  return shard;
+}
+
+/** Checked lexically, for every system at once: no separators, no drive, no stream, no parent, nothing unprintable. */
+function isBareFileName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return name.length > 0 && name.length <= 255 && !/^\.{1,2}$|[/\\:\u0000-\u001f\u007f]/.test(name);
+}
+
+/** The text of an index: `totalSize` in bytes, names sorted by code point as Python sorts, all but ASCII escaped. */
+export function writeWeightIndex(weightMap: ReadonlyMap<string, string>, totalSize: number): string {
+  const lines = [...weightMap]
+    .sort(([a], [b]) => byCodePoint(a, b))
+    .map(([tensor, shard]) => `    ${ascii(tensor)}: ${ascii(shard)}`);
+  const map = lines.length === 0 ? "{}" : `{\n${lines.join(",\n")}\n  }`;
+  return `{\n  "metadata": {\n    "total_size": ${totalSize}\n  },\n  "weight_map": ${map}\n}\n`;
+}
+
+/** UTF-16 order differs where a name has characters past U+FFFF: UTF-8 bytes sort as code points do. */
+function byCodePoint(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/** As json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit past "~", DEL as it is. */
+function ascii(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
