@@ -244,7 +244,7 @@ export class JsonScanner {
     }
     const unit = this.#unicodeEscape();
     if (unit >= 0xd800 && unit <= 0xdbff) {
-      const low = this.#unicodeEscape();
+      const low = this.#text.startsWith("\\u", this.#at) ? this.#unicodeEscape() : 0;
       return low >= 0xdc00 && low <= 0xdfff
         ? String.fromCharCode(unit, low)
         : this.fail("a string holds half a surrogate pair");

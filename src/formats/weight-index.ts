@@ -98,10 +98,10 @@ function byCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-/** As json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit past "~", DEL as it is. */
+/** As json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit past "~". */
 function ascii(text: string): string {
   return JSON.stringify(text).replace(
-    /[\u0080-\uffff]/g,
+    /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
