@@ -1,0 +1,14 @@
+/**
+ * The SIMD kernel (AssemblyScript): src/kernel/kernel.ts over an imported memory of fixed size. Nothing is allocated, all
+ * state lies where the caller says. scalar.ts is its oracle; both give the same bits.
+ */
+
+/** First byte that belongs to the caller; below it is the module's own. */
+export const BASE: u32 = 4096;
+
+export { add } from "./add";
+export { BF16, F16, F32, F64 } from "./bits";
+export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
+export { addNarrow, narrow } from "./narrow";
+export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";
+export { widen } from "./widen";

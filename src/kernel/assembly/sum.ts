@@ -1,0 +1,95 @@
+/** The sum of a contiguous F32 tensor, one thread, 8 lanes (EXACTNESS 4): a cascade over rows of 32 elements. */
+import { addBits } from "./bits";
+import { addRows, cascadeShift, collapse, flush } from "./cascade";
+
+const COLUMNS: u32 = 32;
+const ROW: usize = 128;
+
+/** State: u64 total, u64 rows done, u32 shift, u32 carried elements, the levels, the carry (an unfinished row). */
+const TOTAL: usize = 0;
+const DONE: usize = 8;
+const SHIFT: usize = 16;
+const CARRIED: usize = 20;
+const LEVELS: usize = 32;
+const CARRY: usize = LEVELS + 4 * ROW;
+export const SUM_BYTES: u32 = <u32>(CARRY + ROW);
+
+/** See Kernel.sumBegin. */
+export function sumBegin(state: usize, total: f64): void {
+  memory.fill(state, 0, SUM_BYTES);
+  store<u64>(state, <u64>total, TOTAL);
+  store<u32>(state, cascadeShift(<u64>total / COLUMNS), SHIFT);
+}
+
+/** See Kernel.sumPush; here any split will do, whole rows are fastest. */
+export function sumPush(state: usize, at: usize, count: u32): void {
+  const carried = load<u32>(state, CARRIED);
+  if (carried > 0) {
+    const taken = min(COLUMNS - carried, count);
+    memory.copy(state + CARRY + ((<usize>carried) << 2), at, (<usize>taken) << 2);
+    store<u32>(state, carried + taken, CARRIED);
+    if (carried + taken < COLUMNS) {
+      return;
+    }
+    pushRows(state, state + CARRY, 1);
+    store<u32>(state, 0, CARRIED);
+    at += (<usize>taken) << 2;
+    count -= taken;
+  }
+  const rows = count / COLUMNS;
+  const rest = count % COLUMNS;
+  pushRows(state, at, rows);
+  if (rest > 0) {
+    memory.copy(state + CARRY, at + <usize>rows * ROW, (<usize>rest) << 2);
+    store<u32>(state, rest, CARRIED);
+  }
+}
+
+function pushRows(state: usize, at: usize, rows: u32): void {
+  const shift = load<u32>(state, SHIFT);
+  let done = load<u64>(state, DONE);
+  while (rows > 0) {
+    const step: u64 = (<u64>1) << shift;
+    const batch = <u32>min<u64>(rows, step - (done & (step - 1)));
+    addRows(state + LEVELS, at, ROW, batch, COLUMNS);
+    done += batch;
+    flush(state + LEVELS, COLUMNS, done, shift);
+    at += <usize>batch * ROW;
+    rows -= batch;
+  }
+  store<u64>(state, done, DONE);
+}
+
+/** The sum's bits; the state is spent. */
+export function sumBits(state: usize): u32 {
+  const columns = state + LEVELS;
+  const carry = state + CARRY;
+  const carried = load<u32>(state, CARRIED);
+  const short = load<u64>(state, TOTAL) < 8;
+  // Fewer than 8 elements are summed with one lane: 4 columns of one element, and no tail.
+  const lanes: u32 = short ? 1 : 8;
+  if (short) {
+    const rows = carried / 4;
+    addRows(columns, carry, 16, rows, 4);
+    for (let i = rows * 4; i < carried; i++) {
+      addRows(columns, carry + ((<usize>i) << 2), 0, 1, 1);
+    }
+  } else {
+    collapse(columns, COLUMNS);
+    addRows(columns, carry, (<usize>lanes) << 2, carried / lanes, lanes);
+  }
+  addRows(columns, columns + ((<usize>lanes) << 2), (<usize>lanes) << 2, 3, lanes);
+  let sum: u32 = 0;
+  for (let i: u32 = carried - (carried % lanes); i < carried; i++) {
+    sum = addBits(sum, load<u32>(carry + ((<usize>i) << 2)));
+  }
+  for (let lane: usize = 0; lane < lanes; lane++) {
+    sum = addBits(sum, load<u32>(columns + (lane << 2)));
+  }
+  return sum;
+}
+
+/** See Kernel.sumEnd. */
+export function sumEnd(state: usize): f32 {
+  return reinterpret<f32>(sumBits(state));
+}

@@ -1,0 +1,123 @@
+/**
+ * What torch on an x86 CPU does with one element, on bit patterns, written to be checked by eye. NaN is handled with integers
+ * throughout: JavaScript does not keep the bits of a NaN that passes through a number (EXACTNESS 2.3).
+ */
+import type { FloatDtype } from "../formats/dtype.js";
+import type { NarrowDtype } from "./kernel.js";
+
+export const ELEMENT_BYTES = { F16: 2, BF16: 2, F32: 4, F64: 8 } as const satisfies Record<FloatDtype, number>;
+
+const SIGN = 0x80000000;
+const INFINITY = 0x7f800000;
+const QUIET = 0x00400000;
+/** What x86 makes of inf - inf. */
+const INDEFINITE = 0xffc00000;
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** The F32 with these bits; a NaN loses its payload. */
+export function fromBits(bits: number): number {
+  scratch.setUint32(0, bits);
+  return scratch.getFloat32(0);
+}
+
+/** The bits of the nearest F32, ties to even. */
+export function toBits(value: number): number {
+  scratch.setFloat32(0, value);
+  return scratch.getUint32(0);
+}
+
+export function isNaNBits(bits: number): boolean {
+  return (bits & 0x7fffffff) > INFINITY;
+}
+
+/** The other sign, of a NaN too. */
+export function negateBits(bits: number): number {
+  return (bits ^ SIGN) >>> 0;
+}
+
+/**
+ * first + second, F32, as x86's `addss first, second`: of two NaNs the first stays, quieted. The sum in binary64 rounded to
+ * binary32 is the binary32 sum, as 53 >= 2 * 24 + 2 (EXACTNESS 2.3).
+ */
+export function addBits(first: number, second: number): number {
+  if (isNaNBits(first)) {
+    return (first | QUIET) >>> 0;
+  }
+  if (isNaNBits(second)) {
+    return (second | QUIET) >>> 0;
+  }
+  const sum = fromBits(first) + fromBits(second);
+  return Number.isNaN(sum) ? INDEFINITE : toBits(sum);
+}
+
+/** sum / count, F32; `count` is rounded to F32 first, as torch does (EXACTNESS 3). */
+export function divideBits(sum: number, count: number): number {
+  return isNaNBits(sum) ? (sum | QUIET) >>> 0 : toBits(fromBits(sum) / Math.fround(count));
+}
+
+/** F16 -> F32 (EXACTNESS 2.1). */
+export function widenF16(half: number): number {
+  const sign = half & 0x8000 ? SIGN : 0;
+  const exponent = (half >>> 10) & 31;
+  const mantissa = half & 0x3ff;
+  if (exponent === 31) {
+    return (sign | INFINITY | (mantissa === 0 ? 0 : QUIET | (mantissa << 13))) >>> 0;
+  }
+  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25);
+  return (sign | toBits(magnitude)) >>> 0;
+}
+
+/** BF16 -> F32: the upper half, NaN untouched (EXACTNESS 2.2). */
+export function widenBF16(half: number): number {
+  return (half << 16) >>> 0;
+}
+
+/** F64 -> F32 as x86's cvtpd2ps: nearest even; a NaN is quieted and keeps the top bits of its payload. */
+export function widenF64(high: number, low: number): number {
+  const magnitude = high & 0x7fffffff;
+  if (magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && low !== 0)) {
+    return ((high & SIGN) | INFINITY | QUIET | ((high & 0xfffff) << 3) | (low >>> 29)) >>> 0;
+  }
+  const wide = new DataView(new ArrayBuffer(8));
+  wide.setUint32(0, high);
+  wide.setUint32(4, low);
+  return toBits(wide.getFloat64(0));
+}
+
+/** To the nearest integer, ties to even, for 0 <= value < 2^51: at 2^52 one ulp is 1. */
+function roundToEven(value: number): number {
+  return value + 2 ** 52 - 2 ** 52;
+}
+
+/** F32 -> F16, ties to even; a NaN keeps sign and top bits, as F16C hardware (EXACTNESS 2.4). */
+function narrowF16(bits: number): number {
+  const sign = bits >>> 31 ? 0x8000 : 0;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude >= INFINITY) {
+    return magnitude === INFINITY ? sign | 0x7c00 : sign | 0x7e00 | ((magnitude >>> 13) & 0x3ff);
+  }
+  // The exponent of the half, at least that of its subnormals; then the mantissa in units of its last place.
+  const exponent = Math.max((magnitude >>> 23) - 127, -14);
+  const units = roundToEven(fromBits(magnitude) * 2 ** (10 - exponent));
+  // The hidden bit adds 1 to the exponent field, and so does a carry.
+  return sign | Math.min((exponent + 14) * 1024 + units, 0x7c00);
+}
+
+/** F32 -> BF16, ties to even; every NaN becomes 0xffff (EXACTNESS 2.5). */
+function narrowBF16(bits: number): number {
+  if (isNaNBits(bits)) {
+    return 0xffff;
+  }
+  return (bits >>> 31 ? 0x8000 : 0) | roundToEven((bits & 0x7fffffff) / 65536);
+}
+
+export function narrowBits(dtype: NarrowDtype, bits: number): number {
+  return dtype === "F16" ? narrowF16(bits) : narrowBF16(bits);
+}
+
+/** Whether a finite F32 becomes an infinity of `dtype`. */
+export function overflows(dtype: NarrowDtype, bits: number): boolean {
+  const infinity = dtype === "F16" ? 0x7c00 : 0x7f80;
+  return (bits & 0x7fffffff) < INFINITY && (narrowBits(dtype, bits) & 0x7fff) === infinity;
+}

@@ -1,0 +1,63 @@
+/**
+ * Chooses the kernel: SIMD where the engine of JavaScript has it, scalar otherwise. The environment variable
+ * WEIGHT_DIFF_KERNEL=simd|scalar forces either. Reading the file is left to the caller, who has a file system.
+ */
+import { WeightDiffError } from "../errors.js";
+import type { Kernel } from "./kernel.js";
+import { createScalarKernel } from "./scalar.js";
+import { createSimdKernel } from "./simd.js";
+
+/** Where the build puts the compiled assembly. */
+export const KERNEL_WASM_URL = new URL("./kernel.wasm", import.meta.url);
+
+const CHOICES = ["simd", "scalar"] as const;
+type Choice = (typeof CHOICES)[number];
+
+/** One compilation per thread, however many kernels it makes. */
+const modules = new WeakMap<Uint8Array, WebAssembly.Module>();
+
+/**
+ * A kernel with at least `bytes` bytes of memory from its `base` on. `wasm`: the bytes of KERNEL_WASM_URL; without them, or
+ * without SIMD, the scalar kernel is used.
+ * @throws {WeightDiffError} USAGE if WEIGHT_DIFF_KERNEL is unknown or asks for SIMD in vain, LIMIT if memory is short.
+ */
+export function loadKernel(bytes: number, wasm?: Uint8Array): Kernel {
+  const forced = forcedChoice();
+  const module = forced === "scalar" || wasm === undefined ? undefined : compile(wasm);
+  if (module !== undefined) {
+    return createSimdKernel(bytes, module);
+  }
+  if (forced === "simd") {
+    throw new WeightDiffError("USAGE", "WEIGHT_DIFF_KERNEL=simd, but this node cannot run the SIMD kernel", "unset it");
+  }
+  return createScalarKernel(bytes);
+}
+
+function forcedChoice(): Choice | undefined {
+  const text = process.env.WEIGHT_DIFF_KERNEL;
+  if (text === undefined || text === "") {
+    return undefined;
+  }
+  const choice = CHOICES.find((name) => name === text);
+  if (choice === undefined) {
+    throw new WeightDiffError("USAGE", `WEIGHT_DIFF_KERNEL is "${text}"`, `use ${CHOICES.join(" or ")}, or unset it`);
+  }
+  return choice;
+}
+
+/** undefined where there is no WebAssembly (node --jitless) or no SIMD, which `validate` tells. */
+function compile(wasm: Uint8Array): WebAssembly.Module | undefined {
+  if (typeof WebAssembly === "undefined") {
+    return undefined;
+  }
+  const known = modules.get(wasm);
+  if (known !== undefined) {
+    return known;
+  }
+  if (!WebAssembly.validate(wasm)) {
+    return undefined;
+  }
+  const module = new WebAssembly.Module(wasm);
+  modules.set(wasm, module);
+  return module;
+}

@@ -1,0 +1,48 @@
+/**
+ * The block of memory a kernel works in. It never grows. WebAssembly memory starts on a page of the operating system, which
+ * direct I/O wants, so the scalar kernel takes it too wherever there is any.
+ */
+import { WeightDiffError } from "../errors.js";
+
+const WASM_PAGE = 65536;
+
+/** WebAssembly memory of at least `bytes` bytes. @throws {WeightDiffError} LIMIT if the system has no such block. */
+export function createWasmMemory(bytes: number): WebAssembly.Memory {
+  const pages = Math.ceil(bytes / WASM_PAGE);
+  return orLimit(bytes, () => new WebAssembly.Memory({ initial: pages, maximum: pages }));
+}
+
+/** Memory of at least `bytes` bytes, page-aligned where WebAssembly exists. @throws {WeightDiffError} LIMIT, as above. */
+export function createMemory(bytes: number): ArrayBuffer {
+  return typeof WebAssembly === "undefined"
+    ? orLimit(bytes, () => new ArrayBuffer(bytes))
+    : createWasmMemory(bytes).buffer;
+}
+
+function orLimit<T>(bytes: number, allocate: () => T): T {
+  try {
+    return allocate();
+  } catch (cause) {
+    const size = `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+    throw new WeightDiffError("LIMIT", `the system refuses a block of ${size} for a worker`, "use fewer --threads", {
+      cause,
+    });
+  }
+}
+
+/** A position outside the caller's part of the memory is a bug of the caller, and must not become a wrong number. */
+export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes: number): void {
+  if (!(Number.isSafeInteger(at) && Number.isSafeInteger(bytes) && at >= base && bytes >= 0)) {
+    throw new RangeError(`kernel: ${bytes} bytes at ${at}`);
+  }
+  if (at + bytes > memory.byteLength) {
+    throw new RangeError(`kernel: ${bytes} bytes at ${at} of ${memory.byteLength}`);
+  }
+}
+
+/** Rows, columns, totals: whole numbers of at least `least`. */
+export function assertSize(size: number, least: number): void {
+  if (!Number.isSafeInteger(size) || size < least) {
+    throw new RangeError(`kernel: a size of ${size}`);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The kernel in plain TypeScript, element by element: the oracle the SIMD kernel is held against, and the fallback where there
+ * is no SIMD. The rules of an element are in bits.ts, those of the sums in cascade.ts.
+ */
+import type { FloatDtype } from "../formats/dtype.js";
+import {
+  addBits,
+  ELEMENT_BYTES,
+  fromBits,
+  narrowBits,
+  negateBits,
+  overflows,
+  widenBF16,
+  widenF16,
+  widenF64,
+} from "./bits.js";
+import { type Accumulator, createMean, createSum } from "./cascade.js";
+import type { Kernel, NarrowDtype } from "./kernel.js";
+import { assertSize, assertSpan, createMemory } from "./memory.js";
+
+/** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
+const STATE_BYTES = 64;
+
+/** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
+export function createScalarKernel(bytes: number): Kernel {
+  const memory = createMemory(bytes);
+  const view = new DataView(memory);
+  const states = new Map<number, Accumulator>();
+
+  const load: Record<FloatDtype, (at: number) => number> = {
+    F16: (at) => widenF16(view.getUint16(at, true)),
+    BF16: (at) => widenBF16(view.getUint16(at, true)),
+    F32: (at) => view.getUint32(at, true),
+    F64: (at) => widenF64(view.getUint32(at + 4, true), view.getUint32(at, true)),
+  };
+  const assertElements = (dtype: FloatDtype, at: number, count: number): void =>
+    assertSpan(memory, 0, at, count * ELEMENT_BYTES[dtype]);
+
+  /** target[i] = rule(source[i], target[i]), all in F32 bits. */
+  const intoF32 = (dtype: FloatDtype, source: number, target: number, count: number, rule: typeof addBits): void => {
+    assertElements(dtype, source, count);
+    assertElements("F32", target, count);
+    for (let i = 0; i < count; i++) {
+      const at = target + 4 * i;
+      view.setUint32(at, rule(load[dtype](source + ELEMENT_BYTES[dtype] * i), view.getUint32(at, true)), true);
+    }
+  };
+  /** The same with a target of 16 bits. */
+  const intoNarrow = (
+    dtype: NarrowDtype,
+    source: number,
+    target: number,
+    count: number,
+    rule: typeof addBits,
+  ): void => {
+    assertElements(dtype, source, count);
+    assertElements(dtype, target, count);
+    for (let i = 0; i < count; i++) {
+      const at = target + 2 * i;
+      view.setUint16(at, narrowBits(dtype, rule(load[dtype](source + 2 * i), load[dtype](at))), true);
+    }
+  };
+  const begin = (state: number, accumulator: Accumulator): void => {
+    assertSpan(memory, 0, state, STATE_BYTES);
+    states.set(state, accumulator);
+  };
+  const push = (state: number, at: number, count: number): void => {
+    assertElements("F32", at, count);
+    const accumulator = states.get(state);
+    for (let i = 0; i < count; i++) {
+      accumulator?.push(view.getUint32(at + 4 * i, true));
+    }
+  };
+  const result = (state: number): readonly number[] => states.get(state)?.result() ?? [];
+
+  return {
+    kind: "scalar",
+    memory,
+    base: 0,
+    widen(dtype, source, target, count) {
+      intoF32(dtype, source, target, count, (bits) => bits);
+    },
+    // torch computes fma(other, 1, self): of two NaNs the source's stays.
+    add(dtype, source, target, count) {
+      intoF32(dtype, source, target, count, addBits);
+    },
+    subtract(dtype, source, target, count) {
+      intoF32(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+    },
+    narrow(dtype, source, target, count) {
+      assertElements("F32", source, count);
+      assertElements(dtype, target, count);
+      let overflowed = 0;
+      for (let i = 0; i < count; i++) {
+        const bits = view.getUint32(source + 4 * i, true);
+        overflowed += overflows(dtype, bits) ? 1 : 0;
+        view.setUint16(target + 2 * i, narrowBits(dtype, bits), true);
+      }
+      return overflowed;
+    },
+    addNarrow(dtype, source, target, count) {
+      intoNarrow(dtype, source, target, count, addBits);
+    },
+    subtractNarrow(dtype, source, target, count) {
+      intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+    },
+    sumBytes: STATE_BYTES,
+    sumBegin(state, total) {
+      assertSize(total, 0);
+      begin(state, createSum(total));
+    },
+    sumPush: push,
+    sumEnd: (state) => fromBits(result(state)[0] ?? 0),
+    meanBytes: () => STATE_BYTES,
+    meanBegin(state, rows, columns) {
+      assertSize(rows, 1);
+      assertSize(columns, 1);
+      begin(state, createMean(rows, columns));
+    },
+    meanPush: push,
+    meanEnd(state, target) {
+      const row = result(state);
+      assertElements("F32", target, row.length);
+      row.forEach((bits, c) => {
+        view.setUint32(target + 4 * c, bits, true);
+      });
+    },
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * The kernel in WebAssembly SIMD (assembly/): this file knows the module's exports and nothing of arithmetic. Sizes and
+ * constants come from the module, so they are written once.
+ */
+import type { FloatDtype } from "../formats/dtype.js";
+import { ELEMENT_BYTES } from "./bits.js";
+import type { Kernel } from "./kernel.js";
+import { assertSize, assertSpan, createWasmMemory } from "./memory.js";
+
+/** What assembly/index.ts exports. */
+interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>> {
+  readonly BASE: WebAssembly.Global;
+  readonly SUM_BYTES: WebAssembly.Global;
+  widen(dtype: number, source: number, target: number, count: number): void;
+  add(dtype: number, source: number, target: number, count: number, flip: number): void;
+  narrow(dtype: number, source: number, target: number, count: number): number;
+  addNarrow(dtype: number, source: number, target: number, count: number, flip: number): void;
+  sumBegin(state: number, total: number): void;
+  sumPush(state: number, at: number, count: number): void;
+  sumEnd(state: number): number;
+  meanBytes(columns: number): number;
+  meanBegin(state: number, rows: number, columns: number): void;
+  meanPush(state: number, at: number, count: number): void;
+  meanEnd(state: number, target: number): void;
+}
+
+/** Room for what lies below BASE, whatever it is: the memory is needed before the module can be asked. */
+const BASE_AT_MOST = 65536;
+/** 64 bytes of state per column must fit in 32 bits. */
+const COLUMNS_AT_MOST = 2 ** 25;
+const ADD = 0;
+const SUBTRACT = 0x80000000;
+
+/** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
+export function createSimdKernel(bytes: number, module: WebAssembly.Module): Kernel {
+  const wasmMemory = createWasmMemory(bytes + BASE_AT_MOST);
+  const instance = new WebAssembly.Instance(module, { env: { memory: wasmMemory } });
+  const wasm = instance.exports as unknown as KernelExports;
+  const memory = wasmMemory.buffer;
+  const base = wasm.BASE.value;
+  const sumBytes = wasm.SUM_BYTES.value;
+
+  const assertElements = (dtype: FloatDtype, at: number, count: number): void =>
+    assertSpan(memory, base, at, count * ELEMENT_BYTES[dtype]);
+  const meanBytes = (columns: number): number => {
+    assertSize(columns, 1);
+    if (columns > COLUMNS_AT_MOST) {
+      throw new RangeError(`kernel: ${columns} columns`);
+    }
+    return wasm.meanBytes(columns) >>> 0;
+  };
+  /** Columns by the position of a mean's state, to check the place of its row. */
+  const meanColumns = new Map<number, number>();
+
+  return {
+    kind: "simd",
+    memory,
+    base,
+    widen(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertElements("F32", target, count);
+      wasm.widen(wasm[dtype].value, source, target, count);
+    },
+    add(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertElements("F32", target, count);
+      wasm.add(wasm[dtype].value, source, target, count, ADD);
+    },
+    subtract(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertElements("F32", target, count);
+      wasm.add(wasm[dtype].value, source, target, count, SUBTRACT);
+    },
+    narrow(dtype, source, target, count) {
+      assertElements("F32", source, count);
+      assertElements(dtype, target, count);
+      return wasm.narrow(wasm[dtype].value, source, target, count) >>> 0;
+    },
+    addNarrow(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertElements(dtype, target, count);
+      wasm.addNarrow(wasm[dtype].value, source, target, count, ADD);
+    },
+    subtractNarrow(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertElements(dtype, target, count);
+      wasm.addNarrow(wasm[dtype].value, source, target, count, SUBTRACT);
+    },
+    sumBytes,
+    sumBegin(state, total) {
+      assertSize(total, 0);
+      assertSpan(memory, base, state, sumBytes);
+      wasm.sumBegin(state, total);
+    },
+    sumPush(state, at, count) {
+      assertElements("F32", at, count);
+      wasm.sumPush(state, at, count);
+    },
+    sumEnd: (state) => wasm.sumEnd(state),
+    meanBytes,
+    meanBegin(state, rows, columns) {
+      assertSize(rows, 1);
+      assertSpan(memory, base, state, meanBytes(columns));
+      meanColumns.set(state, columns);
+      wasm.meanBegin(state, rows, columns);
+    },
+    meanPush(state, at, count) {
+      assertElements("F32", at, count);
+      wasm.meanPush(state, at, count);
+    },
+    meanEnd(state, target) {
+      assertElements("F32", target, meanColumns.get(state) ?? 0);
+      wasm.meanEnd(state, target);
+    },
+  };
+}

@@ -1,0 +1,189 @@
+/** The SIMD kernel gives the bits of the scalar one, whatever the bits, positions, lengths and pushes. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { FloatDtype } from "../../src/formats/dtype.js";
+import { ELEMENT_BYTES } from "../../src/kernel/bits.js";
+import type { Kernel } from "../../src/kernel/kernel.js";
+import { bothKernels, peek, poke } from "../kernels.js";
+
+const BYTES = 2 ** 20;
+const [simd, scalar] = bothKernels(BYTES);
+const FLOATS = ["F16", "BF16", "F32", "F64"] as const;
+const NARROW = ["F16", "BF16"] as const;
+/** The bits of 1, and the lowest bit of the exponent. */
+const ONE = { F16: 0x3c00n, BF16: 0x3f80n, F32: 0x3f800000n, F64: 0x3ff0000000000000n } as const;
+const UNIT = { F16: 1n << 10n, BF16: 1n << 7n, F32: 1n << 23n, F64: 1n << 52n } as const;
+
+/** Bit patterns of a dtype: anything, and the neighbours of the special ones. */
+function patterns(dtype: FloatDtype): fc.Arbitrary<bigint> {
+  const [bits, unit] = [8 * ELEMENT_BYTES[dtype], UNIT[dtype]];
+  const infinity = 2n ** BigInt(bits - 1) - unit;
+  const quiet = infinity + unit / 2n;
+  // Of F32 also where F16 overflows, turns subnormal, vanishes, and where BF16 overflows.
+  const narrow = dtype === "F32" ? [0x477ff000n, 0x38800000n, 0x33000000n, 0x7f7f8000n] : [];
+  const special = fc.constantFrom(0n, unit, infinity, quiet, infinity + unit - 1n, ...narrow);
+  const near = fc.tuple(special, fc.constantFrom(-1n, 0n, 1n), fc.constantFrom(0n, 1n));
+  return fc.oneof(
+    fc.bigInt(0n, 2n ** BigInt(bits) - 1n),
+    near.map(([value, step, sign]) => BigInt.asUintN(bits, value + step + (sign << BigInt(bits - 1)))),
+  );
+}
+
+/** Magnitudes from 2^-7 to 1, either sign: what weights are, and what the fast paths are for. */
+function weights(dtype: FloatDtype): fc.Arbitrary<bigint> {
+  return fc
+    .tuple(fc.bigInt(0n, 7n * UNIT[dtype]), fc.constantFrom(0n, 1n))
+    .map(([below, sign]) => (ONE[dtype] - below) | (sign << BigInt(8 * ELEMENT_BYTES[dtype] - 1)));
+}
+
+/** A tensor of up to `most` elements: weights only, weights with some others among them, or anything. */
+function tensor(dtype: FloatDtype, most = 150): fc.Arbitrary<Uint8Array> {
+  const some = fc.oneof({ weight: 40, arbitrary: weights(dtype) }, { weight: 1, arbitrary: patterns(dtype) });
+  const elements = [weights(dtype), some, patterns(dtype)].map((element) =>
+    fc.array(element, { maxLength: most, size: "max" }),
+  );
+  return fc.oneof(...elements).map((values) => {
+    const size = ELEMENT_BYTES[dtype];
+    return Uint8Array.from({ length: values.length * size }, (_, i) =>
+      Number(((values[Math.floor(i / size)] ?? 0n) >> BigInt(8 * (i % size))) & 255n),
+    );
+  });
+}
+
+/** Offsets within 16 bytes. */
+const offset = fc.nat(15);
+
+/** Runs one step on both kernels and compares its result and all bytes of the target. */
+function same(
+  source: Uint8Array,
+  target: Uint8Array,
+  [sourceOffset, targetOffset]: readonly [number, number],
+  run: (kernel: Kernel, source: number, target: number) => unknown,
+): void {
+  const [fromSimd, fromScalar] = [simd, scalar].map((kernel) => {
+    const from = kernel.base + 16 + sourceOffset;
+    const to = kernel.base + BYTES / 2 + targetOffset;
+    poke(kernel, from, source);
+    poke(kernel, to, target);
+    const result = run(kernel, from, to);
+    return { result, bytes: Buffer.from(peek(kernel, to, target.length)).toString("hex") };
+  });
+  assert.deepEqual(fromSimd, fromScalar);
+}
+
+/** `values` of both tensors cut to the same number of elements. */
+function cut(source: Uint8Array, sourceBytes: number, target: Uint8Array, targetBytes: number): number {
+  return Math.min(source.length / sourceBytes, target.length / targetBytes);
+}
+
+const offsets = fc.tuple(offset, offset);
+
+for (const dtype of FLOATS) {
+  const size = ELEMENT_BYTES[dtype];
+
+  test(`widens ${dtype} as scalar`, () => {
+    fc.assert(
+      fc.property(tensor(dtype), offsets, (source, at) => {
+        const count = source.length / size;
+        same(source, new Uint8Array(4 * count), at, (kernel, from, to) => kernel.widen(dtype, from, to, count));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  for (const method of ["add", "subtract"] as const) {
+    test(`${method}s ${dtype} as scalar`, () => {
+      fc.assert(
+        fc.property(tensor(dtype), tensor("F32"), offsets, (source, target, at) => {
+          const count = cut(source, size, target, 4);
+          same(source, target, at, (kernel, from, to) => kernel[method](dtype, from, to, count));
+        }),
+        { numRuns: 300 },
+      );
+    });
+  }
+}
+
+for (const dtype of NARROW) {
+  test(`narrows to ${dtype} as scalar, overflows counted, also in place`, () => {
+    fc.assert(
+      fc.property(tensor("F32"), offsets, fc.boolean(), (source, at, inPlace) => {
+        const count = source.length / 4;
+        if (inPlace) {
+          same(source, source, at, (kernel, _, to) => kernel.narrow(dtype, to, to, count));
+        } else {
+          same(source, new Uint8Array(2 * count), at, (kernel, from, to) => kernel.narrow(dtype, from, to, count));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  for (const method of ["addNarrow", "subtractNarrow"] as const) {
+    test(`${method} of ${dtype} as scalar`, () => {
+      fc.assert(
+        fc.property(tensor(dtype), tensor(dtype), offsets, (source, target, at) => {
+          const count = cut(source, 2, target, 2);
+          same(source, target, at, (kernel, from, to) => kernel[method](dtype, from, to, count));
+        }),
+        { numRuns: 300 },
+      );
+    });
+  }
+}
+
+/** Lengths of pushes, the last taking what is left. */
+function cutAt(total: number, parts: readonly number[]): readonly number[] {
+  const pushes: number[] = [];
+  let left = total;
+  for (const part of parts) {
+    pushes.push(Math.min(part, left));
+    left -= Math.min(part, left);
+  }
+  return [...pushes, left];
+}
+
+const state = (kernel: Kernel): number => kernel.base + BYTES / 4;
+
+test("sums as scalar, however the rows of 32 are pushed", () => {
+  fc.assert(
+    fc.property(tensor("F32", 1500), offset, fc.array(fc.nat(12)), (source, at, parts) => {
+      const total = source.length / 4;
+      same(source, new Uint8Array(4), [at, 0], (kernel, from) => {
+        kernel.sumBegin(state(kernel) + at, total);
+        let done = 0;
+        for (const count of cutAt(
+          total,
+          parts.map((rows) => 32 * rows),
+        )) {
+          kernel.sumPush(state(kernel) + at, from + 4 * done, count);
+          done += count;
+        }
+        return kernel.sumEnd(state(kernel) + at);
+      });
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("averages as scalar, NaN payloads included, however the elements are pushed", () => {
+  const columns = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constantFrom(31, 32, 33, 40, 64, 66, 100));
+  fc.assert(
+    fc.property(tensor("F32", 2500), columns, offsets, fc.array(fc.nat(300)), (numbers, width, at, parts) => {
+      const rows = Math.max(1, Math.floor(numbers.length / 4 / width));
+      const source = new Uint8Array(4 * rows * width);
+      source.set(numbers.subarray(0, source.length));
+      same(source, new Uint8Array(4 * width), at, (kernel, from, to) => {
+        kernel.meanBegin(state(kernel) + at[0], rows, width);
+        let done = 0;
+        for (const count of cutAt(rows * width, parts)) {
+          kernel.meanPush(state(kernel) + at[0], from + 4 * done, count);
+          done += count;
+        }
+        kernel.meanEnd(state(kernel) + at[0], to);
+      });
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,119 @@
+/** What both kernels promise beyond torch's bits: memory that is not touched, misuse that is refused, pushes of any size. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bothKernels, meanRow, peek, places, poke, spread, sum } from "../../kernels.js";
+
+const BYTES = 2 ** 20;
+
+for (const kernel of bothKernels(BYTES)) {
+  const { base, kind } = kernel;
+
+  test(`${kind}: writes nothing before, after, or below the target`, () => {
+    const all = new Uint8Array(kernel.memory).fill(0xa5);
+    for (const count of [0, 1, 7, 16, 33]) {
+      kernel.widen("F16", base, base + 1000, count);
+      kernel.add("BF16", base, base + 2000, count);
+      kernel.narrow("BF16", base, base + 3001, count);
+      kernel.addNarrow("F16", base, base + 4001, count);
+    }
+    const written = [
+      [1000, 33 * 4],
+      [2000, 33 * 4],
+      [3001, 33 * 2],
+      [4001, 33 * 2],
+    ] as const;
+    for (const [at, bytes] of written) {
+      all.fill(0xa5, base + at, base + at + bytes);
+    }
+    assert.ok(all.every((byte) => byte === 0xa5));
+  });
+
+  test(`${kind}: keeps its states inside sumBytes and meanBytes`, () => {
+    const all = new Uint8Array(kernel.memory);
+    for (const columns of [1, 2, 7, 8, 40, 100]) {
+      const [sumState, meanState, data] = [base + 1024, base + 8192, base + 65536];
+      all.fill(0x5a);
+      kernel.sumBegin(sumState, 999);
+      kernel.sumPush(sumState, data, 999);
+      kernel.meanBegin(meanState, 9, columns);
+      kernel.meanPush(meanState, data, 9 * columns);
+      kernel.sumEnd(sumState);
+      kernel.meanEnd(meanState, data);
+      all.fill(0x5a, sumState, sumState + kernel.sumBytes);
+      all.fill(0x5a, meanState, meanState + kernel.meanBytes(columns));
+      all.fill(0x5a, data, data + 4 * columns);
+      assert.ok(
+        all.every((byte) => byte === 0x5a),
+        `${columns} columns`,
+      );
+    }
+  });
+
+  test(`${kind}: narrows and widens F32 in place`, () => {
+    const numbers = spread(1, 1000, 90, 60);
+    poke(kernel, base, numbers);
+    kernel.narrow("BF16", base, base + 8192, 1000);
+    const apart = peek(kernel, base + 8192, 2000);
+    kernel.widen("F32", base, base, 1000);
+    kernel.narrow("BF16", base, base, 1000);
+    assert.deepEqual(peek(kernel, base, 2000), apart);
+  });
+
+  test(`${kind}: sums nothing to 0, and negative zeros to 0`, () => {
+    assert.deepEqual([...sum(kernel, 0, () => new Uint32Array())], [0, 0, 0, 0]);
+    for (const total of [1, 7, 8, 100]) {
+      const found = sum(kernel, total, (_, count) => new Uint32Array(count).fill(0x80000000));
+      assert.deepEqual([...found], [0, 0, 0, 0], `${total}`);
+    }
+  });
+
+  test(`${kind}: sums and averages two tensors side by side`, () => {
+    const [first, second] = [base, base + kernel.sumBytes];
+    const data = base + 65536;
+    kernel.sumBegin(first, 64);
+    kernel.sumBegin(second, 40);
+    poke(kernel, data, new Float32Array(64).fill(0.5));
+    kernel.sumPush(first, data, 32);
+    kernel.sumPush(second, data, 32);
+    kernel.sumPush(first, data, 32);
+    kernel.sumPush(second, data, 8);
+    assert.deepEqual([kernel.sumEnd(first), kernel.sumEnd(second)], [32, 20]);
+  });
+
+  test(`${kind}: gives the same mean whatever the pushes`, () => {
+    for (const columns of [1, 3, 5, 8, 40, 64]) {
+      const whole = meanRow(kernel, 37, columns, (first, count) => spread(3, count, 100, 40, first));
+      for (const push of [1, 7, 32, columns + 1, 4 * columns]) {
+        const parts = meanRow(kernel, 37, columns, (first, count) => spread(3, count, 100, 40, first), push);
+        assert.deepEqual(parts, whole, `${columns} columns, pushes of ${push}`);
+      }
+    }
+  });
+
+  test(`${kind}: refuses positions outside its memory, and sizes that are none`, () => {
+    const end = kernel.memory.byteLength;
+    const [state, , data] = places(kernel, 8);
+    const misuses: readonly (() => unknown)[] = [
+      () => kernel.widen("F16", base, end - 7, 2),
+      () => kernel.widen("F64", end - 8, base, 2),
+      () => kernel.add("F16", end - 2, base, 2),
+      () => kernel.add("F32", base - 4, base, 1),
+      () => kernel.subtract("F32", 0.5 + base, base, 1),
+      () => kernel.narrow("F16", base, Number.NaN, 1),
+      () => kernel.addNarrow("BF16", base, end, 1),
+      () => kernel.subtractNarrow("BF16", base, base, -1),
+      () => kernel.sumBegin(end, 8),
+      () => kernel.sumBegin(state, -1),
+      () => kernel.sumPush(state, end, 1),
+      () => kernel.meanBegin(state, 0, 8),
+      () => kernel.meanBegin(state, 8, 0.5),
+      () => kernel.meanPush(state, data, 2 ** 32),
+    ];
+    misuses.forEach((misuse, i) => {
+      assert.throws(misuse, RangeError, `misuse ${i}`);
+    });
+    kernel.meanBegin(state, 1, 8);
+    kernel.meanPush(state, data, 8);
+    assert.throws(() => kernel.meanEnd(state, end - 28), RangeError);
+  });
+}
