@@ -34,7 +34,7 @@ export type Dtype = keyof typeof TABLE;
 export type FloatDtype = "F16" | "BF16" | "F32" | "F64";
 
 /** Every dtype, from the narrowest to the widest. */
-export const DTYPES = Object.keys(TABLE) as readonly Dtype[];
+export const DTYPES = Object.keys(TABLE) as readonly Dtype[] as readonly [Dtype, ...Dtype[]];
 
 const BY_TORCH_NAME: ReadonlyMap<string, Dtype> = new Map(
   DTYPES.flatMap((dtype) => (TABLE[dtype][1] === null ? [] : [[TABLE[dtype][1], dtype] as const])),

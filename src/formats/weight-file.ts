@@ -93,8 +93,8 @@ const STRANGERS: readonly Stranger[] = [
   },
 ];
 
-/** torch's magic number as the first pickle: protocol and, from 4 on, a frame come before it. */
-const LEGACY_MAGIC = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+/** torch's magic number, its first bytes, as the first pickle: protocol and, from 4 on, a frame come before it. */
+const LEGACY_MAGIC = "\x8a\x0a\x6c\xfc\x9c\x46\xf9";
 
 function begins(...magics: readonly string[]): (head: string) => boolean {
   return (head) => magics.some((magic) => head.startsWith(magic));

@@ -89,7 +89,7 @@ test("writes what json.dumps(indent=2, sort_keys=True) writes", () => {
   assert.equal(
     writeWeightIndex(map, 16),
     '{\n  "metadata": {\n    "total_size": 16\n  },\n  "weight_map": {\n' +
-      '    "\\"\\u00e9\\\\\\\\u007f\\n/": "a.safetensors",\n    "z.10": "b.safetensors",\n    "z.2": "b.safetensors",\n' +
+      '    "\\"\\u00e9\\\\\\u007f\\n/": "a.safetensors",\n    "z.10": "b.safetensors",\n    "z.2": "b.safetensors",\n' +
       '    "\\uff5e": "a.safetensors",\n    "\\ud83d\\ude00": "a.safetensors"\n  }\n}\n',
   );
   assert.equal(
