@@ -1,0 +1,164 @@
+/**
+ * A model's weights as names mapped to byte ranges, whatever held them: a directory, one file, or a Hub cache folder.
+ * Only headers are read. `weight_map` is the only list of shards: nothing is globbed (ARTIFACTS 1.3, DESIGN 4).
+ */
+import { quote } from "../formats/quote.js";
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import type { ShardHeader, TensorInfo } from "../formats/tensor-info.js";
+import { readWeightFile } from "../formats/weight-file.js";
+import { parseWeightIndex } from "../formats/weight-index.js";
+import { openFileSource } from "./file-source.js";
+import { locate } from "./locate.js";
+
+/** One weight file of a checkpoint, its header read. */
+export interface Shard {
+  /** Bare file name. */
+  readonly file: string;
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Nanoseconds since 1970, as text. */
+  readonly modified: string;
+  readonly header: ShardHeader;
+}
+
+/** A tensor and the shard that holds it. */
+export interface StoredTensor extends TensorInfo {
+  readonly shard: Shard;
+}
+
+/** Ordered names -> tensors: shard by shard as the files are named, within a shard as the file has them. */
+export type StateDict = ReadonlyMap<string, StoredTensor>;
+
+export interface Checkpoint {
+  /** As the user wrote it. */
+  readonly path: string;
+  /** Where config and tokenizer lie; null when a lone file was given. */
+  readonly directory: string | null;
+  /** "org/name" and commit where the path is a Hub cache folder. */
+  readonly repo: string | null;
+  readonly commit: string | null;
+  readonly shards: readonly Shard[];
+  /** Under the names used for pairing: a lone wrapper key ("model", "state_dict", "module") around the dict is left out. */
+  readonly stateDict: StateDict;
+  /** What a user should know about the files, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** The containers that trainers put around a state dict. */
+const WRAPPERS: ReadonlySet<string> = new Set(["model", "state_dict", "module"]);
+
+/**
+ * Reads every header of the checkpoint at `path`.
+ * @throws {WeightDiffError} NOT_FOUND (no such path, no weights, shard or index missing), NOT_WEIGHTS, TRUNCATED, FORMAT_INVALID,
+ * FORMAT_UNSUPPORTED, PICKLE_GLOBAL, LIMIT, MISMATCH (index and shards disagree), IO.
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const location = await locate(path);
+  const { directory, repo, commit } = location;
+  const base = { path, directory: location.single ? null : directory, repo, commit };
+  if (location.index === null) {
+    const shard = await openShard(directory, location.file);
+    const wrapper = loneWrapper(shard.header.tensors);
+    const entries = shard.header.tensors.map((tensor): [string, StoredTensor] => [
+      wrapper === null ? tensor.name : tensor.path.slice(1).join("."),
+      { ...tensor, shard },
+    ]);
+    const notes = wrapper === null ? [] : [`${shard.file}: the state dict lies under the key "${wrapper}"`];
+    return { ...base, shards: [shard], stateDict: new Map(entries), notes };
+  }
+
+  const indexSource = await openFileSource(join(directory, location.index));
+  let weightMap: ReadonlyMap<string, string>;
+  try {
+    if (indexSource.size > MAX_INDEX_BYTES) {
+      throw new WeightDiffError(
+        "LIMIT",
+        `${indexSource.path}: ${indexSource.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
+        "a weight index has some hundred bytes per tensor: fetch it again",
+      );
+    }
+    const bytes = await indexSource.readAt(0, indexSource.size);
+    ({ weightMap } = parseWeightIndex(decodeText(bytes, indexSource.path), indexSource.path));
+  } finally {
+    await indexSource.close();
+  }
+  const shards: Shard[] = [];
+  for (const file of [...new Set(weightMap.values())].sort()) {
+    shards.push(await openShard(directory, file, location.index));
+  }
+  return { ...base, shards, ...collect(shards, weightMap, location.index) };
+}
+
+/** Parsing costs some ten times the text; the largest index seen (65B) has 70 kB. */
+const MAX_INDEX_BYTES = 25_000_000;
+
+/** @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8. */
+export function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new WeightDiffError("FORMAT_INVALID", `${path}: not UTF-8 text`, "fetch it again");
+  }
+}
+
+async function openShard(directory: string, file: string, index?: string): Promise<Shard> {
+  const path = join(directory, file);
+  const source = await openFileSource(path).catch((error: unknown) => {
+    if (index !== undefined && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      throw new WeightDiffError(
+        "NOT_FOUND",
+        `${path}: shard is missing, ${index} lists it`,
+        `fetch ${file} from where the other shards came from`,
+      );
+    }
+    throw error;
+  });
+  try {
+    const header = await readWeightFile(source);
+    return { file, path, size: source.size, modified: source.modified, header };
+  } finally {
+    await source.close();
+  }
+}
+
+function loneWrapper(tensors: readonly TensorInfo[]): string | null {
+  const first = tensors[0]?.path[0];
+  if (first === undefined || !WRAPPERS.has(first)) {
+    return null;
+  }
+  return tensors.every((tensor) => tensor.path.length > 1 && tensor.path[0] === first) ? first : null;
+}
+
+/** Takes from each shard what the index assigns to it; lists what the index promises and the shard lacks. */
+function collect(
+  shards: readonly Shard[],
+  weightMap: ReadonlyMap<string, string>,
+  index: string,
+): Pick<Checkpoint, "stateDict" | "notes"> {
+  const stateDict = new Map<string, StoredTensor>();
+  const strays: string[] = [];
+  for (const shard of shards) {
+    for (const tensor of shard.header.tensors) {
+      if (weightMap.get(tensor.name) === shard.file) {
+        stateDict.set(tensor.name, { ...tensor, shard });
+      } else {
+        strays.push(`${shard.file}: tensor ${quote(tensor.name)} is in the file and not in ${index}: ignored`);
+      }
+    }
+  }
+  const missing = [...weightMap].filter(([name]) => !stateDict.has(name));
+  if (missing.length > 0) {
+    const shown = missing.slice(0, MISSING_SHOWN).map(([name, file]) => `tensor ${quote(name)} is not in ${file}`);
+    const rest = missing.length > MISSING_SHOWN ? `\n  and ${missing.length - MISSING_SHOWN} more` : "";
+    throw new WeightDiffError(
+      "MISMATCH",
+      `${index}: ${missing.length} of its ${weightMap.size} entries are wrong\n  ${shown.join("\n  ")}${rest}`,
+      "index and shards are from different uploads: fetch the index and the shards again",
+    );
+  }
+  return { stateDict, notes: strays };
+}
+
+const MISSING_SHOWN = 20;

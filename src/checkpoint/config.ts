@@ -1,0 +1,89 @@
+/** config.json: the few values that recovering needs, and the text itself, which is edited in place rather than rewritten. */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { WeightDiffError } from "../errors.js";
+import { parseJson, topLevelSpans } from "../formats/json.js";
+import { decodeText } from "./checkpoint.js";
+import { fileError } from "./file-source.js";
+
+/** Real ones have some hundred bytes. */
+const MAX_CONFIG_BYTES = 1_000_000;
+
+/** Values of another type than expected count as absent: a config never stops a recovery. */
+const shape = z.object({
+  model_type: z.string().optional().catch(undefined),
+  tie_word_embeddings: z.boolean().optional().catch(undefined),
+  hidden_size: z.number().optional().catch(undefined),
+  num_attention_heads: z.number().optional().catch(undefined),
+  num_hidden_layers: z.number().optional().catch(undefined),
+  rope_theta: z.number().positive().optional().catch(undefined),
+  rotary_emb_base: z.number().positive().optional().catch(undefined),
+  quantization_config: z.unknown().optional(),
+});
+
+export interface ModelConfig {
+  readonly path: string;
+  readonly text: string;
+  readonly tied: boolean | null;
+  /** Base of the rotary frequencies; 10000 where the config does not say. */
+  readonly ropeTheta: number;
+  /** Values of one head; null if the config does not tell. */
+  readonly headSize: number | null;
+  readonly layers: number | null;
+  readonly quantised: boolean;
+}
+
+/** The checkpoint's config.json; null where there is none. @throws {WeightDiffError} FORMAT_INVALID, LIMIT, IO. */
+export async function readConfig(directory: string | null): Promise<ModelConfig | null> {
+  if (directory === null) {
+    return null;
+  }
+  const path = join(directory, "config.json");
+  const info = await stat(path).catch(() => null);
+  if (info === null || !info.isFile()) {
+    return null;
+  }
+  if (info.size > MAX_CONFIG_BYTES) {
+    throw new WeightDiffError("LIMIT", `${path}: ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`, "fetch it again");
+  }
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw fileError(path, "read", error);
+  });
+  const text = decodeText(bytes, path);
+  const parsed = shape.safeParse(parseJson(text, path));
+  if (!parsed.success) {
+    throw new WeightDiffError("FORMAT_INVALID", `${path}: not a JSON object`, "fetch it again");
+  }
+  const values = parsed.data;
+  const heads = values.num_attention_heads;
+  return {
+    path,
+    text,
+    tied: values.tie_word_embeddings ?? null,
+    ropeTheta: values.rope_theta ?? values.rotary_emb_base ?? 10_000,
+    headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
+    layers: values.num_hidden_layers ?? null,
+    quantised: values.quantization_config !== undefined && values.quantization_config !== null,
+  };
+}
+
+/**
+ * The config with the dtype and vocabulary that were written: only those values change, all other text stays as it is.
+ * @param dtype as torch spells it. @param vocabSize rows written; null leaves the value alone.
+ */
+export function editConfig(config: ModelConfig, dtype: string, vocabSize: number | null): string {
+  const spans = topLevelSpans(config.text, config.path);
+  const edits = [
+    { span: spans.get("torch_dtype"), value: JSON.stringify(dtype) },
+    { span: spans.get("dtype"), value: JSON.stringify(dtype) },
+    { span: vocabSize === null ? undefined : spans.get("vocab_size"), value: String(vocabSize) },
+  ];
+  let text = config.text;
+  // From the back, so that earlier positions stay right.
+  const found = edits.flatMap(({ span, value }) => (span === undefined ? [] : [{ span, value }]));
+  for (const { span, value } of found.sort((a, b) => b.span.start - a.span.start)) {
+    text = text.slice(0, span.start) + value + text.slice(span.end);
+  }
+  return text;
+}

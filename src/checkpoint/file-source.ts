@@ -1,0 +1,96 @@
+/** A local file as formats/ sees it: a name, a size, and exact reads. Opened read-only, never kept open between reads of different shards. */
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { basename } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import type { ByteSource } from "../formats/tensor-info.js";
+
+export interface FileSource extends ByteSource {
+  readonly path: string;
+  /** Last modification, in nanoseconds since 1970, as text: it does not fit a double. */
+  readonly modified: string;
+  close(): Promise<void>;
+}
+
+/** Opens `path` for reading. @throws {WeightDiffError} NOT_FOUND, IO. */
+export async function openFileSource(path: string): Promise<FileSource> {
+  const name = basename(path);
+  let handle: FileHandle;
+  try {
+    // Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    throw fileError(path, "open", error);
+  }
+  try {
+    const stat = await handle.stat({ bigint: true });
+    if (!stat.isFile()) {
+      throw new WeightDiffError("NOT_FOUND", `${path}: not a regular file`, "give a checkpoint directory or one weight file");
+    }
+    const size = Number(stat.size);
+    return {
+      path,
+      name,
+      size,
+      modified: String(stat.mtimeNs),
+      readAt: (offset, length) => readExactly(handle, path, size, offset, length),
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function readExactly(
+  handle: FileHandle,
+  path: string,
+  size: number,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > size) {
+    throw new WeightDiffError(
+      "TRUNCATED",
+      `${path}: bytes ${offset} to ${offset + length} are wanted, the file has ${size}`,
+      "the download is incomplete: fetch the file again",
+    );
+  }
+  const buffer = new Uint8Array(length);
+  let filled = 0;
+  while (filled < length) {
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled));
+    } catch (error) {
+      throw fileError(path, `read at byte ${offset + filled}`, error);
+    }
+    if (bytesRead === 0) {
+      throw new WeightDiffError(
+        "INPUT_CHANGED",
+        `${path}: ends at byte ${offset + filled}, had ${size} bytes when it was opened`,
+        "another program is changing the file: wait for it, then run again",
+      );
+    }
+    filled += bytesRead;
+  }
+  return buffer;
+}
+
+/** Turns what the operating system said into an error that names the file. */
+export function fileError(path: string, action: string, error: unknown): WeightDiffError {
+  if (error instanceof WeightDiffError) {
+    return error;
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") {
+    return new WeightDiffError("NOT_FOUND", `${path}: no such file`, "check the path", { cause: error });
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return new WeightDiffError("IO", `${path}: cannot ${action}: permission denied`, "check the file's permissions", {
+      cause: error,
+    });
+  }
+  return new WeightDiffError("IO", `${path}: cannot ${action}: ${reason}`, "check the disk, then run again", { cause: error });
+}

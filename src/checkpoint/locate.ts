@@ -1,0 +1,143 @@
+/**
+ * From what the user wrote to the weight files meant: `~`, a directory, one file, a Hub cache folder; the precedence of
+ * transformers' from_pretrained (ARTIFACTS 1.3); and, where there is nothing to read, what the directory holds instead and
+ * what to do about it (FIELD 8.5, 8.6).
+ */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { fileError } from "./file-source.js";
+
+export interface Location {
+  /** Absolute; holds the weight files. */
+  readonly directory: string;
+  /** Bare name of the single weight file, or "" when there is an index. */
+  readonly file: string;
+  /** Bare name of the index, or null for a single file. */
+  readonly index: string | null;
+  /** The user named a weight file, not a directory. */
+  readonly single: boolean;
+  readonly repo: string | null;
+  readonly commit: string | null;
+}
+
+/** transformers' order: modeling_utils.py, `_get_resolved_checkpoint_files`. */
+const PRECEDENCE = [
+  { file: "model.safetensors", index: false },
+  { file: "model.safetensors.index.json", index: true },
+  { file: "pytorch_model.bin", index: false },
+  { file: "pytorch_model.bin.index.json", index: true },
+] as const;
+
+/** Finds the weight files of `path`. Reads names only, no weights. @throws {WeightDiffError} NOT_FOUND, FORMAT_UNSUPPORTED, IO. */
+export async function locate(path: string): Promise<Location> {
+  const absolute = resolve(expandHome(path));
+  const info = await stat(absolute).catch((error: unknown) => {
+    const found = fileError(path, "open", error);
+    throw found.code === "NOT_FOUND"
+      ? new WeightDiffError("NOT_FOUND", `${path}: no such file or directory`, "give a local checkpoint directory or one weight file")
+      : found;
+  });
+  if (!info.isDirectory()) {
+    if (absolute.endsWith(".index.json")) {
+      throw new WeightDiffError("NOT_FOUND", `${path}: an index, not weights`, `give its directory: ${dirname(path)}`);
+    }
+    return { ...plain(dirname(absolute)), file: basename(absolute), index: null, single: true };
+  }
+  const place = await hubSnapshot(absolute, path);
+  const names = new Set(await listDirectory(place.directory));
+  const found = PRECEDENCE.find(({ file }) => names.has(file));
+  if (found === undefined) {
+    throw nothingToRead(path, names);
+  }
+  return found.index
+    ? { ...place, file: "", index: found.file, single: false }
+    : { ...place, file: found.file, index: null, single: false };
+}
+
+/** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */
+export function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") || path.startsWith("~\\") ? join(homedir(), path.slice(1)) : path;
+}
+
+function plain(directory: string): Pick<Location, "directory" | "repo" | "commit"> {
+  const { repo, commit } = namedSnapshot(directory);
+  return { directory, repo, commit };
+}
+
+/** …/models--org--name/snapshots/<commit> says where it came from. */
+function namedSnapshot(directory: string): { repo: string | null; commit: string | null } {
+  const commit = basename(directory);
+  const folder = basename(dirname(dirname(directory)));
+  if (basename(dirname(directory)) !== "snapshots" || !folder.startsWith("models--")) {
+    return { repo: null, commit: null };
+  }
+  return { repo: folder.slice("models--".length).replace("--", "/"), commit };
+}
+
+/** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (ARTIFACTS 6.2). */
+async function hubSnapshot(directory: string, path: string): Promise<Pick<Location, "directory" | "repo" | "commit">> {
+  if (!basename(directory).startsWith("models--")) {
+    return plain(directory);
+  }
+  const commit = (await readFile(join(directory, "refs", "main"), "utf8").catch(() => "")).trim();
+  if (!/^[0-9a-f]{40}$/.test(commit)) {
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      `${path}: a Hub cache folder without a commit in refs/main`,
+      "give one of its snapshots/<commit> folders",
+    );
+  }
+  return plain(join(directory, "snapshots", commit));
+}
+
+async function listDirectory(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    throw fileError(directory, "list", error);
+  }
+}
+
+/** What a directory without weights holds instead: [a name that gives it away, what it is, what to do]. First match wins. */
+const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
+  [
+    /^consolidated\.\d+\.pth$/,
+    "Meta's original LLaMA download (consolidated.*.pth), not the Hugging Face format",
+    "convert it in float16: python -m transformers.models.llama.convert_llama_weights_to_hf, from a transformers release before 4.33 (later ones round to bfloat16)",
+  ],
+  [
+    /^adapter_(model\.(bin|safetensors)|config\.json)$/,
+    "a LoRA adapter, not a weight diff",
+    "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+  ],
+  [/\.enc$/, "XOR-encrypted files (point-alpaca, BELLE), not an additive diff", "use the decrypt script of the model's own repository"],
+  [/\.(gguf|ggml)$|^ggml-.*\.bin$/, "llama.cpp files", "get the original float weights: quantised ones cannot take a diff"],
+  [/\.msgpack$/, "a Flax checkpoint", "get the PyTorch or safetensors files of the same model"],
+  [/\.h5$/, "a TensorFlow checkpoint", "get the PyTorch or safetensors files of the same model"],
+  [/^models--/, "a whole Hub cache", "give one of its models--org--name folders"],
+];
+
+function nothingToRead(path: string, names: ReadonlySet<string>): WeightDiffError {
+  const shard = [...names].sort().find((name) => /^(pytorch_model|model)-\d+(-of-\d+)?\.(bin|safetensors)$/.test(name));
+  if (shard !== undefined) {
+    const index = shard.endsWith(".bin") ? "pytorch_model.bin.index.json" : "model.safetensors.index.json";
+    return new WeightDiffError(
+      "NOT_FOUND",
+      `${path}: has shards (${shard}) without their index ${index}`,
+      `fetch ${index} from where the shards came from: it says which tensor is in which shard`,
+    );
+  }
+  for (const [pattern, what, hint] of INSTEAD) {
+    const name = [...names].sort().find((candidate) => pattern.test(candidate));
+    if (name !== undefined) {
+      return new WeightDiffError("FORMAT_UNSUPPORTED", `${path}: holds ${name}: ${what}`, hint);
+    }
+  }
+  return new WeightDiffError(
+    "NOT_FOUND",
+    `${path}: no weights here (looked for ${PRECEDENCE.map(({ file }) => file).join(", ")})`,
+    "give the directory that holds config.json and the weight files",
+  );
+}

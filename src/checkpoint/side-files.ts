@@ -1,0 +1,69 @@
+/** The small files beside the weights: which ones belong to a recovered model, and whether they are what they seem (DESIGN 4). */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { fileError, openFileSource } from "./file-source.js";
+
+/** Copied byte for byte: a JSON round trip turns 1e30 and 1.0 into something else, which breaks loaders. */
+const COPIED = [
+  /^generation_config\.json$/,
+  /^tokenizer.*$/,
+  /^special_tokens_map\.json$/,
+  /^added_tokens\.json$/,
+  /^vocab\..*$/,
+  /^merges.*$/,
+  /^chat_template.*$/,
+  /^preprocessor_config\.json$/,
+  /^LICENSE.*$/i,
+  /license.*\.txt$/i,
+  /^NOTICE$/i,
+];
+
+export interface SideFiles {
+  /** Bare names to copy, sorted. */
+  readonly copied: readonly string[];
+  /** Bare names of what else is there and stays behind. */
+  readonly left: readonly string[];
+}
+
+/**
+ * Sorts the files of `directory` into those that go with the model and those that do not; weights, indexes and config.json
+ * are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
+ */
+export async function sideFiles(directory: string, weights: ReadonlySet<string>): Promise<SideFiles> {
+  const copied: string[] = [];
+  const left: string[] = [];
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw fileError(directory, "list", error);
+  });
+  for (const name of names.sort()) {
+    // Symlinks are followed: a Hub cache consists of them.
+    const info = await stat(join(directory, name)).catch(() => null);
+    if (info === null || !info.isFile() || weights.has(name) || name === "config.json") {
+      continue;
+    }
+    if (COPIED.some((pattern) => pattern.test(name))) {
+      await refusePlaceholder(join(directory, name), name);
+      copied.push(name);
+    } else {
+      left.push(name);
+    }
+  }
+  return { copied, left };
+}
+
+/** @throws {WeightDiffError} NOT_WEIGHTS for a git-lfs pointer, or an error page saved under the file's name. */
+export async function refusePlaceholder(path: string, name: string): Promise<void> {
+  const source = await openFileSource(path);
+  try {
+    const head = new TextDecoder("latin1").decode(await source.readAt(0, Math.min(source.size, 64)));
+    if (head.startsWith("version https://git-lfs")) {
+      throw new WeightDiffError("NOT_WEIGHTS", `${path}: a git-lfs pointer, not the file itself`, "run git lfs pull in the clone, or download the file");
+    }
+    if (!/\.html?$/i.test(name) && /^\s*<(!doctype html|html)/i.test(head)) {
+      throw new WeightDiffError("NOT_WEIGHTS", `${path}: an HTML page, not the file itself`, "download the file again; a gated repository wants a login");
+    }
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Command lines as people have them: flags with `_` or `-`, python-fire's True and False, FastChat's names and their
+ * argparse abbreviations (FIELD 3, B1). Everything becomes the one spelling that the options know.
+ */
+
+/** FastChat's flags -> ours. argparse accepts every unambiguous beginning of them. */
+const FASTCHAT: readonly (readonly [full: string, shortest: string, ours: string])[] = [
+  ["--base-model-path", "--base", "--path-raw"],
+  ["--target-model-path", "--target", "--path-tuned"],
+  ["--delta-path", "--delta", "--path-diff"],
+];
+
+/** Arguments after the program's name, in the spelling of options.ts. Values are left alone. */
+export function normaliseArgv(args: readonly string[]): readonly string[] {
+  const end = args.indexOf("--");
+  return args.map((argument, index) => {
+    if (end >= 0 && index >= end) {
+      return argument;
+    }
+    if (argument.startsWith("--")) {
+      const [flag = "", ...value] = argument.split("=");
+      return [canonicalFlag(flag.replaceAll("_", "-")), ...value].join("=");
+    }
+    return index === 0 ? argument.replaceAll("_", "-") : argument;
+  });
+}
+
+function canonicalFlag(flag: string): string {
+  return FASTCHAT.find(([full, shortest]) => full.startsWith(flag) && flag.startsWith(shortest))?.[2] ?? flag;
+}

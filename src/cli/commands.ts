@@ -1,0 +1,71 @@
+/** The commands: flags in, one call of the library, one report out. */
+import type { Command } from "commander";
+import { EXIT_CODES } from "../errors.js";
+import { inspect } from "../inspect.js";
+import { recover } from "../recover.js";
+import type { ResultWriter } from "./main.js";
+import { declareInspect, declareRecover, inspectOptions, type Presentation, recoverOptions } from "./options.js";
+import { openProgress, type ProgressPrinter } from "./progress.js";
+import { inspectJson, inspectText, recoverJson, recoverText } from "./report.js";
+
+export interface CommandHost {
+  readonly out: ResultWriter;
+  readonly signal: AbortSignal;
+  setExitCode(code: number): void;
+}
+
+/** Adds every command to the program. */
+export function declareCommands(program: Command, host: CommandHost): void {
+  declareRecover(program.command("recover").description("base + diff -> the fine-tuned model")).action(async (flags: Record<string, unknown>) => {
+    const { options, notes, ...look } = recoverOptions(flags);
+    const speak = await speaker(look);
+    notes.forEach(speak.note);
+    try {
+      const report = await recover({ ...options, signal: host.signal, onNote: speak.note, onWarning: speak.warn, onProgress: speak.progress });
+      speak.done();
+      host.out.write(look.json ? recoverJson(report) : recoverText(report));
+      if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
+        speak.note("--check_integrity_naively: no sum was published for this diff: computed, not compared");
+      }
+      host.setExitCode(report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0);
+    } finally {
+      speak.done();
+    }
+  });
+
+  declareInspect(program.command("inspect").description("what a checkpoint holds, tensor by tensor")).action(
+    async (path: string, flags: Record<string, unknown>) => {
+      const { json, quiet, progress, ...options } = inspectOptions(flags);
+      const speak = await speaker({ json, quiet, progress });
+      try {
+        const report = await inspect({ path, ...options, signal: host.signal, onProgress: speak.progress });
+        speak.done();
+        host.out.write(json ? inspectJson(report) : inspectText(report));
+      } finally {
+        speak.done();
+      }
+    },
+  );
+}
+
+interface Speaker {
+  note(text: string): void;
+  warn(text: string): void;
+  readonly progress: ProgressPrinter["update"];
+  done(): void;
+}
+
+/** stderr, with the bar out of the way of every line. */
+async function speaker(look: Presentation): Promise<Speaker> {
+  const printer = look.progress ? await openProgress(process.stderr) : null;
+  const line = (text: string): void => {
+    printer?.stop();
+    process.stderr.write(`weight-diff: ${text}\n`);
+  };
+  return {
+    note: (text) => (look.quiet ? undefined : line(text)),
+    warn: (text) => line(`warning: ${text}`),
+    progress: (state) => printer?.update(state),
+    done: () => printer?.stop(),
+  };
+}

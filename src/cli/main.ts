@@ -1,0 +1,102 @@
+/**
+ * argv -> exit code. stdout carries results only; notes, progress, warnings and errors go to stderr: lower case, no full
+ * stop, `weight-diff: error: …` then `weight-diff: hint: …`. Nothing here or below ends the process: a number is returned.
+ */
+import { Command, CommanderError } from "commander";
+import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { VERSION } from "../version.js";
+import { normaliseArgv } from "./argv.js";
+import { errorText } from "./report.js";
+
+const EXAMPLES = `
+examples:
+  weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b
+  weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --dtype bfloat16
+  weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume
+  weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run
+  weight-diff inspect tulu-7b-diff
+  weight-diff inspect tulu-7b --digest --json
+
+exit codes:
+  0 done   2 wrong usage   3 a check failed   4 an input or the output directory cannot be used
+  5 disk   1 a bug   130 interrupted   143 terminated`;
+
+/** Runs one command line. @param argv as process.argv. @returns the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const out = stdoutWriter();
+  const stop = new AbortController();
+  const signals = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
+  for (const [signal, code] of Object.entries(signals)) {
+    // Once: a second Ctrl-C ends the process without further ado.
+    process.once(signal, () => stop.abort(new WeightDiffError(code, "interrupted: what is finished stays", "continue with --resume")));
+  }
+  let exitCode = 0;
+  const program = new Command("weight-diff")
+    .description("Recovers a fine-tuned model from a published weight diff: the same bits as the Python scripts, in constant memory.")
+    .version(VERSION, "--version", "print the version")
+    .addHelpText("after", EXAMPLES)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => out.write(text), writeErr: () => {} })
+    .showSuggestionAfterError(true);
+  const args = normaliseArgv(argv.slice(2));
+  try {
+    if (args.length === 0) {
+      throw new WeightDiffError("USAGE", "no command", "try weight-diff --help");
+    }
+    // What the flags are made of is loaded only for a command: --version and errors stay instant.
+    const name = args.find((argument) => !argument.startsWith("-"));
+    if (name !== undefined && !(args.length === 1 && args[0] === "--version")) {
+      const { declareCommands } = await import("./commands.js");
+      declareCommands(program, { out, signal: stop.signal, setExitCode: (code) => (exitCode = code) });
+    } else if (args.includes("--help") || args.includes("-h")) {
+      const { declareCommands } = await import("./commands.js");
+      declareCommands(program, { out, signal: stop.signal, setExitCode: (code) => (exitCode = code) });
+    }
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    exitCode = explain(error);
+  }
+  const failed = await out.finish();
+  return failed ? EXIT_CODES.IO : exitCode;
+}
+
+/** Prints the error. @returns its exit code. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) {
+      return 0; // --help and --version come this way
+    }
+    const text = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+    process.stderr.write(errorText(new WeightDiffError("USAGE", text, "see weight-diff --help")));
+    return EXIT_CODES.USAGE;
+  }
+  process.stderr.write(errorText(error));
+  return error instanceof WeightDiffError ? EXIT_CODES[error.code] : 1;
+}
+
+export interface ResultWriter {
+  write(text: string): void;
+  /** Waits for all text to be out. @returns whether stdout failed for another reason than a reader who left. */
+  finish(): Promise<boolean>;
+}
+
+function stdoutWriter(): ResultWriter {
+  let failure: Error | undefined;
+  let pending: Promise<void> = Promise.resolve();
+  process.stdout.on("error", (error) => {
+    failure ??= error;
+  });
+  return {
+    write(text) {
+      pending = pending.then(() => new Promise((resolve) => process.stdout.write(text, () => resolve())));
+    },
+    async finish() {
+      await pending;
+      if (failure === undefined || ("code" in failure && failure.code === "EPIPE")) {
+        return false;
+      }
+      process.stderr.write(errorText(new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes")));
+      return true;
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, always on stderr. */
+import { bytesText } from "../preflight.js";
+import type { ProgressState } from "../run-plan.js";
+
+export interface ProgressPrinter {
+  update(state: ProgressState): void;
+  /** Clears the bar before other text, or at the end. */
+  stop(): void;
+}
+
+/** Plain lines come this often; a log of a run of an hour has some 400. */
+const LINE_EVERY_MS = 8000;
+const BAR_EVERY_MS = 100;
+/** The rate is that of the last seconds: a cold start must not spoil the estimate for ever. */
+const RATE_WINDOW_MS = 5000;
+
+/** The bar if `stream` is a terminal, lines otherwise. */
+export async function openProgress(stream: NodeJS.WriteStream): Promise<ProgressPrinter> {
+  return stream.isTTY === true ? barPrinter(stream) : linePrinter((line) => stream.write(line));
+}
+
+/** For tests: `write` takes the lines, `now` gives milliseconds. */
+export function linePrinter(write: (line: string) => void, now: () => number = () => performance.now()): ProgressPrinter {
+  const rate = rateMeter(now);
+  let last = now();
+  return {
+    update(state) {
+      const speed = rate(state.done);
+      if (now() - last >= LINE_EVERY_MS) {
+        last = now();
+        write(`weight-diff: ${progressText(state, speed)}\n`);
+      }
+    },
+    stop() {},
+  };
+}
+
+async function barPrinter(stream: NodeJS.WriteStream): Promise<ProgressPrinter> {
+  const { SingleBar } = await import("cli-progress");
+  const bar = new SingleBar({ format: "{bar} {text}", stream, clearOnComplete: true, hideCursor: true, barsize: 20, noTTYOutput: false, stopOnComplete: false, linewrap: false, gracefulExit: false });
+  const rate = rateMeter(() => performance.now());
+  let last = 0;
+  let running = false;
+  return {
+    update(state) {
+      const speed = rate(state.done);
+      if (performance.now() - last < BAR_EVERY_MS) {
+        return;
+      }
+      last = performance.now();
+      const text = progressText(state, speed);
+      if (running) {
+        bar.update(state.done, { text });
+      } else {
+        bar.start(state.total, state.done, { text });
+        running = true;
+      }
+    },
+    stop() {
+      if (running) {
+        bar.stop();
+        running = false;
+      }
+    },
+  };
+}
+
+/** "41 % of 53.9 GB, 2.31 GB/s, 14 s left, model-00002-of-00006.safetensors model.layers.9.mlp.up_proj.weight". */
+export function progressText(state: ProgressState, bytesPerSecond: number): string {
+  const share = state.total === 0 ? 100 : Math.floor((100 * state.done) / state.total);
+  const left = bytesPerSecond > 0 ? `${durationText((state.total - state.done) / bytesPerSecond)} left` : "time left unknown";
+  const where = [state.shard, state.tensor].filter((part) => part !== null).join(" ");
+  return `${share} % of ${bytesText(state.total)}, ${bytesText(Math.round(bytesPerSecond))}/s, ${left}, ${where}`;
+}
+
+function durationText(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const minutes = Math.floor(whole / 60);
+  return minutes === 0 ? `${whole} s` : minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Bytes per second over the last seconds. */
+function rateMeter(now: () => number): (done: number) => number {
+  const samples: { readonly at: number; readonly done: number }[] = [{ at: now(), done: 0 }];
+  return (done) => {
+    const at = now();
+    samples.push({ at, done });
+    while (samples.length > 2 && at - (samples[1]?.at ?? at) > RATE_WINDOW_MS) {
+      samples.shift();
+    }
+    const first = samples[0] ?? { at, done };
+    return at > first.at ? (1000 * (done - first.done)) / (at - first.at) : 0;
+  };
+}

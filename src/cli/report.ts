@@ -1,0 +1,136 @@
+/** What the user reads: results as text or JSON on stdout, all else on stderr (DESIGN 6). */
+import { WeightDiffError } from "../errors.js";
+import { torchName } from "../formats/dtype.js";
+import type { InspectReport } from "../inspect.js";
+import { bytesText } from "../preflight.js";
+import type { RecoverReport } from "../recover.js";
+
+/** recover's result in a few lines. */
+export function recoverText(report: RecoverReport): string {
+  const dtype = torchName(report.dtype) ?? report.dtype;
+  const size = report.files.reduce((sum, file) => sum + file.size, 0);
+  const files = report.files.length === 1 ? (report.files[0]?.file ?? "") : `${report.files.length} files`;
+  const lines = [headline(report, dtype)];
+  lines.push(`  scheme   ${report.scheme}: ${report.schemeReason}`);
+  if (report.outcome === "planned") {
+    lines.push(`  writes   ${files}, ${bytesText(size)}`, `  reads    ${bytesText(report.bytesRead)}`);
+    return `${lines.join("\n")}\n`;
+  }
+  if (report.output !== null) {
+    lines.push(`  files    ${files}, ${bytesText(size)}`);
+  }
+  lines.push(`  checked  ${checks(report)}`);
+  if (report.sums !== null) {
+    lines.push(`  sum      ${sumText(report.sums.withoutInvFreq)}, with inv_freq ${sumText(report.sums.withInvFreq)}`);
+  }
+  if (report.sumCheck !== null) {
+    const { verdict, expected, found, reason } = report.sumCheck;
+    lines.push(`  verdict  ${verdict.replaceAll("-", " ")}: sum ${sumText(found)}, expected ${expected}: ${reason}`);
+  }
+  if (report.resumed > 0) {
+    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
+  }
+  const moved = report.bytesRead + report.bytesWritten;
+  lines.push(
+    `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${(moved / report.seconds / 1e9).toFixed(2)} GB/s, peak memory ${bytesText(report.peakBytes)}`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+function headline(report: RecoverReport, dtype: string): string {
+  const count = `${report.tensors.length} tensors`;
+  const texts = {
+    recovered: `recovered ${count} as ${dtype} in ${report.output}`,
+    checked: `computed ${count} as ${dtype}; nothing was written (no --path_tuned)`,
+    planned: `would write ${report.output ?? "nothing (no --path_tuned)"} as ${dtype}`,
+    verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+  } as const;
+  return texts[report.outcome];
+}
+
+function checks(report: RecoverReport): string {
+  const digests = report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
+  return report.outcome === "verified"
+    ? digests
+    : `every name and shape paired; CRC-32 of every .bin record read; inputs unchanged during the run; ${digests}`;
+}
+
+/** As many digits as an F32 has. */
+function sumText(sum: number): string {
+  return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
+}
+
+/** recover's result for scripts. */
+export function recoverJson(report: RecoverReport): string {
+  const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+  return json({
+    command: "recover",
+    outcome: report.outcome,
+    scheme: report.scheme,
+    scheme_reason: report.schemeReason,
+    dtype: torchName(report.dtype),
+    output: report.output,
+    files: report.files,
+    new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
+    sums: report.sums === null ? null : { without_inv_freq: finite(report.sums.withoutInvFreq), with_inv_freq: finite(report.sums.withInvFreq) },
+    sum_check:
+      report.sumCheck === null
+        ? null
+        : {
+            verdict: report.sumCheck.verdict,
+            expected: report.sumCheck.expected,
+            found: finite(report.sumCheck.found),
+            includes_inv_freq: report.sumCheck.includesInvFreq,
+            reason: report.sumCheck.reason,
+          },
+    overflow: [...report.overflow].map(([name, count]) => ({ name, count })),
+    tensors: report.tensors,
+    bytes_read: report.bytesRead,
+    bytes_written: report.bytesWritten,
+    seconds: report.seconds,
+    bytes_per_second: Math.round((report.bytesRead + report.bytesWritten) / report.seconds),
+    peak_memory_bytes: report.peakBytes,
+    threads: report.threads,
+    resumed_tensors: report.resumed,
+  });
+}
+
+/** inspect's result as a table. */
+export function inspectText(report: InspectReport): string {
+  const rows = report.tensors.map(({ name, dtype, shape, shard, sha256 }) => [
+    printable(name),
+    dtype,
+    `[${shape.join(", ")}]`,
+    shard,
+    ...(sha256 === undefined ? [] : [sha256]),
+  ]);
+  const widths = (rows[0] ?? []).map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0));
+  const table = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  const totals = report.totals.map(({ dtype, tensors, elements, bytes }) => `${dtype}: ${tensors} tensors, ${elements} elements, ${bytesText(bytes)}`);
+  const files = report.files.map(({ file, size, format }) => `${file}: ${format}, ${bytesText(size)}`);
+  return `${[...table, "", ...totals, ...files, ...report.notes.map((note) => `note: ${note}`)].join("\n")}\n`;
+}
+
+/** inspect's result for scripts. */
+export function inspectJson(report: InspectReport): string {
+  return json(report);
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** Names come from strangers: control characters would reach the terminal. */
+function printable(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be printed
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** An error in the form of every message: what, then what to do. */
+export function errorText(error: unknown): string {
+  if (error instanceof WeightDiffError) {
+    return `weight-diff: error: ${error.message}\n${error.hint === undefined ? "" : `weight-diff: hint: ${error.hint}\n`}`;
+  }
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `weight-diff: error: this is a bug in weight-diff: ${reason}\nweight-diff: hint: please report it with the command that you ran\n`;
+}

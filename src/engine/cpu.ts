@@ -1,0 +1,38 @@
+/** How many processors this process may use: Linux containers limit them in cgroups, which Node 20 does not look at. */
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+
+/** Beyond this the disk is the limit on every machine seen, and each worker costs memory. */
+const MAX_WORKERS = 8;
+
+/** Workers to start when the user says nothing. */
+export function defaultThreads(): number {
+  return Math.max(1, Math.min(availableParallelism(), cgroupProcessors(), MAX_WORKERS));
+}
+
+/** Whole processors that cpu.max (cgroup v2) or cpu.cfs_quota_us (v1) grants; Infinity without a limit. */
+export function cgroupProcessors(read: (path: string) => string | null = readText): number {
+  const group = /^0::(\/.*)$/m.exec(read("/proc/self/cgroup") ?? "")?.[1] ?? "/";
+  // A limit further up holds as well: walk from the process's group to the root.
+  const parts = group.split("/").filter((part) => part !== "");
+  let least = Number.POSITIVE_INFINITY;
+  for (let depth = parts.length; depth >= 0; depth--) {
+    const [quota, period] = (read(["/sys/fs/cgroup", ...parts.slice(0, depth), "cpu.max"].join("/")) ?? "max").split(/\s+/);
+    least = Math.min(least, processors(quota, period));
+  }
+  const v1 = processors(read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? "max", read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? undefined);
+  return Math.min(least, v1);
+}
+
+function processors(quota: string | undefined, period: string | undefined): number {
+  const ratio = Number(quota?.trim()) / Number(period?.trim() ?? "100000");
+  return Number.isFinite(ratio) && ratio > 0 ? Math.max(1, Math.ceil(ratio)) : Number.POSITIVE_INFINITY;
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}

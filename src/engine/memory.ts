@@ -1,0 +1,52 @@
+/** How a worker divides its kernel's memory: slots for windows in flight, two blocks, and the running states. Fixed for the run. */
+import { PAGE } from "./disk.js";
+
+/** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
+export const BLOCK = 65_536;
+
+/** Buffers of one window in flight. Each has a page of slack at both ends: a direct read brings whole pages. */
+export interface Slot {
+  readonly raw: number;
+  readonly diff: number;
+  readonly out: number;
+}
+
+export interface MemoryPlan {
+  readonly slots: readonly Slot[];
+  /** BLOCK F32 values each: raw widened for the mean; the sum before it is rounded to 16 bits. */
+  readonly rawBlock: number;
+  readonly sumBlock: number;
+  readonly sumState: number;
+  readonly meanState: number;
+  readonly meanRow: number;
+  /** Bytes in all. */
+  readonly end: number;
+}
+
+export interface MemoryNeeds {
+  /** Bytes of one operand in one window; a multiple of the page. */
+  readonly windowBytes: number;
+  readonly slots: number;
+  readonly sumBytes: number;
+  readonly meanBytes: number;
+  /** Columns of the widest mean row. */
+  readonly meanColumns: number;
+}
+
+/** Assigns page-aligned areas from `base` up. */
+export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
+  let end = base;
+  const take = (bytes: number): number => {
+    const at = end;
+    end += Math.ceil(bytes / PAGE) * PAGE;
+    return at;
+  };
+  const buffer = needs.windowBytes + 2 * PAGE;
+  const slots = Array.from({ length: needs.slots }, () => ({ raw: take(buffer), diff: take(buffer), out: take(buffer) }));
+  const rawBlock = take(BLOCK * 4);
+  const sumBlock = take(BLOCK * 4);
+  const sumState = take(needs.sumBytes);
+  const meanState = take(needs.meanBytes);
+  const meanRow = take(needs.meanColumns * 4);
+  return { slots, rawBlock, sumBlock, sumState, meanState, meanRow, end };
+}

@@ -1,0 +1,258 @@
+/**
+ * The work of one worker: jobs in, results out. Windows of a tensor are read ahead into the kernel's own memory, computed in
+ * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
+ */
+import { WeightDiffError } from "../errors.js";
+import { dtypeBits, elementCount } from "../formats/dtype.js";
+import { invFreq } from "../kernel/inv-freq.js";
+import type { Kernel } from "../kernel/kernel.js";
+import { loadKernel } from "../kernel/load.js";
+import { type Disk, PAGE, readFully } from "./disk.js";
+import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./files.js";
+import { gather } from "./gather.js";
+import type { Job, Operand, TensorResult } from "./job.js";
+import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
+import { type JobRun, type LoadedWindow, operandDtype, rawElements, startDigest, startTensor } from "./tensor-run.js";
+
+/** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
+export interface PipelineSetup {
+  readonly inputs: readonly InputFile[];
+  readonly outputs: readonly OutputFile[];
+  /** Bytes of one operand in one window; a multiple of 64 KiB. */
+  readonly windowBytes: number;
+  /** Windows in flight: read ahead, computed, written behind. */
+  readonly slots: number;
+  /** Columns of the widest mean row; 0 without one. */
+  readonly meanColumns: number;
+}
+
+/** The worker's side of the pool. */
+export interface PipelineHost {
+  readonly disk: Disk;
+  /** The next job, or null when there is none left. */
+  next(): Promise<Job | null>;
+  /** The job is done and all its bytes are with the disk. */
+  finished(job: Job, result: TensorResult): void;
+  /** Bytes that one window brought in and took out. */
+  progress(job: Job, read: number, written: number): void;
+  /** True once the run is to stop: at the next window. */
+  aborted(): boolean;
+}
+
+/** A job under way on this worker. */
+interface Run {
+  readonly job: Job;
+  /** Created when its first window is computed: only one tensor at a time uses the kernel's states. */
+  work: JobRun | null;
+  /** Windows not yet written. */
+  open: number;
+  /** Set when the last window is computed. */
+  result: TensorResult | null;
+}
+
+/** Elements [begin, end) of a job. */
+interface Range {
+  readonly run: Run;
+  readonly begin: number;
+  readonly end: number;
+  readonly last: boolean;
+}
+
+interface Loaded extends LoadedWindow {
+  readonly range: Range;
+  readonly slot: Slot;
+  readonly read: number;
+}
+
+/** A kernel with the memory that `runPipeline` needs. @throws {WeightDiffError} LIMIT. */
+export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefined): Kernel {
+  // The smallest kernel knows how large its states are.
+  const { end } = memoryOf(setup, { ...loadKernel(0, wasm), base: 0 });
+  return loadKernel(end, wasm);
+}
+
+function memoryOf(setup: PipelineSetup, kernel: Pick<Kernel, "base" | "sumBytes" | "meanBytes">): MemoryPlan {
+  const meanBytes = setup.meanColumns === 0 ? 0 : kernel.meanBytes(setup.meanColumns);
+  return planMemory(kernel.base, { ...setup, sumBytes: kernel.sumBytes, meanBytes });
+}
+
+/** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */
+export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: PipelineHost): Promise<void> {
+  const files = openWorkerFiles(host.disk, setup.inputs, setup.outputs);
+  const areas = memoryOf(setup, kernel);
+  const memory = new Uint8Array(kernel.memory);
+  const paths = setup.inputs.map(({ path }) => path);
+  const free: Slot[] = [...areas.slots];
+  const loading: Promise<Loaded>[] = [];
+  const writing = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  const ranges = windowRanges(setup, host);
+  const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
+  let exhausted = false;
+
+  const compute = (window: Loaded): number => {
+    const { run, last } = window.range;
+    run.work ??= run.job.kind === "tensor" ? startTensor(run.job, kernel, areas) : startDigest(run.job, kernel);
+    const outAt = run.work.push(window, anyDirectOutput);
+    if (last) {
+      run.result = run.work.finish(paths);
+    }
+    return outAt;
+  };
+
+  const store = async (window: Loaded, outAt: number): Promise<void> => {
+    const { run, begin, end } = window.range;
+    let written = 0;
+    if (run.job.kind === "tensor" && run.job.output !== null && end > begin) {
+      const width = dtypeBits(run.job.dtype) / 8;
+      written = (end - begin) * width;
+      const { shard, range } = run.job.output;
+      await files.write(shard, range, memory.subarray(outAt, outAt + written), range.begin + begin * width);
+    }
+    free.push(window.slot);
+    run.open--;
+    host.progress(run.job, window.read, written);
+    if (run.result !== null && run.open === 0) {
+      host.finished(run.job, run.result);
+    }
+  };
+
+  try {
+    for (;;) {
+      while (free.length > 0 && !exhausted && failures.length === 0) {
+        const { value: range, done } = await ranges.next();
+        if (done === true) {
+          exhausted = true;
+          break;
+        }
+        range.run.open++;
+        const load = loadWindow(range, free.pop() as Slot, memory, files);
+        load.catch(() => {}); // seen when its turn comes
+        loading.push(load);
+      }
+      const window = await loading.shift();
+      if (failures.length > 0) {
+        throw failures[0];
+      }
+      if (host.aborted()) {
+        throw new WeightDiffError("INTERRUPTED", "interrupted");
+      }
+      if (window !== undefined) {
+        const outAt = compute(window);
+        const write: Promise<void> = store(window, outAt)
+          .catch((error: unknown) => {
+            failures.push(error);
+          })
+          .finally(() => writing.delete(write));
+        writing.add(write);
+      }
+      if (loading.length === 0 && (free.length === 0 || exhausted)) {
+        if (writing.size === 0) {
+          break;
+        }
+        await Promise.race(writing);
+      }
+    }
+    if (failures.length > 0) {
+      throw failures[0];
+    }
+  } finally {
+    await Promise.allSettled([...loading, ...writing]);
+    await files.close();
+  }
+}
+
+/** The windows of all jobs, in order. Lengths are multiples of 4096 elements, except for a job's last: pages of any dtype, whole rows of the sum. */
+async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGenerator<Range, void> {
+  for (;;) {
+    const job = await host.next();
+    if (job === null) {
+      return;
+    }
+    const count = elementCount(job.kind === "tensor" ? job.shape : job.source.shape) ?? 0;
+    const step = windowElements(job, setup.windowBytes);
+    const run: Run = { job, work: null, open: 0, result: null };
+    let begin = 0;
+    do {
+      const end = Math.min(begin + step, count);
+      yield { run, begin, end, last: end === count };
+      begin = end;
+    } while (begin < count);
+  }
+}
+
+/** The widest of operands, result and the F32 in between decides. */
+function windowElements(job: Job, windowBytes: number): number {
+  const dtypes = job.kind === "tensor" ? [operandDtype(job.raw), job.diff.dtype, "F32" as const] : [job.source.dtype];
+  const widest = Math.max(...dtypes.map(dtypeBits)) / 8;
+  return Math.floor(windowBytes / widest / PAGE) * PAGE;
+}
+
+async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: WorkerFiles): Promise<Loaded> {
+  const { run, begin, end } = range;
+  const job = run.job;
+  if (job.kind === "digest") {
+    const diffAt = await loadOperand(files, job.source, begin, end, slot.diff, memory);
+    return { range, slot, begin, end, rawAt: slot.raw, diffAt, outAt: slot.out, read: storedWidth(job.source) * (end - begin) };
+  }
+  const rawEnd = Math.min(end, rawElements(job));
+  const settled = await Promise.allSettled([
+    loadOperand(files, job.diff, begin, end, slot.diff, memory),
+    begin < rawEnd ? loadOperand(files, job.raw, begin, rawEnd, slot.raw, memory) : slot.raw,
+  ]);
+  const [diffAt, rawAt] = settled.map((outcome) => {
+    if (outcome.status === "rejected") {
+      throw outcome.reason;
+    }
+    return outcome.value;
+  });
+  const read = (dtypeBits(job.diff.dtype) / 8) * (end - begin) + storedWidth(job.raw) * Math.max(0, rawEnd - begin);
+  return { range, slot, begin, end, rawAt: rawAt ?? slot.raw, diffAt: diffAt ?? slot.diff, outAt: slot.out, read };
+}
+
+function storedWidth(operand: Operand): number {
+  return operand.kind === "stored" ? dtypeBits(operand.dtype) / 8 : 0;
+}
+
+/** @returns where the first element ended up: at the start of the buffer, or within its first page. */
+async function loadOperand(
+  files: WorkerFiles,
+  operand: Operand,
+  begin: number,
+  end: number,
+  buffer: number,
+  memory: Uint8Array,
+): Promise<number> {
+  if (operand.kind === "inv-freq") {
+    const view = new DataView(memory.buffer, buffer, (end - begin) * 4);
+    invFreq(operand.count, operand.theta)
+      .subarray(begin, end)
+      .forEach((value, i) => {
+        view.setFloat32(i * 4, value, true);
+      });
+    return buffer;
+  }
+  const width = dtypeBits(operand.dtype) / 8;
+  if (operand.strides !== undefined) {
+    const target = memory.subarray(buffer, buffer + (end - begin) * width);
+    await gather(await files.input(operand.input, true), operand, begin, end - begin, target);
+    return buffer;
+  }
+  return loadBytes(files, operand.input, operand.range.begin + begin * width, (end - begin) * width, buffer, memory);
+}
+
+/** Reads bytes to `buffer`; past the page cache, the whole pages around them. */
+async function loadBytes(files: WorkerFiles, input: number, position: number, length: number, buffer: number, memory: Uint8Array): Promise<number> {
+  if (length === 0) {
+    return buffer;
+  }
+  const file = await files.input(input);
+  if (!file.direct) {
+    await readFully(file, memory.subarray(buffer, buffer + length), position);
+    return buffer;
+  }
+  const skip = position % PAGE;
+  const pages = Math.ceil((skip + length) / PAGE) * PAGE;
+  await readFully(file, memory.subarray(buffer, buffer + pages), position - skip, skip + length);
+  return buffer + skip;
+}

@@ -1,0 +1,127 @@
+/**
+ * Hands jobs to workers in order, collects results, and ends everything at the first failure. Small work, and work on a disk
+ * that a test put in place, is done in this thread: the same pipeline, without the threads.
+ */
+import { readFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { type ErrorCode, WeightDiffError } from "../errors.js";
+import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { type Disk, localDisk } from "./disk.js";
+import type { Job, TensorResult } from "./job.js";
+import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
+
+export type ToWorker = { readonly type: "job"; readonly job: Job | null } | { readonly type: "abort" };
+export type FromWorker =
+  | { readonly type: "next" }
+  | { readonly type: "finished"; readonly id: number; readonly result: TensorResult }
+  | { readonly type: "progress"; readonly id: number; readonly read: number; readonly written: number }
+  | { readonly type: "done" }
+  | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string; readonly hint: string | undefined }
+  | { readonly type: "crashed"; readonly reason: string };
+
+export interface PoolOptions {
+  /** Worker threads; 0 works in this thread. */
+  readonly threads: number;
+  /** Another disk, for tests; it implies this thread. */
+  readonly disk?: Disk;
+  readonly signal?: AbortSignal;
+  /** Called once a job's bytes are all with the disk. */
+  readonly onResult?: (job: Job, result: TensorResult) => void;
+  /** Called for every window, with the bytes it brought in and took out. */
+  readonly onProgress?: (job: Job, read: number, written: number) => void;
+}
+
+/**
+ * Runs all jobs; they are started in the given order.
+ * @throws {WeightDiffError} the first failure of any worker; INTERRUPTED or TERMINATED (the signal's reason) when aborted.
+ */
+export async function runJobs(setup: PipelineSetup, jobs: readonly Job[], options: PoolOptions): Promise<void> {
+  const queue = jobs.values();
+  const take = (): Job | null => queue.next().value ?? null;
+  if (options.threads === 0 || options.disk !== undefined) {
+    await runHere(setup, take, options);
+  } else {
+    await runThreads(setup, jobs, take, options);
+  }
+  throwIfAborted(options.signal);
+}
+
+async function runHere(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
+  await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
+    disk: options.disk ?? localDisk,
+    next: async () => take(),
+    finished: (job, result) => options.onResult?.(job, result),
+    progress: (job, read, written) => options.onProgress?.(job, read, written),
+    aborted: () => options.signal?.aborted === true,
+  }).catch((error: unknown) => {
+    throwIfAborted(options.signal);
+    throw error;
+  });
+}
+
+async function runThreads(setup: PipelineSetup, jobs: readonly Job[], take: () => Job | null, options: PoolOptions): Promise<void> {
+  const byId = new Map(jobs.map((job) => [job.id, job]));
+  const workers: Worker[] = [];
+  let failure: unknown;
+  const fail = (error: unknown): void => {
+    failure ??= error;
+    for (const worker of workers) {
+      worker.postMessage({ type: "abort" } satisfies ToWorker);
+    }
+  };
+  const onAbort = (): void => fail(abortReason(options.signal));
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const exits = Array.from({ length: options.threads }, () => {
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup });
+    workers.push(worker);
+    return new Promise<void>((resolve) => {
+      let ended = false;
+      worker.on("message", (message: FromWorker) => {
+        const job = "id" in message ? byId.get(message.id) : undefined;
+        if (message.type === "next") {
+          worker.postMessage({ type: "job", job: failure === undefined ? take() : null } satisfies ToWorker);
+        } else if (message.type === "finished" && job !== undefined) {
+          options.onResult?.(job, message.result);
+        } else if (message.type === "progress" && job !== undefined) {
+          options.onProgress?.(job, message.read, message.written);
+        } else if (message.type === "failed") {
+          ended = true;
+          fail(new WeightDiffError(message.code, message.message, message.hint));
+        } else if (message.type === "crashed") {
+          ended = true;
+          fail(new Error(`a worker failed: ${message.reason}`));
+        } else if (message.type === "done") {
+          ended = true;
+        }
+      });
+      worker.on("error", (error) => fail(workerDied(error.message)));
+      worker.on("exit", (code) => {
+        if (!ended) {
+          fail(workerDied(`exit code ${code}`));
+        }
+        resolve();
+      });
+    });
+  });
+  await Promise.all(exits);
+  options.signal?.removeEventListener("abort", onAbort);
+  if (failure !== undefined) {
+    throw failure;
+  }
+}
+
+/** Out of memory, or killed from outside: nothing is wrong with the input. */
+function workerDied(reason: string): WeightDiffError {
+  return new WeightDiffError("IO", `a worker thread died: ${reason}`, "run the same command with --resume, perhaps with fewer --threads");
+}
+
+function abortReason(signal: AbortSignal | undefined): unknown {
+  return signal?.reason instanceof WeightDiffError ? signal.reason : new WeightDiffError("INTERRUPTED", "interrupted");
+}
+
+/** @throws the reason for which the run was aborted, if it was. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) {
+    throw abortReason(signal);
+  }
+}

@@ -1,0 +1,61 @@
+/** The shell of a worker thread: messages in and out, nothing else. The work is `runPipeline`. */
+import { readFileSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { WeightDiffError } from "../errors.js";
+import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { localDisk } from "./disk.js";
+import type { Job } from "./job.js";
+import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
+import type { FromWorker, ToWorker } from "./pool.js";
+
+const port = parentPort;
+if (port === null) {
+  throw new Error("worker.js runs only as a worker thread");
+}
+const send = (message: FromWorker): void => port.postMessage(message);
+let aborted = false;
+let deliver: (job: Job | null) => void = () => {};
+port.on("message", (message: ToWorker) => {
+  if (message.type === "abort") {
+    aborted = true;
+  } else {
+    deliver(message.job);
+  }
+});
+
+/** Asks for a job; at most one question is open at a time. */
+function ask(): Promise<Job | null> {
+  return new Promise((resolve) => {
+    deliver = resolve;
+    send({ type: "next" });
+  });
+}
+
+const setup = workerData as PipelineSetup;
+// The next job is asked for while one is under way, so that reading ahead never waits for the main thread.
+let ahead = ask();
+try {
+  await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
+    disk: localDisk,
+    aborted: () => aborted,
+    async next() {
+      const job = await ahead;
+      if (job !== null) {
+        ahead = ask();
+      }
+      return job;
+    },
+    finished: (job, result) => send({ type: "finished", id: job.id, result }),
+    progress: (job, read, written) => send({ type: "progress", id: job.id, read, written }),
+  });
+  send({ type: "done" });
+} catch (error) {
+  // Errors lose their class on the way to another thread; what makes them ours is sent as fields.
+  send(
+    error instanceof WeightDiffError
+      ? { type: "failed", code: error.code, message: error.message, hint: error.hint }
+      : { type: "crashed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) },
+  );
+} finally {
+  port.close();
+}

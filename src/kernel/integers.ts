@@ -1,0 +1,51 @@
+/** Arithmetic on tensors that are not floats: rare and small (masks, counters), so plain loops do. Little-endian bytes. */
+import type { Dtype } from "../formats/dtype.js";
+
+/** target += source modulo 2^(8 width), as torch's in-place add of two integer tensors of one dtype. width: 1, 2, 4 or 8 bytes. */
+export function addIntegers(target: Uint8Array, source: Uint8Array, width: number): void {
+  for (let start = 0; start < target.length; start += width) {
+    let carry = 0;
+    for (let byte = start; byte < start + width; byte++) {
+      const sum = (target[byte] ?? 0) + (source[byte] ?? 0) + carry;
+      target[byte] = sum & 0xff;
+      carry = sum >> 8;
+    }
+  }
+}
+
+/** target = target or source, as torch's add of two bool tensors. */
+export function orBytes(target: Uint8Array, source: Uint8Array): void {
+  for (let i = 0; i < target.length; i++) {
+    target[i] = target[i] !== 0 || source[i] !== 0 ? 1 : 0;
+  }
+}
+
+/** The sum as torch gives it for a bool or integer tensor (int64), as a number: exact up to 2^53. */
+export function sumIntegers(bytes: Uint8Array, dtype: Dtype): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const read = READERS[dtype];
+  let sum = 0n;
+  if (read !== undefined) {
+    for (let at = 0; at < bytes.length; at += read.width) {
+      sum += read.at(view, at);
+    }
+  }
+  return Number(BigInt.asIntN(64, sum));
+}
+
+interface Reader {
+  readonly width: number;
+  at(view: DataView, offset: number): bigint;
+}
+
+const READERS: Partial<Record<Dtype, Reader>> = {
+  BOOL: { width: 1, at: (view, offset) => BigInt(view.getUint8(offset)) },
+  U8: { width: 1, at: (view, offset) => BigInt(view.getUint8(offset)) },
+  I8: { width: 1, at: (view, offset) => BigInt(view.getInt8(offset)) },
+  U16: { width: 2, at: (view, offset) => BigInt(view.getUint16(offset, true)) },
+  I16: { width: 2, at: (view, offset) => BigInt(view.getInt16(offset, true)) },
+  U32: { width: 4, at: (view, offset) => BigInt(view.getUint32(offset, true)) },
+  I32: { width: 4, at: (view, offset) => BigInt(view.getInt32(offset, true)) },
+  U64: { width: 8, at: (view, offset) => view.getBigUint64(offset, true) },
+  I64: { width: 8, at: (view, offset) => view.getBigInt64(offset, true) },
+};

@@ -1,0 +1,56 @@
+/** Why a base and a diff do not fit, in words, from what users got wrong (FIELD 8.3, 8.5). The first explanation that applies. */
+import { quote } from "./formats/quote.js";
+import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
+
+/** hidden size -> what it is called. */
+const SIZES: ReadonlyMap<number, string> = new Map([
+  [4096, "LLaMA 7B"],
+  [5120, "LLaMA 13B"],
+  [6656, "LLaMA 30B"],
+  [8192, "LLaMA 65B"],
+]);
+
+/** One sentence of cause and remedy for the mismatch between these two. */
+export function explainMismatch(raw: Checkpoint, diff: Checkpoint): string {
+  const rawEmbedding = embedding(raw);
+  const diffEmbedding = embedding(diff);
+  if (rawEmbedding !== undefined && diffEmbedding !== undefined) {
+    const [rawRows = 0, rawHidden = 0] = rawEmbedding.shape;
+    const [diffRows = 0, diffHidden = 0] = diffEmbedding.shape;
+    if (rawHidden !== diffHidden) {
+      return `the models have different sizes: hidden size ${sizeName(rawHidden)} in the base, ${sizeName(diffHidden)} in the diff: get the base of the diff's size`;
+    }
+    if (rawRows > diffRows) {
+      return `the base has ${rawRows} vocabulary rows, the diff ${diffRows}: this base was already given added tokens: use the original one`;
+    }
+  }
+  const shared = [...diff.stateDict.keys()].filter((name) => raw.stateDict.has(name)).length;
+  if (shared === 0) {
+    return `not one name is in both: the base has ${quote(firstName(raw))}, the diff ${quote(firstName(diff))}: they are of different model families, or --path_raw is not the base model in Hugging Face format`;
+  }
+  if (layers(raw) !== layers(diff)) {
+    return `the base has ${layers(raw)} layers, the diff ${layers(diff)}: get the base of the diff's size`;
+  }
+  return "the diff was made against another base, or one of the two is incomplete: check the model card for the base it names";
+}
+
+function embedding(checkpoint: Checkpoint): StoredTensor | undefined {
+  return [...checkpoint.stateDict].find(([name, tensor]) => /(^|\.)(embed_tokens|embed_in|wte)\.weight$/.test(name) && tensor.shape.length === 2)?.[1];
+}
+
+function sizeName(hidden: number): string {
+  const name = SIZES.get(hidden);
+  return name === undefined ? String(hidden) : `${hidden} (as ${name})`;
+}
+
+function layers(checkpoint: Checkpoint): number {
+  let most = -1;
+  for (const name of checkpoint.stateDict.keys()) {
+    most = Math.max(most, Number(/(?:^|\.)layers\.(\d{1,6})\./.exec(name)?.[1] ?? -1));
+  }
+  return most + 1;
+}
+
+function firstName(checkpoint: Checkpoint): string {
+  return checkpoint.stateDict.keys().next().value ?? "";
+}

@@ -1,0 +1,201 @@
+/** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, seals each shard. */
+import { defaultThreads } from "./engine/cpu.js";
+import { type Disk, localDisk } from "./engine/disk.js";
+import { type InputFile, refuseChange } from "./engine/files.js";
+import type { DigestJob, Job, TensorResult } from "./engine/job.js";
+import type { OutputDirectory } from "./engine/output.js";
+import { chooseDirect } from "./engine/page-cache.js";
+import type { PipelineSetup } from "./engine/pipeline.js";
+import { runJobs } from "./engine/pool.js";
+import { type Plan, planTraffic } from "./plan.js";
+
+export interface RunOptions {
+  /** Worker threads; null chooses. 0 works in the calling thread. */
+  readonly threads?: number | null;
+  /** May files be read and written past the page cache? */
+  readonly directIo?: boolean;
+  /** Bytes of one operand in one window; a multiple of 64 KiB. */
+  readonly windowBytes?: number;
+  /** Another disk, for tests. */
+  readonly disk?: Disk;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((state: ProgressState) => void) | undefined;
+}
+
+export interface ProgressState {
+  /** Bytes read and written so far, and in all. */
+  readonly done: number;
+  readonly total: number;
+  /** Where the last window went; null if it is not written. */
+  readonly shard: string | null;
+  readonly tensor: string;
+}
+
+export interface RunResult {
+  /** By the job's id. */
+  readonly results: ReadonlyMap<number, TensorResult>;
+  readonly threads: number;
+  /** Bytes. */
+  readonly read: number;
+  readonly written: number;
+  /** Tensors taken over from an earlier run, after their bytes were verified. */
+  readonly resumed: number;
+}
+
+/** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
+const WINDOW_BYTES = 1 << 22;
+/** One is read, one computed, one written. */
+const SLOTS = 3;
+/** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
+const SMALL_BYTES = 1 << 26;
+
+/**
+ * Runs every job of the plan. With `output`, tensors are written to its staged shards; without, they are only digested.
+ * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
+ */
+export async function runPlan(plan: Plan, output: OutputDirectory | null, options: RunOptions): Promise<RunResult> {
+  const traffic = planTraffic(plan);
+  const total = traffic.read + (output === null ? 0 : traffic.write);
+  const small = total < SMALL_BYTES;
+  const threads = options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, plan.jobs.length)));
+  const directIo = options.directIo !== false && !small;
+  const cold = directIo ? chooseDirect(plan.inputs) : [];
+  const inputs: readonly InputFile[] = plan.inputs.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true }));
+  const setup: PipelineSetup = {
+    inputs,
+    outputs:
+      output === null ? [] : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
+    windowBytes: options.windowBytes ?? WINDOW_BYTES,
+    slots: SLOTS,
+    meanColumns: Math.max(0, ...plan.jobs.map((job) => (job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0))),
+  };
+  const pool = {
+    threads,
+    ...(options.disk === undefined ? {} : { disk: options.disk }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  };
+
+  const results = new Map<number, TensorResult>();
+  let read = 0;
+  let written = 0;
+  let done = 0;
+  const report = (job: Job, came: number, went: number): void => {
+    read += came;
+    written += went;
+    done += came + went;
+    const shard = job.kind === "tensor" && job.output !== null && output !== null ? (plan.shards[job.output.shard]?.file ?? null) : null;
+    options.onProgress?.({ done, total, shard, tensor: job.name });
+  };
+  if (output !== null) {
+    for (const result of await verifyFinished(plan, output, setup, { ...pool, onProgress: report })) {
+      results.set(result.id, result);
+    }
+  }
+  const resumed = results.size;
+
+  const todo = plan.jobs.filter((job) => !results.has(job.id)).map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
+  const left = openTensors(plan, results);
+  const seals: Promise<void>[] = [];
+  const sealIfDone = (shard: number): void => {
+    const file = plan.shards[shard]?.file;
+    if (output !== null && file !== undefined && left[shard] === 0) {
+      const seal = output.seal(file);
+      seal.catch(() => {}); // awaited below
+      seals.push(seal);
+    }
+  };
+  left.forEach((_, shard) => {
+    sealIfDone(shard);
+  });
+  try {
+    await runJobs(setup, todo, {
+      ...pool,
+      onProgress: report,
+      onResult(job, result) {
+        results.set(result.id, result);
+        if (job.kind === "tensor") {
+          output?.journal.add(result);
+          if (job.output !== null) {
+            left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
+            sealIfDone(job.output.shard);
+          }
+        }
+      },
+    });
+  } finally {
+    await Promise.allSettled(seals);
+  }
+  await Promise.all(seals);
+  await refuseChanges(inputs, options.disk ?? localDisk);
+  return { results, threads, read, written, resumed };
+}
+
+/** Reads what the journal calls finished; what has the digest it should have need not be computed again. */
+async function verifyFinished(
+  plan: Plan,
+  output: OutputDirectory,
+  setup: PipelineSetup,
+  pool: Parameters<typeof runJobs>[2],
+): Promise<readonly TensorResult[]> {
+  const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
+  const jobs: DigestJob[] = [];
+  const inputs: InputFile[] = [];
+  for (const { file, size } of plan.shards) {
+    const now = await statFile(pool.disk ?? localDisk, output.staged(file));
+    inputs.push({ path: output.staged(file), size, modified: now.modified, direct: setup.outputs.some(({ direct }) => direct) });
+  }
+  const unwritten: TensorResult[] = [];
+  for (const job of plan.jobs) {
+    const result = claimed.get(job.id);
+    if (result === undefined || job.kind !== "tensor") {
+      continue;
+    }
+    if (job.output === null) {
+      unwritten.push(result);
+    } else {
+      const { shard, range } = job.output;
+      const source = { kind: "stored", input: shard, name: job.name, dtype: job.dtype, shape: job.shape, range } as const;
+      jobs.push({ kind: "digest", id: job.id, name: job.name, source });
+    }
+  }
+  const verified: TensorResult[] = [];
+  if (jobs.length > 0) {
+    await runJobs({ ...setup, inputs, outputs: [] }, jobs, {
+      ...pool,
+      onResult(job, { sha256 }) {
+        const result = claimed.get(job.id);
+        if (result !== undefined && result.sha256 === sha256) {
+          verified.push(result);
+        }
+      },
+    });
+  }
+  return [...verified, ...unwritten];
+}
+
+async function statFile(disk: Disk, path: string): Promise<{ readonly size: number; readonly modified: string }> {
+  const file = await disk.openFile(path, "read", false);
+  try {
+    return await file.stat();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Tensors still to be written, by shard. */
+function openTensors(plan: Plan, results: ReadonlyMap<number, TensorResult>): number[] {
+  const left = plan.shards.map(() => 0);
+  for (const job of plan.jobs) {
+    if (job.kind === "tensor" && job.output !== null && !results.has(job.id)) {
+      left[job.output.shard] = (left[job.output.shard] ?? 0) + 1;
+    }
+  }
+  return left;
+}
+
+/** @throws {WeightDiffError} INPUT_CHANGED if an input is no longer the file that was planned for. */
+async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<void> {
+  for (const input of inputs) {
+    refuseChange(input, await statFile(disk, input.path));
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The table of schemes: what each family's script does with the tensors, as data (DESIGN 5, FIELD 1). An axis has exactly
+ * the values that some row uses; a new family is a new row, and at most a new value.
+ */
+import { quote } from "./formats/quote.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import { WeightDiffError } from "./errors.js";
+import { isFloatDtype } from "./formats/dtype.js";
+
+/** What becomes of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
+export type NewRows = "mean" | "refuse";
+
+export interface Scheme {
+  readonly name: string;
+  readonly summary: string;
+  /** The script whose result is reproduced. */
+  readonly script: string;
+  readonly operation: "add";
+  /** Whose names decide what is recovered. */
+  readonly driver: "diff";
+  readonly arithmetic: "F32";
+  readonly newRows: NewRows;
+  /** Where config and side files come from. */
+  readonly sideFiles: "diff";
+  /** Published sums over the recovered state dict (FIELD 5), by the last part of the repository's name. */
+  readonly knownSums: Readonly<Record<string, number>>;
+}
+
+const WEIGHT_DIFF = { operation: "add", driver: "diff", arithmetic: "F32", newRows: "mean", sideFiles: "diff" } as const;
+
+export const SCHEMES: readonly Scheme[] = [
+  {
+    name: "open-instruct",
+    summary: "Tulu and Open-Instruct: float32, new vocabulary rows get the mean of the base's rows",
+    script: "allenai/open-instruct scripts/weights/weight_diff.py, recover",
+    ...WEIGHT_DIFF,
+    knownSums: {},
+  },
+  {
+    name: "alpaca",
+    summary: "Stanford Alpaca: as open-instruct, with a published sum",
+    script: "tatsu-lab/stanford_alpaca weight_diff.py, recover",
+    ...WEIGHT_DIFF,
+    knownSums: { "alpaca-7b": 50637.1836, "alpaca-7b-wdiff": 50637.1836 },
+  },
+];
+
+export interface Choice {
+  readonly scheme: Scheme;
+  /** Why, in words for the user. */
+  readonly reason: string;
+}
+
+/** The scheme called `name`. @throws {WeightDiffError} USAGE. */
+export function schemeNamed(name: string): Scheme {
+  const scheme = SCHEMES.find((row) => row.name === name);
+  if (scheme === undefined) {
+    throw new WeightDiffError("USAGE", `unknown scheme "${name}"`, `known schemes: auto, ${SCHEMES.map((row) => row.name).join(", ")}`);
+  }
+  return scheme;
+}
+
+/**
+ * Decides the scheme from what is known of the diff's repository; else takes open-instruct, but only where no family could
+ * give other bits: every float tensor is F32 and at most one row is new (DESIGN 5).
+ * @param newRows how many vocabulary rows the diff has and raw lacks, at most over all embeddings.
+ * @throws {WeightDiffError} SCHEME_UNKNOWN with the candidates.
+ */
+export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
+  const repo = repoName(diff);
+  const known = SCHEMES.find((row) => Object.hasOwn(row.knownSums, repo));
+  if (known !== undefined) {
+    return { scheme: known, reason: `the diff is ${repo}` };
+  }
+  const candidates = SCHEMES.map((row) => `--scheme ${row.name}  (${row.summary})`).join("\n  ");
+  const foreign = [...diff.stateDict.values()].find((tensor) => isFloatDtype(tensor.dtype) && tensor.dtype !== "F32");
+  if (foreign !== undefined) {
+    throw new WeightDiffError(
+      "SCHEME_UNKNOWN",
+      `${foreign.shard.file}: tensor ${quote(foreign.name)} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`,
+      `say which script made it:\n  ${candidates}`,
+    );
+  }
+  if (newRows > 1) {
+    throw new WeightDiffError(
+      "SCHEME_UNKNOWN",
+      `${diff.path}: has ${newRows} vocabulary rows more than the base: some scripts add the base's mean row to them, others take them as they are`,
+      `say which script made it:\n  ${candidates}`,
+    );
+  }
+  return {
+    scheme: schemeNamed("open-instruct"),
+    reason: `every float tensor of the diff is F32 and ${newRows === 0 ? "no vocabulary row is" : "one vocabulary row is"} new`,
+  };
+}
+
+/** The published sum of the recovered model, if the diff is one whose authors gave it. */
+export function knownSum(scheme: Scheme, diff: Checkpoint): number | null {
+  const repo = repoName(diff);
+  return Object.hasOwn(scheme.knownSums, repo) ? (scheme.knownSums[repo] ?? null) : null;
+}
+
+/** "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/" are both "alpaca-7b-wdiff". */
+function repoName(checkpoint: Checkpoint): string {
+  const place = checkpoint.repo ?? checkpoint.directory ?? "";
+  return place.split(/[\\/]/).filter((part) => part !== "").at(-1) ?? "";
+}
