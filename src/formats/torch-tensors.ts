@@ -34,6 +34,8 @@ export interface TorchFile {
 const MAX_DEPTH = 100;
 /** Values looked at; a 25 MB pickle without shared structure holds fewer. */
 const MAX_VISITS = 4_000_000;
+/** A 25 MB pickle has room for 150,000; recalling one from the memo takes three bytes. */
+const MAX_TENSORS = 300_000;
 /** UTF-16 units of all names together: 150,000 names of 200. One shared key may be part of every name. */
 const MAX_NAMES = 32_000_000;
 /** Dimensions; torch's own kernels stop at 64. */
@@ -107,8 +109,10 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
       }
     } else if (isKind(value, "call")) {
       names += path.reduce((sum, key) => sum + key.length + 1, 0);
-      if (names > MAX_NAMES) {
-        throw new WeightDiffError("LIMIT", `${file.name}: the tensor names together pass ${MAX_NAMES} characters`);
+      if (names > MAX_NAMES || tensors.size >= MAX_TENSORS) {
+        const what =
+          names > MAX_NAMES ? `tensor names of more than ${MAX_NAMES} characters` : `over ${MAX_TENSORS} tensors`;
+        throw new WeightDiffError("LIMIT", `${file.name}: the pickled object makes ${what}`);
       }
       const name = path.join(".");
       const tensor = readCall(value, name, path, file);

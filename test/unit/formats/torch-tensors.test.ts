@@ -216,5 +216,11 @@ test("bounds the names that one long shared key makes", async () => {
   const many = Buffer.concat([op.get(1), ...Array(1000).fill(Buffer.concat([op.get(0), op.append]))]);
   const key = op.text("k".repeat(100_000));
   const object = Buffer.concat([shared, op.emptyDict, op.mark, key, many, op.setItems]);
-  await refuses(() => read(object), "LIMIT", /names together/);
+  await refuses(() => read(object), "LIMIT", /names of more than/);
+});
+
+test("bounds the tensors that one recalled over and over makes", async () => {
+  const again = Buffer.alloc(3 * 300_001, Buffer.from("h\0a"));
+  const object = Buffer.concat([tensorPickle(), op.put(0), op.pop, op.emptyList, again]);
+  await refuses(() => read(object), "LIMIT", /over 300000 tensors/);
 });
