@@ -23,7 +23,14 @@ export async function digestTensors(checkpoint: Checkpoint, options: RunOptions)
   const names = [...checkpoint.stateDict.keys()];
   const jobs = [...checkpoint.stateDict].map(([name, tensor], id): DigestJob => {
     const operand = storedOperand(tensor, place.get(tensor.shard) ?? 0);
-    return { kind: "digest", id, name, source: wholeBytes(tensor) ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] } : operand };
+    return {
+      kind: "digest",
+      id,
+      name,
+      source: wholeBytes(tensor)
+        ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] }
+        : operand,
+    };
   });
   const total = checkpoint.shards.reduce((sum, { size }) => sum + size, 0);
   const small = total < SMALL_BYTES;
@@ -32,7 +39,12 @@ export async function digestTensors(checkpoint: Checkpoint, options: RunOptions)
   let done = 0;
   await runJobs(
     {
-      inputs: checkpoint.shards.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
+      inputs: checkpoint.shards.map(({ path, size, modified }, index) => ({
+        path,
+        size,
+        modified,
+        direct: cold[index] === true,
+      })),
       outputs: [],
       windowBytes: options.windowBytes ?? WINDOW_BYTES,
       slots: 3,
@@ -56,7 +68,10 @@ export async function digestTensors(checkpoint: Checkpoint, options: RunOptions)
 function wholeBytes(tensor: StoredTensor): boolean {
   const packed = dtypeBits(tensor.dtype) % 8 !== 0;
   if (packed && (tensor.strides !== undefined || tensorBytes(tensor.dtype, tensor.shape) === undefined)) {
-    throw new WeightDiffError("FORMAT_UNSUPPORTED", `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`);
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,
+    );
   }
   return packed;
 }

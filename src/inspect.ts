@@ -15,7 +15,12 @@ export interface InspectReport {
   readonly files: readonly { readonly file: string; readonly size: number; readonly format: string }[];
   readonly tensors: readonly InspectedTensor[];
   /** Number of tensors, elements and bytes by dtype, most bytes first. */
-  readonly totals: readonly { readonly dtype: Dtype; readonly tensors: number; readonly elements: number; readonly bytes: number }[];
+  readonly totals: readonly {
+    readonly dtype: Dtype;
+    readonly tensors: number;
+    readonly elements: number;
+    readonly bytes: number;
+  }[];
   readonly notes: readonly string[];
 }
 

@@ -44,7 +44,10 @@ export function writeManifest(manifest: Manifest): string {
 /** @throws {WeightDiffError} NOT_FOUND, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
 export async function readManifest(path: string): Promise<Manifest> {
   const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new WeightDiffError("NOT_FOUND", `${path}: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      `${path}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
   });
   const value = parseJson(text, path);
   const parsed = manifestSchema.extend({ digest: sha256 }).safeParse(value);
@@ -58,7 +61,11 @@ export async function readManifest(path: string): Promise<Manifest> {
   }
   const { digest, ...manifest } = parsed.data;
   if (digest !== digestOf(manifest)) {
-    throw new WeightDiffError("CHECK_FAILED", `${path}: damaged or edited: its own digest does not fit`, "get the file again");
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${path}: damaged or edited: its own digest does not fit`,
+      "get the file again",
+    );
   }
   return manifest;
 }

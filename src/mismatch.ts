@@ -1,6 +1,7 @@
 /** Why a base and a diff do not fit, in words, from what users got wrong (FIELD 8.3, 8.5). The first explanation that applies. */
-import { quote } from "./formats/quote.js";
+
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
+import { quote } from "./formats/quote.js";
 
 /** hidden size -> what it is called. */
 const SIZES: ReadonlyMap<number, string> = new Map([
@@ -35,7 +36,9 @@ export function explainMismatch(raw: Checkpoint, diff: Checkpoint): string {
 }
 
 function embedding(checkpoint: Checkpoint): StoredTensor | undefined {
-  return [...checkpoint.stateDict].find(([name, tensor]) => /(^|\.)(embed_tokens|embed_in|wte)\.weight$/.test(name) && tensor.shape.length === 2)?.[1];
+  return [...checkpoint.stateDict].find(
+    ([name, tensor]) => /(^|\.)(embed_tokens|embed_in|wte)\.weight$/.test(name) && tensor.shape.length === 2,
+  )?.[1];
 }
 
 function sizeName(hidden: number): string {

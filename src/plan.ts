@@ -6,8 +6,8 @@ import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { Job, Operand, Rule, StoredOperand, TensorJob } from "./engine/job.js";
 import { WeightDiffError } from "./errors.js";
 import { type Dtype, elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
-import { layoutShard } from "./formats/safetensors.js";
 import { quote } from "./formats/quote.js";
+import { layoutShard } from "./formats/safetensors.js";
 import type { ByteRange, Shape } from "./formats/tensor-info.js";
 import { explainMismatch } from "./mismatch.js";
 import type { NewRows, Scheme } from "./scheme.js";
@@ -124,25 +124,35 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
   const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
   const dropped = pairs.length - written.length;
   if (dropped > 0) {
-    notes.push(`${dropped} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`);
+    notes.push(
+      `${dropped} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`,
+    );
   }
   const { shards, placed } = layOut(written, options);
-  const operand = (tensor: StoredTensor, role: "raw" | "diff"): StoredOperand => storedOperand(tensor, place.get(tensor.shard.path + role) ?? 0);
+  const operand = (tensor: StoredTensor, role: "raw" | "diff"): StoredOperand =>
+    storedOperand(tensor, place.get(tensor.shard.path + role) ?? 0);
   const bySize = written.map((pair, index) => ({ pair, output: placed[index] ?? null }));
-  bySize.sort((a, b) => (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range));
-  const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name)).map((pair) => ({ pair, output: null }));
-  const jobs: Job[] = [...bySize, ...summed].map(({ pair, output }, id): TensorJob => ({
-    kind: "tensor",
-    id,
-    name: pair.name,
-    rule: pair.rule,
-    dtype: pair.dtype,
-    shape: pair.diff.shape,
-    diff: operand(pair.diff, "diff"),
-    raw: pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
-    mean: pair.mean,
-    output,
-  }));
+  bySize.sort(
+    (a, b) =>
+      (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
+  );
+  const summed = pairs
+    .filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name))
+    .map((pair) => ({ pair, output: null }));
+  const jobs: Job[] = [...bySize, ...summed].map(
+    ({ pair, output }, id): TensorJob => ({
+      kind: "tensor",
+      id,
+      name: pair.name,
+      rule: pair.rule,
+      dtype: pair.dtype,
+      shape: pair.diff.shape,
+      diff: operand(pair.diff, "diff"),
+      raw: pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      mean: pair.mean,
+      output,
+    }),
+  );
   jobs.push(...recordJobs(jobs, pairs, place));
 
   const embedding = pairs.find((pair) => INPUT_EMBEDDING.test(pair.name));
@@ -153,7 +163,9 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
     shards,
     jobs,
     order: pairs.map((pair) => pair.name),
-    newRows: new Map(pairs.flatMap((pair) => (pair.mean === null ? [] : [[pair.name, (pair.diff.shape[0] ?? 0) - pair.mean.rows]]))),
+    newRows: new Map(
+      pairs.flatMap((pair) => (pair.mean === null ? [] : [[pair.name, (pair.diff.shape[0] ?? 0) - pair.mean.rows]])),
+    ),
     vocabSize: embedding?.diff.shape[0] ?? null,
     totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
     notes: [...raw.notes.map((note) => `base: ${note}`), ...diff.notes.map((note) => `diff: ${note}`), ...notes],
@@ -165,12 +177,20 @@ interface Pair {
   readonly rule: Rule;
   readonly dtype: Dtype;
   readonly diff: StoredTensor;
-  readonly raw: { readonly kind: "stored"; readonly tensor: StoredTensor } | { readonly kind: "computed"; readonly operand: Operand };
+  readonly raw:
+    | { readonly kind: "stored"; readonly tensor: StoredTensor }
+    | { readonly kind: "computed"; readonly operand: Operand };
   readonly mean: TensorJob["mean"];
 }
 
 /** @returns the pair, a problem in words, or null for a buffer that is left out. */
-function pairTensor(name: string, diff: StoredTensor, raw: Checkpoint, options: PlanOptions, notes: string[]): Pair | string | null {
+function pairTensor(
+  name: string,
+  diff: StoredTensor,
+  raw: Checkpoint,
+  options: PlanOptions,
+  notes: string[],
+): Pair | string | null {
   const base = raw.stateDict.get(name) ?? tiedInput(name, raw, options);
   if (base === undefined) {
     if (INV_FREQ.test(name) && diff.shape.length === 1 && isFloatDtype(diff.dtype)) {
@@ -188,7 +208,13 @@ function pairTensor(name: string, diff: StoredTensor, raw: Checkpoint, options: 
   if (rule === null) {
     return `${quote(name)}: ${base.dtype} in the ${files.replace(" and", ` and ${diff.dtype} in the`)}: no arithmetic between these`;
   }
-  const pair = { name, rule, dtype: rule === "add" ? options.dtype : diff.dtype, diff, raw: { kind: "stored", tensor: base } as const };
+  const pair = {
+    name,
+    rule,
+    dtype: rule === "add" ? options.dtype : diff.dtype,
+    diff,
+    raw: { kind: "stored", tensor: base } as const,
+  };
   if (sameShape(diff.shape, base.shape)) {
     return { ...pair, mean: null };
   }
@@ -217,7 +243,12 @@ function ruleFor(diff: Dtype, raw: Dtype): Rule | null {
 }
 
 /** @returns the mean's geometry, or why these rows cannot be added. */
-function newRowsOf(name: string, diff: StoredTensor, raw: StoredTensor, options: PlanOptions): TensorJob["mean"] | string {
+function newRowsOf(
+  name: string,
+  diff: StoredTensor,
+  raw: StoredTensor,
+  options: PlanOptions,
+): TensorJob["mean"] | string {
   const [rows, columns] = raw.shape;
   const [diffRows, diffColumns] = diff.shape;
   if (!EMBEDDING.test(name) || raw.shape.length !== 2 || diff.shape.length !== 2 || columns !== diffColumns) {
@@ -246,29 +277,49 @@ function baseOnly(raw: Checkpoint, diff: Checkpoint, options: PlanOptions): read
   const tied = options.diffTied === true || (options.diffTied === null && options.rawTied === true);
   return [...raw.stateDict]
     .filter(([name]) => !diff.stateDict.has(name) && !INV_FREQ.test(name))
-    .filter(([name, tensor]) => !(MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0)))
+    .filter(
+      ([name, tensor]) =>
+        !(MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0)),
+    )
     .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sharesInput(tensor, raw))))
-    .map(([name, tensor]) => `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the diff`);
+    .map(
+      ([name, tensor]) =>
+        `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the diff`,
+    );
 }
 
 /** Both embeddings are one stored run of bytes. */
 function sharesInput(tensor: StoredTensor, raw: Checkpoint): boolean {
   return [...raw.stateDict].some(
     ([name, other]) =>
-      INPUT_EMBEDDING.test(name) && other.shard === tensor.shard && other.range.begin === tensor.range.begin && other.range.end === tensor.range.end,
+      INPUT_EMBEDDING.test(name) &&
+      other.shard === tensor.shard &&
+      other.range.begin === tensor.range.begin &&
+      other.range.end === tensor.range.end,
   );
 }
 
 function listInputs(raw: Checkpoint, diff: Checkpoint): readonly PlanInput[] {
   const list = (checkpoint: Checkpoint, role: "raw" | "diff"): PlanInput[] =>
-    checkpoint.shards.map(({ file, path, size, modified, header }) => ({ role, file, path, size, modified, header: header.digest }));
+    checkpoint.shards.map(({ file, path, size, modified, header }) => ({
+      role,
+      file,
+      path,
+      size,
+      modified,
+      header: header.digest,
+    }));
   return [...list(raw, "raw"), ...list(diff, "diff")];
 }
 
 /** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. */
 export function storedOperand(tensor: StoredTensor, input: number): StoredOperand {
   const { name, dtype, shape, range, strides, bigEndian, record } = tensor;
-  const whole = record !== undefined && record.range.begin === range.begin && record.range.end === range.end && strides === undefined;
+  const whole =
+    record !== undefined &&
+    record.range.begin === range.begin &&
+    record.range.end === range.end &&
+    strides === undefined;
   return {
     kind: "stored",
     input,
@@ -287,7 +338,9 @@ function recordJobs(jobs: readonly Job[], pairs: readonly Pair[], place: Readonl
   const whole = new Set(
     jobs.flatMap((job) =>
       job.kind === "tensor"
-        ? [job.diff, job.raw].flatMap((operand) => (operand.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : []))
+        ? [job.diff, job.raw].flatMap((operand) =>
+            operand.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
+          )
         : [],
     ),
   );
@@ -300,7 +353,15 @@ function recordJobs(jobs: readonly Job[], pairs: readonly Pair[], place: Readonl
     }
     const key = `${input}:${record.range.begin}`;
     if (!whole.has(key) && !records.has(key)) {
-      const source: StoredOperand = { kind: "stored", input, name: tensor.name, dtype: "U8", shape: [rangeLength(record.range)], range: record.range, crc32: record.crc32 };
+      const source: StoredOperand = {
+        kind: "stored",
+        input,
+        name: tensor.name,
+        dtype: "U8",
+        shape: [rangeLength(record.range)],
+        range: record.range,
+        crc32: record.crc32,
+      };
       records.set(key, { kind: "digest", id: jobs.length + records.size, name: record.name, source });
     }
   };
@@ -314,7 +375,10 @@ function recordJobs(jobs: readonly Job[], pairs: readonly Pair[], place: Readonl
 }
 
 /** Greedy, in the state dict's order, as transformers' `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
-function layOut(pairs: readonly Pair[], options: PlanOptions): { shards: readonly PlanShard[]; placed: readonly NonNullable<TensorJob["output"]>[] } {
+function layOut(
+  pairs: readonly Pair[],
+  options: PlanOptions,
+): { shards: readonly PlanShard[]; placed: readonly NonNullable<TensorJob["output"]>[] } {
   const groups: Pair[][] = [[]];
   let filled = 0;
   for (const pair of pairs) {
@@ -329,13 +393,20 @@ function layOut(pairs: readonly Pair[], options: PlanOptions): { shards: readonl
   const placed: NonNullable<TensorJob["output"]>[] = [];
   const shards = groups.map((group, shard): PlanShard => {
     const number = (n: number): string => String(n).padStart(5, "0");
-    const file = groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
+    const file =
+      groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
     const layout = layoutShard(
       group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.diff.shape })),
       { name: file },
     );
     placed.push(...layout.ranges.map((range) => ({ shard, range })));
-    return { file, size: layout.size, header: layout.header, directEnd: layout.directEnd, tensors: group.map((pair) => pair.name) };
+    return {
+      file,
+      size: layout.size,
+      header: layout.header,
+      directEnd: layout.directEnd,
+      tensors: group.map((pair) => pair.name),
+    };
   });
   return { shards, placed };
 }
@@ -343,7 +414,10 @@ function layOut(pairs: readonly Pair[], options: PlanOptions): { shards: readonl
 function outputBytes(pair: Pair): number {
   const bytes = tensorBytes(pair.dtype, pair.diff.shape);
   if (bytes === undefined) {
-    throw new WeightDiffError("LIMIT", `${pair.diff.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.diff.shape)} is too large to write as ${pair.dtype}`);
+    throw new WeightDiffError(
+      "LIMIT",
+      `${pair.diff.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.diff.shape)} is too large to write as ${pair.dtype}`,
+    );
   }
   return bytes;
 }

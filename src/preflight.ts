@@ -15,13 +15,16 @@ export const GUARDS = ["not-a-diff"] as const;
 export type Guard = (typeof GUARDS)[number];
 
 /** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
-const QUANTISED = /\.(qweight|qzeros|g_idx|SCB|weight_format|absmax|quant_map|quant_state\..*)$/;
+const QUANTISED = /\.(qweight|SCB|weight_format|absmax|quant_map|quant_state\..*)$/;
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED if the weights are quantised: a diff of float weights cannot be added to them. */
 export function refuseQuantised(checkpoint: Checkpoint, role: "base" | "diff", config: ModelConfig | null): void {
   const found = [...checkpoint.stateDict.values()].find((tensor) => QUANTISED.test(tensor.name));
   if (found !== undefined || config?.quantised === true) {
-    const evidence = found === undefined ? "config.json has a quantization_config" : `${found.shard.file}: tensor ${quote(found.name)}`;
+    const evidence =
+      found === undefined
+        ? "config.json has a quantization_config"
+        : `${found.shard.file}: tensor ${quote(found.name)}`;
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       `${role} ${checkpoint.path}: quantised weights (${evidence})`,
@@ -52,7 +55,13 @@ export interface NormCensus {
 /** Looks at every norm weight of the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function censusNorms(checkpoint: Checkpoint): Promise<NormCensus | null> {
   const norms = [...checkpoint.stateDict.values()]
-    .filter((tensor) => NORM.test(tensor.name) && tensor.shape.length === 1 && tensor.strides === undefined && tensor.bigEndian !== true)
+    .filter(
+      (tensor) =>
+        NORM.test(tensor.name) &&
+        tensor.shape.length === 1 &&
+        tensor.strides === undefined &&
+        tensor.bigEndian !== true,
+    )
     .filter((tensor) => isFloatDtype(tensor.dtype) && elementsOf(tensor) > 0 && elementsOf(tensor) <= MAX_NORM_ELEMENTS)
     .slice(0, MAX_NORMS);
   const magnitudes: number[] = [];
@@ -151,7 +160,11 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
       smaller < needed
         ? `free ${bytesText(needed - free)}, or write half of it: --dtype bfloat16 needs ${bytesText(smaller)}`
         : `free ${bytesText(needed - free)}, or give a --path_tuned on another disk`;
-    throw new WeightDiffError("DISK_FULL", `${output}: the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`, hint);
+    throw new WeightDiffError(
+      "DISK_FULL",
+      `${output}: the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
+      hint,
+    );
   }
 }
 

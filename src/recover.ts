@@ -15,7 +15,14 @@ import { writeWeightIndex } from "./formats/weight-index.js";
 import { digestOf, MANIFEST_SCHEMA, type Manifest, writeManifest } from "./manifest.js";
 import { judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
 import { countNewRows, INV_FREQ, type Plan, planRecover, planTraffic } from "./plan.js";
-import { censusNorms, type Guard, refuseFullDisk, refuseFullModel, refuseQuantised, resolveOutput } from "./preflight.js";
+import {
+  censusNorms,
+  type Guard,
+  refuseFullDisk,
+  refuseFullModel,
+  refuseQuantised,
+  resolveOutput,
+} from "./preflight.js";
 import { type RunOptions, type RunResult, runPlan } from "./run-plan.js";
 import { type Choice, chooseScheme, knownSum, type NewRows, schemeNamed } from "./scheme.js";
 import { verifyModel } from "./verify-model.js";
@@ -53,7 +60,12 @@ export interface RecoverReport {
   readonly output: string | null;
   /** "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "recovered" | "checked" | "planned" | "verified";
-  readonly tensors: readonly { readonly name: string; readonly dtype: string; readonly shape: readonly number[]; readonly sha256: string }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly dtype: string;
+    readonly shape: readonly number[];
+    readonly sha256: string;
+  }[];
   readonly files: readonly { readonly file: string; readonly size: number }[];
   readonly newRows: ReadonlyMap<string, number>;
   readonly sums: NaiveSums | null;
@@ -93,24 +105,42 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   });
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
-    say(`${name}: ${rows} new ${rows === 1 ? "row" : "rows"} = the diff's + the mean of the base's ${rowsOf(raw, name)}`);
+    say(
+      `${name}: ${rows} new ${rows === 1 ? "row" : "rows"} = the diff's + the mean of the base's ${rowsOf(raw, name)}`,
+    );
   }
   const place = await preparePlace(options, plan, raw, diff);
   if (place?.mode === "verify") {
-    const made = { scheme: plan.scheme, dtype: torchName(plan.dtype) ?? plan.dtype, raw: sourceOf(raw), diff: sourceOf(diff) };
-    return { ...draftReport(choice, plan, place.path), ...(await verifyModel(place.path, made, options)), outcome: "verified", ...clock(started) };
+    const made = {
+      scheme: plan.scheme,
+      dtype: torchName(plan.dtype) ?? plan.dtype,
+      raw: sourceOf(raw),
+      diff: sourceOf(diff),
+    };
+    return {
+      ...draftReport(choice, plan, place.path),
+      ...(await verifyModel(place.path, made, options)),
+      outcome: "verified",
+      ...clock(started),
+    };
   }
   if (place !== null) {
     place.side.left.length > 0 && say(`not copied from the diff: ${place.side.left.join(", ")}`);
   }
   if (options.dryRun === true) {
     const { read, write } = planTraffic(plan);
-    return { ...draftReport(choice, plan, place?.path ?? null), bytesRead: read, bytesWritten: write, ...clock(started) };
+    return {
+      ...draftReport(choice, plan, place?.path ?? null),
+      bytesRead: read,
+      bytesWritten: write,
+      ...clock(started),
+    };
   }
 
   const wanted = options.expectSum === "known" ? knownSum(choice.scheme, diff) : (options.expectSum ?? null);
   const computed = computedInvFreq(plan, raw, rawConfig);
-  const output = place === null ? null : await openOutput(place.path, place.mode, identityOf(plan, options), plan.shards);
+  const output =
+    place === null ? null : await openOutput(place.path, place.mode, identityOf(plan, options), plan.shards);
   let run: RunResult;
   let manifest: Manifest;
   let sums: NaiveSums;
@@ -129,7 +159,9 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   if (overflow.size > 0) {
     const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
     const [first] = overflow.keys();
-    options.onWarning?.(`${total} values in ${overflow.size} tensors (first: ${first}) are too large for ${torchName(plan.dtype)} and became infinite; float32 or bfloat16 hold them`);
+    options.onWarning?.(
+      `${total} values in ${overflow.size} tensors (first: ${first}) are too large for ${torchName(plan.dtype)} and became infinite; float32 or bfloat16 hold them`,
+    );
   }
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
   return {
@@ -181,13 +213,22 @@ interface Place {
 }
 
 /** Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here. */
-async function preparePlace(options: RecoverOptions, plan: Plan, raw: Checkpoint, diff: Checkpoint): Promise<Place | null> {
+async function preparePlace(
+  options: RecoverOptions,
+  plan: Plan,
+  raw: Checkpoint,
+  diff: Checkpoint,
+): Promise<Place | null> {
   if (options.tuned === undefined || options.tuned === null) {
     return null;
   }
   const path = await resolveOutput(options.tuned, [raw, diff]);
   const mode = await chooseMode(path, options.mode ?? "new");
-  const weights = new Set([...diff.shards.map(({ file }) => file), "pytorch_model.bin.index.json", "model.safetensors.index.json"]);
+  const weights = new Set([
+    ...diff.shards.map(({ file }) => file),
+    "pytorch_model.bin.index.json",
+    "model.safetensors.index.json",
+  ]);
   const side = diff.directory === null ? { copied: [], left: [] } : await sideFiles(diff.directory, weights);
   if (diff.directory !== null) {
     await refusePlaceholder(join(diff.directory, "config.json"), "config.json").catch((error: unknown) => {
@@ -205,20 +246,30 @@ async function preparePlace(options: RecoverOptions, plan: Plan, raw: Checkpoint
 
 /** What a resumed run must have in common with the first. */
 function identityOf(plan: Plan, options: RecoverOptions): PlanIdentity {
-  const inputs = plan.inputs.map(({ role, file, size, modified, header }) => [`${role} ${file}`, `${size} bytes, modified ${modified}, header ${header}`]);
+  const inputs = plan.inputs.map(({ role, file, size, modified, header }) => [
+    `${role} ${file}`,
+    `${size} bytes, modified ${modified}, header ${header}`,
+  ]);
   return {
     "the version of weight-diff": VERSION,
     "--scheme": plan.scheme,
     "--dtype": plan.dtype,
     "--inv-freq": options.invFreq ?? "drop",
     "--rows": options.rows ?? "by the scheme",
-    "the layout of the output": digestOf(plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")])),
+    "the layout of the output": digestOf(
+      plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")]),
+    ),
     ...Object.fromEntries(inputs),
   };
 }
 
 /** Index, config and side files of the output. */
-function extrasOf(plan: Plan, diff: Checkpoint, config: ModelConfig | null, side: SideFiles | null): readonly ExtraFile[] {
+function extrasOf(
+  plan: Plan,
+  diff: Checkpoint,
+  config: ModelConfig | null,
+  side: SideFiles | null,
+): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.shards.length > 1) {
     const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
@@ -251,7 +302,11 @@ function manifestOf(plan: Plan, run: RunResult, raw: Checkpoint, diff: Checkpoin
     raw: sourceOf(raw),
     diff: sourceOf(diff),
     tensors: plan.order.flatMap((name) => written.get(name) ?? []),
-    files: plan.shards.map(({ file, size, header }) => ({ file, size, header: createHash("sha256").update(header).digest("hex") })),
+    files: plan.shards.map(({ file, size, header }) => ({
+      file,
+      size,
+      header: createHash("sha256").update(header).digest("hex"),
+    })),
     sums: { without_inv_freq: finite(sums.withoutInvFreq), with_inv_freq: finite(sums.withInvFreq) },
   };
 }
@@ -261,7 +316,9 @@ function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
 }
 
 function sumsByName(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
-  const byName = new Map(plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])));
+  const byName = new Map(
+    plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])),
+  );
   return new Map(plan.order.map((name) => [name, byName.get(name) ?? 0]));
 }
 
@@ -276,10 +333,14 @@ function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
 
 /** The rotary buffers of a LLaMA whose files hold none: they count in one of the sums. */
 function computedInvFreq(plan: Plan, raw: Checkpoint, config: ModelConfig | null): Parameters<typeof naiveSums>[1] {
-  const layers = new Set(plan.order.map((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1]).filter((layer) => layer !== undefined)).size;
+  const layers = new Set(
+    plan.order.map((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1]).filter((layer) => layer !== undefined),
+  ).size;
   const stored = [...raw.stateDict].find(([name]) => INV_FREQ.test(name))?.[1].shape[0];
   const count = stored ?? (config?.headSize ?? 0) / 2;
-  return layers > 0 && Number.isInteger(count) && count > 0 ? { layers, count, theta: config?.ropeTheta ?? 10_000 } : null;
+  return layers > 0 && Number.isInteger(count) && count > 0
+    ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
+    : null;
 }
 
 function draftReport(choice: Choice, plan: Plan, output: string | null): Omit<RecoverReport, "seconds" | "peakBytes"> {

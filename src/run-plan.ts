@@ -60,11 +60,18 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   const threads = options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, plan.jobs.length)));
   const directIo = options.directIo !== false && !small;
   const cold = directIo ? chooseDirect(plan.inputs) : [];
-  const inputs: readonly InputFile[] = plan.inputs.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true }));
+  const inputs: readonly InputFile[] = plan.inputs.map(({ path, size, modified }, index) => ({
+    path,
+    size,
+    modified,
+    direct: cold[index] === true,
+  }));
   const setup: PipelineSetup = {
     inputs,
     outputs:
-      output === null ? [] : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
+      output === null
+        ? []
+        : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
     windowBytes: options.windowBytes ?? WINDOW_BYTES,
     slots: SLOTS,
     meanColumns: Math.max(0, ...plan.jobs.map((job) => (job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0))),
@@ -83,7 +90,10 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
     read += came;
     written += went;
     done += came + went;
-    const shard = job.kind === "tensor" && job.output !== null && output !== null ? (plan.shards[job.output.shard]?.file ?? null) : null;
+    const shard =
+      job.kind === "tensor" && job.output !== null && output !== null
+        ? (plan.shards[job.output.shard]?.file ?? null)
+        : null;
     options.onProgress?.({ done, total, shard, tensor: job.name });
   };
   if (output !== null) {
@@ -93,7 +103,9 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   }
   const resumed = results.size;
 
-  const todo = plan.jobs.filter((job) => !results.has(job.id)).map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
+  const todo = plan.jobs
+    .filter((job) => !results.has(job.id))
+    .map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
   const left = openTensors(plan, results);
   const seals: Promise<void>[] = [];
   const sealIfDone = (shard: number): void => {
@@ -142,7 +154,12 @@ async function verifyFinished(
   const inputs: InputFile[] = [];
   for (const { file, size } of plan.shards) {
     const now = await statFile(pool.disk ?? localDisk, output.staged(file));
-    inputs.push({ path: output.staged(file), size, modified: now.modified, direct: setup.outputs.some(({ direct }) => direct) });
+    inputs.push({
+      path: output.staged(file),
+      size,
+      modified: now.modified,
+      direct: setup.outputs.some(({ direct }) => direct),
+    });
   }
   const unwritten: TensorResult[] = [];
   for (const job of plan.jobs) {
@@ -154,7 +171,14 @@ async function verifyFinished(
       unwritten.push(result);
     } else {
       const { shard, range } = job.output;
-      const source = { kind: "stored", input: shard, name: job.name, dtype: job.dtype, shape: job.shape, range } as const;
+      const source = {
+        kind: "stored",
+        input: shard,
+        name: job.name,
+        dtype: job.dtype,
+        shape: job.shape,
+        range,
+      } as const;
       jobs.push({ kind: "digest", id: job.id, name: job.name, source });
     }
   }

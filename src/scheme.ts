@@ -2,10 +2,11 @@
  * The table of schemes: what each family's script does with the tensors, as data (DESIGN 5, FIELD 1). An axis has exactly
  * the values that some row uses; a new family is a new row, and at most a new value.
  */
-import { quote } from "./formats/quote.js";
+
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { WeightDiffError } from "./errors.js";
 import { isFloatDtype } from "./formats/dtype.js";
+import { quote } from "./formats/quote.js";
 
 /** What becomes of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
 export type NewRows = "mean" | "refuse";
@@ -26,7 +27,13 @@ export interface Scheme {
   readonly knownSums: Readonly<Record<string, number>>;
 }
 
-const WEIGHT_DIFF = { operation: "add", driver: "diff", arithmetic: "F32", newRows: "mean", sideFiles: "diff" } as const;
+const WEIGHT_DIFF = {
+  operation: "add",
+  driver: "diff",
+  arithmetic: "F32",
+  newRows: "mean",
+  sideFiles: "diff",
+} as const;
 
 export const SCHEMES: readonly Scheme[] = [
   {
@@ -55,7 +62,11 @@ export interface Choice {
 export function schemeNamed(name: string): Scheme {
   const scheme = SCHEMES.find((row) => row.name === name);
   if (scheme === undefined) {
-    throw new WeightDiffError("USAGE", `unknown scheme "${name}"`, `known schemes: auto, ${SCHEMES.map((row) => row.name).join(", ")}`);
+    throw new WeightDiffError(
+      "USAGE",
+      `unknown scheme "${name}"`,
+      `known schemes: auto, ${SCHEMES.map((row) => row.name).join(", ")}`,
+    );
   }
   return scheme;
 }
@@ -103,5 +114,10 @@ export function knownSum(scheme: Scheme, diff: Checkpoint): number | null {
 /** "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/" are both "alpaca-7b-wdiff". */
 function repoName(checkpoint: Checkpoint): string {
   const place = checkpoint.repo ?? checkpoint.directory ?? "";
-  return place.split(/[\\/]/).filter((part) => part !== "").at(-1) ?? "";
+  return (
+    place
+      .split(/[\\/]/)
+      .filter((part) => part !== "")
+      .at(-1) ?? ""
+  );
 }

@@ -18,7 +18,9 @@ export async function verifyModel(
   options: RunOptions,
 ): Promise<Pick<Manifest, "tensors">> {
   const manifest = await readManifest(join(path, MANIFEST));
-  const other = (["scheme", "dtype", "raw", "diff"] as const).filter((part) => digestOf(manifest[part]) !== digestOf(made[part]));
+  const other = (["scheme", "dtype", "raw", "diff"] as const).filter(
+    (part) => digestOf(manifest[part]) !== digestOf(made[part]),
+  );
   if (other.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
@@ -27,7 +29,9 @@ export async function verifyModel(
     );
   }
   const found = await digestTensors(await openCheckpoint(path), options);
-  const wrong = manifest.tensors.filter(({ name, sha256 }) => found.get(name) !== sha256).map(({ name }) => quote(name));
+  const wrong = manifest.tensors
+    .filter(({ name, sha256 }) => found.get(name) !== sha256)
+    .map(({ name }) => quote(name));
   if (wrong.length > 0) {
     throw new WeightDiffError(
       "CHECK_FAILED",

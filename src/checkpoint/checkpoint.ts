@@ -2,9 +2,10 @@
  * A model's weights as names mapped to byte ranges, whatever held them: a directory, one file, or a Hub cache folder.
  * Only headers are read. `weight_map` is the only list of shards: nothing is globbed (ARTIFACTS 1.3, DESIGN 4).
  */
-import { quote } from "../formats/quote.js";
+
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { quote } from "../formats/quote.js";
 import type { ShardHeader, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex } from "../formats/weight-index.js";

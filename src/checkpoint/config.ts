@@ -45,7 +45,11 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
     return null;
   }
   if (info.size > MAX_CONFIG_BYTES) {
-    throw new WeightDiffError("LIMIT", `${path}: ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`, "fetch it again");
+    throw new WeightDiffError(
+      "LIMIT",
+      `${path}: ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`,
+      "fetch it again",
+    );
   }
   const bytes = await readFile(path).catch((error: unknown) => {
     throw fileError(path, "read", error);

@@ -1,7 +1,6 @@
-/** A local file as formats/ sees it: a name, a size, and exact reads. Opened read-only, never kept open between reads of different shards. */
+/** A local file as formats/ sees it: its path, its size, and exact reads. Opened read-only, never kept open between reads of different shards. */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { basename } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import type { ByteSource } from "../formats/tensor-info.js";
 
@@ -14,7 +13,6 @@ export interface FileSource extends ByteSource {
 
 /** Opens `path` for reading. @throws {WeightDiffError} NOT_FOUND, IO. */
 export async function openFileSource(path: string): Promise<FileSource> {
-  const name = basename(path);
   let handle: FileHandle;
   try {
     // Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
@@ -25,12 +23,17 @@ export async function openFileSource(path: string): Promise<FileSource> {
   try {
     const stat = await handle.stat({ bigint: true });
     if (!stat.isFile()) {
-      throw new WeightDiffError("NOT_FOUND", `${path}: not a regular file`, "give a checkpoint directory or one weight file");
+      throw new WeightDiffError(
+        "NOT_FOUND",
+        `${path}: not a regular file`,
+        "give a checkpoint directory or one weight file",
+      );
     }
     const size = Number(stat.size);
     return {
       path,
-      name,
+      // Base and diff often have files of the same name: messages say which.
+      name: path,
       size,
       modified: String(stat.mtimeNs),
       readAt: (offset, length) => readExactly(handle, path, size, offset, length),
@@ -49,7 +52,13 @@ async function readExactly(
   offset: number,
   length: number,
 ): Promise<Uint8Array> {
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > size) {
+  if (
+    !Number.isSafeInteger(offset) ||
+    !Number.isSafeInteger(length) ||
+    offset < 0 ||
+    length < 0 ||
+    offset + length > size
+  ) {
     throw new WeightDiffError(
       "TRUNCATED",
       `${path}: bytes ${offset} to ${offset + length} are wanted, the file has ${size}`,
@@ -92,5 +101,7 @@ export function fileError(path: string, action: string, error: unknown): WeightD
       cause: error,
     });
   }
-  return new WeightDiffError("IO", `${path}: cannot ${action}: ${reason}`, "check the disk, then run again", { cause: error });
+  return new WeightDiffError("IO", `${path}: cannot ${action}: ${reason}`, "check the disk, then run again", {
+    cause: error,
+  });
 }

@@ -36,7 +36,11 @@ export async function locate(path: string): Promise<Location> {
   const info = await stat(absolute).catch((error: unknown) => {
     const found = fileError(path, "open", error);
     throw found.code === "NOT_FOUND"
-      ? new WeightDiffError("NOT_FOUND", `${path}: no such file or directory`, "give a local checkpoint directory or one weight file")
+      ? new WeightDiffError(
+          "NOT_FOUND",
+          `${path}: no such file or directory`,
+          "give a local checkpoint directory or one weight file",
+        )
       : found;
   });
   if (!info.isDirectory()) {
@@ -108,12 +112,20 @@ const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])
     "convert it in float16: python -m transformers.models.llama.convert_llama_weights_to_hf, from a transformers release before 4.33 (later ones round to bfloat16)",
   ],
   [
-    /^adapter_(model\.(bin|safetensors)|config\.json)$/,
+    /^adapter_model\.(bin|safetensors)$/,
     "a LoRA adapter, not a weight diff",
     "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
   ],
-  [/\.enc$/, "XOR-encrypted files (point-alpaca, BELLE), not an additive diff", "use the decrypt script of the model's own repository"],
-  [/\.(gguf|ggml)$|^ggml-.*\.bin$/, "llama.cpp files", "get the original float weights: quantised ones cannot take a diff"],
+  [
+    /\.enc$/,
+    "XOR-encrypted files (point-alpaca, BELLE), not an additive diff",
+    "use the decrypt script of the model's own repository",
+  ],
+  [
+    /\.(gguf|ggml)$|^ggml-.*\.bin$/,
+    "llama.cpp files",
+    "get the original float weights: quantised ones cannot take a diff",
+  ],
   [/\.msgpack$/, "a Flax checkpoint", "get the PyTorch or safetensors files of the same model"],
   [/\.h5$/, "a TensorFlow checkpoint", "get the PyTorch or safetensors files of the same model"],
   [/^models--/, "a whole Hub cache", "give one of its models--org--name folders"],

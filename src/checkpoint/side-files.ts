@@ -58,10 +58,18 @@ export async function refusePlaceholder(path: string, name: string): Promise<voi
   try {
     const head = new TextDecoder("latin1").decode(await source.readAt(0, Math.min(source.size, 64)));
     if (head.startsWith("version https://git-lfs")) {
-      throw new WeightDiffError("NOT_WEIGHTS", `${path}: a git-lfs pointer, not the file itself`, "run git lfs pull in the clone, or download the file");
+      throw new WeightDiffError(
+        "NOT_WEIGHTS",
+        `${path}: a git-lfs pointer, not the file itself`,
+        "run git lfs pull in the clone, or download the file",
+      );
     }
     if (!/\.html?$/i.test(name) && /^\s*<(!doctype html|html)/i.test(head)) {
-      throw new WeightDiffError("NOT_WEIGHTS", `${path}: an HTML page, not the file itself`, "download the file again; a gated repository wants a login");
+      throw new WeightDiffError(
+        "NOT_WEIGHTS",
+        `${path}: an HTML page, not the file itself`,
+        "download the file again; a gated repository wants a login",
+      );
     }
   } finally {
     await source.close();

@@ -16,22 +16,30 @@ export interface CommandHost {
 
 /** Adds every command to the program. */
 export function declareCommands(program: Command, host: CommandHost): void {
-  declareRecover(program.command("recover").description("base + diff -> the fine-tuned model")).action(async (flags: Record<string, unknown>) => {
-    const { options, notes, ...look } = recoverOptions(flags);
-    const speak = await speaker(look);
-    notes.forEach(speak.note);
-    try {
-      const report = await recover({ ...options, signal: host.signal, onNote: speak.note, onWarning: speak.warn, onProgress: speak.progress });
-      speak.done();
-      host.out.write(look.json ? recoverJson(report) : recoverText(report));
-      if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
-        speak.note("--check_integrity_naively: no sum was published for this diff: computed, not compared");
+  declareRecover(program.command("recover").description("base + diff -> the fine-tuned model")).action(
+    async (flags: Record<string, unknown>) => {
+      const { options, notes, ...look } = recoverOptions(flags);
+      const speak = await speaker(look);
+      notes.forEach(speak.note);
+      try {
+        const report = await recover({
+          ...options,
+          signal: host.signal,
+          onNote: speak.note,
+          onWarning: speak.warn,
+          onProgress: speak.progress,
+        });
+        speak.done();
+        host.out.write(look.json ? recoverJson(report) : recoverText(report));
+        if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
+          speak.note("--check_integrity_naively: no sum was published for this diff: computed, not compared");
+        }
+        host.setExitCode(report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0);
+      } finally {
+        speak.done();
       }
-      host.setExitCode(report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0);
-    } finally {
-      speak.done();
-    }
-  });
+    },
+  );
 
   declareInspect(program.command("inspect").description("what a checkpoint holds, tensor by tensor")).action(
     async (path: string, flags: Record<string, unknown>) => {

@@ -28,11 +28,15 @@ export async function main(argv: readonly string[]): Promise<number> {
   const signals = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
   for (const [signal, code] of Object.entries(signals)) {
     // Once: a second Ctrl-C ends the process without further ado.
-    process.once(signal, () => stop.abort(new WeightDiffError(code, "interrupted: what is finished stays", "continue with --resume")));
+    process.once(signal, () =>
+      stop.abort(new WeightDiffError(code, "interrupted: what is finished stays", "continue with --resume")),
+    );
   }
   let exitCode = 0;
   const program = new Command("weight-diff")
-    .description("Recovers a fine-tuned model from a published weight diff: the same bits as the Python scripts, in constant memory.")
+    .description(
+      "Recovers a fine-tuned model from a published weight diff: the same bits as the Python scripts, in constant memory.",
+    )
     .version(VERSION, "--version", "print the version")
     .addHelpText("after", EXAMPLES)
     .exitOverride()
@@ -95,7 +99,9 @@ function stdoutWriter(): ResultWriter {
       if (failure === undefined || ("code" in failure && failure.code === "EPIPE")) {
         return false;
       }
-      process.stderr.write(errorText(new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes")));
+      process.stderr.write(
+        errorText(new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes")),
+      );
       return true;
     },
   };

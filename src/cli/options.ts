@@ -2,8 +2,8 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
-import type { RecoverOptions } from "../recover.js";
 import { GUARDS } from "../preflight.js";
+import type { RecoverOptions } from "../recover.js";
 
 /** Flags of the reference scripts that mean nothing here, and what to tell whoever passes them. */
 const FOREIGN: Readonly<Record<string, string>> = {
@@ -27,9 +27,16 @@ export function declareRecover(command: Command): Command {
     command
       .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
       .option("--path-diff <diff>", "the published diff, likewise")
-      .option("--path-tuned <out>", "where the recovered model goes; without it everything is computed and checked, and nothing written")
+      .option(
+        "--path-tuned <out>",
+        "where the recovered model goes; without it everything is computed and checked, and nothing written",
+      )
       .option("--scheme <name>", "auto, open-instruct, alpaca: which script's rules to follow", "auto")
-      .option("--dtype <dtype>", "float32 (as the reference), float16 or bfloat16: rounded once, as torch does", "float32")
+      .option(
+        "--dtype <dtype>",
+        "float32 (as the reference), float16 or bfloat16: rounded once, as torch does",
+        "float32",
+      )
       .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
       .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
       .option("--rows <mean|refuse>", "rule for new vocabulary rows; mean also allows more than 64 of them")
@@ -56,7 +63,8 @@ export function declareInspect(command: Command): Command {
 
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
 
-const oneOf = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values, `one of ${values.join(", ")}`);
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, `one of ${values.join(", ")}`);
 
 /** python-fire passes True and False; a bare flag is true. */
 const fireBool = z.union([z.boolean(), z.string()]).transform((value, context) => {
@@ -90,12 +98,21 @@ const recoverSchema = common.extend({
   pathTuned: z.string().min(1, "is empty").optional(),
   scheme: z.string(),
   dtype: oneOf(["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]).transform((name) => DTYPES[name]),
-  maxShardSize: z.string().transform((text, context) => parseSize(text) ?? (context.addIssue({ code: "custom", message: "a size such as 5GB" }), z.NEVER)),
+  maxShardSize: z
+    .string()
+    .transform(
+      (text, context) =>
+        parseSize(text) ?? (context.addIssue({ code: "custom", message: "a size such as 5GB" }), z.NEVER),
+    ),
   invFreq: oneOf(["drop", "keep"]),
   rows: oneOf(["mean", "refuse"]).optional(),
   expectSum: z
     .string()
-    .transform((text, context) => (/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim()) ? Number(text) : (context.addIssue({ code: "custom", message: "a number" }), z.NEVER)))
+    .transform((text, context) =>
+      /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim())
+        ? Number(text)
+        : (context.addIssue({ code: "custom", message: "a number" }), z.NEVER),
+    )
     .optional(),
   checkIntegrityNaively: fireBool.default(false),
   dryRun: z.boolean().default(false),
@@ -126,13 +143,25 @@ export interface RecoverCommand extends Presentation {
 export function recoverOptions(flags: Readonly<Record<string, unknown>>): RecoverCommand {
   const values = check(recoverSchema, flags);
   if (values.force && values.resume) {
-    throw new WeightDiffError("USAGE", "--force and --resume contradict each other", "--resume continues an unfinished run, --force starts over");
+    throw new WeightDiffError(
+      "USAGE",
+      "--force and --resume contradict each other",
+      "--resume continues an unfinished run, --force starts over",
+    );
   }
   if ((values.force || values.resume) && values.pathTuned === undefined) {
-    throw new WeightDiffError("USAGE", `--${values.force ? "force" : "resume"} without --path_tuned: there is no output`, "give --path_tuned, or leave it out");
+    throw new WeightDiffError(
+      "USAGE",
+      `--${values.force ? "force" : "resume"} without --path_tuned: there is no output`,
+      "give --path_tuned, or leave it out",
+    );
   }
   if (values.checkIntegrityNaively && values.expectSum !== undefined) {
-    throw new WeightDiffError("USAGE", "--expect-sum and --check_integrity_naively contradict each other", "give the number you trust");
+    throw new WeightDiffError(
+      "USAGE",
+      "--expect-sum and --check_integrity_naively contradict each other",
+      "give the number you trust",
+    );
   }
   return {
     ...presentation(values),
@@ -189,7 +218,8 @@ export function parseSize(text: string): number | null {
     return null;
   }
   const [, number = "", unit = "", binary] = match;
-  const bytes = Math.floor(Number(number) * (binary === "" ? 1000 : 1024) ** " kmgt".indexOf(unit === "" ? " " : unit.toLowerCase()));
+  const bytes = Math.floor(
+    Number(number) * (binary === "" ? 1000 : 1024) ** " kmgt".indexOf(unit === "" ? " " : unit.toLowerCase()),
+  );
   return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null;
 }
-

@@ -20,7 +20,10 @@ export async function openProgress(stream: NodeJS.WriteStream): Promise<Progress
 }
 
 /** For tests: `write` takes the lines, `now` gives milliseconds. */
-export function linePrinter(write: (line: string) => void, now: () => number = () => performance.now()): ProgressPrinter {
+export function linePrinter(
+  write: (line: string) => void,
+  now: () => number = () => performance.now(),
+): ProgressPrinter {
   const rate = rateMeter(now);
   let last = now();
   return {
@@ -37,7 +40,17 @@ export function linePrinter(write: (line: string) => void, now: () => number = (
 
 async function barPrinter(stream: NodeJS.WriteStream): Promise<ProgressPrinter> {
   const { SingleBar } = await import("cli-progress");
-  const bar = new SingleBar({ format: "{bar} {text}", stream, clearOnComplete: true, hideCursor: true, barsize: 20, noTTYOutput: false, stopOnComplete: false, linewrap: false, gracefulExit: false });
+  const bar = new SingleBar({
+    format: "{bar} {text}",
+    stream,
+    clearOnComplete: true,
+    hideCursor: true,
+    barsize: 20,
+    noTTYOutput: false,
+    stopOnComplete: false,
+    linewrap: false,
+    gracefulExit: false,
+  });
   const rate = rateMeter(() => performance.now());
   let last = 0;
   let running = false;
@@ -68,7 +81,8 @@ async function barPrinter(stream: NodeJS.WriteStream): Promise<ProgressPrinter> 
 /** "41 % of 53.9 GB, 2.31 GB/s, 14 s left, model-00002-of-00006.safetensors model.layers.9.mlp.up_proj.weight". */
 export function progressText(state: ProgressState, bytesPerSecond: number): string {
   const share = state.total === 0 ? 100 : Math.floor((100 * state.done) / state.total);
-  const left = bytesPerSecond > 0 ? `${durationText((state.total - state.done) / bytesPerSecond)} left` : "time left unknown";
+  const left =
+    bytesPerSecond > 0 ? `${durationText((state.total - state.done) / bytesPerSecond)} left` : "time left unknown";
   const where = [state.shard, state.tensor].filter((part) => part !== null).join(" ");
   return `${share} % of ${bytesText(state.total)}, ${bytesText(Math.round(bytesPerSecond))}/s, ${left}, ${where}`;
 }
@@ -76,7 +90,11 @@ export function progressText(state: ProgressState, bytesPerSecond: number): stri
 function durationText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const minutes = Math.floor(whole / 60);
-  return minutes === 0 ? `${whole} s` : minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return minutes === 0
+    ? `${whole} s`
+    : minutes < 60
+      ? `${minutes} min ${whole % 60} s`
+      : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** Bytes per second over the last seconds. */

@@ -49,7 +49,8 @@ function headline(report: RecoverReport, dtype: string): string {
 }
 
 function checks(report: RecoverReport): string {
-  const digests = report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
+  const digests =
+    report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
   return report.outcome === "verified"
     ? digests
     : `every name and shape paired; CRC-32 of every .bin record read; inputs unchanged during the run; ${digests}`;
@@ -72,7 +73,10 @@ export function recoverJson(report: RecoverReport): string {
     output: report.output,
     files: report.files,
     new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
-    sums: report.sums === null ? null : { without_inv_freq: finite(report.sums.withoutInvFreq), with_inv_freq: finite(report.sums.withInvFreq) },
+    sums:
+      report.sums === null
+        ? null
+        : { without_inv_freq: finite(report.sums.withoutInvFreq), with_inv_freq: finite(report.sums.withInvFreq) },
     sum_check:
       report.sumCheck === null
         ? null
@@ -104,9 +108,18 @@ export function inspectText(report: InspectReport): string {
     shard,
     ...(sha256 === undefined ? [] : [sha256]),
   ]);
-  const widths = (rows[0] ?? []).map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0));
-  const table = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
-  const totals = report.totals.map(({ dtype, tensors, elements, bytes }) => `${dtype}: ${tensors} tensors, ${elements} elements, ${bytesText(bytes)}`);
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
+  );
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const totals = report.totals.map(
+    ({ dtype, tensors, elements, bytes }) => `${dtype}: ${tensors} tensors, ${elements} elements, ${bytesText(bytes)}`,
+  );
   const files = report.files.map(({ file, size, format }) => `${file}: ${format}, ${bytesText(size)}`);
   return `${[...table, "", ...totals, ...files, ...report.notes.map((note) => `note: ${note}`)].join("\n")}\n`;
 }
@@ -123,7 +136,10 @@ function json(value: unknown): string {
 /** Names come from strangers: control characters would reach the terminal. */
 function printable(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be printed
-  return name.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return name.replace(
+    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** An error in the form of every message: what, then what to do. */

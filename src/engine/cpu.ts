@@ -17,10 +17,15 @@ export function cgroupProcessors(read: (path: string) => string | null = readTex
   const parts = group.split("/").filter((part) => part !== "");
   let least = Number.POSITIVE_INFINITY;
   for (let depth = parts.length; depth >= 0; depth--) {
-    const [quota, period] = (read(["/sys/fs/cgroup", ...parts.slice(0, depth), "cpu.max"].join("/")) ?? "max").split(/\s+/);
+    const [quota, period] = (read(["/sys/fs/cgroup", ...parts.slice(0, depth), "cpu.max"].join("/")) ?? "max").split(
+      /\s+/,
+    );
     least = Math.min(least, processors(quota, period));
   }
-  const v1 = processors(read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? "max", read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? undefined);
+  const v1 = processors(
+    read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? "max",
+    read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? undefined,
+  );
   return Math.min(least, v1);
 }
 

@@ -59,7 +59,12 @@ export const localDisk: Disk = {
 };
 
 /** Fills `target` from `position`. With `atLeast`, the file may end after that many bytes (the last page of a direct read). */
-export async function readFully(file: DiskFile, target: Uint8Array, position: number, atLeast = target.length): Promise<void> {
+export async function readFully(
+  file: DiskFile,
+  target: Uint8Array,
+  position: number,
+  atLeast = target.length,
+): Promise<void> {
   let filled = 0;
   while (filled < atLeast) {
     // A short direct read leaves an unaligned rest; reading its page again is aligned and harmless.
@@ -81,7 +86,9 @@ export async function writeFully(file: DiskFile, source: Uint8Array, position: n
   let written = 0;
   while (written < source.length) {
     const from = file.direct ? written - (written % PAGE) : written;
-    const count = await persist(file, "write", position + from, () => file.write(source.subarray(from), position + from));
+    const count = await persist(file, "write", position + from, () =>
+      file.write(source.subarray(from), position + from),
+    );
     if (count === 0) {
       throw diskError(file.path, "write", position + from, new Error("the disk took no bytes"));
     }
@@ -90,7 +97,12 @@ export async function writeFully(file: DiskFile, source: Uint8Array, position: n
 }
 
 /** Repeats a call that was interrupted (EINTR) or told to come back (EAGAIN), with growing pauses. */
-async function persist(file: DiskFile, action: "read" | "write", position: number, call: () => Promise<number>): Promise<number> {
+async function persist(
+  file: DiskFile,
+  action: "read" | "write",
+  position: number,
+  call: () => Promise<number>,
+): Promise<number> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
@@ -124,7 +136,12 @@ export function diskError(path: string, action: string, position: number | null,
       { cause: error },
     );
   }
-  return new WeightDiffError("IO", `${path}: cannot ${action}${at}: ${reason}`, "check the disk, then run the same command with --resume", {
-    cause: error,
-  });
+  return new WeightDiffError(
+    "IO",
+    `${path}: cannot ${action}${at}: ${reason}`,
+    "check the disk, then run the same command with --resume",
+    {
+      cause: error,
+    },
+  );
 }

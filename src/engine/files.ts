@@ -101,9 +101,18 @@ export function refuseChange(planned: InputFile, now: { readonly size: number; r
 }
 
 function changed(path: string, how: string): WeightDiffError {
-  return new WeightDiffError("INPUT_CHANGED", `${path}: the input changed during the run: ${how}`, "wait until nothing writes to it, then start over with --force");
+  return new WeightDiffError(
+    "INPUT_CHANGED",
+    `${path}: the input changed during the run: ${how}`,
+    "wait until nothing writes to it, then start over with --force",
+  );
 }
 
 function isInvalid(error: unknown): boolean {
-  return error instanceof WeightDiffError && error.cause instanceof Error && "code" in error.cause && error.cause.code === "EINVAL";
+  return (
+    error instanceof WeightDiffError &&
+    error.cause instanceof Error &&
+    "code" in error.cause &&
+    error.cause.code === "EINVAL"
+  );
 }

@@ -2,9 +2,10 @@
  * Reads elements that do not lie in C order: transposed, sliced, expanded views of torch storages. Runs of storage that lie
  * close together are read in one piece and scattered, so that a row slice costs one pass and a small tensor one read.
  */
-import { quote } from "../formats/quote.js";
+
 import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
 import { type DiskFile, readFully } from "./disk.js";
 import type { StoredOperand } from "./job.js";
 
@@ -18,7 +19,13 @@ const MAX_GAP_BYTES = 16_384;
  * target: count elements of the operand's dtype, as stored (big-endian stays so).
  * @throws {WeightDiffError} IO, INPUT_CHANGED.
  */
-export async function gather(file: DiskFile, operand: StoredOperand, begin: number, count: number, target: Uint8Array): Promise<void> {
+export async function gather(
+  file: DiskFile,
+  operand: StoredOperand,
+  begin: number,
+  count: number,
+  target: Uint8Array,
+): Promise<void> {
   const width = dtypeBits(operand.dtype) / 8;
   const piece = new Uint8Array(MAX_PIECE_BYTES);
   for (let done = 0; done < count; done += MAX_ELEMENTS) {
@@ -42,7 +49,11 @@ async function gatherPart(
   const width = dtypeBits(operand.dtype) / 8;
   const packed = storageOffsets(operand, begin, count);
   if (packed.some((offset) => offset >= MAX_EXTENT)) {
-    throw new WeightDiffError("LIMIT", `${file.path}: tensor ${quote(operand.name)} is spread over more than ${MAX_EXTENT} elements`, "save it again with .contiguous()");
+    throw new WeightDiffError(
+      "LIMIT",
+      `${file.path}: tensor ${quote(operand.name)} is spread over more than ${MAX_EXTENT} elements`,
+      "save it again with .contiguous()",
+    );
   }
   for (let place = 0; place < count; place++) {
     packed[place] = (packed[place] ?? 0) * MAX_ELEMENTS + place;

@@ -34,13 +34,19 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   const path = join(staging, FILE);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     throw error instanceof Error && "code" in error && error.code === "ENOENT"
-      ? new WeightDiffError("OUTPUT_REFUSED", `${staging}: there is no journal to resume from`, "start over: delete this folder and run without --resume")
+      ? new WeightDiffError(
+          "OUTPUT_REFUSED",
+          `${staging}: there is no journal to resume from`,
+          "start over: delete this folder and run without --resume",
+        )
       : diskError(path, "read", null, error);
   });
   const lines = text.split("\n").slice(0, -1).map(parseLine);
   const plan = lines[0]?.["plan"];
   const earlier = typeof plan === "object" && plan !== null ? (plan as Record<string, unknown>) : {};
-  const changed = [...new Set([...Object.keys(earlier), ...Object.keys(identity)])].filter((part) => earlier[part] !== identity[part]);
+  const changed = [...new Set([...Object.keys(earlier), ...Object.keys(identity)])].filter(
+    (part) => earlier[part] !== identity[part],
+  );
   if (changed.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
@@ -55,7 +61,12 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
       : [];
   });
   // A torn last line is closed, so that the next one is whole.
-  return openJournal(staging, "a", { replace: lines[0]?.["replace"] === true, finished }, text.endsWith("\n") || text === "" ? "" : "\n");
+  return openJournal(
+    staging,
+    "a",
+    { replace: lines[0]?.["replace"] === true, finished },
+    text.endsWith("\n") || text === "" ? "" : "\n",
+  );
 }
 
 function parseLine(line: string): Record<string, unknown> | null {

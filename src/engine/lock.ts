@@ -106,9 +106,22 @@ async function isHeld(text: string): Promise<boolean> {
 function parseHolder(text: string): Holder | null {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && "pid" in value && "host" in value && "boot" in value && "started" in value) {
+    if (
+      typeof value === "object" &&
+      value !== null &&
+      "pid" in value &&
+      "host" in value &&
+      "boot" in value &&
+      "started" in value
+    ) {
       const { pid, host, boot, started } = value;
-      if (Number.isSafeInteger(pid) && Number(pid) > 0 && typeof host === "string" && typeof boot === "string" && typeof started === "string") {
+      if (
+        Number.isSafeInteger(pid) &&
+        Number(pid) > 0 &&
+        typeof host === "string" &&
+        typeof boot === "string" &&
+        typeof started === "string"
+      ) {
         return { pid: Number(pid), host, boot, started };
       }
     }

@@ -42,7 +42,11 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     return at;
   };
   const buffer = needs.windowBytes + 2 * PAGE;
-  const slots = Array.from({ length: needs.slots }, () => ({ raw: take(buffer), diff: take(buffer), out: take(buffer) }));
+  const slots = Array.from({ length: needs.slots }, () => ({
+    raw: take(buffer),
+    diff: take(buffer),
+    out: take(buffer),
+  }));
   const rawBlock = take(BLOCK * 4);
   const sumBlock = take(BLOCK * 4);
   const sumState = take(needs.sumBytes);

@@ -255,7 +255,11 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
     return "verify";
   }
   throw state === "partial"
-    ? new WeightDiffError("OUTPUT_REFUSED", `${path}: holds an unfinished run`, "continue it with --resume, or start over with --force")
+    ? new WeightDiffError(
+        "OUTPUT_REFUSED",
+        `${path}: holds an unfinished run`,
+        "continue it with --resume, or start over with --force",
+      )
     : new WeightDiffError(
         "OUTPUT_REFUSED",
         `${path}: is not empty`,

@@ -193,7 +193,16 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
   const job = run.job;
   if (job.kind === "digest") {
     const diffAt = await loadOperand(files, job.source, begin, end, slot.diff, memory);
-    return { range, slot, begin, end, rawAt: slot.raw, diffAt, outAt: slot.out, read: storedWidth(job.source) * (end - begin) };
+    return {
+      range,
+      slot,
+      begin,
+      end,
+      rawAt: slot.raw,
+      diffAt,
+      outAt: slot.out,
+      read: storedWidth(job.source) * (end - begin),
+    };
   }
   const rawEnd = Math.min(end, rawElements(job));
   const settled = await Promise.allSettled([
@@ -242,7 +251,14 @@ async function loadOperand(
 }
 
 /** Reads bytes to `buffer`; past the page cache, the whole pages around them. */
-async function loadBytes(files: WorkerFiles, input: number, position: number, length: number, buffer: number, memory: Uint8Array): Promise<number> {
+async function loadBytes(
+  files: WorkerFiles,
+  input: number,
+  position: number,
+  length: number,
+  buffer: number,
+  memory: Uint8Array,
+): Promise<number> {
   if (length === 0) {
     return buffer;
   }

@@ -59,7 +59,12 @@ async function runHere(setup: PipelineSetup, take: () => Job | null, options: Po
   });
 }
 
-async function runThreads(setup: PipelineSetup, jobs: readonly Job[], take: () => Job | null, options: PoolOptions): Promise<void> {
+async function runThreads(
+  setup: PipelineSetup,
+  jobs: readonly Job[],
+  take: () => Job | null,
+  options: PoolOptions,
+): Promise<void> {
   const byId = new Map(jobs.map((job) => [job.id, job]));
   const workers: Worker[] = [];
   let failure: unknown;
@@ -112,7 +117,11 @@ async function runThreads(setup: PipelineSetup, jobs: readonly Job[], take: () =
 
 /** Out of memory, or killed from outside: nothing is wrong with the input. */
 function workerDied(reason: string): WeightDiffError {
-  return new WeightDiffError("IO", `a worker thread died: ${reason}`, "run the same command with --resume, perhaps with fewer --threads");
+  return new WeightDiffError(
+    "IO",
+    `a worker thread died: ${reason}`,
+    "run the same command with --resume, perhaps with fewer --threads",
+  );
 }
 
 function abortReason(signal: AbortSignal | undefined): unknown {

@@ -7,8 +7,8 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
-import { addIntegers, orBytes, sumIntegers } from "../kernel/integers.js";
 import { quote } from "../formats/quote.js";
+import { addIntegers, orBytes, sumIntegers } from "../kernel/integers.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { PAGE } from "./disk.js";
 import type { DigestJob, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
@@ -200,4 +200,3 @@ function swapBytes(bytes: Uint8Array, width: number): void {
     buffer.swap64();
   }
 }
-

@@ -35,7 +35,7 @@ const STRANGERS: readonly Stranger[] = [
   {
     is: (head) => /^(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml)/i.test(head),
     code: "NOT_WEIGHTS",
-    what: "is a web page, not weights",
+    what: "is an HTML page, not weights",
     hint: "the download was answered by an error or login page: check the address and your access, and download it again",
   },
   {
@@ -43,12 +43,6 @@ const STRANGERS: readonly Stranger[] = [
     code: "NOT_WEIGHTS",
     what: "is JSON text, not weights",
     hint: LOOK,
-  },
-  {
-    is: (head) => head.length > 8 && !/[^\0]/.test(head),
-    code: "NOT_WEIGHTS",
-    what: "begins with nothing but zeros",
-    hint: AGAIN,
   },
   {
     is: begins("\0\0\0\0"),
@@ -116,6 +110,13 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   if (head.startsWith("\x80") && (head.startsWith(LEGACY_MAGIC, 2) || head.startsWith(LEGACY_MAGIC, 11))) {
     return readTorchLegacy(source);
   }
+  if (await isAllZeros(source, head)) {
+    throw new WeightDiffError(
+      "NOT_WEIGHTS",
+      `${source.name}: holds nothing but zeros`,
+      "the download was never filled in: download it again",
+    );
+  }
   const stranger = STRANGERS.find(({ is }) => is(head));
   if (stranger !== undefined) {
     throw new WeightDiffError(stranger.code, `${source.name}: ${stranger.what}`, stranger.hint);
@@ -131,6 +132,21 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
     `${source.name}: is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)`,
     "if the publisher names no other tool for it, download it again: the file may be damaged",
   );
+}
+
+/** A preallocated file that nothing was written to; looked at in a few places, since equal zip headers also make an xor diff begin with zeros. */
+async function isAllZeros(source: ByteSource, head: string): Promise<boolean> {
+  if (/[^\0]/.test(head)) {
+    return false;
+  }
+  for (const place of [1, 2, 3, 4]) {
+    const begin = Math.floor((Math.max(0, source.size - HEAD) * place) / 4);
+    const piece = await source.readAt(begin, Math.min(HEAD, source.size - begin));
+    if (piece.some((byte) => byte !== 0)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** A header length that can be, and the beginning of a JSON object. Asked first: tensor names may spell any other magic. */

@@ -13,7 +13,7 @@ const QUIET = 0x00400000;
 /** What x86 makes of inf - inf. */
 const INDEFINITE = 0xffc00000;
 
-const scratch = new DataView(new ArrayBuffer(4));
+const scratch = new DataView(new ArrayBuffer(8));
 
 /** The F32 with these bits; a NaN loses its payload. */
 export function fromBits(bits: number): number {
@@ -79,16 +79,18 @@ export function widenF64(high: number, low: number): number {
   if (magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && low !== 0)) {
     return ((high & SIGN) | INFINITY | QUIET | ((high & 0xfffff) << 3) | (low >>> 29)) >>> 0;
   }
-  const wide = new DataView(new ArrayBuffer(8));
-  wide.setUint32(0, high);
-  wide.setUint32(4, low);
-  return toBits(wide.getFloat64(0));
+  scratch.setUint32(0, high);
+  scratch.setUint32(4, low);
+  return toBits(scratch.getFloat64(0));
 }
 
 /** To the nearest integer, ties to even, for 0 <= value < 2^51: at 2^52 one ulp is 1. */
 function roundToEven(value: number): number {
   return value + 2 ** 52 - 2 ** 52;
 }
+
+/** Units of a half's last place in 1, for the exponents -14 to 127. */
+const HALF_UNITS = Float64Array.from({ length: 142 }, (_, i) => 2 ** (24 - i));
 
 /** F32 -> F16, ties to even; a NaN keeps sign and top bits, as F16C hardware (EXACTNESS 2.4). */
 function narrowF16(bits: number): number {
@@ -99,7 +101,7 @@ function narrowF16(bits: number): number {
   }
   // The exponent of the half, at least that of its subnormals; then the mantissa in units of its last place.
   const exponent = Math.max((magnitude >>> 23) - 127, -14);
-  const units = roundToEven(fromBits(magnitude) * 2 ** (10 - exponent));
+  const units = roundToEven(fromBits(magnitude) * (HALF_UNITS[exponent + 14] ?? 0));
   // The hidden bit adds 1 to the exponent field, and so does a carry.
   return sign | Math.min((exponent + 14) * 1024 + units, 0x7c00);
 }

@@ -21,14 +21,20 @@ import { assertSize, assertSpan, createMemory } from "./memory.js";
 /** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
 const STATE_BYTES = 64;
 
+/** widenF16 of every half, made at first use. */
+let widened: Uint32Array | undefined;
+
 /** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
 export function createScalarKernel(bytes: number): Kernel {
   const memory = createMemory(bytes);
   const view = new DataView(memory);
   const states = new Map<number, Accumulator>();
 
+  widened ??= Uint32Array.from({ length: 65536 }, (_, half) => widenF16(half));
+  const halves = widened;
+
   const load: Record<FloatDtype, (at: number) => number> = {
-    F16: (at) => widenF16(view.getUint16(at, true)),
+    F16: (at) => halves[view.getUint16(at, true)] ?? 0,
     BF16: (at) => widenBF16(view.getUint16(at, true)),
     F32: (at) => view.getUint32(at, true),
     F64: (at) => widenF64(view.getUint32(at + 4, true), view.getUint32(at, true)),

@@ -12,7 +12,10 @@ import { FIXTURES } from "../fixtures.js";
 const root = join(FIXTURES, "refuse");
 for (const entry of readdirSync(root, { withFileTypes: true }).filter((found) => found.isDirectory())) {
   const folder = join(root, entry.name);
-  const expect = JSON.parse(readFileSync(join(folder, "expect.json"), "utf8")) as { code: string; mentions: readonly string[] };
+  const expect = JSON.parse(readFileSync(join(folder, "expect.json"), "utf8")) as {
+    code: string;
+    mentions: readonly string[];
+  };
 
   test(`refuses ${entry.name}: ${expect.code}`, async () => {
     const place = await mkdtemp(join(tmpdir(), "weight-diff-"));
@@ -25,7 +28,8 @@ for (const entry of readdirSync(root, { withFileTypes: true }).filter((found) =>
       assert.ok(error instanceof WeightDiffError, String(error));
       assert.equal(error.code, expect.code, error.message);
       assert.equal(EXIT_CODES[error.code], 4);
-      const text = `${error.message} ${error.hint ?? ""}`.toLowerCase();
+      // The case's own folder is in every path and would answer for words that the message must bring itself.
+      const text = `${error.message} ${error.hint ?? ""}`.replaceAll(folder, "").toLowerCase();
       for (const mention of expect.mentions) {
         assert.ok(text.includes(mention.toLowerCase()), `"${mention}" is not in: ${text}`);
       }

@@ -26,12 +26,22 @@ interface Sum {
 }
 
 const DTYPES = { float16: "F16", bfloat16: "BF16" } as const;
-const cases = [...readdirSync(join(FIXTURES, "recover"), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join("recover", entry.name)), "demo"];
+const cases = [
+  ...readdirSync(join(FIXTURES, "recover"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join("recover", entry.name)),
+  "demo",
+];
 
 for (const name of cases) {
   const folder = join(FIXTURES, name);
   const expected = JSON.parse(readFileSync(join(folder, "expected.json"), "utf8")) as Expected;
-  const options: RecoverOptions = { raw: join(folder, "base"), diff: join(folder, "diff"), scheme: expected.flags.scheme ?? "auto", invFreq: "keep" };
+  const options: RecoverOptions = {
+    raw: join(folder, "base"),
+    diff: join(folder, "diff"),
+    scheme: expected.flags.scheme ?? "auto",
+    invFreq: "keep",
+  };
 
   test(`${name}: every tensor is torch's`, async () => {
     await withOutput(async (tuned) => {
@@ -55,7 +65,10 @@ for (const name of cases) {
     test(`${name}: rounded to ${dtype} as torch rounds`, async () => {
       const report = await recover({ ...options, dtype: DTYPES[dtype as keyof typeof DTYPES] });
       assert.deepEqual(sorted(report.tensors), sorted(output.tensors));
-      assert.equal([...report.overflow.values()].reduce((sum, count) => sum + count, 0), output.overflow);
+      assert.equal(
+        [...report.overflow.values()].reduce((sum, count) => sum + count, 0),
+        output.overflow,
+      );
     });
   }
 
@@ -69,7 +82,7 @@ for (const name of cases) {
   });
 }
 
-function sorted(tensors: readonly Tensor[]): readonly Tensor[] {
+function sorted(tensors: readonly Tensor[]): readonly unknown[] {
   return tensors
     .map(({ name, dtype, shape, sha256 }) => ({ name, dtype, shape, sha256 }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -9,6 +9,8 @@ import { bothKernels, peek, poke } from "../kernels.js";
 
 const BYTES = 2 ** 20;
 const [simd, scalar] = bothKernels(BYTES);
+/** The limit is for a failure only: to shrink a tensor of thousands can take minutes. */
+const RUNS = { numRuns: 300, interruptAfterTimeLimit: 20_000 } as const;
 const FLOATS = ["F16", "BF16", "F32", "F64"] as const;
 const NARROW = ["F16", "BF16"] as const;
 /** The bits of 1, and the lowest bit of the exponent. */
@@ -88,7 +90,7 @@ for (const dtype of FLOATS) {
         const count = source.length / size;
         same(source, new Uint8Array(4 * count), at, (kernel, from, to) => kernel.widen(dtype, from, to, count));
       }),
-      { numRuns: 300 },
+      RUNS,
     );
   });
 
@@ -99,7 +101,7 @@ for (const dtype of FLOATS) {
           const count = cut(source, size, target, 4);
           same(source, target, at, (kernel, from, to) => kernel[method](dtype, from, to, count));
         }),
-        { numRuns: 300 },
+        RUNS,
       );
     });
   }
@@ -116,7 +118,7 @@ for (const dtype of NARROW) {
           same(source, new Uint8Array(2 * count), at, (kernel, from, to) => kernel.narrow(dtype, from, to, count));
         }
       }),
-      { numRuns: 300 },
+      RUNS,
     );
   });
 
@@ -127,7 +129,7 @@ for (const dtype of NARROW) {
           const count = cut(source, 2, target, 2);
           same(source, target, at, (kernel, from, to) => kernel[method](dtype, from, to, count));
         }),
-        { numRuns: 300 },
+        RUNS,
       );
     });
   }
@@ -163,7 +165,7 @@ test("sums as scalar, however the rows of 32 are pushed", () => {
         return kernel.sumEnd(state(kernel) + at);
       });
     }),
-    { numRuns: 300 },
+    RUNS,
   );
 });
 
@@ -184,6 +186,6 @@ test("averages as scalar, NaN payloads included, however the elements are pushed
         kernel.meanEnd(state(kernel) + at[0], to);
       });
     }),
-    { numRuns: 300 },
+    RUNS,
   );
 });

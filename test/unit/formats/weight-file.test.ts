@@ -37,7 +37,7 @@ const STRANGERS: readonly (readonly [what: string, bytes: Uint8Array, code: Erro
     "NOT_WEIGHTS",
     /git-lfs pointer/,
   ],
-  ["an HTML page", latin1("\n <!DOCTYPE html><title>404</title>"), "NOT_WEIGHTS", /web page/],
+  ["an HTML page", latin1("\n <!DOCTYPE html><title>404</title>"), "NOT_WEIGHTS", /HTML page/],
   ["a JSON message", latin1('{"error":"Repository not found"}'), "NOT_WEIGHTS", /JSON/],
   ["a text message", latin1("Entry not found"), "NOT_WEIGHTS", /is text/],
   ["zeros", Buffer.alloc(4096), "NOT_WEIGHTS", /zeros/],
