@@ -80,6 +80,22 @@ const fireBool = z.union([z.boolean(), z.string()]).transform((value, context) =
   return false;
 });
 
+/** Text that `parse` turns into a number, or null if it is none. */
+function parsed(parse: (text: string) => number | null, what: string) {
+  return z.string().transform((text, context) => {
+    const value = parse(text);
+    if (value === null) {
+      context.addIssue({ code: "custom", message: what });
+      return z.NEVER;
+    }
+    return value;
+  });
+}
+
+function parseNumber(text: string): number | null {
+  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim()) ? Number(text) : null;
+}
+
 const common = z.object({
   json: z.boolean().default(false),
   quiet: z.boolean().default(false),
@@ -98,22 +114,10 @@ const recoverSchema = common.extend({
   pathTuned: z.string().min(1, "is empty").optional(),
   scheme: z.string(),
   dtype: oneOf(["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]).transform((name) => DTYPES[name]),
-  maxShardSize: z
-    .string()
-    .transform(
-      (text, context) =>
-        parseSize(text) ?? (context.addIssue({ code: "custom", message: "a size such as 5GB" }), z.NEVER),
-    ),
+  maxShardSize: parsed(parseSize, "a size such as 5GB"),
   invFreq: oneOf(["drop", "keep"]),
   rows: oneOf(["mean", "refuse"]).optional(),
-  expectSum: z
-    .string()
-    .transform((text, context) =>
-      /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim())
-        ? Number(text)
-        : (context.addIssue({ code: "custom", message: "a number" }), z.NEVER),
-    )
-    .optional(),
+  expectSum: parsed(parseNumber, "a number").optional(),
   checkIntegrityNaively: fireBool.default(false),
   dryRun: z.boolean().default(false),
   force: z.boolean().default(false),

@@ -1,6 +1,7 @@
 /** What the user reads: results as text or JSON on stdout, all else on stderr (DESIGN 6). */
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
 import type { InspectReport } from "../inspect.js";
 import { bytesText } from "../preflight.js";
 import type { RecoverReport } from "../recover.js";
@@ -133,13 +134,10 @@ function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** Names come from strangers: control characters would reach the terminal. */
+/** Names come from strangers: what a terminal might obey is shown escaped. */
 function printable(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be printed
-  return name.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  const quoted = quote(name);
+  return quoted === `"${name}"` ? name : quoted;
 }
 
 /** An error in the form of every message: what, then what to do. */

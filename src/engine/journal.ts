@@ -42,7 +42,7 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
       : diskError(path, "read", null, error);
   });
   const lines = text.split("\n").slice(0, -1).map(parseLine);
-  const plan = lines[0]?.["plan"];
+  const plan = lines[0]?.plan;
   const earlier = typeof plan === "object" && plan !== null ? (plan as Record<string, unknown>) : {};
   const changed = [...new Set([...Object.keys(earlier), ...Object.keys(identity)])].filter(
     (part) => earlier[part] !== identity[part],
@@ -64,7 +64,7 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   return openJournal(
     staging,
     "a",
-    { replace: lines[0]?.["replace"] === true, finished },
+    { replace: lines[0]?.replace === true, finished },
     text.endsWith("\n") || text === "" ? "" : "\n",
   );
 }
