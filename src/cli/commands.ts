@@ -3,10 +3,10 @@ import type { Command } from "commander";
 import { EXIT_CODES } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { recover } from "../recover.js";
-import type { ResultWriter } from "./main.js";
 import { declareInspect, declareRecover, inspectOptions, type Presentation, recoverOptions } from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
 import { inspectJson, inspectText, recoverJson, recoverText } from "./report.js";
+import type { ResultWriter } from "./stdout.js";
 
 export interface CommandHost {
   readonly out: ResultWriter;

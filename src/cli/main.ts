@@ -7,6 +7,7 @@ import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { VERSION } from "../version.js";
 import { normaliseArgv } from "./argv.js";
 import { errorText } from "./report.js";
+import { openStdout } from "./stdout.js";
 
 const EXAMPLES = `
 examples:
@@ -23,7 +24,7 @@ exit codes:
 
 /** Runs one command line. @param argv as process.argv. @returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const out = stdoutWriter();
+  const out = openStdout();
   const stop = new AbortController();
   const signals = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
   for (const [signal, code] of Object.entries(signals)) {
@@ -47,12 +48,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (args.length === 0) {
       throw new WeightDiffError("USAGE", "no command", "try weight-diff --help");
     }
-    // What the flags are made of is loaded only for a command: --version and errors stay instant.
-    const name = args.find((argument) => !argument.startsWith("-"));
-    if (name !== undefined && !(args.length === 1 && args[0] === "--version")) {
-      const { declareCommands } = await import("./commands.js");
-      declareCommands(program, { out, signal: stop.signal, setExitCode: (code) => (exitCode = code) });
-    } else if (args.includes("--help") || args.includes("-h")) {
+    // What the flags are made of takes longer to load than the version to print.
+    if (args[0] !== "--version") {
       const { declareCommands } = await import("./commands.js");
       declareCommands(program, { out, signal: stop.signal, setExitCode: (code) => (exitCode = code) });
     }
@@ -60,8 +57,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     exitCode = explain(error);
   }
-  const failed = await out.finish();
-  return failed ? EXIT_CODES.IO : exitCode;
+  try {
+    await out.finish();
+  } catch (error) {
+    exitCode = explain(error);
+  }
+  return exitCode;
 }
 
 /** Prints the error. @returns its exit code. */
@@ -76,33 +77,4 @@ function explain(error: unknown): number {
   }
   process.stderr.write(errorText(error));
   return error instanceof WeightDiffError ? EXIT_CODES[error.code] : 1;
-}
-
-export interface ResultWriter {
-  write(text: string): void;
-  /** Waits for all text to be out. @returns whether stdout failed for another reason than a reader who left. */
-  finish(): Promise<boolean>;
-}
-
-function stdoutWriter(): ResultWriter {
-  let failure: Error | undefined;
-  let pending: Promise<void> = Promise.resolve();
-  process.stdout.on("error", (error) => {
-    failure ??= error;
-  });
-  return {
-    write(text) {
-      pending = pending.then(() => new Promise((resolve) => process.stdout.write(text, () => resolve())));
-    },
-    async finish() {
-      await pending;
-      if (failure === undefined || ("code" in failure && failure.code === "EPIPE")) {
-        return false;
-      }
-      process.stderr.write(
-        errorText(new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes")),
-      );
-      return true;
-    },
-  };
 }

@@ -1,0 +1,27 @@
+/** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error (DESIGN 6). */
+import { WeightDiffError } from "../errors.js";
+
+export interface ResultWriter {
+  write(text: string): void;
+  /** Waits for all text to be out. @throws {WeightDiffError} IO if stdout failed for another reason than a reader who left. */
+  finish(): Promise<void>;
+}
+
+export function openStdout(): ResultWriter {
+  let failure: Error | undefined;
+  let pending: Promise<void> = Promise.resolve();
+  process.stdout.on("error", (error) => {
+    failure ??= error;
+  });
+  return {
+    write(text) {
+      pending = pending.then(() => new Promise((resolve) => process.stdout.write(text, () => resolve())));
+    },
+    async finish() {
+      await pending;
+      if (failure !== undefined && !("code" in failure && failure.code === "EPIPE")) {
+        throw new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes");
+      }
+    },
+  };
+}
