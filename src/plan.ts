@@ -104,15 +104,18 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
   const pairs: Pair[] = [];
   const problems: string[] = [];
   const notes: string[] = [];
+  const embedding = inputEmbedding(raw);
   for (const [name, tensor] of diff.stateDict) {
-    const pair = pairTensor(name, tensor, raw, options, notes);
+    const pair = pairTensor(name, tensor, raw, embedding, options, notes);
     if (typeof pair === "string") {
       problems.push(pair);
     } else if (pair !== null) {
       pairs.push(pair);
     }
   }
-  problems.push(...baseOnly(raw, diff, options));
+  for (const problem of baseOnly(raw, diff, embedding, options)) {
+    problems.push(problem);
+  }
   if (problems.length > 0) {
     throw new WeightDiffError(
       "MISMATCH",
@@ -139,7 +142,7 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
   const summed = pairs
     .filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name))
     .map((pair) => ({ pair, output: null }));
-  const jobs: Job[] = [...bySize, ...summed].map(
+  const jobs = [...bySize, ...summed].map(
     ({ pair, output }, id): TensorJob => ({
       kind: "tensor",
       id,
@@ -153,20 +156,18 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
       output,
     }),
   );
-  jobs.push(...recordJobs(jobs, pairs, place));
-
-  const embedding = pairs.find((pair) => INPUT_EMBEDDING.test(pair.name));
+  const recovered = pairs.find((pair) => INPUT_EMBEDDING.test(pair.name));
   return {
     scheme: options.scheme.name,
     dtype: options.dtype,
     inputs,
     shards,
-    jobs,
+    jobs: [...jobs, ...recordJobs(jobs, pairs, place)],
     order: pairs.map((pair) => pair.name),
     newRows: new Map(
       pairs.flatMap((pair) => (pair.mean === null ? [] : [[pair.name, (pair.diff.shape[0] ?? 0) - pair.mean.rows]])),
     ),
-    vocabSize: embedding?.diff.shape[0] ?? null,
+    vocabSize: recovered?.diff.shape[0] ?? null,
     totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
     notes: [...raw.notes.map((note) => `base: ${note}`), ...diff.notes.map((note) => `diff: ${note}`), ...notes],
   };
@@ -188,10 +189,17 @@ function pairTensor(
   name: string,
   diff: StoredTensor,
   raw: Checkpoint,
+  embedding: StoredTensor | undefined,
   options: PlanOptions,
   notes: string[],
 ): Pair | string | null {
-  const base = raw.stateDict.get(name) ?? tiedInput(name, raw, options);
+  const stored = raw.stateDict.get(name);
+  // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
+  const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
+  if (tied !== undefined) {
+    notes.push(`${quote(name)} is not in the base: its ${quote(tied.name)} stands for it (tied)`);
+  }
+  const base = stored ?? tied;
   if (base === undefined) {
     if (INV_FREQ.test(name) && diff.shape.length === 1 && isFloatDtype(diff.dtype)) {
       const operand = { kind: "inv-freq", count: diff.shape[0] ?? 0, theta: options.ropeTheta } as const;
@@ -204,9 +212,8 @@ function pairTensor(
     return `${quote(name)} ${shapeText(diff.shape)} is in the diff (${diff.shard.file}) and not in the base`;
   }
   const rule = ruleFor(diff.dtype, base.dtype);
-  const files = `base (${base.shard.file}) and diff (${diff.shard.file})`;
   if (rule === null) {
-    return `${quote(name)}: ${base.dtype} in the ${files.replace(" and", ` and ${diff.dtype} in the`)}: no arithmetic between these`;
+    return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${diff.dtype} in the diff (${diff.shard.file}): no arithmetic between these`;
   }
   const pair = {
     name,
@@ -224,12 +231,8 @@ function pairTensor(
     : { ...pair, mean };
 }
 
-/** The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed. */
-function tiedInput(name: string, raw: Checkpoint, options: PlanOptions): StoredTensor | undefined {
-  if (!OUTPUT_EMBEDDING.test(name) || options.rawTied === false) {
-    return undefined;
-  }
-  return [...raw.stateDict].find(([candidate]) => INPUT_EMBEDDING.test(candidate))?.[1];
+function inputEmbedding(raw: Checkpoint): StoredTensor | undefined {
+  return [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
 }
 
 function ruleFor(diff: Dtype, raw: Dtype): Rule | null {
@@ -273,7 +276,12 @@ function newRowsOf(
 }
 
 /** What only the base has and no script would miss: buffers, and the output embedding of a tied model. */
-function baseOnly(raw: Checkpoint, diff: Checkpoint, options: PlanOptions): readonly string[] {
+function baseOnly(
+  raw: Checkpoint,
+  diff: Checkpoint,
+  embedding: StoredTensor | undefined,
+  options: PlanOptions,
+): readonly string[] {
   const tied = options.diffTied === true || (options.diffTied === null && options.rawTied === true);
   return [...raw.stateDict]
     .filter(([name]) => !diff.stateDict.has(name) && !INV_FREQ.test(name))
@@ -281,22 +289,16 @@ function baseOnly(raw: Checkpoint, diff: Checkpoint, options: PlanOptions): read
       ([name, tensor]) =>
         !(MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0)),
     )
-    .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sharesInput(tensor, raw))))
+    .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))))
     .map(
       ([name, tensor]) =>
         `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the diff`,
     );
 }
 
-/** Both embeddings are one stored run of bytes. */
-function sharesInput(tensor: StoredTensor, raw: Checkpoint): boolean {
-  return [...raw.stateDict].some(
-    ([name, other]) =>
-      INPUT_EMBEDDING.test(name) &&
-      other.shard === tensor.shard &&
-      other.range.begin === tensor.range.begin &&
-      other.range.end === tensor.range.end,
-  );
+/** Are both one stored run of bytes? */
+function sameBytes(a: StoredTensor, b: StoredTensor | undefined): boolean {
+  return a.shard === b?.shard && a.range.begin === b.range.begin && a.range.end === b.range.end;
 }
 
 function listInputs(raw: Checkpoint, diff: Checkpoint): readonly PlanInput[] {
@@ -399,7 +401,9 @@ function layOut(
       group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.diff.shape })),
       { name: file },
     );
-    placed.push(...layout.ranges.map((range) => ({ shard, range })));
+    for (const range of layout.ranges) {
+      placed.push({ shard, range });
+    }
     return {
       file,
       size: layout.size,

@@ -74,7 +74,10 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
         : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
     windowBytes: options.windowBytes ?? WINDOW_BYTES,
     slots: SLOTS,
-    meanColumns: Math.max(0, ...plan.jobs.map((job) => (job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0))),
+    meanColumns: plan.jobs.reduce(
+      (most, job) => Math.max(most, job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0),
+      0,
+    ),
   };
   const pool = {
     threads,
