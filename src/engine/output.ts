@@ -2,7 +2,7 @@
  * The output directory. Everything grows inside OUT/.weight-diff/ and gets its final name in one sweep at the end, the
  * manifest last: its presence means that the run finished. Files are synced before their names change, directories after.
  */
-import { copyFile, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
@@ -48,6 +48,9 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
   const names = await readdir(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") {
       return null;
+    }
+    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
+      throw new WeightDiffError("OUTPUT_REFUSED", `${path}: is a file, not a directory`, "give a directory of its own");
     }
     throw diskError(path, "list", null, error);
   });
@@ -194,6 +197,8 @@ async function writeExtra(staging: string, extra: ExtraFile): Promise<void> {
   await rm(path, { force: true });
   if ("from" in extra) {
     await copyFile(extra.from, path);
+    // The copy has the mode of the original, and a Hub cache's files are read-only.
+    await chmod(path, 0o644);
   } else {
     const handle = await open(path, "wx");
     try {
