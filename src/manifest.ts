@@ -3,13 +3,16 @@
  * no path, time, host or thread count is in it. It ends with the digest of its own canonical form.
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import { decodeText } from "./checkpoint/checkpoint.js";
+import { openFileSource } from "./checkpoint/file-source.js";
 import { WeightDiffError } from "./errors.js";
 import { DTYPES } from "./formats/dtype.js";
 import { parseJson } from "./formats/json.js";
 
 const SCHEMA = 1;
+/** A tensor takes some 250 bytes. */
+const MAX_BYTES = 100_000_000;
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const bytes = z.number().int().nonnegative();
 
@@ -41,14 +44,22 @@ export function writeManifest(manifest: Manifest): string {
   return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
 }
 
-/** @throws {WeightDiffError} NOT_FOUND, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
+/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
 export async function readManifest(path: string): Promise<Manifest> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new WeightDiffError(
-      "NOT_FOUND",
-      `${path}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  });
+  const source = await openFileSource(path);
+  let text: string;
+  try {
+    if (source.size > MAX_BYTES) {
+      throw new WeightDiffError(
+        "LIMIT",
+        `${path}: ${source.size} bytes, at most ${MAX_BYTES} are read`,
+        "this is no manifest",
+      );
+    }
+    text = decodeText(await source.readAt(0, source.size), path);
+  } finally {
+    await source.close();
+  }
   const value = parseJson(text, path);
   const parsed = manifestSchema.extend({ digest: sha256 }).safeParse(value);
   if (!parsed.success) {
