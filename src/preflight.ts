@@ -3,12 +3,12 @@ import { realpath, statfs } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import { fileError, openFileSource } from "./checkpoint/file-source.js";
 import { expandHome } from "./checkpoint/locate.js";
 import { WeightDiffError } from "./errors.js";
 import { elementCount, type FloatDtype, isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
-import { loadKernel } from "./kernel/load.js";
+import { createScalarKernel } from "./kernel/scalar.js";
 
 /** A guard that the user may switch off by name. */
 export const GUARDS = ["not-a-diff"] as const;
@@ -98,7 +98,8 @@ async function readValues(tensor: StoredTensor): Promise<Float32Array> {
   const source = await openFileSource(tensor.shard.path);
   try {
     const bytes = await source.readAt(tensor.range.begin, tensor.range.end - tensor.range.begin);
-    const kernel = loadKernel(bytes.length + count * 4);
+    // A handful of values: compiled code would not pay.
+    const kernel = createScalarKernel(bytes.length + count * 4);
     new Uint8Array(kernel.memory).set(bytes, kernel.base);
     const target = kernel.base + bytes.length;
     kernel.widen(tensor.dtype as FloatDtype, kernel.base, target, count);
@@ -117,7 +118,9 @@ export async function resolveOutput(path: string, inputs: readonly Checkpoint[])
   const real = await realTarget(output);
   for (const input of inputs) {
     for (const place of new Set(input.shards.flatMap((shard) => [dirname(shard.path), shard.path]))) {
-      const realInput = await realpath(place);
+      const realInput = await realpath(place).catch((error: unknown) => {
+        throw fileError(place, "open", error);
+      });
       if (contains(real, realInput) || (input.directory !== null && contains(realInput, real))) {
         throw new WeightDiffError(
           "OUTPUT_REFUSED",
@@ -145,8 +148,14 @@ function contains(outer: string, inner: string): boolean {
 /** Bytes in decimal units, as disks are sold and transformers counts. */
 export function bytesText(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
-  return power === 0 ? `${bytes} B` : `${(bytes / 1000 ** power).toPrecision(3)} ${units[power]}`;
+  let power = 0;
+  let value = bytes;
+  // From 999.5 on, three digits would round to a thousand.
+  while (value >= (power === 0 ? 1000 : 999.5) && power < units.length - 1) {
+    value /= 1000;
+    power++;
+  }
+  return power === 0 ? `${bytes} B` : `${value >= 999.5 ? Math.round(value) : value.toPrecision(3)} ${units[power]}`;
 }
 
 /**

@@ -6,11 +6,12 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig, readConfig } from "./checkpoint/config.js";
-import { refusePlaceholder, type SideFiles, sideFiles } from "./checkpoint/side-files.js";
+import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
 import type { PlanIdentity } from "./engine/journal.js";
 import { chooseMode, type ExtraFile, type OutputMode, openOutput } from "./engine/output.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
+import { printable } from "./formats/quote.js";
 import { writeWeightIndex } from "./formats/weight-index.js";
 import { digestOf, MANIFEST_SCHEMA, type Manifest, writeManifest } from "./manifest.js";
 import { judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
@@ -106,7 +107,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
     say(
-      `${name}: ${rows} new ${rows === 1 ? "row" : "rows"} = the diff's + the mean of the base's ${rowsOf(raw, name)}`,
+      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} = the diff's + the mean of the base's ${rowsOf(raw, name)}`,
     );
   }
   const place = await preparePlace(options, plan, raw, diff);
@@ -121,11 +122,12 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
       ...draftReport(choice, plan, place.path),
       ...(await verifyModel(place.path, made, options)),
       outcome: "verified",
+      bytesRead: plan.totalSize,
       ...clock(started),
     };
   }
   if (place !== null) {
-    place.side.left.length > 0 && say(`not copied from the diff: ${place.side.left.join(", ")}`);
+    place.side.left.length > 0 && say(`not copied from the diff: ${place.side.left.map(printable).join(", ")}`);
   }
   if (options.dryRun === true) {
     const { read, write } = planTraffic(plan);
@@ -158,9 +160,9 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const overflow = overflowOf(plan, run);
   if (overflow.size > 0) {
     const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
-    const [first] = overflow.keys();
+    const [first = ""] = overflow.keys();
     options.onWarning?.(
-      `${total} values in ${overflow.size} tensors (first: ${first}) are too large for ${torchName(plan.dtype)} and became infinite; float32 or bfloat16 hold them`,
+      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${torchName(plan.dtype)} and became infinite; float32 or bfloat16 hold them`,
     );
   }
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
@@ -230,13 +232,6 @@ async function preparePlace(
     "model.safetensors.index.json",
   ]);
   const side = diff.directory === null ? { copied: [], left: [] } : await sideFiles(diff.directory, weights);
-  if (diff.directory !== null) {
-    await refusePlaceholder(join(diff.directory, "config.json"), "config.json").catch((error: unknown) => {
-      if (!(error instanceof WeightDiffError && error.code === "NOT_FOUND")) {
-        throw error;
-      }
-    });
-  }
   if (mode === "new" || mode === "force") {
     const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
     await refuseFullDisk(path, needed, plan.dtype === "F32" ? Math.ceil(needed / 2) : needed);

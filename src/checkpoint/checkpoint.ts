@@ -11,6 +11,7 @@ import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex } from "../formats/weight-index.js";
 import { openFileSource } from "./file-source.js";
 import { locate } from "./locate.js";
+import { refusePlaceholder } from "./side-files.js";
 
 /** One weight file of a checkpoint, its header read. */
 export interface Shard {
@@ -70,6 +71,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
     return { ...base, shards: [shard], stateDict: new Map(entries), notes };
   }
 
+  await refusePlaceholder(join(directory, location.index), location.index);
   const indexSource = await openFileSource(join(directory, location.index));
   let weightMap: ReadonlyMap<string, string>;
   try {

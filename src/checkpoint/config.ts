@@ -6,9 +6,13 @@ import { WeightDiffError } from "../errors.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
 import { decodeText } from "./checkpoint.js";
 import { fileError } from "./file-source.js";
+import { refusePlaceholder } from "./side-files.js";
 
 /** Real ones have some hundred bytes. */
 const MAX_CONFIG_BYTES = 1_000_000;
+
+/** Families whose embeddings are not tied unless the config says so (configuration_llama.py, configuration_gpt_neox.py). */
+const UNTIED: ReadonlySet<string> = new Set(["llama", "gpt_neox"]);
 
 /** Values of another type than expected count as absent: a config never stops a recovery. */
 const shape = z.object({
@@ -25,6 +29,7 @@ const shape = z.object({
 export interface ModelConfig {
   readonly path: string;
   readonly text: string;
+  /** As the config says, else as its family has it; null for other families. */
   readonly tied: boolean | null;
   /** Base of the rotary frequencies; 10000 where the config does not say. */
   readonly ropeTheta: number;
@@ -34,7 +39,7 @@ export interface ModelConfig {
   readonly quantised: boolean;
 }
 
-/** The checkpoint's config.json; null where there is none. @throws {WeightDiffError} FORMAT_INVALID, LIMIT, IO. */
+/** The checkpoint's config.json; null where there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
 export async function readConfig(directory: string | null): Promise<ModelConfig | null> {
   if (directory === null) {
     return null;
@@ -54,6 +59,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
   const bytes = await readFile(path).catch((error: unknown) => {
     throw fileError(path, "read", error);
   });
+  await refusePlaceholder(path, "config.json");
   const text = decodeText(bytes, path);
   const parsed = shape.safeParse(parseJson(text, path));
   if (!parsed.success) {
@@ -64,7 +70,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
   return {
     path,
     text,
-    tied: values.tie_word_embeddings ?? null,
+    tied: values.tie_word_embeddings ?? (UNTIED.has(values.model_type ?? "") ? false : null),
     ropeTheta: values.rope_theta ?? values.rotary_emb_base ?? 10_000,
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
     layers: values.num_hidden_layers ?? null,

@@ -7,6 +7,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { printable } from "../formats/quote.js";
 import { fileError } from "./file-source.js";
 
 export interface Location {
@@ -144,7 +145,7 @@ function nothingToRead(path: string, names: ReadonlySet<string>): WeightDiffErro
   for (const [pattern, what, hint] of INSTEAD) {
     const name = [...names].sort().find((candidate) => pattern.test(candidate));
     if (name !== undefined) {
-      return new WeightDiffError("FORMAT_UNSUPPORTED", `${path}: holds ${name}: ${what}`, hint);
+      return new WeightDiffError("FORMAT_UNSUPPORTED", `${path}: holds ${printable(name)}: ${what}`, hint);
     }
   }
   return new WeightDiffError(

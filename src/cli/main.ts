@@ -25,6 +25,8 @@ exit codes:
 /** Runs one command line. @param argv as process.argv. @returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const out = openStdout();
+  // A log that nobody reads any more, or that fills its disk, must not end a run of an hour.
+  process.stderr.on("error", () => {});
   const stop = new AbortController();
   const signals = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
   for (const [signal, code] of Object.entries(signals)) {

@@ -1,7 +1,7 @@
 /** What the user reads: results as text or JSON on stdout, all else on stderr (DESIGN 6). */
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
-import { quote } from "../formats/quote.js";
+import { printable } from "../formats/quote.js";
 import type { InspectReport } from "../inspect.js";
 import { bytesText } from "../preflight.js";
 import type { RecoverReport } from "../recover.js";
@@ -132,12 +132,6 @@ export function inspectJson(report: InspectReport): string {
 
 function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-/** Names come from strangers: what a terminal might obey is shown escaped. */
-function printable(name: string): string {
-  const quoted = quote(name);
-  return quoted === `"${name}"` ? name : quoted;
 }
 
 /** An error in the form of every message: what, then what to do. */

@@ -13,3 +13,9 @@ export function quote(text: string): string {
   const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
   return JSON.stringify(shown).replace(UNSAFE, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
+
+/** `text` as it is where that is safe on a terminal and short, else as `quote` shows it. For lists and tables. */
+export function printable(text: string): string {
+  const quoted = quote(text);
+  return quoted === `"${text}"` ? text : quoted;
+}
