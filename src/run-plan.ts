@@ -1,7 +1,7 @@
 /** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, seals each shard. */
 import { defaultThreads } from "./engine/cpu.js";
 import { type Disk, localDisk } from "./engine/disk.js";
-import { type InputFile, refuseChange } from "./engine/files.js";
+import { type InputFile, refuseChange, statFile } from "./engine/files.js";
 import type { DigestJob, Job, TensorResult } from "./engine/job.js";
 import type { OutputDirectory } from "./engine/output.js";
 import { chooseDirect } from "./engine/page-cache.js";
@@ -12,8 +12,8 @@ import { type Plan, planTraffic } from "./plan.js";
 export interface RunOptions {
   /** Worker threads; null chooses. 0 works in the calling thread. */
   readonly threads?: number | null;
-  /** May files be read and written past the page cache? */
-  readonly directIo?: boolean;
+  /** May files be read and written past the page cache? "always": also small work and cached inputs, wherever the file system can. */
+  readonly directIo?: boolean | "always";
   /** Bytes of one operand in one window; a multiple of 64 KiB. */
   readonly windowBytes?: number;
   /** Another disk, for tests. */
@@ -58,13 +58,14 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   const total = traffic.read + (output === null ? 0 : traffic.write);
   const small = total < SMALL_BYTES;
   const threads = options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, plan.jobs.length)));
-  const directIo = options.directIo !== false && !small;
-  const cold = directIo ? chooseDirect(plan.inputs) : [];
+  const always = options.directIo === "always";
+  const directIo = always || (options.directIo !== false && !small);
+  const cold = directIo && !always ? chooseDirect(plan.inputs) : [];
   const inputs: readonly InputFile[] = plan.inputs.map(({ path, size, modified }, index) => ({
     path,
     size,
     modified,
-    direct: cold[index] === true,
+    direct: always || cold[index] === true,
   }));
   const setup: PipelineSetup = {
     inputs,
@@ -198,15 +199,6 @@ async function verifyFinished(
     });
   }
   return [...verified, ...unwritten];
-}
-
-async function statFile(disk: Disk, path: string): Promise<{ readonly size: number; readonly modified: string }> {
-  const file = await disk.openFile(path, "read", false);
-  try {
-    return await file.stat();
-  } finally {
-    await file.close();
-  }
 }
 
 /** Tensors still to be written, by shard. */

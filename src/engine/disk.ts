@@ -28,7 +28,7 @@ export interface Disk {
 /** Unit of direct input and output. Most disks are content with 512; those with 4096-byte sectors are not. */
 export const PAGE = 4096;
 
-/** Attempts before a call that only asks to be repeated counts as failed; with the pauses below, about a second. */
+/** Attempts before a call that only asks to be repeated, or that brings nothing new, counts as failed; with the pauses below, about a second. */
 const MAX_ATTEMPTS = 12;
 
 export const localDisk: Disk = {
@@ -66,33 +66,46 @@ export async function readFully(
   atLeast = target.length,
 ): Promise<void> {
   let filled = 0;
+  let stalled = 0;
   while (filled < atLeast) {
     // A short direct read leaves an unaligned rest; reading its page again is aligned and harmless.
     const from = file.direct ? filled - (filled % PAGE) : filled;
     const count = await persist(file, "read", position + from, () => file.read(target.subarray(from), position + from));
-    if (from + count <= filled) {
+    if (from + count > filled) {
+      filled = from + count;
+      stalled = 0;
+      continue;
+    }
+    // A repeated page may come short once more without being the last one of the file.
+    stalled++;
+    if (count === 0 || stalled === MAX_ATTEMPTS) {
       throw new WeightDiffError(
         "INPUT_CHANGED",
         `${file.path}: ends at byte ${position + filled}, was longer when the run began`,
         "another program is changing the file: wait for it, then run again",
       );
     }
-    filled = from + count;
   }
 }
 
 /** Writes all of `source` at `position`. */
 export async function writeFully(file: DiskFile, source: Uint8Array, position: number): Promise<void> {
   let written = 0;
+  let stalled = 0;
   while (written < source.length) {
     const from = file.direct ? written - (written % PAGE) : written;
     const count = await persist(file, "write", position + from, () =>
       file.write(source.subarray(from), position + from),
     );
-    if (count === 0) {
-      throw diskError(file.path, "write", position + from, new Error("the disk took no bytes"));
+    if (from + count > written) {
+      written = from + count;
+      stalled = 0;
+      continue;
     }
-    written = Math.max(written, from + count);
+    stalled++;
+    if (count === 0 || stalled === MAX_ATTEMPTS) {
+      throw diskError(file.path, "write", position + from, new Error("the disk takes no more bytes"));
+    }
   }
 }
 

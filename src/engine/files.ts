@@ -1,7 +1,7 @@
 /** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
 import { WeightDiffError } from "../errors.js";
 import type { ByteRange } from "../formats/tensor-info.js";
-import { type Disk, type DiskFile, diskError, writeFully } from "./disk.js";
+import { type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
 
 /** An input file as it was when the run was planned. */
 export interface InputFile {
@@ -23,10 +23,16 @@ export interface OutputFile {
 }
 
 export interface WorkerFiles {
-  /** `ordinary` asks for a file without direct reads, for pieces that are no pages. */
-  input(index: number, ordinary?: boolean): Promise<DiskFile>;
+  /** An input without direct reads, for pieces that are no pages. */
+  input(index: number): Promise<DiskFile>;
+  /**
+   * Reads `length` bytes of an input, from `position` on, into `memory` at `buffer`. Past the page cache whole pages come:
+   * up to two more than `length`. @returns where the first byte ended up, within the buffer's first page.
+   */
+  read(index: number, position: number, length: number, memory: Uint8Array, buffer: number): Promise<number>;
   /** Writes `source` into the output tensor at `tensor`, from byte `position` of the file. */
   write(index: number, tensor: ByteRange, source: Uint8Array, position: number): Promise<void>;
+  /** @throws {WeightDiffError} IO, DISK_FULL: network file systems may report a failed write only now. */
   close(): Promise<void>;
 }
 
@@ -39,7 +45,24 @@ export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], output
     file.catch(() => {});
     return file;
   };
-  const refusedDirect = new Set<number>();
+  const refusedReads = new Set<number>();
+  const refusedWrites = new Set<number>();
+  const input = (index: number, direct: boolean): Promise<DiskFile> => {
+    const planned = inputs[index];
+    if (planned === undefined) {
+      throw new RangeError(`no input ${index}`);
+    }
+    return once(`in ${index} ${direct}`, async () => {
+      const file = await openAs(disk, planned.path, "read", direct);
+      try {
+        refuseChange(planned, await file.stat());
+        return file;
+      } catch (error) {
+        await file.close().catch(() => {}); // the file was only read
+        throw diskError(planned.path, "look at", null, error);
+      }
+    });
+  };
   const output = (index: number, direct: boolean): Promise<DiskFile> => {
     const file = outputs[index];
     if (file === undefined) {
@@ -48,38 +71,58 @@ export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], output
     return once(`out ${index} ${direct}`, () => openAs(disk, file.path, "write", direct));
   };
   return {
-    input(index, ordinary = false) {
-      const planned = inputs[index];
-      if (planned === undefined) {
-        throw new RangeError(`no input ${index}`);
+    input: (index) => input(index, false),
+    async read(index, position, length, memory, buffer) {
+      if (inputs[index]?.direct === true && !refusedReads.has(index)) {
+        const file = await input(index, true);
+        const skip = file.direct ? position % PAGE : 0;
+        const end = file.direct ? Math.ceil((skip + length) / PAGE) * PAGE : length;
+        try {
+          await readFully(file, memory.subarray(buffer, buffer + end), position - skip, skip + length);
+          return buffer + skip;
+        } catch (error) {
+          // Some file systems take O_DIRECT at open and refuse the read itself.
+          if (!file.direct || !isInvalid(error)) {
+            throw error;
+          }
+          refusedReads.add(index);
+        }
       }
-      const direct = planned.direct && !ordinary;
-      return once(`in ${index} ${direct}`, async () => {
-        const file = await openAs(disk, planned.path, "read", direct);
-        refuseChange(planned, await file.stat());
-        return file;
-      });
+      await readFully(await input(index, false), memory.subarray(buffer, buffer + length), position);
+      return buffer;
     },
     async write(index, tensor, source, position) {
       const planned = outputs[index];
-      const direct = planned?.direct === true && tensor.end <= planned.directEnd && !refusedDirect.has(index);
+      const direct = planned?.direct === true && tensor.end <= planned.directEnd && !refusedWrites.has(index);
       try {
         await writeFully(await output(index, direct), source, position);
       } catch (error) {
-        // Some file systems take O_DIRECT at open and refuse the write itself.
+        // As with reads.
         if (!direct || !isInvalid(error)) {
           throw error;
         }
-        refusedDirect.add(index);
+        refusedWrites.add(index);
         await writeFully(await output(index, false), source, position);
       }
     },
     async close() {
-      await Promise.allSettled([...opened.values()].map(async (file) => (await file).close()));
+      const closed = await Promise.allSettled(
+        [...opened.values()].map(async (opening) => {
+          const file = await opening.catch(() => null); // whoever opened it was told
+          await file?.close().catch((error: unknown) => {
+            throw diskError(file.path, "close", null, error);
+          });
+        }),
+      );
+      const failed = closed.find((outcome) => outcome.status === "rejected");
+      if (failed !== undefined) {
+        throw failed.reason;
+      }
     },
   };
 }
 
+/** Opens a file. @throws {WeightDiffError} INPUT_CHANGED if there is none to read any more, IO. */
 async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: boolean): Promise<DiskFile> {
   try {
     return await disk.openFile(path, mode, direct);
@@ -87,6 +130,18 @@ async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: 
     throw mode === "read" && error instanceof Error && "code" in error && error.code === "ENOENT"
       ? changed(path, "it is gone")
       : diskError(path, "open", null, error);
+  }
+}
+
+/** Size and modification of a file that was there before. @throws {WeightDiffError} INPUT_CHANGED if it is gone, IO. */
+export async function statFile(disk: Disk, path: string): Promise<Awaited<ReturnType<DiskFile["stat"]>>> {
+  const file = await openAs(disk, path, "read", false);
+  try {
+    return await file.stat();
+  } catch (error) {
+    throw diskError(path, "look at", null, error);
+  } finally {
+    await file.close().catch(() => {}); // the file was only looked at
   }
 }
 

@@ -7,7 +7,7 @@ import { dtypeBits, elementCount } from "../formats/dtype.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
-import { type Disk, PAGE, readFully } from "./disk.js";
+import { type Disk, PAGE } from "./disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./files.js";
 import { gather } from "./gather.js";
 import type { Job, Operand, TensorResult } from "./job.js";
@@ -153,12 +153,15 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         await Promise.race(writing);
       }
     }
-    if (failures.length > 0) {
-      throw failures[0];
-    }
-  } finally {
-    await Promise.allSettled([...loading, ...writing]);
-    await files.close();
+  } catch (error) {
+    failures.push(error);
+  }
+  await Promise.allSettled([...loading, ...writing]);
+  await files.close().catch((error: unknown) => {
+    failures.push(error);
+  });
+  if (failures.length > 0) {
+    throw failures[0];
   }
 }
 
@@ -244,31 +247,9 @@ async function loadOperand(
   const width = dtypeBits(operand.dtype) / 8;
   if (operand.strides !== undefined) {
     const target = memory.subarray(buffer, buffer + (end - begin) * width);
-    await gather(await files.input(operand.input, true), operand, begin, end - begin, target);
+    await gather(await files.input(operand.input), operand, begin, end - begin, target);
     return buffer;
   }
-  return loadBytes(files, operand.input, operand.range.begin + begin * width, (end - begin) * width, buffer, memory);
-}
-
-/** Reads bytes to `buffer`; past the page cache, the whole pages around them. */
-async function loadBytes(
-  files: WorkerFiles,
-  input: number,
-  position: number,
-  length: number,
-  buffer: number,
-  memory: Uint8Array,
-): Promise<number> {
-  if (length === 0) {
-    return buffer;
-  }
-  const file = await files.input(input);
-  if (!file.direct) {
-    await readFully(file, memory.subarray(buffer, buffer + length), position);
-    return buffer;
-  }
-  const skip = position % PAGE;
-  const pages = Math.ceil((skip + length) / PAGE) * PAGE;
-  await readFully(file, memory.subarray(buffer, buffer + pages), position - skip, skip + length);
-  return buffer + skip;
+  const length = (end - begin) * width;
+  return length === 0 ? buffer : files.read(operand.input, operand.range.begin + begin * width, length, memory, buffer);
 }
