@@ -36,6 +36,8 @@ export interface PoolOptions {
  * @throws {WeightDiffError} the first failure of any worker; INTERRUPTED or TERMINATED (the signal's reason) when aborted.
  */
 export async function runJobs(setup: PipelineSetup, jobs: readonly Job[], options: PoolOptions): Promise<void> {
+  // A signal that came before anybody listened is never heard again.
+  throwIfAborted(options.signal);
   const queue = jobs.values();
   const take = (): Job | null => queue.next().value ?? null;
   if (options.threads === 0 || options.disk !== undefined) {
