@@ -2,10 +2,11 @@
  * One run per output directory. The lock is a file that names its holder; it is taken over when that process is gone: it
  * has ended, its number belongs to another process by now, or the machine was restarted since.
  */
-import { randomBytes } from "node:crypto";
-import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
 
@@ -14,7 +15,7 @@ interface Holder {
   readonly host: string;
   /** Of this start of the machine; "" where the system does not say. */
   readonly boot: string;
-  /** Clock ticks from boot to the process's start; "" where the system does not say. */
+  /** Clock ticks from boot to the process's start; "ended" if it only waits to be buried; "" where the system does not say. */
   readonly started: string;
 }
 
@@ -26,31 +27,52 @@ export async function lockOutput(staging: string): Promise<() => Promise<void>> 
   try {
     // Linking a finished file, other than creating one and writing it, never shows anybody an empty lock.
     await writeFile(draft, mine, { flag: "wx" });
-    for (;;) {
-      if (await tryLink(draft, path)) {
-        return async () => {
-          if ((await readFile(path, "utf8").catch(() => "")) === mine) {
-            await rm(path, { force: true });
-          }
-        };
-      }
-      const found = await readFile(path, "utf8").catch(() => null);
-      if (found !== null && (await isHeld(found))) {
-        throw new WeightDiffError(
-          "OUTPUT_LOCKED",
-          `${staging}: another run is writing here (${found.slice(0, 200)})`,
-          "wait for it to end, or give another --path_tuned",
-        );
-      }
-      if (found !== null) {
-        await removeStale(path, found);
-      }
+    const holder = await acquire(path, draft);
+    if (holder !== null) {
+      throw new WeightDiffError(
+        "OUTPUT_LOCKED",
+        `${staging}: another run is writing here (${holder.slice(0, 200)})`,
+        `wait for it to end, or give another --path_tuned; if it ran on a machine that is gone, delete ${path}`,
+      );
     }
+    return async () => {
+      if ((await readFile(path, "utf8").catch(() => "")) === mine) {
+        await rm(path, { force: true });
+      }
+    };
   } catch (error) {
     throw diskError(path, "lock", null, error);
   } finally {
     await rm(draft, { force: true }).catch(() => {});
   }
+}
+
+/**
+ * Gives `draft` the name `path`, in place of a lock whose holder is gone. Of all who find the same stale lock only the one who
+ * holds the claim on it may delete it: otherwise a slow one would delete the lock of whoever was faster. A claim is a lock
+ * like any other, and taken over in the same way.
+ * @returns null, or the text of the lock that is in the way.
+ */
+async function acquire(path: string, draft: string): Promise<string | null> {
+  while (!(await tryLink(draft, path))) {
+    const found = await readFile(path, "utf8").catch(() => null);
+    if (found === null) {
+      continue; // given back in between
+    }
+    if (await isHeld(found)) {
+      return found;
+    }
+    const claim = `${path}.${createHash("sha256").update(found).digest("hex").slice(0, 8)}`;
+    if ((await acquire(claim, draft)) !== null) {
+      await pause(5);
+      continue;
+    }
+    if ((await readFile(path, "utf8").catch(() => null)) === found) {
+      await rm(path);
+    }
+    await rm(claim);
+  }
+  return null;
 }
 
 async function tryLink(draft: string, path: string): Promise<boolean> {
@@ -62,21 +84,6 @@ async function tryLink(draft: string, path: string): Promise<boolean> {
       return false;
     }
     throw error;
-  }
-}
-
-/** Moves the stale lock aside; if somebody took it over in between, what was moved is theirs and goes back. */
-async function removeStale(path: string, expected: string): Promise<void> {
-  const aside = `${path}.stale.${randomBytes(4).toString("hex")}`;
-  const moved = await rename(path, aside).then(
-    () => true,
-    () => false,
-  );
-  if (moved) {
-    if ((await readFile(aside, "utf8").catch(() => expected)) !== expected) {
-      await link(aside, path).catch(() => {});
-    }
-    await rm(aside, { force: true });
   }
 }
 
@@ -133,8 +140,10 @@ function parseHolder(text: string): Holder | null {
 
 async function describe(pid: number): Promise<Holder> {
   const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "")).trim();
-  // Field 22 of proc(5) stat; the command name in field 2 may itself hold spaces and brackets.
+  // Fields 3 and 22 of proc(5) stat; the command name in field 2 may itself hold spaces and brackets.
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  return { pid, host: hostname(), boot, started };
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  // A killed process that nobody waits for keeps its number and does nothing more.
+  const ended = fields[0] === "Z" || fields[0] === "X";
+  return { pid, host: hostname(), boot, started: ended ? "ended" : (fields[19] ?? "") };
 }
