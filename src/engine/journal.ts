@@ -2,7 +2,7 @@
  * What a run has finished, so that another can go on. One JSON document a line: first what was planned, then each finished
  * tensor. A line that a crash cut short counts as not written; bytes are never believed without being read again.
  */
-import { type FileHandle, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
@@ -16,22 +16,36 @@ export interface Journal {
   readonly replace: boolean;
   /** Results of earlier runs under the same plan. */
   readonly finished: readonly TensorResult[];
+  /** An earlier run had everything and had begun to give final names. */
+  readonly swept: boolean;
   add(result: TensorResult): void;
+  /** Notes that final names are given from here on, and waits for the disk. */
+  beginSweep(): Promise<void>;
   /** Waits until all lines are with the disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
-const FILE = "journal";
+export const JOURNAL = "journal";
 
-/** Starts a new journal in `staging`. @throws {WeightDiffError} IO, DISK_FULL. */
-export function startJournal(staging: string, identity: PlanIdentity, replace: boolean): Promise<Journal> {
-  return openJournal(staging, "wx", { replace, finished: [] }, `${JSON.stringify({ plan: identity, replace })}\n`);
+/** Starts a new journal in `staging`: it is never seen without its first line. @throws {WeightDiffError} IO, DISK_FULL. */
+export async function startJournal(staging: string, identity: PlanIdentity, replace: boolean): Promise<Journal> {
+  const path = join(staging, JOURNAL);
+  const draft = `${path}.new`;
+  const head = `${JSON.stringify({ plan: identity, replace })}\n`;
+  const journal = await openJournal(draft, "w", { replace, finished: [], swept: false }, head);
+  try {
+    await rename(draft, path);
+  } catch (error) {
+    await journal.close();
+    throw diskError(path, "write", null, error);
+  }
+  return journal;
 }
 
 /** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED naming what differs from the earlier run. */
 export async function resumeJournal(staging: string, identity: PlanIdentity): Promise<Journal> {
-  const path = join(staging, FILE);
+  const path = join(staging, JOURNAL);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     throw error instanceof Error && "code" in error && error.code === "ENOENT"
       ? new WeightDiffError(
@@ -54,6 +68,7 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
       "run exactly the earlier command with --resume, or start over with --force",
     );
   }
+  const swept = lines.some((line) => line?.sweep === true);
   const finished = lines.slice(1).flatMap((line) => {
     const { id, sha256, sum, overflow } = line ?? {};
     return typeof id === "number" && typeof sha256 === "string" && typeof overflow === "number"
@@ -61,12 +76,8 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
       : [];
   });
   // A torn last line is closed, so that the next one is whole.
-  return openJournal(
-    staging,
-    "a",
-    { replace: lines[0]?.replace === true, finished },
-    text.endsWith("\n") || text === "" ? "" : "\n",
-  );
+  const head = text.endsWith("\n") || text === "" ? "" : "\n";
+  return openJournal(path, "a", { replace: lines[0]?.replace === true, finished, swept }, head);
 }
 
 function parseLine(line: string): Record<string, unknown> | null {
@@ -78,53 +89,62 @@ function parseLine(line: string): Record<string, unknown> | null {
   }
 }
 
-/** JSON has no NaN and no infinities; they are spelled as text. */
+/** JSON has no NaN and no infinities, and JSON.stringify drops the sign of -0; these are spelled as text. */
+function numberText(value: number): number | string {
+  return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value);
+}
+
 function specialNumber(text: unknown): number {
-  return text === "Infinity" || text === "-Infinity" ? Number(text) : Number.NaN;
+  return text === "Infinity" || text === "-Infinity" || text === "-0" ? Number(text) : Number.NaN;
 }
 
 async function openJournal(
-  staging: string,
-  flags: "wx" | "a",
-  earlier: Pick<Journal, "replace" | "finished">,
+  path: string,
+  flags: "w" | "a",
+  earlier: Pick<Journal, "replace" | "finished" | "swept">,
   head: string,
 ): Promise<Journal> {
-  const path = join(staging, FILE);
-  let handle: FileHandle;
+  let handle: FileHandle | undefined;
   try {
     handle = await open(path, flags);
     await handle.appendFile(head);
     await handle.sync();
   } catch (error) {
+    await handle?.close().catch(() => {}); // what went wrong first is the one to tell
     throw diskError(path, "write", null, error);
   }
+  const file = handle;
   let pending: Promise<void> = Promise.resolve();
   let failure: unknown;
+  const append = (line: object): void => {
+    pending = pending
+      .then(() => file.appendFile(`${JSON.stringify(line)}\n`))
+      .catch((error: unknown) => {
+        failure ??= error;
+      });
+  };
+  const sync = async (): Promise<void> => {
+    await pending;
+    try {
+      await file.sync();
+    } catch (error) {
+      failure ??= error;
+    }
+    if (failure !== undefined) {
+      throw diskError(path, "write", null, failure);
+    }
+  };
   return {
     ...earlier,
-    add(result) {
-      const sum = Number.isFinite(result.sum) ? result.sum : String(result.sum);
-      const line = `${JSON.stringify({ ...result, sum })}\n`;
-      pending = pending
-        .then(() => handle.appendFile(line))
-        .catch((error: unknown) => {
-          failure ??= error;
-        });
+    add: (result) => append({ ...result, sum: numberText(result.sum) }),
+    beginSweep() {
+      append({ sweep: true });
+      return sync();
     },
-    async sync() {
-      await pending;
-      try {
-        await handle.sync();
-      } catch (error) {
-        failure ??= error;
-      }
-      if (failure !== undefined) {
-        throw diskError(path, "write", null, failure);
-      }
-    },
+    sync,
     async close() {
       await pending;
-      await handle.close();
+      await file.close();
     },
   };
 }

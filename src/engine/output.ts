@@ -6,7 +6,7 @@ import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, rmdir, stat }
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
-import { type Journal, type PlanIdentity, resumeJournal, startJournal } from "./journal.js";
+import { JOURNAL, type Journal, type PlanIdentity, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput } from "./lock.js";
 
 export const STAGING = ".weight-diff";
@@ -43,7 +43,10 @@ export type OutputMode = "new" | "resume" | "force";
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
 
-/** Does the directory hold a finished run, a partial one, something else, or nothing? */
+/**
+ * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
+ * as nothing: a run ended in it before it had begun, or after all was done.
+ */
 export async function outputState(path: string): Promise<"absent" | "empty" | "partial" | "finished" | "other"> {
   const names = await readdir(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") {
@@ -57,15 +60,15 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
   if (names === null) {
     return "absent";
   }
-  if (names.includes(STAGING)) {
+  if (names.includes(STAGING) && (await exists(join(path, STAGING, JOURNAL)))) {
     return "partial";
   }
-  return names.includes(MANIFEST) ? "finished" : names.length === 0 ? "empty" : "other";
+  return names.includes(MANIFEST) ? "finished" : names.every((name) => name === STAGING) ? "empty" : "other";
 }
 
 /**
  * Takes the directory for this run, and lays out the shards at their full length.
- * @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (resume: the plan is another one), DISK_FULL, IO.
+ * @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (resume: the plan is another one; new: somebody else was faster), DISK_FULL, IO.
  */
 export async function openOutput(
   path: string,
@@ -85,8 +88,13 @@ export async function openOutput(
   try {
     if (mode === "resume") {
       journal = await resumeJournal(staging, identity);
-      await fetchBack(path, staging, shards);
+      if (journal.swept) {
+        await fetchBack(path, staging, shards);
+      }
     } else {
+      if (mode === "new" && (await outputState(path)) !== "empty") {
+        throw notEmpty(path); // it was before the lock was ours
+      }
       await clear(staging);
       journal = await startJournal(staging, identity, mode === "force");
     }
@@ -96,8 +104,9 @@ export async function openOutput(
     await syncDirectory(staging);
     await syncDirectory(path);
   } catch (error) {
-    await journal?.close();
-    await unlock();
+    await journal?.close().catch(() => {}); // what went wrong first is the one to tell
+    await unlock().catch(() => {});
+    await rmdir(staging).catch(() => {}); // only if nothing is in it
     throw diskError(staging, "write", null, error);
   }
   return outputDirectory(path, staging, journal, unlock, existed);
@@ -123,6 +132,7 @@ function outputDirectory(
         }
         await writeExtra(staging, { file: MANIFEST, text: manifest });
         await syncDirectory(staging);
+        await journal.beginSweep();
         if (journal.replace) {
           await removeOld(path);
         }
@@ -133,7 +143,7 @@ function outputDirectory(
         await rename(join(staging, MANIFEST), join(path, MANIFEST));
         await syncDirectory(path);
         await journal.close();
-        await rm(staging, { recursive: true });
+        await removeStaging(staging);
         await syncDirectory(path);
       } catch (error) {
         throw diskError(path, "finish", null, error);
@@ -146,12 +156,19 @@ function outputDirectory(
     },
     async discard() {
       await journal.close();
-      await rm(staging, { recursive: true, force: true });
+      await removeStaging(staging);
       if (!existed) {
         await rmdir(path).catch(() => {}); // not empty: somebody else's files
       }
     },
   };
+}
+
+/** The journal first: without it, what a crash leaves of the folder means nothing. */
+async function removeStaging(staging: string): Promise<void> {
+  await rm(join(staging, JOURNAL), { force: true });
+  // Another run may look for the lock just now and leave a draft of its own for a moment.
+  await rm(staging, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** All but the lock. */
@@ -163,8 +180,13 @@ async function clear(staging: string): Promise<void> {
   }
 }
 
-/** A crash during the sweep leaves some shards under their final names: they go back, and are verified like all others. */
+/**
+ * A crash during the sweep leaves some shards under their final names: they go back, and are verified like all others. Only
+ * then: before the sweep, a file of that name is an old model's.
+ */
 async function fetchBack(path: string, staging: string, shards: readonly ShardFile[]): Promise<void> {
+  await rm(join(path, MANIFEST), { force: true });
+  await syncDirectory(path);
   for (const { file, size } of shards) {
     const staged = await stat(join(staging, file)).catch(() => null);
     const final = await stat(join(path, file)).catch(() => null);
@@ -196,7 +218,9 @@ async function writeExtra(staging: string, extra: ExtraFile): Promise<void> {
   const path = join(staging, extra.file);
   await rm(path, { force: true });
   if ("from" in extra) {
-    await copyFile(extra.from, path);
+    await copyFile(extra.from, path).catch(async (error: unknown) => {
+      throw (await exists(extra.from)) ? error : missingInput(extra.from);
+    });
     // The copy has the mode of the original, and a Hub cache's files are read-only.
     await chmod(path, 0o644);
   } else {
@@ -220,6 +244,18 @@ async function removeOld(path: string): Promise<void> {
       await rm(join(path, name));
     }
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
+}
+
+function missingInput(path: string): WeightDiffError {
+  return new WeightDiffError(
+    "INPUT_CHANGED",
+    `${path}: the input changed during the run: it is gone`,
+    "put it back, then run again",
+  );
 }
 
 async function syncFile(path: string): Promise<void> {
@@ -257,6 +293,7 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
     return wanted;
   }
   if (wanted === "resume" && state === "finished") {
+    await removeLeftovers(join(path, STAGING));
     return "verify";
   }
   throw state === "partial"
@@ -265,9 +302,21 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
         `${path}: holds an unfinished run`,
         "continue it with --resume, or start over with --force",
       )
-    : new WeightDiffError(
-        "OUTPUT_REFUSED",
-        `${path}: is not empty`,
-        "give another --path_tuned, or replace the model in it with --force",
-      );
+    : notEmpty(path);
+}
+
+function notEmpty(path: string): WeightDiffError {
+  return new WeightDiffError(
+    "OUTPUT_REFUSED",
+    `${path}: is not empty`,
+    "give another --path_tuned, or replace the model in it with --force",
+  );
+}
+
+/** What a run left that was ended while it tidied up. @throws {WeightDiffError} OUTPUT_LOCKED if it is still at it. */
+async function removeLeftovers(staging: string): Promise<void> {
+  if (await exists(staging)) {
+    await lockOutput(staging);
+    await removeStaging(staging);
+  }
 }
