@@ -152,9 +152,11 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     manifest = manifestOf(plan, run, raw, diff, sums);
     await output?.finish(plan.shards, extrasOf(plan, diff, diffConfig, place?.side ?? null), writeManifest(manifest));
   } catch (error) {
-    const unusable = error instanceof WeightDiffError && EXIT_CODES[error.code] === 4;
-    // Bad input will not get better by resuming; anything else leaves the finished tensors for the next run.
-    await (unusable ? output?.discard() : output?.suspend());
+    // Bad input will not get better by resuming; anything else leaves the finished tensors for the next run. LIMIT is memory
+    // that so many threads cannot have.
+    const unusable = error instanceof WeightDiffError && EXIT_CODES[error.code] === 4 && error.code !== "LIMIT";
+    // What goes wrong in here must not hide what ended the run.
+    await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
     throw error;
   }
   const overflow = overflowOf(plan, run);
