@@ -27,10 +27,10 @@ export interface SideFiles {
 }
 
 /**
- * Sorts the files of `directory` into those that go with the model and those that do not; weights, indexes and config.json
- * are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
+ * Sorts the files of `directory` into those that go with the model and those that do not; config.json and
+ * what `isWeights` (weights and indexes of any format) are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
  */
-export async function sideFiles(directory: string, weights: ReadonlySet<string>): Promise<SideFiles> {
+export async function sideFiles(directory: string, isWeights: (name: string) => boolean): Promise<SideFiles> {
   const copied: string[] = [];
   const left: string[] = [];
   const names = await readdir(directory).catch((error: unknown) => {
@@ -39,7 +39,7 @@ export async function sideFiles(directory: string, weights: ReadonlySet<string>)
   for (const name of names.sort()) {
     // Symlinks are followed: a Hub cache consists of them.
     const info = await stat(join(directory, name)).catch(() => null);
-    if (info === null || !info.isFile() || weights.has(name) || name === "config.json") {
+    if (info === null || !info.isFile() || isWeights(name) || name === "config.json") {
       continue;
     }
     if (COPIED.some((pattern) => pattern.test(name))) {

@@ -1,0 +1,185 @@
+/** Which files a path means, and what is said where there is nothing to read. */
+import assert from "node:assert/strict";
+import { mkdir, symlink } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, relative } from "node:path";
+import { test } from "node:test";
+import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
+import { expandHome, locate } from "../../../src/checkpoint/locate.js";
+import { safetensors, withFolder, writeFiles } from "../../checkpoints.js";
+import { refuses } from "../../refusal.js";
+
+const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+const ORDER = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+] as const;
+
+for (const [place, first] of ORDER.entries()) {
+  for (const second of ORDER.slice(place + 1)) {
+    test(`prefers ${first} to ${second}, as transformers does`, async () => {
+      await withFolder(async (folder) => {
+        await writeFiles(folder, { [first]: "", [second]: "" });
+        const { file, index, single } = await locate(folder);
+        assert.deepEqual({ name: index ?? file, single }, { name: first, single: false });
+      });
+    });
+  }
+}
+
+test("takes a lone weight file, whatever its name", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "my model.pt": "" });
+    assert.deepEqual(await locate(join(folder, "my model.pt")), {
+      directory: folder,
+      file: "my model.pt",
+      index: null,
+      single: true,
+      repo: null,
+      commit: null,
+    });
+  });
+});
+
+test("expands ~ to the home directory, alone and before a slash", () => {
+  assert.equal(expandHome("~"), homedir());
+  assert.equal(expandHome("~/models/a"), join(homedir(), "models/a"));
+  assert.equal(expandHome("~else/models"), "~else/models");
+  assert.equal(expandHome("models/~"), "models/~");
+});
+
+test("finds a directory given with a trailing slash and by a relative path", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "model.safetensors": "" });
+    assert.equal((await locate(`${relative(process.cwd(), folder)}/`)).directory, folder);
+  });
+});
+
+test("sends whoever gives an index to its directory", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "pytorch_model.bin.index.json": "{}" });
+    await refuses(() => locate(join(folder, "pytorch_model.bin.index.json")), "NOT_FOUND", /an index, not weights/);
+  });
+});
+
+test("names a path that does not exist as it was written", async () => {
+  await refuses(() => locate("no/such/model"), "NOT_FOUND", /^no\/such\/model: no such file or directory$/);
+});
+
+test("reads a Hub cache folder through refs/main and symlinked snapshot files", async () => {
+  await withFolder(async (folder) => {
+    const cache = await hubCache(folder, COMMIT);
+    const { repo, commit, directory, shards, stateDict } = await openCheckpoint(cache);
+    assert.deepEqual({ repo, commit }, { repo: "org/a--name", commit: COMMIT });
+    assert.equal(directory, join(cache, "snapshots", COMMIT));
+    assert.deepEqual(
+      shards.map(({ file }) => file),
+      ["model.safetensors"],
+    );
+    assert.deepEqual([...stateDict.keys()], ["a"]);
+  });
+});
+
+test("knows repository and commit of a snapshot folder, and of a file in it", async () => {
+  await withFolder(async (folder) => {
+    const snapshot = join(await hubCache(folder, COMMIT), "snapshots", COMMIT);
+    for (const path of [snapshot, join(snapshot, "model.safetensors")]) {
+      const { repo, commit } = await locate(path);
+      assert.deepEqual({ repo, commit }, { repo: "org/a--name", commit: COMMIT });
+    }
+  });
+});
+
+for (const ref of ["", "../..", "../../../etc", `${COMMIT}/..`, COMMIT.slice(1), COMMIT.toUpperCase()]) {
+  test(`does not follow refs/main when it says ${JSON.stringify(ref)}`, async () => {
+    await withFolder(async (folder) => {
+      await refuses(async () => locate(await hubCache(folder, ref)), "NOT_FOUND", /without a commit in refs\/main/);
+    });
+  });
+}
+
+test("refuses a Hub cache folder without refs", async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, "models--org--name"));
+    await refuses(() => locate(join(folder, "models--org--name")), "NOT_FOUND", /without a commit in refs\/main/);
+  });
+});
+
+test("names the snapshot that refs/main promises and the cache lacks", async () => {
+  await withFolder(async (folder) => {
+    const cache = await writeFiles(join(folder, "models--org--name"), { "refs/main": COMMIT });
+    await refuses(() => locate(cache), "NOT_FOUND", new RegExp(`snapshots/${COMMIT}: no such`));
+  });
+});
+
+const INSTEAD: readonly (readonly [file: string, message: RegExp])[] = [
+  ["consolidated.00.pth", /consolidated\.00\.pth: Meta's original LLaMA download/],
+  ["adapter_model.bin", /adapter_model\.bin: a LoRA adapter/],
+  ["adapter_model.safetensors", /a LoRA adapter/],
+  ["pytorch_model.bin.0123.enc", /XOR-encrypted files/],
+  ["llama-7b.Q4_0.gguf", /llama\.cpp files/],
+  ["ggml-model-q4_0.bin", /llama\.cpp files/],
+  ["flax_model.msgpack", /a Flax checkpoint/],
+  ["tf_model.h5", /a TensorFlow checkpoint/],
+];
+for (const [file, message] of INSTEAD) {
+  test(`says what a directory with ${file} holds instead of weights`, async () => {
+    await withFolder(async (folder) => {
+      await writeFiles(folder, { "config.json": "{}", [file]: "" });
+      await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", message);
+    });
+  });
+}
+
+test("sends whoever gives a whole Hub cache to one of its folders", async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, "models--org--name"));
+    await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", /models--org--name: a whole Hub cache/);
+  });
+});
+
+test("escapes a directory's file names in what it says", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "\u001b[2J.gguf": "" });
+    await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", /holds "\\u001b\[2J\.gguf"/);
+  });
+});
+
+for (const [shard, index] of [
+  ["pytorch_model-00002-of-00003.bin", "pytorch_model.bin.index.json"],
+  ["pytorch_model-1.bin", "pytorch_model.bin.index.json"],
+  ["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
+] as const) {
+  test(`refuses ${shard} without its index, and names both`, async () => {
+    await withFolder(async (folder) => {
+      await writeFiles(folder, { [shard]: "" });
+      await refuses(() => locate(folder), "NOT_FOUND", new RegExp(`has shards \\(${shard}\\) without .*${index}`));
+    });
+  });
+}
+
+test("does not take training_args.bin or optimizer.bin for weights", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "training_args.bin": "", "optimizer.bin": "", "config.json": "{}" });
+    await refuses(() => locate(folder), "NOT_FOUND", /no weights here \(looked for model\.safetensors, /);
+  });
+});
+
+test("refuses an empty directory with the names that it looked for", async () => {
+  await withFolder(async (folder) => {
+    await refuses(() => locate(folder), "NOT_FOUND", /no weights here .*pytorch_model\.bin\.index\.json/);
+  });
+});
+
+/** models--org--a--name with one snapshot whose only file is a link to a blob, as huggingface_hub lays it out. */
+async function hubCache(folder: string, ref: string): Promise<string> {
+  const cache = await writeFiles(join(folder, "models--org--a--name"), {
+    "refs/main": ref,
+    "blobs/0a1b": safetensors(["a", "F32", [2]]),
+  });
+  await mkdir(join(cache, "snapshots", COMMIT), { recursive: true });
+  await symlink("../../blobs/0a1b", join(cache, "snapshots", COMMIT, "model.safetensors"));
+  return cache;
+}
