@@ -8,7 +8,7 @@ import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig, readConfig } from "./checkpoint/config.js";
 import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
 import type { PlanIdentity } from "./engine/journal.js";
-import { chooseMode, type ExtraFile, type OutputMode, openOutput } from "./engine/output.js";
+import { chooseMode, type ExtraFile, isWeightFile, type OutputMode, openOutput } from "./engine/output.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
@@ -228,12 +228,9 @@ async function preparePlace(
   }
   const path = await resolveOutput(options.tuned, [raw, diff]);
   const mode = await chooseMode(path, options.mode ?? "new");
-  const weights = new Set([
-    ...diff.shards.map(({ file }) => file),
-    "pytorch_model.bin.index.json",
-    "model.safetensors.index.json",
-  ]);
-  const side = diff.directory === null ? { copied: [], left: [] } : await sideFiles(diff.directory, weights);
+  const shards = new Set(diff.shards.map(({ file }) => file));
+  const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
+  const side = diff.directory === null ? { copied: [], left: [] } : await sideFiles(diff.directory, isWeights);
   if (mode === "new" || mode === "force") {
     const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
     await refuseFullDisk(path, needed, plan.dtype === "F32" ? Math.ceil(needed / 2) : needed);

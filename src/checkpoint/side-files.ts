@@ -28,7 +28,7 @@ export interface SideFiles {
 
 /**
  * Sorts the files of `directory` into those that go with the model and those that do not; config.json and
- * what `isWeights` (weights and indexes of any format) are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
+ * what `isWeights` says are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
  */
 export async function sideFiles(directory: string, isWeights: (name: string) => boolean): Promise<SideFiles> {
   const copied: string[] = [];

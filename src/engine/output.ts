@@ -43,6 +43,11 @@ export type OutputMode = "new" | "resume" | "force";
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
 
+/** Is this a weight file or an index of any format, by its name? */
+export function isWeightFile(name: string): boolean {
+  return OLD_WEIGHTS.test(name);
+}
+
 /**
  * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
  * as nothing: a run ended in it before it had begun, or after all was done.
@@ -240,7 +245,7 @@ async function removeOld(path: string): Promise<void> {
   await syncDirectory(path);
   for (const name of await readdir(path)) {
     const info = await lstat(join(path, name));
-    if (OLD_WEIGHTS.test(name) && !info.isDirectory()) {
+    if (isWeightFile(name) && !info.isDirectory()) {
       await rm(join(path, name));
     }
   }

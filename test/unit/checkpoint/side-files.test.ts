@@ -5,6 +5,7 @@ import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { refusePlaceholder, sideFiles } from "../../../src/checkpoint/side-files.js";
+import { isWeightFile } from "../../../src/engine/output.js";
 import { withFolder, writeFiles } from "../../checkpoints.js";
 import { refuses } from "../../refusal.js";
 
@@ -56,7 +57,7 @@ for (const name of LEFT) {
 }
 
 test("neither copies nor lists config.json and the weights", async () => {
-  assert.deepEqual(await sort(["config.json", "pytorch_model.bin"], new Set(["pytorch_model.bin"])), {
+  assert.deepEqual(await sort(["config.json", "odd-name.bin"], new Set(["odd-name.bin"])), {
     copied: [],
     left: [],
   });
@@ -80,7 +81,7 @@ test("follows links, as a Hub cache has them", async () => {
     await writeFiles(folder, { "blobs/x": "{}" });
     await mkdir(join(folder, "snapshot"));
     await symlink("../blobs/x", join(folder, "snapshot", "tokenizer.json"));
-    assert.deepEqual(await sideFiles(join(folder, "snapshot"), new Set()), { copied: ["tokenizer.json"], left: [] });
+    assert.deepEqual(await sideFiles(join(folder, "snapshot"), isWeightFile), { copied: ["tokenizer.json"], left: [] });
   });
 });
 
@@ -89,7 +90,7 @@ test("passes by directories, links that lead nowhere and pipes", { timeout: 10_0
     await mkdir(join(folder, "tokenizer"));
     await symlink("nowhere", join(folder, "tokenizer.json"));
     execFileSync("mkfifo", [join(folder, "vocab.json")]);
-    assert.deepEqual(await sideFiles(folder, new Set()), { copied: [], left: [] });
+    assert.deepEqual(await sideFiles(folder, isWeightFile), { copied: [], left: [] });
   });
 });
 
@@ -105,7 +106,7 @@ for (const [what, text, message] of [
   test(`refuses ${what} in place of a file to copy`, async () => {
     await withFolder(async (folder) => {
       await writeFiles(folder, { "tokenizer.model": text });
-      await refuses(() => sideFiles(folder, new Set()), "NOT_WEIGHTS", message);
+      await refuses(() => sideFiles(folder, isWeightFile), "NOT_WEIGHTS", message);
     });
   });
 }
@@ -113,7 +114,7 @@ for (const [what, text, message] of [
 test("does not care what the files left behind hold", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "training_args.bin": "version https://git-lfs.github.com/spec/v1" });
-    assert.deepEqual((await sideFiles(folder, new Set())).left, ["training_args.bin"]);
+    assert.deepEqual((await sideFiles(folder, isWeightFile)).left, ["training_args.bin"]);
   });
 });
 
@@ -121,17 +122,17 @@ test("accepts an empty file, and HTML where the name says so", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { NOTICE: "", "LICENSE.html": "<html>" });
     await refusePlaceholder(join(folder, "NOTICE"), "NOTICE");
-    assert.deepEqual((await sideFiles(folder, new Set())).copied, ["LICENSE.html", "NOTICE"]);
+    assert.deepEqual((await sideFiles(folder, isWeightFile)).copied, ["LICENSE.html", "NOTICE"]);
   });
 });
 
 test("names a directory that cannot be listed", async () => {
-  await refuses(() => sideFiles("/no/such/place", new Set()), "NOT_FOUND", /^\/no\/such\/place/);
+  await refuses(() => sideFiles("/no/such/place", isWeightFile), "NOT_FOUND", /^\/no\/such\/place/);
 });
 
 async function sort(names: readonly string[], weights: ReadonlySet<string> = new Set()): Promise<unknown> {
   return withFolder(async (folder) => {
     await writeFiles(folder, Object.fromEntries(names.map((name) => [name, "x"])));
-    return sideFiles(folder, weights);
+    return sideFiles(folder, (name) => weights.has(name) || isWeightFile(name));
   });
 }
