@@ -1,0 +1,205 @@
+/**
+ * Models to measure with: LLaMA's tensors and shapes (ARTIFACTS 2), an F16 base and an F32 diff with one row more, in torch files.
+ * Values look like weights and are the same every time; the replicas of large models are holes. Models stay in the bench's
+ * folder and are used again.
+ */
+import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type BinTensor, binBytes, type Fill, writeTorchBin } from "./torch-bin.js";
+
+export interface Layout {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly intermediate: number;
+  /** Rows of the base's embeddings; the diff has one more. */
+  readonly vocab: number;
+  /** Holes instead of values, shards and rotary buffers as in the real files. */
+  readonly replica?: true;
+}
+
+/** Halving layers and vocabulary halves the bytes. */
+export const LAYOUTS = {
+  "0.12G": { layers: 1, hidden: 2048, intermediate: 5504, vocab: 16000 },
+  "0.27G": { layers: 1, hidden: 4096, intermediate: 11008, vocab: 8000 },
+  "0.53G": { layers: 2, hidden: 4096, intermediate: 11008, vocab: 16000 },
+  "1.07G": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000 },
+  "7B": { layers: 32, hidden: 4096, intermediate: 11008, vocab: 32000, replica: true },
+  "65B": { layers: 80, hidden: 8192, intermediate: 22016, vocab: 32000, replica: true },
+} as const satisfies Record<string, Layout>;
+
+export type ModelName = keyof typeof LAYOUTS;
+
+export interface Model {
+  readonly name: ModelName;
+  /** Directories. */
+  readonly base: string;
+  readonly diff: string;
+  /** The weight files of both, base first. */
+  readonly inputs: readonly string[];
+  readonly diffFiles: readonly string[];
+  readonly parameters: number;
+  /** Bytes of base and diff. */
+  readonly bytes: number;
+}
+
+const HEAD_SIZE = 128;
+/** transformers' limit in 2023. */
+const SHARD_BYTES = 10_000_000_000;
+const BLOCK_VALUES = 1 << 22;
+
+/** The model under `dir`, written if it is not there yet. */
+export async function prepareModel(dir: string, name: ModelName): Promise<Model> {
+  const place = join(dir, name);
+  const layout: Layout = LAYOUTS[name];
+  const base = tensorsOf(layout, layout.vocab, "F16");
+  const diff = tensorsOf(layout, layout.vocab + 1, "F32");
+  const baseShards = layout.replica ? split(base) : [base];
+  const diffShards = layout.replica ? split(diff) : [diff];
+  if ((await stat(place).catch(() => null)) === null) {
+    const partial = `${place}.partial`;
+    await rm(partial, { recursive: true, force: true });
+    const fills = layout.replica ? [null, null] : [fillWith(0.02, 1), fillWith(0.0005, 2)];
+    await writeModel(join(partial, "base"), layout, layout.vocab, "float16", baseShards, fills[0] ?? null);
+    await writeModel(join(partial, "diff"), layout, layout.vocab + 1, "float32", diffShards, fills[1] ?? null);
+    await rename(partial, place);
+  }
+  const files = (side: string, count: number): string[] =>
+    Array.from({ length: count }, (_, index) => join(place, side, shardName(index, count)));
+  const diffFiles = files("diff", diffShards.length);
+  return {
+    name,
+    base: join(place, "base"),
+    diff: join(place, "diff"),
+    inputs: [...files("base", baseShards.length), ...diffFiles],
+    diffFiles,
+    parameters: diff.reduce((sum, tensor) => sum + binBytes(tensor) / 4, 0),
+    bytes: [...base, ...diff].reduce((sum, tensor) => sum + binBytes(tensor), 0),
+  };
+}
+
+/** In the order of the state dicts of 2023. */
+function tensorsOf(layout: Layout, vocab: number, dtype: "F16" | "F32"): readonly BinTensor[] {
+  const { hidden, intermediate } = layout;
+  const layer = (index: number): BinTensor[] => {
+    const tensor = (name: string, ...shape: number[]): BinTensor => ({
+      name: `model.layers.${index}.${name}`,
+      dtype,
+      shape,
+    });
+    return [
+      ...["q", "k", "v", "o"].map((part) => tensor(`self_attn.${part}_proj.weight`, hidden, hidden)),
+      ...(layout.replica ? [{ ...tensor("self_attn.rotary_emb.inv_freq", HEAD_SIZE / 2), dtype: "F32" as const }] : []),
+      tensor("mlp.gate_proj.weight", intermediate, hidden),
+      tensor("mlp.down_proj.weight", hidden, intermediate),
+      tensor("mlp.up_proj.weight", intermediate, hidden),
+      tensor("input_layernorm.weight", hidden),
+      tensor("post_attention_layernorm.weight", hidden),
+    ];
+  };
+  return [
+    { name: "model.embed_tokens.weight", dtype, shape: [vocab, hidden] },
+    ...Array.from({ length: layout.layers }, (_, index) => layer(index)).flat(),
+    { name: "model.norm.weight", dtype, shape: [hidden] },
+    { name: "lm_head.weight", dtype, shape: [vocab, hidden] },
+  ];
+}
+
+/** As save_pretrained: a new shard where the limit would be passed. */
+function split(tensors: readonly BinTensor[]): readonly (readonly BinTensor[])[] {
+  const shards: BinTensor[][] = [[]];
+  let filled = 0;
+  for (const tensor of tensors) {
+    if (filled + binBytes(tensor) > SHARD_BYTES) {
+      shards.push([]);
+      filled = 0;
+    }
+    shards.at(-1)?.push(tensor);
+    filled += binBytes(tensor);
+  }
+  return shards;
+}
+
+function shardName(index: number, count: number): string {
+  const number = (n: number): string => String(n).padStart(5, "0");
+  return count === 1 ? "pytorch_model.bin" : `pytorch_model-${number(index + 1)}-of-${number(count)}.bin`;
+}
+
+async function writeModel(
+  directory: string,
+  layout: Layout,
+  vocab: number,
+  dtype: string,
+  shards: readonly (readonly BinTensor[])[],
+  fill: Fill | null,
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const weightMap: Record<string, string> = {};
+  let totalSize = 0;
+  for (const [index, tensors] of shards.entries()) {
+    const file = shardName(index, shards.length);
+    await writeTorchBin(join(directory, file), tensors, fill);
+    for (const tensor of tensors) {
+      weightMap[tensor.name] = file;
+      totalSize += binBytes(tensor);
+    }
+  }
+  const save = (file: string, value: unknown): Promise<void> =>
+    writeFile(join(directory, file), `${JSON.stringify(value, null, 2)}\n`);
+  if (shards.length > 1) {
+    await save("pytorch_model.bin.index.json", { metadata: { total_size: totalSize }, weight_map: weightMap });
+  }
+  await save("config.json", {
+    architectures: ["LlamaForCausalLM"],
+    bos_token_id: 1,
+    eos_token_id: 2,
+    hidden_act: "silu",
+    hidden_size: layout.hidden,
+    intermediate_size: layout.intermediate,
+    max_position_embeddings: 2048,
+    model_type: "llama",
+    num_attention_heads: layout.hidden / HEAD_SIZE,
+    num_hidden_layers: layout.layers,
+    pad_token_id: 0,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: false,
+    torch_dtype: dtype,
+    vocab_size: vocab,
+  });
+}
+
+/** Pieces of one block of bell-shaped values, from another place in it for every tensor. */
+function fillWith(deviation: number, seed: number): Fill {
+  const blocks = new Map<BinTensor["dtype"], Uint8Array>();
+  return function* (tensor) {
+    const block = blocks.get(tensor.dtype) ?? valueBlock(deviation, seed, tensor.dtype);
+    blocks.set(tensor.dtype, block);
+    const start = ([...tensor.name].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) * 4096) % block.length;
+    for (let left = binBytes(tensor), at = start; left > 0; at = 0) {
+      const piece = block.subarray(at, Math.min(block.length, at + left));
+      left -= piece.length;
+      yield piece;
+    }
+  };
+}
+
+/** Sums of four uniform numbers: close to N(0, deviation), from a generator that needs no library. */
+function valueBlock(deviation: number, seed: number, dtype: BinTensor["dtype"]): Uint8Array {
+  let state = seed;
+  const uniform = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32 - 0.5;
+  };
+  const values = Float32Array.from({ length: BLOCK_VALUES }, () => {
+    return (uniform() + uniform() + uniform() + uniform()) * Math.sqrt(3) * deviation;
+  });
+  return new Uint8Array(dtype === "F32" ? values.buffer : halves(values).buffer);
+}
+
+/** F16 bits, rounded towards zero; exactness does not matter here, subnormals become zero. */
+function halves(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer);
+  return Uint16Array.from(bits, (word) => {
+    const exponent = ((word >>> 23) & 0xff) - 112;
+    return ((word >>> 16) & 0x8000) | (exponent <= 0 ? 0 : (exponent << 10) | ((word >>> 13) & 0x3ff));
+  });
+}
