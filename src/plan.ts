@@ -134,7 +134,7 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOpti
   const { shards, placed } = layOut(written, options);
   const operand = (tensor: StoredTensor, role: "raw" | "diff"): StoredOperand =>
     storedOperand(tensor, place.get(tensor.shard.path + role) ?? 0);
-  const bySize = written.map((pair, index) => ({ pair, output: placed[index] ?? null }));
+  const bySize = written.map((pair) => ({ pair, output: placed.get(pair) ?? null }));
   bySize.sort(
     (a, b) =>
       (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
@@ -376,23 +376,36 @@ function recordJobs(jobs: readonly Job[], pairs: readonly Pair[], place: Readonl
   return [...records.values()];
 }
 
-/** Greedy, in the state dict's order, as transformers' `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
-function layOut(
-  pairs: readonly Pair[],
-  options: PlanOptions,
-): { shards: readonly PlanShard[]; placed: readonly NonNullable<TensorJob["output"]>[] } {
-  const groups: Pair[][] = [[]];
+/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
+function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly Pair[])[] {
+  const groups: Pair[][] = [];
+  let open: Pair[] = [];
   let filled = 0;
   for (const pair of pairs) {
     const bytes = outputBytes(pair);
-    if (filled + bytes > options.maxShardSize && (groups.at(-1)?.length ?? 0) > 0) {
-      groups.push([]);
+    if (bytes > limit) {
+      // A shard of its own, before the one that is being filled.
+      groups.push([pair]);
+      continue;
+    }
+    if (filled + bytes > limit) {
+      groups.push(open);
+      open = [];
       filled = 0;
     }
-    groups.at(-1)?.push(pair);
+    open.push(pair);
     filled += bytes;
   }
-  const placed: NonNullable<TensorJob["output"]>[] = [];
+  return open.length > 0 || groups.length === 0 ? [...groups, open] : groups;
+}
+
+/** The output files, and the place of every tensor in them. */
+function layOut(
+  pairs: readonly Pair[],
+  options: PlanOptions,
+): { shards: readonly PlanShard[]; placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>> } {
+  const groups = groupByShard(pairs, options.maxShardSize);
+  const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
   const shards = groups.map((group, shard): PlanShard => {
     const number = (n: number): string => String(n).padStart(5, "0");
     const file =
@@ -401,9 +414,12 @@ function layOut(
       group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.diff.shape })),
       { name: file },
     );
-    for (const range of layout.ranges) {
-      placed.push({ shard, range });
-    }
+    layout.ranges.forEach((range, index) => {
+      const pair = group[index];
+      if (pair !== undefined) {
+        placed.set(pair, { shard, range });
+      }
+    });
     return {
       file,
       size: layout.size,
