@@ -1,5 +1,5 @@
 /** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
-import { realpath, statfs } from "node:fs/promises";
+import { readlink, realpath, statfs } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
@@ -133,11 +133,16 @@ export async function resolveOutput(path: string, inputs: readonly Checkpoint[])
   return output;
 }
 
-/** Where `path` will really lie: its deepest existing ancestor, resolved, and the rest. */
-async function realTarget(path: string): Promise<string> {
+/** Where `path` will really lie: its deepest existing ancestor, resolved, and the rest; links that lead nowhere yet are followed. */
+async function realTarget(path: string, hops = 40): Promise<string> {
   const real = await realpath(path).catch(() => null);
   const parent = dirname(path);
-  return real ?? (parent === path ? path : join(await realTarget(parent), basename(path)));
+  if (real !== null || parent === path) {
+    return real ?? path;
+  }
+  const place = await realTarget(parent, hops);
+  const link = await readlink(path).catch(() => null);
+  return link === null || hops === 0 ? join(place, basename(path)) : realTarget(resolve(place, link), hops - 1);
 }
 
 function contains(outer: string, inner: string): boolean {

@@ -1,0 +1,23 @@
+/** Command lines as people have them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { normaliseArgv } from "../../../src/cli/argv.js";
+
+for (const [before, after] of [
+  ["--path_raw a_b --path_diff c_d", "--path-raw a_b --path-diff c_d"],
+  ["--path_raw=a_b=c", "--path-raw=a_b=c"],
+  ["--base x --target y --delta z", "--path-raw x --path-tuned y --path-diff z"],
+  ["--base-model-path x --target-model-path y --delta-path z", "--path-raw x --path-tuned y --path-diff z"],
+  ["--base_model_path=x --target-m y --delta-p=z", "--path-raw=x --path-tuned y --path-diff=z"],
+  ["--bas x --base-models x --deltas", "--bas x --base-models x --deltas"],
+  ["-- --path_raw --base", "-- --path_raw --base"],
+  ["-p a_b -", "-p a_b -"],
+] as const) {
+  test(`reads ${before}`, () => {
+    assert.deepEqual(normaliseArgv(["recover", ...before.split(" ")]), ["recover", ...after.split(" ")]);
+  });
+}
+
+test("takes make_diff for make-diff, as a command only", () => {
+  assert.deepEqual(normaliseArgv(["make_diff", "make_diff"]), ["make-diff", "make_diff"]);
+});

@@ -1,0 +1,128 @@
+/** The rooms and who may know whom (DESIGN 2): read from the import statements themselves. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { test } from "node:test";
+import { ROOT } from "../fixtures.js";
+
+interface Import {
+  readonly from: string;
+  /** "node:fs", "zod", or a file under src. */
+  readonly to: string;
+}
+
+const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+  .map((file) => file.replaceAll("\\", "/"))
+  .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts") && !file.startsWith("kernel/assembly/"));
+const imports = files.flatMap((from): readonly Import[] => {
+  const text = readFileSync(join(ROOT, "src", from), "utf8");
+  return [...text.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"([^"]+)"/g)].map(([, target = ""]) => ({
+    from,
+    to: target.startsWith(".") ? posix.join(dirname(from), target).replace(/\.js$/, ".ts") : target,
+  }));
+});
+
+/** From the top down. The first room that matches holds the file. */
+const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
+  ["launcher", /^$/],
+  ["cli", /^cli\//],
+  ["commands", /^(index|recover|make-diff|verify|inspect|run-plan|verify-model|digest)\.ts$/],
+  ["plan", /^(plan|preflight|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//],
+  ["kernel", /^(kernel|formats)\//],
+  ["errors", /^(errors|version)\.ts$/],
+];
+const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern.test(file));
+
+/** package -> the files that may import it. */
+const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
+  [/^(commander|cli-progress)$/, /^cli\//],
+  [/^zod$/, /^(cli\/options|checkpoint\/config|manifest)\.ts$/],
+  [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest)\.ts$/],
+  [/^(node:)?worker_threads$/, /^engine\//],
+  [/^@huggingface\/hub$/, /^checkpoint\/hub\.ts$/],
+  [/^(node:)?(net|http|https|dns|child_process|vm|cluster)$/, /^$/],
+];
+
+test("finds the files and their imports", () => {
+  assert.ok(files.length > 50, String(files.length));
+  assert.ok(imports.some(({ from, to }) => from === "recover.ts" && to === "plan.ts"));
+  assert.ok(imports.some(({ from, to }) => from === "cli/main.ts" && to === "cli/commands.ts"));
+});
+
+test("every file has a room", () => {
+  assert.deepEqual(
+    files.filter((file) => level(file) < 0),
+    [],
+  );
+});
+
+test("imports run downward", () => {
+  const inside = imports.filter(({ to }) => files.includes(to));
+  assert.deepEqual(
+    inside.filter(({ from, to }) => level(to) < level(from)).map(({ from, to }) => `${from} -> ${to}`),
+    [],
+  );
+});
+
+test("every relative import is a file under src", () => {
+  const known = new Set(files);
+  assert.deepEqual(
+    imports.filter(({ to }) => to.endsWith(".ts") && !known.has(to)).map(({ from, to }) => `${from} -> ${to}`),
+    [],
+  );
+});
+
+test("formats and kernel do not know of each other, but for the dtypes", () => {
+  const between = imports.filter(
+    ({ from, to }) =>
+      (from.startsWith("formats/") && to.startsWith("kernel/")) ||
+      (from.startsWith("kernel/") && to.startsWith("formats/")),
+  );
+  assert.deepEqual(
+    between.filter(({ to }) => to !== "formats/dtype.ts"),
+    [],
+  );
+});
+
+test("engine and checkpoint do not know of plan or of each other", () => {
+  const wrong = imports.filter(
+    ({ from, to }) =>
+      (from.startsWith("engine/") &&
+        (to.startsWith("checkpoint/") ||
+          (level(to) < level("kernel/") && !to.startsWith("engine/") && files.includes(to)))) ||
+      (from.startsWith("checkpoint/") &&
+        files.includes(to) &&
+        level(to) === level(from) &&
+        !to.startsWith("checkpoint/")),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+for (const [packages, importers] of ONLY) {
+  test(`only ${importers.source === "^$" ? "nobody" : importers.source} imports ${packages.source}`, () => {
+    const wrong = imports.filter(({ from, to }) => packages.test(to) && !importers.test(from));
+    assert.deepEqual(wrong, []);
+  });
+}
+
+test("no file imports itself in a circle", () => {
+  const next = new Map(
+    files.map((file) => [
+      file,
+      imports.filter(({ from, to }) => from === file && files.includes(to)).map(({ to }) => to),
+    ]),
+  );
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]): void => {
+    assert.ok(!path.includes(file), [...path, file].join(" -> "));
+    if (!done.has(file)) {
+      for (const to of next.get(file) ?? []) {
+        walk(to, [...path, file]);
+      }
+      done.add(file);
+    }
+  };
+  for (const file of files) {
+    walk(file, []);
+  }
+});

@@ -1,0 +1,77 @@
+/** Which scheme is chosen for what, and what is said where none can be. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WeightDiffError } from "../../src/errors.js";
+import type { Dtype } from "../../src/formats/dtype.js";
+import { chooseScheme, knownSum, SCHEMES, schemeNamed } from "../../src/scheme.js";
+import { imagine } from "../checkpoints.js";
+import { refuses } from "../refusal.js";
+
+const diffOf = (...dtypes: readonly Dtype[]) =>
+  imagine(
+    "some/diff",
+    dtypes.map((dtype, index) => ({ name: `t${index}`, dtype, shape: [1] })),
+  );
+
+test("takes open-instruct for a diff that is all F32, with no or one new row", () => {
+  for (const [rows, words] of [
+    [0, /no vocabulary row is new/],
+    [1, /one vocabulary row is new/],
+  ] as const) {
+    const { scheme, reason } = chooseScheme(diffOf("F32", "F32"), rows);
+    assert.equal(scheme.name, "open-instruct");
+    assert.match(reason, words);
+  }
+});
+
+test("does not mind integers and booleans beside F32", () => {
+  assert.equal(chooseScheme(diffOf("F32", "I64", "BOOL"), 0).scheme.name, "open-instruct");
+});
+
+for (const dtype of ["F16", "BF16", "F64"] as const) {
+  test(`cannot decide for a diff that holds ${dtype}, and names tensor and candidates`, () => {
+    const error = undecided(() => chooseScheme(diffOf("F32", dtype), 0));
+    assert.match(error.message, new RegExp(`^pytorch_model-1\\.bin: tensor "t1" is ${dtype}: `));
+    for (const { name } of SCHEMES) {
+      assert.ok(error.hint?.includes(`--scheme ${name} `), error.hint);
+    }
+  });
+}
+
+test("cannot decide for two new rows, and says why it matters", () => {
+  assert.match(undecided(() => chooseScheme(diffOf("F32"), 2)).message, /^some\/diff: has 2 vocabulary rows more/);
+});
+
+test("knows the Alpaca diff by the name of its repository or directory, whatever its dtypes and rows", () => {
+  const tensors = [{ name: "a", dtype: "F16", shape: [1] }] as const;
+  const byRepo = imagine("x", tensors, { repo: "tatsu-lab/alpaca-7b-wdiff" });
+  const byFolder = imagine("x", tensors, { directory: "/models/alpaca-7b-wdiff/" });
+  for (const diff of [byRepo, byFolder]) {
+    const { scheme, reason } = chooseScheme(diff, 5);
+    assert.deepEqual([scheme.name, reason], ["alpaca", "the diff is alpaca-7b-wdiff"]);
+    assert.equal(knownSum(scheme, diff), 50637.1836);
+  }
+});
+
+test("knows no sum of other repositories, other schemes, or names of Object's own", () => {
+  const alpaca = schemeNamed("alpaca");
+  for (const repo of ["allenai/tulu-7b", "x/__proto__", "x/constructor", "alpaca-7b-wdiff-2"]) {
+    assert.equal(knownSum(alpaca, imagine("x", [], { repo })), null, repo);
+  }
+  assert.equal(knownSum(schemeNamed("open-instruct"), imagine("x", [], { repo: "y/alpaca-7b-wdiff" })), null);
+});
+
+test("refuses an unknown scheme and lists the known ones", async () => {
+  await refuses(() => schemeNamed("vicuna"), "USAGE", /^unknown scheme "vicuna"$/);
+  await refuses(() => schemeNamed("__proto__"), "USAGE", /unknown scheme/);
+});
+
+function undecided(run: () => unknown): WeightDiffError {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
+    return error;
+  }
+  return assert.fail("a scheme was chosen");
+}
