@@ -13,7 +13,7 @@ export interface Faults {
   /** Files say that they are direct if that was asked for, whatever the file system can. */
   readonly direct?: boolean;
   /** Called when a file is opened, and when it is closed. */
-  readonly opened?: (path: string, mode: "read" | "write") => void;
+  readonly opened?: (path: string) => void;
   readonly closed?: (path: string) => void;
 }
 
@@ -50,7 +50,7 @@ export function faultyDisk(faults: Faults): Disk {
   return {
     async openFile(path, mode, direct) {
       const file = await localDisk.openFile(path, mode, direct && faults.direct !== true);
-      faults.opened?.(path, mode);
+      faults.opened?.(path);
       return faultyFile(file, faults, faults.direct === true ? direct : file.direct);
     },
   };
