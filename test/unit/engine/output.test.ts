@@ -265,6 +265,33 @@ test("a crash before any name, and after each name of the sweep, ends as an undi
   });
 });
 
+test("a crash at any call of --force keeps the old model whole, or shows no manifest, and can be made good", async () => {
+  await withFolder(async (folder) => {
+    const old = { [MANIFEST]: "old", "model.safetensors": "old", [SHARDS[0]?.file ?? ""]: "x".repeat(10_000) };
+    const mine = { "README.md": "mine" };
+    const whole = await writeFiles(join(folder, "whole"), { ...old, ...mine });
+    const before = await treeOf(whole);
+    const calls = await disk.watch(() => run(whole, "force"));
+    const expected = await treeOf(whole);
+    for (let crashAt = 0; crashAt < calls.length; crashAt++) {
+      const what = `crash at call ${crashAt}: ${JSON.stringify(calls[crashAt])}`;
+      const out = await writeFiles(join(folder, `out-${crashAt}`), { ...old, ...mine });
+      await assert.rejects(disk.watch(() => run(out, "force"), crashAt));
+      const manifest = await readFile(join(out, MANIFEST), "utf8").catch(() => null);
+      const found = await treeOf(out);
+      const standing = manifest === "manifest" ? expected : before;
+      for (const name of manifest === null ? Object.keys(mine) : Object.keys(standing)) {
+        assert.equal(found[name], standing[name], `${what}: ${name}`);
+      }
+      await mkdir(join(out, STAGING), { recursive: true });
+      await writeFile(join(out, STAGING, "lock"), "");
+      // Before the journal there is nothing to resume: the old model stands, and --force begins anew.
+      await run(out, (await outputState(out)) === "partial" ? "resume" : "force");
+      assert.deepEqual(await treeOf(out), expected, what);
+    }
+  });
+});
+
 test("a new run is refused when another one finished after the directory was looked at", async () => {
   await withFolder(async (folder) => {
     const out = join(folder, "out");
