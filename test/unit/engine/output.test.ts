@@ -1,6 +1,6 @@
 /** The output directory: what it takes for what, in which order names and syncs come, and what it never touches. */
 import assert from "node:assert/strict";
-import { access, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { access, mkdir, open, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chooseMode, type ExtraFile, MANIFEST, openOutput, outputState, STAGING } from "../../../src/engine/output.js";
@@ -12,6 +12,7 @@ import { type DiskCall, watchDisk } from "../../watched-disk.js";
 const disk = watchDisk();
 const PLAN = { "--dtype": "F32" };
 const HEADER = Buffer.from("header");
+const TENSOR = Buffer.from("tensor");
 const SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"].map((file) => ({
   file,
   size: 10_000,
@@ -22,15 +23,30 @@ const EXTRAS: readonly ExtraFile[] = [
   { file: "config.json", text: '{"a": 1}' },
 ];
 
-/** A whole run, without tensors. */
+/** A whole run, with one tensor a shard: what the journal has is not written again. */
 async function run(out: string, mode: "new" | "resume" | "force", extras = EXTRAS): Promise<void> {
   const output = await openOutput(out, mode, PLAN, SHARDS);
   try {
-    await Promise.all(SHARDS.map(({ file }) => output.seal(file)));
+    for (const [id, { file }] of SHARDS.entries()) {
+      if (!output.journal.finished.some((result) => result.id === id)) {
+        await writeTensor(output.staged(file));
+        output.journal.add({ id, sha256: "", sum: 0, overflow: 0 });
+      }
+      await output.seal(file);
+    }
     await output.finish(SHARDS, extras, "manifest");
   } catch (error) {
     await output.suspend().catch(() => {}); // as recover does
     throw error;
+  }
+}
+
+async function writeTensor(path: string): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    await handle.write(TENSOR, 0, TENSOR.length, 4096);
+  } finally {
+    await handle.close();
   }
 }
 
@@ -261,6 +277,30 @@ test("a crash before any name, and after each name of the sweep, ends as an undi
         await run(out, mode === "resume" ? "resume" : "new");
       }
       assert.deepEqual(await treeOf(out), expected, `crash at call ${crashAt}: ${JSON.stringify(calls[crashAt])}`);
+    }
+  });
+});
+
+test("a resumed run that is killed in its turn never shows a manifest without the files it speaks of", async () => {
+  await withFolder(async (folder) => {
+    const whole = join(folder, "whole");
+    const calls = await disk.watch(() => run(whole, "new"));
+    const expected = await treeOf(whole);
+    // All names are given, and the journal is still there.
+    const named = find(calls, { call: "rm", path: join(whole, STAGING, "journal") });
+    for (let crashAt = 0; ; crashAt++) {
+      const out = join(folder, `out-${crashAt}`);
+      await assert.rejects(disk.watch(() => run(out, "new"), named));
+      await writeFile(join(out, STAGING, "lock"), "");
+      const ended = await disk.watch(() => run(out, "resume"), crashAt).catch(() => null);
+      const found = await treeOf(out);
+      if (ended !== null) {
+        assert.deepEqual(found, expected);
+        break;
+      }
+      for (const [name, digest] of MANIFEST in found ? Object.entries(expected) : []) {
+        assert.equal(found[name], digest, `crash at call ${crashAt}: ${name}`);
+      }
     }
   });
 });
