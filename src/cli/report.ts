@@ -119,7 +119,8 @@ export function inspectText(report: InspectReport): string {
       .trimEnd(),
   );
   const totals = report.totals.map(
-    ({ dtype, tensors, elements, bytes }) => `${dtype}: ${tensors} tensors, ${elements} elements, ${bytesText(bytes)}`,
+    ({ dtype, tensors, elements, bytes }) =>
+      `${dtype}: ${tensors} ${tensors === 1 ? "tensor" : "tensors"}, ${elements} elements, ${bytesText(bytes)}`,
   );
   const files = report.files.map(({ file, size, format }) => `${file}: ${format}, ${bytesText(size)}`);
   return `${[...table, "", ...totals, ...files, ...report.notes.map((note) => `note: ${note}`)].join("\n")}\n`;

@@ -1,0 +1,92 @@
+/** stdout carries the result and nothing else; readers may leave; disks may fill. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { BASE, DIFF, recoverDemo, shell, weightDiff } from "./command.js";
+
+const ARGS = ["recover", "--path_raw", BASE, "--path_diff", DIFF];
+
+test("recover prints its result on stdout, all else on stderr", async () => {
+  const { code, out, said } = await recoverDemo();
+  assert.equal(code, 0);
+  const lines = out.split("\n");
+  assert.deepEqual(lines.slice(0, 4), [
+    "computed 21 tensors as float32; nothing was written (no --path_tuned)",
+    "  scheme   open-instruct: every float tensor of the diff is F32 and one vocabulary row is new",
+    "  checked  every name and shape paired; CRC-32 of every .bin record read; inputs unchanged during the run; sha256 of every tensor",
+    "  sum      139.073288, with inv_freq 141.998734",
+  ]);
+  assert.match(
+    lines[4] ?? "",
+    /^ {2}took {5}\d+\.\d\d s: read 998 kB, wrote 0 B, \d+\.\d\d GB\/s, peak memory [\d.]+ MB$/,
+  );
+  assert.deepEqual(lines.slice(5), [""]);
+  assert.deepEqual(said, [
+    "weight-diff: scheme open-instruct: every float tensor of the diff is F32 and one vocabulary row is new",
+    "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
+    "weight-diff: model.embed_tokens.weight: 1 new row = the diff's + the mean of the base's 512",
+    "weight-diff: lm_head.weight: 1 new row = the diff's + the mean of the base's 512",
+  ]);
+});
+
+test("--quiet says nothing on stderr, and the same on stdout", async () => {
+  const { code, out, said } = await recoverDemo("--quiet");
+  assert.deepEqual([code, said], [0, []]);
+  assert.match(out, /^computed 21 tensors as float32; /);
+});
+
+test("--quiet keeps errors", async () => {
+  const { code, said } = await weightDiff(["inspect", "--quiet", "no/such"]);
+  assert.deepEqual([code, said.length], [4, 2]);
+});
+
+for (const [what, args, outcome] of [
+  ["recover", ARGS, "checked"],
+  ["recover --dry-run", [...ARGS, "--dry-run"], "planned"],
+] as const) {
+  test(`${what} --json prints one JSON document`, async () => {
+    const { code, out } = await weightDiff([...args, "--json"]);
+    assert.equal(code, 0);
+    const value = JSON.parse(out);
+    assert.equal(`${JSON.stringify(value, null, 2)}\n`, out);
+    assert.deepEqual(
+      [value.command, value.outcome, value.scheme, value.dtype, value.output, value.new_rows],
+      [
+        "recover",
+        outcome,
+        "open-instruct",
+        "float32",
+        null,
+        [
+          { name: "model.embed_tokens.weight", rows: 1 },
+          { name: "lm_head.weight", rows: 1 },
+        ],
+      ],
+    );
+    assert.equal(value.tensors.length, outcome === "checked" ? 21 : 0);
+    assert.equal(value.bytes_read, 997_888);
+  });
+}
+
+test("--json prints nothing on stdout when it fails", async () => {
+  const { code, out } = await weightDiff(["recover", "--json", "--path_raw", BASE, "--path_diff", "no/such"]);
+  assert.deepEqual([code, out], [4, ""]);
+});
+
+for (const args of [ARGS, ["inspect", "--json", DIFF], ["--help"]]) {
+  test(`ends quietly when nobody reads the result of ${args[0]}`, () => {
+    assert.deepEqual(shell('"$@" 2>/dev/null | head -c 0; echo "$PIPESTATUS"', args), { code: 0, text: "0\n" });
+    assert.deepEqual(shell('"$@" 2>&1 >/dev/full | head -c 0; true', args).text, "");
+  });
+}
+
+test("survives a stderr that nobody reads, or whose disk is full", () => {
+  assert.equal(shell('"$@" 2>&1 >/dev/null | head -c 0; exit "$PIPESTATUS"', ARGS).code, 0);
+  assert.equal(shell('"$@" >/dev/null 2>/dev/full', ARGS).code, 0);
+});
+
+test("a full disk under stdout is exit code 5", { skip: !existsSync("/dev/full") }, () => {
+  const { code, text } = shell('"$@" 2>&1 >/dev/full', [...ARGS, "--quiet"]);
+  assert.equal(code, 5);
+  assert.match(text, /^weight-diff: error: stdout: ENOSPC.*\nweight-diff: hint: check where the output goes\n$/);
+});

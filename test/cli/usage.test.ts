@@ -1,0 +1,142 @@
+/** Help, versions and wrong command lines: whole lines and exit codes. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ROOT } from "../fixtures.js";
+import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
+
+const REQUIRED = ["recover", "--path_raw", BASE, "--path_diff", DIFF];
+
+test("--version prints the version of package.json and nothing else", async () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  assert.deepEqual(await weightDiff(["--version"]), { code: 0, signal: null, out: `${version}\n`, said: [] });
+});
+
+test("--help lists commands, examples and exit codes on stdout", async () => {
+  const { code, out, said } = await weightDiff(["--help"]);
+  assert.deepEqual([code, said], [0, []]);
+  for (const line of [
+    /^Usage: weight-diff \[options\] \[command\]$/m,
+    /^ {2}recover \[options\] +base \+ diff -> the fine-tuned model$/m,
+    /^ {2}inspect \[options\] <path> +what a checkpoint holds, tensor by tensor$/m,
+    /^exit codes:$/m,
+    /^ {2}weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b$/m,
+  ]) {
+    assert.match(out, line);
+  }
+});
+
+test("recover --help names every flag and hides those of other scripts", async () => {
+  const { code, out } = await weightDiff(["recover", "--help"]);
+  assert.equal(code, 0);
+  const flags = [
+    ...["--path-raw", "--path-diff", "--path-tuned", "--scheme", "--dtype", "--max-shard-size", "--inv-freq"],
+    ...["--rows", "--expect-sum", "--check-integrity-naively", "--dry-run", "--force", "--resume", "--ignore"],
+    ...["--json", "--quiet", "--no-progress", "--threads", "--no-direct-io"],
+  ];
+  assert.deepEqual(
+    flags.filter((flag) => !new RegExp(`^  ${flag}\\b`, "m").test(out)),
+    [],
+  );
+  assert.doesNotMatch(out, /--test-inference|--device|--low-cpu-mem/);
+});
+
+const WRONG: readonly (readonly [what: string, args: readonly string[], error: string, hint?: string])[] = [
+  ["no command", [], "no command", "try weight-diff --help"],
+  ["an unknown command", ["recovr"], "unknown command 'recovr' (Did you mean recover?)"],
+  ["an unknown flag", [...REQUIRED, "--bogus"], "unknown option '--bogus'"],
+  ["a misspelled flag", [...REQUIRED, "--dry-rum"], "unknown option '--dry-rum' (Did you mean --dry-run?)"],
+  ["a missing flag", ["recover", "--path_diff", DIFF], "--path_raw: is missing: give the base model"],
+  ["a missing value", ["recover", "--path_raw"], "option '--path-raw <base>' argument missing"],
+  ["an empty value", [...REQUIRED, "--path_tuned", ""], "--path_tuned: is empty"],
+  ["an argument too many", [...REQUIRED, "x"], "too many arguments for 'recover'. Expected 0 arguments but got 1."],
+  ["inspect without a path", ["inspect"], "missing required argument 'path'"],
+  [
+    "an unknown scheme",
+    [...REQUIRED, "--scheme", "vicuna"],
+    'unknown scheme "vicuna"',
+    "known schemes: auto, open-instruct, alpaca",
+  ],
+  [
+    "--force with --resume",
+    [...REQUIRED, "--path_tuned", "x", "--force", "--resume"],
+    "--force and --resume contradict each other",
+    "--resume continues an unfinished run, --force starts over",
+  ],
+];
+for (const [what, args, error, hint = "see weight-diff --help"] of WRONG) {
+  test(`refuses ${what} with exit code 2`, async () => {
+    assert.deepEqual(await weightDiff(args), {
+      code: 2,
+      signal: null,
+      out: "",
+      said: [`weight-diff: error: ${error}`, `weight-diff: hint: ${hint}`],
+    });
+  });
+}
+
+test("a path that is not there is exit code 4", async () => {
+  assert.deepEqual(await weightDiff(["inspect", "no/such/model"]), {
+    code: 4,
+    signal: null,
+    out: "",
+    said: [
+      "weight-diff: error: no/such/model: no such file or directory",
+      "weight-diff: hint: give a local checkpoint directory or one weight file",
+    ],
+  });
+});
+
+/** A dry run of the demo, and what of it does not depend on how the flags were spelled. */
+async function dryRun(...flags: readonly string[]): Promise<unknown> {
+  const { code, out } = await weightDiff(["recover", ...flags, "--dry-run", "--json"]);
+  assert.equal(code, 0);
+  const { seconds, bytes_per_second, peak_memory_bytes, ...rest } = JSON.parse(out);
+  assert.ok(seconds > 0 && bytes_per_second > 0 && peak_memory_bytes > 0);
+  return rest;
+}
+
+for (const [what, flags] of [
+  ["-", ["--path-raw", BASE, "--path-diff", DIFF]],
+  ["=", [`--path_raw=${BASE}`, `--path-diff=${DIFF}`]],
+  ["FastChat's names", ["--base-model-path", BASE, "--delta-path", DIFF]],
+  ["FastChat's abbreviations", ["--base", BASE, "--delta", DIFF]],
+  ["FastChat's names with _ and =", [`--base_model_path=${BASE}`, `--delta_path=${DIFF}`]],
+] as const) {
+  test(`reads flags spelled with ${what}`, async () => {
+    assert.deepEqual(await dryRun(...flags), await dryRun("--path_raw", BASE, "--path_diff", DIFF));
+  });
+}
+
+const FOREIGN: readonly (readonly [flags: readonly string[], line: string])[] = [
+  [["--device", "cuda"], "--device: everything is computed on the CPU, with the bits that torch gives on a CPU"],
+  [
+    ["--test_inference", "False"],
+    "--test_inference: no text is generated; the checks compare digests and sums instead",
+  ],
+  [["--test_inference=True"], "--test_inference: no text is generated; the checks compare digests and sums instead"],
+  [["--original_model", "x"], "--original_model: not loaded; compare the digests in weight-diff.json instead"],
+  [["--low-cpu-mem"], "--low-cpu-mem: memory is always small"],
+];
+for (const [flags, line] of FOREIGN) {
+  test(`accepts ${flags.join(" ")} and says in one line what it means here`, async () => {
+    const { code, said } = await recoverDemo("--dry-run", ...flags);
+    assert.equal(code, 0);
+    assert.deepEqual(
+      said.filter((text) => text.includes(flags[0]?.split("=")[0] ?? "")),
+      [`weight-diff: ${line}`],
+    );
+  });
+}
+
+test("--check_integrity_naively True computes the sum, and says that none is known to compare it with", async () => {
+  const { code, out, said } = await recoverDemo("--check_integrity_naively", "True");
+  assert.equal(code, 0);
+  assert.match(out, /^ {2}sum {6}139\.073288, with inv_freq 141\.998734$/m);
+  assert.equal(
+    said.at(-1),
+    "weight-diff: --check_integrity_naively: no sum was published for this diff: computed, not compared",
+  );
+  assert.ok(!(await recoverDemo("--check_integrity_naively", "False")).said.join().includes("integrity"));
+});
