@@ -1,7 +1,9 @@
-/** The sha256 of every tensor of a checkpoint: of its contiguous little-endian bytes, however they are stored. */
+/** sha256 of tensors (of their contiguous little-endian bytes, however they are stored) and of whole files. */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
+import { openFileSource } from "./checkpoint/file-source.js";
 import { defaultThreads } from "./engine/cpu.js";
-import type { DigestJob } from "./engine/job.js";
+import type { InputFile } from "./engine/files.js";
+import type { DigestJob, StoredOperand } from "./engine/job.js";
 import { chooseDirect } from "./engine/page-cache.js";
 import { runJobs } from "./engine/pool.js";
 import { WeightDiffError } from "./errors.js";
@@ -20,31 +22,46 @@ const WINDOW_BYTES = 1 << 22;
  */
 export async function digestTensors(checkpoint: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
   const place = new Map(checkpoint.shards.map((shard, index) => [shard, index]));
-  const names = [...checkpoint.stateDict.keys()];
-  const jobs = [...checkpoint.stateDict].map(([name, tensor], id): DigestJob => {
+  const sources = [...checkpoint.stateDict].map(([name, tensor]): readonly [string, StoredOperand] => {
     const operand = storedOperand(tensor, place.get(tensor.shard) ?? 0);
-    return {
-      kind: "digest",
-      id,
-      name,
-      source: wholeBytes(tensor)
-        ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] }
-        : operand,
-    };
+    const { begin, end } = operand.range;
+    return [name, wholeBytes(tensor) ? { ...operand, dtype: "U8", shape: [end - begin] } : operand];
   });
-  const total = checkpoint.shards.reduce((sum, { size }) => sum + size, 0);
+  return runDigests(checkpoint.shards, new Map(sources), options);
+}
+
+/**
+ * The sha256 (hex) of whole files, by path. @throws {WeightDiffError} NOT_FOUND, INPUT_CHANGED, IO, INTERRUPTED.
+ */
+export async function digestFiles(paths: readonly string[], options: RunOptions): Promise<ReadonlyMap<string, string>> {
+  const files: Omit<InputFile, "direct">[] = [];
+  for (const path of paths) {
+    const { size, modified, close } = await openFileSource(path);
+    await close();
+    files.push({ path, size, modified });
+  }
+  const sources = files.map(({ path, size }, input): readonly [string, StoredOperand] => [
+    path,
+    { kind: "stored", input, name: path, dtype: "U8", shape: [size], range: { begin: 0, end: size } },
+  ]);
+  return runDigests(files, new Map(sources), options);
+}
+
+async function runDigests(
+  files: readonly Omit<InputFile, "direct">[],
+  sources: ReadonlyMap<string, StoredOperand>,
+  options: RunOptions,
+): Promise<ReadonlyMap<string, string>> {
+  const names = [...sources.keys()];
+  const jobs = [...sources].map(([name, source], id): DigestJob => ({ kind: "digest", id, name, source }));
+  const total = files.reduce((sum, { size }) => sum + size, 0);
   const small = total < SMALL_BYTES;
-  const cold = options.directIo !== false && !small ? chooseDirect(checkpoint.shards) : [];
+  const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
   const digests = new Map<string, string>();
   let done = 0;
   await runJobs(
     {
-      inputs: checkpoint.shards.map(({ path, size, modified }, index) => ({
-        path,
-        size,
-        modified,
-        direct: cold[index] === true,
-      })),
+      inputs: files.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
       outputs: [],
       windowBytes: options.windowBytes ?? WINDOW_BYTES,
       slots: 3,

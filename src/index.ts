@@ -1,6 +1,7 @@
 /** The library: each command of the command line as a function. */
 export { type ErrorCode, EXIT_CODES, WeightDiffError } from "./errors.js";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./inspect.js";
+export { type MakeDiffOptions, type MakeDiffReport, makeDiff } from "./make-diff.js";
 export type { Manifest } from "./manifest.js";
 export type { NaiveSums, SumVerdict } from "./naive-sum.js";
 export { type RecoverOptions, type RecoverReport, recover } from "./recover.js";

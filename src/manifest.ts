@@ -4,11 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { decodeText } from "./checkpoint/checkpoint.js";
+import { type Checkpoint, decodeText } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
 import { WeightDiffError } from "./errors.js";
 import { DTYPES } from "./formats/dtype.js";
 import { parseJson } from "./formats/json.js";
+import type { Plan } from "./plan.js";
 
 const SCHEMA = 1;
 /** A tensor takes some 250 bytes. */
@@ -16,28 +17,74 @@ const MAX_BYTES = 100_000_000;
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const bytes = z.number().int().nonnegative();
 
-/** A weight file: its length, and sha256 of the bytes that describe its tensors. */
-const file = z.object({ file: z.string(), size: bytes, header: sha256 });
+/** A weight file: its length, sha256 of the bytes that describe its tensors, and of the whole file where that was taken. */
+const file = z.object({ file: z.string(), size: bytes, header: sha256, sha256: sha256.optional() });
 const source = z.object({ repo: z.string().nullable(), commit: z.string().nullable(), files: z.array(file) });
+/** A tensor's contiguous little-endian bytes. Lists, not objects: a tensor may be called "__proto__". */
+const contents = z.object({ dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 });
+const tensor = contents.extend({ name: z.string() });
 
-const manifestSchema = z.object({
+const common = z.object({
   schema: z.literal(SCHEMA),
   tool: z.string(),
-  operation: z.enum(["recover"]),
   scheme: z.string(),
+  raw: source,
+  files: z.array(file),
+});
+
+const recoverSchema = common.extend({
+  operation: z.literal("recover"),
   /** Of the float tensors, as config.json spells it. */
   dtype: z.string(),
-  raw: source,
   diff: source,
-  /** sha256 of each tensor's contiguous little-endian bytes. Lists, not objects: a tensor may be called "__proto__". */
-  tensors: z.array(z.object({ name: z.string(), dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 })),
-  files: z.array(file),
+  tensors: z.array(tensor),
   /** F32 totals of the float32 values; null stands for NaN or an infinity. */
   sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }),
 });
 
+const makeDiffSchema = common.extend({
+  operation: z.literal("make-diff"),
+  encoding: z.enum(["additive", "exact"]),
+  tuned: source,
+  /** Config, tokenizer, licences: what lies beside the weights. */
+  side_files: z.array(z.object({ file: z.string(), size: bytes, sha256 })),
+  tensors: z.array(
+    tensor.extend({
+      raw: contents.nullable(),
+      tuned: contents,
+      /** Of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
+      recovered: sha256,
+      /** Elements that do not come back bit for bit. */
+      inexact: bytes,
+    }),
+  ),
+  sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }).optional(),
+});
+
+const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema]);
+const writtenSchema = z.discriminatedUnion("operation", [
+  recoverSchema.extend({ digest: sha256 }),
+  makeDiffSchema.extend({ digest: sha256 }),
+]);
+
 export type Manifest = z.infer<typeof manifestSchema>;
+export type RecoverManifest = z.infer<typeof recoverSchema>;
+export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export const MANIFEST_SCHEMA = SCHEMA;
+
+/** Where an input came from: repository and commit where known, every weight file. */
+export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
+  return { repo, commit, files: shards.map(({ file, size, header }) => ({ file, size, header: header.digest })) };
+}
+
+/** The output's weight files. */
+export function filesOf(plan: Plan): RecoverManifest["files"] {
+  return plan.shards.map(({ file, size, header }) => ({
+    file,
+    size,
+    header: createHash("sha256").update(header).digest("hex"),
+  }));
+}
 
 /** The file's text: keys as given, then `digest`. */
 export function writeManifest(manifest: Manifest): string {
@@ -46,8 +93,12 @@ export function writeManifest(manifest: Manifest): string {
 
 /** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
 export async function readManifest(path: string): Promise<Manifest> {
+  return parseManifest(await readManifestText(path), path);
+}
+
+/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not UTF-8, IO. */
+export async function readManifestText(path: string): Promise<string> {
   const source = await openFileSource(path);
-  let text: string;
   try {
     if (source.size > MAX_BYTES) {
       throw new WeightDiffError(
@@ -56,12 +107,15 @@ export async function readManifest(path: string): Promise<Manifest> {
         "this is no manifest",
       );
     }
-    text = decodeText(await source.readAt(0, source.size), path);
+    return decodeText(await source.readAt(0, source.size), path);
   } finally {
     await source.close();
   }
-  const value = parseJson(text, path);
-  const parsed = manifestSchema.extend({ digest: sha256 }).safeParse(value);
+}
+
+/** @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
+export function parseManifest(text: string, path: string): Manifest {
+  const parsed = writtenSchema.safeParse(parseJson(text, path));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new WeightDiffError(
@@ -79,6 +133,11 @@ export async function readManifest(path: string): Promise<Manifest> {
     );
   }
   return manifest;
+}
+
+/** Is it byte for byte what `writeManifest` wrote? The digest is over the values and does not see white space. */
+export function isVerbatim(text: string, path: string): boolean {
+  return text === `${JSON.stringify(parseJson(text, path), null, 2)}\n`;
 }
 
 /** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */

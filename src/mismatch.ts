@@ -12,27 +12,29 @@ const SIZES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** One sentence of cause and remedy for the mismatch between these two. */
-export function explainMismatch(raw: Checkpoint, diff: Checkpoint): string {
+export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned"): string {
   const rawEmbedding = embedding(raw);
-  const diffEmbedding = embedding(diff);
-  if (rawEmbedding !== undefined && diffEmbedding !== undefined) {
+  const driverEmbedding = embedding(driver);
+  if (rawEmbedding !== undefined && driverEmbedding !== undefined) {
     const [rawRows = 0, rawHidden = 0] = rawEmbedding.shape;
-    const [diffRows = 0, diffHidden = 0] = diffEmbedding.shape;
-    if (rawHidden !== diffHidden) {
-      return `the models have different sizes: hidden size ${sizeName(rawHidden)} in the base, ${sizeName(diffHidden)} in the diff: get the base of the diff's size`;
+    const [rows = 0, hidden = 0] = driverEmbedding.shape;
+    if (rawHidden !== hidden) {
+      return `the models have different sizes: hidden size ${sizeName(rawHidden)} in the base, ${sizeName(hidden)} in the ${role}: get the base of its size`;
     }
-    if (rawRows > diffRows) {
-      return `the base has ${rawRows} vocabulary rows, the diff ${diffRows}: this base was already given added tokens: use the original one`;
+    if (rawRows > rows) {
+      return `the base has ${rawRows} vocabulary rows, the ${role} ${rows}: this base was already given added tokens: use the original one`;
     }
   }
-  const shared = [...diff.stateDict.keys()].filter((name) => raw.stateDict.has(name)).length;
+  const shared = [...driver.stateDict.keys()].filter((name) => raw.stateDict.has(name)).length;
   if (shared === 0) {
-    return `not one name is in both: the base has ${quote(firstName(raw))}, the diff ${quote(firstName(diff))}: they are of different model families, or --path_raw is not the base model in Hugging Face format`;
+    return `not one name is in both: the base has ${quote(firstName(raw))}, the ${role} ${quote(firstName(driver))}: they are of different model families, or --path_raw is not the base model in Hugging Face format`;
   }
-  if (layers(raw) !== layers(diff)) {
-    return `the base has ${layers(raw)} layers, the diff ${layers(diff)}: get the base of the diff's size`;
+  if (layers(raw) !== layers(driver)) {
+    return `the base has ${layers(raw)} layers, the ${role} ${layers(driver)}: get the base of its size`;
   }
-  return "the diff was made against another base, or one of the two is incomplete: check the model card for the base it names";
+  return role === "tuned"
+    ? "the tuned model was made from another base, or one of the two is incomplete"
+    : "the diff was made against another base, or one of the two is incomplete: check the model card for the base it names";
 }
 
 function embedding(checkpoint: Checkpoint): StoredTensor | undefined {

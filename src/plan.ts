@@ -1,21 +1,28 @@
 /**
  * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
- * disk. Every mismatch is listed at once, before anything is written (DESIGN 3.3, 4).
+ * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
-import type { Job, Operand, Rule, StoredOperand, TensorJob } from "./engine/job.js";
+import type { Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
 import { WeightDiffError } from "./errors.js";
-import { type Dtype, elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
+import { diffMetadata, type Encoding, type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";
+import { elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import { layoutShard } from "./formats/safetensors.js";
-import type { ByteRange, Shape } from "./formats/tensor-info.js";
-import { explainMismatch } from "./mismatch.js";
+import type { ByteRange } from "./formats/tensor-info.js";
+import {
+  type DriverRole,
+  INPUT_EMBEDDING,
+  INV_FREQ,
+  type Pair,
+  type PairingOptions,
+  pairTensors,
+  shapeText,
+} from "./pairing.js";
 import type { NewRows, Scheme } from "./scheme.js";
 
-export interface PlanOptions {
-  readonly scheme: Scheme;
-  /** Of the float tensors written. */
-  readonly dtype: "F32" | "F16" | "BF16";
+/** What recovering and making a diff have in common. */
+interface LayoutOptions {
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
   /** What to do with `rotary_emb.inv_freq` buffers. */
@@ -24,14 +31,27 @@ export interface PlanOptions {
   readonly rows: NewRows | null;
   /** rope_theta of the base, for buffers that its files lack. */
   readonly ropeTheta: number;
-  /** tie_word_embeddings of each side's config: null where it does not say. */
+  /** tie_word_embeddings of the base's config: null where it does not say. */
   readonly rawTied: boolean | null;
+}
+
+export interface RecoverPlanOptions extends LayoutOptions {
+  readonly scheme: Scheme;
+  /** Of the float tensors written; an exact diff gives each its own. */
+  readonly dtype: "F32" | "F16" | "BF16";
   readonly diffTied: boolean | null;
+  /** What an exact diff says of its tensors; null for an added one. */
+  readonly exact?: ExactRecord | null;
+}
+
+export interface DiffPlanOptions extends LayoutOptions {
+  readonly encoding: Encoding;
+  readonly tunedTied: boolean | null;
 }
 
 /** An input file of the run. */
 export interface PlanInput {
-  readonly role: "raw" | "diff";
+  readonly role: "raw" | DriverRole;
   /** Bare name. */
   readonly file: string;
   readonly path: string;
@@ -53,265 +73,221 @@ export interface PlanShard {
 }
 
 export interface Plan {
+  /** Name in the table of schemes. */
   readonly scheme: string;
-  readonly dtype: "F32" | "F16" | "BF16";
+  /** Of the float tensors written; null if each has its own. */
+  readonly dtype: "F32" | "F16" | "BF16" | null;
   readonly inputs: readonly PlanInput[];
   readonly shards: readonly PlanShard[];
   /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
   readonly jobs: readonly Job[];
-  /** Names of the recovered state dict in the diff's order, inv_freq included even where it is not written. */
+  /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
   readonly order: readonly string[];
   /** Per embedding with new rows: how many. */
   readonly newRows: ReadonlyMap<string, number>;
-  /** Rows of the recovered input embedding; null if there is none. */
+  /** Rows of the output's input embedding; null if there is none. */
   readonly vocabSize: number | null;
   /** Bytes of tensor data in the output files. */
   readonly totalSize: number;
   readonly notes: readonly string[];
 }
 
-/** Buffers that models recompute: never missing (ARTIFACTS 2). Anchored: `attention.dense.bias` is a weight. */
-export const INV_FREQ = /(^|\.)rotary_emb\.inv_freq$/;
-const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
-/** Input and output embeddings of the families: the only tensors that may have new rows. */
-const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
-const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
-const OUTPUT_EMBEDDING = /(^|\.)(lm_head|embed_out)\.weight$/;
-/** A tokenizer gains a handful of special tokens; more looks like another vocabulary. */
-const MAX_NEW_ROWS = 64;
-/** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
-const MAX_MEAN_COLUMNS = 1 << 18;
-
-/** How many vocabulary rows the diff has and raw lacks, at most over all embeddings; 0 if none. */
-export function countNewRows(raw: Checkpoint, diff: Checkpoint): number {
-  let most = 0;
-  for (const [name, tensor] of diff.stateDict) {
-    const base = raw.stateDict.get(name);
-    if (base !== undefined && EMBEDDING.test(name)) {
-      most = Math.max(most, (tensor.shape[0] ?? 0) - (base.shape[0] ?? 0));
-    }
-  }
-  return most;
+/**
+ * Plans base + diff -> tuned.
+ * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
+ */
+export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
+  const exact = options.exact ?? null;
+  const pairing: PairingOptions = {
+    ...options,
+    role: "diff",
+    decide: exact === null ? decideAdded(options.dtype) : decideExact(exact),
+    newRows: options.rows ?? options.scheme.newRows,
+    anyNumber: options.rows !== null || exact !== null,
+    driverTied: options.diffTied,
+  };
+  return buildPlan(raw, diff, pairing, {
+    ...options,
+    schemeName: options.scheme.name,
+    dtype: exact === null ? options.dtype : null,
+    metadata: () => new Map([["format", "pt"]]),
+    prove: false,
+  });
 }
 
 /**
- * Pairs raw and diff and lays out the output.
- * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
+ * Plans tuned - base -> diff. Tensors and rows that only the tuned model has can be stored in an exact diff only.
+ * @throws {WeightDiffError} MISMATCH, LIMIT, as planRecover.
  */
-export function planRecover(raw: Checkpoint, diff: Checkpoint, options: PlanOptions): Plan {
-  const inputs = listInputs(raw, diff);
-  const place = new Map(inputs.map((input, index) => [input.path + input.role, index]));
-  const pairs: Pair[] = [];
-  const problems: string[] = [];
-  const notes: string[] = [];
-  const embedding = inputEmbedding(raw);
-  for (const [name, tensor] of diff.stateDict) {
-    const pair = pairTensor(name, tensor, raw, embedding, options, notes);
-    if (typeof pair === "string") {
-      problems.push(pair);
-    } else if (pair !== null) {
-      pairs.push(pair);
-    }
-  }
-  for (const problem of baseOnly(raw, diff, embedding, options)) {
-    problems.push(problem);
-  }
-  if (problems.length > 0) {
-    throw new WeightDiffError(
-      "MISMATCH",
-      `base ${raw.path} and diff ${diff.path} do not fit: ${problems.length} ${problems.length === 1 ? "tensor" : "tensors"}\n  ${problems.join("\n  ")}`,
-      explainMismatch(raw, diff),
-    );
-  }
+export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {
+  const exact = options.encoding === "exact";
+  const pairing: PairingOptions = {
+    ...options,
+    role: "tuned",
+    decide: exact ? decideBits : decideSubtracted,
+    newRows: options.rows ?? (exact ? "verbatim" : "mean"),
+    anyNumber: options.rows !== null || exact,
+    driverTied: options.tunedTied,
+  };
+  return buildPlan(raw, tuned, pairing, {
+    ...options,
+    schemeName: exact ? "exact" : "open-instruct",
+    dtype: exact ? null : "F32",
+    metadata: (pairs) =>
+      diffMetadata(
+        options.encoding,
+        new Map(
+          pairs.map(({ name, rule, driver }) => [
+            name,
+            { dtype: driver.dtype, rule: rule === "copy" ? "verbatim" : "bits" },
+          ]),
+        ),
+      ),
+    prove: true,
+  });
+}
 
-  const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
-  const dropped = pairs.length - written.length;
-  if (dropped > 0) {
-    notes.push(
-      `${dropped} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`,
-    );
+type Decide = PairingOptions["decide"];
+
+const isInteger = (dtype: string): boolean => /^[IU]\d+$/.test(dtype);
+
+/** As torch's in-place add of the reference scripts. */
+function decideAdded(dtype: "F32" | "F16" | "BF16"): Decide {
+  return (_, diff, raw) => {
+    if (raw === null || (diff.dtype !== raw.dtype && !(isFloatDtype(diff.dtype) && isFloatDtype(raw.dtype)))) {
+      return null;
+    }
+    if (isFloatDtype(diff.dtype)) {
+      return { rule: "add", dtype };
+    }
+    return diff.dtype === "BOOL"
+      ? { rule: "or", dtype: "BOOL" }
+      : isInteger(diff.dtype)
+        ? { rule: "add-integers", dtype: diff.dtype }
+        : null;
+  };
+}
+
+/** Its inverse. Masks are stored as they are: an "or" has none. */
+const decideSubtracted: Decide = (_, tuned, raw) => {
+  if (raw === null || (tuned.dtype !== raw.dtype && !(isFloatDtype(tuned.dtype) && isFloatDtype(raw.dtype)))) {
+    return null;
   }
+  if (isFloatDtype(tuned.dtype)) {
+    return { rule: "subtract", dtype: "F32" };
+  }
+  return tuned.dtype === "BOOL"
+    ? { rule: "copy", dtype: "BOOL" }
+    : isInteger(tuned.dtype)
+      ? { rule: "subtract-integers", dtype: tuned.dtype }
+      : null;
+};
+
+const decideBits: Decide = (_, tuned, raw) => {
+  const unsigned = unsignedOf(tuned.dtype);
+  return raw === null || unsigned === undefined || !isConvertible(raw.dtype, tuned.dtype)
+    ? { rule: "copy", dtype: tuned.dtype }
+    : { rule: "subtract-bits", dtype: unsigned };
+};
+
+/** As the diff's own metadata says. */
+function decideExact(record: ExactRecord): Decide {
+  return (name, diff, raw) => {
+    const exact = record.get(name);
+    if (exact === undefined || !isStoredAs(diff, exact)) {
+      return null;
+    }
+    if (exact.rule === "verbatim") {
+      return { rule: "copy", dtype: exact.dtype };
+    }
+    return raw !== null && isConvertible(raw.dtype, exact.dtype) ? { rule: "add-bits", dtype: exact.dtype } : null;
+  };
+}
+
+interface BuildOptions extends LayoutOptions {
+  readonly schemeName: string;
+  readonly dtype: Plan["dtype"];
+  readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
+  readonly prove: boolean;
+}
+
+function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
+  const { pairs, notes } = pairTensors(raw, driver, pairing);
+  const { role } = pairing;
+  const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];
+  const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
+  const operand = (tensor: StoredTensor, side: PlanInput["role"]): StoredOperand =>
+    storedOperand(tensor, place.get(side + tensor.shard.path) ?? 0);
+  const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
+  const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name));
   const { shards, placed } = layOut(written, options);
-  const operand = (tensor: StoredTensor, role: "raw" | "diff"): StoredOperand =>
-    storedOperand(tensor, place.get(tensor.shard.path + role) ?? 0);
   const bySize = written.map((pair) => ({ pair, output: placed.get(pair) ?? null }));
   bySize.sort(
     (a, b) =>
       (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
   );
-  const summed = pairs
-    .filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name))
-    .map((pair) => ({ pair, output: null }));
-  const jobs = [...bySize, ...summed].map(
+  // Left out of a diff, a buffer is of no use to anyone; recover still counts it in the sums.
+  const unwritten = role === "diff" ? summed.map((pair) => ({ pair, output: null })) : [];
+  const jobs = [...bySize, ...unwritten].map(
     ({ pair, output }, id): TensorJob => ({
       kind: "tensor",
       id,
       name: pair.name,
       rule: pair.rule,
       dtype: pair.dtype,
-      shape: pair.diff.shape,
-      diff: operand(pair.diff, "diff"),
-      raw: pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      shape: pair.driver.shape,
+      driver: operand(pair.driver, role),
+      raw: pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
       mean: pair.mean,
+      prove: options.prove,
       output,
     }),
   );
-  const recovered = pairs.find((pair) => INPUT_EMBEDDING.test(pair.name));
+  const used = [...written, ...(role === "diff" ? summed : [])];
+  const sources = used.flatMap(({ driver: tensor, raw: side }) => [
+    { tensor, input: place.get(role + tensor.shard.path) ?? 0 },
+    ...(side?.kind === "stored"
+      ? [{ tensor: side.tensor, input: place.get(`raw${side.tensor.shard.path}`) ?? 0 }]
+      : []),
+  ]);
   return {
-    scheme: options.scheme.name,
+    scheme: options.schemeName,
     dtype: options.dtype,
     inputs,
     shards,
-    jobs: [...jobs, ...recordJobs(jobs, pairs, place)],
-    order: pairs.map((pair) => pair.name),
+    jobs: [...jobs, ...recordJobs(jobs, sources)],
+    order: used.length === pairs.length ? pairs.map(({ name }) => name) : used.map(({ name }) => name),
     newRows: new Map(
-      pairs.flatMap((pair) => (pair.mean === null ? [] : [[pair.name, (pair.diff.shape[0] ?? 0) - pair.mean.rows]])),
+      pairs.flatMap(({ name, driver: tensor, raw: side }) => {
+        const rows =
+          (tensor.shape[0] ?? 0) - (side?.kind === "stored" ? (side.tensor.shape[0] ?? 0) : (tensor.shape[0] ?? 0));
+        return rows > 0 ? [[name, rows]] : [];
+      }),
     ),
-    vocabSize: recovered?.diff.shape[0] ?? null,
+    vocabSize: pairs.find((pair) => INPUT_EMBEDDING.test(pair.name))?.driver.shape[0] ?? null,
     totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
-    notes: [...raw.notes.map((note) => `base: ${note}`), ...diff.notes.map((note) => `diff: ${note}`), ...notes],
+    notes: [
+      ...raw.notes.map((note) => `base: ${note}`),
+      ...driver.notes.map((note) => `${role}: ${note}`),
+      ...notes,
+      ...(summed.length === 0
+        ? []
+        : [
+            `${summed.length} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`,
+          ]),
+    ],
   };
 }
 
-interface Pair {
-  readonly name: string;
-  readonly rule: Rule;
-  readonly dtype: Dtype;
-  readonly diff: StoredTensor;
-  readonly raw:
-    | { readonly kind: "stored"; readonly tensor: StoredTensor }
-    | { readonly kind: "computed"; readonly operand: Operand };
-  readonly mean: TensorJob["mean"];
-}
-
-/** @returns the pair, a problem in words, or null for a buffer that is left out. */
-function pairTensor(
-  name: string,
-  diff: StoredTensor,
-  raw: Checkpoint,
-  embedding: StoredTensor | undefined,
-  options: PlanOptions,
-  notes: string[],
-): Pair | string | null {
-  const stored = raw.stateDict.get(name);
-  // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
-  const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
-  if (tied !== undefined) {
-    notes.push(`${quote(name)} is not in the base: its ${quote(tied.name)} stands for it (tied)`);
-  }
-  const base = stored ?? tied;
-  if (base === undefined) {
-    if (INV_FREQ.test(name) && diff.shape.length === 1 && isFloatDtype(diff.dtype)) {
-      const operand = { kind: "inv-freq", count: diff.shape[0] ?? 0, theta: options.ropeTheta } as const;
-      return { name, rule: "add", dtype: options.dtype, diff, raw: { kind: "computed", operand }, mean: null };
-    }
-    if (MASK.test(name) && (diff.dtype === "BOOL" || diff.dtype === "U8" || diff.shape.length === 0)) {
-      notes.push(`buffer ${quote(name)} is not in the base and not written: models recompute it`);
-      return null;
-    }
-    return `${quote(name)} ${shapeText(diff.shape)} is in the diff (${diff.shard.file}) and not in the base`;
-  }
-  const rule = ruleFor(diff.dtype, base.dtype);
-  if (rule === null) {
-    return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${diff.dtype} in the diff (${diff.shard.file}): no arithmetic between these`;
-  }
-  const pair = {
-    name,
-    rule,
-    dtype: rule === "add" ? options.dtype : diff.dtype,
-    diff,
-    raw: { kind: "stored", tensor: base } as const,
-  };
-  if (sameShape(diff.shape, base.shape)) {
-    return { ...pair, mean: null };
-  }
-  const mean = newRowsOf(name, diff, base, options);
-  return typeof mean === "string" || rule !== "add"
-    ? `${quote(name)}: ${shapeText(base.shape)} in the base (${base.shard.file}), ${shapeText(diff.shape)} in the diff (${diff.shard.file})${typeof mean === "string" ? mean : ""}`
-    : { ...pair, mean };
-}
-
-function inputEmbedding(raw: Checkpoint): StoredTensor | undefined {
-  return [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
-}
-
-function ruleFor(diff: Dtype, raw: Dtype): Rule | null {
-  if (isFloatDtype(diff) && isFloatDtype(raw)) {
-    return "add";
-  }
-  if (diff !== raw) {
-    return null;
-  }
-  return diff === "BOOL" ? "or" : /^[IU]\d+$/.test(diff) ? "add-integers" : null;
-}
-
-/** @returns the mean's geometry, or why these rows cannot be added. */
-function newRowsOf(
-  name: string,
-  diff: StoredTensor,
-  raw: StoredTensor,
-  options: PlanOptions,
-): TensorJob["mean"] | string {
-  const [rows, columns] = raw.shape;
-  const [diffRows, diffColumns] = diff.shape;
-  if (!EMBEDDING.test(name) || raw.shape.length !== 2 || diff.shape.length !== 2 || columns !== diffColumns) {
-    return "";
-  }
-  if (rows === undefined || columns === undefined || diffRows === undefined || rows === 0 || columns === 0) {
-    return "";
-  }
-  if (rows > diffRows) {
-    return `: the base has ${rows - diffRows} rows too many`;
-  }
-  if ((options.rows ?? options.scheme.newRows) === "refuse") {
-    return `: ${diffRows - rows} new rows, which --rows refuse forbids`;
-  }
-  if (diffRows - rows > MAX_NEW_ROWS && options.rows === null) {
-    return `: ${diffRows - rows} new rows; past ${MAX_NEW_ROWS} only with --rows mean`;
-  }
-  if (columns > MAX_MEAN_COLUMNS) {
-    return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;
-  }
-  return { rows, columns };
-}
-
-/** What only the base has and no script would miss: buffers, and the output embedding of a tied model. */
-function baseOnly(
-  raw: Checkpoint,
-  diff: Checkpoint,
-  embedding: StoredTensor | undefined,
-  options: PlanOptions,
-): readonly string[] {
-  const tied = options.diffTied === true || (options.diffTied === null && options.rawTied === true);
-  return [...raw.stateDict]
-    .filter(([name]) => !diff.stateDict.has(name) && !INV_FREQ.test(name))
-    .filter(
-      ([name, tensor]) =>
-        !(MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0)),
-    )
-    .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))))
-    .map(
-      ([name, tensor]) =>
-        `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the diff`,
-    );
-}
-
-/** Are both one stored run of bytes? */
-function sameBytes(a: StoredTensor, b: StoredTensor | undefined): boolean {
-  return a.shard === b?.shard && a.range.begin === b.range.begin && a.range.end === b.range.end;
-}
-
-function listInputs(raw: Checkpoint, diff: Checkpoint): readonly PlanInput[] {
-  const list = (checkpoint: Checkpoint, role: "raw" | "diff"): PlanInput[] =>
-    checkpoint.shards.map(({ file, path, size, modified, header }) => ({
-      role,
-      file,
-      path,
-      size,
-      modified,
-      header: header.digest,
-    }));
-  return [...list(raw, "raw"), ...list(diff, "diff")];
+function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {
+  return checkpoint.shards.map(({ file, path, size, modified, header }) => ({
+    role,
+    file,
+    path,
+    size,
+    modified,
+    header: header.digest,
+  }));
 }
 
 /** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. */
@@ -336,41 +312,36 @@ export function storedOperand(tensor: StoredTensor, input: number): StoredOperan
 }
 
 /** A checksum for every record that some tensor reads from and no tensor reads whole. */
-function recordJobs(jobs: readonly Job[], pairs: readonly Pair[], place: ReadonlyMap<string, number>): readonly Job[] {
+function recordJobs(
+  jobs: readonly TensorJob[],
+  sources: readonly { readonly tensor: StoredTensor; readonly input: number }[],
+): readonly Job[] {
   const whole = new Set(
     jobs.flatMap((job) =>
-      job.kind === "tensor"
-        ? [job.diff, job.raw].flatMap((operand) =>
-            operand.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
-          )
-        : [],
+      [job.driver, job.raw].flatMap((operand) =>
+        operand?.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
+      ),
     ),
   );
   const records = new Map<string, Job>();
-  const add = (tensor: StoredTensor, role: "raw" | "diff"): void => {
+  for (const { tensor, input } of sources) {
     const record = tensor.record;
-    const input = place.get(tensor.shard.path + role) ?? 0;
     if (record === undefined || record.crc32 === null || record.range.begin === record.range.end) {
-      return;
+      continue;
     }
     const key = `${input}:${record.range.begin}`;
     if (!whole.has(key) && !records.has(key)) {
-      const source: StoredOperand = {
+      const { range, crc32 } = record;
+      const source = {
         kind: "stored",
         input,
         name: tensor.name,
         dtype: "U8",
-        shape: [rangeLength(record.range)],
-        range: record.range,
-        crc32: record.crc32,
-      };
+        shape: [rangeLength(range)],
+        range,
+        crc32,
+      } as const;
       records.set(key, { kind: "digest", id: jobs.length + records.size, name: record.name, source });
-    }
-  };
-  for (const pair of pairs) {
-    add(pair.diff, "diff");
-    if (pair.raw.kind === "stored") {
-      add(pair.raw.tensor, "raw");
     }
   }
   return [...records.values()];
@@ -402,7 +373,7 @@ function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly
 /** The output files, and the place of every tensor in them. */
 function layOut(
   pairs: readonly Pair[],
-  options: PlanOptions,
+  options: BuildOptions,
 ): { shards: readonly PlanShard[]; placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>> } {
   const groups = groupByShard(pairs, options.maxShardSize);
   const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
@@ -411,8 +382,8 @@ function layOut(
     const file =
       groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
     const layout = layoutShard(
-      group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.diff.shape })),
-      { name: file },
+      group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.driver.shape })),
+      { name: file, metadata: options.metadata(group) },
     );
     layout.ranges.forEach((range, index) => {
       const pair = group[index];
@@ -432,35 +403,26 @@ function layOut(
 }
 
 function outputBytes(pair: Pair): number {
-  const bytes = tensorBytes(pair.dtype, pair.diff.shape);
+  const bytes = tensorBytes(pair.dtype, pair.driver.shape);
   if (bytes === undefined) {
     throw new WeightDiffError(
       "LIMIT",
-      `${pair.diff.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.diff.shape)} is too large to write as ${pair.dtype}`,
+      `${pair.driver.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.driver.shape)} is too large to write as ${pair.dtype}`,
     );
   }
   return bytes;
-}
-
-function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((size, index) => size === b[index]);
 }
 
 function rangeLength(range: ByteRange | undefined): number {
   return range === undefined ? 0 : range.end - range.begin;
 }
 
-/** [32001, 4096], as torch prints a size. */
-export function shapeText(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
-}
-
 /** Bytes that the jobs of a plan read and write. */
 export function planTraffic(plan: Plan): { readonly read: number; readonly write: number } {
   let read = 0;
   for (const job of plan.jobs) {
-    const operands: readonly Operand[] = job.kind === "tensor" ? [job.diff, job.raw] : [job.source];
-    read += operands.reduce((sum, operand) => sum + (operand.kind === "stored" ? operandBytes(operand) : 0), 0);
+    const operands: readonly (Operand | null)[] = job.kind === "tensor" ? [job.driver, job.raw] : [job.source];
+    read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);
   }
   return { read, write: plan.totalSize };
 }

@@ -11,14 +11,18 @@ import { quote } from "./formats/quote.js";
 import { createScalarKernel } from "./kernel/scalar.js";
 
 /** A guard that the user may switch off by name. */
-export const GUARDS = ["not-a-diff"] as const;
+export const GUARDS = ["not-a-diff", "wrong-base"] as const;
 export type Guard = (typeof GUARDS)[number];
 
 /** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
 const QUANTISED = /\.(qweight|SCB|weight_format|absmax|quant_map|quant_state\..*)$/;
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED if the weights are quantised: a diff of float weights cannot be added to them. */
-export function refuseQuantised(checkpoint: Checkpoint, role: "base" | "diff", config: ModelConfig | null): void {
+export function refuseQuantised(
+  checkpoint: Checkpoint,
+  role: "base" | "diff" | "tuned model",
+  config: ModelConfig | null,
+): void {
   const found = [...checkpoint.stateDict.values()].find((tensor) => QUANTISED.test(tensor.name));
   if (found !== undefined || config?.quantised === true) {
     const evidence =

@@ -2,29 +2,21 @@
  * recover: base + diff -> the fine-tuned model. Open both, refuse what can be refused, plan, stream, give final names.
  * The result is that of `recover` in the reference scripts, to the last bit (scheme.ts names them).
  */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { editConfig, type ModelConfig, readConfig } from "./checkpoint/config.js";
-import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
-import type { PlanIdentity } from "./engine/journal.js";
-import { chooseMode, type ExtraFile, isWeightFile, type OutputMode, openOutput } from "./engine/output.js";
-import { EXIT_CODES, WeightDiffError } from "./errors.js";
+import { type ModelConfig, readConfig } from "./checkpoint/config.js";
+import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
+import type { OutputMode } from "./engine/output.js";
+import { WeightDiffError } from "./errors.js";
+import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import { writeWeightIndex } from "./formats/weight-index.js";
-import { digestOf, MANIFEST_SCHEMA, type Manifest, writeManifest } from "./manifest.js";
+import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import { judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
-import { countNewRows, INV_FREQ, type Plan, planRecover, planTraffic } from "./plan.js";
-import {
-  censusNorms,
-  type Guard,
-  refuseFullDisk,
-  refuseFullModel,
-  refuseQuantised,
-  resolveOutput,
-} from "./preflight.js";
-import { type RunOptions, type RunResult, runPlan } from "./run-plan.js";
+import { countNewRows, INV_FREQ } from "./pairing.js";
+import { type Plan, planRecover, planTraffic } from "./plan.js";
+import { censusNorms, type Guard, refuseFullModel, refuseQuantised } from "./preflight.js";
+import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
+import { clock, type RunOptions, type RunResult } from "./run-plan.js";
 import { type Choice, chooseScheme, knownSum, type NewRows, schemeNamed } from "./scheme.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
@@ -57,7 +49,8 @@ export interface RecoverOptions extends RunOptions {
 export interface RecoverReport {
   readonly scheme: string;
   readonly schemeReason: string;
-  readonly dtype: "F32" | "F16" | "BF16";
+  /** Of the float tensors; null if each has that of the tuned model. */
+  readonly dtype: "F32" | "F16" | "BF16" | null;
   readonly output: string | null;
   /** "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "recovered" | "checked" | "planned" | "verified";
@@ -85,8 +78,8 @@ export interface RecoverReport {
 const MAX_SHARD_SIZE = 5_000_000_000;
 
 /**
- * Recovers the model. @throws {WeightDiffError} with any code of errors.ts but CHECK_FAILED: a sum that does not fit is in the
- * report, since the output stays.
+ * Recovers the model. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
+ * manifest says. A naive sum that does not fit is in the report, since the output stays.
  */
 export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const started = performance.now();
@@ -103,75 +96,65 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? 10_000,
     rawTied: rawConfig?.tied ?? null,
     diffTied: diffConfig?.tied ?? null,
+    exact: choice.scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
   });
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
+    say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name)}`);
+  }
+  const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
+  if (published !== null) {
     say(
-      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} = the diff's + the mean of the base's ${rowsOf(raw, name)}`,
+      `the base is the one the diff was made from, by ${await refuseOtherBase(raw, published)} of its tensors' digests`,
     );
   }
-  const place = await preparePlace(options, plan, raw, diff);
-  if (place?.mode === "verify") {
+  const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff);
+  const draft = draftReport(choice, plan, destination);
+  if (destination?.mode === "verify") {
     const made = {
+      operation: "recover",
       scheme: plan.scheme,
-      dtype: torchName(plan.dtype) ?? plan.dtype,
+      dtype: dtypeText(plan),
       raw: sourceOf(raw),
       diff: sourceOf(diff),
     };
-    return {
-      ...draftReport(choice, plan, place.path),
-      ...(await verifyModel(place.path, made, options)),
-      outcome: "verified",
-      bytesRead: plan.totalSize,
-      ...clock(started),
-    };
+    const { tensors } = await verifyModel(destination.path, made, options);
+    return { ...draft, tensors, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
   }
-  if (place !== null) {
-    place.side.left.length > 0 && say(`not copied from the diff: ${place.side.left.map(printable).join(", ")}`);
+  if (destination !== null && destination.side.left.length > 0) {
+    say(`not copied from the diff: ${destination.side.left.map(printable).join(", ")}`);
   }
   if (options.dryRun === true) {
     const { read, write } = planTraffic(plan);
-    return {
-      ...draftReport(choice, plan, place?.path ?? null),
-      bytesRead: read,
-      bytesWritten: write,
-      ...clock(started),
-    };
+    return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
   }
 
-  const wanted = options.expectSum === "known" ? knownSum(choice.scheme, diff) : (options.expectSum ?? null);
   const computed = computedInvFreq(plan, raw, rawConfig);
-  const output =
-    place === null ? null : await openOutput(place.path, place.mode, identityOf(plan, options), plan.shards);
-  let run: RunResult;
-  let manifest: Manifest;
-  let sums: NaiveSums;
-  try {
-    run = await runPlan(plan, output, options);
-    sums = naiveSums(sumsByName(plan, run), computed);
-    manifest = manifestOf(plan, run, raw, diff, sums);
-    await output?.finish(plan.shards, extrasOf(plan, diff, diffConfig, place?.side ?? null), writeManifest(manifest));
-  } catch (error) {
-    // Bad input will not get better by resuming; anything else leaves the finished tensors for the next run. LIMIT is memory
-    // that so many threads cannot have.
-    const unusable = error instanceof WeightDiffError && EXIT_CODES[error.code] === 4 && error.code !== "LIMIT";
-    // What goes wrong in here must not hide what ended the run.
-    await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
-    throw error;
-  }
-  const overflow = overflowOf(plan, run);
-  if (overflow.size > 0) {
-    const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
-    const [first = ""] = overflow.keys();
-    options.onWarning?.(
-      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${torchName(plan.dtype)} and became infinite; float32 or bfloat16 hold them`,
-    );
-  }
+  const identity = identityOf(plan, {
+    "--scheme": plan.scheme,
+    "--dtype": dtypeText(plan),
+    "--inv-freq": options.invFreq ?? "drop",
+    "--rows": options.rows ?? "by the scheme",
+  });
+  const run = await runInto(destination, plan, identity, options, async (finished) => {
+    if (published !== null) {
+      const compared = refuseOtherResult(plan, finished, published);
+      say(
+        `${compared} of ${plan.order.length} recovered tensors compared with the diff's manifest: all as they must be`,
+      );
+    }
+    const manifest = manifestOf(plan, finished, raw, diff, naiveSums(sumsByName(plan, finished), computed));
+    return { extras: smallFiles(plan, diff, diffConfig, destination?.side ?? null), manifest: writeManifest(manifest) };
+  });
+  const sums = naiveSums(sumsByName(plan, run), computed);
+  const wanted = options.expectSum === "known" ? knownSum(choice.scheme, diff) : (options.expectSum ?? null);
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
+  const overflow = overflowOf(plan, run);
+  warnOverflow(plan, overflow, options);
   return {
-    ...draftReport(choice, plan, place?.path ?? null),
-    outcome: output === null ? "checked" : "recovered",
-    tensors: manifest.tensors,
+    ...draft,
+    outcome: destination === null ? "checked" : "recovered",
+    tensors: writtenTensors(plan, run),
     sums,
     sumCheck: wanted === null ? null : judgeSum(wanted, sums, layers),
     overflow,
@@ -210,103 +193,65 @@ function decideScheme(options: RecoverOptions, raw: Checkpoint, diff: Checkpoint
     : { scheme: schemeNamed(options.scheme), reason: "as --scheme says" };
 }
 
-interface Place {
-  readonly path: string;
-  readonly mode: OutputMode | "verify";
-  readonly side: SideFiles;
+/** What an exact diff says of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another one is asked for. */
+function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
+  if (options.dtype !== undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      "--dtype: an exact diff gives every tensor the dtype of the tuned model",
+      "leave --dtype out",
+    );
+  }
+  return readExactRecord(diff);
 }
 
-/** Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here. */
-async function preparePlace(
-  options: RecoverOptions,
-  plan: Plan,
-  raw: Checkpoint,
-  diff: Checkpoint,
-): Promise<Place | null> {
-  if (options.tuned === undefined || options.tuned === null) {
-    return null;
-  }
-  const path = await resolveOutput(options.tuned, [raw, diff]);
-  const mode = await chooseMode(path, options.mode ?? "new");
-  const shards = new Set(diff.shards.map(({ file }) => file));
-  const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
-  const side = diff.directory === null ? { copied: [], left: [] } : await sideFiles(diff.directory, isWeights);
-  if (mode === "new" || mode === "force") {
-    const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
-    await refuseFullDisk(path, needed, plan.dtype === "F32" ? Math.ceil(needed / 2) : needed);
-  }
-  return { path, mode, side };
+function newRowsText(choice: Choice, raw: Checkpoint, name: string): string {
+  return choice.scheme.newRows === "verbatim"
+    ? "as the diff has them"
+    : `= the diff's + the mean of the base's ${raw.stateDict.get(name)?.shape[0] ?? 0}`;
 }
 
-/** What a resumed run must have in common with the first. */
-function identityOf(plan: Plan, options: RecoverOptions): PlanIdentity {
-  const inputs = plan.inputs.map(({ role, file, size, modified, header }) => [
-    `${role} ${file}`,
-    `${size} bytes, modified ${modified}, header ${header}`,
-  ]);
-  return {
-    "the version of weight-diff": VERSION,
-    "--scheme": plan.scheme,
-    "--dtype": plan.dtype,
-    "--inv-freq": options.invFreq ?? "drop",
-    "--rows": options.rows ?? "by the scheme",
-    "the layout of the output": digestOf(
-      plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")]),
-    ),
-    ...Object.fromEntries(inputs),
-  };
+/** As config.json spells it. */
+function dtypeText(plan: Plan): string {
+  return plan.dtype === null ? "as in the tuned model" : (torchName(plan.dtype) ?? plan.dtype);
 }
 
-/** Index, config and side files of the output. */
-function extrasOf(
-  plan: Plan,
-  diff: Checkpoint,
-  config: ModelConfig | null,
-  side: SideFiles | null,
-): readonly ExtraFile[] {
-  const extras: ExtraFile[] = [];
-  if (plan.shards.length > 1) {
-    const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
-    extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
+function warnOverflow(plan: Plan, overflow: ReadonlyMap<string, number>, options: RecoverOptions): void {
+  if (overflow.size > 0) {
+    const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
+    const [first = ""] = overflow.keys();
+    options.onWarning?.(
+      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${dtypeText(plan)} and became infinite; float32 or bfloat16 hold them`,
+    );
   }
-  for (const file of side?.copied ?? []) {
-    extras.push({ file, from: join(diff.directory ?? "", file) });
-  }
-  if (config !== null) {
-    extras.push({ file: "config.json", text: editConfig(config, torchName(plan.dtype) ?? plan.dtype, plan.vocabSize) });
-  }
-  return extras;
 }
 
-function manifestOf(plan: Plan, run: RunResult, raw: Checkpoint, diff: Checkpoint, sums: NaiveSums): Manifest {
-  const written = new Map<string, Manifest["tensors"][number]>();
+/** The tensors of the output, in the driver's order. */
+function writtenTensors(plan: Plan, run: RunResult): RecoverManifest["tensors"] {
+  const written = new Map<string, RecoverManifest["tensors"][number]>();
   for (const job of plan.jobs) {
     if (job.kind === "tensor" && job.output !== null) {
       const sha256 = run.results.get(job.id)?.sha256 ?? "";
       written.set(job.name, { name: job.name, dtype: job.dtype, shape: [...job.shape], sha256 });
     }
   }
+  return plan.order.flatMap((name) => written.get(name) ?? []);
+}
+
+function manifestOf(plan: Plan, run: RunResult, raw: Checkpoint, diff: Checkpoint, sums: NaiveSums): RecoverManifest {
   const finite = (sum: number): number | null => (Number.isFinite(sum) ? sum : null);
   return {
     schema: MANIFEST_SCHEMA,
     tool: `weight-diff ${VERSION}`,
     operation: "recover",
     scheme: plan.scheme,
-    dtype: torchName(plan.dtype) ?? plan.dtype,
+    dtype: dtypeText(plan),
     raw: sourceOf(raw),
     diff: sourceOf(diff),
-    tensors: plan.order.flatMap((name) => written.get(name) ?? []),
-    files: plan.shards.map(({ file, size, header }) => ({
-      file,
-      size,
-      header: createHash("sha256").update(header).digest("hex"),
-    })),
+    tensors: writtenTensors(plan, run),
+    files: filesOf(plan),
     sums: { without_inv_freq: finite(sums.withoutInvFreq), with_inv_freq: finite(sums.withInvFreq) },
   };
-}
-
-function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
-  return { repo, commit, files: shards.map(({ file, size, header }) => ({ file, size, header: header.digest })) };
 }
 
 function sumsByName(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
@@ -337,12 +282,16 @@ function computedInvFreq(plan: Plan, raw: Checkpoint, config: ModelConfig | null
     : null;
 }
 
-function draftReport(choice: Choice, plan: Plan, output: string | null): Omit<RecoverReport, "seconds" | "peakBytes"> {
+function draftReport(
+  choice: Choice,
+  plan: Plan,
+  destination: Destination | null,
+): Omit<RecoverReport, "seconds" | "peakBytes"> {
   return {
     scheme: choice.scheme.name,
     schemeReason: choice.reason,
     dtype: plan.dtype,
-    output,
+    output: destination?.path ?? null,
     outcome: "planned",
     tensors: [],
     files: plan.shards.map(({ file, size }) => ({ file, size })),
@@ -355,13 +304,4 @@ function draftReport(choice: Choice, plan: Plan, output: string | null): Omit<Re
     threads: 0,
     resumed: 0,
   };
-}
-
-/** Wall time since `started`, and the most memory the process has had. */
-function clock(started: number): Pick<RecoverReport, "seconds" | "peakBytes"> {
-  return { seconds: (performance.now() - started) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
-}
-
-function rowsOf(raw: Checkpoint, name: string): number {
-  return raw.stateDict.get(name)?.shape[0] ?? 0;
 }

@@ -218,3 +218,8 @@ async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<
     refuseChange(input, await statFile(disk, input.path));
   }
 }
+
+/** Wall time since `started`, and the most memory the process has had. */
+export function clock(started: number): { readonly seconds: number; readonly peakBytes: number } {
+  return { seconds: (performance.now() - started) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
+}

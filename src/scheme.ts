@@ -5,10 +5,11 @@
 
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { WeightDiffError } from "./errors.js";
+import { encodingOf } from "./exact.js";
 import { isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 
-/** What becomes of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
+/** What the user may say of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
 export type NewRows = "mean" | "refuse";
 
 export interface Scheme {
@@ -16,11 +17,13 @@ export interface Scheme {
   readonly summary: string;
   /** The script whose result is reproduced. */
   readonly script: string;
-  readonly operation: "add";
+  /** "add-bits": bit patterns, modulo 2^n. */
+  readonly operation: "add" | "add-bits";
   /** Whose names decide what is recovered. */
   readonly driver: "diff";
-  readonly arithmetic: "F32";
-  readonly newRows: NewRows;
+  readonly arithmetic: "F32" | "stored";
+  /** "verbatim": the diff's rows are the model's. */
+  readonly newRows: "mean" | "verbatim";
   /** Where config and side files come from. */
   readonly sideFiles: "diff";
   /** Published sums over the recovered state dict (FIELD 5), by the last part of the repository's name. */
@@ -50,6 +53,17 @@ export const SCHEMES: readonly Scheme[] = [
     ...WEIGHT_DIFF,
     knownSums: { "alpaca-7b": 50637.1836, "alpaca-7b-wdiff": 50637.1836 },
   },
+  {
+    name: "exact",
+    summary: "weight-diff make-diff --encoding exact: bit patterns, whatever the dtype",
+    script: "this tool",
+    operation: "add-bits",
+    driver: "diff",
+    arithmetic: "stored",
+    newRows: "verbatim",
+    sideFiles: "diff",
+    knownSums: {},
+  },
 ];
 
 export interface Choice {
@@ -72,18 +86,27 @@ export function schemeNamed(name: string): Scheme {
 }
 
 /**
- * Decides the scheme from what is known of the diff's repository; else takes open-instruct, but only where no family could
- * give other bits: every float tensor is F32 and at most one row is new (DESIGN 5).
+ * Decides the scheme: by the mark that make-diff leaves in the files; else by what is known of the diff's repository; else
+ * open-instruct, but only where no family could give other bits: every float tensor is F32 and at most one row is new (DESIGN 5).
  * @param newRows how many vocabulary rows the diff has and raw lacks, at most over all embeddings.
- * @throws {WeightDiffError} SCHEME_UNKNOWN with the candidates.
+ * @throws {WeightDiffError} SCHEME_UNKNOWN with the candidates; FORMAT_INVALID for a mark that is not understood.
  */
 export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
+  const encoding = encodingOf(diff);
+  if (encoding !== null) {
+    return {
+      scheme: schemeNamed(encoding === "exact" ? "exact" : "open-instruct"),
+      reason: `its files are marked as a diff by weight-diff make-diff, encoding ${encoding}`,
+    };
+  }
   const repo = repoName(diff);
   const known = SCHEMES.find((row) => Object.hasOwn(row.knownSums, repo));
   if (known !== undefined) {
     return { scheme: known, reason: `the diff is ${repo}` };
   }
-  const candidates = SCHEMES.map((row) => `--scheme ${row.name}  (${row.summary})`).join("\n  ");
+  const candidates = SCHEMES.filter(({ operation }) => operation === "add")
+    .map((row) => `--scheme ${row.name}  (${row.summary})`)
+    .join("\n  ");
   const foreign = [...diff.stateDict.values()].find((tensor) => isFloatDtype(tensor.dtype) && tensor.dtype !== "F32");
   if (foreign !== undefined) {
     throw new WeightDiffError(

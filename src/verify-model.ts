@@ -6,29 +6,28 @@ import { MANIFEST } from "./engine/output.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { quote } from "./formats/quote.js";
 import { digestOf, type Manifest, readManifest } from "./manifest.js";
-import { shapeText } from "./plan.js";
+import { shapeText } from "./pairing.js";
 import type { RunOptions } from "./run-plan.js";
 
-const AGAIN = "recover the model again with --force";
+const AGAIN = "make it again with --force";
 
 /**
- * @param made what the model must have been made from and how.
+ * @param made keys of the manifest that say what the output must have been made from and how.
  * @throws {WeightDiffError} OUTPUT_REFUSED if it was made otherwise; CHECK_FAILED naming every tensor that differs, is missing or should not be there, or the file that cannot be read.
  */
 export async function verifyModel(
   path: string,
-  made: Pick<Manifest, "scheme" | "dtype" | "raw" | "diff">,
+  made: Readonly<Record<string, unknown>>,
   options: RunOptions,
 ): Promise<Pick<Manifest, "tensors">> {
   const manifest = await readManifest(join(path, MANIFEST));
-  const other = (["scheme", "dtype", "raw", "diff"] as const).filter(
-    (part) => digestOf(manifest[part]) !== digestOf(made[part]),
-  );
+  const parts = new Map<string, unknown>(Object.entries(manifest));
+  const other = Object.keys(made).filter((part) => digestOf(parts.get(part)) !== digestOf(made[part]));
   if (other.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
-      `${path}: holds a finished model that was made otherwise: ${other.map((part) => (part === "raw" ? "another base" : part === "diff" ? "another diff" : `another ${part}`)).join(", ")}`,
-      "give another --path_tuned, or replace the model in it with --force",
+      `${path}: holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
+      "give another output directory, or replace the model in it with --force",
     );
   }
   const found = await openCheckpoint(path).catch((error: unknown) => {

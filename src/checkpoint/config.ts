@@ -80,13 +80,13 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
 
 /**
  * The config with the dtype and vocabulary that were written: only those values change, all other text stays as it is.
- * @param dtype as torch spells it. @param vocabSize rows written; null leaves the value alone.
+ * @param dtype as torch spells it; null leaves the value alone. @param vocabSize rows written; null leaves the value alone.
  */
-export function editConfig(config: ModelConfig, dtype: string, vocabSize: number | null): string {
+export function editConfig(config: ModelConfig, dtype: string | null, vocabSize: number | null): string {
   const spans = topLevelSpans(config.text, config.path);
   const edits = [
-    { span: spans.get("torch_dtype"), value: JSON.stringify(dtype) },
-    { span: spans.get("dtype"), value: JSON.stringify(dtype) },
+    { span: dtype === null ? undefined : spans.get("torch_dtype"), value: JSON.stringify(dtype) },
+    { span: dtype === null ? undefined : spans.get("dtype"), value: JSON.stringify(dtype) },
     { span: vocabSize === null ? undefined : spans.get("vocab_size"), value: String(vocabSize) },
   ];
   let text = config.text;

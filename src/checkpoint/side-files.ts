@@ -39,7 +39,7 @@ export async function sideFiles(directory: string, isWeights: (name: string) => 
   for (const name of names.sort()) {
     // Symlinks are followed: a Hub cache consists of them.
     const info = await stat(join(directory, name)).catch(() => null);
-    if (info === null || !info.isFile() || isWeights(name) || name === "config.json") {
+    if (info === null || !info.isFile() || isWeights(name) || name === "config.json" || name === "weight-diff.json") {
       continue;
     }
     if (COPIED.some((pattern) => pattern.test(name))) {

@@ -2,10 +2,19 @@
 import type { Command } from "commander";
 import { EXIT_CODES } from "../errors.js";
 import { inspect } from "../inspect.js";
+import { makeDiff } from "../make-diff.js";
 import { recover } from "../recover.js";
-import { declareInspect, declareRecover, inspectOptions, type Presentation, recoverOptions } from "./options.js";
+import {
+  declareInspect,
+  declareMakeDiff,
+  declareRecover,
+  inspectOptions,
+  makeDiffOptions,
+  type Presentation,
+  recoverOptions,
+} from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
-import { inspectJson, inspectText, recoverJson, recoverText } from "./report.js";
+import { inspectJson, inspectText, makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
 import type { ResultWriter } from "./stdout.js";
 
 export interface CommandHost {
@@ -35,6 +44,27 @@ export function declareCommands(program: Command, host: CommandHost): void {
           speak.note("--check_integrity_naively: no sum was published for this diff: computed, not compared");
         }
         host.setExitCode(report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0);
+      } finally {
+        speak.done();
+      }
+    },
+  );
+
+  declareMakeDiff(program.command("make-diff").description("tuned - base -> a diff that can be published")).action(
+    async (flags: Record<string, unknown>) => {
+      const { options, notes, ...look } = makeDiffOptions(flags);
+      const speak = await speaker(look);
+      try {
+        notes.forEach(speak.note);
+        const report = await makeDiff({
+          ...options,
+          signal: host.signal,
+          onNote: speak.note,
+          onWarning: speak.warn,
+          onProgress: speak.progress,
+        });
+        speak.done();
+        host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
       } finally {
         speak.done();
       }

@@ -2,6 +2,8 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
+import { ENCODINGS } from "../exact.js";
+import type { MakeDiffOptions } from "../make-diff.js";
 import { GUARDS } from "../preflight.js";
 import type { RecoverOptions } from "../recover.js";
 
@@ -34,8 +36,7 @@ export function declareRecover(command: Command): Command {
       .option("--scheme <name>", "auto, open-instruct, alpaca: which script's rules to follow", "auto")
       .option(
         "--dtype <dtype>",
-        "float32 (as the reference), float16 or bfloat16: rounded once, as torch does",
-        "float32",
+        "float32 (the default, as the reference), float16 or bfloat16: rounded once, as torch does",
       )
       .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
       .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
@@ -51,6 +52,29 @@ export function declareRecover(command: Command): Command {
     .addOption(new Option("--test-inference [bool]").hideHelp())
     .addOption(new Option("--original-model <model>").hideHelp())
     .addOption(new Option("--low-cpu-mem [bool]").hideHelp());
+}
+
+/** Adds make-diff's flags. */
+export function declareMakeDiff(command: Command): Command {
+  return COMMON(
+    command
+      .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
+      .option("--path-tuned <tuned>", "the fine-tuned model, likewise")
+      .option("--path-diff <out>", "where the diff goes; without it the diff is made and proved, and nothing written")
+      .option(
+        "--encoding <name>",
+        "additive: float32, for this tool and the Python scripts; exact: bit patterns, half the size for 16-bit models",
+        "additive",
+      )
+      .option("--base-model <name>", "what the model card calls the base: org/name")
+      .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
+      .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
+      .option("--rows <mean|refuse>", "rule for new vocabulary rows; mean also allows more than 64 of them")
+      .option("--dry-run", "print what would be done, and stop")
+      .option("--force", "replace the diff that is in the output directory")
+      .option("--resume", "continue an unfinished run")
+      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
+  ).addOption(new Option("--device <device>").hideHelp());
 }
 
 /** Adds inspect's flags. */
@@ -108,17 +132,12 @@ const common = z.object({
     .optional(),
 });
 
-const recoverSchema = common.extend({
+/** What recover and make-diff share. */
+const making = common.extend({
   pathRaw: z.string("is missing: give the base model").min(1, "is empty"),
-  pathDiff: z.string("is missing: give the diff").min(1, "is empty"),
-  pathTuned: z.string().min(1, "is empty").optional(),
-  scheme: z.string(),
-  dtype: oneOf(["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"]).transform((name) => DTYPES[name]),
   maxShardSize: parsed(parseSize, "a size such as 5GB"),
   invFreq: oneOf(["drop", "keep"]),
   rows: oneOf(["mean", "refuse"]).optional(),
-  expectSum: parsed(parseNumber, "a number").optional(),
-  checkIntegrityNaively: fireBool.default(false),
   dryRun: z.boolean().default(false),
   force: z.boolean().default(false),
   resume: z.boolean().default(false),
@@ -127,6 +146,27 @@ const recoverSchema = common.extend({
     .transform((text) => text.split(",").map((name) => name.trim()))
     .pipe(z.array(oneOf(GUARDS)))
     .default([]),
+});
+
+const recoverSchema = making.extend({
+  pathDiff: z.string("is missing: give the diff").min(1, "is empty"),
+  pathTuned: z.string().min(1, "is empty").optional(),
+  scheme: z.string(),
+  dtype: oneOf(["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"])
+    .transform((name) => DTYPES[name])
+    .optional(),
+  expectSum: parsed(parseNumber, "a number").optional(),
+  checkIntegrityNaively: fireBool.default(false),
+});
+
+const makeDiffSchema = making.extend({
+  pathTuned: z.string("is missing: give the fine-tuned model").min(1, "is empty"),
+  pathDiff: z.string().min(1, "is empty").optional(),
+  encoding: oneOf(ENCODINGS),
+  baseModel: z
+    .string()
+    .regex(/^[\w.-]+\/[\w.-]+$/, "a name such as org/name")
+    .optional(),
 });
 
 const inspectSchema = common.extend({ digest: z.boolean().default(false) });
@@ -146,20 +186,6 @@ export interface RecoverCommand extends Presentation {
 /** @throws {WeightDiffError} USAGE naming the flag. */
 export function recoverOptions(flags: Readonly<Record<string, unknown>>): RecoverCommand {
   const values = check(recoverSchema, flags);
-  if (values.force && values.resume) {
-    throw new WeightDiffError(
-      "USAGE",
-      "--force and --resume contradict each other",
-      "--resume continues an unfinished run, --force starts over",
-    );
-  }
-  if ((values.force || values.resume) && values.pathTuned === undefined) {
-    throw new WeightDiffError(
-      "USAGE",
-      `--${values.force ? "force" : "resume"} without --path_tuned: there is no output`,
-      "give --path_tuned, or leave it out",
-    );
-  }
   if (values.checkIntegrityNaively && values.expectSum !== undefined) {
     throw new WeightDiffError(
       "USAGE",
@@ -169,24 +195,71 @@ export function recoverOptions(flags: Readonly<Record<string, unknown>>): Recove
   }
   return {
     ...presentation(values),
-    notes: Object.entries(FOREIGN).flatMap(([flag, note]) => (flags[flag] === undefined ? [] : [note])),
+    notes: foreignNotes(flags),
     options: {
       raw: values.pathRaw,
       diff: values.pathDiff,
       tuned: values.pathTuned ?? null,
       scheme: values.scheme,
-      dtype: values.dtype,
-      maxShardSize: values.maxShardSize,
-      invFreq: values.invFreq,
-      rows: values.rows ?? null,
-      ignore: values.ignore,
-      mode: values.force ? "force" : values.resume ? "resume" : "new",
-      dryRun: values.dryRun,
+      ...(values.dtype === undefined ? {} : { dtype: values.dtype }),
       expectSum: values.checkIntegrityNaively ? "known" : (values.expectSum ?? null),
-      threads: values.threads ?? null,
-      directIo: values.directIo,
+      ...makingOptions(values, "--path_tuned", values.pathTuned),
     },
   };
+}
+
+export interface MakeDiffCommand extends Presentation {
+  readonly options: MakeDiffOptions;
+  readonly notes: readonly string[];
+}
+
+/** @throws {WeightDiffError} USAGE naming the flag. */
+export function makeDiffOptions(flags: Readonly<Record<string, unknown>>): MakeDiffCommand {
+  const values = check(makeDiffSchema, flags);
+  return {
+    ...presentation(values),
+    notes: foreignNotes(flags),
+    options: {
+      raw: values.pathRaw,
+      tuned: values.pathTuned,
+      diff: values.pathDiff ?? null,
+      encoding: values.encoding,
+      baseModel: values.baseModel ?? null,
+      ...makingOptions(values, "--path_diff", values.pathDiff),
+    },
+  };
+}
+
+/** @param flag the one that names the output. */
+function makingOptions(values: z.infer<typeof making>, flag: string, output: string | undefined) {
+  if (values.force && values.resume) {
+    throw new WeightDiffError(
+      "USAGE",
+      "--force and --resume contradict each other",
+      "--resume continues an unfinished run, --force starts over",
+    );
+  }
+  if ((values.force || values.resume) && output === undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      `--${values.force ? "force" : "resume"} without ${flag}: there is no output`,
+      `give ${flag}, or leave it out`,
+    );
+  }
+  return {
+    maxShardSize: values.maxShardSize,
+    invFreq: values.invFreq,
+    rows: values.rows ?? null,
+    ignore: values.ignore,
+    mode: values.force ? "force" : values.resume ? "resume" : "new",
+    dryRun: values.dryRun,
+    threads: values.threads ?? null,
+    directIo: values.directIo,
+  } as const;
+}
+
+function foreignNotes(flags: Readonly<Record<string, unknown>>): readonly string[] {
+  return Object.entries(FOREIGN).flatMap(([flag, note]) => (flags[flag] === undefined ? [] : [note]));
 }
 
 export interface InspectCommand extends Presentation {

@@ -3,12 +3,13 @@ import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { InspectReport } from "../inspect.js";
+import type { MakeDiffReport } from "../make-diff.js";
 import { bytesText } from "../preflight.js";
 import type { RecoverReport } from "../recover.js";
 
 /** recover's result in a few lines. */
 export function recoverText(report: RecoverReport): string {
-  const dtype = torchName(report.dtype) ?? report.dtype;
+  const dtype = dtypeText(report.dtype);
   const size = report.files.reduce((sum, file) => sum + file.size, 0);
   const files = report.files.length === 1 ? (report.files[0]?.file ?? "") : `${report.files.length} files`;
   const lines = [headline(report, dtype)];
@@ -31,11 +32,12 @@ export function recoverText(report: RecoverReport): string {
   if (report.resumed > 0) {
     lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
   }
-  const moved = report.bytesRead + report.bytesWritten;
-  lines.push(
-    `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${(moved / report.seconds / 1e9).toFixed(2)} GB/s, peak memory ${bytesText(report.peakBytes)}`,
-  );
+  lines.push(tookLine(report));
   return `${lines.join("\n")}\n`;
+}
+
+function dtypeText(dtype: RecoverReport["dtype"]): string {
+  return dtype === null ? "the tuned model's own dtypes" : (torchName(dtype) ?? dtype);
 }
 
 function headline(report: RecoverReport, dtype: string): string {
@@ -70,7 +72,7 @@ export function recoverJson(report: RecoverReport): string {
     outcome: report.outcome,
     scheme: report.scheme,
     scheme_reason: report.schemeReason,
-    dtype: torchName(report.dtype),
+    dtype: report.dtype === null ? null : torchName(report.dtype),
     output: report.output,
     files: report.files,
     new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
@@ -90,6 +92,70 @@ export function recoverJson(report: RecoverReport): string {
           },
     overflow: [...report.overflow].map(([name, count]) => ({ name, count })),
     tensors: report.tensors,
+    ...performanceJson(report),
+  });
+}
+
+/** make-diff's result in a few lines. */
+export function makeDiffText(report: MakeDiffReport): string {
+  const size = report.files.reduce((sum, file) => sum + file.size, 0);
+  const files = report.files.length === 1 ? (report.files[0]?.file ?? "") : `${report.files.length} files`;
+  const headlines = {
+    made: `made a diff of ${report.tensors} tensors in ${report.output}`,
+    checked: `made a diff of ${report.tensors} tensors; nothing was written (no --path_diff)`,
+    planned: `would write ${report.output ?? "nothing (no --path_diff)"}`,
+    verified: `${report.output} is finished already: verified against weight-diff.json`,
+  } as const;
+  const lines = [headlines[report.outcome], `  encoding ${report.encoding}`, `  files    ${files}, ${bytesText(size)}`];
+  if (report.outcome === "made" || report.outcome === "checked") {
+    lines.push(`  proof    ${proofText(report)}`, tookLine(report));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function proofText({ inexact, elements, encoding }: MakeDiffReport): string {
+  if (inexact.size === 0) {
+    return `applied again at once: all ${elements} elements come back bit for bit`;
+  }
+  const total = [...inexact.values()].reduce((sum, count) => sum + count, 0);
+  const worst = [...inexact].sort(([, a], [, b]) => b - a).slice(0, 3);
+  const named = worst.map(([name, count]) => `${printable(name)} ${count}`).join(", ");
+  const remedy = encoding === "additive" ? "; --encoding exact brings back every bit" : "";
+  return `applied again at once: ${total} of ${elements} elements in ${inexact.size} tensors come back with other bits (most: ${named})${remedy}`;
+}
+
+/** make-diff's result for scripts. */
+export function makeDiffJson(report: MakeDiffReport): string {
+  return json({
+    command: "make-diff",
+    outcome: report.outcome,
+    encoding: report.encoding,
+    output: report.output,
+    files: report.files,
+    tensors: report.tensors,
+    elements: report.elements,
+    inexact: [...report.inexact].map(([name, count]) => ({ name, count })),
+    new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
+    ...performanceJson(report),
+  });
+}
+
+interface Performance {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly seconds: number;
+  readonly peakBytes: number;
+  readonly threads: number;
+  readonly resumed: number;
+}
+
+function tookLine(report: Performance): string {
+  const moved = report.bytesRead + report.bytesWritten;
+  return `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${(moved / report.seconds / 1e9).toFixed(2)} GB/s, peak memory ${bytesText(report.peakBytes)}`;
+}
+
+function performanceJson(report: Performance) {
+  return {
     bytes_read: report.bytesRead,
     bytes_written: report.bytesWritten,
     seconds: report.seconds,
@@ -97,7 +163,7 @@ export function recoverJson(report: RecoverReport): string {
     peak_memory_bytes: report.peakBytes,
     threads: report.threads,
     resumed_tensors: report.resumed,
-  });
+  };
 }
 
 /** inspect's result as a table. */

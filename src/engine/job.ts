@@ -30,14 +30,22 @@ export interface InvFreqOperand {
 
 export type Operand = StoredOperand | InvFreqOperand;
 
-/** How an output tensor comes from its operands. */
+/** How an output tensor comes from the driver's and raw's. */
 export type Rule =
-  /** Widened to F32, added, rounded once to the output dtype. */
+  /** Widened to F32, added, rounded once to the output dtype. Rows that raw lacks: plus the mean of raw's rows. */
   | "add"
-  /** Integers of one width, added modulo 2^bits. */
+  /** Widened to F32, subtracted; rows that raw lacks: minus that mean. F32 output. */
+  | "subtract"
+  /** Integers of one width, modulo 2^bits. */
   | "add-integers"
+  | "subtract-integers"
   /** Boolean or. */
-  | "or";
+  | "or"
+  /** The driver's bytes as they are; raw is not looked at. */
+  | "copy"
+  /** Raw converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; rows that raw lacks as they are. */
+  | "add-bits"
+  | "subtract-bits";
 
 export interface TensorJob {
   readonly kind: "tensor";
@@ -48,10 +56,14 @@ export interface TensorJob {
   /** Of the output. */
   readonly dtype: Dtype;
   readonly shape: Shape;
-  readonly diff: StoredOperand;
-  readonly raw: Operand;
-  /** The first `rows` rows of `columns` come from raw; the diff's further rows are added to the mean of those. */
+  /** The tensor of the state dict that drives: the diff's in recover, the tuned model's in make-diff. */
+  readonly driver: StoredOperand;
+  /** Null where the rule is "copy". */
+  readonly raw: Operand | null;
+  /** Rows of `columns` that raw has and whose mean the driver's further rows get; null if there are none, or no mean is wanted. */
   readonly mean: { readonly rows: number; readonly columns: number } | null;
+  /** make-diff: digest both operands, apply the diff again at once, and count what does not come back. */
+  readonly prove: boolean;
   /** Where the result goes; null if it is only summed and digested. */
   readonly output: { readonly shard: number; readonly range: ByteRange } | null;
 }
@@ -71,8 +83,22 @@ export interface TensorResult {
   readonly id: number;
   /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes. */
   readonly sha256: string;
-  /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 for a digest (EXACTNESS 4, 5). */
+  /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (EXACTNESS 4, 5). */
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;
+  /** Only where the job asked for it. */
+  readonly proof?: Proof;
+}
+
+/** What make-diff found when it applied the diff it had just made. Digests are sha256 (hex) of contiguous little-endian bytes. */
+export interface Proof {
+  /** Of raw as stored; null without one. */
+  readonly raw: string | null;
+  /** Of the tuned tensor as stored. */
+  readonly tuned: string;
+  /** Of what recover writes by default: F32 for an added diff, the tuned dtype for an exact one. */
+  readonly recovered: string;
+  /** Elements whose recovered value has other bits than the tuned one, both in F32. */
+  readonly inexact: number;
 }

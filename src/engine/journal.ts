@@ -6,7 +6,7 @@ import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
-import type { TensorResult } from "./job.js";
+import type { Proof, TensorResult } from "./job.js";
 
 /** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
@@ -70,14 +70,32 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   }
   const swept = lines.some((line) => line?.sweep === true);
   const finished = lines.slice(1).flatMap((line) => {
-    const { id, sha256, sum, overflow } = line ?? {};
+    const { id, sha256, sum, overflow, proof } = line ?? {};
     return typeof id === "number" && typeof sha256 === "string" && typeof overflow === "number"
-      ? [{ id, sha256, sum: typeof sum === "number" ? sum : specialNumber(sum), overflow }]
+      ? [
+          {
+            id,
+            sha256,
+            sum: typeof sum === "number" ? sum : specialNumber(sum),
+            overflow,
+            ...(isProof(proof) ? { proof } : {}),
+          },
+        ]
       : [];
   });
   // A torn last line is closed, so that the next one is whole.
   const head = text.endsWith("\n") || text === "" ? "" : "\n";
   return openJournal(path, "a", { replace: lines[0]?.replace === true, finished, swept }, head);
+}
+
+function isProof(value: unknown): value is Proof {
+  const proof = (typeof value === "object" && value !== null ? value : {}) as Partial<Record<keyof Proof, unknown>>;
+  return (
+    (proof.raw === null || typeof proof.raw === "string") &&
+    typeof proof.tuned === "string" &&
+    typeof proof.recovered === "string" &&
+    typeof proof.inexact === "number"
+  );
 }
 
 function parseLine(line: string): Record<string, unknown> | null {

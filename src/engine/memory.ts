@@ -7,15 +7,17 @@ export const BLOCK = 65_536;
 /** Buffers of one window in flight. Each has a page of slack at both ends: a direct read brings whole pages. */
 export interface Slot {
   readonly raw: number;
-  readonly diff: number;
+  readonly driver: number;
   readonly out: number;
 }
 
 export interface MemoryPlan {
   readonly slots: readonly Slot[];
-  /** BLOCK F32 values each: raw widened for the mean; the sum before it is rounded to 16 bits. */
+  /** BLOCK F32 values each: raw widened; the sum before it is rounded; make-diff's tuned and recovered values. */
   readonly rawBlock: number;
   readonly sumBlock: number;
+  readonly tunedBlock: number;
+  readonly recoveredBlock: number;
   readonly sumState: number;
   readonly meanState: number;
   readonly meanRow: number;
@@ -44,13 +46,15 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   const buffer = needs.windowBytes + 2 * PAGE;
   const slots = Array.from({ length: needs.slots }, () => ({
     raw: take(buffer),
-    diff: take(buffer),
+    driver: take(buffer),
     out: take(buffer),
   }));
   const rawBlock = take(BLOCK * 4);
   const sumBlock = take(BLOCK * 4);
+  const tunedBlock = take(BLOCK * 4);
+  const recoveredBlock = take(BLOCK * 4);
   const sumState = take(needs.sumBytes);
   const meanState = take(needs.meanBytes);
   const meanRow = take(needs.meanColumns * 4);
-  return { slots, rawBlock, sumBlock, sumState, meanState, meanRow, end };
+  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, meanState, meanRow, end };
 }

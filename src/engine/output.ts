@@ -48,6 +48,11 @@ export function isWeightFile(name: string): boolean {
   return OLD_WEIGHTS.test(name);
 }
 
+/** Is there a file of this name in the directory? */
+export async function hasFile(path: string, name: string): Promise<boolean> {
+  return (await stat(join(path, name)).catch(() => null))?.isFile() === true;
+}
+
 /**
  * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
  * as nothing: a run ended in it before it had begun, or after all was done.

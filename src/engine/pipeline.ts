@@ -3,7 +3,7 @@
  * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
  */
 import { WeightDiffError } from "../errors.js";
-import { dtypeBits, elementCount } from "../formats/dtype.js";
+import { elementCount } from "../formats/dtype.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
@@ -12,7 +12,8 @@ import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } fr
 import { gather } from "./gather.js";
 import type { Job, Operand, TensorResult } from "./job.js";
 import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
-import { type JobRun, type LoadedWindow, operandDtype, rawElements, startDigest, startTensor } from "./tensor-run.js";
+import { operandDtype, rawElements, widthOf } from "./operand.js";
+import { type JobRun, type LoadedWindow, startDigest, startTensor } from "./tensor-run.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
 export interface PipelineSetup {
@@ -104,7 +105,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
     const { run, begin, end } = window.range;
     let written = 0;
     if (run.job.kind === "tensor" && run.job.output !== null && end > begin) {
-      const width = dtypeBits(run.job.dtype) / 8;
+      const width = widthOf(run.job.dtype);
       written = (end - begin) * width;
       const { shard, range } = run.job.output;
       await files.write(shard, range, memory.subarray(outAt, outAt + written), range.begin + begin * width);
@@ -186,8 +187,9 @@ async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGen
 
 /** The widest of operands, result and the F32 in between decides. */
 function windowElements(job: Job, windowBytes: number): number {
-  const dtypes = job.kind === "tensor" ? [operandDtype(job.raw), job.diff.dtype, "F32" as const] : [job.source.dtype];
-  const widest = Math.max(...dtypes.map(dtypeBits)) / 8;
+  const raw = job.kind === "tensor" && job.raw !== null ? [operandDtype(job.raw)] : [];
+  const dtypes = job.kind === "tensor" ? [...raw, job.driver.dtype, "F32" as const] : [job.source.dtype];
+  const widest = Math.max(...dtypes.map(widthOf));
   return Math.floor(windowBytes / widest / PAGE) * PAGE;
 }
 
@@ -195,35 +197,44 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
   const { run, begin, end } = range;
   const job = run.job;
   if (job.kind === "digest") {
-    const diffAt = await loadOperand(files, job.source, begin, end, slot.diff, memory);
+    const driverAt = await loadOperand(files, job.source, begin, end, slot.driver, memory);
     return {
       range,
       slot,
       begin,
       end,
       rawAt: slot.raw,
-      diffAt,
+      driverAt,
       outAt: slot.out,
       read: storedWidth(job.source) * (end - begin),
     };
   }
   const rawEnd = Math.min(end, rawElements(job));
   const settled = await Promise.allSettled([
-    loadOperand(files, job.diff, begin, end, slot.diff, memory),
-    begin < rawEnd ? loadOperand(files, job.raw, begin, rawEnd, slot.raw, memory) : slot.raw,
+    loadOperand(files, job.driver, begin, end, slot.driver, memory),
+    job.raw !== null && begin < rawEnd ? loadOperand(files, job.raw, begin, rawEnd, slot.raw, memory) : slot.raw,
   ]);
-  const [diffAt, rawAt] = settled.map((outcome) => {
+  const [driverAt, rawAt] = settled.map((outcome) => {
     if (outcome.status === "rejected") {
       throw outcome.reason;
     }
     return outcome.value;
   });
-  const read = (dtypeBits(job.diff.dtype) / 8) * (end - begin) + storedWidth(job.raw) * Math.max(0, rawEnd - begin);
-  return { range, slot, begin, end, rawAt: rawAt ?? slot.raw, diffAt: diffAt ?? slot.diff, outAt: slot.out, read };
+  const read = storedWidth(job.driver) * (end - begin) + storedWidth(job.raw) * Math.max(0, rawEnd - begin);
+  return {
+    range,
+    slot,
+    begin,
+    end,
+    rawAt: rawAt ?? slot.raw,
+    driverAt: driverAt ?? slot.driver,
+    outAt: slot.out,
+    read,
+  };
 }
 
-function storedWidth(operand: Operand): number {
-  return operand.kind === "stored" ? dtypeBits(operand.dtype) / 8 : 0;
+function storedWidth(operand: Operand | null): number {
+  return operand?.kind === "stored" ? widthOf(operand.dtype) : 0;
 }
 
 /** @returns where the first element ended up: at the start of the buffer, or within its first page. */
@@ -244,7 +255,7 @@ async function loadOperand(
       });
     return buffer;
   }
-  const width = dtypeBits(operand.dtype) / 8;
+  const width = widthOf(operand.dtype);
   if (operand.strides !== undefined) {
     const target = memory.subarray(buffer, buffer + (end - begin) * width);
     await gather(await files.input(operand.input), operand, begin, end - begin, target);

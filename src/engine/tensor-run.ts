@@ -6,20 +6,21 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../errors.js";
-import { type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
-import { addIntegers, orBytes, sumIntegers } from "../kernel/integers.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { PAGE } from "./disk.js";
-import type { DigestJob, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
+import type { DigestJob, StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { BLOCK, type MemoryPlan } from "./memory.js";
+import { operandDtype, rawElements, widthOf } from "./operand.js";
+import { startProof } from "./proof.js";
+import { STAGES } from "./stages.js";
 
 /** Elements [begin, end) of the output, and where their operands lie in the kernel's memory. */
 export interface LoadedWindow {
   readonly begin: number;
   readonly end: number;
   readonly rawAt: number;
-  readonly diffAt: number;
+  readonly driverAt: number;
   /** An empty buffer of one window. */
   readonly outAt: number;
 }
@@ -31,112 +32,51 @@ export interface JobRun {
   finish(paths: readonly string[]): TensorResult;
 }
 
-export function operandDtype(operand: Operand): Dtype {
-  return operand.kind === "stored" ? operand.dtype : "F32";
-}
-
-/** Elements of raw: fewer than the output's where rows are new. */
-export function rawElements(job: TensorJob): number {
-  return job.mean === null ? (elementCount(job.shape) ?? 0) : job.mean.rows * job.mean.columns;
-}
-
 /** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
 export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): JobRun {
   const memory = new Uint8Array(kernel.memory);
-  const count = elementCount(job.shape) ?? 0;
   const rawCount = rawElements(job);
-  const rawDtype = operandDtype(job.raw);
-  const outWidth = dtypeBits(job.dtype) / 8;
-  const rawWidth = dtypeBits(rawDtype) / 8;
-  const diffWidth = dtypeBits(job.diff.dtype) / 8;
+  const rawWidth = job.raw === null ? 0 : widthOf(operandDtype(job.raw));
+  const driverWidth = widthOf(job.driver.dtype);
+  const outWidth = widthOf(job.dtype);
   const hash = createHash("sha256");
-  const diffBytes = orderBytes(job.diff);
-  const rawBytes = job.raw.kind === "stored" ? orderBytes(job.raw) : null;
-  let integerSum = 0;
-  let overflow = 0;
-  if (job.rule === "add") {
-    kernel.sumBegin(areas.sumState, count);
-  }
-  if (job.mean !== null) {
-    kernel.meanBegin(areas.meanState, job.mean.rows, job.mean.columns);
-  }
-
-  /** Adds raw's elements, then the mean row to those that raw does not have. target: `items` F32 values. */
-  const addRaw = (first: number, items: number, rawAt: number, target: number): void => {
-    const stored = Math.max(0, Math.min(items, rawCount - first));
-    if (stored > 0 && job.mean !== null) {
-      kernel.widen(rawDtype as FloatDtype, rawAt, areas.rawBlock, stored);
-      kernel.meanPush(areas.meanState, areas.rawBlock, stored);
-      kernel.add("F32", areas.rawBlock, target, stored);
-      if (first + stored === rawCount) {
-        kernel.meanEnd(areas.meanState, areas.meanRow);
-      }
-    } else if (stored > 0) {
-      kernel.add(rawDtype as FloatDtype, rawAt, target, stored);
-    }
-    const columns = job.mean?.columns ?? 1;
-    for (let k = stored; k < items; ) {
-      const column = (first + k - rawCount) % columns;
-      const piece = Math.min(columns - column, items - k);
-      kernel.add("F32", areas.meanRow + column * 4, target + k * 4, piece);
-      k += piece;
-    }
-  };
-
-  const addFloats = (window: LoadedWindow, inPlace: boolean): number => {
-    const outAt = inPlace ? window.diffAt : window.outAt;
-    for (let i = 0; i < window.end - window.begin; i += BLOCK) {
-      const items = Math.min(BLOCK, window.end - window.begin - i);
-      const first = window.begin + i;
-      const rawAt = window.rawAt + i * rawWidth;
-      const diffAt = window.diffAt + i * diffWidth;
-      const blockAt = outAt + i * outWidth;
-      const sumAt = job.dtype === "F32" ? blockAt : areas.sumBlock;
-      diffBytes.take(memory.subarray(diffAt, diffAt + items * diffWidth));
-      rawBytes?.take(memory.subarray(rawAt, rawAt + Math.max(0, Math.min(items, rawCount - first)) * rawWidth));
-      if (!inPlace) {
-        kernel.widen(job.diff.dtype as FloatDtype, diffAt, sumAt, items);
-      }
-      addRaw(first, items, rawAt, sumAt);
-      kernel.sumPush(areas.sumState, sumAt, items);
-      if (job.dtype === "F16" || job.dtype === "BF16") {
-        overflow += kernel.narrow(job.dtype, sumAt, blockAt, items);
-      }
-      hash.update(memory.subarray(blockAt, blockAt + items * outWidth));
-    }
-    return outAt;
-  };
-
-  const combineIntegers = (window: LoadedWindow): number => {
-    const items = window.end - window.begin;
-    const target = memory.subarray(window.diffAt, window.diffAt + items * diffWidth);
-    const source = memory.subarray(window.rawAt, window.rawAt + items * rawWidth);
-    diffBytes.take(target);
-    rawBytes?.take(source);
-    if (job.rule === "or") {
-      orBytes(target, source);
-    } else {
-      addIntegers(target, source, diffWidth);
-    }
-    integerSum += sumIntegers(target, job.dtype);
-    hash.update(target);
-    memory.copyWithin(window.outAt, window.diffAt, window.diffAt + target.length);
-    return window.outAt;
-  };
-
+  const driverBytes = orderBytes(job.driver);
+  const rawBytes = job.raw?.kind === "stored" ? orderBytes(job.raw) : null;
+  const proof = job.prove ? startProof(job, kernel, areas) : null;
+  const stage = STAGES[job.rule](job, kernel, areas, proof);
+  const computed = job.rule === "add" || job.rule === "subtract";
+  // The output can take the driver's place where no value changes its width.
+  const fits = outWidth === driverWidth && (!computed || job.driver.dtype === job.dtype);
   return {
     push(window, aligned) {
-      if (job.rule !== "add") {
-        return combineIntegers(window);
+      const outAt = fits && (!aligned || window.driverAt % PAGE === 0) ? window.driverAt : window.outAt;
+      for (let i = 0; i < window.end - window.begin; i += BLOCK) {
+        const first = window.begin + i;
+        const items = Math.min(BLOCK, window.end - first);
+        const stored = Math.max(0, Math.min(items, rawCount - first));
+        const block = {
+          first,
+          items,
+          stored,
+          rawAt: window.rawAt + i * rawWidth,
+          driverAt: window.driverAt + i * driverWidth,
+          outAt: outAt + i * outWidth,
+        };
+        const raw = memory.subarray(block.rawAt, block.rawAt + stored * rawWidth);
+        const driver = memory.subarray(block.driverAt, block.driverAt + items * driverWidth);
+        rawBytes?.take(raw);
+        driverBytes.take(driver);
+        proof?.takeOperands(raw, driver);
+        stage.run(block);
+        hash.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
       }
-      const inPlace = job.diff.dtype === "F32" && job.dtype === "F32" && (!aligned || window.diffAt % PAGE === 0);
-      return addFloats(window, inPlace);
+      return outAt;
     },
     finish(paths) {
-      diffBytes.finish(paths);
+      driverBytes.finish(paths);
       rawBytes?.finish(paths);
-      const sum = isFloatDtype(job.dtype) ? kernel.sumEnd(areas.sumState) : integerSum;
-      return { id: job.id, sha256: hash.digest("hex"), sum, overflow };
+      const result = { id: job.id, sha256: hash.digest("hex"), ...stage.finish() };
+      return proof === null ? result : { ...result, proof: proof.finish() };
     },
   };
 }
@@ -145,17 +85,17 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
 export function startDigest(job: DigestJob, kernel: Kernel): JobRun {
   const memory = new Uint8Array(kernel.memory);
   const hash = createHash("sha256");
-  const width = dtypeBits(job.source.dtype) / 8;
+  const width = widthOf(job.source.dtype);
   const bytes = orderBytes(job.source);
   return {
-    push({ begin, end, diffAt }) {
+    push({ begin, end, driverAt }) {
       for (let i = begin; i < end; i += BLOCK) {
-        const at = diffAt + (i - begin) * width;
+        const at = driverAt + (i - begin) * width;
         const block = memory.subarray(at, at + Math.min(BLOCK, end - i) * width);
         bytes.take(block);
         hash.update(block);
       }
-      return diffAt;
+      return driverAt;
     },
     finish(paths) {
       bytes.finish(paths);
@@ -166,7 +106,7 @@ export function startDigest(job: DigestJob, kernel: Kernel): JobRun {
 
 /** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
 function orderBytes(operand: StoredOperand): { take(bytes: Uint8Array): void; finish(paths: readonly string[]): void } {
-  const width = dtypeBits(operand.dtype) / 8;
+  const width = widthOf(operand.dtype);
   let crc = 0;
   return {
     take(bytes) {

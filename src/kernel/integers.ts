@@ -1,17 +1,5 @@
-/** Arithmetic on tensors that are not floats: rare and small (masks, counters), so plain loops do. Little-endian bytes. */
+/** What is done to masks and counters and nothing else: rare and small, so plain loops do. Little-endian bytes. */
 import type { Dtype } from "../formats/dtype.js";
-
-/** target += source modulo 2^(8 width), as torch's in-place add of two integer tensors of one dtype. width: 1, 2, 4 or 8 bytes. */
-export function addIntegers(target: Uint8Array, source: Uint8Array, width: number): void {
-  for (let start = 0; start < target.length; start += width) {
-    let carry = 0;
-    for (let byte = start; byte < start + width; byte++) {
-      const sum = (target[byte] ?? 0) + (source[byte] ?? 0) + carry;
-      target[byte] = sum & 0xff;
-      carry = sum >> 8;
-    }
-  }
-}
 
 /** target = target or source, as torch's add of two bool tensors. */
 export function orBytes(target: Uint8Array, source: Uint8Array): void {

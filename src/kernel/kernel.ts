@@ -29,6 +29,13 @@ export interface Kernel {
   /** target[i] = target[i] - source[i], likewise. */
   subtractNarrow(dtype: NarrowDtype, source: number, target: number, count: number): void;
 
+  /** target[i] = target[i] + source[i] modulo 2^(8 width), integers of `width` = 1, 2, 4 or 8 bytes: torch's in-place add of integer tensors. */
+  addIntegers(width: number, source: number, target: number, count: number): void;
+  /** target[i] = target[i] - source[i], likewise. */
+  subtractIntegers(width: number, source: number, target: number, count: number): void;
+  /** @returns how many of `count` 32-bit words differ: F32 values by their bits, so that NaN equals itself and -0 is not 0. */
+  countDifferent(first: number, second: number, count: number): number;
+
   /** Bytes of a running sum's state. */
   readonly sumBytes: number;
   /** Starts the sum of a contiguous F32 tensor of `total` elements, as torch's `tensor.sum()` on one thread (EXACTNESS 4). */

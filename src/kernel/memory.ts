@@ -40,6 +40,13 @@ export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes:
   }
 }
 
+/** Bytes of an integer. */
+export function assertWidth(width: number): void {
+  if (![1, 2, 4, 8].includes(width)) {
+    throw new RangeError(`kernel: integers of ${width} bytes`);
+  }
+}
+
 /** Rows, columns, totals: whole numbers of at least `least`. */
 export function assertSize(size: number, least: number): void {
   if (!Number.isSafeInteger(size) || size < least) {

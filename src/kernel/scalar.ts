@@ -16,7 +16,7 @@ import {
 } from "./bits.js";
 import { type Accumulator, createMean, createSum } from "./cascade.js";
 import type { Kernel, NarrowDtype } from "./kernel.js";
-import { assertSize, assertSpan, createMemory } from "./memory.js";
+import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
 
 /** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
 const STATE_BYTES = 64;
@@ -66,6 +66,26 @@ export function createScalarKernel(bytes: number): Kernel {
       view.setUint16(at, narrowBits(dtype, rule(load[dtype](source + 2 * i), load[dtype](at))), true);
     }
   };
+  /** Integers of any width as bytes with a carry or borrow: no number of JavaScript holds all 64 bits. */
+  const intoIntegers = (
+    width: number,
+    source: number,
+    target: number,
+    count: number,
+    rule: (self: number, other: number) => number,
+  ): void => {
+    assertWidth(width);
+    assertSpan(memory, 0, source, count * width);
+    assertSpan(memory, 0, target, count * width);
+    for (let i = 0; i < count * width; i += width) {
+      let carry = 0;
+      for (let byte = i; byte < i + width; byte++) {
+        const result = rule(view.getUint8(target + byte), view.getUint8(source + byte)) + carry;
+        view.setUint8(target + byte, result & 0xff);
+        carry = result >> 8;
+      }
+    }
+  };
   const begin = (state: number, accumulator: Accumulator): void => {
     assertSpan(memory, 0, state, STATE_BYTES);
     states.set(state, accumulator);
@@ -109,6 +129,21 @@ export function createScalarKernel(bytes: number): Kernel {
     },
     subtractNarrow(dtype, source, target, count) {
       intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+    },
+    addIntegers(width, source, target, count) {
+      intoIntegers(width, source, target, count, (self, other) => self + other);
+    },
+    subtractIntegers(width, source, target, count) {
+      intoIntegers(width, source, target, count, (self, other) => self - other);
+    },
+    countDifferent(first, second, count) {
+      assertElements("F32", first, count);
+      assertElements("F32", second, count);
+      let different = 0;
+      for (let at = 0; at < 4 * count; at += 4) {
+        different += view.getUint32(first + at, true) === view.getUint32(second + at, true) ? 0 : 1;
+      }
+      return different;
     },
     sumBytes: STATE_BYTES,
     sumBegin(state, total) {

@@ -5,7 +5,7 @@
 import type { FloatDtype } from "../formats/dtype.js";
 import { ELEMENT_BYTES } from "./bits.js";
 import type { Kernel } from "./kernel.js";
-import { assertSize, assertSpan, createWasmMemory } from "./memory.js";
+import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
 
 /** What assembly/index.ts exports. */
 interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>> {
@@ -15,6 +15,8 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   add(dtype: number, source: number, target: number, count: number, flip: number): void;
   narrow(dtype: number, source: number, target: number, count: number): number;
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): void;
+  addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
+  countDifferent(first: number, second: number, count: number): number;
   sumBegin(state: number, total: number): void;
   sumPush(state: number, at: number, count: number): void;
   sumEnd(state: number): number;
@@ -42,6 +44,11 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
 
   const assertElements = (dtype: FloatDtype, at: number, count: number): void =>
     assertSpan(memory, base, at, count * ELEMENT_BYTES[dtype]);
+  const assertIntegers = (width: number, source: number, target: number, count: number): void => {
+    assertWidth(width);
+    assertSpan(memory, base, source, count * width);
+    assertSpan(memory, base, target, count * width);
+  };
   const meanBytes = (columns: number): number => {
     assertSize(columns, 1);
     if (columns > COLUMNS_AT_MOST) {
@@ -85,6 +92,19 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       assertElements(dtype, source, count);
       assertElements(dtype, target, count);
       wasm.addNarrow(wasm[dtype].value, source, target, count, SUBTRACT);
+    },
+    addIntegers(width, source, target, count) {
+      assertIntegers(width, source, target, count);
+      wasm.addIntegers(width, source, target, count, 0);
+    },
+    subtractIntegers(width, source, target, count) {
+      assertIntegers(width, source, target, count);
+      wasm.addIntegers(width, source, target, count, 1);
+    },
+    countDifferent(first, second, count) {
+      assertElements("F32", first, count);
+      assertElements("F32", second, count);
+      return wasm.countDifferent(first, second, count) >>> 0;
     },
     sumBytes,
     sumBegin(state, total) {

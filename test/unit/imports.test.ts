@@ -26,8 +26,11 @@ const imports = files.flatMap((from): readonly Import[] => {
 const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["launcher", /^$/],
   ["cli", /^cli\//],
-  ["commands", /^(index|recover|make-diff|verify|inspect|run-plan|verify-model|digest)\.ts$/],
-  ["plan", /^(plan|preflight|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//],
+  [
+    "commands",
+    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest)\.ts$/,
+  ],
+  ["plan", /^(plan|pairing|exact|preflight|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//],
   ["kernel", /^(kernel|formats)\//],
   ["errors", /^(errors|version)\.ts$/],
 ];

@@ -4,12 +4,13 @@ import { test } from "node:test";
 import type { Job, TensorJob } from "../../src/engine/job.js";
 import { WeightDiffError } from "../../src/errors.js";
 import type { Dtype } from "../../src/formats/dtype.js";
-import { countNewRows, type Plan, type PlanOptions, planRecover, planTraffic } from "../../src/plan.js";
+import { countNewRows } from "../../src/pairing.js";
+import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../src/plan.js";
 import { schemeNamed } from "../../src/scheme.js";
 import { type ImaginedTensor, imagine, recordAt } from "../checkpoints.js";
 import { refuses } from "../refusal.js";
 
-const OPTIONS: PlanOptions = {
+const OPTIONS: RecoverPlanOptions = {
   scheme: schemeNamed("open-instruct"),
   dtype: "F32",
   maxShardSize: 5e9,
@@ -29,7 +30,7 @@ const D = (name: string, dtype: Dtype, ...shape: number[]): ImaginedTensor => ({
 function plan(
   raw: readonly ImaginedTensor[],
   diff: readonly ImaginedTensor[],
-  options: Partial<PlanOptions> = {},
+  options: Partial<RecoverPlanOptions> = {},
 ): Plan {
   return planRecover(imagine("base", raw), imagine("diff", diff), { ...OPTIONS, ...options });
 }
@@ -37,7 +38,7 @@ function plan(
 function problems(
   raw: readonly ImaginedTensor[],
   diff: readonly ImaginedTensor[],
-  options: Partial<PlanOptions> = {},
+  options: Partial<RecoverPlanOptions> = {},
 ): readonly string[] {
   try {
     plan(raw, diff, options);
@@ -185,7 +186,7 @@ for (const rawTied of [true, null]) {
   test(`pairs the diff's head with the embedding of a base that ${rawTied === null ? "does not say whether it ties" : "ties"}`, () => {
     const made = plan([F(EMBED, 10, 4)], [F(EMBED, 11, 4), F(HEAD, 11, 4)], { rawTied });
     const { raw, mean } = jobOf(made, HEAD);
-    assert.equal(raw.kind === "stored" && raw.name, EMBED);
+    assert.equal(raw?.kind === "stored" && raw.name, EMBED);
     assert.deepEqual(mean, { rows: 10, columns: 4 });
     assert.deepEqual(made.notes, [`"${HEAD}" is not in the base: its "${EMBED}" stands for it (tied)`]);
   });
@@ -467,7 +468,7 @@ const recorded = (name: string, begin: number, end: number, from: number, to: nu
 test("lets a tensor that is its whole record check it", () => {
   const made = plan([F("a", 2)], [recorded("a", 0, 8, 0, 8)]);
   assert.equal(made.jobs.length, 1);
-  assert.equal(jobOf(made, "a").diff.crc32, 7);
+  assert.equal(jobOf(made, "a").driver.crc32, 7);
 });
 
 test("checks a record that two tensors share once, and on its own", () => {
@@ -477,7 +478,7 @@ test("checks a record that two tensors share once, and on its own", () => {
     digests.map(({ source }) => [source.range, source.crc32]),
     [[{ begin: 0, end: 8 }, 7]],
   );
-  assert.equal(jobOf(made, "a").diff.crc32, undefined);
+  assert.equal(jobOf(made, "a").driver.crc32, undefined);
 });
 
 test("does not check a record again that some tensor reads whole", () => {
@@ -508,8 +509,8 @@ test("does not take a strided view for its whole record", () => {
     more: { range: { begin: 0, end: 16 }, strides: [1, 2], record: recordAt(0, 16) },
   };
   const made = plan([F("a", 2, 2)], [view]);
-  assert.equal(jobOf(made, "a").diff.crc32, undefined);
-  assert.deepEqual(jobOf(made, "a").diff.strides, [1, 2]);
+  assert.equal(jobOf(made, "a").driver.crc32, undefined);
+  assert.deepEqual(jobOf(made, "a").driver.strides, [1, 2]);
   assert.equal(made.jobs.filter(({ kind }) => kind === "digest").length, 1);
 });
 

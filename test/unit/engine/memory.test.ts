@@ -20,7 +20,9 @@ test("areas lie on pages, do not overlap, and hold what they must", () => {
         // A direct read brings up to a page more at either end.
         const window = windowBytes + 2 * PAGE;
         const areas: [at: number, bytes: number][] = [
-          ...plan.slots.flatMap(({ raw, diff, out }) => [raw, diff, out].map((at): [number, number] => [at, window])),
+          ...plan.slots.flatMap(({ raw, driver, out }) =>
+            [raw, driver, out].map((at): [number, number] => [at, window]),
+          ),
           [plan.rawBlock, BLOCK * 4],
           [plan.sumBlock, BLOCK * 4],
           [plan.sumState, sumBytes],

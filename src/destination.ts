@@ -1,0 +1,126 @@
+/** Where a run's output goes, and the run itself with what must happen if it fails: shared by recover and make-diff. */
+import { join } from "node:path";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import { editConfig, type ModelConfig } from "./checkpoint/config.js";
+import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
+import type { PlanIdentity } from "./engine/journal.js";
+import {
+  chooseMode,
+  type ExtraFile,
+  isWeightFile,
+  type OutputDirectory,
+  type OutputMode,
+  openOutput,
+} from "./engine/output.js";
+import { EXIT_CODES, WeightDiffError } from "./errors.js";
+import { torchName } from "./formats/dtype.js";
+import { writeWeightIndex } from "./formats/weight-index.js";
+import { digestOf } from "./manifest.js";
+import type { Plan } from "./plan.js";
+import { refuseFullDisk, resolveOutput } from "./preflight.js";
+import { type RunOptions, type RunResult, runPlan } from "./run-plan.js";
+import { VERSION } from "./version.js";
+
+export interface Destination {
+  readonly path: string;
+  readonly mode: OutputMode | "verify";
+  /** Beside the driver's weights. */
+  readonly side: SideFiles;
+}
+
+/**
+ * Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here.
+ * @param driver whose config and side files go along.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), IO.
+ */
+export async function prepareDestination(
+  output: string | null,
+  wanted: OutputMode,
+  plan: Plan,
+  raw: Checkpoint,
+  driver: Checkpoint,
+): Promise<Destination | null> {
+  if (output === null) {
+    return null;
+  }
+  const path = await resolveOutput(output, [raw, driver]);
+  const mode = await chooseMode(path, wanted);
+  const shards = new Set(driver.shards.map(({ file }) => file));
+  const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
+  const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isWeights);
+  if (mode === "new" || mode === "force") {
+    const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
+    await refuseFullDisk(path, needed, plan.dtype === "F32" ? Math.ceil(needed / 2) : needed);
+  }
+  return { path, mode, side };
+}
+
+/**
+ * Runs the plan into the destination. `compose` makes the small files and the manifest once all tensors are done; it may
+ * still refuse the result. A run that fails for its input leaves nothing; any other leaves what is finished for --resume.
+ */
+export async function runInto(
+  destination: Destination | null,
+  plan: Plan,
+  identity: PlanIdentity,
+  options: RunOptions,
+  compose: (
+    run: RunResult,
+    output: OutputDirectory | null,
+  ) => Promise<{ readonly extras: readonly ExtraFile[]; readonly manifest: string }>,
+): Promise<RunResult> {
+  const mode = destination?.mode === "verify" ? "resume" : (destination?.mode ?? "new");
+  const output = destination === null ? null : await openOutput(destination.path, mode, identity, plan.shards);
+  try {
+    const run = await runPlan(plan, output, options);
+    const { extras, manifest } = await compose(run, output);
+    await output?.finish(plan.shards, extras, manifest);
+    return run;
+  } catch (error) {
+    // Bad input will not get better by resuming; anything else leaves the finished tensors for the next run. LIMIT is memory
+    // that so many threads cannot have.
+    const exitCode = error instanceof WeightDiffError && error.code !== "LIMIT" ? EXIT_CODES[error.code] : null;
+    const unusable = exitCode === EXIT_CODES.MISMATCH || exitCode === EXIT_CODES.CHECK_FAILED;
+    // What goes wrong in here must not hide what ended the run.
+    await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
+    throw error;
+  }
+}
+
+/** What a resumed run must have in common with the first. `flags`: those that change the bytes, by name. */
+export function identityOf(plan: Plan, flags: PlanIdentity): PlanIdentity {
+  const inputs = plan.inputs.map(({ role, file, size, modified, header }) => [
+    `${role} ${file}`,
+    `${size} bytes, modified ${modified}, header ${header}`,
+  ]);
+  return {
+    "the version of weight-diff": VERSION,
+    ...flags,
+    "the layout of the output": digestOf(
+      plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")]),
+    ),
+    ...Object.fromEntries(inputs),
+  };
+}
+
+/** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
+export function smallFiles(
+  plan: Plan,
+  driver: Checkpoint,
+  config: ModelConfig | null,
+  side: SideFiles | null,
+): readonly ExtraFile[] {
+  const extras: ExtraFile[] = [];
+  if (plan.shards.length > 1) {
+    const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
+    extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
+  }
+  for (const file of side?.copied ?? []) {
+    extras.push({ file, from: join(driver.directory ?? "", file) });
+  }
+  if (config !== null) {
+    const dtype = plan.dtype === null ? null : torchName(plan.dtype);
+    extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize) });
+  }
+  return extras;
+}

@@ -1,0 +1,190 @@
+/** What happens to a block of elements under each rule: the table that turns the words of a job into calls of the kernel. */
+import { type Dtype, elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
+import { orBytes, sumIntegers } from "../kernel/integers.js";
+import type { Kernel } from "../kernel/kernel.js";
+import type { Rule, TensorJob, TensorResult } from "./job.js";
+import type { MemoryPlan } from "./memory.js";
+import { operandDtype, rawElements, widthOf } from "./operand.js";
+import type { ProofRun } from "./proof.js";
+
+/** Elements [first, first + items) of the output, and the bytes of their operands; the first `stored` of them exist in raw. */
+export interface Block {
+  readonly first: number;
+  readonly items: number;
+  readonly stored: number;
+  readonly rawAt: number;
+  readonly driverAt: number;
+  readonly outAt: number;
+}
+
+export interface Stage {
+  /** Writes the block's output. */
+  run(block: Block): void;
+  finish(): Pick<TensorResult, "sum" | "overflow">;
+}
+
+type StartStage = (job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null) => Stage;
+
+export const STAGES: Readonly<Record<Rule, StartStage>> = {
+  add: addFloats,
+  subtract: subtractFloats,
+  "add-integers": (job, kernel) => combineIntegers(job, kernel, kernel.addIntegers),
+  "subtract-integers": (job, kernel) => combineIntegers(job, kernel, kernel.subtractIntegers),
+  or: orBooleans,
+  copy: copyBytes,
+  "add-bits": (job, kernel, areas) => combineBits(job, job.dtype, kernel, areas, kernel.addIntegers),
+  "subtract-bits": (job, kernel, areas) => combineBits(job, job.driver.dtype, kernel, areas, kernel.subtractIntegers),
+};
+
+function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
+  const raw = rawTerms(job, kernel, areas);
+  let overflow = 0;
+  kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
+  return {
+    run(block) {
+      const sumAt = job.dtype === "F32" ? block.outAt : areas.sumBlock;
+      if (sumAt !== block.driverAt) {
+        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, sumAt, block.items);
+      }
+      raw.take(block);
+      raw.apply(kernel.add, block, sumAt);
+      kernel.sumPush(areas.sumState, sumAt, block.items);
+      if (job.dtype === "F16" || job.dtype === "BF16") {
+        overflow += kernel.narrow(job.dtype, sumAt, block.outAt, block.items);
+      }
+    },
+    finish: () => ({ sum: kernel.sumEnd(areas.sumState), overflow }),
+  };
+}
+
+function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null): Stage {
+  const raw = rawTerms(job, kernel, areas);
+  return {
+    run(block) {
+      if (proof !== null) {
+        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, areas.tunedBlock, block.items);
+      }
+      if (block.outAt !== block.driverAt) {
+        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, block.outAt, block.items);
+      }
+      raw.take(block);
+      raw.apply(kernel.subtract, block, block.outAt);
+      if (proof !== null) {
+        kernel.widen("F32", block.outAt, areas.recoveredBlock, block.items);
+        raw.apply(kernel.add, block, areas.recoveredBlock);
+        proof.takeRecovered(block.items);
+      }
+    },
+    finish: () => ({ sum: 0, overflow: 0 }),
+  };
+}
+
+/** What raw contributes to a block: its own elements, and its mean row to the rows it does not have. */
+function rawTerms(
+  job: TensorJob,
+  kernel: Kernel,
+  areas: MemoryPlan,
+): { take(block: Block): void; apply(combine: Kernel["add"], block: Block, target: number): void } {
+  const dtype = job.raw === null ? "F32" : (operandDtype(job.raw) as FloatDtype);
+  const rawCount = rawElements(job);
+  const { mean } = job;
+  if (mean !== null) {
+    kernel.meanBegin(areas.meanState, mean.rows, mean.columns);
+  }
+  return {
+    take({ first, stored, rawAt }) {
+      if (mean !== null && stored > 0) {
+        kernel.widen(dtype, rawAt, areas.rawBlock, stored);
+        kernel.meanPush(areas.meanState, areas.rawBlock, stored);
+        if (first + stored === rawCount) {
+          kernel.meanEnd(areas.meanState, areas.meanRow);
+        }
+      }
+    },
+    apply(combine, { first, items, stored, rawAt }, target) {
+      combine(dtype, rawAt, target, stored);
+      for (let k = stored; k < items && mean !== null; ) {
+        const column = (first + k - rawCount) % mean.columns;
+        const piece = Math.min(mean.columns - column, items - k);
+        combine("F32", areas.meanRow + column * 4, target + k * 4, piece);
+        k += piece;
+      }
+    },
+  };
+}
+
+function combineIntegers(job: TensorJob, kernel: Kernel, combine: Kernel["addIntegers"]): Stage {
+  const memory = new Uint8Array(kernel.memory);
+  const width = widthOf(job.dtype);
+  let sum = 0;
+  return {
+    run({ items, stored, rawAt, driverAt, outAt }) {
+      memory.copyWithin(outAt, driverAt, driverAt + items * width);
+      combine(width, rawAt, outAt, stored);
+      sum += sumIntegers(memory.subarray(outAt, outAt + items * width), job.dtype);
+    },
+    finish: () => ({ sum, overflow: 0 }),
+  };
+}
+
+function orBooleans(job: TensorJob, kernel: Kernel): Stage {
+  const memory = new Uint8Array(kernel.memory);
+  let sum = 0;
+  return {
+    run({ items, stored, rawAt, driverAt, outAt }) {
+      memory.copyWithin(outAt, driverAt, driverAt + items);
+      orBytes(memory.subarray(outAt, outAt + stored), memory.subarray(rawAt, rawAt + stored));
+      sum += sumIntegers(memory.subarray(outAt, outAt + items), job.dtype);
+    },
+    finish: () => ({ sum, overflow: 0 }),
+  };
+}
+
+function copyBytes(job: TensorJob, kernel: Kernel): Stage {
+  const memory = new Uint8Array(kernel.memory);
+  const width = widthOf(job.dtype);
+  return {
+    run({ items, driverAt, outAt }) {
+      memory.copyWithin(outAt, driverAt, driverAt + items * width);
+    },
+    finish: () => ({ sum: 0, overflow: 0 }),
+  };
+}
+
+/** `tuned`: the dtype that raw is converted to, by way of F32 (EXACTNESS 2), before patterns are combined. */
+function combineBits(
+  job: TensorJob,
+  tuned: Dtype,
+  kernel: Kernel,
+  areas: MemoryPlan,
+  combine: Kernel["addIntegers"],
+): Stage {
+  const memory = new Uint8Array(kernel.memory);
+  const width = widthOf(tuned);
+  const raw = job.raw === null ? tuned : operandDtype(job.raw);
+  const summed = job.rule === "add-bits" && isFloatDtype(tuned);
+  if (summed) {
+    kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
+  }
+  const convert = (rawAt: number, stored: number): number => {
+    if (raw === tuned) {
+      return rawAt;
+    }
+    kernel.widen(raw as FloatDtype, rawAt, areas.rawBlock, stored);
+    if (tuned === "F16" || tuned === "BF16") {
+      kernel.narrow(tuned, areas.rawBlock, areas.rawBlock, stored);
+    }
+    return areas.rawBlock;
+  };
+  return {
+    run({ items, stored, rawAt, driverAt, outAt }) {
+      memory.copyWithin(outAt, driverAt, driverAt + items * width);
+      combine(width, convert(rawAt, stored), outAt, stored);
+      if (summed) {
+        kernel.widen(tuned, outAt, areas.sumBlock, items);
+        kernel.sumPush(areas.sumState, areas.sumBlock, items);
+      }
+    },
+    finish: () => ({ sum: summed ? kernel.sumEnd(areas.sumState) : 0, overflow: 0 }),
+  };
+}

@@ -1,0 +1,233 @@
+/**
+ * make-diff: tuned - base -> a diff that can be published. The diff is applied again while it is made, so that its maker knows
+ * what will come back; the manifest tells whoever recovers it what the base and the result must be.
+ */
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import { openCheckpoint } from "./checkpoint/checkpoint.js";
+import { readConfig } from "./checkpoint/config.js";
+import { openFileSource } from "./checkpoint/file-source.js";
+import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
+import { digestFiles } from "./digest.js";
+import type { TensorJob } from "./engine/job.js";
+import { type ExtraFile, hasFile, type OutputMode } from "./engine/output.js";
+import type { Encoding } from "./exact.js";
+import { elementCount } from "./formats/dtype.js";
+import { printable } from "./formats/quote.js";
+import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
+import { CARD, modelCard } from "./model-card.js";
+import { type Plan, planDiff, planTraffic } from "./plan.js";
+import { type Guard, refuseQuantised } from "./preflight.js";
+import { clock, type RunOptions, type RunResult } from "./run-plan.js";
+import type { NewRows } from "./scheme.js";
+import { verifyModel } from "./verify-model.js";
+import { VERSION } from "./version.js";
+
+export interface MakeDiffOptions extends RunOptions {
+  /** The base model: a directory, a weight file, or a Hub cache folder. */
+  readonly raw: string;
+  /** The fine-tuned model, likewise. */
+  readonly tuned: string;
+  /** Where the diff goes; null makes and proves it without writing anything. */
+  readonly diff?: string | null;
+  /** "additive": float32, for this tool and the reference scripts. "exact": bit patterns, for this tool only. */
+  readonly encoding?: Encoding;
+  /** What the model card calls the base: "org/name". */
+  readonly baseModel?: string | null;
+  readonly maxShardSize?: number;
+  readonly invFreq?: "drop" | "keep";
+  readonly rows?: NewRows | null;
+  readonly ignore?: readonly Guard[];
+  readonly mode?: OutputMode;
+  readonly dryRun?: boolean;
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+export interface MakeDiffReport {
+  readonly encoding: Encoding;
+  readonly output: string | null;
+  readonly outcome: "made" | "checked" | "planned" | "verified";
+  readonly tensors: number;
+  readonly elements: number;
+  /** Elements that recover will not give back bit for bit, by tensor; only tensors that have some. */
+  readonly inexact: ReadonlyMap<string, number>;
+  readonly newRows: ReadonlyMap<string, number>;
+  readonly files: readonly { readonly file: string; readonly size: number }[];
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly seconds: number;
+  readonly peakBytes: number;
+  readonly threads: number;
+  readonly resumed: number;
+}
+
+const MAX_SHARD_SIZE = 5_000_000_000;
+
+/** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. */
+export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
+  const started = performance.now();
+  const say = options.onNote ?? (() => {});
+  const encoding = options.encoding ?? "additive";
+  const raw = await openCheckpoint(options.raw);
+  const rawConfig = await readConfig(raw.directory);
+  refuseQuantised(raw, "base", rawConfig);
+  const tuned = await openCheckpoint(options.tuned);
+  const tunedConfig = await readConfig(tuned.directory);
+  refuseQuantised(tuned, "tuned model", tunedConfig);
+  const plan = planDiff(raw, tuned, {
+    encoding,
+    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
+    invFreq: options.invFreq ?? "drop",
+    rows: options.rows ?? null,
+    ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? 10_000,
+    rawTied: rawConfig?.tied ?? null,
+    tunedTied: tunedConfig?.tied ?? null,
+  });
+  plan.notes.forEach(say);
+  for (const [name, rows] of plan.newRows) {
+    say(
+      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? "as they are" : "- the mean of the base's"}`,
+    );
+  }
+  const destination = await prepareDestination(options.diff ?? null, options.mode ?? "new", plan, raw, tuned);
+  const draft = draftReport(encoding, plan, destination);
+  if (destination?.mode === "verify") {
+    const made = { operation: "make-diff", encoding, raw: sourceOf(raw), tuned: sourceOf(tuned) };
+    await verifyModel(destination.path, made, options);
+    return { ...draft, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
+  }
+  if (destination !== null && destination.side.left.length > 0) {
+    say(`not copied from the tuned model: ${destination.side.left.map(printable).join(", ")}`);
+  }
+  if (options.dryRun === true) {
+    const { read, write } = planTraffic(plan);
+    return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
+  }
+
+  const identity = identityOf(plan, {
+    "--encoding": encoding,
+    "--inv-freq": options.invFreq ?? "drop",
+    "--rows": options.rows ?? "by the encoding",
+  });
+  const run = await runInto(destination, plan, identity, options, async (finished, output) => {
+    const base = options.baseModel ?? raw.repo ?? null;
+    if (base === null && output !== null) {
+      say(`${CARD}: the base's name on the Hub is not known: fill it in, or give --base-model`);
+    }
+    const small = smallFiles(plan, tuned, tunedConfig, destination?.side ?? null);
+    const digests =
+      output === null
+        ? new Map<string, string>()
+        : await digestFiles(
+            plan.shards.map(({ file }) => output.staged(file)),
+            { ...options, onProgress: undefined },
+          );
+    const files = filesOf(plan).map((file) => ({
+      ...file,
+      sha256: digests.get(output?.staged(file.file) ?? "") ?? "",
+    }));
+    const card: readonly ExtraFile[] =
+      output !== null && (await hasFile(output.path, CARD))
+        ? []
+        : [{ file: CARD, text: modelCard(encoding, base ?? basename(raw.directory ?? ""), base !== null, files) }];
+    const manifest: MakeDiffManifest = {
+      schema: MANIFEST_SCHEMA,
+      tool: `weight-diff ${VERSION}`,
+      operation: "make-diff",
+      scheme: plan.scheme,
+      encoding,
+      raw: sourceOf(raw),
+      tuned: sourceOf(tuned),
+      tensors: provenTensors(plan, finished),
+      files,
+      side_files: await sideFileDigests(small),
+    };
+    return { extras: [...small, ...card], manifest: writeManifest(manifest) };
+  });
+  const inexact = inexactOf(plan, run);
+  return {
+    ...draft,
+    outcome: destination === null ? "checked" : "made",
+    inexact,
+    bytesRead: run.read,
+    bytesWritten: run.written,
+    threads: run.threads,
+    resumed: run.resumed,
+    ...clock(started),
+  };
+}
+
+/** Every tensor with the digests of what it was made from and what will come back. */
+function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] {
+  const byName = new Map<string, MakeDiffManifest["tensors"][number]>();
+  for (const job of plan.jobs) {
+    const result = run.results.get(job.id);
+    if (job.kind === "tensor" && result?.proof !== undefined) {
+      const { raw, tuned, recovered, inexact } = result.proof;
+      byName.set(job.name, {
+        name: job.name,
+        dtype: job.dtype,
+        shape: [...job.shape],
+        sha256: result.sha256,
+        raw:
+          raw === null || job.raw?.kind !== "stored"
+            ? null
+            : { dtype: job.raw.dtype, shape: [...job.raw.shape], sha256: raw },
+        tuned: { dtype: job.driver.dtype, shape: [...job.driver.shape], sha256: tuned },
+        recovered,
+        inexact,
+      });
+    }
+  }
+  return plan.order.flatMap((name) => byName.get(name) ?? []);
+}
+
+async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {
+  const list: MakeDiffManifest["side_files"] = [];
+  for (const extra of files) {
+    const bytes = "text" in extra ? Buffer.from(extra.text) : await readSmallFile(extra.from);
+    list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
+  }
+  return list;
+}
+
+async function readSmallFile(path: string): Promise<Uint8Array> {
+  const source = await openFileSource(path);
+  try {
+    return await source.readAt(0, source.size);
+  } finally {
+    await source.close();
+  }
+}
+
+function inexactOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
+  return new Map(
+    plan.jobs.flatMap((job) => {
+      const count = run.results.get(job.id)?.proof?.inexact ?? 0;
+      return count > 0 ? [[job.name, count] as const] : [];
+    }),
+  );
+}
+
+function draftReport(
+  encoding: Encoding,
+  plan: Plan,
+  destination: Destination | null,
+): Omit<MakeDiffReport, "seconds" | "peakBytes"> {
+  const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
+  return {
+    encoding,
+    output: destination?.path ?? null,
+    outcome: "planned",
+    tensors: written.length,
+    elements: written.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0),
+    inexact: new Map(),
+    newRows: plan.newRows,
+    files: plan.shards.map(({ file, size }) => ({ file, size })),
+    bytesRead: 0,
+    bytesWritten: 0,
+    threads: 0,
+    resumed: 0,
+  };
+}
