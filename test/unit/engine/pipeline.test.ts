@@ -43,8 +43,8 @@ function operand(input: number, dtype: Dtype, shape: Shape, more: Partial<Stored
 }
 
 function tensorJob(dtype: Dtype, shape: Shape, more: Partial<TensorJob> = {}): TensorJob {
-  const diff = operand(0, dtype, shape);
-  const end = diff.range.end;
+  const driver = operand(0, dtype, shape);
+  const end = driver.range.end;
   return {
     kind: "tensor",
     id: 0,
@@ -52,9 +52,10 @@ function tensorJob(dtype: Dtype, shape: Shape, more: Partial<TensorJob> = {}): T
     rule: "add",
     dtype,
     shape,
-    diff,
+    driver,
     raw: operand(1, dtype, shape),
     mean: null,
+    prove: false,
     output: { shard: 0, range: { begin: 0, end } },
     ...more,
   };
@@ -111,7 +112,7 @@ test("adds a big-endian base to a little-endian diff", async () => {
 
 for (const [what, job] of [
   ["a digest", { kind: "digest", id: 0, name: "t", source: operand(0, "F32", [40_000], { crc32: 1 }) }],
-  ["the diff", tensorJob("F32", [40_000], { diff: operand(0, "F32", [40_000], { crc32: 1 }) })],
+  ["the diff", tensorJob("F32", [40_000], { driver: operand(0, "F32", [40_000], { crc32: 1 }) })],
   ["the base", tensorJob("F32", [40_000], { raw: operand(1, "F32", [40_000], { crc32: 1 }) })],
 ] as const satisfies readonly (readonly [string, Job])[]) {
   test(`a checksum that does not fit ${what} names file and tensor, expected and found`, async () => {
@@ -133,16 +134,16 @@ test("integers wrap around, and their sum is exact", async () => {
 
 test("reads a transposed diff", async () => {
   const out = new Uint8Array(24);
-  const diff = operand(0, "F32", [2, 3], { strides: [1, 2] });
+  const driver = operand(0, "F32", [2, 3], { strides: [1, 2] });
   await run({ diff: floats(1, 4, 2, 5, 3, 6), raw: floats(0, 0, 0, 0, 0, 0), out }, [
-    tensorJob("F32", [2, 3], { diff }),
+    tensorJob("F32", [2, 3], { driver }),
   ]);
   assert.deepEqual(out, floats(1, 2, 3, 4, 5, 6));
 });
 
 test("rounds to 16 bits once, counts what overflows, and sums before rounding", async () => {
   const out = new Uint8Array(4);
-  const job = tensorJob("F16", [2], { diff: operand(0, "F32", [2]), raw: operand(1, "F32", [2]) });
+  const job = tensorJob("F16", [2], { driver: operand(0, "F32", [2]), raw: operand(1, "F32", [2]) });
   const [result] = await run({ diff: floats(1e5, 1), raw: floats(0, 2 ** -20), out }, [job]);
   assert.deepEqual(out, Uint8Array.of(0x00, 0x7c, 0x00, 0x3c));
   assert.equal(result?.overflow, 1);
