@@ -207,7 +207,7 @@ test("--resume refuses an output that was finished from another base or in anoth
       assert.equal(code, 4);
       assert.deepEqual(said.slice(-2), [
         `weight-diff: error: ${second}: holds a finished model that was made otherwise: ${what}`,
-        "weight-diff: hint: give another --path_tuned, or replace the model in it with --force",
+        "weight-diff: hint: give another output directory, or replace the model in it with --force",
       ]);
     }
   });
@@ -226,7 +226,7 @@ test("--resume finds a flipped byte in a finished output: exit code 3 and the te
       said.at(-2) ?? "",
       /^weight-diff: error: .*\/out: 1 of 21 tensors are not what weight-diff\.json says: "[\w.]+"$/,
     );
-    assert.equal(said.at(-1), "weight-diff: hint: recover the model again with --force");
+    assert.equal(said.at(-1), "weight-diff: hint: make it again with --force");
   });
 });
 
@@ -240,7 +240,7 @@ test("--resume finds a finished output whose weights are cut off or gone: exit c
     const { code, said } = await recoverDemo("--path_tuned", tuned, "--resume");
     assert.equal(code, 3);
     assert.match(said.at(-2) ?? "", /^weight-diff: error: .*model\.safetensors/);
-    assert.equal(said.at(-1), "weight-diff: hint: recover the model again with --force");
+    assert.equal(said.at(-1), "weight-diff: hint: make it again with --force");
   });
 });
 

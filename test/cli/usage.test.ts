@@ -56,7 +56,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],
     'unknown scheme "vicuna"',
-    "known schemes: auto, open-instruct, alpaca",
+    "known schemes: auto, open-instruct, alpaca, exact",
   ],
   [
     "--force with --resume",
