@@ -189,7 +189,7 @@ function newRowsOf(
     return "";
   }
   if (rows > driverRows) {
-    return `: the base has ${rows - driverRows} rows too many`;
+    return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
   }
   if (options.newRows === "refuse") {
     return `: ${driverRows - rows} new rows, which --rows refuse forbids`;

@@ -111,7 +111,7 @@ export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
   if (foreign !== undefined) {
     throw new WeightDiffError(
       "SCHEME_UNKNOWN",
-      `${foreign.shard.file}: tensor ${quote(foreign.name)} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`,
+      `${diff.path}: tensor ${quote(foreign.name)} in ${foreign.shard.file} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`,
       `say which script made it:\n  ${candidates}`,
     );
   }

@@ -31,7 +31,7 @@ test("does not mind integers and booleans beside F32", () => {
 for (const dtype of ["F16", "BF16", "F64"] as const) {
   test(`cannot decide for a diff that holds ${dtype}, and names tensor and candidates`, () => {
     const error = undecided(() => chooseScheme(diffOf("F32", dtype), 0));
-    assert.match(error.message, new RegExp(`^pytorch_model-1\\.bin: tensor "t1" is ${dtype}: `));
+    assert.match(error.message, new RegExp(`^some/diff: tensor "t1" in pytorch_model-1\\.bin is ${dtype}: `));
     for (const { name } of SCHEMES.filter(({ operation }) => operation === "add")) {
       assert.ok(error.hint?.includes(`--scheme ${name} `), error.hint);
     }
