@@ -129,6 +129,12 @@ function pairTensor(
     }
     return driverOnly(name, driver, options, notes);
   }
+  if (decided === null && isMask(name, driver) && isMask(name, base)) {
+    notes.push(
+      `buffer ${quote(name)} is ${base.dtype} in the base and ${driver.dtype} in the ${role}, and not written: models recompute it`,
+    );
+    return null;
+  }
   if (decided === null) {
     return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`;
   }
