@@ -7,6 +7,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { lockOutput } from "../../../src/engine/lock.js";
 import { withFolder } from "../../checkpoints.js";
@@ -69,15 +70,21 @@ test("is taken over after a restart of the machine", onlyLinux, async () => {
 });
 
 test("is taken over when the process only waits to be buried", onlyLinux, async () => {
-  // The shell becomes a program that never asks for its child.
-  const shell = spawn("sh", ["-c", "true & echo $!; exec sleep 60"]);
+  // The shell becomes a program that never asks for its child, and only then the child may end.
+  const shell = spawn("sh", ["-c", "exec 3<&0; (read line <&3) & echo $!; exec sleep 600"]);
+  const shows = async (file: string, wanted: RegExp): Promise<void> => {
+    const deadline = Date.now() + 60_000;
+    while (!wanted.test(await readFile(file, "utf8"))) {
+      assert.ok(Date.now() < deadline, `${file} never showed ${wanted}`);
+      await pause(2);
+    }
+  };
   try {
     const [line] = (await once(shell.stdout, "data")) as [Buffer];
     const pid = Number(line.toString());
-    const deadline = Date.now() + 10_000;
-    while (!/\) Z /.test(await readFile(`/proc/${pid}/stat`, "utf8")) && Date.now() < deadline) {
-      // it ends within milliseconds
-    }
+    await shows(`/proc/${shell.pid}/comm`, /^sleep/);
+    shell.stdin.end("\n");
+    await shows(`/proc/${pid}/stat`, /\) Z /);
     await takesOver(JSON.stringify({ ...(await ownLock()), pid, started: await startedOf(pid) }));
   } finally {
     shell.kill("SIGKILL");
