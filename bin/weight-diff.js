@@ -1,5 +1,9 @@
 #!/usr/bin/env node
 // libuv's pool is sized at its first use. Each worker keeps up to nine reads and writes in flight; the default is four threads for all.
+// The launcher is CommonJS (see package.json beside it) because Node reads a module with that very pool: there this line comes too late.
 process.env.UV_THREADPOOL_SIZE ??= "16";
-const { main } = await import("../dist/src/cli/main.js");
-process.exitCode = await main(process.argv);
+import("../dist/src/cli/main.js")
+  .then(({ main }) => main(process.argv))
+  .then((exitCode) => {
+    process.exitCode = exitCode;
+  });
