@@ -23,6 +23,19 @@ port.on("message", (message: ToWorker) => {
   }
 });
 
+/** A message wakes the main thread, which takes a processor from a worker for a moment: a few a second are enough. */
+const TELL_EVERY_MS = 50;
+let untold = { id: -1, read: 0, written: 0 };
+let toldAt = performance.now();
+
+function tell(): void {
+  if (untold.read > 0 || untold.written > 0) {
+    send({ type: "progress", ...untold });
+  }
+  untold = { ...untold, read: 0, written: 0 };
+  toldAt = performance.now();
+}
+
 /** Asks for a job; at most one question is open at a time. */
 function ask(): Promise<Job | null> {
   return new Promise((resolve) => {
@@ -45,8 +58,19 @@ try {
       }
       return job;
     },
-    finished: (job, result) => send({ type: "finished", id: job.id, result }),
-    progress: (job, read, written) => send({ type: "progress", id: job.id, read, written }),
+    finished(job, result) {
+      tell();
+      send({ type: "finished", id: job.id, result });
+    },
+    progress(job, read, written) {
+      if (job.id !== untold.id) {
+        tell();
+      }
+      untold = { id: job.id, read: untold.read + read, written: untold.written + written };
+      if (performance.now() - toldAt >= TELL_EVERY_MS) {
+        tell();
+      }
+    },
   });
   send({ type: "done" });
 } catch (error) {
