@@ -27,6 +27,8 @@ export const EXIT_CODES = {
   MISMATCH: 4,
   /** The diff is a full model. */
   NOT_A_DIFF: 4,
+  /** A diff was given where a model is meant. */
+  NOT_A_MODEL: 4,
   /** The scheme cannot be decided from what is there. */
   SCHEME_UNKNOWN: 4,
   /** A record's bytes do not have the CRC-32 its archive states. */

@@ -14,10 +14,11 @@ import { type ExtraFile, hasFile, type OutputMode } from "./engine/output.js";
 import type { Encoding } from "./exact.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
+import { type Guard, guardModels } from "./guards.js";
 import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
 import { CARD, modelCard } from "./model-card.js";
 import { type Plan, planDiff, planTraffic } from "./plan.js";
-import { type Guard, refuseQuantised } from "./preflight.js";
+import { refuseQuantised } from "./preflight.js";
 import { clock, type RunOptions, type RunResult } from "./run-plan.js";
 import type { NewRows } from "./scheme.js";
 import { verifyModel } from "./verify-model.js";
@@ -75,6 +76,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
   const tuned = await openCheckpoint(options.tuned);
   const tunedConfig = await readConfig(tuned.directory);
   refuseQuantised(tuned, "tuned model", tunedConfig);
+  await guardModels({ raw, diff: tuned, rawConfig, diffConfig: tunedConfig }, options);
   const plan = planDiff(raw, tuned, {
     encoding,
     maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,

@@ -10,11 +10,12 @@ import { WeightDiffError } from "./errors.js";
 import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
+import { type Guard, guardBase, guardRoles, type Inputs } from "./guards.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import { judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
 import { countNewRows, INV_FREQ } from "./pairing.js";
 import { type Plan, planRecover, planTraffic } from "./plan.js";
-import { censusNorms, type Guard, refuseFullModel, refuseQuantised } from "./preflight.js";
+import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
 import { clock, type RunOptions, type RunResult } from "./run-plan.js";
 import { type Choice, chooseScheme, knownSum, type NewRows, schemeNamed } from "./scheme.js";
@@ -84,7 +85,9 @@ const MAX_SHARD_SIZE = 5_000_000_000;
 export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
-  const { raw, diff, rawConfig, diffConfig } = await openBoth(options);
+  const inputs = await openBoth(options);
+  const { raw, diff, rawConfig, diffConfig } = inputs;
+  const sample = await guardRoles(inputs, options);
   const choice = decideScheme(options, raw, diff);
   say(`scheme ${choice.scheme.name}: ${choice.reason}`);
   const plan = planRecover(raw, diff, {
@@ -107,6 +110,9 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     say(
       `the base is the one the diff was made from, by ${await refuseOtherBase(raw, published)} of its tensors' digests`,
     );
+  }
+  if (published === null) {
+    guardBase(inputs, sample, choice.scheme.operation === "add", options);
   }
   const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff);
   const draft = draftReport(choice, plan, destination);
@@ -166,24 +172,14 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   };
 }
 
-interface Opened {
-  readonly raw: Checkpoint;
-  readonly diff: Checkpoint;
-  readonly rawConfig: ModelConfig | null;
-  readonly diffConfig: ModelConfig | null;
-}
-
-/** Reads headers and configs of both, and refuses what is no base or no diff before they are paired. */
-async function openBoth(options: RecoverOptions): Promise<Opened> {
+/** Reads headers and configs of both. */
+async function openBoth(options: RecoverOptions): Promise<Inputs> {
   const raw = await openCheckpoint(options.raw);
   const rawConfig = await readConfig(raw.directory);
   refuseQuantised(raw, "base", rawConfig);
   const diff = await openCheckpoint(options.diff);
   const diffConfig = await readConfig(diff.directory);
   refuseQuantised(diff, "diff", diffConfig);
-  if (options.ignore?.includes("not-a-diff") !== true) {
-    refuseFullModel(await censusNorms(diff), diff.path);
-  }
   return { raw, diff, rawConfig, diffConfig };
 }
 

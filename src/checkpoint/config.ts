@@ -23,6 +23,15 @@ const shape = z.object({
   num_hidden_layers: z.number().optional().catch(undefined),
   rope_theta: z.number().positive().optional().catch(undefined),
   rotary_emb_base: z.number().positive().optional().catch(undefined),
+  rope_parameters: z
+    .object({ rope_theta: z.number().positive().optional().catch(undefined) })
+    .optional()
+    .catch(undefined),
+  rms_norm_eps: z.number().optional().catch(undefined),
+  max_position_embeddings: z.number().optional().catch(undefined),
+  max_sequence_length: z.number().optional().catch(undefined),
+  hidden_act: z.string().optional().catch(undefined),
+  num_key_value_heads: z.number().optional().catch(undefined),
   quantization_config: z.unknown().optional(),
 });
 
@@ -36,6 +45,15 @@ export interface ModelConfig {
   /** Values of one head; null if the config does not tell. */
   readonly headSize: number | null;
   readonly layers: number | null;
+  /** "llama", "gpt_neox"; as for all below, null where the config does not say. */
+  readonly modelType: string | null;
+  /** rms_norm_eps. */
+  readonly normEps: number | null;
+  /** Positions the model was made for; early conversions call it max_sequence_length. */
+  readonly context: number | null;
+  readonly activation: string | null;
+  readonly heads: number | null;
+  readonly keyValueHeads: number | null;
   readonly quantised: boolean;
 }
 
@@ -71,9 +89,15 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
     path,
     text,
     tied: values.tie_word_embeddings ?? (UNTIED.has(values.model_type ?? "") ? false : null),
-    ropeTheta: values.rope_theta ?? values.rotary_emb_base ?? 10_000,
+    ropeTheta: values.rope_theta ?? values.rope_parameters?.rope_theta ?? values.rotary_emb_base ?? 10_000,
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
     layers: values.num_hidden_layers ?? null,
+    modelType: values.model_type ?? null,
+    normEps: values.rms_norm_eps ?? null,
+    context: values.max_position_embeddings ?? values.max_sequence_length ?? null,
+    activation: values.hidden_act ?? null,
+    heads: heads ?? null,
+    keyValueHeads: values.num_key_value_heads ?? null,
     quantised: values.quantization_config !== undefined && values.quantization_config !== null,
   };
 }

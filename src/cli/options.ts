@@ -3,8 +3,8 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
 import { ENCODINGS } from "../exact.js";
+import { GUARDS } from "../guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
-import { GUARDS } from "../preflight.js";
 import type { RecoverOptions } from "../recover.js";
 
 /** Flags of the reference scripts that mean nothing here, and what to tell whoever passes them. */

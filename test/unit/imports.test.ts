@@ -30,7 +30,10 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
     "commands",
     /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest)\.ts$/,
   ],
-  ["plan", /^(plan|pairing|exact|preflight|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//],
+  [
+    "plan",
+    /^(plan|pairing|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//,
+  ],
   ["kernel", /^(kernel|formats)\//],
   ["errors", /^(errors|version)\.ts$/],
 ];

@@ -79,7 +79,7 @@ for (const [flags, message] of [
   [{ checkIntegrityNaively: "maybe" }, /^--check_integrity_naively: True or False/],
   [{ threads: "0" }, /^--threads: a whole number from 1 to 99/],
   [{ threads: "1.5" }, /^--threads: /],
-  [{ ignore: "not-a-diff,else" }, /^--ignore: one of not-a-diff/],
+  [{ ignore: "not-a-diff,else" }, /^--ignore: one of swapped, not-a-diff/],
   [{ force: true, resume: true, pathTuned: "o" }, /^--force and --resume contradict each other$/],
   [{ force: true }, /^--force without --path_tuned/],
   [{ resume: true }, /^--resume without --path_tuned/],
