@@ -108,7 +108,10 @@ function placesIn(
   salt: number,
 ): readonly { readonly first: number; readonly count: number }[] {
   if (total <= count * elements) {
-    return total === 0 ? [] : [{ first: 0, count: total }];
+    return Array.from({ length: Math.ceil(total / elements) }, (_, index) => ({
+      first: index * elements,
+      count: Math.min(elements, total - index * elements),
+    }));
   }
   // One place in each of `count` equal stretches.
   return Array.from({ length: count }, (_, index) => {
