@@ -212,8 +212,17 @@ function warnPrecision(inputs: Inputs, sample: readonly SampledPair[], options: 
 /** "rms_norm_eps 1e-05 in the base, 1e-06 in the diff; …", or "". */
 function differences(raw: ModelConfig | null, diff: ModelConfig | null): string {
   return compareConfigs(raw, diff)
-    .map(({ key, raw: ours, diff: theirs }) => `${key} ${ours} in the base, ${theirs} in the diff`)
+    .map(
+      ({ key, raw: ours, diff: theirs }) => `${key} ${valueText(ours)} in the base, ${valueText(theirs)} in the diff`,
+    )
     .join("; ");
+}
+
+/** As Python writes numbers in config.json: 1e-05. */
+function valueText(value: string | number): string {
+  return typeof value === "number" && Math.abs(value) < 1e-4
+    ? value.toExponential().replace(/e-(\d)$/, "e-0$1")
+    : String(value);
 }
 
 /** Never rounded up to 100. */
