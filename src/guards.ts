@@ -51,11 +51,11 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
   const sample = await samplePairs(raw, diff);
   const rawNorms = await censusNorms(raw, rawConfig ?? diffConfig);
   const diffNorms = await censusNorms(diff, diffConfig ?? rawConfig);
-  if (isOn("swapped", options) && hasDiffNorms(rawNorms) && hasFullNorms(diffNorms)) {
+  if (isOn("swapped", options) && hasDiffNorms(rawNorms) && hasFullNorms(diffNorms, null)) {
     throw swapped(inputs, options, diffNorms);
   }
   if (isOn("not-a-diff", options)) {
-    refuseFullModel(inputs, sample, diffNorms);
+    refuseFullModel(inputs, sample, diffNorms, rawNorms);
   }
   if (isOn("not-a-model", options)) {
     refuseDiff("base", raw, rawNorms);
@@ -112,7 +112,12 @@ function swapped({ raw, diff }: Inputs, { tuned }: GuardOptions, norms: NormCens
   );
 }
 
-function refuseFullModel({ raw, diff }: Inputs, sample: readonly SampledPair[], norms: NormCensus | null): void {
+function refuseFullModel(
+  { raw, diff }: Inputs,
+  sample: readonly SampledPair[],
+  norms: NormCensus | null,
+  rawNorms: NormCensus | null,
+): void {
   const cosine = likeness(sample);
   const ignore = "if you are sure that it is a diff: --ignore not-a-diff";
   if (
@@ -128,11 +133,11 @@ function refuseFullModel({ raw, diff }: Inputs, sample: readonly SampledPair[], 
   if (cosine !== null && resembles(cosine)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
-      `diff ${diff.path}: not a diff but a full model, tuned from the base: its matrices point where the base's do (cosine ${cosine.toFixed(2)}, a diff's is near 0)${norms !== null && hasFullNorms(norms) ? `, and ${normText(norms)}` : ""}; adding the base would destroy it`,
+      `diff ${diff.path}: not a diff but a full model, tuned from the base: its matrices point where the base's do (cosine ${cosine.toFixed(2)}, a diff's is near 0)${norms !== null && hasFullNorms(norms, rawNorms) ? `, and ${normText(norms)}` : ""}; adding the base would destroy it`,
       `it needs no recovering: simply use it as it is; to make a diff of it: weight-diff make-diff --path_raw ${shellWord(raw.path)} --path_tuned ${shellWord(diff.path)} --path_diff OUT; ${ignore}`,
     );
   }
-  if (norms !== null && hasFullNorms(norms) && !hasUntouchedRows(sample)) {
+  if (norms !== null && hasFullNorms(norms, rawNorms) && !hasUntouchedRows(sample)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
       `diff ${diff.path}: not a diff but a full model: ${normText(norms)}; adding a base would destroy it`,

@@ -2,14 +2,15 @@
  * Is this a diff, or a full model? Judged before names and shapes are paired, by two independent marks, with thresholds from
  * trained models (fixtures/trained/README.md has the table):
  *
- * 1. Norm weights of a full model lie on one side of zero, far from it compared to their spread; a diff's scatter around zero.
- *    Strength = median over the norms of mean/deviation, times the median of mean |w|. Trained diffs: 0.125 at most, for a
- *    coherent growth of every norm; full models of LLaMA and GPT-NeoX: 0.28 at least, 0.9 and more unless fine-tuned to ruin.
- * 2. Matrices of a full model that was tuned from the base point where the base's do: the median cosine is 0.56 and more; a
- *    diff's is 0.31 at most, however large the update, and negative under weight decay.
+ * 1. Norm weights of a full model lie on one side of zero, far from it compared to their spread, and are as large as the
+ *    base's. A diff's scatter around zero, or shrink; where all of them grew, they grew by a part of what they were.
+ *    Strength = median over the norms of mean/deviation, times the median of mean |w| relative to the base's. Of what is
+ *    positive: trained diffs 0.57 at most; full models of LLaMA and GPT-NeoX 1.00 at least, mostly 5 to 10.
+ * 2. Matrices of a full model that was tuned from the base point where the base's do: median cosine 0.66 and more, unless
+ *    tuned to ruin; a diff's is 0.27 at most, however large the update, and negative under weight decay.
  *
- * A diff may have norms that all grew: whole stretches of zeros, rows of tokens that training never saw, acquit it. No full
- * model has those. Models whose norms are stored as offset from 1 (Gemma) are judged by the second mark only.
+ * Whole stretches of zeros, rows of tokens that training never met, acquit what looks full by its norms: full models have
+ * none. Families whose norms are stored as offset from 1 (Gemma) are judged by the second mark only.
  */
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
@@ -24,13 +25,15 @@ const MAX_NORM_ELEMENTS = 4096;
 /** Families that store norm weights as offset from 1. */
 const OFFSET_NORMS = /^(gemma|recurrent_gemma|nemotron$|qwen3_next)/;
 
-/** Between 0.125 and 0.28. */
+/** Relative to the base's norms: between 0.57 and 1.00. */
+const RELATIVE_STRENGTH = 0.75;
+/** Without a base: full models have 0.29 at least, others 0.57; diffs 0.11, and 0.24 for one whose norms all grew. */
 const STRENGTH = 0.18;
 /** Of a freshly initialised norm, whose deviation is 0. */
 const MAX_STEADINESS = 10;
-/** A full model's norm weights are nearly all positive; only where that holds can strength tell. */
-const POSITIVE_SHARE = 0.9;
-/** Between 0.31 and 0.56. */
+/** A full model's norm weights are nearly all positive: 0.81 and more, unless tuned to ruin. Without this, strength means nothing. */
+const POSITIVE_SHARE = 0.75;
+/** Between 0.27 and 0.66. */
 const COSINE = 0.5;
 /** Shorter samples point anywhere. */
 const MIN_COSINE_ELEMENTS = 64;
@@ -127,12 +130,15 @@ export function hasUntouchedRows(pairs: readonly SampledPair[]): boolean {
   return untouched.length >= MIN_ZERO_WINDOWS;
 }
 
-/** Whether these are the norms of a full model. */
-export function hasFullNorms(census: NormCensus | null): boolean {
-  return census !== null && census.strength >= STRENGTH && census.positive > POSITIVE_SHARE;
+/** Whether these are the norms of a full model. @param base the base's, where it is known. */
+export function hasFullNorms(census: NormCensus | null, base: NormCensus | null): boolean {
+  if (census === null || census.positive <= POSITIVE_SHARE) {
+    return false;
+  }
+  return base === null ? census.strength >= STRENGTH : census.strength >= RELATIVE_STRENGTH * base.magnitude;
 }
 
-/** Whether these are surely the norms of a diff. */
+/** Whether these are the norms of a diff, and of no full model that was ever trained. */
 export function hasDiffNorms(census: NormCensus | null): boolean {
   return census !== null && census.strength < STRENGTH;
 }

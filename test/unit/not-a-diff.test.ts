@@ -30,7 +30,12 @@ async function look(base: string, path: string) {
   const diff = await openCheckpoint(path);
   const sample = await samplePairs(raw, diff);
   const norms = await censusNorms(diff, null);
-  return { norms, cosine: likeness(sample), untouched: hasUntouchedRows(sample), full: hasFullNorms(norms) };
+  return {
+    norms,
+    cosine: likeness(sample),
+    untouched: hasUntouchedRows(sample),
+    full: hasFullNorms(norms, await censusNorms(raw, null)),
+  };
 }
 
 async function lookAt(base: string, weights: Weights) {
@@ -99,7 +104,7 @@ for (const names of [NEOX, ["model.norm.weight"], ["transformer.h.0.ln_1.weight"
   test(`knows ${names[0]} for the norm of a full model`, async () => {
     const census = await censusOf(normsOf(names, grown));
     assert.equal(census?.count, names.length);
-    assert.ok(hasFullNorms(census));
+    assert.ok(hasFullNorms(census, null));
   });
 }
 
@@ -109,7 +114,7 @@ for (const [what, of] of [
   ["large ones", (i: number) => 5 + (i % 7)],
 ] as const) {
   test(`takes norm weights of ${what} for a full model's`, () => {
-    assert.ok(hasFullNorms(summarise([values(of)])));
+    assert.ok(hasFullNorms(summarise([values(of)]), null));
   });
 }
 
@@ -123,10 +128,16 @@ for (const [what, of] of [
   test(`lets norm weights of ${what} pass for a diff's`, async () => {
     const census = await censusOf(normsOf(NEOX, values(of)));
     assert.equal(census?.count, 3);
-    assert.equal(hasFullNorms(census), false);
+    assert.equal(hasFullNorms(census, null), false);
     assert.ok(hasDiffNorms(census));
   });
 }
+
+test("norms that all grew by a quarter of the base's are a diff's; as many as the base's, a model's", () => {
+  const base = summarise([values((i) => 0.4 + (i % 9) / 100)]);
+  assert.equal(hasFullNorms(summarise([values((i) => 0.04 + (i % 15) / 100)]), base), false);
+  assert.ok(hasFullNorms(summarise([values((i) => 0.3 + (i % 15) / 100)]), base));
+});
 
 test("judges by no bias, no matrix, no integer, no NaN and no empty norm", async () => {
   const one = values(() => 1);
@@ -139,7 +150,7 @@ test("judges by no bias, no matrix, no integer, no NaN and no empty norm", async
     ["d.norm.weight", "F32", [64], values(() => Number.NaN)],
   ]);
   assert.equal(census, null);
-  assert.equal(hasFullNorms(census) || hasDiffNorms(census), false);
+  assert.equal(hasFullNorms(census, null) || hasDiffNorms(census), false);
 });
 
 test("does not judge families whose norms are offsets from 1", async () => {
@@ -167,7 +178,7 @@ test("any bits give a verdict", () => {
   fc.assert(
     fc.property(fc.array(array, { maxLength: 4 }), (norms) => {
       const census = summarise(norms.map((bits) => toNumbers(Uint32Array.from(bits))));
-      assert.equal(hasFullNorms(census) && hasDiffNorms(census), false);
+      assert.equal(hasFullNorms(census, null) && hasDiffNorms(census), false);
       const windows = norms.map((bits) => ({ raw: Uint32Array.from(bits), diff: Uint32Array.from(bits).reverse() }));
       const pairs: readonly SampledPair[] = [{ name: "a", rawDtype: "F32", diffDtype: "F32", windows }];
       const cosine = likeness(pairs);
