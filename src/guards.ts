@@ -120,9 +120,10 @@ function refuseFullModel(
 ): void {
   const cosine = likeness(sample);
   const ignore = "if you are sure that it is a diff: --ignore not-a-diff";
+  const windows = sample.flatMap((pair) => pair.windows);
   if (
-    sample.length > 0 &&
-    sample.every(({ windows }) => windows.every((window) => sameBits(window.raw, window.diff)))
+    windows.some((window) => window.raw.some((bits) => bits << 1 !== 0)) &&
+    windows.every((window) => sameBits(window.raw, window.diff))
   ) {
     throw new WeightDiffError(
       "NOT_A_DIFF",

@@ -1,7 +1,7 @@
 /**
  * A few thousand values of base and diff at the same places, read by small positioned reads spread over the models: what the
  * guards judge by before anything is written. At most 32 matrices, two places in each and sixteen in the input embedding:
- * some 160 reads of at most 4 KiB per model, one or two seconds on a cold disk with a moving head, whatever the size.
+ * 78 reads of at most 4 KiB per model, whatever its size: about a second on a cold disk with a moving head.
  */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
