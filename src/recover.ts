@@ -106,13 +106,12 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name)}`);
   }
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
-  if (published !== null) {
+  if (published === null) {
+    guardBase(inputs, sample, choice.scheme.operation === "add", options);
+  } else {
     say(
       `the base is the one the diff was made from, by ${await refuseOtherBase(raw, published)} of its tensors' digests`,
     );
-  }
-  if (published === null) {
-    guardBase(inputs, sample, choice.scheme.operation === "add", options);
   }
   const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff);
   const draft = draftReport(choice, plan, destination);
