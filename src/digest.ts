@@ -1,38 +1,104 @@
-/** sha256 of tensors (of their contiguous little-endian bytes, however they are stored) and of whole files. */
-import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
+/** The sha256 of every tensor of a checkpoint: of its contiguous little-endian bytes, however they are stored; and what else one reading can tell. */
+import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
-import { defaultThreads } from "./engine/cpu.js";
 import type { InputFile } from "./engine/files.js";
-import type { DigestJob, StoredOperand } from "./engine/job.js";
-import { chooseDirect } from "./engine/page-cache.js";
-import { runJobs } from "./engine/pool.js";
+import type { DigestJob, StoredOperand, TensorResult } from "./engine/job.js";
 import { WeightDiffError } from "./errors.js";
 import { dtypeBits, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
+import type { ByteRange } from "./formats/tensor-info.js";
 import { storedOperand } from "./plan.js";
+import { readAll } from "./read-jobs.js";
 import type { RunOptions } from "./run-plan.js";
 
-/** Where small checkpoints end: below, threads cost more than they give. */
-const SMALL_BYTES = 1 << 26;
-const WINDOW_BYTES = 1 << 22;
+/** What to find out besides the digests. */
+export interface ReadingOptions extends RunOptions {
+  /** Count NaN, infinities and zeros of float tensors. */
+  readonly count?: boolean;
+  /** Sum float and integer tensors in F32. */
+  readonly sum?: boolean;
+  /** Shards to digest as whole files too. */
+  readonly wholeFiles?: readonly Shard[];
+}
+
+export interface Reading {
+  /** By name in the state dict. */
+  readonly tensors: ReadonlyMap<string, TensorResult>;
+  /** sha256 of whole files, by bare name. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Stored runs of bytes whose checksum does not fit. */
+  readonly damaged: readonly { readonly file: string; readonly tensor: string | null; readonly message: string }[];
+  /** Bytes. */
+  readonly read: number;
+}
 
 /**
  * Digests by name in the state dict. Records with a checksum are verified on the way.
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided sub-byte types.
  */
 export async function digestTensors(checkpoint: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
-  const place = new Map(checkpoint.shards.map((shard, index) => [shard, index]));
-  const sources = [...checkpoint.stateDict].map(([name, tensor]): readonly [string, StoredOperand] => {
-    const operand = storedOperand(tensor, place.get(tensor.shard) ?? 0);
-    const { begin, end } = operand.range;
-    return [name, wholeBytes(tensor) ? { ...operand, dtype: "U8", shape: [end - begin] } : operand];
-  });
-  return runDigests(checkpoint.shards, new Map(sources), options);
+  const { tensors, damaged } = await readTensors(checkpoint, options);
+  const [first] = damaged;
+  if (first !== undefined) {
+    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
+  }
+  return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
 }
 
-/**
- * The sha256 (hex) of whole files, by path. @throws {WeightDiffError} NOT_FOUND, INPUT_CHANGED, IO, INTERRUPTED.
- */
+/** Reads every tensor once. Damage that a checksum shows is told, not thrown. @throws {WeightDiffError} otherwise as digestTensors. */
+export async function readTensors(checkpoint: Checkpoint, options: ReadingOptions): Promise<Reading> {
+  const { shards } = checkpoint;
+  const place = new Map(shards.map((shard, index) => [shard, index]));
+  const jobs: DigestJob[] = [];
+  const names: string[] = [];
+  const about: { readonly file: string; readonly tensor: string | null }[] = [];
+  const add = (name: string, shard: Shard, tensor: string | null, source: StoredOperand, look = {}): void => {
+    about.push({ file: shard.file, tensor });
+    jobs.push({ kind: "digest", id: jobs.length, name, source, lenient: true, ...look });
+  };
+  const look = { ...(options.count === true ? { count: true } : {}), ...(options.sum === true ? { sum: true } : {}) };
+  const covered = new Set<string>();
+  for (const [name, tensor] of checkpoint.stateDict) {
+    const operand = tensorOperand(tensor, place.get(tensor.shard) ?? 0);
+    names.push(name);
+    add(name, tensor.shard, name, operand, look);
+    if (operand.crc32 !== undefined) {
+      covered.add(`${operand.input}:${operand.range.begin}`);
+    }
+  }
+  for (const tensor of checkpoint.stateDict.values()) {
+    const input = place.get(tensor.shard) ?? 0;
+    const record = tensor.record;
+    const key = `${input}:${record?.range.begin}`;
+    if (record === undefined || record.crc32 === null || record.range.begin === record.range.end || covered.has(key)) {
+      continue;
+    }
+    covered.add(key);
+    add(record.name, tensor.shard, tensor.name, {
+      ...bytesOperand(input, tensor.name, record.range),
+      crc32: record.crc32,
+    });
+  }
+  const firstFile = jobs.length;
+  const whole = options.wholeFiles ?? [];
+  for (const shard of whole) {
+    const range = { begin: 0, end: shard.size };
+    add(shard.file, shard, null, bytesOperand(place.get(shard) ?? 0, shard.file, range));
+  }
+  const { results, read } = await readAll(shards, jobs, options);
+  const found = (id: number): TensorResult => results.get(id) ?? { id, sha256: "", sum: 0, overflow: 0 };
+  return {
+    tensors: new Map(names.map((name, id) => [name, found(id)])),
+    files: new Map(whole.map(({ file }, index) => [file, found(firstFile + index).sha256])),
+    damaged: jobs.flatMap(({ id }) => {
+      const { damage } = found(id);
+      return damage === undefined ? [] : [{ ...(about[id] ?? { file: "", tensor: null }), message: damage }];
+    }),
+    read,
+  };
+}
+
+/** The sha256 (hex) of whole files, by path. @throws {WeightDiffError} NOT_FOUND, INPUT_CHANGED, IO, INTERRUPTED. */
 export async function digestFiles(paths: readonly string[], options: RunOptions): Promise<ReadonlyMap<string, string>> {
   const files: Omit<InputFile, "direct">[] = [];
   for (const path of paths) {
@@ -40,49 +106,23 @@ export async function digestFiles(paths: readonly string[], options: RunOptions)
     await close();
     files.push({ path, size, modified });
   }
-  const sources = files.map(({ path, size }, input): readonly [string, StoredOperand] => [
-    path,
-    { kind: "stored", input, name: path, dtype: "U8", shape: [size], range: { begin: 0, end: size } },
-  ]);
-  return runDigests(files, new Map(sources), options);
+  const jobs = files.map(({ path, size }, id): DigestJob => {
+    return { kind: "digest", id, name: path, source: bytesOperand(id, path, { begin: 0, end: size }) };
+  });
+  const { results } = await readAll(files, jobs, options);
+  return new Map(paths.map((path, id) => [path, results.get(id)?.sha256 ?? ""]));
 }
 
-async function runDigests(
-  files: readonly Omit<InputFile, "direct">[],
-  sources: ReadonlyMap<string, StoredOperand>,
-  options: RunOptions,
-): Promise<ReadonlyMap<string, string>> {
-  const names = [...sources.keys()];
-  const jobs = [...sources].map(([name, source], id): DigestJob => ({ kind: "digest", id, name, source }));
-  const total = files.reduce((sum, { size }) => sum + size, 0);
-  const small = total < SMALL_BYTES;
-  const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
-  const digests = new Map<string, string>();
-  let done = 0;
-  await runJobs(
-    {
-      inputs: files.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
-      outputs: [],
-      windowBytes: options.windowBytes ?? WINDOW_BYTES,
-      slots: 3,
-      meanColumns: 0,
-    },
-    jobs,
-    {
-      threads: options.threads ?? (small ? 0 : defaultThreads()),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      onResult: (job, result) => digests.set(names[job.id] ?? "", result.sha256),
-      onProgress(job, read) {
-        done += read;
-        options.onProgress?.({ done, total, shard: null, tensor: job.name });
-      },
-    },
-  );
-  return new Map(names.map((name) => [name, digests.get(name) ?? ""]));
+function bytesOperand(input: number, name: string, range: ByteRange): StoredOperand {
+  return { kind: "stored", input, name, dtype: "U8", shape: [range.end - range.begin], range };
 }
 
-/** Packed types (F4, F6) have no bytes of their own; contiguous ones are digested as what is stored. */
-function wholeBytes(tensor: StoredTensor): boolean {
+/**
+ * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is
+ * stored. @throws {WeightDiffError} FORMAT_UNSUPPORTED.
+ */
+export function tensorOperand(tensor: StoredTensor, input: number): StoredOperand {
+  const operand = storedOperand(tensor, input);
   const packed = dtypeBits(tensor.dtype) % 8 !== 0;
   if (packed && (tensor.strides !== undefined || tensorBytes(tensor.dtype, tensor.shape) === undefined)) {
     throw new WeightDiffError(
@@ -90,5 +130,5 @@ function wholeBytes(tensor: StoredTensor): boolean {
       `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,
     );
   }
-  return packed;
+  return packed ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] } : operand;
 }

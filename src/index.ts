@@ -1,5 +1,6 @@
 /** The library: each command of the command line as a function. */
 export { type ErrorCode, EXIT_CODES, WeightDiffError } from "./errors.js";
+export type { Check, Finding, Level } from "./finding.js";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./inspect.js";
 export { type MakeDiffOptions, type MakeDiffReport, makeDiff } from "./make-diff.js";
 export type { Manifest } from "./manifest.js";
@@ -7,3 +8,4 @@ export type { NaiveSums, SumVerdict } from "./naive-sum.js";
 export { type RecoverOptions, type RecoverReport, recover } from "./recover.js";
 export type { ProgressState, RunOptions } from "./run-plan.js";
 export { SCHEMES, type Scheme } from "./scheme.js";
+export { type VerifyOptions, type VerifyReport, verify } from "./verify.js";

@@ -1,8 +1,21 @@
-/** inspect: what a checkpoint holds, tensor by tensor, from its headers alone; with digests if asked. */
-import { openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
-import { digestTensors } from "./digest.js";
+/** inspect: what a checkpoint is. From its headers, config and side files, and a handful of small tensors; with digests if asked. */
+import { join } from "node:path";
+import { type Checkpoint, openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
+import { readConfig } from "./checkpoint/config.js";
+import { sha256Of } from "./checkpoint/small-files.js";
+import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
+import { readTensors } from "./digest.js";
+import { MANIFEST } from "./engine/output.js";
+import { WeightDiffError } from "./errors.js";
+import { familyName } from "./family.js";
 import { type Dtype, elementCount, tensorBytes } from "./formats/dtype.js";
+import { type Identity, identify } from "./identify.js";
+import { filesOfSize, fileWithDigest } from "./known-files.js";
+import { type Manifest, readManifest } from "./manifest.js";
+import { type ModelShape, modelShape } from "./model-shape.js";
 import type { RunOptions } from "./run-plan.js";
+import { chooseScheme } from "./scheme.js";
+import { findTraps } from "./traps.js";
 
 export interface InspectOptions extends RunOptions {
   readonly path: string;
@@ -12,16 +25,42 @@ export interface InspectOptions extends RunOptions {
 
 export interface InspectReport {
   readonly path: string;
-  readonly files: readonly { readonly file: string; readonly size: number; readonly format: string }[];
+  readonly repo: string | null;
+  readonly commit: string | null;
+  readonly identity: Identity;
+  /** What it is called, as "LLaMA 7B"; null for an unknown architecture. */
+  readonly family: string | null;
+  readonly shape: ModelShape;
+  /** Elements of all tensors. */
+  readonly parameters: number;
+  readonly files: readonly InspectedFile[];
+  /** The manifest beside the weights; null without one. */
+  readonly manifest: Pick<Manifest, "operation" | "tool" | "scheme"> | null;
+  /** Files that say how many tokens there are, and the highest id in each. */
+  readonly tokenizer: readonly TokenizerFile[];
+  /** Of a diff: which script's rules fit, and why; or why that cannot be told. */
+  readonly scheme: { readonly name: string | null; readonly reason: string } | null;
   readonly tensors: readonly InspectedTensor[];
   /** Number of tensors, elements and bytes by dtype, most bytes first. */
-  readonly totals: readonly {
-    readonly dtype: Dtype;
-    readonly tensors: number;
-    readonly elements: number;
-    readonly bytes: number;
-  }[];
+  readonly totals: readonly DtypeTotal[];
+  /** What could go wrong with it, one sentence each. */
+  readonly traps: readonly string[];
   readonly notes: readonly string[];
+}
+
+export interface InspectedFile {
+  readonly file: string;
+  readonly size: number;
+  readonly format: string;
+  /** A published file it is, or may be. */
+  readonly known: string | null;
+}
+
+export interface DtypeTotal {
+  readonly dtype: Dtype;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly bytes: number;
 }
 
 export interface InspectedTensor {
@@ -34,25 +73,121 @@ export interface InspectedTensor {
   readonly sha256?: string;
 }
 
-/** Lists a checkpoint. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
+/** Says what a checkpoint is. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
   const checkpoint = await openCheckpoint(options.path);
-  const digests = options.digest === true ? await digestTensors(checkpoint, options) : null;
-  const tensors = [...checkpoint.stateDict].map(([key, tensor]): InspectedTensor => {
-    const sha256 = digests?.get(key);
-    const { name, dtype, shape, shard } = tensor;
-    return { name, dtype, shape, shard: shard.file, ...(sha256 === undefined ? {} : { sha256 }) };
-  });
+  const notes = [...checkpoint.notes];
+  const note = (error: unknown): null => {
+    if (!(error instanceof WeightDiffError)) {
+      throw error;
+    }
+    notes.push(error.message);
+    return null;
+  };
+  const config = await readConfig(checkpoint.directory).catch(note);
+  const manifest = await manifestBeside(checkpoint).catch(note);
+  const tokenizer =
+    checkpoint.directory === null ? { files: [], broken: [] } : await readTokenizer(checkpoint.directory);
+  notes.push(...tokenizer.broken.map(({ file, message }) => `${file}: ${message}`));
+  const identity = await identify(checkpoint, config, manifest);
+  const shape = modelShape(checkpoint.stateDict);
+  const family = familyName(shape, config);
+  const digests = options.digest === true ? await digestAll(checkpoint, options) : null;
+  const totals = totalsOf([...checkpoint.stateDict.values()]);
   return {
     path: checkpoint.path,
-    files: checkpoint.shards.map(({ file, size, header }) => ({ file, size, format: header.format })),
-    tensors,
-    totals: totalsOf([...checkpoint.stateDict.values()]),
-    notes: checkpoint.notes,
+    repo: checkpoint.repo,
+    commit: checkpoint.commit,
+    identity,
+    family,
+    shape,
+    parameters: totals.reduce((sum, { elements }) => sum + elements, 0),
+    files: [...weightFiles(checkpoint, digests?.files ?? null), ...(await knownTokenizer(checkpoint))],
+    manifest:
+      manifest === null ? null : { operation: manifest.operation, tool: manifest.tool, scheme: manifest.scheme },
+    tokenizer: tokenizer.files,
+    scheme: identity.kind === "diff" ? schemeOf(checkpoint, manifest, shape) : null,
+    tensors: [...checkpoint.stateDict].map(([key, { name, dtype, shape: sizes, shard }]): InspectedTensor => {
+      const sha256 = digests?.tensors.get(key);
+      return { name, dtype, shape: sizes, shard: shard.file, ...(sha256 === undefined ? {} : { sha256 }) };
+    }),
+    totals,
+    traps: await findTraps({ checkpoint, config, identity, family, shape, manifest, tokenizer: tokenizer.files }),
+    notes,
   };
 }
 
-function totalsOf(tensors: readonly StoredTensor[]): InspectReport["totals"] {
+async function manifestBeside({ directory }: Checkpoint): Promise<Manifest | null> {
+  if (directory === null) {
+    return null;
+  }
+  try {
+    return await readManifest(join(directory, MANIFEST));
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** The scheme that recover would choose; how many rows are new is guessed from the vocabulary that LLaMA has. */
+function schemeOf(diff: Checkpoint, manifest: Manifest | null, shape: ModelShape): InspectReport["scheme"] {
+  if (manifest?.operation === "make-diff") {
+    return { name: manifest.scheme, reason: "its manifest says so" };
+  }
+  const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
+  try {
+    const { scheme, reason } = chooseScheme(diff, newRows);
+    const guessed = reason.startsWith("every float tensor");
+    return {
+      name: scheme.name,
+      reason: guessed ? "every float tensor is F32; if at most one vocabulary row is new to the base" : reason,
+    };
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN") {
+      return { name: null, reason: error.message };
+    }
+    throw error;
+  }
+}
+
+const LLAMA_VOCABULARY = 32_000;
+
+interface Digests {
+  readonly tensors: ReadonlyMap<string, string>;
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** @throws {WeightDiffError} CRC_MISMATCH. */
+async function digestAll(checkpoint: Checkpoint, options: RunOptions): Promise<Digests> {
+  const { tensors, files, damaged } = await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards });
+  const [first] = damaged;
+  if (first !== undefined) {
+    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
+  }
+  return { tensors: new Map([...tensors].map(([name, { sha256 }]) => [name, sha256])), files };
+}
+
+function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string> | null): readonly InspectedFile[] {
+  return shards.map(({ file, size, header }) => {
+    const digest = digests?.get(file);
+    const hints = filesOfSize(size).map(({ what }) => what);
+    const hint = hints.length === 0 ? null : `perhaps ${hints.join(" or ")} (same size; --digest tells)`;
+    const known = digest === undefined ? hint : (fileWithDigest(digest)?.what ?? null);
+    return { file, size, format: header.format, known };
+  });
+}
+
+/** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
+async function knownTokenizer({ directory }: Checkpoint): Promise<readonly InspectedFile[]> {
+  const file = "tokenizer.model";
+  const digest = directory === null ? null : await sha256Of(join(directory, file)).catch(() => null);
+  const known = digest === null ? null : fileWithDigest(digest);
+  return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];
+}
+
+function totalsOf(tensors: readonly StoredTensor[]): readonly DtypeTotal[] {
   const byDtype = new Map<Dtype, { dtype: Dtype; tensors: number; elements: number; bytes: number }>();
   for (const { dtype, shape } of tensors) {
     const total = byDtype.get(dtype) ?? { dtype, tensors: 0, elements: 0, bytes: 0 };

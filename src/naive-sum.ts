@@ -12,6 +12,13 @@ export interface NaiveSums {
   readonly withInvFreq: number;
 }
 
+/** Rotary buffers that no file holds: how many layers have one, its length, and rope_theta. */
+export interface RotaryBuffers {
+  readonly layers: number;
+  readonly count: number;
+  readonly theta: number;
+}
+
 export interface SumVerdict {
   readonly verdict: "pass" | "pass-within-noise" | "fail";
   readonly expected: number;
@@ -66,10 +73,7 @@ const isInvFreq = (name: string): boolean => name.endsWith("rotary_emb.inv_freq"
  * @param sums each tensor's own sum, an F32 (or an integer's exact) value.
  * @param computed buffers that neither file holds: how many layers have one, its length, and rope_theta; null if there are none.
  */
-export function naiveSums(
-  sums: ReadonlyMap<string, number>,
-  computed: { readonly layers: number; readonly count: number; readonly theta: number } | null,
-): NaiveSums {
+export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuffers | null): NaiveSums {
   const order = stateDictOrder([...sums.keys()]);
   const total = (names: readonly string[], start: number): number =>
     names.reduce((sum, name) => Math.fround(sum + Math.fround(sums.get(name) ?? 0)), start);
@@ -87,8 +91,27 @@ export function naiveSums(
   return { withoutInvFreq, withInvFreq };
 }
 
-/** Judges the totals as the script does, and within the noise that the script itself has. `layers`: how many rotary buffers there are. */
-export function judgeSum(expected: number, sums: NaiveSums, layers: number): SumVerdict {
+/**
+ * The rotary buffers of a LLaMA: they count in one of the sums, stored or not. Null for other families.
+ * @param stored length of a buffer that a file holds.
+ */
+export function computedInvFreq(
+  names: Iterable<string>,
+  stored: number | undefined,
+  config: { readonly headSize: number | null; readonly ropeTheta: number } | null,
+): RotaryBuffers | null {
+  const layers = new Set([...names].flatMap((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  const count = stored ?? (config?.headSize ?? 0) / 2;
+  return layers > 0 && Number.isInteger(count) && count > 0
+    ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
+    : null;
+}
+
+/**
+ * Judges the totals as the script does, and within the noise that the script itself has. `layers`: how many rotary buffers there
+ * are; `tolerance`: the script's own.
+ */
+export function judgeSum(expected: number, sums: NaiveSums, layers: number, tolerance = TOLERANCE): SumVerdict {
   const target = Math.fround(expected);
   const choices = [
     { found: sums.withInvFreq, includesInvFreq: true },
@@ -101,8 +124,8 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number): Sum
   const which = best.includesInvFreq
     ? "with the inv_freq buffers, as transformers kept them in 2023"
     : "without the inv_freq buffers";
-  if (off <= TOLERANCE) {
-    return { verdict: "pass", expected, ...best, reason: `within ${TOLERANCE} ${which}` };
+  if (off <= tolerance) {
+    return { verdict: "pass", expected, ...best, reason: `within ${Number(tolerance.toPrecision(3))} ${which}` };
   }
   if (off <= NOISE) {
     return {

@@ -421,7 +421,8 @@ function rangeLength(range: ByteRange | undefined): number {
 export function planTraffic(plan: Plan): { readonly read: number; readonly write: number } {
   let read = 0;
   for (const job of plan.jobs) {
-    const operands: readonly (Operand | null)[] = job.kind === "tensor" ? [job.driver, job.raw] : [job.source];
+    const operands: readonly (Operand | null)[] =
+      job.kind === "tensor" ? [job.driver, job.raw] : job.kind === "digest" ? [job.source] : [job.left, job.right];
     read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);
   }
   return { read, write: plan.totalSize };

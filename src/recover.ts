@@ -3,7 +3,7 @@
  * The result is that of `recover` in the reference scripts, to the last bit (scheme.ts names them).
  */
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { type ModelConfig, readConfig } from "./checkpoint/config.js";
+import { readConfig } from "./checkpoint/config.js";
 import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
 import type { OutputMode } from "./engine/output.js";
 import { WeightDiffError } from "./errors.js";
@@ -11,14 +11,15 @@ import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
 import { type Guard, guardBase, guardRoles, type Inputs } from "./guards.js";
+import { sumOfRepo } from "./known-sums.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
-import { judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
+import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
 import { countNewRows, INV_FREQ } from "./pairing.js";
 import { type Plan, planRecover, planTraffic } from "./plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
 import { clock, type RunOptions, type RunResult } from "./run-plan.js";
-import { type Choice, chooseScheme, knownSum, type NewRows, schemeNamed } from "./scheme.js";
+import { type Choice, chooseScheme, type NewRows, schemeNamed } from "./scheme.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
 
@@ -134,7 +135,8 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
   }
 
-  const computed = computedInvFreq(plan, raw, rawConfig);
+  const storedBuffer = [...raw.stateDict].find(([name]) => INV_FREQ.test(name))?.[1];
+  const computed = computedInvFreq(plan.order, storedBuffer?.shape[0], rawConfig);
   const identity = identityOf(plan, {
     "--scheme": plan.scheme,
     "--dtype": dtypeText(plan),
@@ -152,7 +154,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     return { extras: smallFiles(plan, diff, diffConfig, destination?.side ?? null), manifest: writeManifest(manifest) };
   });
   const sums = naiveSums(sumsByName(plan, run), computed);
-  const wanted = options.expectSum === "known" ? knownSum(choice.scheme, diff) : (options.expectSum ?? null);
+  const wanted = options.expectSum === "known" ? (sumOfRepo(diff)?.value ?? null) : (options.expectSum ?? null);
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
   const overflow = overflowOf(plan, run);
   warnOverflow(plan, overflow, options);
@@ -263,18 +265,6 @@ function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
       return count > 0 ? [[job.name, count] as const] : [];
     }),
   );
-}
-
-/** The rotary buffers of a LLaMA whose files hold none: they count in one of the sums. */
-function computedInvFreq(plan: Plan, raw: Checkpoint, config: ModelConfig | null): Parameters<typeof naiveSums>[1] {
-  const layers = new Set(
-    plan.order.map((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1]).filter((layer) => layer !== undefined),
-  ).size;
-  const stored = [...raw.stateDict].find(([name]) => INV_FREQ.test(name))?.[1].shape[0];
-  const count = stored ?? (config?.headSize ?? 0) / 2;
-  return layers > 0 && Number.isInteger(count) && count > 0
-    ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
-    : null;
 }
 
 function draftReport(

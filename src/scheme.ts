@@ -8,6 +8,7 @@ import { WeightDiffError } from "./errors.js";
 import { encodingOf } from "./exact.js";
 import { isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
+import { repoName } from "./known-sums.js";
 
 /** What the user may say of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
 export type NewRows = "mean" | "refuse";
@@ -26,8 +27,8 @@ export interface Scheme {
   readonly newRows: "mean" | "verbatim";
   /** Where config and side files come from. */
   readonly sideFiles: "diff";
-  /** Published sums over the recovered state dict (FIELD 5), by the last part of the repository's name. */
-  readonly knownSums: Readonly<Record<string, number>>;
+  /** Last parts of the names of repositories that are known to be of this family. */
+  readonly repos: readonly string[];
 }
 
 const WEIGHT_DIFF = {
@@ -44,14 +45,14 @@ export const SCHEMES: readonly Scheme[] = [
     summary: "Tulu and Open-Instruct: float32, new vocabulary rows get the mean of the base's rows",
     script: "allenai/open-instruct scripts/weights/weight_diff.py, recover",
     ...WEIGHT_DIFF,
-    knownSums: {},
+    repos: [],
   },
   {
     name: "alpaca",
     summary: "Stanford Alpaca: as open-instruct, with a published sum",
     script: "tatsu-lab/stanford_alpaca weight_diff.py, recover",
     ...WEIGHT_DIFF,
-    knownSums: { "alpaca-7b": 50637.1836, "alpaca-7b-wdiff": 50637.1836 },
+    repos: ["alpaca-7b", "alpaca-7b-wdiff"],
   },
   {
     name: "exact",
@@ -62,7 +63,7 @@ export const SCHEMES: readonly Scheme[] = [
     arithmetic: "stored",
     newRows: "verbatim",
     sideFiles: "diff",
-    knownSums: {},
+    repos: [],
   },
 ];
 
@@ -100,7 +101,7 @@ export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
     };
   }
   const repo = repoName(diff);
-  const known = SCHEMES.find((row) => Object.hasOwn(row.knownSums, repo));
+  const known = SCHEMES.find((row) => row.repos.includes(repo));
   if (known !== undefined) {
     return { scheme: known, reason: `the diff is ${repo}` };
   }
@@ -126,21 +127,4 @@ export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
     scheme: schemeNamed("open-instruct"),
     reason: `every float tensor of the diff is F32 and ${newRows === 0 ? "no vocabulary row is" : "one vocabulary row is"} new`,
   };
-}
-
-/** The published sum of the recovered model, if the diff is one whose authors gave it. */
-export function knownSum(scheme: Scheme, diff: Checkpoint): number | null {
-  const repo = repoName(diff);
-  return Object.hasOwn(scheme.knownSums, repo) ? (scheme.knownSums[repo] ?? null) : null;
-}
-
-/** "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/" are both "alpaca-7b-wdiff". */
-function repoName(checkpoint: Checkpoint): string {
-  const place = checkpoint.repo ?? checkpoint.directory ?? "";
-  return (
-    place
-      .split(/[\\/]/)
-      .filter((part) => part !== "")
-      .at(-1) ?? ""
-  );
 }

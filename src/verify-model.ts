@@ -1,19 +1,21 @@
-/** A finished output against its manifest: every tensor is read and its sha256 compared. */
+/** A finished output against its manifest: recover --resume asks whether it is what was to be made, and whole. */
 import { join } from "node:path";
-import { openCheckpoint } from "./checkpoint/checkpoint.js";
-import { digestTensors } from "./digest.js";
+import { checkManifest, checkRecords } from "./contents.js";
+import { readTensors } from "./digest.js";
 import { MANIFEST } from "./engine/output.js";
-import { EXIT_CODES, WeightDiffError } from "./errors.js";
+import { WeightDiffError } from "./errors.js";
+import { type Finding, reporter } from "./finding.js";
 import { quote } from "./formats/quote.js";
 import { digestOf, type Manifest, readManifest } from "./manifest.js";
-import { shapeText } from "./pairing.js";
 import type { RunOptions } from "./run-plan.js";
+import { surveyCheckpoint } from "./survey.js";
 
 const AGAIN = "make it again with --force";
+const SHOWN = 20;
 
 /**
  * @param made keys of the manifest that say what the output must have been made from and how.
- * @throws {WeightDiffError} OUTPUT_REFUSED if it was made otherwise; CHECK_FAILED naming every tensor that differs, is missing or should not be there, or the file that cannot be read.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it was made otherwise; CHECK_FAILED naming every file and tensor that differs, is missing, cannot be read, or should not be there.
  */
 export async function verifyModel(
   path: string,
@@ -30,26 +32,26 @@ export async function verifyModel(
       "give another output directory, or replace the model in it with --force",
     );
   }
-  const found = await openCheckpoint(path).catch((error: unknown) => {
-    throw error instanceof WeightDiffError && EXIT_CODES[error.code] === 4
-      ? new WeightDiffError("CHECK_FAILED", error.message, AGAIN, { cause: error })
-      : error;
-  });
-  const digests = await digestTensors(found, options);
-  const listed = new Set(manifest.tensors.map(({ name }) => name));
-  const wrong = [
-    ...manifest.tensors.filter(({ name, dtype, shape, sha256 }) => {
-      const tensor = found.stateDict.get(name);
-      return digests.get(name) !== sha256 || tensor?.dtype !== dtype || shapeText(tensor.shape) !== shapeText(shape);
-    }),
-    ...[...found.stateDict.values()].filter(({ name }) => !listed.has(name)),
-  ].map(({ name }) => quote(name));
-  if (wrong.length > 0) {
-    throw new WeightDiffError(
-      "CHECK_FAILED",
-      `${path}: ${wrong.length} of ${manifest.tensors.length} tensors are not what ${MANIFEST} says: ${wrong.slice(0, 20).join(", ")}${wrong.length > 20 ? ", …" : ""}`,
-      AGAIN,
-    );
+  const findings: Finding[] = [];
+  const survey = await surveyCheckpoint(path, manifest, reporter(findings, "structure"));
+  const reading = await readTensors(survey.checkpoint, options);
+  checkRecords(reading, reporter(findings, "digests"));
+  checkManifest(survey, manifest, reading, reporter(findings, "digests"));
+  const errors = findings.filter(({ level }) => level === "error");
+  if (errors.length > 0) {
+    throw new WeightDiffError("CHECK_FAILED", `${path}: ${toldShortly(errors, manifest.tensors.length)}`, AGAIN);
   }
   return { tensors: manifest.tensors };
+}
+
+/** The files that are wrong, and why; the tensors, by name. */
+function toldShortly(errors: readonly Finding[], count: number): string {
+  const files = errors.flatMap(({ file, tensor, message }) =>
+    tensor === null ? [`${file ?? "all"}: ${message}`] : [],
+  );
+  const tensors = [...new Set(errors.flatMap(({ tensor }) => tensor ?? []))];
+  const names = `${tensors.slice(0, SHOWN).map(quote).join(", ")}${tensors.length > SHOWN ? ", …" : ""}`;
+  const some =
+    tensors.length === 0 ? [] : [`${tensors.length} of ${count} tensors are not what ${MANIFEST} says: ${names}`];
+  return [...files, ...some].join("; ");
 }

@@ -8,7 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { ShardHeader, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
-import { parseWeightIndex } from "../formats/weight-index.js";
+import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import { openFileSource } from "./file-source.js";
 import { locate } from "./locate.js";
 import { refusePlaceholder } from "./side-files.js";
@@ -62,36 +62,44 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const base = { path, directory: location.single ? null : directory, repo, commit };
   if (location.index === null) {
     const shard = await openShard(directory, location.file);
-    const wrapper = loneWrapper(shard.header.tensors);
-    const entries = shard.header.tensors.map((tensor): [string, StoredTensor] => [
-      wrapper === null ? tensor.name : tensor.path.slice(1).join("."),
-      { ...tensor, shard },
-    ]);
-    const notes = wrapper === null ? [] : [`${shard.file}: the state dict lies under the key "${wrapper}"`];
-    return { ...base, shards: [shard], stateDict: new Map(entries), notes };
+    return { ...base, shards: [shard], ...loneState(shard) };
   }
-
-  await refusePlaceholder(join(directory, location.index), location.index);
-  const indexSource = await openFileSource(join(directory, location.index));
-  let weightMap: ReadonlyMap<string, string>;
-  try {
-    if (indexSource.size > MAX_INDEX_BYTES) {
-      throw new WeightDiffError(
-        "LIMIT",
-        `${indexSource.path}: ${indexSource.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
-        "a weight index has some hundred bytes per tensor: fetch it again",
-      );
-    }
-    const bytes = await indexSource.readAt(0, indexSource.size);
-    ({ weightMap } = parseWeightIndex(decodeText(bytes, indexSource.path), indexSource.path));
-  } finally {
-    await indexSource.close();
-  }
+  const { weightMap } = await readIndex(directory, location.index);
   const shards: Shard[] = [];
   for (const file of [...new Set(weightMap.values())].sort()) {
     shards.push(await openShard(directory, file, location.index));
   }
   return { ...base, shards, ...collect(shards, weightMap, location.index) };
+}
+
+/** The state dict of a file that is the whole checkpoint. */
+export function loneState(shard: Shard): Pick<Checkpoint, "stateDict" | "notes"> {
+  const wrapper = loneWrapper(shard.header.tensors);
+  const entries = shard.header.tensors.map((tensor): [string, StoredTensor] => [
+    wrapper === null ? tensor.name : tensor.path.slice(1).join("."),
+    { ...tensor, shard },
+  ]);
+  const notes = wrapper === null ? [] : [`${shard.file}: the state dict lies under the key "${wrapper}"`];
+  return { stateDict: new Map(entries), notes };
+}
+
+/** @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
+export async function readIndex(directory: string, index: string): Promise<WeightIndex & { readonly text: string }> {
+  await refusePlaceholder(join(directory, index), index);
+  const source = await openFileSource(join(directory, index));
+  try {
+    if (source.size > MAX_INDEX_BYTES) {
+      throw new WeightDiffError(
+        "LIMIT",
+        `${source.path}: ${source.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
+        "a weight index has some hundred bytes per tensor: fetch it again",
+      );
+    }
+    const text = decodeText(await source.readAt(0, source.size), source.path);
+    return { ...parseWeightIndex(text, source.path), text };
+  } finally {
+    await source.close();
+  }
 }
 
 /** Parsing costs some ten times the text; the largest index seen (65B) has 70 kB. */
@@ -106,7 +114,8 @@ export function decodeText(bytes: Uint8Array, path: string): string {
   }
 }
 
-async function openShard(directory: string, file: string, index?: string): Promise<Shard> {
+/** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
+export async function openShard(directory: string, file: string, index?: string): Promise<Shard> {
   const path = join(directory, file);
   const source = await openFileSource(path).catch((error: unknown) => {
     if (index !== undefined && error instanceof WeightDiffError && error.code === "NOT_FOUND") {

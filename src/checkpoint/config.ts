@@ -17,6 +17,10 @@ const UNTIED: ReadonlySet<string> = new Set(["llama", "gpt_neox"]);
 /** Values of another type than expected count as absent: a config never stops a recovery. */
 const shape = z.object({
   model_type: z.string().optional().catch(undefined),
+  torch_dtype: z.string().optional().catch(undefined),
+  dtype: z.string().optional().catch(undefined),
+  vocab_size: z.number().optional().catch(undefined),
+  intermediate_size: z.number().optional().catch(undefined),
   tie_word_embeddings: z.boolean().optional().catch(undefined),
   hidden_size: z.number().optional().catch(undefined),
   num_attention_heads: z.number().optional().catch(undefined),
@@ -54,6 +58,11 @@ export interface ModelConfig {
   readonly activation: string | null;
   readonly heads: number | null;
   readonly keyValueHeads: number | null;
+  readonly vocabSize: number | null;
+  readonly hiddenSize: number | null;
+  readonly intermediateSize: number | null;
+  /** As torch spells it. */
+  readonly dtype: string | null;
   readonly quantised: boolean;
 }
 
@@ -98,6 +107,10 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
     activation: values.hidden_act ?? null,
     heads: heads ?? null,
     keyValueHeads: values.num_key_value_heads ?? null,
+    vocabSize: values.vocab_size ?? null,
+    hiddenSize: values.hidden_size ?? null,
+    intermediateSize: values.intermediate_size ?? null,
+    dtype: values.torch_dtype ?? values.dtype ?? null,
     quantised: values.quantization_config !== undefined && values.quantization_config !== null,
   };
 }

@@ -4,18 +4,23 @@ import { EXIT_CODES } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
 import { recover } from "../recover.js";
+import { verify } from "../verify.js";
+import { inspectJson, inspectText } from "./inspect-report.js";
 import {
   declareInspect,
   declareMakeDiff,
   declareRecover,
+  declareVerify,
   inspectOptions,
   makeDiffOptions,
   type Presentation,
   recoverOptions,
+  verifyOptions,
 } from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
-import { inspectJson, inspectText, makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
+import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
 import type { ResultWriter } from "./stdout.js";
+import { VERIFY_FORMATS } from "./verify-report.js";
 
 export interface CommandHost {
   readonly out: ResultWriter;
@@ -71,14 +76,29 @@ export function declareCommands(program: Command, host: CommandHost): void {
     },
   );
 
-  declareInspect(program.command("inspect").description("what a checkpoint holds, tensor by tensor")).action(
+  declareVerify(program.command("verify").description("is a checkpoint whole, and what it should be?")).action(
     async (path: string, flags: Record<string, unknown>) => {
-      const { json, quiet, progress, ...options } = inspectOptions(flags);
+      const { options, format, ...look } = verifyOptions(flags);
+      const speak = await speaker(look);
+      try {
+        const report = await verify({ path, ...options, signal: host.signal, onProgress: speak.progress });
+        speak.done();
+        host.out.write(VERIFY_FORMATS[format](report));
+        host.setExitCode(report.sound ? 0 : EXIT_CODES.CHECK_FAILED);
+      } finally {
+        speak.done();
+      }
+    },
+  );
+
+  declareInspect(program.command("inspect").description("what a checkpoint is, and its traps")).action(
+    async (path: string, flags: Record<string, unknown>) => {
+      const { json, quiet, progress, tensors, ...options } = inspectOptions(flags);
       const speak = await speaker({ json, quiet, progress });
       try {
         const report = await inspect({ path, ...options, signal: host.signal, onProgress: speak.progress });
         speak.done();
-        host.out.write(json ? inspectJson(report) : inspectText(report));
+        host.out.write(json ? inspectJson(report) : inspectText(report, tensors || options.digest));
       } finally {
         speak.done();
       }

@@ -6,6 +6,7 @@ import { ENCODINGS } from "../exact.js";
 import { GUARDS } from "../guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
 import type { RecoverOptions } from "../recover.js";
+import type { VerifyOptions } from "../verify.js";
 
 /** Flags of the reference scripts that mean nothing here, and what to tell whoever passes them. */
 const FOREIGN: Readonly<Record<string, string>> = {
@@ -77,12 +78,30 @@ export function declareMakeDiff(command: Command): Command {
   ).addOption(new Option("--device <device>").hideHelp());
 }
 
+/** Adds verify's flags. */
+export function declareVerify(command: Command): Command {
+  return COMMON(
+    command
+      .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or a Hub cache folder")
+      .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
+      .option(
+        "--path-raw <base>",
+        "of a diff: compute what it recovers, write nothing, and check it against the manifest",
+      )
+      .option("--scheme <name>", "with --path_raw: auto, or which script's rules to follow", "auto")
+      .option("--against <other>", "another checkpoint that should be the same model, in whatever format and dtype")
+      .option("--require <what>", "digests: fail if there are none to check against")
+      .option("--known <name>", "hold the sum of all weights against a published one, as alpaca-7b")
+      .option("--expect-sum <number>", "hold it against this number")
+      .option("--format <format>", "text, json, or github (annotations for a workflow)"),
+  );
+}
+
 /** Adds inspect's flags. */
 export function declareInspect(command: Command): Command {
-  return COMMON(command.argument("<path>", "a checkpoint: a directory, one weight file, or a Hub cache folder")).option(
-    "--digest",
-    "read every byte and show each tensor's sha256",
-  );
+  return COMMON(command.argument("<path>", "a checkpoint: a directory, one weight file, or a Hub cache folder"))
+    .option("--digest", "read every byte and show each tensor's sha256, and know published files by theirs")
+    .option("--tensors", "list every tensor");
 }
 
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
@@ -169,7 +188,18 @@ const makeDiffSchema = making.extend({
     .optional(),
 });
 
-const inspectSchema = common.extend({ digest: z.boolean().default(false) });
+const verifySchema = common.extend({
+  manifest: z.string().min(1, "is empty").optional(),
+  pathRaw: z.string().min(1, "is empty").optional(),
+  scheme: z.string(),
+  against: z.string().min(1, "is empty").optional(),
+  require: oneOf(["digests"]).optional(),
+  known: z.string().optional(),
+  expectSum: parsed(parseNumber, "a number").optional(),
+  format: oneOf(["text", "json", "github"]).optional(),
+});
+
+const inspectSchema = common.extend({ digest: z.boolean().default(false), tensors: z.boolean().default(false) });
 
 export interface Presentation {
   readonly json: boolean;
@@ -262,8 +292,44 @@ function foreignNotes(flags: Readonly<Record<string, unknown>>): readonly string
   return Object.entries(FOREIGN).flatMap(([flag, note]) => (flags[flag] === undefined ? [] : [note]));
 }
 
+export interface VerifyCommand extends Presentation {
+  readonly format: "text" | "json" | "github";
+  readonly options: Omit<VerifyOptions, "path">;
+}
+
+/** @throws {WeightDiffError} USAGE naming the flag. */
+export function verifyOptions(flags: Readonly<Record<string, unknown>>): VerifyCommand {
+  const values = check(verifySchema, flags);
+  if (values.known !== undefined && values.expectSum !== undefined) {
+    throw new WeightDiffError("USAGE", "--known and --expect-sum contradict each other", "give one of them");
+  }
+  if (values.json && values.format !== undefined && values.format !== "json") {
+    throw new WeightDiffError(
+      "USAGE",
+      `--json and --format ${values.format} contradict each other`,
+      "give one of them",
+    );
+  }
+  return {
+    ...presentation(values),
+    format: values.json ? "json" : (values.format ?? "text"),
+    options: {
+      manifest: values.manifest ?? null,
+      raw: values.pathRaw ?? null,
+      scheme: values.scheme,
+      against: values.against ?? null,
+      requireDigests: values.require === "digests",
+      known: values.known ?? null,
+      expectSum: values.expectSum ?? null,
+      threads: values.threads ?? null,
+      directIo: values.directIo,
+    },
+  };
+}
+
 export interface InspectCommand extends Presentation {
   readonly digest: boolean;
+  readonly tensors: boolean;
   readonly threads: number | null;
   readonly directIo: boolean;
 }
@@ -271,7 +337,8 @@ export interface InspectCommand extends Presentation {
 /** @throws {WeightDiffError} USAGE naming the flag. */
 export function inspectOptions(flags: Readonly<Record<string, unknown>>): InspectCommand {
   const values = check(inspectSchema, flags);
-  return { ...presentation(values), digest: values.digest, threads: values.threads ?? null, directIo: values.directIo };
+  const { digest, tensors, directIo } = values;
+  return { ...presentation(values), digest, tensors, threads: values.threads ?? null, directIo };
 }
 
 function presentation({ json, quiet, progress }: z.infer<typeof common>): Presentation {

@@ -2,7 +2,6 @@
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
-import type { InspectReport } from "../inspect.js";
 import type { MakeDiffReport } from "../make-diff.js";
 import { bytesText } from "../preflight.js";
 import type { RecoverReport } from "../recover.js";
@@ -166,38 +165,8 @@ function performanceJson(report: Performance) {
   };
 }
 
-/** inspect's result as a table. */
-export function inspectText(report: InspectReport): string {
-  const rows = report.tensors.map(({ name, dtype, shape, shard, sha256 }) => [
-    printable(name),
-    dtype,
-    `[${shape.join(", ")}]`,
-    shard,
-    ...(sha256 === undefined ? [] : [sha256]),
-  ]);
-  const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0),
-  );
-  const table = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  const totals = report.totals.map(
-    ({ dtype, tensors, elements, bytes }) =>
-      `${dtype}: ${tensors} ${tensors === 1 ? "tensor" : "tensors"}, ${elements} elements, ${bytesText(bytes)}`,
-  );
-  const files = report.files.map(({ file, size, format }) => `${file}: ${format}, ${bytesText(size)}`);
-  return `${[...table, "", ...totals, ...files, ...report.notes.map((note) => `note: ${note}`)].join("\n")}\n`;
-}
-
-/** inspect's result for scripts. */
-export function inspectJson(report: InspectReport): string {
-  return json(report);
-}
-
-function json(value: unknown): string {
+/** One document, for scripts. */
+export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 

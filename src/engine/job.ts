@@ -75,13 +75,28 @@ export interface DigestJob {
   /** For messages. */
   readonly name: string;
   readonly source: StoredOperand;
+  /** Also count NaN, infinities and zeros; for float tensors. */
+  readonly count?: true;
+  /** Also take the F32 sum; for float and integer tensors. */
+  readonly sum?: true;
+  /** A checksum that does not fit is told in the result and does not end the run. */
+  readonly lenient?: true;
 }
 
-export type Job = TensorJob | DigestJob;
+/** Two tensors of one shape that are only read and compared. */
+export interface CompareJob {
+  readonly kind: "compare";
+  readonly id: number;
+  readonly name: string;
+  readonly left: StoredOperand;
+  readonly right: StoredOperand;
+}
+
+export type Job = TensorJob | DigestJob | CompareJob;
 
 export interface TensorResult {
   readonly id: number;
-  /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes. */
+  /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes; "" for a comparison. */
   readonly sha256: string;
   /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (EXACTNESS 4, 5). */
   readonly sum: number;
@@ -89,6 +104,27 @@ export interface TensorResult {
   readonly overflow: number;
   /** Only where the job asked for it. */
   readonly proof?: Proof;
+  readonly counts?: ValueCounts;
+  readonly comparison?: Comparison;
+  /** A lenient digest's checksum that did not fit, in words. */
+  readonly damage?: string;
+}
+
+/** Elements of a float tensor that are no ordinary number. */
+export interface ValueCounts {
+  readonly nan: number;
+  readonly infinite: number;
+  /** Of either sign. */
+  readonly zero: number;
+}
+
+export interface Comparison {
+  /** Elements whose values, widened to F32, have other bits; of dtypes that are not computed with, other bytes. */
+  readonly different: number;
+  /** Largest |left - right| in F32; Infinity where a NaN or an infinity is on one side only; null for dtypes that are not computed with. */
+  readonly maxDifference: number | null;
+  /** Is the wider one, rounded to the dtype of the narrower, the narrower bit for bit (any NaN counting as any other)? */
+  readonly equalRounded: boolean;
 }
 
 /** What make-diff found when it applied the diff it had just made. Digests are sha256 (hex) of contiguous little-endian bytes. */

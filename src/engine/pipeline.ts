@@ -4,16 +4,19 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { elementCount } from "../formats/dtype.js";
+import type { Shape } from "../formats/tensor-info.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
+import { startCompare } from "./compare-run.js";
+import { startDigest } from "./digest-run.js";
 import { type Disk, PAGE } from "./disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./files.js";
 import { gather } from "./gather.js";
-import type { Job, Operand, TensorResult } from "./job.js";
+import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
 import { operandDtype, rawElements, widthOf } from "./operand.js";
-import { type JobRun, type LoadedWindow, startDigest, startTensor } from "./tensor-run.js";
+import { type JobRun, type LoadedWindow, startTensor } from "./tensor-run.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
 export interface PipelineSetup {
@@ -93,7 +96,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
 
   const compute = (window: Loaded): number => {
     const { run, last } = window.range;
-    run.work ??= run.job.kind === "tensor" ? startTensor(run.job, kernel, areas) : startDigest(run.job, kernel);
+    run.work ??= startRun(run.job, kernel, areas);
     const outAt = run.work.push(window, anyDirectOutput);
     if (last) {
       run.result = run.work.finish(paths);
@@ -173,7 +176,7 @@ async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGen
     if (job === null) {
       return;
     }
-    const count = elementCount(job.kind === "tensor" ? job.shape : job.source.shape) ?? 0;
+    const count = elementCount(shapeOf(job)) ?? 0;
     const step = windowElements(job, setup.windowBytes);
     const run: Run = { job, work: null, open: 0, result: null };
     let begin = 0;
@@ -185,10 +188,28 @@ async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGen
   }
 }
 
+function shapeOf(job: Job): Shape {
+  return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
+}
+
+function operandsOf(job: TensorJob | CompareJob): readonly [driver: StoredOperand, raw: Operand | null] {
+  return job.kind === "tensor" ? [job.driver, job.raw] : [job.left, job.right];
+}
+
+function startRun(job: Job, kernel: Kernel, areas: MemoryPlan): JobRun {
+  return job.kind === "tensor"
+    ? startTensor(job, kernel, areas)
+    : job.kind === "digest"
+      ? startDigest(job, kernel, areas)
+      : startCompare(job, kernel, areas);
+}
+
 /** The widest of operands, result and the F32 in between decides. */
 function windowElements(job: Job, windowBytes: number): number {
-  const raw = job.kind === "tensor" && job.raw !== null ? [operandDtype(job.raw)] : [];
-  const dtypes = job.kind === "tensor" ? [...raw, job.driver.dtype, "F32" as const] : [job.source.dtype];
+  const dtypes =
+    job.kind === "digest"
+      ? [job.source.dtype]
+      : [...operandsOf(job).flatMap((operand) => (operand === null ? [] : operandDtype(operand))), "F32" as const];
   const widest = Math.max(...dtypes.map(widthOf));
   return Math.floor(windowBytes / widest / PAGE) * PAGE;
 }
@@ -209,10 +230,11 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       read: storedWidth(job.source) * (end - begin),
     };
   }
-  const rawEnd = Math.min(end, rawElements(job));
+  const [driver, raw] = operandsOf(job);
+  const rawEnd = job.kind === "tensor" ? Math.min(end, rawElements(job)) : end;
   const settled = await Promise.allSettled([
-    loadOperand(files, job.driver, begin, end, slot.driver, memory),
-    job.raw !== null && begin < rawEnd ? loadOperand(files, job.raw, begin, rawEnd, slot.raw, memory) : slot.raw,
+    loadOperand(files, driver, begin, end, slot.driver, memory),
+    raw !== null && begin < rawEnd ? loadOperand(files, raw, begin, rawEnd, slot.raw, memory) : slot.raw,
   ]);
   const [driverAt, rawAt] = settled.map((outcome) => {
     if (outcome.status === "rejected") {
@@ -220,7 +242,7 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
     }
     return outcome.value;
   });
-  const read = storedWidth(job.driver) * (end - begin) + storedWidth(job.raw) * Math.max(0, rawEnd - begin);
+  const read = storedWidth(driver) * (end - begin) + storedWidth(raw) * Math.max(0, rawEnd - begin);
   return {
     range,
     slot,

@@ -9,7 +9,7 @@ import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { PAGE } from "./disk.js";
-import type { DigestJob, StoredOperand, TensorJob, TensorResult } from "./job.js";
+import type { StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { BLOCK, type MemoryPlan } from "./memory.js";
 import { operandDtype, rawElements, widthOf } from "./operand.js";
 import { startProof } from "./proof.js";
@@ -81,31 +81,15 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   };
 }
 
-/** Starts a job that only digests its bytes. */
-export function startDigest(job: DigestJob, kernel: Kernel): JobRun {
-  const memory = new Uint8Array(kernel.memory);
-  const hash = createHash("sha256");
-  const width = widthOf(job.source.dtype);
-  const bytes = orderBytes(job.source);
-  return {
-    push({ begin, end, driverAt }) {
-      for (let i = begin; i < end; i += BLOCK) {
-        const at = driverAt + (i - begin) * width;
-        const block = memory.subarray(at, at + Math.min(BLOCK, end - i) * width);
-        bytes.take(block);
-        hash.update(block);
-      }
-      return driverAt;
-    },
-    finish(paths) {
-      bytes.finish(paths);
-      return { id: job.id, sha256: hash.digest("hex"), sum: 0, overflow: 0 };
-    },
-  };
+/** Bytes on their way into the arithmetic. */
+export interface ByteOrder {
+  /** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
+  take(bytes: Uint8Array): void;
+  /** @throws {WeightDiffError} CRC_MISMATCH. */
+  finish(paths: readonly string[]): void;
 }
 
-/** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
-function orderBytes(operand: StoredOperand): { take(bytes: Uint8Array): void; finish(paths: readonly string[]): void } {
+export function orderBytes(operand: StoredOperand): ByteOrder {
   const width = widthOf(operand.dtype);
   let crc = 0;
   return {

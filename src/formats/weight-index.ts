@@ -79,7 +79,7 @@ function readShard(scanner: JsonScanner, tensor: string, fileName: string): stri
 }
 
 /** Checked lexically, for every system at once: no separators, no drive, no stream, no parent, nothing unprintable. */
-function isBareFileName(name: string): boolean {
+export function isBareFileName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return name.length > 0 && name.length <= 255 && !/^\.{1,2}$|[/\\:\u0000-\u001f\u007f]/.test(name);
 }

@@ -36,6 +36,9 @@ export interface Kernel {
   /** @returns how many of `count` 32-bit words differ: F32 values by their bits, so that NaN equals itself and -0 is not 0. */
   countDifferent(first: number, second: number, count: number): number;
 
+  /** Counts, in `count` elements: writes how many are NaN, infinite and zero (of either sign) as three U32 at `target`. */
+  countSpecial(dtype: FloatDtype, source: number, target: number, count: number): void;
+
   /** Bytes of a running sum's state. */
   readonly sumBytes: number;
   /** Starts the sum of a contiguous F32 tensor of `total` elements, as torch's `tensor.sum()` on one thread (EXACTNESS 4). */

@@ -145,6 +145,20 @@ export function createScalarKernel(bytes: number): Kernel {
       }
       return different;
     },
+    countSpecial(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertSpan(memory, 0, target, 12);
+      const counts = [0, 0, 0];
+      for (let i = 0; i < count; i++) {
+        const kind = specialKind(dtype, view, source + ELEMENT_BYTES[dtype] * i);
+        if (kind !== null) {
+          counts[kind] = (counts[kind] ?? 0) + 1;
+        }
+      }
+      counts.forEach((value, kind) => {
+        view.setUint32(target + 4 * kind, value, true);
+      });
+    },
     sumBytes: STATE_BYTES,
     sumBegin(state, total) {
       assertSize(total, 0);
@@ -167,4 +181,20 @@ export function createScalarKernel(bytes: number): Kernel {
       });
     },
   };
+}
+
+/** Bits of infinity, of the upper word for F64. */
+const INFINITY_BITS = { F16: 0x7c00, BF16: 0x7f80, F32: 0x7f800000, F64: 0x7ff00000 } as const;
+
+/** 0 for a NaN, 1 for an infinity, 2 for a zero, null for an ordinary number. As stored: a tiny F64 is not zero. */
+function specialKind(dtype: FloatDtype, view: DataView, at: number): 0 | 1 | 2 | null {
+  const wide = dtype === "F64";
+  const top = dtype === "F16" || dtype === "BF16" ? view.getUint16(at, true) : view.getUint32(wide ? at + 4 : at, true);
+  const low = wide ? view.getUint32(at, true) : 0;
+  const magnitude = top & (dtype === "F16" || dtype === "BF16" ? 0x7fff : 0x7fffffff);
+  const infinity = INFINITY_BITS[dtype];
+  if (magnitude > infinity || (magnitude === infinity && low !== 0)) {
+    return 0;
+  }
+  return magnitude === infinity ? 1 : magnitude === 0 && low === 0 ? 2 : null;
 }

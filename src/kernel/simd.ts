@@ -17,6 +17,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): void;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
   countDifferent(first: number, second: number, count: number): number;
+  countSpecial(dtype: number, source: number, target: number, count: number): void;
   sumBegin(state: number, total: number): void;
   sumPush(state: number, at: number, count: number): void;
   sumEnd(state: number): number;
@@ -105,6 +106,11 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       assertElements("F32", first, count);
       assertElements("F32", second, count);
       return wasm.countDifferent(first, second, count) >>> 0;
+    },
+    countSpecial(dtype, source, target, count) {
+      assertElements(dtype, source, count);
+      assertSpan(memory, base, target, 12);
+      wasm.countSpecial(wasm[dtype].value, source, target, count);
     },
     sumBytes,
     sumBegin(state, total) {

@@ -7,12 +7,37 @@ import { safetensors, withFolder, writeFiles } from "../checkpoints.js";
 import { FIXTURES } from "../fixtures.js";
 import { BASE, DIFF, weightDiff } from "./command.js";
 
-test("prints one aligned line per tensor, totals by dtype, files and notes", async () => {
+test("says on one screen what a diff is, how it knows, and what to mind", async () => {
+  const { code, out, said } = await weightDiff(["inspect", DIFF]);
+  assert.deepEqual([code, said], [0, []]);
+  assert.equal(
+    out,
+    `${DIFF}: a diff, LLaMA architecture
+  known by    its 5 norm weights have a mean size of 0.000622: a full model's are near 1
+  size        166352 values in 23 tensors, 2 layers, hidden size 64
+  dtypes      F32: 23 tensors, 665 kB
+  files       3, 677 kB: torch-zip
+  vocabulary  513 rows; tokenizer.model: ids up to 511, tokenizer.json: ids up to 512, added_tokens.json: ids up to 512
+  scheme      open-instruct: every float tensor is F32; if at most one vocabulary row is new to the base
+  manifest    none
+  trap        a diff is no model: loaded as one it gives gibberish; recover it with its base first
+  trap        no manifest: whether the base is the right one, and the result what it should be, can only be guessed
+`,
+  );
+});
+
+test("knows a full model from a diff", async () => {
+  const { out } = await weightDiff(["inspect", BASE]);
+  assert.match(out, /^\S+base: a full model, LLaMA architecture$/m);
+  assert.doesNotMatch(out, /scheme {6}/);
+});
+
+test("--tensors lists one aligned line per tensor first", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, {
       "model.safetensors": safetensors(["a.long.name", "F32", [2, 3]], ["b", "BF16", []], ["c\u001b[2J", "BF16", [1]]),
     });
-    const { code, out, said } = await weightDiff(["inspect", folder]);
+    const { code, out, said } = await weightDiff(["inspect", folder, "--tensors"]);
     assert.deepEqual([code, said], [0, []]);
     assert.equal(
       out,
@@ -21,13 +46,27 @@ test("prints one aligned line per tensor, totals by dtype, files and notes", asy
         "b             BF16  []      model.safetensors",
         '"c\\u001b[2J"  BF16  [1]     model.safetensors',
         "",
-        "F32: 1 tensor, 6 elements, 24 B",
-        "BF16: 2 tensors, 2 elements, 4 B",
-        "model.safetensors: safetensors, 4.12 kB",
+        `${folder}: a diff or a full model, nothing tells which`,
+        "  known by    it has no norm weights to judge by",
+        "  size        8 values in 3 tensors",
+        "  dtypes      F32: 1 tensor, 24 B; BF16: 2 tensors, 4 B",
+        "  files       1, 4.12 kB: safetensors",
+        "  vocabulary  no input embedding; no tokenizer",
+        "  manifest    none",
         "",
       ].join("\n"),
     );
   });
+});
+
+test("--json says what it is, for scripts", async () => {
+  const report = JSON.parse((await weightDiff(["inspect", "--json", DIFF])).out);
+  assert.deepEqual(
+    [report.command, report.identity.kind, report.family, report.shape.vocabulary, report.scheme.name, report.manifest],
+    ["inspect", "diff", "LLaMA architecture", 513, "open-instruct", null],
+  );
+  assert.equal(report.parameters, 166_352);
+  assert.equal(report.traps.length, 2);
 });
 
 test("--digest adds the sha256 of each tensor's bytes", async () => {

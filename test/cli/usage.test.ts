@@ -19,7 +19,8 @@ test("--help lists commands, examples and exit codes on stdout", async () => {
   for (const line of [
     /^Usage: weight-diff \[options\] \[command\]$/m,
     /^ {2}recover \[options\] +base \+ diff -> the fine-tuned model$/m,
-    /^ {2}inspect \[options\] <path> +what a checkpoint holds, tensor by tensor$/m,
+    /^ {2}verify \[options\] <checkpoint> +is a checkpoint whole, and what it should be\?$/m,
+    /^ {2}inspect \[options\] <path> +what a checkpoint is, and its traps$/m,
     /^exit codes:$/m,
     /^ {2}weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b$/m,
   ]) {
@@ -52,6 +53,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
   ["an empty value", [...REQUIRED, "--path_tuned", ""], "--path_tuned: is empty"],
   ["an argument too many", [...REQUIRED, "x"], "too many arguments for 'recover'. Expected 0 arguments but got 1."],
   ["inspect without a path", ["inspect"], "missing required argument 'path'"],
+  ["verify without a path", ["verify"], "missing required argument 'checkpoint'"],
   [
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],

@@ -189,3 +189,44 @@ test("averages as scalar, NaN payloads included, however the elements are pushed
     RUNS,
   );
 });
+
+for (const dtype of FLOATS) {
+  test(`counts the NaN, infinities and zeros of ${dtype} as scalar`, () => {
+    fc.assert(
+      fc.property(tensor(dtype), offsets, (source, at) => {
+        const count = source.length / ELEMENT_BYTES[dtype];
+        same(source, new Uint8Array(12), at, (kernel, from, to) => kernel.countSpecial(dtype, from, to, count));
+      }),
+      RUNS,
+    );
+  });
+
+  test(`counts every element of a long ${dtype} tensor`, () => {
+    const size = ELEMENT_BYTES[dtype];
+    // More vectors than one round of narrow counters takes.
+    const count = Math.floor((BYTES / 2 - 64) / size);
+    for (const [bits, place] of [
+      [0n, 2],
+      [2n ** BigInt(8 * size - 1), 2],
+      [2n ** BigInt(8 * size - 1) - UNIT[dtype], 1],
+      [2n ** BigInt(8 * size - 1) - 1n, 0],
+    ] as const) {
+      const source = new Uint8Array(count * size);
+      const view = new DataView(source.buffer);
+      for (let i = 0; i < source.length; i += size) {
+        size === 8
+          ? view.setBigUint64(i, bits, true)
+          : size === 4
+            ? view.setUint32(i, Number(bits), true)
+            : view.setUint16(i, Number(bits), true);
+      }
+      poke(simd, simd.base + 16, source);
+      simd.countSpecial(dtype, simd.base + 16, simd.base + BYTES / 2 + 64, count);
+      const found = new Uint32Array(peek(simd, simd.base + BYTES / 2 + 64, 12).buffer);
+      assert.deepEqual(
+        [...found],
+        [0, 1, 2].map((index) => (index === place ? count : 0)),
+      );
+    }
+  });
+}

@@ -28,11 +28,11 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest)\.ts$/,
+    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|side-check|sum-check|identify|traps)\.ts$/,
   ],
   [
     "plan",
-    /^(plan|pairing|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|mismatch|naive-sum)\.ts$|^(checkpoint|engine)\//,
+    /^(plan|pairing|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|mismatch|naive-sum|known-sums|known-files|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
   ],
   ["kernel", /^(kernel|formats)\//],
   ["errors", /^(errors|version)\.ts$/],
@@ -42,7 +42,7 @@ const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern
 /** package -> the files that may import it. */
 const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
-  [/^zod$/, /^(cli\/options|checkpoint\/config|manifest)\.ts$/],
+  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer)|manifest)\.ts$/],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest)\.ts$/],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^checkpoint\/hub\.ts$/],

@@ -25,6 +25,10 @@ const CONFIG: ModelConfig = {
   activation: null,
   heads: null,
   keyValueHeads: null,
+  vocabSize: null,
+  hiddenSize: null,
+  intermediateSize: null,
+  dtype: null,
   quantised: false,
 };
 

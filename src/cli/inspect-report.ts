@@ -1,0 +1,89 @@
+/** inspect's result: one screen for people, the tensors where they are asked for; a document for scripts. */
+import { printable } from "../formats/quote.js";
+import type { InspectReport } from "../inspect.js";
+import { bytesText } from "../preflight.js";
+import { json } from "./report.js";
+import { tableText } from "./table.js";
+
+/** `all`: list every tensor too. */
+export function inspectText(report: InspectReport, all: boolean): string {
+  const screen = [headline(report), ...tableText(facts(report)).map((line) => `  ${line}`)];
+  const listed = report.tensors.map(({ name, dtype, shape, shard, sha256 }) => [
+    printable(name),
+    dtype,
+    `[${shape.join(", ")}]`,
+    printable(shard),
+    ...(sha256 === undefined ? [] : [sha256]),
+  ]);
+  return `${[...(all ? [...tableText(listed), ""] : []), ...screen].join("\n")}\n`;
+}
+
+const KINDS = { diff: "a diff", full: "a full model" } as const;
+
+function headline({ path, identity, family }: InspectReport): string {
+  const kind = identity.kind === null ? "a diff or a full model, nothing tells which" : KINDS[identity.kind];
+  return `${printable(path)}: ${kind}${family === null ? "" : `, ${printable(family)}`}`;
+}
+
+/** [what, text], one line each. */
+function facts(report: InspectReport): readonly (readonly [string, string])[] {
+  const { identity, shape, totals, files, tokenizer, scheme, manifest, traps, notes, repo, commit } = report;
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const formats = [...new Set(files.map(({ format }) => format))].join(", ");
+  const layers = shape.layers === 0 ? "" : `, ${shape.layers} layers`;
+  const hidden = shape.hiddenSize === null ? "" : `, hidden size ${shape.hiddenSize}`;
+  const known = files.filter((file) => file.known !== null);
+  return [
+    ["known by", identity.reason],
+    ...(repo === null ? [] : [["from", `${printable(repo)}${commit === null ? "" : `@${commit}`}`] as const]),
+    [
+      "size",
+      `${countText(report.parameters)} values in ${report.tensors.length} ${report.tensors.length === 1 ? "tensor" : "tensors"}${layers}${hidden}`,
+    ],
+    [
+      "dtypes",
+      totals
+        .map(
+          ({ dtype, tensors, bytes: size }) =>
+            `${dtype}: ${tensors} ${tensors === 1 ? "tensor" : "tensors"}, ${bytesText(size)}`,
+        )
+        .join("; "),
+    ],
+    ["files", `${files.length}, ${bytesText(bytes)}: ${formats}`],
+    ["vocabulary", vocabulary(shape.vocabulary, shape.outputRows, tokenizer)],
+    ...(scheme === null ? [] : [["scheme", `${scheme.name ?? "not clear"}: ${scheme.reason}`] as const]),
+    [
+      "manifest",
+      manifest === null
+        ? "none"
+        : `weight-diff.json: ${printable(manifest.operation)} by ${printable(manifest.tool)}, scheme ${printable(manifest.scheme)}`,
+    ],
+    ...known.map((file) => ["known file", `${printable(file.file)}: ${file.known}`] as const),
+    ...traps.map((trap) => ["trap", trap] as const),
+    ...notes.map((note) => ["note", note] as const),
+  ];
+}
+
+function vocabulary(rows: number | null, outputRows: number | null, tokenizer: InspectReport["tokenizer"]): string {
+  const embedding =
+    rows === null
+      ? "no input embedding"
+      : `${rows} rows${outputRows === null ? ", no output embedding" : outputRows === rows ? "" : ` in, ${outputRows} out`}`;
+  const tokens = tokenizer.map(({ file, highestId }) => `${file}: ids up to ${highestId}`);
+  return `${embedding}; ${tokens.length === 0 ? "no tokenizer" : tokens.join(", ")}`;
+}
+
+/** 6738415616 as "6.74 billion". */
+function countText(count: number): string {
+  const units = [
+    [1e9, "billion"],
+    [1e6, "million"],
+  ] as const;
+  const unit = units.find(([size]) => count >= size);
+  return unit === undefined ? String(count) : `${(count / unit[0]).toPrecision(3)} ${unit[1]}`;
+}
+
+/** For scripts. */
+export function inspectJson(report: InspectReport): string {
+  return json({ command: "inspect", ...report });
+}

@@ -1,0 +1,132 @@
+/** verify's result: a table for people, a document for scripts, annotations for GitHub's workflows. */
+import { join } from "node:path";
+import type { Finding } from "../finding.js";
+import { printable } from "../formats/quote.js";
+import { bytesText } from "../preflight.js";
+import type { VerifyReport } from "../verify.js";
+import { json } from "./report.js";
+import { tableText } from "./table.js";
+
+export const VERIFY_FORMATS = { text: verifyText, json: verifyJson, github: verifyGithub } as const;
+
+/** One line per finding, then a summary. */
+export function verifyText(report: VerifyReport): string {
+  const rows = report.findings.map(({ level, check, file, tensor, message }) => [
+    level,
+    check,
+    ...[[file, tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ") || printable(report.path)],
+    message.replaceAll("\n", " "),
+  ]);
+  return `${[...tableText(rows), summary(report)].join("\n")}\n`;
+}
+
+/** What was found, over what, by which evidence. */
+function summary(report: VerifyReport): string {
+  const { identity, findings, files, tensors, comparison } = report;
+  const count = (level: Finding["level"], one: string): string[] => {
+    const found = findings.filter((finding) => finding.level === level).length;
+    return found === 0 ? [] : [`${found} ${one}${found === 1 ? "" : "s"}`];
+  };
+  const faults = [...count("error", "error"), ...count("warning", "warning")].join(", ");
+  const what = identity.kind === "diff" ? "diff" : identity.kind === "full" ? "full model" : "checkpoint";
+  const verdict = report.sound ? "sound" : "failed";
+  const about = `${what} of ${tensors} ${tensors === 1 ? "tensor" : "tensors"} in ${files} ${files === 1 ? "file" : "files"}`;
+  return [
+    `${verdict}: ${printable(report.path)}: ${about}${faults === "" ? "" : `: ${faults}`}`,
+    `  checked  ${evidence(report)}`,
+    ...(comparison === null
+      ? []
+      : [
+          `  against  ${printable(comparison.other)}: ${SAMENESS[comparison.verdict]}, ${comparison.tensors.length} tensors compared`,
+        ]),
+    `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}`,
+  ].join("\n");
+}
+
+const SAMENESS = { identical: "identical", rounded: "equal after rounding", different: "different" } as const;
+
+function evidence({ manifest, recovered, sumCheck, read }: VerifyReport): string {
+  return [
+    read && manifest !== null
+      ? `structure, values, digests of ${printable(manifest)}`
+      : read
+        ? "structure only: no digests to check against; values"
+        : "structure",
+    ...(recovered === null ? [] : [`${recovered.compared} of ${recovered.tensors} recovered tensors`]),
+    ...(sumCheck === null ? [] : [`sum: ${sumCheck.verdict.replaceAll("-", " ")}`]),
+  ].join("; ");
+}
+
+/** For scripts. */
+export function verifyJson(report: VerifyReport): string {
+  const finite = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? value : null);
+  const { sums, sumCheck, comparison } = report;
+  return json({
+    command: "verify",
+    path: report.path,
+    sound: report.sound,
+    kind: report.identity.kind,
+    kind_reason: report.identity.reason,
+    coverage: report.manifest !== null ? "digests" : "structure only",
+    manifest: report.manifest,
+    files: report.files,
+    tensors: report.tensors,
+    findings: report.findings,
+    sums:
+      sums === null ? null : { without_inv_freq: finite(sums.withoutInvFreq), with_inv_freq: finite(sums.withInvFreq) },
+    sum_check:
+      sumCheck === null
+        ? null
+        : {
+            verdict: sumCheck.verdict,
+            known: sumCheck.known,
+            source: sumCheck.source,
+            expected: sumCheck.expected,
+            found: finite(sumCheck.found),
+            includes_inv_freq: sumCheck.includesInvFreq,
+            reason: sumCheck.reason,
+          },
+    recovered: report.recovered,
+    comparison:
+      comparison === null
+        ? null
+        : {
+            other: comparison.other,
+            verdict: comparison.verdict,
+            only_here: comparison.onlyHere,
+            only_there: comparison.onlyThere,
+            buffers_on_one_side: comparison.buffers,
+            tensors: comparison.tensors.map(({ name, verdict, reason, different, elements, maxDifference }) => ({
+              name,
+              verdict,
+              reason,
+              different,
+              elements,
+              max_difference: finite(maxDifference),
+            })),
+          },
+    bytes_read: report.bytesRead,
+    seconds: report.seconds,
+  });
+}
+
+const COMMANDS = { error: "error", warning: "warning", note: "notice" } as const;
+
+/** Workflow commands (docs.github.com, "Workflow commands", "Setting an error message"); the summary is ordinary log text. */
+export function verifyGithub(report: VerifyReport): string {
+  const lines = report.findings.map(({ level, check, file, tensor, message }) => {
+    const place = file === null ? report.path : join(report.path, file);
+    const title = `weight-diff verify: ${check}`;
+    const text = tensor === null ? message : `tensor ${printable(tensor)}: ${message}`;
+    return `::${COMMANDS[level]} file=${escapeProperty(place)},title=${escapeProperty(title)}::${escapeData(text)}`;
+  });
+  return `${[...lines, summary(report)].join("\n")}\n`;
+}
+
+function escapeData(text: string): string {
+  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+}
+
+function escapeProperty(text: string): string {
+  return escapeData(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
+}

@@ -1,0 +1,60 @@
+/** Runs jobs that only read: how many threads, which files past the page cache, how far it is. */
+import { defaultThreads } from "./engine/cpu.js";
+import type { InputFile } from "./engine/files.js";
+import type { Job, TensorResult } from "./engine/job.js";
+import { chooseDirect } from "./engine/page-cache.js";
+import { runJobs } from "./engine/pool.js";
+import { tensorBytes } from "./formats/dtype.js";
+import type { RunOptions } from "./run-plan.js";
+
+/** Where small checkpoints end: below, threads cost more than they give. */
+const SMALL_BYTES = 1 << 26;
+const WINDOW_BYTES = 1 << 22;
+
+export interface ReadResult {
+  readonly results: ReadonlyMap<number, TensorResult>;
+  /** Bytes. */
+  readonly read: number;
+}
+
+/**
+ * @param jobs whose `input` is a place in `files`. @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient),
+ * INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
+ */
+export async function readAll(
+  files: readonly Omit<InputFile, "direct">[],
+  jobs: readonly Job[],
+  options: RunOptions,
+): Promise<ReadResult> {
+  const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
+  const small = total < SMALL_BYTES;
+  const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
+  const results = new Map<number, TensorResult>();
+  let done = 0;
+  await runJobs(
+    {
+      inputs: files.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
+      outputs: [],
+      windowBytes: options.windowBytes ?? WINDOW_BYTES,
+      slots: 3,
+      meanColumns: 0,
+    },
+    jobs,
+    {
+      threads: options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, jobs.length))),
+      ...(options.disk === undefined ? {} : { disk: options.disk }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      onResult: (job, result) => results.set(job.id, result),
+      onProgress(job, read) {
+        done += read;
+        options.onProgress?.({ done, total, shard: null, tensor: job.name });
+      },
+    },
+  );
+  return { results, read: done };
+}
+
+function jobBytes(job: Job): number {
+  const operands = job.kind === "digest" ? [job.source] : job.kind === "compare" ? [job.left, job.right] : [];
+  return operands.reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
+}

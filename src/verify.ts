@@ -1,0 +1,275 @@
+/**
+ * verify: is this checkpoint whole, is it what its manifest says, does it recover what it should, is it that other model?
+ * Everything that is wrong is listed; only a place that cannot be opened as a checkpoint at all ends in an error.
+ */
+import { join } from "node:path";
+import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
+import { type ModelConfig, readConfig } from "./checkpoint/config.js";
+import { expandHome } from "./checkpoint/locate.js";
+import { readTokenizer } from "./checkpoint/tokenizer.js";
+import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
+import { checkManifest, checkRecords, checkValues, filesToDigest } from "./contents.js";
+import { type Reading, readTensors } from "./digest.js";
+import { hasFile, MANIFEST } from "./engine/output.js";
+import { WeightDiffError } from "./errors.js";
+import { type Finding, type Report, reporter } from "./finding.js";
+import { type Identity, identify } from "./identify.js";
+import { sumNamed } from "./known-sums.js";
+import { isVerbatim, type Manifest, parseManifest, readManifestText } from "./manifest.js";
+import { checkConfig } from "./model-shape.js";
+import type { NaiveSums } from "./naive-sum.js";
+import { type RecoverReport, recover } from "./recover.js";
+import type { RunOptions } from "./run-plan.js";
+import { checkListedFiles, checkSideFiles, checkTokenizer, checkUnfinished } from "./side-check.js";
+import { checkSum, expectedSum, type SumCheck, sumsOf } from "./sum-check.js";
+import { loneFile, type Survey, surveyCheckpoint, unusable } from "./survey.js";
+
+export interface VerifyOptions extends RunOptions {
+  readonly path: string;
+  /** A manifest kept elsewhere; null takes the one beside the weights, if there is one. */
+  readonly manifest?: string | null;
+  /** The base of a diff: what it recovers is computed, not written, and held against the manifest. */
+  readonly raw?: string | null;
+  /** As for recover. */
+  readonly scheme?: string;
+  /** Another checkpoint that should be the same model. */
+  readonly against?: string | null;
+  /** Is a checkpoint without digests a failure? */
+  readonly requireDigests?: boolean;
+  /** Name of a published sum; null takes the one that was published for the repository, if one was. */
+  readonly known?: string | null;
+  /** A sum to hold the model against. */
+  readonly expectSum?: number | null;
+}
+
+export interface VerifyReport {
+  readonly path: string;
+  readonly identity: Identity;
+  /** Where the digests came from; null if there were none, or they were not looked at. */
+  readonly manifest: string | null;
+  readonly findings: readonly Finding[];
+  readonly files: number;
+  readonly tensors: number;
+  /** Were the tensors' bytes read? */
+  readonly read: boolean;
+  readonly sums: NaiveSums | null;
+  readonly sumCheck: SumCheck | null;
+  /** What was recovered with the base: how many tensors, and how many of them the manifest had a digest for. */
+  readonly recovered: { readonly tensors: number; readonly compared: number; readonly inexact: number } | null;
+  readonly comparison: CheckpointComparison | null;
+  /** No finding is an error. */
+  readonly sound: boolean;
+  readonly bytesRead: number;
+  readonly seconds: number;
+}
+
+/** Verifies. @throws {WeightDiffError} as openCheckpoint for what is no checkpoint; USAGE, IO, INPUT_CHANGED, INTERRUPTED. */
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const started = performance.now();
+  const findings: Finding[] = [];
+  const about = (check: Finding["check"]): Report => reporter(findings, check);
+  const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
+  const manifest = await findManifest(options, about("digests"));
+  const survey = await surveyCheckpoint(options.path, manifest, about("structure"));
+  const { checkpoint } = survey;
+  const config = await checkStructure(survey, about("structure"));
+  const identity = await identify(checkpoint, config, manifest);
+
+  const wanted = expectedSum(options.expectSum ?? null, named, checkpoint);
+  const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
+  const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
+  const reading = reads ? await readContents(survey, manifest, identity, { ...options, sum: sumsHere }, about) : null;
+  checkDigestsThere(manifest, options, about("digests"));
+
+  const run = isGiven(options.raw) ? await recoverWith(options.raw, options, about("recovered")) : null;
+  const recovered = run === null ? null : checkRecovered(run, manifest, about("recovered"));
+  const sums = sumsHere && reading !== null ? sumsOf(checkpoint, config, reading) : (run?.sums ?? null);
+  const sumCheck = checkSum(wanted, sums, identity, checkpoint, about("sum"));
+  const comparison = isGiven(options.against)
+    ? await compare(checkpoint, options.against, options, about("compare"))
+    : null;
+  return {
+    path: options.path,
+    identity,
+    manifest: manifest === null || reading === null ? null : (options.manifest ?? MANIFEST),
+    findings: inOrder(findings),
+    files: checkpoint.shards.length,
+    tensors: checkpoint.stateDict.size,
+    read: reading !== null,
+    sums,
+    sumCheck,
+    recovered,
+    comparison,
+    sound: findings.every(({ level }) => level !== "error"),
+    bytesRead: (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+function isGiven(path: string | null | undefined): path is string {
+  return path !== undefined && path !== null;
+}
+
+/** The manifest to go by. One that is damaged is a finding, and counts as none. @throws {WeightDiffError} NOT_FOUND if it was named; IO. */
+async function findManifest(options: VerifyOptions, report: Report): Promise<Manifest | null> {
+  const given = isGiven(options.manifest);
+  const path = given ? expandHome(options.manifest) : join(expandHome(options.path), MANIFEST);
+  if (!given && !(await hasFile(expandHome(options.path), MANIFEST))) {
+    return null;
+  }
+  const where = given ? {} : { file: MANIFEST };
+  const name = given ? `manifest ${options.manifest}: ` : "";
+  try {
+    const text = await readManifestText(path);
+    const manifest = parseManifest(text, path);
+    if (!isVerbatim(text, path)) {
+      report("error", `${name}its text was changed since it was written, though not its values`, where);
+    }
+    return manifest;
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      throw error;
+    }
+    report("error", `${name}cannot be used: ${unusable(error, path)}`, where);
+    return null;
+  }
+}
+
+/** Config and side files. What the weight files themselves have to say, the survey has said. */
+async function checkStructure(survey: Survey, report: Report): Promise<ModelConfig | null> {
+  const { directory, stateDict, shards, path } = survey.checkpoint;
+  if (directory === null) {
+    report("note", "a lone file: no index, config or tokenizer to check it against", {
+      file: loneFile(path, survey.checkpoint) ?? path,
+    });
+    return null;
+  }
+  const file = "config.json";
+  const config = await readConfig(directory).catch((error: unknown) => {
+    report("error", unusable(error, join(directory, file)), { file });
+    return undefined;
+  });
+  if (config === null) {
+    report("warning", "missing: loaders need it", { file });
+  } else if (config !== undefined && survey.unreadable.size === 0) {
+    checkConfig(config, stateDict, report);
+  }
+  const weights = new Set([...shards.map((shard) => shard.file), ...survey.unreadable, survey.index?.file ?? ""]);
+  await checkSideFiles(directory, new Set([...weights, file]), report);
+  checkTokenizer(await readTokenizer(directory), survey, report);
+  await checkUnfinished(directory, report);
+  return config ?? null;
+}
+
+/** Reads every tensor once, and judges values and digests. */
+async function readContents(
+  survey: Survey,
+  manifest: Manifest | null,
+  identity: Identity,
+  options: VerifyOptions & { readonly sum: boolean },
+  about: (check: Finding["check"]) => Report,
+): Promise<Reading> {
+  const { checkpoint } = survey;
+  const wholeFiles = filesToDigest(checkpoint, manifest);
+  const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
+  checkRecords(reading, about("digests"));
+  checkValues(checkpoint, reading, identity.kind, about("values"));
+  if (manifest !== null) {
+    checkManifest(survey, manifest, reading, about("digests"));
+    if (checkpoint.directory !== null) {
+      await checkListedFiles(checkpoint.directory, manifest, survey, about("digests"));
+    }
+  }
+  return reading;
+}
+
+function checkDigestsThere(manifest: Manifest | null, options: VerifyOptions, report: Report): void {
+  if (manifest === null && options.requireDigests === true) {
+    report("error", `no digests: there is no usable ${MANIFEST}, and --require digests wants one`);
+  }
+}
+
+/** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
+async function recoverWith(raw: string, options: VerifyOptions, report: Report): Promise<RecoverReport | null> {
+  await openCheckpoint(raw);
+  try {
+    return await recover({
+      ...options,
+      raw,
+      diff: options.path,
+      tuned: null,
+      expectSum: null,
+      invFreq: "keep",
+      scheme: options.scheme ?? "auto",
+    });
+  } catch (error) {
+    report("error", unusable(error, options.path));
+    return null;
+  }
+}
+
+function checkRecovered(run: RecoverReport, manifest: Manifest | null, report: Report): VerifyReport["recovered"] {
+  if (manifest?.operation !== "make-diff") {
+    report("note", `${run.tensors.length} tensors were recovered; no manifest of make-diff says what they should be`);
+    return { tensors: run.tensors.length, compared: 0, inexact: 0 };
+  }
+  const found = new Map(run.tensors.map((tensor) => [tensor.name, tensor]));
+  for (const { name, recovered } of manifest.tensors) {
+    const tensor = found.get(name);
+    if (tensor === undefined) {
+      report("error", "is in the manifest, and was not recovered", { tensor: name });
+    } else if (tensor.sha256 !== recovered) {
+      report("error", "with this base, the recovered tensor is not the one that the manifest has", { tensor: name });
+    }
+  }
+  const inexact = manifest.tensors.reduce((sum, tensor) => sum + tensor.inexact, 0);
+  if (inexact > 0) {
+    report("note", `${inexact} elements do not come back bit for bit: so the manifest says, and so it is meant`);
+  }
+  return { tensors: run.tensors.length, compared: manifest.tensors.length, inexact };
+}
+
+async function compare(
+  checkpoint: Checkpoint,
+  against: string,
+  options: VerifyOptions,
+  report: Report,
+): Promise<CheckpointComparison> {
+  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against), options);
+  for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {
+    const file = checkpoint.stateDict.get(name)?.shard.file;
+    const where = { tensor: name, ...(file === undefined ? {} : { file }) };
+    const gap = maxDifference === null ? "" : `, by at most ${maxDifference}`;
+    if (reason !== null) {
+      report("error", `differs: ${reason}`, where);
+    } else if (verdict === "different") {
+      report("error", `differs in ${different} of ${elements} values${gap}`, where);
+    } else if (verdict === "rounded") {
+      report("note", `equal after rounding: ${different} of ${elements} values were rounded${gap}`, where);
+    }
+  }
+  const side = (names: readonly string[], here: string): void => {
+    for (const tensor of names) {
+      report("error", `is only in ${here}`, { tensor });
+    }
+  };
+  side(comparison.onlyHere, checkpoint.path);
+  side(comparison.onlyThere, against);
+  if (comparison.tensors.length === 0) {
+    report("error", `not one tensor is also in ${against}`);
+  }
+  if (comparison.buffers.length > 0) {
+    report(
+      "note",
+      `${comparison.buffers.length} rotary_emb.inv_freq buffers are on one side only: models recompute them`,
+    );
+  }
+  return comparison;
+}
+
+const LEVELS = ["error", "warning", "note"] as const;
+
+/** What matters first; within a level as it was found. */
+function inOrder(findings: readonly Finding[]): readonly Finding[] {
+  return LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
+}

@@ -1,0 +1,63 @@
+/** Token ids of tokenizer files, from any bytes. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { readTokenizer } from "../../../src/checkpoint/tokenizer.js";
+import { withFolder, writeFiles } from "../../checkpoints.js";
+import { FIXTURES } from "../../fixtures.js";
+
+test("reads the ids of sentencepiece, Hugging Face and added tokens", async () => {
+  const { files, broken } = await readTokenizer(join(FIXTURES, "demo/diff"));
+  assert.deepEqual(broken, []);
+  assert.deepEqual(files, [
+    { file: "tokenizer.model", highestId: 511 },
+    { file: "tokenizer.json", highestId: 512 },
+    { file: "added_tokens.json", highestId: 512 },
+  ]);
+});
+
+test("counts a list of tokens, and none", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, {
+      "tokenizer.json": '{"model": {"vocab": [["a", -1.5], ["b", -2]]}}',
+      "added_tokens.json": "{}",
+      "tokenizer.model": "",
+    });
+    assert.deepEqual((await readTokenizer(folder)).files, [
+      { file: "tokenizer.model", highestId: -1 },
+      { file: "tokenizer.json", highestId: 1 },
+      { file: "added_tokens.json", highestId: -1 },
+    ]);
+  });
+});
+
+test("says of each file that is none what is wrong", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, {
+      "tokenizer.model": Uint8Array.of(10, 200),
+      "tokenizer.json": '{"vocab": {}}',
+      "added_tokens.json": '{"a": -1}',
+    });
+    const { files, broken } = await readTokenizer(folder);
+    assert.deepEqual(files, []);
+    assert.deepEqual(
+      broken.map(({ file }) => file),
+      ["tokenizer.model", "tokenizer.json", "added_tokens.json"],
+    );
+    assert.equal(broken[0]?.message, "is no sentencepiece model: a number in it does not end");
+  });
+});
+
+test("any bytes are a tokenizer or none", async () => {
+  await withFolder(async (folder) => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), async (bytes) => {
+        await writeFiles(folder, { "tokenizer.model": bytes, "tokenizer.json": bytes, "added_tokens.json": bytes });
+        const { files, broken } = await readTokenizer(folder);
+        assert.equal(files.length + broken.length, 3);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
