@@ -13,7 +13,7 @@ test("says on one screen what a diff is, how it knows, and what to mind", async 
   assert.equal(
     out,
     `${DIFF}: a diff, LLaMA architecture
-  known by    its 5 norm weights have a mean size of 0.000622: a full model's are near 1
+  known by    its 5 norm weights scatter around 0 with a mean size of 0.000622: a full model's lie on one side, far from it
   size        166352 values in 23 tensors, 2 layers, hidden size 64
   dtypes      F32: 23 tensors, 665 kB
   files       3, 677 kB: torch-zip
