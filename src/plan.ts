@@ -4,21 +4,12 @@
  */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
-import { WeightDiffError } from "./errors.js";
-import { diffMetadata, type Encoding, type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";
-import { elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
-import { quote } from "./formats/quote.js";
-import { layoutShard } from "./formats/safetensors.js";
+import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
+import { elementCount, tensorBytes } from "./formats/dtype.js";
 import type { ByteRange } from "./formats/tensor-info.js";
-import {
-  type DriverRole,
-  INPUT_EMBEDDING,
-  INV_FREQ,
-  type Pair,
-  type PairingOptions,
-  pairTensors,
-  shapeText,
-} from "./pairing.js";
+import { layOut, outputBytes, type PlanShard } from "./layout.js";
+import { decideAdded, decideBits, decideExact, decideSubtracted } from "./pair-rules.js";
+import { type DriverRole, INPUT_EMBEDDING, INV_FREQ, type Pair, type PairingOptions, pairTensors } from "./pairing.js";
 import type { NewRows, Scheme } from "./scheme.js";
 
 /** What recovering and making a diff have in common. */
@@ -59,17 +50,6 @@ export interface PlanInput {
   readonly modified: string;
   /** sha256 of its header. */
   readonly header: string;
-}
-
-/** An output file, laid out. */
-export interface PlanShard {
-  readonly file: string;
-  readonly size: number;
-  /** Length word and JSON, padded to the data section. */
-  readonly header: Uint8Array;
-  /** From here on no tensor's length is a multiple of 4096. */
-  readonly directEnd: number;
-  readonly tensors: readonly string[];
 }
 
 export interface Plan {
@@ -145,63 +125,6 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
       ),
     prove: true,
   });
-}
-
-type Decide = PairingOptions["decide"];
-
-const isInteger = (dtype: string): boolean => /^[IU]\d+$/.test(dtype);
-
-/** As torch's in-place add of the reference scripts. */
-function decideAdded(dtype: "F32" | "F16" | "BF16"): Decide {
-  return (_, diff, raw) => {
-    if (raw === null || (diff.dtype !== raw.dtype && !(isFloatDtype(diff.dtype) && isFloatDtype(raw.dtype)))) {
-      return null;
-    }
-    if (isFloatDtype(diff.dtype)) {
-      return { rule: "add", dtype };
-    }
-    return diff.dtype === "BOOL"
-      ? { rule: "or", dtype: "BOOL" }
-      : isInteger(diff.dtype)
-        ? { rule: "add-integers", dtype: diff.dtype }
-        : null;
-  };
-}
-
-/** Its inverse. Masks are stored as they are: an "or" has none. */
-const decideSubtracted: Decide = (_, tuned, raw) => {
-  if (raw === null || (tuned.dtype !== raw.dtype && !(isFloatDtype(tuned.dtype) && isFloatDtype(raw.dtype)))) {
-    return null;
-  }
-  if (isFloatDtype(tuned.dtype)) {
-    return { rule: "subtract", dtype: "F32" };
-  }
-  return tuned.dtype === "BOOL"
-    ? { rule: "copy", dtype: "BOOL" }
-    : isInteger(tuned.dtype)
-      ? { rule: "subtract-integers", dtype: tuned.dtype }
-      : null;
-};
-
-const decideBits: Decide = (_, tuned, raw) => {
-  const unsigned = unsignedOf(tuned.dtype);
-  return raw === null || unsigned === undefined || !isConvertible(raw.dtype, tuned.dtype)
-    ? { rule: "copy", dtype: tuned.dtype }
-    : { rule: "subtract-bits", dtype: unsigned };
-};
-
-/** As the diff's own metadata says. */
-function decideExact(record: ExactRecord): Decide {
-  return (name, diff, raw) => {
-    const exact = record.get(name);
-    if (exact === undefined || !isStoredAs(diff, exact)) {
-      return null;
-    }
-    if (exact.rule === "verbatim") {
-      return { rule: "copy", dtype: exact.dtype };
-    }
-    return raw !== null && isConvertible(raw.dtype, exact.dtype) ? { rule: "add-bits", dtype: exact.dtype } : null;
-  };
 }
 
 interface BuildOptions extends LayoutOptions {
@@ -345,72 +268,6 @@ function recordJobs(
     }
   }
   return [...records.values()];
-}
-
-/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
-function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly Pair[])[] {
-  const groups: Pair[][] = [];
-  let open: Pair[] = [];
-  let filled = 0;
-  for (const pair of pairs) {
-    const bytes = outputBytes(pair);
-    if (bytes > limit) {
-      // A shard of its own, before the one that is being filled.
-      groups.push([pair]);
-      continue;
-    }
-    if (filled + bytes > limit) {
-      groups.push(open);
-      open = [];
-      filled = 0;
-    }
-    open.push(pair);
-    filled += bytes;
-  }
-  return open.length > 0 || groups.length === 0 ? [...groups, open] : groups;
-}
-
-/** The output files, and the place of every tensor in them. */
-function layOut(
-  pairs: readonly Pair[],
-  options: BuildOptions,
-): { shards: readonly PlanShard[]; placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>> } {
-  const groups = groupByShard(pairs, options.maxShardSize);
-  const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
-  const shards = groups.map((group, shard): PlanShard => {
-    const number = (n: number): string => String(n).padStart(5, "0");
-    const file =
-      groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
-    const layout = layoutShard(
-      group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.driver.shape })),
-      { name: file, metadata: options.metadata(group) },
-    );
-    layout.ranges.forEach((range, index) => {
-      const pair = group[index];
-      if (pair !== undefined) {
-        placed.set(pair, { shard, range });
-      }
-    });
-    return {
-      file,
-      size: layout.size,
-      header: layout.header,
-      directEnd: layout.directEnd,
-      tensors: group.map((pair) => pair.name),
-    };
-  });
-  return { shards, placed };
-}
-
-function outputBytes(pair: Pair): number {
-  const bytes = tensorBytes(pair.dtype, pair.driver.shape);
-  if (bytes === undefined) {
-    throw new WeightDiffError(
-      "LIMIT",
-      `${pair.driver.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.driver.shape)} is too large to write as ${pair.dtype}`,
-    );
-  }
-  return bytes;
 }
 
 function rangeLength(range: ByteRange | undefined): number {

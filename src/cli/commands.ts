@@ -5,18 +5,9 @@ import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
 import { recover } from "../recover.js";
 import { verify } from "../verify.js";
+import { declareInspect, declareMakeDiff, declareRecover, declareVerify } from "./flags.js";
 import { inspectJson, inspectText } from "./inspect-report.js";
-import {
-  declareInspect,
-  declareMakeDiff,
-  declareRecover,
-  declareVerify,
-  inspectOptions,
-  makeDiffOptions,
-  type Presentation,
-  recoverOptions,
-  verifyOptions,
-} from "./options.js";
+import { inspectOptions, makeDiffOptions, type Presentation, recoverOptions, verifyOptions } from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
 import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
 import type { ResultWriter } from "./stdout.js";

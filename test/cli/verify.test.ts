@@ -81,7 +81,8 @@ test("--json prints one document", async () => {
     path: DIFF,
     sound: true,
     kind: "diff",
-    kind_reason: "its 5 norm weights scatter around 0 with a mean size of 0.000622: a full model's lie on one side, far from it",
+    kind_reason:
+      "its 5 norm weights scatter around 0 with a mean size of 0.000622: a full model's lie on one side, far from it",
     coverage: "structure only",
     manifest: null,
     files: 3,

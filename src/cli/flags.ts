@@ -1,0 +1,99 @@
+/** The flags of every command, declared for commander: names, help, defaults. What they may hold is checked in options.ts. */
+import { type Command, Option } from "commander";
+import { GUARDS } from "../guards.js";
+
+/** Flags of the reference scripts that mean nothing here, and what to tell whoever passes them. */
+export const FOREIGN: Readonly<Record<string, string>> = {
+  device: "--device: everything is computed on the CPU, with the bits that torch gives on a CPU",
+  testInference: "--test_inference: no text is generated; the checks compare digests and sums instead",
+  originalModel: "--original_model: not loaded; compare the digests in weight-diff.json instead",
+  lowCpuMem: "--low-cpu-mem: memory is always small",
+};
+
+const COMMON = (command: Command): Command =>
+  command
+    .option("--json", "print the result as one JSON document on stdout")
+    .option("--quiet", "say nothing on stderr but warnings and errors")
+    .option("--no-progress", "show no progress")
+    .option("--threads <n>", "worker threads (default: the processors there are, at most 8)")
+    .option("--no-direct-io", "never pass by the page cache");
+
+/** Adds recover's flags. */
+export function declareRecover(command: Command): Command {
+  return COMMON(
+    command
+      .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
+      .option("--path-diff <diff>", "the published diff, likewise")
+      .option(
+        "--path-tuned <out>",
+        "where the recovered model goes; without it everything is computed and checked, and nothing written",
+      )
+      .option("--scheme <name>", "auto, open-instruct, alpaca: which script's rules to follow", "auto")
+      .option(
+        "--dtype <dtype>",
+        "float32 (the default, as the reference), float16 or bfloat16: rounded once, as torch does",
+      )
+      .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
+      .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
+      .option("--rows <mean|refuse>", "rule for new vocabulary rows; mean also allows more than 64 of them")
+      .option("--expect-sum <number>", "hold the naive sum of the recovered weights against this number")
+      .option("--check-integrity-naively [bool]", "hold it against the published sum, if the diff is known to have one")
+      .option("--dry-run", "print what would be done, and stop")
+      .option("--force", "replace the model that is in the output directory")
+      .option("--resume", "continue an unfinished run")
+      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
+  )
+    .addOption(new Option("--device <device>").hideHelp())
+    .addOption(new Option("--test-inference [bool]").hideHelp())
+    .addOption(new Option("--original-model <model>").hideHelp())
+    .addOption(new Option("--low-cpu-mem [bool]").hideHelp());
+}
+
+/** Adds make-diff's flags. */
+export function declareMakeDiff(command: Command): Command {
+  return COMMON(
+    command
+      .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
+      .option("--path-tuned <tuned>", "the fine-tuned model, likewise")
+      .option("--path-diff <out>", "where the diff goes; without it the diff is made and proved, and nothing written")
+      .option(
+        "--encoding <name>",
+        "additive: float32, for this tool and the Python scripts; exact: bit patterns, half the size for 16-bit models",
+        "additive",
+      )
+      .option("--base-model <name>", "what the model card calls the base: org/name")
+      .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
+      .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
+      .option("--rows <mean|refuse>", "rule for new vocabulary rows; mean also allows more than 64 of them")
+      .option("--dry-run", "print what would be done, and stop")
+      .option("--force", "replace the diff that is in the output directory")
+      .option("--resume", "continue an unfinished run")
+      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
+  ).addOption(new Option("--device <device>").hideHelp());
+}
+
+/** Adds verify's flags. */
+export function declareVerify(command: Command): Command {
+  return COMMON(
+    command
+      .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or a Hub cache folder")
+      .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
+      .option(
+        "--path-raw <base>",
+        "of a diff: compute what it recovers, write nothing, and check it against the manifest",
+      )
+      .option("--scheme <name>", "with --path_raw: auto, or which script's rules to follow", "auto")
+      .option("--against <other>", "another checkpoint that should be the same model, in whatever format and dtype")
+      .option("--require <what>", "digests: fail if there are none to check against")
+      .option("--known <name>", "hold the sum of all weights against a published one, as alpaca-7b")
+      .option("--expect-sum <number>", "hold it against this number")
+      .option("--format <format>", "text, json, or github (annotations for a workflow)"),
+  );
+}
+
+/** Adds inspect's flags. */
+export function declareInspect(command: Command): Command {
+  return COMMON(command.argument("<path>", "a checkpoint: a directory, one weight file, or a Hub cache folder"))
+    .option("--digest", "read every byte and show each tensor's sha256, and know published files by theirs")
+    .option("--tensors", "list every tensor");
+}
