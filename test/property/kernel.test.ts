@@ -135,6 +135,36 @@ for (const dtype of NARROW) {
   }
 }
 
+for (const width of [1, 2, 4, 8]) {
+  for (const method of ["addIntegers", "subtractIntegers"] as const) {
+    test(`${method} of ${width} bytes as scalar`, () => {
+      const numbers = fc.uint8Array({ maxLength: 600, size: "max" });
+      fc.assert(
+        fc.property(numbers, numbers, offsets, (source, target, at) => {
+          const count = Math.floor(cut(source, width, target, width));
+          same(source, target, at, (kernel, from, to) => kernel[method](width, from, to, count));
+        }),
+        RUNS,
+      );
+    });
+  }
+}
+
+test("counts differing words as scalar", () => {
+  const changes = fc.array(fc.tuple(fc.nat(149), fc.nat(31)), { maxLength: 20 });
+  fc.assert(
+    fc.property(tensor("F32"), offsets, changes, (source, at, bits) => {
+      const count = source.length / 4;
+      const target = source.slice();
+      for (const [word, bit] of bits.filter(([word]) => word < count)) {
+        target[4 * word + (bit >> 3)] = (target[4 * word + (bit >> 3)] ?? 0) ^ (1 << (bit & 7));
+      }
+      same(source, target, at, (kernel, from, to) => kernel.countDifferent(from, to, count));
+    }),
+    RUNS,
+  );
+});
+
 /** Lengths of pushes, the last taking what is left. */
 function cutAt(total: number, parts: readonly number[]): readonly number[] {
   const pushes: number[] = [];

@@ -1,7 +1,7 @@
 /** What both kernels promise beyond torch's bits: memory that is not touched, misuse that is refused, pushes of any size. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bothKernels, meanRow, peek, places, poke, spread, sum } from "../../kernels.js";
+import { bothKernels, hashed, meanRow, peek, places, poke, spread, sum } from "../../kernels.js";
 
 const BYTES = 2 ** 20;
 
@@ -15,12 +15,17 @@ for (const kernel of bothKernels(BYTES)) {
       kernel.add("BF16", base, base + 2000, count);
       kernel.narrow("BF16", base, base + 3001, count);
       kernel.addNarrow("F16", base, base + 4001, count);
+      kernel.addIntegers(8, base, base + 5001, count);
+      kernel.subtractIntegers(2, base, base + 6001, count);
+      kernel.countDifferent(base, base + 7001, count);
     }
     const written = [
       [1000, 33 * 4],
       [2000, 33 * 4],
       [3001, 33 * 2],
       [4001, 33 * 2],
+      [5001, 33 * 8],
+      [6001, 33 * 2],
     ] as const;
     for (const [at, bytes] of written) {
       all.fill(0xa5, base + at, base + at + bytes);
@@ -102,6 +107,14 @@ for (const kernel of bothKernels(BYTES)) {
       () => kernel.narrow("F16", base, Number.NaN, 1),
       () => kernel.addNarrow("BF16", base, end, 1),
       () => kernel.subtractNarrow("BF16", base, base, -1),
+      () => kernel.addIntegers(4, end - 7, base, 2),
+      () => kernel.addIntegers(3, base, base + 64, 1),
+      () => kernel.addIntegers(0, base, base + 64, 1),
+      () => kernel.subtractIntegers(8, base, end - 15, 2),
+      () => kernel.subtractIntegers(16, base, base + 64, 1),
+      () => kernel.subtractIntegers(1, base, base + 64, -1),
+      () => kernel.countDifferent(base, end - 4, 2),
+      () => kernel.countDifferent(base - 4, base, 1),
       () => kernel.sumBegin(end, 8),
       () => kernel.sumBegin(state, -1),
       () => kernel.sumPush(state, end, 1),
@@ -116,4 +129,62 @@ for (const kernel of bothKernels(BYTES)) {
     kernel.meanPush(state, data, 8);
     assert.throws(() => kernel.meanEnd(state, end - 28), RangeError);
   });
+
+  for (const width of [1, 2, 4, 8]) {
+    test(`${kind}: adds and subtracts integers of ${width} bytes modulo 2^${8 * width}, at any place and count`, () => {
+      const bits = 8 * width;
+      for (let count = 0; count <= 70; count++) {
+        const [self, other] = [bytesOf(count, count * width), bytesOf(count + 1000, count * width)];
+        // Carries run through: all ones, the sign bit alone, zero.
+        self.fill(0xff, 0, Math.min(2 * width, self.length));
+        other.fill(0, 0, Math.min(width, other.length));
+        const [from, to] = [base + 100 + (count % 17), base + 5000 + ((count * 7) % 19)];
+        for (const [method, sign] of [
+          ["addIntegers", 1n],
+          ["subtractIntegers", -1n],
+        ] as const) {
+          poke(kernel, from, other);
+          poke(kernel, to, self);
+          kernel[method](width, from, to, count);
+          const expected = integers(self, width).map((value, i) =>
+            BigInt.asUintN(bits, value + sign * (integers(other, width)[i] ?? 0n)),
+          );
+          assert.deepEqual(integers(peek(kernel, to, count * width), width), expected, `${method} of ${count}`);
+          assert.deepEqual(peek(kernel, from, count * width), other, "the source stays");
+        }
+      }
+    });
+  }
+
+  test(`${kind}: counts words that differ by their bits, at any place and count`, () => {
+    for (let count = 0; count <= 70; count++) {
+      const [first, second] = [base + 4 + (count % 13), base + 4000 + (count % 11)];
+      const words = spread(count, count, 90, 60);
+      for (const step of [1, 2, 3, 5, 100]) {
+        const other = words.map((word, i) => (i % step === 0 ? word ^ (1 << (i % 32)) : word));
+        poke(kernel, first, words);
+        poke(kernel, second, other);
+        assert.equal(kernel.countDifferent(first, second, count), Math.ceil(count / step), `${count} by ${step}`);
+      }
+    }
+  });
+
+  test(`${kind}: a NaN equals itself and no other NaN, and -0 is not 0`, () => {
+    const first = Uint32Array.of(0x7fc00000, 0x7fc00000, 0x7f800001, 0xffc00000, 0, 0x80000000, 0x80000000);
+    const second = Uint32Array.of(0x7fc00000, 0x7fc00001, 0x7fc00001, 0x7fc00000, 0x80000000, 0, 0x80000000);
+    poke(kernel, base, first);
+    poke(kernel, base + 64, second);
+    assert.equal(kernel.countDifferent(base, base + 64, 7), 5);
+  });
+}
+
+function bytesOf(seed: number, count: number): Uint8Array {
+  return new Uint8Array(hashed(seed, Math.ceil(count / 4)).buffer, 0, count);
+}
+
+/** Little-endian and unsigned. */
+function integers(bytes: Uint8Array, width: number): readonly bigint[] {
+  return Array.from({ length: bytes.length / width }, (_, i) =>
+    bytes.subarray(i * width, (i + 1) * width).reduceRight((value, byte) => value * 256n + BigInt(byte), 0n),
+  );
 }
