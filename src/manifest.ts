@@ -54,7 +54,7 @@ const makeDiffSchema = common.extend({
       tuned: contents,
       /** Of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
       recovered: sha256,
-      /** Elements that do not come back bit for bit. */
+      /** Elements that do not come back bit for bit: in F32, or once rounded to a tuned F16 or BF16. */
       inexact: bytes,
     }),
   ),

@@ -135,6 +135,6 @@ export interface Proof {
   readonly tuned: string;
   /** Of what recover writes by default: F32 for an added diff, the tuned dtype for an exact one. */
   readonly recovered: string;
-  /** Elements whose recovered value has other bits than the tuned one, both in F32. */
+  /** Elements whose recovered value has other bits than the tuned one, both in F32, or once it is rounded to a tuned F16 or BF16. */
   readonly inexact: number;
 }

@@ -58,6 +58,8 @@ function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
 }
 
 function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null): Stage {
+  const memory = new Uint8Array(kernel.memory);
+  const width = widthOf(job.driver.dtype);
   const raw = rawTerms(job, kernel, areas);
   return {
     run(block) {
@@ -72,7 +74,7 @@ function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof
       if (proof !== null) {
         kernel.widen("F32", block.outAt, areas.recoveredBlock, block.items);
         raw.apply(kernel.add, block, areas.recoveredBlock);
-        proof.takeRecovered(block.items);
+        proof.takeRecovered(block.items, memory.subarray(block.driverAt, block.driverAt + block.items * width));
       }
     },
     finish: () => ({ sum: 0, overflow: 0 }),
