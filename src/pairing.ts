@@ -139,7 +139,8 @@ function pairTensor(
     return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`;
   }
   const pair = { name, ...decided, driver, raw: { kind: "stored", tensor: base } as const };
-  if (decided.rule === "copy" && driver.dtype !== "BOOL") {
+  // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
+  if (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL")) {
     return { ...pair, raw: null, mean: null };
   }
   if (sameShape(driver.shape, base.shape)) {
