@@ -3,8 +3,8 @@
  * what will come back; the manifest tells whoever recovers it what the base and the result must be.
  */
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
-import { openCheckpoint } from "./checkpoint/checkpoint.js";
+import { basename, resolve } from "node:path";
+import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { readConfig } from "./checkpoint/config.js";
 import { openFileSource } from "./checkpoint/file-source.js";
 import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
@@ -132,7 +132,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
     const card: readonly ExtraFile[] =
       output !== null && (await hasFile(output.path, CARD))
         ? []
-        : [{ file: CARD, text: modelCard(encoding, base ?? basename(raw.directory ?? ""), base !== null, files) }];
+        : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files) }];
     const manifest: MakeDiffManifest = {
       schema: MANIFEST_SCHEMA,
       tool: `weight-diff ${VERSION}`,
@@ -158,6 +158,11 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
     resumed: run.resumed,
     ...clock(started),
   };
+}
+
+/** What to call a base that no repository is known for: its folder, or its file. */
+function nameOf({ directory, path }: Checkpoint): string {
+  return basename(resolve(directory ?? path));
 }
 
 /** Every tensor with the digests of what it was made from and what will come back. */
