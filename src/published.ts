@@ -85,8 +85,9 @@ function chooseSample(raw: Checkpoint, published: MakeDiffManifest): readonly Sa
   }
   let total = 0;
   return [...vectors, ...smallest.values()].filter(({ tensor }) => {
-    total += bytesOf(tensor);
-    return total <= MAX_SAMPLE_BYTES;
+    const fits = total + bytesOf(tensor) <= MAX_SAMPLE_BYTES;
+    total += fits ? bytesOf(tensor) : 0;
+    return fits;
   });
 }
 
