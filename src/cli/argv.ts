@@ -10,16 +10,21 @@ const FASTCHAT: readonly (readonly [full: string, shortest: string, ours: string
   ["--delta-path", "--delta", "--path-diff"],
 ];
 
+/** Our own flags that are also such a beginning, by command. */
+const OWN: ReadonlyMap<string, readonly string[]> = new Map([["make-diff", ["--base-model"]]]);
+
 /** Arguments after the program's name, in the spelling of options.ts. Values are left alone. */
 export function normaliseArgv(args: readonly string[]): readonly string[] {
   const end = args.indexOf("--");
+  const own = OWN.get(args[0]?.replaceAll("_", "-") ?? "") ?? [];
   return args.map((argument, index) => {
     if (end >= 0 && index >= end) {
       return argument;
     }
     if (argument.startsWith("--")) {
       const [flag = "", ...value] = argument.split("=");
-      return [canonicalFlag(flag.replaceAll("_", "-")), ...value].join("=");
+      const name = flag.replaceAll("_", "-");
+      return [own.includes(name) ? name : canonicalFlag(name), ...value].join("=");
     }
     return index === 0 ? argument.replaceAll("_", "-") : argument;
   });

@@ -21,3 +21,12 @@ for (const [before, after] of [
 test("takes make_diff for make-diff, as a command only", () => {
   assert.deepEqual(normaliseArgv(["make_diff", "make_diff"]), ["make-diff", "make_diff"]);
 });
+
+test("--base-model is make-diff's own flag, and FastChat's abbreviation everywhere else", () => {
+  for (const command of ["make-diff", "make_diff"]) {
+    assert.deepEqual(normaliseArgv([command, "--base_model", "org/x", "--base", "y", "--base-model-path=z"]), [
+      ...["make-diff", "--base-model", "org/x", "--path-raw", "y", "--path-raw=z"],
+    ]);
+  }
+  assert.deepEqual(normaliseArgv(["recover", "--base-model", "x"]), ["recover", "--path-raw", "x"]);
+});
