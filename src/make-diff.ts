@@ -89,7 +89,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
     say(
-      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? "as they are" : "- the mean of the base's"}`,
+      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,
     );
   }
   const destination = await prepareDestination(options.diff ?? null, options.mode ?? "new", plan, raw, tuned);
@@ -129,10 +129,11 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
       ...file,
       sha256: digests.get(output?.staged(file.file) ?? "") ?? "",
     }));
+    const newRows = Math.max(0, ...plan.newRows.values());
     const card: readonly ExtraFile[] =
       output !== null && (await hasFile(output.path, CARD))
         ? []
-        : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files) }];
+        : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, newRows) }];
     const manifest: MakeDiffManifest = {
       schema: MANIFEST_SCHEMA,
       tool: `weight-diff ${VERSION}`,

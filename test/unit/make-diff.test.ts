@@ -276,6 +276,23 @@ test("the model card names the base, the command and the digest of every file", 
   });
 });
 
+test("the card says whether the Python scripts can read the diff", async () => {
+  await card({}, (text) => assert.match(text, /^The `recover` of Stanford Alpaca's .* gives the same tensors\.$/m));
+  await card({ encoding: "exact" }, (text) => assert.match(text, /^The Python scripts of 2023 cannot read this/m));
+  for (const [name, rows] of [
+    ["rows-none", 0],
+    ["rows-three", 3],
+  ] as const) {
+    const pair = join(FIXTURES, "recover", name);
+    await card({ raw: join(pair, "base"), tuned: join(pair, "diff") }, (text) => {
+      assert.match(
+        text,
+        new RegExp(`^The Python scripts .*; this diff has ${rows} new rows, so they may refuse it\\.$`, "m"),
+      );
+    });
+  }
+});
+
 test("without a name for the base the card leaves the place open, and that is said", async () => {
   await card({}, (text, notes) => {
     assert.match(text, /^---\n# base_model: the base's name on the Hub belongs here\ntags:\n/);
