@@ -49,8 +49,10 @@ export async function prepareDestination(
   const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
   const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isWeights);
   if (mode === "new" || mode === "force") {
+    // Only recover can write another dtype.
+    const half = plan.dtype === "F32" && plan.inputs.some(({ role }) => role === "diff");
     const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
-    await refuseFullDisk(path, needed, plan.dtype === "F32" ? Math.ceil(needed / 2) : needed);
+    await refuseFullDisk(path, needed, half ? Math.ceil(needed / 2) : needed);
   }
   return { path, mode, side };
 }

@@ -95,7 +95,7 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
     const hint =
       smaller < needed
         ? `free ${bytesText(needed - free)}, or write half of it: --dtype bfloat16 needs ${bytesText(smaller)}`
-        : `free ${bytesText(needed - free)}, or give a --path_tuned on another disk`;
+        : `free ${bytesText(needed - free)}, or give an output directory on another disk`;
     throw new WeightDiffError(
       "DISK_FULL",
       `${output}: the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,

@@ -104,7 +104,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   });
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
-    say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name)}`);
+    say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name, rows)}`);
   }
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
   if (published === null) {
@@ -202,9 +202,9 @@ function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
   return readExactRecord(diff);
 }
 
-function newRowsText(choice: Choice, raw: Checkpoint, name: string): string {
+function newRowsText(choice: Choice, raw: Checkpoint, name: string, rows: number): string {
   return choice.scheme.newRows === "verbatim"
-    ? "as the diff has them"
+    ? `as the diff has ${rows === 1 ? "it" : "them"}`
     : `= the diff's + the mean of the base's ${raw.stateDict.get(name)?.shape[0] ?? 0}`;
 }
 

@@ -319,7 +319,7 @@ function notEmpty(path: string): WeightDiffError {
   return new WeightDiffError(
     "OUTPUT_REFUSED",
     `${path}: is not empty`,
-    "give another --path_tuned, or replace the model in it with --force",
+    "give another output directory, or replace the model in it with --force",
   );
 }
 

@@ -129,7 +129,7 @@ test("refuses an output that is not empty, and leaves it as it is", async () => 
     assert.deepEqual([code, out], [4, ""]);
     assert.deepEqual(said.slice(-2), [
       `weight-diff: error: ${folder}: is not empty`,
-      "weight-diff: hint: give another --path_tuned, or replace the model in it with --force",
+      "weight-diff: hint: give another output directory, or replace the model in it with --force",
     ]);
     assert.deepEqual(await list(folder), ["notes.txt"]);
   });

@@ -1,0 +1,303 @@
+/** make-diff as a user runs it: help, flags, whole lines, exit codes, and the command that its model card prints. */
+import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { withFolder, writeFiles } from "../checkpoints.js";
+import { FIXTURES } from "../fixtures.js";
+import { BASE, DIFF, type Outcome, weightDiff } from "./command.js";
+
+/** The demo's diff stands for a fine-tuned model: one new row, a tokenizer, licences. */
+const INPUTS = ["--path_raw", BASE, "--path_tuned", DIFF];
+const makeDemo = (...more: readonly string[]): Promise<Outcome> => weightDiff(["make-diff", ...INPUTS, ...more]);
+const TOOK = /^ {2}took {5}\d+\.\d\d s: read 998 kB, wrote (665 kB|0 B), \d+\.\d\d GB\/s, peak memory [\d.]+ MB$/;
+const SAID = [
+  "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
+  "weight-diff: model.embed_tokens.weight: 1 new row - the mean of the base's",
+  "weight-diff: lm_head.weight: 1 new row - the mean of the base's",
+];
+
+test("make-diff --help names every flag and hides those of other scripts", async () => {
+  const { code, out } = await weightDiff(["make-diff", "--help"]);
+  assert.equal(code, 0);
+  assert.match(out, /^Usage: weight-diff make-diff \[options\]\n\ntuned - base -> a diff that can be published\n/);
+  const flags = [
+    ...["--path-raw", "--path-tuned", "--path-diff", "--encoding", "--base-model", "--max-shard-size", "--inv-freq"],
+    ...["--rows", "--dry-run", "--force", "--resume", "--ignore", "--json", "--quiet", "--no-progress", "--threads"],
+  ];
+  assert.deepEqual(
+    flags.filter((flag) => !new RegExp(`^  ${flag}\\b`, "m").test(out)),
+    [],
+  );
+  assert.doesNotMatch(out, /--device|--scheme|--dtype/);
+});
+
+test("writes the diff, says what was proved and what was left", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "a/b");
+    const { code, out, said } = await makeDemo("--path_diff", diff);
+    assert.equal(code, 0);
+    const lines = out.split("\n");
+    assert.deepEqual(lines.slice(0, 4), [
+      `made a diff of 21 tensors in ${diff}`,
+      "  encoding additive",
+      "  files    model.safetensors, 669 kB",
+      "  proof    applied again at once: 8 of 166336 elements in 2 tensors come back with other bits (most: lm_head.weight 5, model.embed_tokens.weight 3); --encoding exact brings back every bit",
+    ]);
+    assert.match(lines[4] ?? "", TOOK);
+    assert.deepEqual(lines.slice(5), [""]);
+    assert.deepEqual(said, [
+      ...SAID,
+      "weight-diff: not copied from the tuned model: README.md, training_args.bin",
+      "weight-diff: README.md: the base's name on the Hub is not known: fill it in, or give --base-model",
+    ]);
+    assert.deepEqual((await readdir(diff)).sort(), [
+      ...[
+        "LICENSE.txt",
+        "README.md",
+        "added_tokens.json",
+        "config.json",
+        "generation_config.json",
+        "llama_license.txt",
+      ],
+      ...["model.safetensors", "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"],
+      "weight-diff.json",
+    ]);
+  });
+});
+
+test("an exact diff is proved for every bit, and without --path_diff nothing is written anywhere", async () => {
+  await withFolder(async (folder) => {
+    const { code, out, said } = await weightDiff(["make-diff", ...INPUTS, "--encoding", "exact"], { TMPDIR: folder });
+    assert.equal(code, 0);
+    const lines = out.split("\n");
+    assert.deepEqual(lines.slice(0, 4), [
+      "made a diff of 21 tensors; nothing was written (no --path_diff)",
+      "  encoding exact",
+      "  files    model.safetensors, 669 kB",
+      "  proof    applied again at once: all 166336 elements come back bit for bit",
+    ]);
+    assert.match(lines[4] ?? "", TOOK);
+    assert.deepEqual(said.slice(1), [
+      "weight-diff: model.embed_tokens.weight: 1 new row as it is",
+      "weight-diff: lm_head.weight: 1 new row as it is",
+    ]);
+    assert.deepEqual(await readdir(folder), []);
+  });
+});
+
+test("--dry-run writes nothing and says what would be written", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    const { code, out } = await makeDemo("--path_diff", diff, "--dry-run");
+    assert.deepEqual([code, await readdir(folder)], [0, []]);
+    assert.equal(out, `would write ${diff}\n  encoding additive\n  files    model.safetensors, 669 kB\n`);
+  });
+});
+
+test("--json prints one document, and --quiet nothing beside it", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    const { code, out, said } = await makeDemo("--path_diff", diff, "--json", "--quiet");
+    assert.deepEqual([code, said], [0, []]);
+    const { seconds, bytes_per_second, peak_memory_bytes, ...rest } = JSON.parse(out);
+    assert.ok(seconds > 0 && bytes_per_second > 0 && peak_memory_bytes > 0);
+    assert.deepEqual(rest, {
+      command: "make-diff",
+      outcome: "made",
+      encoding: "additive",
+      output: diff,
+      files: [{ file: "model.safetensors", size: 669_440 }],
+      tensors: 21,
+      elements: 166_336,
+      inexact: [
+        { name: "model.embed_tokens.weight", count: 3 },
+        { name: "lm_head.weight", count: 5 },
+      ],
+      new_rows: [
+        { name: "model.embed_tokens.weight", rows: 1 },
+        { name: "lm_head.weight", rows: 1 },
+      ],
+      bytes_read: 997_760,
+      bytes_written: 665_344,
+      threads: 0,
+      resumed_tensors: 0,
+    });
+  });
+});
+
+/** A dry run, and what of it does not depend on how the flags were spelled. */
+async function dryRun(...args: readonly string[]): Promise<unknown> {
+  const { code, out, said } = await weightDiff([...args, "--dry-run", "--json"]);
+  assert.equal(code, 0, said.join("\n"));
+  const { seconds, bytes_per_second, peak_memory_bytes, ...rest } = JSON.parse(out);
+  assert.ok(seconds > 0 && bytes_per_second > 0 && peak_memory_bytes > 0);
+  return rest;
+}
+
+for (const [what, args] of [
+  ["the script's own name, make_diff", ["make_diff", ...INPUTS]],
+  ["-", ["make-diff", "--path-raw", BASE, "--path-tuned", DIFF]],
+  ["=", ["make-diff", `--path_raw=${BASE}`, `--path_tuned=${DIFF}`]],
+  ["FastChat's names", ["make-diff", "--base-model-path", BASE, "--target-model-path", DIFF]],
+  ["FastChat's abbreviations", ["make-diff", "--base", BASE, "--target", DIFF]],
+  ["--base-model beside FastChat's names", ["make_diff", "--base", BASE, "--target", DIFF, "--base_model=org/base"]],
+] as const) {
+  test(`make-diff reads flags spelled with ${what}`, async () => {
+    assert.deepEqual(await dryRun(...args), await dryRun("make-diff", ...INPUTS));
+  });
+}
+
+test("--delta is where the diff goes", async () => {
+  await withFolder(async (folder) => {
+    const report = await dryRun("make-diff", ...INPUTS, "--delta-path", join(folder, "diff"));
+    assert.deepEqual(report, await dryRun("make-diff", ...INPUTS, "--path_diff", join(folder, "diff")));
+  });
+});
+
+test("accepts --device and says in one line what it means here", async () => {
+  const { code, said } = await makeDemo("--dry-run", "--device", "cuda");
+  assert.equal(code, 0);
+  assert.deepEqual(said, [
+    "weight-diff: --device: everything is computed on the CPU, with the bits that torch gives on a CPU",
+    ...SAID,
+  ]);
+});
+
+const WRONG: readonly (readonly [what: string, args: readonly string[], error: string, hint?: string])[] = [
+  ["a missing base", ["--path_tuned", DIFF], "--path_raw: is missing: give the base model"],
+  ["a missing model", ["--path_raw", BASE], "--path_tuned: is missing: give the fine-tuned model"],
+  ["an unknown encoding", [...INPUTS, "--encoding", "xor"], "--encoding: one of additive, exact"],
+  ["a base without an organisation", [...INPUTS, "--base-model", "base"], "--base_model: a name such as org/name"],
+  ["a base that is no name", [...INPUTS, "--base-model", "a/b\nx: y"], "--base_model: a name such as org/name"],
+  ["recover's --dtype", [...INPUTS, "--dtype", "float16"], "unknown option '--dtype'"],
+  [
+    "--force without an output",
+    [...INPUTS, "--force"],
+    "--force without --path_diff: there is no output",
+    "give --path_diff, or leave it out",
+  ],
+  [
+    "--force with --resume",
+    [...INPUTS, "--path_diff", "x", "--force", "--resume"],
+    "--force and --resume contradict each other",
+    "--resume continues an unfinished run, --force starts over",
+  ],
+];
+for (const [what, args, error, hint = "see weight-diff --help"] of WRONG) {
+  test(`make-diff refuses ${what} with exit code 2`, async () => {
+    assert.deepEqual(await weightDiff(["make-diff", ...args]), {
+      code: 2,
+      signal: null,
+      out: "",
+      said: [`weight-diff: error: ${error}`, `weight-diff: hint: ${hint}`],
+    });
+  });
+}
+
+test("refuses an output that is not empty with exit code 4, and leaves it as it is", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "notes.txt": "mine" });
+    const { code, out, said } = await makeDemo("--path_diff", folder);
+    assert.deepEqual([code, out], [4, ""]);
+    assert.deepEqual(said.slice(-2), [
+      `weight-diff: error: ${folder}: is not empty`,
+      "weight-diff: hint: give another output directory, or replace the model in it with --force",
+    ]);
+    assert.deepEqual(await readdir(folder), ["notes.txt"]);
+  });
+});
+
+test("refuses models that do not fit with exit code 4", async () => {
+  const other = join(FIXTURES, "recover/zip-single/base");
+  const { code, out, said } = await weightDiff(["make-diff", "--path_raw", BASE, "--path_tuned", other]);
+  assert.deepEqual([code, out], [4, ""]);
+  assert.match(said[0] ?? "", /^weight-diff: error: base .* and tuned .* do not fit: \d+ tensors$/);
+  assert.match(said.at(-1) ?? "", /^weight-diff: hint: /);
+});
+
+test("the model card's command, paths filled in, recovers the model", async () => {
+  for (const encoding of ["additive", "exact"]) {
+    await withFolder(async (folder) => {
+      const [diff, tuned] = [join(folder, "diff"), join(folder, "tuned")];
+      const flags = ["--path_diff", diff, "--encoding", encoding, "--base-model", "org/base-7b"];
+      const made = await makeDemo(...flags);
+      assert.equal(made.code, 0);
+      assert.ok(!made.said.some((line) => line.includes("README.md:")));
+      const card = await readFile(join(diff, "README.md"), "utf8");
+      assert.match(card, /^---\nbase_model: org\/base-7b\n/);
+      const command = /^```bash\nweight-diff (.*)\n```$/m.exec(card)?.[1] ?? "";
+      const paths: Readonly<Record<string, string>> = {
+        "<folder of org/base-7b>": BASE,
+        "<this folder>": diff,
+        "<output folder>": tuned,
+      };
+      const args = (command.match(/<[^>]*>|\S+/g) ?? []).map((part) => paths[part] ?? part);
+      const { code, said, out } = await weightDiff(args);
+      assert.equal(code, 0, said.join("\n"));
+      assert.ok(
+        said.includes("weight-diff: 21 of 21 recovered tensors compared with the diff's manifest: all as they must be"),
+      );
+      assert.match(out, /^recovered 21 tensors as /);
+    });
+  }
+});
+
+test("--resume verifies a finished diff; a flipped byte in it is exit code 3", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    await makeDemo("--path_diff", diff);
+    const { code, out } = await makeDemo("--path_diff", diff, "--resume");
+    assert.deepEqual(
+      [code, out],
+      [
+        0,
+        `${diff} is finished already: verified against weight-diff.json\n  encoding additive\n  files    model.safetensors, 669 kB\n`,
+      ],
+    );
+    const path = join(diff, "model.safetensors");
+    const bytes = await readFile(path);
+    bytes.writeUInt8(bytes.readUInt8(600_000) ^ 1, 600_000);
+    await writeFile(path, bytes);
+    const damaged = await makeDemo("--path_diff", diff, "--resume");
+    assert.deepEqual([damaged.code, damaged.out], [3, ""]);
+    assert.match(
+      damaged.said.at(-2) ?? "",
+      /^weight-diff: error: .*: 1 of 21 tensors are not what weight-diff\.json says: "/,
+    );
+    assert.equal(damaged.said.at(-1), "weight-diff: hint: make it again with --force");
+  });
+});
+
+test("recover says which base the manifest wants, and ends with 4 on another and 3 on a damaged diff", async () => {
+  await withFolder(async (folder) => {
+    const [diff, tuned] = [join(folder, "diff"), join(folder, "tuned")];
+    await makeDemo("--path_diff", diff);
+    const other = await weightDiff(["recover", "--path_raw", diff, "--path_diff", diff]);
+    assert.equal(other.code, 4);
+    assert.match(other.said.at(-2) ?? "", /^weight-diff: error: .*: not the base that this diff was made from: /);
+    assert.equal(
+      other.said.at(-1),
+      "weight-diff: hint: get the base it names on its card; to go on all the same: --ignore wrong-base",
+    );
+    const path = join(diff, "model.safetensors");
+    const bytes = await readFile(path);
+    bytes.writeUInt8(bytes.readUInt8(600_000) ^ 1, 600_000);
+    await writeFile(path, bytes);
+    const { code, out, said } = await weightDiff([
+      "recover",
+      "--path_raw",
+      BASE,
+      "--path_diff",
+      diff,
+      "--path_tuned",
+      tuned,
+    ]);
+    assert.deepEqual([code, out], [3, ""]);
+    assert.match(
+      said.at(-2) ?? "",
+      /^weight-diff: error: 1 of 21 recovered tensors are not what the diff's manifest says: "/,
+    );
+    assert.deepEqual(await readdir(folder), ["diff"]);
+  });
+});
