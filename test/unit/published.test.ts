@@ -45,7 +45,7 @@ function model(
   });
 }
 
-function bytesOf(data = new Uint16Array()): Uint8Array {
+function bytesOf(data: Uint16Array = new Uint16Array()): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
