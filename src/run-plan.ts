@@ -168,7 +168,7 @@ async function verifyFinished(
   const unwritten: TensorResult[] = [];
   for (const job of plan.jobs) {
     const result = claimed.get(job.id);
-    if (result === undefined || job.kind !== "tensor") {
+    if (result === undefined || job.kind !== "tensor" || (job.prove && result.proof === undefined)) {
       continue;
     }
     if (job.output === null) {
