@@ -9,7 +9,7 @@ import { type ErrorCode, EXIT_CODES } from "../../src/errors.js";
 import type { Encoding } from "../../src/exact.js";
 import type { Dtype } from "../../src/formats/dtype.js";
 import { layoutShard } from "../../src/formats/safetensors.js";
-import { widenBF16, widenF16 } from "../../src/kernel/bits.js";
+import { narrowBits, widenBF16, widenF16 } from "../../src/kernel/bits.js";
 import { makeDiff } from "../../src/make-diff.js";
 import { digestOf, type MakeDiffManifest } from "../../src/manifest.js";
 import { refuseOtherBase } from "../../src/published.js";
@@ -35,13 +35,19 @@ function weights(dtype: "F16" | "BF16", seed: number, count: number): Uint16Arra
   return Uint16Array.from(hashed(seed, count), (value) => low | (value & mask));
 }
 
+/** A norm's weight: between 0.375 and 0.5 or so, never negative. */
+function scale(dtype: "F16" | "BF16", bits: number): number {
+  return dtype === "F16" ? 0x3600 | (bits & 0xff) : 0x3ec0 | (bits & 0x1f);
+}
+
 function model(
   dtype: "F16" | "BF16",
   seed: number,
 ): readonly (readonly [string, "F16" | "BF16", readonly number[], Uint16Array])[] {
   return SHAPES.map(([name, shape], i) => {
     const count = shape.reduce((product, size) => product * size, 1);
-    return [name, dtype, shape, weights(dtype, seed + i, count)];
+    const values = weights(dtype, seed + i, count);
+    return [name, dtype, shape, shape.length === 1 ? values.map((bits) => scale(dtype, bits)) : values];
   });
 }
 
@@ -111,7 +117,14 @@ for (const encoding of ["additive", "exact"] as const) {
         assert.ok(!existsSync(out));
         assert.equal(EXIT_CODES.MISMATCH, 4);
         // A base rounded to bfloat16 on the way is another one.
-        const rounded = await base(model("F16", 1).map(([name, , shape, data]) => [name, "BF16", shape, data]));
+        const rounded = await base(
+          model("F16", 1).map(([name, , shape, data]) => [
+            name,
+            "BF16",
+            shape,
+            data.map((bits) => narrowBits("BF16", widenF16(bits))),
+          ]),
+        );
         await refuses(() => recover({ raw: rounded, diff, tuned: out }), "MISMATCH", /not the base/);
         const { outcome } = await recover({ raw: other, diff, tuned: out, ignore: ["wrong-base"] });
         assert.equal(outcome, "recovered");
