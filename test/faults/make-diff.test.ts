@@ -35,7 +35,7 @@ for (const encoding of ["additive", "exact"]) {
       const pair = await writePair(folder, midSize());
       const began = performance.now();
       const whole = reportOf(await start(makeDiffArgs(pair, join(folder, "whole"), "--encoding", encoding)).ended);
-      const duration = performance.now() - began;
+      let duration = performance.now() - began;
       assert.equal(Array.isArray(whole.inexact) && whole.inexact.length > 0, encoding === "additive");
       const expected = await treeOf(join(folder, "whole"));
 
@@ -46,6 +46,7 @@ for (const encoding of ["additive", "exact"]) {
         assert.ok(attempt < 4 * KILLS, `only ${kills} of ${attempt} processes lived long enough to be killed`);
         const args = makeDiffArgs(pair, diff, "--resume", "--encoding", encoding);
         for (let k = 0; k < KILLS_PER_RUN && kills < KILLS / 2; k++) {
+          const started = performance.now();
           const program = start(args);
           const moment = (0.2 + 0.8 * ((hashed(attempt, 1, k)[0] ?? 0) / 2 ** 32)) * duration;
           await Promise.race([pause(moment), program.ended]);
@@ -53,6 +54,8 @@ for (const encoding of ["additive", "exact"]) {
           const { code, signal, stderr } = await program.ended;
           if (signal !== "SIGKILL") {
             assert.equal(code, 0, stderr);
+            // The machine has become quicker than it was for the first run.
+            duration = Math.min(duration, performance.now() - started);
             break;
           }
           kills++;
