@@ -15,11 +15,58 @@ import {
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { writeWeightIndex } from "./formats/weight-index.js";
+import type { Guard } from "./guards.js";
 import { digestOf } from "./manifest.js";
 import type { Plan } from "./plan.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
-import { type RunOptions, type RunResult, runPlan } from "./run-plan.js";
+import { type RunFigures, type RunOptions, type RunResult, runPlan } from "./run-plan.js";
+import type { NewRows } from "./scheme.js";
 import { VERSION } from "./version.js";
+
+/** What recover and make-diff let the caller say of their output. */
+export interface MakingOptions extends RunOptions {
+  /** Bytes of tensor data in one output file; 5 GB by default, as transformers had it. */
+  readonly maxShardSize?: number;
+  /** rotary_emb.inv_freq buffers: dropped by default, since models recompute them. */
+  readonly invFreq?: "drop" | "keep";
+  /** Rule for vocabulary rows that the base lacks; null takes the scheme's. */
+  readonly rows?: NewRows | null;
+  /** Guards to switch off. */
+  readonly ignore?: readonly Guard[];
+  readonly mode?: OutputMode;
+  /** Plan and check, then stop. */
+  readonly dryRun?: boolean;
+  /** Called with every sentence a user should read, as soon as it is known. */
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** What both report of their output. */
+export interface MakingReport extends RunFigures {
+  readonly output: string | null;
+  readonly files: readonly { readonly file: string; readonly size: number }[];
+  /** Per embedding with rows that the base lacks: how many. */
+  readonly newRows: ReadonlyMap<string, number>;
+}
+
+/** The part of a report that is known before anything ran. */
+export function plannedReport(
+  plan: Plan,
+  destination: Destination | null,
+): Omit<MakingReport, "seconds" | "peakBytes"> {
+  return {
+    output: destination?.path ?? null,
+    files: plan.shards.map(({ file, size }) => ({ file, size })),
+    newRows: plan.newRows,
+    bytesRead: 0,
+    bytesWritten: 0,
+    threads: 0,
+    resumed: 0,
+  };
+}
+
+/** transformers' own limit; later versions write larger files. */
+export const MAX_SHARD_SIZE = 5_000_000_000;
 
 export interface Destination {
   readonly path: string;

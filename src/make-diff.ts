@@ -7,24 +7,33 @@ import { basename, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { readConfig } from "./checkpoint/config.js";
 import { openFileSource } from "./checkpoint/file-source.js";
-import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
+import {
+  type Destination,
+  identityOf,
+  MAX_SHARD_SIZE,
+  type MakingOptions,
+  type MakingReport,
+  plannedReport,
+  prepareDestination,
+  runInto,
+  smallFiles,
+} from "./destination.js";
 import { digestFiles } from "./digest.js";
 import type { TensorJob } from "./engine/job.js";
-import { type ExtraFile, hasFile, type OutputMode } from "./engine/output.js";
+import { type ExtraFile, hasFile } from "./engine/output.js";
 import type { Encoding } from "./exact.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import { type Guard, guardModels } from "./guards.js";
+import { guardModels } from "./guards.js";
 import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
 import { CARD, modelCard } from "./model-card.js";
 import { type Plan, planDiff, planTraffic } from "./plan.js";
 import { refuseQuantised } from "./preflight.js";
-import { clock, type RunOptions, type RunResult } from "./run-plan.js";
-import type { NewRows } from "./scheme.js";
+import { clock, type RunResult } from "./run-plan.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
 
-export interface MakeDiffOptions extends RunOptions {
+export interface MakeDiffOptions extends MakingOptions {
   /** The base model: a directory, a weight file, or a Hub cache folder. */
   readonly raw: string;
   /** The fine-tuned model, likewise. */
@@ -35,35 +44,16 @@ export interface MakeDiffOptions extends RunOptions {
   readonly encoding?: Encoding;
   /** What the model card calls the base: "org/name". */
   readonly baseModel?: string | null;
-  readonly maxShardSize?: number;
-  readonly invFreq?: "drop" | "keep";
-  readonly rows?: NewRows | null;
-  readonly ignore?: readonly Guard[];
-  readonly mode?: OutputMode;
-  readonly dryRun?: boolean;
-  readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
 }
 
-export interface MakeDiffReport {
+export interface MakeDiffReport extends MakingReport {
   readonly encoding: Encoding;
-  readonly output: string | null;
   readonly outcome: "made" | "checked" | "planned" | "verified";
   readonly tensors: number;
   readonly elements: number;
   /** Elements that recover will not give back bit for bit, by tensor; only tensors that have some. */
   readonly inexact: ReadonlyMap<string, number>;
-  readonly newRows: ReadonlyMap<string, number>;
-  readonly files: readonly { readonly file: string; readonly size: number }[];
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly seconds: number;
-  readonly peakBytes: number;
-  readonly threads: number;
-  readonly resumed: number;
 }
-
-const MAX_SHARD_SIZE = 5_000_000_000;
 
 /** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. */
 export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
@@ -144,7 +134,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
       tuned: sourceOf(tuned),
       tensors: provenTensors(plan, finished),
       files,
-      side_files: await sideFileDigests(small),
+      side_files: await sideFileDigests([...small, ...card]),
     };
     return { extras: [...small, ...card], manifest: writeManifest(manifest) };
   });
@@ -225,17 +215,11 @@ function draftReport(
 ): Omit<MakeDiffReport, "seconds" | "peakBytes"> {
   const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
   return {
+    ...plannedReport(plan, destination),
     encoding,
-    output: destination?.path ?? null,
     outcome: "planned",
     tensors: written.length,
     elements: written.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0),
     inexact: new Map(),
-    newRows: plan.newRows,
-    files: plan.shards.map(({ file, size }) => ({ file, size })),
-    bytesRead: 0,
-    bytesWritten: 0,
-    threads: 0,
-    resumed: 0,
   };
 }

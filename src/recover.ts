@@ -4,13 +4,22 @@
  */
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { readConfig } from "./checkpoint/config.js";
-import { type Destination, identityOf, prepareDestination, runInto, smallFiles } from "./destination.js";
-import type { OutputMode } from "./engine/output.js";
+import {
+  type Destination,
+  identityOf,
+  MAX_SHARD_SIZE,
+  type MakingOptions,
+  type MakingReport,
+  plannedReport,
+  prepareDestination,
+  runInto,
+  smallFiles,
+} from "./destination.js";
 import { WeightDiffError } from "./errors.js";
 import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import { type Guard, guardBase, guardRoles, type Inputs } from "./guards.js";
+import { guardBase, guardRoles, type Inputs } from "./guards.js";
 import { sumOfRepo } from "./known-sums.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
@@ -18,12 +27,12 @@ import { countNewRows, INV_FREQ } from "./pairing.js";
 import { type Plan, planRecover, planTraffic } from "./plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
-import { clock, type RunOptions, type RunResult } from "./run-plan.js";
-import { type Choice, chooseScheme, type NewRows, schemeNamed } from "./scheme.js";
+import { clock, type RunResult } from "./run-plan.js";
+import { type Choice, chooseScheme, schemeNamed } from "./scheme.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
 
-export interface RecoverOptions extends RunOptions {
+export interface RecoverOptions extends MakingOptions {
   /** The base model: a directory, a weight file, or a Hub cache folder. */
   readonly raw: string;
   readonly diff: string;
@@ -33,27 +42,15 @@ export interface RecoverOptions extends RunOptions {
   readonly scheme?: string;
   /** Of the float tensors written. */
   readonly dtype?: "F32" | "F16" | "BF16";
-  /** Bytes of tensor data in one output file. */
-  readonly maxShardSize?: number;
-  readonly invFreq?: "drop" | "keep";
-  readonly rows?: NewRows | null;
-  readonly ignore?: readonly Guard[];
-  readonly mode?: OutputMode;
-  /** Plan and check, then stop. */
-  readonly dryRun?: boolean;
   /** A sum to hold the result against; "known" takes the published one, if there is one. */
   readonly expectSum?: number | "known" | null;
-  /** Called with every sentence a user should read, as soon as it is known. */
-  readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
 }
 
-export interface RecoverReport {
+export interface RecoverReport extends MakingReport {
   readonly scheme: string;
   readonly schemeReason: string;
   /** Of the float tensors; null if each has that of the tuned model. */
   readonly dtype: "F32" | "F16" | "BF16" | null;
-  readonly output: string | null;
   /** "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "recovered" | "checked" | "planned" | "verified";
   readonly tensors: readonly {
@@ -62,22 +59,11 @@ export interface RecoverReport {
     readonly shape: readonly number[];
     readonly sha256: string;
   }[];
-  readonly files: readonly { readonly file: string; readonly size: number }[];
-  readonly newRows: ReadonlyMap<string, number>;
   readonly sums: NaiveSums | null;
   readonly sumCheck: SumVerdict | null;
   /** Finite values that the output dtype cannot hold, by tensor. */
   readonly overflow: ReadonlyMap<string, number>;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly seconds: number;
-  readonly peakBytes: number;
-  readonly threads: number;
-  readonly resumed: number;
 }
-
-/** transformers' own limit; later versions write larger files. */
-const MAX_SHARD_SIZE = 5_000_000_000;
 
 /**
  * Recovers the model. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
@@ -273,20 +259,14 @@ function draftReport(
   destination: Destination | null,
 ): Omit<RecoverReport, "seconds" | "peakBytes"> {
   return {
+    ...plannedReport(plan, destination),
     scheme: choice.scheme.name,
     schemeReason: choice.reason,
     dtype: plan.dtype,
-    output: destination?.path ?? null,
     outcome: "planned",
     tensors: [],
-    files: plan.shards.map(({ file, size }) => ({ file, size })),
-    newRows: plan.newRows,
     sums: null,
     sumCheck: null,
     overflow: new Map(),
-    bytesRead: 0,
-    bytesWritten: 0,
-    threads: 0,
-    resumed: 0,
   };
 }

@@ -219,6 +219,20 @@ async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<
   }
 }
 
+/** What every run reports of itself. */
+export interface RunFigures {
+  /** Bytes. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Wall time. */
+  readonly seconds: number;
+  /** The most memory the process has had. */
+  readonly peakBytes: number;
+  readonly threads: number;
+  /** Tensors taken over from an earlier run. */
+  readonly resumed: number;
+}
+
 /** Wall time since `started`, and the most memory the process has had. */
 export function clock(started: number): { readonly seconds: number; readonly peakBytes: number } {
   return { seconds: (performance.now() - started) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };

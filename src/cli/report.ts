@@ -5,6 +5,7 @@ import { printable } from "../formats/quote.js";
 import type { MakeDiffReport } from "../make-diff.js";
 import { bytesText } from "../preflight.js";
 import type { RecoverReport } from "../recover.js";
+import type { RunFigures } from "../run-plan.js";
 
 /** recover's result in a few lines. */
 export function recoverText(report: RecoverReport): string {
@@ -139,21 +140,12 @@ export function makeDiffJson(report: MakeDiffReport): string {
   });
 }
 
-interface Performance {
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  readonly seconds: number;
-  readonly peakBytes: number;
-  readonly threads: number;
-  readonly resumed: number;
-}
-
-function tookLine(report: Performance): string {
+function tookLine(report: RunFigures): string {
   const moved = report.bytesRead + report.bytesWritten;
   return `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${(moved / report.seconds / 1e9).toFixed(2)} GB/s, peak memory ${bytesText(report.peakBytes)}`;
 }
 
-function performanceJson(report: Performance) {
+function performanceJson(report: RunFigures) {
   return {
     bytes_read: report.bytesRead,
     bytes_written: report.bytesWritten,

@@ -230,6 +230,7 @@ for (const encoding of ["additive", "exact"] as const) {
       assert.deepEqual(side_files.map(({ file }) => file).sort(), [
         "LICENSE.txt",
         "NOTICE",
+        "README.md",
         "config.json",
         "tokenizer.json",
       ]);
