@@ -127,7 +127,7 @@ export async function chill(files: readonly string[]): Promise<void> {
   }
 }
 
-/** Waits, half a minute at most, until the machine is nine tenths idle. */
+/** Waits, half a minute at most, until the machine is nine tenths idle; what runs at a lower priority gives way. */
 async function quiet(): Promise<void> {
   for (let attempt = 0; attempt < 60; attempt++) {
     const before = processorTime();
@@ -144,7 +144,7 @@ function processorTime(): { readonly busy: number; readonly all: number } {
   let idle = 0;
   let all = 0;
   for (const { times } of cpus()) {
-    idle += times.idle / 1000;
+    idle += (times.idle + times.nice) / 1000;
     all += Object.values(times).reduce((sum, time) => sum + time, 0) / 1000;
   }
   return { busy: all - idle, all };

@@ -1,4 +1,4 @@
-/** Part 8: against mergekit, whose linear merge with weights 1 and 1 is the same sum. It keeps the base's vocabulary, so only times compare. */
+/** Part 8: against mergekit, whose linear merge with weights 1 and 1 is the same sum; it refuses a diff with more rows than the base. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Bench, clearOutput, outputOf, recoverCommand, warmRival } from "./bench.js";
@@ -13,7 +13,7 @@ export async function againstMergekit(bench: Bench): Promise<void> {
     bench.print("\n8. skipped: no mergekit-yaml on PATH, and no --mergekit");
     return;
   }
-  const model = await prepareModel(bench.dir, "1.07G");
+  const model = await prepareModel(bench.dir, "1.07G-equal-vocab");
   const recipe = join(bench.dir, "linear.yaml");
   const models = [model.base, model.diff].map((path) => ({ model: path, parameters: { weight: 1 } }));
   // JSON is YAML.

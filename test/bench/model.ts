@@ -11,8 +11,9 @@ export interface Layout {
   readonly layers: number;
   readonly hidden: number;
   readonly intermediate: number;
-  /** Rows of the base's embeddings; the diff has one more. */
+  /** Rows of the base's embeddings; the diff has one more, unless told otherwise. */
   readonly vocab: number;
+  readonly equalVocab?: true;
   /** Holes instead of values, shards and rotary buffers as in the real files. */
   readonly replica?: true;
 }
@@ -23,6 +24,7 @@ export const LAYOUTS = {
   "0.27G": { layers: 1, hidden: 4096, intermediate: 11008, vocab: 8000 },
   "0.53G": { layers: 2, hidden: 4096, intermediate: 11008, vocab: 16000 },
   "1.07G": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000 },
+  "1.07G-equal-vocab": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000, equalVocab: true },
   "7B": { layers: 32, hidden: 4096, intermediate: 11008, vocab: 32000, replica: true },
   "65B": { layers: 80, hidden: 8192, intermediate: 22016, vocab: 32000, replica: true },
 } as const satisfies Record<string, Layout>;
@@ -52,7 +54,8 @@ export async function prepareModel(dir: string, name: ModelName): Promise<Model>
   const place = join(dir, name);
   const layout: Layout = LAYOUTS[name];
   const base = tensorsOf(layout, layout.vocab, "F16");
-  const diff = tensorsOf(layout, layout.vocab + 1, "F32");
+  const diffVocab = layout.vocab + (layout.equalVocab ? 0 : 1);
+  const diff = tensorsOf(layout, diffVocab, "F32");
   const baseShards = layout.replica ? split(base) : [base];
   const diffShards = layout.replica ? split(diff) : [diff];
   if ((await stat(place).catch(() => null)) === null) {
@@ -60,7 +63,7 @@ export async function prepareModel(dir: string, name: ModelName): Promise<Model>
     await rm(partial, { recursive: true, force: true });
     const fills = layout.replica ? [null, null] : [fillWith(0.02, 1), fillWith(0.0005, 2)];
     await writeModel(join(partial, "base"), layout, layout.vocab, "float16", baseShards, fills[0] ?? null);
-    await writeModel(join(partial, "diff"), layout, layout.vocab + 1, "float32", diffShards, fills[1] ?? null);
+    await writeModel(join(partial, "diff"), layout, diffVocab, "float32", diffShards, fills[1] ?? null);
     await rename(partial, place);
   }
   const files = (side: string, count: number): string[] =>

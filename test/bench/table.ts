@@ -15,15 +15,15 @@ export function table(
   print([`\n${title}\n`, line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n"));
 }
 
-/** Medians of each rival; the last column is the first rival's wall over this one's, round by round. */
+/** Medians of each rival; the last columns set its wall against the first rival's, round by round. */
 export function costTable(print: Print, title: string, costs: ReadonlyMap<string, readonly Cost[]>): void {
   const [first = []] = costs.values();
   const rows = [...costs].map(([name, all]) => {
     const { wall, user, system, peak, others } = median(all);
-    const relation = all === first ? "" : ratio(first, all).toFixed(2);
-    return [name, seconds(wall), seconds(user), seconds(system), megabytes(peak), percent(others), relation];
+    const relations = all === first ? [] : [ratio(first, all).toFixed(2), ratio(all, first).toFixed(2)];
+    return [name, seconds(wall), seconds(user), seconds(system), megabytes(peak), percent(others), ...relations];
   });
-  table(print, title, ["", "wall s", "user s", "sys s", "peak MB", "others", "first / this"], rows);
+  table(print, title, ["", "wall s", "user s", "sys s", "peak MB", "others", "first / this", "this / first"], rows);
 }
 
 export const seconds = (value: number): string => value.toFixed(2);
