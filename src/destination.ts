@@ -4,14 +4,8 @@ import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "./checkpoint/config.js";
 import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
 import type { PlanIdentity } from "./engine/journal.js";
-import {
-  chooseMode,
-  type ExtraFile,
-  isWeightFile,
-  type OutputDirectory,
-  type OutputMode,
-  openOutput,
-} from "./engine/output.js";
+import { chooseMode, type ExtraFile, type OutputDirectory, type OutputMode, openOutput } from "./engine/output.js";
+import { isWeightFile } from "./engine/output-state.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { writeWeightIndex } from "./formats/weight-index.js";

@@ -5,7 +5,7 @@ import { readConfig } from "./checkpoint/config.js";
 import { sha256Of } from "./checkpoint/small-files.js";
 import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
 import { readTensors } from "./digest.js";
-import { MANIFEST } from "./engine/output.js";
+import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { familyName } from "./family.js";
 import { type Dtype, elementCount, tensorBytes } from "./formats/dtype.js";

@@ -20,7 +20,8 @@ import {
 } from "./destination.js";
 import { digestFiles } from "./digest.js";
 import type { TensorJob } from "./engine/job.js";
-import { type ExtraFile, hasFile } from "./engine/output.js";
+import type { ExtraFile } from "./engine/output.js";
+import { hasFile } from "./engine/output-state.js";
 import type { Encoding } from "./exact.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";

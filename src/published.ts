@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
-import { MANIFEST } from "./engine/output.js";
+import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { type Dtype, isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";

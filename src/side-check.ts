@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { refusePlaceholder } from "./checkpoint/side-files.js";
 import { readText, regularFiles, sha256Of, sizeOf } from "./checkpoint/small-files.js";
 import type { Tokenizer } from "./checkpoint/tokenizer.js";
-import { MANIFEST, outputState } from "./engine/output.js";
+import { MANIFEST, outputState } from "./engine/output-state.js";
 import type { Level, Report } from "./finding.js";
 import { parseJson } from "./formats/json.js";
 import { isBareFileName, parseWeightIndex, writeWeightIndex } from "./formats/weight-index.js";

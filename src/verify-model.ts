@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { checkManifest, checkRecords } from "./contents.js";
 import { readTensors } from "./digest.js";
-import { MANIFEST } from "./engine/output.js";
+import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { type Finding, reporter } from "./finding.js";
 import { quote } from "./formats/quote.js";

@@ -10,7 +10,7 @@ import { readTokenizer } from "./checkpoint/tokenizer.js";
 import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
 import { checkManifest, checkRecords, checkValues, filesToDigest } from "./contents.js";
 import { type Reading, readTensors } from "./digest.js";
-import { hasFile, MANIFEST } from "./engine/output.js";
+import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { type Finding, type Report, reporter } from "./finding.js";
 import { type Identity, identify } from "./identify.js";

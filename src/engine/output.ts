@@ -8,9 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { diskError } from "./disk.js";
 import { JOURNAL, type Journal, type PlanIdentity, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput } from "./lock.js";
-
-export const STAGING = ".weight-diff";
-export const MANIFEST = "weight-diff.json";
+import { exists, isWeightFile, MANIFEST, outputState, STAGING } from "./output-state.js";
 
 /** A shard to be written: its header, and how long the whole file is. */
 export interface ShardFile {
@@ -38,43 +36,6 @@ export interface OutputDirectory {
 }
 
 export type OutputMode = "new" | "resume" | "force";
-
-/** Weight files and indexes of every format: what --force replaces. */
-const OLD_WEIGHTS =
-  /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
-
-/** Is this a weight file or an index of any format, by its name? */
-export function isWeightFile(name: string): boolean {
-  return OLD_WEIGHTS.test(name);
-}
-
-/** Is there a file of this name in the directory? */
-export async function hasFile(path: string, name: string): Promise<boolean> {
-  return (await stat(join(path, name)).catch(() => null))?.isFile() === true;
-}
-
-/**
- * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
- * as nothing: a run ended in it before it had begun, or after all was done.
- */
-export async function outputState(path: string): Promise<"absent" | "empty" | "partial" | "finished" | "other"> {
-  const names = await readdir(path).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
-      return null;
-    }
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
-      throw new WeightDiffError("OUTPUT_REFUSED", `${path}: is a file, not a directory`, "give a directory of its own");
-    }
-    throw diskError(path, "list", null, error);
-  });
-  if (names === null) {
-    return "absent";
-  }
-  if (names.includes(STAGING) && (await exists(join(path, STAGING, JOURNAL)))) {
-    return "partial";
-  }
-  return names.includes(MANIFEST) ? "finished" : names.every((name) => name === STAGING) ? "empty" : "other";
-}
 
 /**
  * Takes the directory for this run, and lays out the shards at their full length.
@@ -254,10 +215,6 @@ async function removeOld(path: string): Promise<void> {
       await rm(join(path, name));
     }
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
 }
 
 function missingInput(path: string): WeightDiffError {

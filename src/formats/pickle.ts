@@ -4,13 +4,27 @@
  * All loops are over input bytes, and every store has a bound, so that no pickle can hang or fill the memory.
  */
 import { WeightDiffError } from "../errors.js";
-import { invalid, line, long, type PickleInput, type PickleRules, take, text, u8, u32, u64 } from "./pickle-input.js";
+import { invalid, line, long, type PickleRules, take, text, u8, u32, u64 } from "./pickle-input.js";
+import {
+  drop,
+  MAX_VALUES,
+  type Machine,
+  made,
+  mark,
+  OPAQUE,
+  pop,
+  popCount,
+  popMark,
+  push,
+  pushBytes,
+  tooMuch,
+  top,
+} from "./pickle-machine.js";
 import {
   isKind,
   type PickleDict,
   type PickleGlobal,
   type PickleList,
-  type PickleOpaque,
   type PicklePersistent,
   type PickleTuple,
   type PickleValue,
@@ -27,19 +41,8 @@ export interface Unpickled {
 
 /** Bytes. A state dict takes about 170 per tensor, so this is 150,000 tensors; the values cost many times that in memory. */
 export const MAX_PICKLE = 25_000_000;
-/** Values on the stack, in the memo, and containers made: what 150,000 tensors need, with room. */
-const MAX_VALUES = 2_000_000;
-const OPAQUE: PickleOpaque = { kind: "opaque" };
 const ORDERED_DICT = "collections.OrderedDict";
 const STOP = 0x2e;
-
-interface Machine extends PickleInput {
-  readonly stack: PickleValue[];
-  readonly marks: number[];
-  readonly memo: Map<number, PickleValue>;
-  readonly persistent: PicklePersistent[];
-  made: number;
-}
 
 /**
  * Runs one pickle, from its PROTO at `start` to its STOP.
@@ -158,82 +161,6 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   104: (m) => get(m, u8(m)),
   106: (m) => get(m, u32(m)),
 };
-
-function tooMuch(machine: Machine, what: string): WeightDiffError {
-  return new WeightDiffError("LIMIT", `${machine.rules.name}: pickle makes more than ${MAX_VALUES} ${what}`);
-}
-
-function push(machine: Machine, value: PickleValue): void {
-  if (machine.stack.length >= MAX_VALUES) {
-    throw tooMuch(machine, "values on its stack");
-  }
-  machine.stack.push(value);
-}
-
-function pushBytes(machine: Machine, length: number): void {
-  take(machine, length);
-  push(machine, OPAQUE);
-}
-
-function mark(machine: Machine): void {
-  if (machine.marks.length >= MAX_VALUES) {
-    throw tooMuch(machine, "marks");
-  }
-  machine.marks.push(machine.stack.length);
-}
-
-/** The lowest stack position that may be popped: values below the last mark belong to somebody else. */
-function floor(machine: Machine): number {
-  return machine.marks.at(-1) ?? 0;
-}
-
-function popCount(machine: Machine, count: number): PickleValue[] {
-  if (machine.stack.length - count < floor(machine)) {
-    throw invalid(machine, "takes more values than there are");
-  }
-  return machine.stack.splice(machine.stack.length - count);
-}
-
-function pop(machine: Machine): PickleValue {
-  const value = machine.stack.length > floor(machine) ? machine.stack.pop() : undefined;
-  if (value === undefined) {
-    throw invalid(machine, "takes more values than there are");
-  }
-  return value;
-}
-
-function drop(machine: Machine): void {
-  if (machine.stack.length === machine.marks.at(-1)) {
-    machine.marks.pop();
-  } else {
-    pop(machine);
-  }
-}
-
-function popMark(machine: Machine): PickleValue[] {
-  const position = machine.marks.pop();
-  if (position === undefined) {
-    throw invalid(machine, "goes back to a mark that is not there");
-  }
-  return machine.stack.splice(position);
-}
-
-/** The value that the popped ones act upon. */
-function top(machine: Machine): PickleValue {
-  const value = machine.stack.length > floor(machine) ? machine.stack.at(-1) : undefined;
-  if (value === undefined) {
-    throw invalid(machine, "acts upon a value that is not there");
-  }
-  return value;
-}
-
-/** Counts what lives on the heap: one byte of pickle can make a container of 200. */
-function made(machine: Machine): void {
-  machine.made += 1;
-  if (machine.made > MAX_VALUES) {
-    throw tooMuch(machine, "objects");
-  }
-}
 
 function sequence(machine: Machine, kind: "tuple" | "list", items: PickleValue[]): PickleTuple | PickleList {
   made(machine);

@@ -7,7 +7,7 @@ import { appendFile, readdir, readFile, truncate, utimes, writeFile } from "node
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Disk, PAGE } from "../../src/engine/disk.js";
-import { STAGING } from "../../src/engine/output.js";
+import { STAGING } from "../../src/engine/output-state.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { recover } from "../../src/recover.js";
 import { withFolder } from "../checkpoints.js";

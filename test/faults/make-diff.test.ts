@@ -4,7 +4,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { MANIFEST, STAGING } from "../../src/engine/output.js";
+import { MANIFEST, STAGING } from "../../src/engine/output-state.js";
 import { withFolder } from "../checkpoints.js";
 import { hashed } from "../kernels.js";
 import { midSize, type Pair, treeOf, writePair } from "../models.js";

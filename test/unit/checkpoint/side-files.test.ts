@@ -5,7 +5,7 @@ import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { refusePlaceholder, sideFiles } from "../../../src/checkpoint/side-files.js";
-import { isWeightFile } from "../../../src/engine/output.js";
+import { isWeightFile } from "../../../src/engine/output-state.js";
 import { withFolder, writeFiles } from "../../checkpoints.js";
 import { refuses } from "../../refusal.js";
 
