@@ -1,6 +1,6 @@
 /** What recover does with the output directory, and the exit codes of that. */
 import assert from "node:assert/strict";
-import { copyFile, open, readdir, readFile, stat } from "node:fs/promises";
+import { chmod, copyFile, open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { withFolder, writeFiles } from "../checkpoints.js";
@@ -71,7 +71,7 @@ test("gives copied files a mode that lets their owner write", async () => {
     for (const file of await readdir(DIFF)) {
       await copyFile(join(DIFF, file), join(diff, file));
     }
-    await (await open(join(diff, "tokenizer.json"))).chmod(0o444);
+    await chmod(join(diff, "tokenizer.json"), 0o444);
     const tuned = join(folder, "out");
     assert.equal(
       (await weightDiff(["recover", "--path_raw", BASE, "--path_diff", diff, "--path_tuned", tuned])).code,
