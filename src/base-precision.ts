@@ -8,16 +8,10 @@ import { isExact } from "./bit-census.js";
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
 import type { FloatDtype } from "./formats/dtype.js";
+import { firstLlama } from "./known-models.js";
 import { INPUT_EMBEDDING } from "./pairing.js";
 import type { SampledPair } from "./sample.js";
 
-/** hidden size -> layers of LLaMA 7B, 13B, 30B, 65B. */
-const LLAMA_SIZES: ReadonlyMap<number, number> = new Map([
-  [4096, 32],
-  [5120, 40],
-  [6656, 60],
-  [8192, 80],
-]);
 const LLAMA_VOCAB = 32_000;
 const LLAMA_CONTEXT = 2048;
 const MIN_ELEMENTS = 1000;
@@ -29,7 +23,7 @@ const MIN_ELEMENTS = 1000;
 export function isFirstLlama(raw: Checkpoint, rawConfig: ModelConfig | null, diffConfig: ModelConfig | null): boolean {
   const config = rawConfig ?? diffConfig;
   const [rows, hidden] = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape ?? [];
-  const layers = LLAMA_SIZES.get(hidden ?? 0);
+  const layers = firstLlama(hidden ?? 0)?.layers;
   return (
     config?.modelType === "llama" &&
     config.context === LLAMA_CONTEXT &&

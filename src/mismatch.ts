@@ -2,14 +2,7 @@
 
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { quote } from "./formats/quote.js";
-
-/** hidden size -> what it is called. */
-const SIZES: ReadonlyMap<number, string> = new Map([
-  [4096, "LLaMA 7B"],
-  [5120, "LLaMA 13B"],
-  [6656, "LLaMA 30B"],
-  [8192, "LLaMA 65B"],
-]);
+import { firstLlama } from "./known-models.js";
 
 /** One sentence of cause and remedy for the mismatch between these two. */
 export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned"): string {
@@ -44,7 +37,7 @@ function embedding(checkpoint: Checkpoint): StoredTensor | undefined {
 }
 
 function sizeName(hidden: number): string {
-  const name = SIZES.get(hidden);
+  const name = firstLlama(hidden)?.name;
   return name === undefined ? String(hidden) : `${hidden} (as ${name})`;
 }
 
