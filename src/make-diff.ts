@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { readConfig } from "./checkpoint/config.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import { sha256Of, sizeOf } from "./checkpoint/small-files.js";
 import {
   type Destination,
   identityOf,
@@ -114,7 +114,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
         ? new Map<string, string>()
         : await digestFiles(
             plan.shards.map(({ file }) => output.staged(file)),
-            { ...options, onProgress: undefined },
+            { ...options, onProgress: continued(options, finished) },
           );
     const files = filesOf(plan).map((file) => ({
       ...file,
@@ -152,6 +152,12 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
   };
 }
 
+/** Progress of the second pass, which goes on where the run ended. */
+function continued({ onProgress }: MakeDiffOptions, { read, written }: RunResult): MakeDiffOptions["onProgress"] {
+  const before = read + written;
+  return onProgress && ((state) => onProgress({ ...state, done: before + state.done, total: before + state.total }));
+}
+
 /** What to call a base that no repository is known for: its folder, or its file. */
 function nameOf({ directory, path }: Checkpoint): string {
   return basename(resolve(directory ?? path));
@@ -185,19 +191,14 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
 async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {
   const list: MakeDiffManifest["side_files"] = [];
   for (const extra of files) {
-    const bytes = "text" in extra ? Buffer.from(extra.text) : await readSmallFile(extra.from);
-    list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
+    if ("from" in extra) {
+      list.push({ file: extra.file, size: (await sizeOf(extra.from)) ?? 0, sha256: await sha256Of(extra.from) });
+    } else {
+      const bytes = Buffer.from(extra.text);
+      list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
+    }
   }
   return list;
-}
-
-async function readSmallFile(path: string): Promise<Uint8Array> {
-  const source = await openFileSource(path);
-  try {
-    return await source.readAt(0, source.size);
-  } finally {
-    await source.close();
-  }
 }
 
 function inexactOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {

@@ -274,15 +274,17 @@ function rangeLength(range: ByteRange | undefined): number {
   return range === undefined ? 0 : range.end - range.begin;
 }
 
-/** Bytes that the jobs of a plan read and write. */
-export function planTraffic(plan: Plan): { readonly read: number; readonly write: number } {
+/** Bytes that jobs read and write. */
+export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: number; readonly write: number } {
   let read = 0;
-  for (const job of plan.jobs) {
+  let write = 0;
+  for (const job of jobs) {
     const operands: readonly (Operand | null)[] =
       job.kind === "tensor" ? [job.driver, job.raw] : job.kind === "digest" ? [job.source] : [job.left, job.right];
     read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);
+    write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
   }
-  return { read, write: plan.totalSize };
+  return { read, write };
 }
 
 function operandBytes(operand: StoredOperand): number {

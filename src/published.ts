@@ -5,9 +5,9 @@ import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
 import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
-import { type Dtype, isFloatDtype } from "./formats/dtype.js";
+import { type Dtype, dtypeBits, type FloatDtype, isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
-import { loadKernel } from "./kernel/load.js";
+import { createScalarKernel } from "./kernel/scalar.js";
 import { type MakeDiffManifest, readManifest } from "./manifest.js";
 import type { Plan } from "./plan.js";
 import type { RunResult } from "./run-plan.js";
@@ -95,30 +95,42 @@ function bytesOf(tensor: StoredTensor): number {
   return tensor.range.end - tensor.range.begin;
 }
 
-/** sha256 of the tensor's values in `dtype`: a base kept in a wider one without loss is the same base. */
+/** Elements read at once. */
+const PIECE = 1 << 18;
+
+/** sha256 of the tensor's values in `dtype`: a base kept in a wider one without loss is the same base. Read piece by piece. */
 async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
   const source = await openFileSource(tensor.shard.path);
   try {
-    const bytes = await source.readAt(tensor.range.begin, bytesOf(tensor));
-    if (dtype === tensor.dtype || !isFloatDtype(tensor.dtype)) {
-      return createHash("sha256").update(bytes).digest("hex");
+    const hash = createHash("sha256");
+    const convert = dtype === tensor.dtype || !isFloatDtype(tensor.dtype) ? null : converter(tensor.dtype, dtype);
+    const step = (PIECE * dtypeBits(tensor.dtype)) / 8;
+    for (let at = tensor.range.begin; at < tensor.range.end; at += step) {
+      const bytes = await source.readAt(at, Math.min(step, tensor.range.end - at));
+      hash.update(convert === null ? bytes : convert(bytes));
     }
-    const count = tensor.shape.reduce((product, size) => product * size, 1);
-    const kernel = loadKernel(bytes.length + count * 4);
-    const memory = new Uint8Array(kernel.memory);
-    memory.set(bytes, kernel.base);
-    const values = kernel.base + bytes.length;
-    kernel.widen(tensor.dtype, kernel.base, values, count);
-    const width = dtype === "F16" || dtype === "BF16" ? 2 : 4;
-    if (dtype === "F16" || dtype === "BF16") {
-      kernel.narrow(dtype, values, values, count);
-    }
-    return createHash("sha256")
-      .update(memory.subarray(values, values + count * width))
-      .digest("hex");
+    return hash.digest("hex");
   } finally {
     await source.close();
   }
+}
+
+/** At most PIECE elements of `from` -> the bytes of the same in `to`, by way of F32. What it returns is overwritten by the next call. */
+function converter(from: FloatDtype, to: Dtype): (bytes: Uint8Array) => Uint8Array {
+  const width = dtypeBits(from) / 8;
+  const kernel = createScalarKernel(PIECE * (width + 4));
+  const memory = new Uint8Array(kernel.memory);
+  const values = kernel.base + PIECE * width;
+  return (bytes) => {
+    const count = bytes.length / width;
+    memory.set(bytes, kernel.base);
+    kernel.widen(from, kernel.base, values, count);
+    if (to !== "F16" && to !== "BF16") {
+      return memory.subarray(values, values + count * 4);
+    }
+    kernel.narrow(to, values, values, count);
+    return memory.subarray(values, values + count * 2);
+  };
 }
 
 /**

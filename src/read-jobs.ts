@@ -1,15 +1,10 @@
 /** Runs jobs that only read: how many threads, which files past the page cache, how far it is. */
-import { defaultThreads } from "./engine/cpu.js";
 import type { InputFile } from "./engine/files.js";
 import type { Job, TensorResult } from "./engine/job.js";
 import { chooseDirect } from "./engine/page-cache.js";
 import { runJobs } from "./engine/pool.js";
 import { tensorBytes } from "./formats/dtype.js";
-import type { RunOptions } from "./run-plan.js";
-
-/** Where small checkpoints end: below, threads cost more than they give. */
-const SMALL_BYTES = 1 << 26;
-const WINDOW_BYTES = 1 << 22;
+import { chooseThreads, type RunOptions, SLOTS, SMALL_BYTES, WINDOW_BYTES } from "./run-plan.js";
 
 export interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;
@@ -36,12 +31,12 @@ export async function readAll(
       inputs: files.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
       outputs: [],
       windowBytes: options.windowBytes ?? WINDOW_BYTES,
-      slots: 3,
+      slots: SLOTS,
       meanColumns: 0,
     },
     jobs,
     {
-      threads: options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, jobs.length))),
+      threads: options.threads ?? chooseThreads(total, jobs.length),
       ...(options.disk === undefined ? {} : { disk: options.disk }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       onResult: (job, result) => results.set(job.id, result),

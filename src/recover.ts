@@ -93,12 +93,11 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name, rows)}`);
   }
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
-  if (published === null) {
+  const proven = published === null ? 0 : await refuseOtherBase(raw, published);
+  if (proven === 0) {
     guardBase(inputs, sample, choice.scheme.operation === "add", options);
   } else {
-    say(
-      `the base is the one the diff was made from, by ${await refuseOtherBase(raw, published)} of its tensors' digests`,
-    );
+    say(`the base is the one the diff was made from, by ${proven} of its tensors' digests`);
   }
   const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff);
   const draft = draftReport(choice, plan, destination);

@@ -43,11 +43,16 @@ export interface RunResult {
 }
 
 /** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
-const WINDOW_BYTES = 1 << 22;
+export const WINDOW_BYTES = 1 << 22;
 /** One is read, one computed, one written. */
-const SLOTS = 3;
+export const SLOTS = 3;
 /** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
-const SMALL_BYTES = 1 << 26;
+export const SMALL_BYTES = 1 << 26;
+
+/** Worker threads for so many bytes and jobs, where the user does not say. */
+export function chooseThreads(bytes: number, jobs: number): number {
+  return bytes < SMALL_BYTES ? 0 : Math.min(defaultThreads(), Math.max(1, jobs));
+}
 
 /**
  * Runs every job of the plan. With `output`, tensors are written to its staged shards; without, they are only digested.
@@ -55,9 +60,9 @@ const SMALL_BYTES = 1 << 26;
  */
 export async function runPlan(plan: Plan, output: OutputDirectory | null, options: RunOptions): Promise<RunResult> {
   const traffic = planTraffic(plan);
-  const total = traffic.read + (output === null ? 0 : traffic.write);
+  let total = traffic.read + (output === null ? 0 : traffic.write);
   const small = total < SMALL_BYTES;
-  const threads = options.threads ?? (small ? 0 : Math.min(defaultThreads(), Math.max(1, plan.jobs.length)));
+  const threads = options.threads ?? chooseThreads(total, plan.jobs.length);
   const always = options.directIo === "always";
   const directIo = always || (options.directIo !== false && !small);
   const cold = directIo && !always ? chooseDirect(plan.inputs) : [];
@@ -110,6 +115,9 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
     .map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
+  // Verifying read the outputs of what is done; its inputs will not be read again.
+  const rest = planTraffic({ jobs: todo });
+  total = done + rest.read + rest.write;
   const left = openTensors(plan, results);
   const seals: Promise<void>[] = [];
   const sealIfDone = (shard: number): void => {

@@ -64,6 +64,7 @@ async function barPrinter(stream: NodeJS.WriteStream): Promise<ProgressPrinter> 
       last = performance.now();
       const text = progressText(state, speed);
       if (running) {
+        bar.setTotal(state.total);
         bar.update(state.done, { text });
       } else {
         bar.start(state.total, state.done, { text });
