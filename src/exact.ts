@@ -54,11 +54,9 @@ export function diffMetadata(encoding: Encoding, tensors: ExactRecord): Readonly
 /** The encoding that the files of a checkpoint are marked with; null without a mark. @throws {WeightDiffError} FORMAT_INVALID for an unknown one, or two. */
 export function encodingOf(checkpoint: Checkpoint): Encoding | null {
   const marks = new Set(checkpoint.shards.map(({ header }) => header.metadata.get(ENCODING_KEY) ?? null));
-  const [mark] = marks;
-  if (mark === null || mark === undefined) {
-    if (marks.size <= 1) {
-      return null;
-    }
+  const [mark = null] = marks;
+  if (mark === null && marks.size <= 1) {
+    return null;
   }
   const encoding = ENCODINGS.find((name) => name === mark);
   if (encoding === undefined || marks.size > 1) {
