@@ -29,7 +29,7 @@ export async function checkSideFiles(directory: string, weights: ReadonlySet<str
       const size = (await sizeOf(path)) ?? 0;
       // The config has its own reader, and its own findings.
       if (file.endsWith(".json") && file !== "config.json" && file !== "tokenizer.json" && size <= MAX_JSON_BYTES) {
-        parseJson(await readText(path, MAX_JSON_BYTES), path);
+        parseJson(await readText(path, MAX_JSON_BYTES), path, "python");
       }
     } catch (error) {
       report(levelOf(file), unusable(error, path), { file });

@@ -41,6 +41,7 @@ const shape = z.object({
 
 export interface ModelConfig {
   readonly path: string;
+  /** Without a byte order mark. */
   readonly text: string;
   /** As the config says, else as its family has it; null for other families. */
   readonly tied: boolean | null;
@@ -87,8 +88,9 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
     throw fileError(path, "read", error);
   });
   await refusePlaceholder(path, "config.json");
-  const text = decodeText(bytes, path);
-  const parsed = shape.safeParse(parseJson(text, path));
+  // A byte order mark, as Windows editors put it, would keep Python's json from reading the output's config.
+  const text = decodeText(bytes, path).replace(/^\ufeff/, "");
+  const parsed = shape.safeParse(parseJson(text, path, "python"));
   if (!parsed.success) {
     throw new WeightDiffError("FORMAT_INVALID", `${path}: not a JSON object`, "fetch it again");
   }
@@ -120,7 +122,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
  * @param dtype as torch spells it; null leaves the value alone. @param vocabSize rows written; null leaves the value alone.
  */
 export function editConfig(config: ModelConfig, dtype: string | null, vocabSize: number | null): string {
-  const spans = topLevelSpans(config.text, config.path);
+  const spans = topLevelSpans(config.text, config.path, "python");
   const edits = [
     { span: dtype === null ? undefined : spans.get("torch_dtype"), value: JSON.stringify(dtype) },
     { span: dtype === null ? undefined : spans.get("dtype"), value: JSON.stringify(dtype) },

@@ -69,7 +69,7 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
 }
 
 function parse<T extends z.ZodType>(schema: T, bytes: Uint8Array, path: string): z.infer<T> {
-  const parsed = schema.safeParse(parseJson(decodeText(bytes, path), path));
+  const parsed = schema.safeParse(parseJson(decodeText(bytes, path), path, "python"));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw invalid(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`);

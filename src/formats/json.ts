@@ -1,13 +1,17 @@
 /**
  * A strict pull reader of JSON text: RFC 8259 with serde_json's refusals (the reader of safetensors), so that a header means
  * here what it means there. JSON.parse cannot be used: it hides duplicate keys, reads 16.0 as 16 and forgets positions. No
- * tree is built; the caller says what it expects next, and everything else is skipped.
+ * tree is built; the caller says what it expects next, and everything else is skipped. Files that Python's json module wrote
+ * may also hold NaN and Infinity, which are no JSON.
  */
 import { WeightDiffError } from "../errors.js";
 import { quote } from "./quote.js";
 
 /** serde_json's recursion limit is 128, which the 128th level reaches. */
 const MAX_DEPTH = 127;
+
+/** "python": with the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
+export type JsonDialect = "strict" | "python";
 
 /** Positions in the text, in UTF-16 units: `start` is in, `end` is out. */
 export interface Span {
@@ -28,16 +32,20 @@ const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
   ["t", "\t"],
 ]);
 
+const NON_FINITE = ["NaN", "Infinity", "-Infinity"];
+
 export class JsonScanner {
   readonly #text: string;
   readonly #where: string;
+  readonly #dialect: JsonDialect;
   #at = 0;
   #depth = 0;
 
   /** `where` is what messages call the text: "model.safetensors: header". */
-  constructor(text: string, where: string) {
+  constructor(text: string, where: string, dialect: JsonDialect = "strict") {
     this.#text = text;
     this.#where = where;
+    this.#dialect = dialect;
   }
 
   /** The next character that is not white space; "" at the end. */
@@ -121,11 +129,22 @@ export class JsonScanner {
     return value;
   }
 
+  /** Does a number come next? */
+  atNumber(): boolean {
+    const first = this.peek();
+    return first === "-" || (first >= "0" && first <= "9") || this.#nonFinite() !== undefined;
+  }
+
   /** Any number, as a double. */
   number(): number {
+    const word = this.#nonFinite();
+    if (word !== undefined) {
+      this.#at += word.length;
+      return Number(word);
+    }
     const span = this.#number();
     const value = Number(this.#text.slice(span.start, span.end));
-    return Number.isFinite(value) ? value : this.fail("a number is out of range");
+    return Number.isFinite(value) || this.#dialect === "python" ? value : this.fail("a number is out of range");
   }
 
   /** One of true, false, null. */
@@ -154,7 +173,7 @@ export class JsonScanner {
       this.array(() => this.skip());
     } else if (first === '"') {
       this.string();
-    } else if (isNumberStart(first)) {
+    } else if (this.atNumber()) {
       this.number();
     } else {
       this.literal();
@@ -175,6 +194,11 @@ export class JsonScanner {
       `${this.#where} is not the JSON expected: ${what} (at character ${this.#at})`,
       "the file is damaged or was edited by hand: download it again",
     );
+  }
+
+  #nonFinite(): string | undefined {
+    this.peek();
+    return this.#dialect === "python" ? NON_FINITE.find((word) => this.#text.startsWith(word, this.#at)) : undefined;
   }
 
   #take(character: string): boolean {
@@ -264,16 +288,12 @@ export class JsonScanner {
   }
 }
 
-function isNumberStart(character: string): boolean {
-  return character === "-" || (character >= "0" && character <= "9");
-}
-
 /**
  * The whole text as values. Objects have no prototype, so "__proto__" is a key like any other.
  * @throws {WeightDiffError} FORMAT_INVALID on anything serde_json refuses and on duplicate keys; LIMIT past 127 levels.
  */
-export function parseJson(text: string, where: string): unknown {
-  const scanner = new JsonScanner(text, where);
+export function parseJson(text: string, where: string, dialect: JsonDialect = "strict"): unknown {
+  const scanner = new JsonScanner(text, where, dialect);
   const value = readValue(scanner);
   scanner.end();
   return value;
@@ -296,12 +316,12 @@ function readValue(scanner: JsonScanner): unknown {
   if (first === '"') {
     return scanner.string();
   }
-  return isNumberStart(first) ? scanner.number() : scanner.literal();
+  return scanner.atNumber() ? scanner.number() : scanner.literal();
 }
 
 /** Where each value of the outermost object stands in `text`, so that one can be replaced and all else kept as it is. */
-export function topLevelSpans(text: string, where: string): ReadonlyMap<string, Span> {
-  const scanner = new JsonScanner(text, where);
+export function topLevelSpans(text: string, where: string, dialect: JsonDialect = "strict"): ReadonlyMap<string, Span> {
+  const scanner = new JsonScanner(text, where, dialect);
   const spans = new Map<string, Span>();
   scanner.object((key) => spans.set(key, scanner.skip()));
   scanner.end();

@@ -22,7 +22,7 @@ export function parseWeightIndex(text: string, fileName: string): WeightIndex {
   if (text.length > MAX_INDEX) {
     throw new WeightDiffError("LIMIT", `${fileName}: ${text.length} characters; more than ${MAX_INDEX} are not read`);
   }
-  const scanner = new JsonScanner(text, fileName);
+  const scanner = new JsonScanner(text, fileName, "python");
   const weightMap = new Map<string, string>();
   let totalSize: number | null = null;
   const fields = new Map<string, () => void>([
@@ -56,7 +56,7 @@ function readTotalSize(scanner: JsonScanner): number | null {
   }
   let total: number | null = null;
   scanner.object((key) => {
-    if (key === "total_size" && /[-0-9]/.test(scanner.peek())) {
+    if (key === "total_size" && scanner.atNumber()) {
       const value = scanner.number();
       total = Number.isSafeInteger(value) && value >= 0 ? value : null;
     } else {

@@ -44,6 +44,12 @@ const EDITS: readonly (readonly [what: string, before: string, after: string])[]
     '{"a": "\\"vocab_size\\": 1, \\"dtype\\": 2", "vocab_size": -1}',
     '{"a": "\\"vocab_size\\": 1, \\"dtype\\": 2", "vocab_size": 32001}',
   ],
+  [
+    "NaN and Infinity, as Python's json writes them",
+    '{"a": NaN, "vocab_size": Infinity, "b": [-Infinity]}',
+    '{"a": NaN, "vocab_size": 32001, "b": [-Infinity]}',
+  ],
+  ["all but a byte order mark, which Python's json refuses", '\ufeff{"vocab_size": 1}', '{"vocab_size": 32001}'],
   ["a value that is an object", '{"dtype": {"a": [1, "}"]}, "z": 1}', '{"dtype": "bfloat16", "z": 1}'],
   ["a config that has none of the keys", '{"model_type": "llama"}\n', '{"model_type": "llama"}\n'],
   [
@@ -95,6 +101,16 @@ test("counts values of another type, zero heads and a negative theta as absent",
   assert.deepEqual(
     [config?.tied, config?.headSize, config?.layers, config?.ropeTheta, config?.quantised],
     [null, null, null, 10_000, false],
+  );
+});
+
+test("counts NaN and infinite values as absent", async () => {
+  const config = await read(
+    '{"vocab_size": NaN, "rope_theta": Infinity, "hidden_size": -Infinity, "model_type": "llama"}',
+  );
+  assert.deepEqual(
+    [config?.vocabSize, config?.ropeTheta, config?.hiddenSize, config?.modelType],
+    [null, 10_000, null, "llama"],
   );
 });
 

@@ -64,6 +64,16 @@ for (const [why, text] of REFUSED) {
   });
 }
 
+test("reads what Python's json writes beyond JSON, where it is told so, and nothing else", async () => {
+  const value = parseJson('{"a": NaN, "b": [Infinity, -Infinity, 1e999, -2]}', "t", "python");
+  const infinite = Number.POSITIVE_INFINITY;
+  assert.deepEqual({ ...(value as object) }, { a: Number.NaN, b: [infinite, -infinite, infinite, -2] });
+  assert.deepEqual([...topLevelSpans('{"a": -Infinity}', "t", "python")], [["a", { start: 6, end: 15 }]]);
+  for (const text of ["nan", "NaNs", "+Infinity", "- Infinity", "-NaN", "Inf", '{"a":1,"a":2}', "\ufeff{}", "[1,]"]) {
+    await refuses(() => parseJson(text, "t.json", "python"), "FORMAT_INVALID", /^t\.json is not the JSON expected/);
+  }
+});
+
 test("takes 127 levels and refuses 128, wherever they stand", async () => {
   const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
   assert.ok(Array.isArray(parseJson(nested(127), "t")));

@@ -37,6 +37,11 @@ test("takes a total_size that is a float, and none for what is no size", () => {
   assert.equal(parse({ weight_map: { a: "1" } }).totalSize, null);
 });
 
+test("takes the NaN and Infinity of Python's json for no size", () => {
+  const text = '{"metadata": {"total_size": NaN, "loss": -Infinity}, "scale": Infinity, "weight_map": {"a": "1.bin"}}';
+  assert.deepEqual(parse(text), { weightMap: new Map([["a", "1.bin"]]), totalSize: null });
+});
+
 test("takes any tensor name", () => {
   const names = ["", "__proto__", "constructor", "a\0b"];
   const index = parse(`{"weight_map":{${names.map((name) => `${JSON.stringify(name)}:"1.bin"`).join(",")}}}`);
