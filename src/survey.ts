@@ -87,7 +87,15 @@ function placeOf(path: string, manifest: Manifest | null, report: Report, error:
     throw error;
   }
   report("error", error.message);
-  return { directory: resolve(expandHome(path)), file: "", index: null, single: false, repo: null, commit: null };
+  return {
+    directory: resolve(expandHome(path)),
+    file: "",
+    index: null,
+    others: [],
+    single: false,
+    repo: null,
+    commit: null,
+  };
 }
 
 /** Without a manifest, opening the place as every command does says best why it is no checkpoint. */

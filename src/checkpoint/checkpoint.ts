@@ -10,7 +10,7 @@ import type { ShardHeader, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import { openFileSource } from "./file-source.js";
-import { locate } from "./locate.js";
+import { type Location, locate } from "./locate.js";
 import { refusePlaceholder } from "./side-files.js";
 
 /** One weight file of a checkpoint, its header read. */
@@ -58,18 +58,42 @@ const WRAPPERS: ReadonlySet<string> = new Set(["model", "state_dict", "module"])
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const location = await locate(path);
-  const { directory, repo, commit } = location;
+  const { directory, repo, commit, others } = location;
   const base = { path, directory: location.single ? null : directory, repo, commit };
-  if (location.index === null) {
-    const shard = await openShard(directory, location.file);
-    return { ...base, shards: [shard], ...loneState(shard) };
+  const opened = await openShards(location).catch((error: unknown) => {
+    throw nameOthers(error, location);
+  });
+  const used = location.index ?? location.file;
+  const note = `${used} is used; ${others.join(", ")} ${others.length === 1 ? "is" : "are"} not read (the order of transformers)`;
+  return { ...base, ...opened, notes: others.length === 0 ? opened.notes : [note, ...opened.notes] };
+}
+
+async function openShards({
+  directory,
+  file: lone,
+  index,
+}: Location): Promise<Pick<Checkpoint, "shards" | "stateDict" | "notes">> {
+  if (index === null) {
+    const shard = await openShard(directory, lone);
+    return { shards: [shard], ...loneState(shard) };
   }
-  const { weightMap } = await readIndex(directory, location.index);
+  const { weightMap } = await readIndex(directory, index);
   const shards: Shard[] = [];
   for (const file of [...new Set(weightMap.values())].sort()) {
-    shards.push(await openShard(directory, file, location.index));
+    shards.push(await openShard(directory, file, index));
   }
-  return { ...base, shards, ...collect(shards, weightMap, location.index) };
+  return { shards, ...collect(shards, weightMap, index) };
+}
+
+/** Where the first of several sets of weights cannot be read, no other is taken silently; the user is told of it. */
+function nameOthers(error: unknown, { index, file, others }: Location): unknown {
+  const [next] = others;
+  if (!(error instanceof WeightDiffError) || next === undefined) {
+    return error;
+  }
+  const hint = error.hint === undefined ? "" : `${error.hint}; `;
+  const remedy = `or move ${index ?? file} to another place: then ${next} beside it is used`;
+  return new WeightDiffError(error.code, error.message, `${hint}${remedy}`, { cause: error });
 }
 
 /** The state dict of a file that is the whole checkpoint. */

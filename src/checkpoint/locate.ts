@@ -17,6 +17,8 @@ export interface Location {
   readonly file: string;
   /** Bare name of the index, or null for a single file. */
   readonly index: string | null;
+  /** Bare names of what transformers would have taken after `file` or `index`: other copies of the weights, or stale ones. */
+  readonly others: readonly string[];
   /** The user named a weight file, not a directory. */
   readonly single: boolean;
   readonly repo: string | null;
@@ -48,17 +50,18 @@ export async function locate(path: string): Promise<Location> {
     if (absolute.endsWith(".index.json")) {
       throw new WeightDiffError("NOT_FOUND", `${path}: an index, not weights`, `give its directory: ${dirname(path)}`);
     }
-    return { ...plain(dirname(absolute)), file: basename(absolute), index: null, single: true };
+    return { ...plain(dirname(absolute)), file: basename(absolute), index: null, others: [], single: true };
   }
   const place = await hubSnapshot(absolute, path);
   const names = new Set(await listDirectory(place.directory));
-  const found = PRECEDENCE.find(({ file }) => names.has(file));
+  const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
   if (found === undefined) {
     throw nothingToRead(path, names);
   }
+  const others = rest.map(({ file }) => file);
   return found.index
-    ? { ...place, file: "", index: found.file, single: false }
-    : { ...place, file: found.file, index: null, single: false };
+    ? { ...place, file: "", index: found.file, others, single: false }
+    : { ...place, file: found.file, index: null, others, single: false };
 }
 
 /** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */

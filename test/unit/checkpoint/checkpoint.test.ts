@@ -28,6 +28,36 @@ test("reads shards in the order of their names, tensors in the order of the file
   });
 });
 
+test("says which of several sets of weights is used, before all else that is to be said", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, {
+      [INDEX]: indexText({ a: A }),
+      [A]: safetensors(["a", "F32", [1]], ["b", "F32", [1]]),
+      "pytorch_model.bin": "not looked at",
+      "pytorch_model.bin.index.json": "not looked at",
+    });
+    const { notes } = await openCheckpoint(folder);
+    assert.match(
+      notes[0] ?? "",
+      /^\S+index\.json is used; pytorch_model\.bin, pytorch_model\.bin\.index\.json are not read/,
+    );
+    assert.match(notes[1] ?? "", /ignored$/);
+  });
+});
+
+test("names the other set of weights where the one that comes first cannot be read", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "model.safetensors": "", "pytorch_model.bin": safetensors(["a", "F32", [1]]) });
+    const error = await openCheckpoint(folder).catch((reason: unknown) => reason);
+    assert.ok(error instanceof WeightDiffError);
+    assert.equal(error.code, "NOT_WEIGHTS");
+    assert.match(
+      error.hint ?? "",
+      /^download it again; or move model\.safetensors .* pytorch_model\.bin beside it is used$/,
+    );
+  });
+});
+
 test("notes a tensor that is in a listed shard and not in the index, and leaves it out", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { [INDEX]: indexText({ a: A }), [A]: safetensors(["a", "F32", [1]], ["b", "F32", [1]]) });

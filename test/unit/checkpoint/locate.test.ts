@@ -22,8 +22,8 @@ for (const [place, first] of ORDER.entries()) {
     test(`prefers ${first} to ${second}, as transformers does`, async () => {
       await withFolder(async (folder) => {
         await writeFiles(folder, { [first]: "", [second]: "" });
-        const { file, index, single } = await locate(folder);
-        assert.deepEqual({ name: index ?? file, single }, { name: first, single: false });
+        const { file, index, single, others } = await locate(folder);
+        assert.deepEqual({ name: index ?? file, single, others }, { name: first, single: false, others: [second] });
       });
     });
   }
@@ -36,6 +36,7 @@ test("takes a lone weight file, whatever its name", async () => {
       directory: folder,
       file: "my model.pt",
       index: null,
+      others: [],
       single: true,
       repo: null,
       commit: null,
