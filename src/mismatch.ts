@@ -4,6 +4,9 @@ import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { quote } from "./formats/quote.js";
 import { firstLlama } from "./known-models.js";
 
+/** What joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
+const MULTIMODAL = /(^|\.)(mm_projector|spi_module)\./;
+
 /** One sentence of cause and remedy for the mismatch between these two. */
 export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned"): string {
   const rawEmbedding = embedding(raw);
@@ -24,6 +27,9 @@ export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff
   }
   if (layers(raw) !== layers(driver)) {
     return `the base has ${layers(raw)} layers, the ${role} ${layers(driver)}: get the base of its size`;
+  }
+  if ([...driver.stateDict.keys()].some((name) => MULTIMODAL.test(name) && !raw.stateDict.has(name))) {
+    return `mm_projector is no part of a language model: the ${role} is of the LLaVA family${role === "diff" ? ": --scheme llava" : ""}`;
   }
   return role === "tuned"
     ? "the tuned model was made from another base, or one of the two is incomplete"

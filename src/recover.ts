@@ -2,6 +2,7 @@
  * recover: base + diff -> the fine-tuned model. Open both, refuse what can be refused, plan, stream, give final names.
  * The result is that of `recover` in the reference scripts, to the last bit (scheme.ts names them).
  */
+import { rowsKept } from "./added-tokens.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { readConfig } from "./checkpoint/config.js";
 import {
@@ -92,6 +93,10 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   for (const [name, rows] of plan.newRows) {
     say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name, rows)}`);
   }
+  const kept = plan.newRows.size === 0 ? await rowsKept(raw, diff) : null;
+  if (kept !== null) {
+    say(kept);
+  }
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
   const proven = published === null ? 0 : await refuseOtherBase(raw, published);
   if (proven === 0) {
@@ -114,6 +119,11 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   }
   if (destination !== null && destination.side.left.length > 0) {
     say(`not copied from the diff: ${destination.side.left.map(printable).join(", ")}`);
+  }
+  if (destination !== null && diffConfig === null) {
+    say(
+      `the diff brings no config.json, so none is written, and loaders need one: take the base's, with the vocab_size ${plan.vocabSize ?? "of the diff"}`,
+    );
   }
   if (options.dryRun === true) {
     const { read, write } = planTraffic(plan);

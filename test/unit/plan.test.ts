@@ -329,6 +329,7 @@ for (const [what, raw, diff, hint] of [
     [F("layers.0.a", 1), F("layers.1.a", 1)],
     /the base has 1 layers?, the diff 2/,
   ],
+  ["a LLaVA delta", [F("a", 1)], [F("a", 1), F("model.mm_projector.weight", 1)], /LLaVA family: --scheme llava/],
   ["something else", [F("a", 1)], [F("a", 2)], /another base, or one of the two is incomplete/],
 ] as const) {
   test(`explains ${what}`, () => {
