@@ -1,115 +1,149 @@
 /**
- * Reads elements that do not lie in C order: transposed, sliced, expanded views of torch storages. Runs of storage that lie
- * close together are read in one piece and scattered, so that a row slice costs one pass and a small tensor one read.
+ * Reads elements that are not one run of bytes: transposed, sliced, expanded views of torch storages, tensors cut up into several
+ * files. Runs of storage that lie close together are read in one piece and scattered, so that a row slice costs one pass and
+ * a small tensor one read; a run that stands alone is read where it belongs.
  */
 
 import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
+import { type Piece, type Runs, runsOf, soleRun, walkOf, wholePiece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
 import { type DiskFile, readFully } from "./disk.js";
-import type { StoredOperand } from "./job.js";
+import type { OperandPiece, StoredOperand } from "./job.js";
 
-/** Largest piece of storage read at once. */
+/** Largest piece of storage read at once for more than one run. */
 const MAX_PIECE_BYTES = 1 << 20;
 /** Reading this much more costs less than another call. */
 const MAX_GAP_BYTES = 16_384;
+/** Offsets are sorted together with their runs, packed into one double each: offset * 2^18 + run stays below 2^53. */
+const MAX_RUNS = 1 << 18;
+const MAX_EXTENT = 2 ** 53 / MAX_RUNS;
+/** From here on a native copy is faster than a loop over bytes. */
+const MIN_COPY_BYTES = 32;
+
+/** Is the operand anything else than one run of bytes? */
+export function isScattered({ strides, pieces }: StoredOperand): boolean {
+  return strides !== undefined || pieces !== undefined;
+}
+
+function piecesOf({ input, name, range, shape, strides, pieces }: StoredOperand): readonly OperandPiece[] {
+  return pieces ?? [{ ...wholePiece(range, shape, strides ?? []), input, name }];
+}
+
+/** The file and byte where elements [begin, end) lie one after the other; null if they do not. */
+export function runAt(
+  operand: StoredOperand,
+  begin: number,
+  end: number,
+): { readonly input: number; readonly position: number } | null {
+  const width = dtypeBits(operand.dtype) / 8;
+  for (const piece of piecesOf(operand)) {
+    const offset = soleRun(walkOf(piece), begin, end);
+    if (offset !== null) {
+      return { input: piece.input, position: piece.range.begin + offset * width };
+    }
+  }
+  return null;
+}
 
 /**
  * Fills `target` with the elements [begin, begin + count) of the tensor, counted in C order.
  * target: count elements of the operand's dtype, as stored (big-endian stays so).
- * @throws {WeightDiffError} IO, INPUT_CHANGED.
+ * @throws {WeightDiffError} IO, INPUT_CHANGED, LIMIT.
  */
 export async function gather(
-  file: DiskFile,
+  open: (input: number) => Promise<DiskFile>,
   operand: StoredOperand,
   begin: number,
   count: number,
   target: Uint8Array,
 ): Promise<void> {
   const width = dtypeBits(operand.dtype) / 8;
-  const piece = new Uint8Array(MAX_PIECE_BYTES);
-  for (let done = 0; done < count; done += MAX_ELEMENTS) {
-    const part = Math.min(MAX_ELEMENTS, count - done);
-    await gatherPart(file, operand, begin + done, part, target.subarray(done * width, (done + part) * width), piece);
+  // Together: they are in different files.
+  const reads = await Promise.allSettled(
+    piecesOf(operand).map(async (piece) => {
+      const walk = walkOf(piece);
+      const step = (MAX_RUNS - 2) * walk.run;
+      let scratch: Buffer = EMPTY;
+      for (let done = 0; done < count; done += step) {
+        const runs = runsOf(walk, begin + done, begin + Math.min(count, done + step));
+        if (runs.count > 0) {
+          scratch = await readRuns(await open(piece.input), piece, runs, width, target.subarray(done * width), scratch);
+        }
+      }
+    }),
+  );
+  const failed = reads.find((read) => read.status === "rejected");
+  if (failed !== undefined) {
+    throw failed.reason;
   }
 }
 
-/** Offsets are sorted together with their places, packed into one double each: offset * 2^18 + place stays below 2^53. */
-const MAX_ELEMENTS = 1 << 18;
-const MAX_EXTENT = 2 ** 53 / MAX_ELEMENTS;
+const EMPTY = Buffer.alloc(0);
 
-async function gatherPart(
+/** Reads runs into their places. @returns the scratch memory, for the next call. */
+async function readRuns(
   file: DiskFile,
-  operand: StoredOperand,
-  begin: number,
-  count: number,
+  piece: Piece & { readonly name: string },
+  runs: Runs,
+  width: number,
   target: Uint8Array,
-  piece: Uint8Array,
-): Promise<void> {
-  const width = dtypeBits(operand.dtype) / 8;
-  const packed = storageOffsets(operand, begin, count);
-  if (packed.some((offset) => offset >= MAX_EXTENT)) {
+  scratch: Buffer,
+): Promise<Buffer> {
+  const { count, places, lengths } = runs;
+  const order = orderInStorage(runs);
+  if (order.some((offset) => offset >= 2 ** 53)) {
     throw new WeightDiffError(
       "LIMIT",
-      `${file.path}: tensor ${quote(operand.name)} is spread over more than ${MAX_EXTENT} elements`,
+      `${file.path}: tensor ${quote(piece.name)} is spread over more than ${MAX_EXTENT} elements`,
       "save it again with .contiguous()",
     );
   }
-  for (let place = 0; place < count; place++) {
-    packed[place] = (packed[place] ?? 0) * MAX_ELEMENTS + place;
-  }
-  packed.sort();
-  const offsetAt = (k: number): number => Math.floor((packed[k] ?? 0) / MAX_ELEMENTS) * width;
-  let first = 0;
-  while (first < count) {
+  const runOf = (k: number): number => (order[k] ?? 0) % MAX_RUNS;
+  const offsetAt = (k: number): number => Math.floor((order[k] ?? 0) / MAX_RUNS) * width;
+  let memory = scratch;
+  for (let first = 0; first < count; ) {
     const start = offsetAt(first);
     let last = first;
-    let end = start + width;
-    while (last + 1 < count) {
+    let end = start + (lengths[runOf(first)] ?? 0) * width;
+    for (; last + 1 < count; last++) {
       const next = offsetAt(last + 1);
-      if (next - end > MAX_GAP_BYTES || next + width - start > piece.length) {
+      const nextEnd = Math.max(end, next + (lengths[runOf(last + 1)] ?? 0) * width);
+      if (next - end > MAX_GAP_BYTES || nextEnd - start > MAX_PIECE_BYTES) {
         break;
       }
-      end = next + width;
-      last++;
+      end = nextEnd;
     }
-    await readFully(file, piece.subarray(0, end - start), operand.range.begin + start);
-    for (let k = first; k <= last; k++) {
-      const place = (packed[k] ?? 0) % MAX_ELEMENTS;
-      const from = offsetAt(k) - start;
-      for (let byte = 0; byte < width; byte++) {
-        target[place * width + byte] = piece[from + byte] ?? 0;
+    if (last === first) {
+      const at = (places[runOf(first)] ?? 0) * width;
+      await readFully(file, target.subarray(at, at + end - start), piece.range.begin + start);
+    } else {
+      // Not cleared: every byte that is copied has been read.
+      memory = memory.length < end - start ? Buffer.allocUnsafeSlow(end - start) : memory;
+      await readFully(file, memory.subarray(0, end - start), piece.range.begin + start);
+      for (let k = first; k <= last; k++) {
+        const from = offsetAt(k) - start;
+        const to = (places[runOf(k)] ?? 0) * width;
+        const bytes = (lengths[runOf(k)] ?? 0) * width;
+        if (bytes >= MIN_COPY_BYTES) {
+          memory.copy(target, to, from, from + bytes);
+        } else {
+          for (let byte = 0; byte < bytes; byte++) {
+            target[to + byte] = memory[from + byte] ?? 0;
+          }
+        }
       }
     }
     first = last + 1;
   }
+  return memory;
 }
 
-/** Element offsets from the view's first element, for `count` elements from the `begin`-th in C order. */
-function storageOffsets(operand: StoredOperand, begin: number, count: number): Float64Array {
-  const { shape } = operand;
-  const strides = operand.strides ?? [];
-  const position = new Array<number>(shape.length).fill(0);
-  let rest = begin;
-  for (let dim = shape.length - 1; dim >= 0; dim--) {
-    const size = shape[dim] ?? 1;
-    position[dim] = rest % size;
-    rest = Math.floor(rest / size);
+/** Offset * 2^18 + run, by offset. */
+function orderInStorage({ count, offsets, ascending }: Runs): Float64Array {
+  const order = new Float64Array(count);
+  for (let run = 0; run < count; run++) {
+    order[run] = (offsets[run] ?? 0) * MAX_RUNS + run;
   }
-  let offset = position.reduce((sum, index, dim) => sum + index * (strides[dim] ?? 0), 0);
-  const offsets = new Float64Array(count);
-  for (let k = 0; k < count; k++) {
-    offsets[k] = offset;
-    for (let dim = shape.length - 1; dim >= 0; dim--) {
-      const index = (position[dim] ?? 0) + 1;
-      offset += strides[dim] ?? 0;
-      if (index < (shape[dim] ?? 1)) {
-        position[dim] = index;
-        break;
-      }
-      offset -= index * (strides[dim] ?? 0);
-      position[dim] = 0;
-    }
-  }
-  return offsets;
+  return ascending ? order : order.sort();
 }

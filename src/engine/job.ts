@@ -3,9 +3,10 @@
  * bytes by their position in the file; no tensor byte is ever in one.
  */
 import type { Dtype } from "../formats/dtype.js";
+import type { Piece } from "../formats/pieces.js";
 import type { ByteRange, Shape } from "../formats/tensor-info.js";
 
-/** A tensor as it lies in an input file. */
+/** A tensor as it lies in an input file, or in several. */
 export interface StoredOperand {
   readonly kind: "stored";
   /** Index into the plan's inputs. */
@@ -16,9 +17,18 @@ export interface StoredOperand {
   readonly shape: Shape;
   readonly range: ByteRange;
   readonly strides?: readonly number[];
+  /** Only where the tensor is cut up or its rows are stored in another order; `input` and `range` are the first one's. */
+  readonly pieces?: readonly OperandPiece[];
   readonly bigEndian?: true;
   /** CRC-32 that the bytes of `range` must have; absent where the record states none, or another job checks it. */
   readonly crc32?: number;
+}
+
+export interface OperandPiece extends Piece {
+  /** Index into the plan's inputs. */
+  readonly input: number;
+  /** The tensor's name in that file, for messages. */
+  readonly name: string;
 }
 
 /** A rotary buffer that the base does not store: 1 / theta^(2i / 2count), F32 (EXACTNESS 5, transformers modeling_llama.py). */

@@ -12,7 +12,7 @@ import { startCompare } from "./compare-run.js";
 import { startDigest } from "./digest-run.js";
 import { type Disk, PAGE } from "./disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./files.js";
-import { gather } from "./gather.js";
+import { gather, isScattered, runAt } from "./gather.js";
 import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
 import { operandDtype, rawElements, widthOf } from "./operand.js";
@@ -278,11 +278,14 @@ async function loadOperand(
     return buffer;
   }
   const width = widthOf(operand.dtype);
-  if (operand.strides !== undefined) {
-    const target = memory.subarray(buffer, buffer + (end - begin) * width);
-    await gather(await files.input(operand.input), operand, begin, end - begin, target);
+  const length = (end - begin) * width;
+  if (isScattered(operand)) {
+    const run = runAt(operand, begin, end);
+    if (run !== null) {
+      return length === 0 ? buffer : files.read(run.input, run.position, length, memory, buffer);
+    }
+    await gather(files.input, operand, begin, end - begin, memory.subarray(buffer, buffer + length));
     return buffer;
   }
-  const length = (end - begin) * width;
   return length === 0 ? buffer : files.read(operand.input, operand.range.begin + begin * width, length, memory, buffer);
 }
