@@ -42,6 +42,7 @@ export async function compareCheckpoints(
 ): Promise<CheckpointComparison> {
   const shards: readonly Shard[] = [...left.shards, ...right.shards];
   const place = new Map(shards.map((shard, index) => [shard, index]));
+  const placeOf = (shard: Shard): number => place.get(shard) ?? 0;
   const jobs: CompareJob[] = [];
   const tensors: ((results: ReadonlyMap<number, { readonly comparison?: Comparison }>) => TensorComparison)[] = [];
   for (const [name, ours] of left.stateDict) {
@@ -73,8 +74,8 @@ export async function compareCheckpoints(
       kind: "compare",
       id,
       name,
-      left: tensorOperand(ours, place.get(ours.shard) ?? 0),
-      right: tensorOperand(theirs, place.get(theirs.shard) ?? 0),
+      left: tensorOperand(ours, placeOf),
+      right: tensorOperand(theirs, placeOf),
     });
     tensors.push((results) => judged(name, elements, ours.dtype === theirs.dtype, results.get(id)?.comparison));
   }

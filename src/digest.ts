@@ -7,7 +7,7 @@ import { WeightDiffError } from "./errors.js";
 import { dtypeBits, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import type { ByteRange } from "./formats/tensor-info.js";
-import { storedOperand } from "./plan.js";
+import { recordsOf, storedOperand } from "./plan.js";
 import { readAll } from "./read-jobs.js";
 import type { RunOptions } from "./run-plan.js";
 
@@ -49,6 +49,7 @@ export async function digestTensors(checkpoint: Checkpoint, options: RunOptions)
 export async function readTensors(checkpoint: Checkpoint, options: ReadingOptions): Promise<Reading> {
   const { shards } = checkpoint;
   const place = new Map(shards.map((shard, index) => [shard, index]));
+  const placeOf = (shard: Shard): number => place.get(shard) ?? 0;
   const jobs: DigestJob[] = [];
   const names: string[] = [];
   const about: { readonly file: string; readonly tensor: string | null }[] = [];
@@ -59,25 +60,21 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
   const look = { ...(options.count === true ? { count: true } : {}), ...(options.sum === true ? { sum: true } : {}) };
   const covered = new Set<string>();
   for (const [name, tensor] of checkpoint.stateDict) {
-    const operand = tensorOperand(tensor, place.get(tensor.shard) ?? 0);
+    const operand = tensorOperand(tensor, placeOf);
     names.push(name);
     add(name, tensor.shard, name, operand, look);
     if (operand.crc32 !== undefined) {
       covered.add(`${operand.input}:${operand.range.begin}`);
     }
   }
-  for (const tensor of checkpoint.stateDict.values()) {
-    const input = place.get(tensor.shard) ?? 0;
-    const record = tensor.record;
-    const key = `${input}:${record?.range.begin}`;
-    if (record === undefined || record.crc32 === null || record.range.begin === record.range.end || covered.has(key)) {
+  for (const { name, shard, record } of [...checkpoint.stateDict.values()].flatMap(recordsOf)) {
+    const input = placeOf(shard);
+    const key = `${input}:${record.range.begin}`;
+    if (record.crc32 === null || record.range.begin === record.range.end || covered.has(key)) {
       continue;
     }
     covered.add(key);
-    add(record.name, tensor.shard, tensor.name, {
-      ...bytesOperand(input, tensor.name, record.range),
-      crc32: record.crc32,
-    });
+    add(record.name, shard, name, { ...bytesOperand(input, name, record.range), crc32: record.crc32 });
   }
   const firstFile = jobs.length;
   const whole = options.wholeFiles ?? [];
@@ -121,10 +118,15 @@ function bytesOperand(input: number, name: string, range: ByteRange): StoredOper
  * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is
  * stored. @throws {WeightDiffError} FORMAT_UNSUPPORTED.
  */
-export function tensorOperand(tensor: StoredTensor, input: number): StoredOperand {
-  const operand = storedOperand(tensor, input);
+export function tensorOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
+  const operand = storedOperand(tensor, inputOf);
   const packed = dtypeBits(tensor.dtype) % 8 !== 0;
-  if (packed && (tensor.strides !== undefined || tensorBytes(tensor.dtype, tensor.shape) === undefined)) {
+  if (
+    packed &&
+    (tensor.strides !== undefined ||
+      tensor.pieces !== undefined ||
+      tensorBytes(tensor.dtype, tensor.shape) === undefined)
+  ) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,

@@ -210,7 +210,7 @@ function warnPrecision(inputs: Inputs, sample: readonly SampledPair[], options: 
       : `holds bfloat16 values in ${torchName(precision.dtype)}: all ${precision.elements} sampled ones, where one in eight would be by chance`;
   warn(
     "base-precision",
-    `base ${raw.path} ${what}, but LLaMA-1 was released in float16: its weights were rounded when it was converted. A diff made with the released ones does NOT give the tuned model on it. Convert Meta's weights in float16 (transformers before 4.33), or take a float16 upload such as huggyllama's`,
+    `base ${raw.path} ${what}, but LLaMA-1 was released in float16: its weights were rounded when it was converted. A diff made with the released ones does NOT give the tuned model on it. Give Meta's own files (consolidated.*.pth) as the base, or take a float16 upload such as huggyllama's`,
     options,
   );
 }

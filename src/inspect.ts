@@ -1,7 +1,7 @@
 /** inspect: what a checkpoint is. From its headers, config and side files, and a handful of small tensors; with digests if asked. */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
-import { readConfig } from "./checkpoint/config.js";
+import { configOf } from "./checkpoint/config.js";
 import { sha256Of } from "./checkpoint/small-files.js";
 import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
 import { readTensors } from "./digest.js";
@@ -84,7 +84,7 @@ export async function inspect(options: InspectOptions): Promise<InspectReport> {
     notes.push(error.message);
     return null;
   };
-  const config = await readConfig(checkpoint.directory).catch(note);
+  const config = await configOf(checkpoint).catch(note);
   const manifest = await manifestBeside(checkpoint).catch(note);
   const tokenizer =
     checkpoint.directory === null ? { files: [], broken: [] } : await readTokenizer(checkpoint.directory);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { readConfig } from "./checkpoint/config.js";
+import { configOf } from "./checkpoint/config.js";
 import { sha256Of, sizeOf } from "./checkpoint/small-files.js";
 import {
   type Destination,
@@ -62,10 +62,10 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
   const say = options.onNote ?? (() => {});
   const encoding = options.encoding ?? "additive";
   const raw = await openCheckpoint(options.raw);
-  const rawConfig = await readConfig(raw.directory);
+  const rawConfig = await configOf(raw);
   refuseQuantised(raw, "base", rawConfig);
   const tuned = await openCheckpoint(options.tuned);
-  const tunedConfig = await readConfig(tuned.directory);
+  const tunedConfig = await configOf(tuned);
   refuseQuantised(tuned, "tuned model", tunedConfig);
   await guardModels({ raw, diff: tuned, rawConfig, diffConfig: tunedConfig }, options);
   const plan = planDiff(raw, tuned, {

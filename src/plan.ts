@@ -2,11 +2,11 @@
  * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
-import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
+import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
 import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
 import { elementCount, tensorBytes } from "./formats/dtype.js";
-import type { ByteRange } from "./formats/tensor-info.js";
+import type { ByteRange, StoredRecord } from "./formats/tensor-info.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { decideAdded, decideBits, decideExact, decideSubtracted } from "./pair-rules.js";
 import { type DriverRole, INPUT_EMBEDDING, INV_FREQ, type Pair, type PairingOptions, pairTensors } from "./pairing.js";
@@ -140,7 +140,7 @@ function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions,
   const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];
   const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
   const operand = (tensor: StoredTensor, side: PlanInput["role"]): StoredOperand =>
-    storedOperand(tensor, place.get(side + tensor.shard.path) ?? 0);
+    storedOperand(tensor, (shard) => place.get(side + shard.path) ?? 0);
   const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
   const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name));
   const { shards, placed } = layOut(written, options);
@@ -167,11 +167,11 @@ function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions,
     }),
   );
   const used = [...written, ...(role === "diff" ? summed : [])];
+  const records = (tensor: StoredTensor, side: PlanInput["role"]): readonly PlacedRecord[] =>
+    recordsOf(tensor).map(({ shard, ...found }) => ({ ...found, input: place.get(side + shard.path) ?? 0 }));
   const sources = used.flatMap(({ driver: tensor, raw: side }) => [
-    { tensor, input: place.get(role + tensor.shard.path) ?? 0 },
-    ...(side?.kind === "stored"
-      ? [{ tensor: side.tensor, input: place.get(`raw${side.tensor.shard.path}`) ?? 0 }]
-      : []),
+    ...records(tensor, role),
+    ...(side?.kind === "stored" ? records(side.tensor, "raw") : []),
   ]);
   return {
     scheme: options.schemeName,
@@ -213,9 +213,22 @@ function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly P
   }));
 }
 
-/** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. */
-export function storedOperand(tensor: StoredTensor, input: number): StoredOperand {
+/** The records that a tensor reads from, and what it calls itself there. */
+export function recordsOf({
+  name,
+  shard,
+  record,
+  pieces,
+}: StoredTensor): readonly Omit<PlacedRecord & { shard: Shard }, "input">[] {
+  return (pieces ?? [{ name, shard, record }]).flatMap((piece) =>
+    piece.record === undefined ? [] : [{ name: piece.name, shard: piece.shard, record: piece.record }],
+  );
+}
+
+/** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. @param inputOf its place. */
+export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
   const { name, dtype, shape, range, strides, bigEndian, record } = tensor;
+  const pieces = tensor.pieces?.map(({ shard, record: _, ...piece }) => ({ ...piece, input: inputOf(shard) }));
   const whole =
     record !== undefined &&
     record.range.begin === range.begin &&
@@ -223,22 +236,27 @@ export function storedOperand(tensor: StoredTensor, input: number): StoredOperan
     strides === undefined;
   return {
     kind: "stored",
-    input,
+    input: inputOf(tensor.shard),
     name,
     dtype,
     shape,
     range,
+    ...(pieces === undefined ? {} : { pieces }),
     ...(strides === undefined ? {} : { strides }),
     ...(bigEndian === undefined ? {} : { bigEndian }),
     ...(whole && record.crc32 !== null ? { crc32: record.crc32 } : {}),
   };
 }
 
+/** A record in an input, and a tensor that lies in it. */
+interface PlacedRecord {
+  readonly name: string;
+  readonly record: StoredRecord;
+  readonly input: number;
+}
+
 /** A checksum for every record that some tensor reads from and no tensor reads whole. */
-function recordJobs(
-  jobs: readonly TensorJob[],
-  sources: readonly { readonly tensor: StoredTensor; readonly input: number }[],
-): readonly Job[] {
+function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
   const whole = new Set(
     jobs.flatMap((job) =>
       [job.driver, job.raw].flatMap((operand) =>
@@ -247,9 +265,8 @@ function recordJobs(
     ),
   );
   const records = new Map<string, Job>();
-  for (const { tensor, input } of sources) {
-    const record = tensor.record;
-    if (record === undefined || record.crc32 === null || record.range.begin === record.range.end) {
+  for (const { name, record, input } of sources) {
+    if (record.crc32 === null || record.range.begin === record.range.end) {
       continue;
     }
     const key = `${input}:${record.range.begin}`;
@@ -258,7 +275,7 @@ function recordJobs(
       const source = {
         kind: "stored",
         input,
-        name: tensor.name,
+        name,
         dtype: "U8",
         shape: [rangeLength(range)],
         range,

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import { readElements } from "./checkpoint/elements.js";
 import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
-import { type Dtype, dtypeBits, type FloatDtype, isFloatDtype } from "./formats/dtype.js";
+import { type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import { createScalarKernel } from "./kernel/scalar.js";
 import { type MakeDiffManifest, readManifest } from "./manifest.js";
@@ -91,8 +91,8 @@ function chooseSample(raw: Checkpoint, published: MakeDiffManifest): readonly Sa
   });
 }
 
-function bytesOf(tensor: StoredTensor): number {
-  return tensor.range.end - tensor.range.begin;
+function bytesOf({ dtype, shape }: StoredTensor): number {
+  return tensorBytes(dtype, shape) ?? 0;
 }
 
 /** Elements read at once. */
@@ -100,19 +100,16 @@ const PIECE = 1 << 18;
 
 /** sha256 of the tensor's values in `dtype`: a base kept in a wider one without loss is the same base. Read piece by piece. */
 async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
-  const source = await openFileSource(tensor.shard.path);
-  try {
-    const hash = createHash("sha256");
-    const convert = dtype === tensor.dtype || !isFloatDtype(tensor.dtype) ? null : converter(tensor.dtype, dtype);
-    const step = (PIECE * dtypeBits(tensor.dtype)) / 8;
-    for (let at = tensor.range.begin; at < tensor.range.end; at += step) {
-      const bytes = await source.readAt(at, Math.min(step, tensor.range.end - at));
-      hash.update(convert === null ? bytes : convert(bytes));
-    }
-    return hash.digest("hex");
-  } finally {
-    await source.close();
+  const hash = createHash("sha256");
+  const convert = dtype === tensor.dtype || !isFloatDtype(tensor.dtype) ? null : converter(tensor.dtype, dtype);
+  const elements = elementCount(tensor.shape) ?? 0;
+  for (let first = 0; first < elements; first += PIECE) {
+    const [bytes = new Uint8Array()] = await readElements([
+      { tensor, first, count: Math.min(PIECE, elements - first) },
+    ]);
+    hash.update(convert === null ? bytes : convert(bytes));
   }
+  return hash.digest("hex");
 }
 
 /** At most PIECE elements of `from` -> the bytes of the same in `to`, by way of F32. What it returns is overwritten by the next call. */

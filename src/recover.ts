@@ -4,7 +4,7 @@
  */
 import { rowsKept } from "./added-tokens.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { readConfig } from "./checkpoint/config.js";
+import { configOf } from "./checkpoint/config.js";
 import {
   type Destination,
   identityOf,
@@ -171,10 +171,10 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
 /** Reads headers and configs of both. */
 async function openBoth(options: RecoverOptions): Promise<Inputs> {
   const raw = await openCheckpoint(options.raw);
-  const rawConfig = await readConfig(raw.directory);
+  const rawConfig = await configOf(raw);
   refuseQuantised(raw, "base", rawConfig);
   const diff = await openCheckpoint(options.diff);
-  const diffConfig = await readConfig(diff.directory);
+  const diffConfig = await configOf(diff);
   refuseQuantised(diff, "diff", diffConfig);
   return { raw, diff, rawConfig, diffConfig };
 }

@@ -4,17 +4,10 @@
  * 78 reads of at most 4 KiB per model, whatever its size: about a second on a cold disk with a moving head.
  */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import { type Place, readElements } from "./checkpoint/elements.js";
 import { elementCount, type FloatDtype, isFloatDtype } from "./formats/dtype.js";
 import { ELEMENT_BYTES, toBits, widenBF16, widenF16, widenF64 } from "./kernel/bits.js";
 import { INPUT_EMBEDDING } from "./pairing.js";
-
-/** A run of elements, counted in C order. */
-export interface Place {
-  readonly tensor: StoredTensor;
-  readonly first: number;
-  readonly count: number;
-}
 
 /** The same elements of both models, as F32 bits. */
 export interface SampledWindow {
@@ -123,36 +116,8 @@ function placesIn(
 
 /** Reads every place, file by file. @returns F32 bits, in the order of `places`. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function readPlaces(places: readonly Place[]): Promise<readonly Uint32Array[]> {
-  const values: Uint32Array[] = [];
-  const byFile = new Map<string, number[]>();
-  places.forEach(({ tensor }, index) => {
-    byFile.set(tensor.shard.path, [...(byFile.get(tensor.shard.path) ?? []), index]);
-  });
-  for (const [path, indices] of byFile) {
-    const source = await openFileSource(path);
-    try {
-      // Together: a disk serves a queue faster than one read after the other.
-      const reads = await Promise.allSettled(
-        indices.map(async (index) => {
-          const place = places[index];
-          if (place === undefined) {
-            return;
-          }
-          const dtype = place.tensor.dtype as FloatDtype;
-          const size = ELEMENT_BYTES[dtype];
-          const bytes = await source.readAt(place.tensor.range.begin + place.first * size, place.count * size);
-          values[index] = widen(dtype, bytes);
-        }),
-      );
-      const failed = reads.find((read) => read.status === "rejected");
-      if (failed !== undefined) {
-        throw failed.reason;
-      }
-    } finally {
-      await source.close();
-    }
-  }
-  return values;
+  const bytes = await readElements(places);
+  return places.map(({ tensor }, index) => widen(tensor.dtype as FloatDtype, bytes[index] ?? new Uint8Array()));
 }
 
 /** Little-endian elements of `dtype` as F32 bits (EXACTNESS 2.1, 2.2). */

@@ -35,6 +35,9 @@ export interface Survey {
 export async function surveyCheckpoint(path: string, manifest: Manifest | null, report: Report): Promise<Survey> {
   const location = await locate(path).catch((error: unknown) => placeOf(path, manifest, report, error));
   const { directory, repo, commit } = location;
+  if (location.parts.length > 0) {
+    return { checkpoint: await openCheckpoint(path), index: null, unreadable: new Set() };
+  }
   const base = { path, directory: location.single ? null : directory, repo, commit };
   const unreadable = new Set<string>();
   const open = async (file: string): Promise<Shard | null> => {
@@ -93,6 +96,8 @@ function placeOf(path: string, manifest: Manifest | null, report: Report, error:
     index: null,
     others: [],
     single: false,
+    parts: [],
+    params: false,
     repo: null,
     commit: null,
   };

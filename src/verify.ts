@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
-import { type ModelConfig, readConfig } from "./checkpoint/config.js";
+import { configOf, type ModelConfig } from "./checkpoint/config.js";
 import { expandHome } from "./checkpoint/locate.js";
 import { readTokenizer } from "./checkpoint/tokenizer.js";
 import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
@@ -145,7 +145,7 @@ async function checkStructure(survey: Survey, report: Report): Promise<ModelConf
     return null;
   }
   const file = "config.json";
-  const config = await readConfig(directory).catch((error: unknown) => {
+  const config = await configOf(survey.checkpoint).catch((error: unknown) => {
     report("error", unusable(error, join(directory, file)), { file });
     return undefined;
   });

@@ -5,12 +5,17 @@
 
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import type { Piece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
-import type { ShardHeader, TensorInfo } from "../formats/tensor-info.js";
+import type { ShardHeader, StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import { openFileSource } from "./file-source.js";
 import { type Location, locate } from "./locate.js";
+import { metaConfigText } from "./meta-config.js";
+import { type MetaTensor, readMetaLayout } from "./meta-layout.js";
+import { refuseOtherNorms } from "./meta-norms.js";
+import { type MetaParams, PARAMS, parseParams } from "./meta-params.js";
 import { refusePlaceholder } from "./side-files.js";
 
 /** One weight file of a checkpoint, its header read. */
@@ -28,6 +33,16 @@ export interface Shard {
 /** A tensor and the shard that holds it. */
 export interface StoredTensor extends TensorInfo {
   readonly shard: Shard;
+  /** Only where it is cut up or its rows are stored in another order; `shard` and `range` are then the first one's. */
+  readonly pieces?: readonly StoredPiece[];
+}
+
+/** Part of a tensor, in a shard of its own. */
+export interface StoredPiece extends Piece {
+  readonly shard: Shard;
+  /** Name of what is stored there. */
+  readonly name: string;
+  readonly record?: StoredRecord;
 }
 
 /** Ordered names -> tensors: shard by shard as the files are named, within a shard as the file has them. */
@@ -46,6 +61,8 @@ export interface Checkpoint {
   readonly stateDict: StateDict;
   /** What a user should know about the files, one sentence each. */
   readonly notes: readonly string[];
+  /** Only of Meta's layout, which has no config.json. */
+  readonly meta?: { readonly configText: string; readonly params: MetaParams | null };
 }
 
 /** The containers that trainers put around a state dict. */
@@ -60,9 +77,11 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const location = await locate(path);
   const { directory, repo, commit, others } = location;
   const base = { path, directory: location.single ? null : directory, repo, commit };
-  const opened = await openShards(location).catch((error: unknown) => {
-    throw nameOthers(error, location);
-  });
+  const opened = await (location.parts.length > 0 ? openMeta(location) : openShards(location)).catch(
+    (error: unknown) => {
+      throw nameOthers(error, location);
+    },
+  );
   const used = location.index ?? location.file;
   const note = `${used} is used; ${others.join(", ")} ${others.length === 1 ? "is" : "are"} not read (the order of transformers)`;
   return { ...base, ...opened, notes: others.length === 0 ? opened.notes : [note, ...opened.notes] };
@@ -96,6 +115,50 @@ function nameOthers(error: unknown, { index, file, others }: Location): unknown 
   return new WeightDiffError(error.code, error.message, `${hint}${remedy}`, { cause: error });
 }
 
+/** The weights as Meta released them. */
+async function openMeta({
+  directory,
+  parts,
+  params: hasParams,
+}: Location): Promise<Omit<Checkpoint, "path" | "directory" | "repo" | "commit">> {
+  const shards: Shard[] = [];
+  for (const file of parts) {
+    shards.push(await openShard(directory, file));
+  }
+  const params = hasParams ? parseParams(await readSmallText(directory, PARAMS), join(directory, PARAMS)) : null;
+  const model = readMetaLayout(
+    shards.map(({ file, header }) => ({ file, tensors: header.tensors })),
+    params,
+    directory,
+  );
+  await refuseOtherNorms(
+    shards.flatMap(({ file, path: partPath, header }) => {
+      const tensor = header.tensors.find(({ name }) => name === "norm.weight");
+      return tensor === undefined ? [] : [{ file, path: partPath, tensor }];
+    }),
+  );
+  const stored = (tensor: MetaTensor): readonly StoredTensor[] => {
+    const { part, pieces, ...info } = tensor;
+    const shard = shards[part];
+    const placed = pieces?.flatMap(({ part: at, ...piece }): readonly StoredPiece[] => {
+      const own = shards[at];
+      return own === undefined ? [] : [{ ...piece, shard: own }];
+    });
+    return shard === undefined ? [] : [{ ...info, shard, ...(placed === undefined ? {} : { pieces: placed }) }];
+  };
+  const dtypes = [...new Set(model.tensors.map(({ dtype }) => dtype))].join(" and ");
+  const count = shards.length === 1 ? "one part" : `${shards.length} parts`;
+  return {
+    shards,
+    stateDict: new Map(model.tensors.flatMap(stored).map((tensor) => [tensor.name, tensor])),
+    notes: [
+      `Meta's own layout in ${count}, read as transformers' converter would write it, with the values as stored (${dtypes})`,
+      ...(params === null ? [`no ${PARAMS}: sizes are read off the shapes, heads are taken to have 128 values`] : []),
+    ],
+    meta: { configText: metaConfigText(model, params), params },
+  };
+}
+
 /** The state dict of a file that is the whole checkpoint. */
 export function loneState(shard: Shard): Pick<Checkpoint, "stateDict" | "notes"> {
   const wrapper = loneWrapper(shard.header.tensors);
@@ -109,18 +172,23 @@ export function loneState(shard: Shard): Pick<Checkpoint, "stateDict" | "notes">
 
 /** @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
 export async function readIndex(directory: string, index: string): Promise<WeightIndex & { readonly text: string }> {
-  await refusePlaceholder(join(directory, index), index);
-  const source = await openFileSource(join(directory, index));
+  const text = await readSmallText(directory, index);
+  return { ...parseWeightIndex(text, join(directory, index)), text };
+}
+
+/** A text of which placeholders are refused. */
+async function readSmallText(directory: string, file: string): Promise<string> {
+  await refusePlaceholder(join(directory, file), file);
+  const source = await openFileSource(join(directory, file));
   try {
     if (source.size > MAX_INDEX_BYTES) {
       throw new WeightDiffError(
         "LIMIT",
         `${source.path}: ${source.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
-        "a weight index has some hundred bytes per tensor: fetch it again",
+        "real ones have some hundred bytes per tensor: fetch it again",
       );
     }
-    const text = decodeText(await source.readAt(0, source.size), source.path);
-    return { ...parseWeightIndex(text, source.path), text };
+    return decodeText(await source.readAt(0, source.size), source.path);
   } finally {
     await source.close();
   }

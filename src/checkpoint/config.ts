@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
-import { decodeText } from "./checkpoint.js";
+import { type Checkpoint, decodeText } from "./checkpoint.js";
 import { fileError } from "./file-source.js";
 import { refusePlaceholder } from "./side-files.js";
 
@@ -67,7 +67,14 @@ export interface ModelConfig {
   readonly quantised: boolean;
 }
 
-/** The checkpoint's config.json; null where there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
+/** What config.json says of the checkpoint, or would say: Meta's layout has none. @throws as readConfig. */
+export async function configOf({ meta, directory }: Checkpoint): Promise<ModelConfig | null> {
+  return meta === undefined
+    ? readConfig(directory)
+    : parseConfig(meta.configText, join(directory ?? "", "config.json"));
+}
+
+/** The config.json of a directory; null where there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
 export async function readConfig(directory: string | null): Promise<ModelConfig | null> {
   if (directory === null) {
     return null;
@@ -89,7 +96,10 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
   });
   await refusePlaceholder(path, "config.json");
   // A byte order mark, as Windows editors put it, would keep Python's json from reading the output's config.
-  const text = decodeText(bytes, path).replace(/^\ufeff/, "");
+  return parseConfig(decodeText(bytes, path).replace(/^\ufeff/, ""), path);
+}
+
+function parseConfig(text: string, path: string): ModelConfig {
   const parsed = shape.safeParse(parseJson(text, path, "python"));
   if (!parsed.success) {
     throw new WeightDiffError("FORMAT_INVALID", `${path}: not a JSON object`, "fetch it again");

@@ -9,6 +9,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
 import { fileError } from "./file-source.js";
+import { isMetaPart } from "./meta-layout.js";
+import { PARAMS } from "./meta-params.js";
 
 export interface Location {
   /** Absolute; holds the weight files. */
@@ -21,6 +23,10 @@ export interface Location {
   readonly others: readonly string[];
   /** The user named a weight file, not a directory. */
   readonly single: boolean;
+  /** Bare names of the parts in Meta's layout, sorted; empty for any other. */
+  readonly parts: readonly string[];
+  /** Is Meta's params.json beside them? */
+  readonly params: boolean;
   readonly repo: string | null;
   readonly commit: string | null;
 }
@@ -50,18 +56,55 @@ export async function locate(path: string): Promise<Location> {
     if (absolute.endsWith(".index.json")) {
       throw new WeightDiffError("NOT_FOUND", `${path}: an index, not weights`, `give its directory: ${dirname(path)}`);
     }
-    return { ...plain(dirname(absolute)), file: basename(absolute), index: null, others: [], single: true };
+    const place = plain(dirname(absolute));
+    // One part is no checkpoint; with the others beside it, they are meant.
+    return isMetaPart(basename(absolute))
+      ? metaLocation(place, new Set(await listDirectory(place.directory)))
+      : { ...place, file: basename(absolute), index: null, others: [], single: true, parts: [], params: false };
   }
   const place = await hubSnapshot(absolute, path);
   const names = new Set(await listDirectory(place.directory));
   const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
-  if (found === undefined) {
-    throw nothingToRead(path, names);
+  if (found === undefined && [...names].some(isMetaPart)) {
+    return metaLocation(place, names);
   }
-  const others = rest.map(({ file }) => file);
+  if (found === undefined) {
+    throw (await metaSizes(path, place.directory, names)) ?? nothingToRead(path, names);
+  }
+  const kind = { others: rest.map(({ file }) => file), single: false, parts: [], params: false };
   return found.index
-    ? { ...place, file: "", index: found.file, others, single: false }
-    : { ...place, file: found.file, index: null, others, single: false };
+    ? { ...place, ...kind, file: "", index: found.file }
+    : { ...place, ...kind, file: found.file, index: null };
+}
+
+function metaLocation(place: Pick<Location, "directory" | "repo" | "commit">, names: ReadonlySet<string>): Location {
+  const parts = [...names].filter(isMetaPart).sort();
+  return { ...place, file: "", index: null, others: [], single: false, parts, params: names.has(PARAMS) };
+}
+
+/** Folders looked into. */
+const MAX_FOLDERS = 100;
+
+/** Meta's download as a whole has a folder for every size: names those that are there. */
+async function metaSizes(
+  path: string,
+  directory: string,
+  names: ReadonlySet<string>,
+): Promise<WeightDiffError | undefined> {
+  const sizes: string[] = [];
+  for (const name of [...names].sort().slice(0, MAX_FOLDERS)) {
+    const inside = await readdir(join(directory, name)).catch((): string[] => []);
+    if (inside.some(isMetaPart)) {
+      sizes.push(name);
+    }
+  }
+  return sizes.length === 0
+    ? undefined
+    : new WeightDiffError(
+        "NOT_FOUND",
+        `${path}: no weights here, but Meta's in ${sizes.map(printable).join(", ")}`,
+        `give one of them: ${sizes.map((name) => printable(join(path, name))).join(", ")}`,
+      );
 }
 
 /** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */
@@ -110,11 +153,6 @@ async function listDirectory(directory: string): Promise<readonly string[]> {
 
 /** What a directory without weights holds instead: [a name that gives it away, what it is, what to do]. First match wins. */
 const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
-  [
-    /^consolidated\.\d+\.pth$/,
-    "Meta's original LLaMA download (consolidated.*.pth), not the Hugging Face format",
-    "convert it in float16: python -m transformers.models.llama.convert_llama_weights_to_hf, from a transformers release before 4.33 (later ones round to bfloat16)",
-  ],
   [
     /^adapter_model\.(bin|safetensors)$/,
     "a LoRA adapter, not a weight diff",

@@ -59,7 +59,7 @@ const BROKEN: readonly (readonly [where: string, code: 3 | 4, words: RegExp])[] 
   ["lfs-pointer/diff", 3, /git-lfs/],
   ["lfs-pointer-base/base", 4, /git-lfs/],
   ["lora-adapter/diff", 4, /LoRA/],
-  ["meta-checkpoint/base", 4, /Meta/],
+  ["meta-checkpoint/base", 4, /consolidated\.01\.pth is missing/],
   ["missing-index/diff", 4, /index/],
   ["missing-shard/diff", 3, /shard is missing/],
   ["no-weights/diff", 4, /no weights/],

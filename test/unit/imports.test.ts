@@ -42,7 +42,7 @@ const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern
 /** package -> the files that may import it. */
 const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
-  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer)|manifest)\.ts$/],
+  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer|meta-params)|manifest)\.ts$/],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest)\.ts$/],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^checkpoint\/hub\.ts$/],

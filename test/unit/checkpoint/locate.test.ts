@@ -38,9 +38,41 @@ test("takes a lone weight file, whatever its name", async () => {
       index: null,
       others: [],
       single: true,
+      parts: [],
+      params: false,
       repo: null,
       commit: null,
     });
+  });
+});
+
+for (const given of ["", "consolidated.01.pth"]) {
+  test(`finds all parts of Meta's layout, given ${given === "" ? "their directory" : "one of them"}`, async () => {
+    await withFolder(async (folder) => {
+      const parts = ["consolidated.00.pth", "consolidated.01.pth"];
+      await writeFiles(
+        folder,
+        Object.fromEntries([...parts, "params.json", "consolidated.txt"].map((name) => [name, ""])),
+      );
+      const { directory, single, ...found } = await locate(join(folder, given));
+      assert.deepEqual({ directory, single }, { directory: folder, single: false });
+      assert.deepEqual([found.parts, found.params, found.file, found.index], [parts, true, "", null]);
+    });
+  });
+}
+
+test("prefers transformers' format to Meta's", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "consolidated.00.pth": "", "model.safetensors": "" });
+    const { file, parts } = await locate(folder);
+    assert.deepEqual({ file, parts }, { file: "model.safetensors", parts: [] });
+  });
+});
+
+test("lists the sizes in Meta's whole download", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "7B/consolidated.00.pth": "", "13B/consolidated.00.pth": "", "x/y": "", LICENSE: "" });
+    await refuses(() => locate(folder), "NOT_FOUND", /no weights here, but Meta's in 13B, 7B$/);
   });
 });
 
@@ -116,7 +148,6 @@ test("names the snapshot that refs/main promises and the cache lacks", async () 
 });
 
 const INSTEAD: readonly (readonly [file: string, message: RegExp])[] = [
-  ["consolidated.00.pth", /consolidated\.00\.pth: Meta's original LLaMA download/],
   ["adapter_model.bin", /adapter_model\.bin: a LoRA adapter/],
   ["adapter_model.safetensors", /a LoRA adapter/],
   ["pytorch_model.bin.0123.enc", /XOR-encrypted files/],
