@@ -3,7 +3,8 @@ import type { Checkpoint, Shard } from "./checkpoint/checkpoint.js";
 import { tensorOperand } from "./digest.js";
 import type { CompareJob, Comparison } from "./engine/job.js";
 import { isFloatDtype } from "./formats/dtype.js";
-import { INV_FREQ, shapeText } from "./pairing.js";
+import { INV_FREQ } from "./pair.js";
+import { shapeText } from "./pairing.js";
 import { readAll } from "./read-jobs.js";
 import type { RunOptions } from "./run-plan.js";
 

@@ -14,7 +14,7 @@ import { digestOf } from "./manifest.js";
 import type { Plan } from "./plan.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
 import { type RunFigures, type RunOptions, type RunResult, runPlan } from "./run-plan.js";
-import type { NewRows } from "./scheme.js";
+import type { NewRows } from "./scheme-axes.js";
 import { VERSION } from "./version.js";
 
 /** What recover and make-diff let the caller say of their output. */

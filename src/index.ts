@@ -7,5 +7,6 @@ export type { Manifest } from "./manifest.js";
 export type { NaiveSums, SumVerdict } from "./naive-sum.js";
 export { type RecoverOptions, type RecoverReport, recover } from "./recover.js";
 export type { ProgressState, RunOptions } from "./run-plan.js";
-export { SCHEMES, type Scheme } from "./scheme.js";
+export { SCHEMES } from "./scheme.js";
+export type { Scheme } from "./scheme-axes.js";
 export { type VerifyOptions, type VerifyReport, verify } from "./verify.js";

@@ -1,9 +1,11 @@
 /** inspect: what a checkpoint is. From its headers, config and side files, and a handful of small tensors; with digests if asked. */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
-import { configOf } from "./checkpoint/config.js";
+import { configOf, type ModelConfig } from "./checkpoint/config.js";
+import { fileNames } from "./checkpoint/side-files.js";
 import { sha256Of } from "./checkpoint/small-files.js";
 import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
+import { chooseScheme } from "./choose-scheme.js";
 import { readTensors } from "./digest.js";
 import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
@@ -14,7 +16,6 @@ import { filesOfSize, fileWithDigest } from "./known-files.js";
 import { type Manifest, readManifest } from "./manifest.js";
 import { type ModelShape, modelShape } from "./model-shape.js";
 import type { RunOptions } from "./run-plan.js";
-import { chooseScheme } from "./scheme.js";
 import { findTraps } from "./traps.js";
 
 export interface InspectOptions extends RunOptions {
@@ -106,7 +107,10 @@ export async function inspect(options: InspectOptions): Promise<InspectReport> {
     manifest:
       manifest === null ? null : { operation: manifest.operation, tool: manifest.tool, scheme: manifest.scheme },
     tokenizer: tokenizer.files,
-    scheme: identity.kind === "diff" ? schemeOf(checkpoint, manifest, shape) : null,
+    scheme:
+      identity.kind === "diff"
+        ? schemeOf(checkpoint, config, manifest, shape, await fileNames(checkpoint.directory))
+        : null,
     tensors: [...checkpoint.stateDict].map(([key, { name, dtype, shape: sizes, shard }]): InspectedTensor => {
       const sha256 = digests?.tensors.get(key);
       return { name, dtype, shape: sizes, shard: shard.file, ...(sha256 === undefined ? {} : { sha256 }) };
@@ -132,13 +136,19 @@ async function manifestBeside({ directory }: Checkpoint): Promise<Manifest | nul
 }
 
 /** The scheme that recover would choose; how many rows are new is guessed from the vocabulary that LLaMA has. */
-function schemeOf(diff: Checkpoint, manifest: Manifest | null, shape: ModelShape): InspectReport["scheme"] {
+function schemeOf(
+  diff: Checkpoint,
+  config: ModelConfig | null,
+  manifest: Manifest | null,
+  shape: ModelShape,
+  files: readonly string[],
+): InspectReport["scheme"] {
   if (manifest?.operation === "make-diff") {
     return { name: manifest.scheme, reason: "its manifest says so" };
   }
   const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
   try {
-    const { scheme, reason } = chooseScheme(diff, newRows);
+    const { scheme, reason } = chooseScheme({ diff, config, files, raw: null, newRows });
     const guessed = reason.startsWith("every float tensor");
     return {
       name: scheme.name,

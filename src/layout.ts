@@ -4,7 +4,8 @@ import { WeightDiffError } from "./errors.js";
 import { tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import { layoutShard } from "./formats/safetensors.js";
-import { type Pair, shapeText } from "./pairing.js";
+import type { Pair } from "./pair.js";
+import { shapeText } from "./pairing.js";
 
 /** An output file, laid out. */
 export interface PlanShard {

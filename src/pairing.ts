@@ -3,54 +3,18 @@
  * and by which rule. Every name and shape that does not fit is listed at once (DESIGN 4).
  */
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
-import type { Operand, Rule, TensorJob } from "./engine/job.js";
+import type { TensorJob } from "./engine/job.js";
 import { WeightDiffError } from "./errors.js";
-import { type Dtype, isFloatDtype } from "./formats/dtype.js";
+import { isFloatDtype } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import type { Shape } from "./formats/tensor-info.js";
 import { explainMismatch } from "./mismatch.js";
-import type { NewRows } from "./scheme.js";
+import { copied, inOrder, type OnlySide, onlyNotes } from "./one-sided.js";
+import { INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
 
-export type DriverRole = "diff" | "tuned";
-
-export interface PairingOptions {
-  readonly role: DriverRole;
-  /** @returns the rule and the output's dtype; null if there is none for these two. raw is null where only the driver has the name. */
-  decide(
-    name: string,
-    driver: StoredTensor,
-    raw: StoredTensor | null,
-  ): { readonly rule: Rule; readonly dtype: Dtype } | null;
-  /** What becomes of rows that only the driver has; `anyNumber` lifts the limit on how many. */
-  readonly newRows: NewRows | "verbatim";
-  readonly anyNumber: boolean;
-  /** rope_theta of the base, for rotary buffers that its files lack. */
-  readonly ropeTheta: number;
-  /** tie_word_embeddings of each side's config: null where it does not say. */
-  readonly rawTied: boolean | null;
-  readonly driverTied: boolean | null;
-}
-
-/** An output tensor and what it is made of. */
-export interface Pair {
-  readonly name: string;
-  readonly rule: Rule;
-  /** Of the output. */
-  readonly dtype: Dtype;
-  readonly driver: StoredTensor;
-  readonly raw: RawSide | null;
-  readonly mean: TensorJob["mean"];
-}
-
-export type RawSide =
-  | { readonly kind: "stored"; readonly tensor: StoredTensor }
-  | { readonly kind: "computed"; readonly operand: Operand };
-
-/** Buffers that models recompute: never missing (ARTIFACTS 2). Anchored: `attention.dense.bias` is a weight. */
-export const INV_FREQ = /(^|\.)rotary_emb\.inv_freq$/;
 const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
 /** Input and output embeddings of the families: the only tensors that may have new rows. */
-const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
+export const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
 export const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
 const OUTPUT_EMBEDDING = /(^|\.)(lm_head|embed_out)\.weight$/;
 /** A tokenizer gains a handful of special tokens; more looks like another vocabulary. */
@@ -84,14 +48,19 @@ export function pairTensors(
   const problems: string[] = [];
   const notes: string[] = [];
   const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
-  for (const [name, tensor] of driver.stateDict) {
-    const pair = pairTensor(name, tensor, raw, embedding, options, notes);
+  const only = { kept: [] as string[], dropped: [] as string[], copied: [] as string[] };
+  for (const [name, tensor] of inOrder(raw, driver, options)) {
+    const pair =
+      tensor === null
+        ? copied(name, raw, options, only)
+        : pairTensor(name, tensor, raw, embedding, options, notes, only);
     if (typeof pair === "string") {
       problems.push(pair);
     } else if (pair !== null) {
       pairs.push(pair);
     }
   }
+  notes.push(...onlyNotes(only, options.role));
   for (const problem of baseOnly(raw, driver, embedding, options)) {
     problems.push(problem);
   }
@@ -113,21 +82,27 @@ function pairTensor(
   embedding: StoredTensor | undefined,
   options: PairingOptions,
   notes: string[],
+  only: OnlySide,
 ): Pair | string | null {
-  const { role } = options;
-  const stored = raw.stateDict.get(name);
+  const { role, names } = options;
+  const rawName = names === undefined ? name : names.rawName(name);
+  if (rawName === null && names !== undefined) {
+    only.kept.push(name);
+    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+  }
+  const stored = raw.stateDict.get(rawName ?? name);
   // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
   const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
   const base = stored ?? tied;
   const decided = options.decide(name, driver, base ?? null);
-  if (tied !== undefined && decided !== null) {
+  if (tied !== undefined && decided !== null && names?.isSummed(name) !== false) {
     notes.push(`${quote(name)} is not in the base: its ${quote(tied.name)} stands for it (tied)`);
   }
   if (base === undefined) {
     if (decided !== null) {
       return { name, ...decided, driver, raw: null, mean: null };
     }
-    return driverOnly(name, driver, options, notes);
+    return driverOnly(name, driver, options, notes, only);
   }
   if (decided === null && isMask(name, driver) && isMask(name, base)) {
     notes.push(
@@ -140,15 +115,28 @@ function pairTensor(
   }
   const pair = { name, ...decided, driver, raw: { kind: "stored", tensor: base } as const };
   // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
-  if (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL")) {
+  if (
+    names?.isSummed(name) === false ||
+    (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))
+  ) {
     return { ...pair, raw: null, mean: null };
   }
   if (sameShape(driver.shape, base.shape)) {
     return { ...pair, mean: null };
   }
+  const wanted = names?.elseVerbatim ?? null;
+  if (names !== undefined && wanted !== null && !isGrownBy(name, driver, base, wanted)) {
+    notes.push(
+      `${quote(name)} is ${shapeText(base.shape)} in the base and ${shapeText(driver.shape)} in the ${role}: taken as it is`,
+    );
+    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+  }
   const rows = newRowsOf(name, driver, base, options);
   if (typeof rows !== "string" && (decided.rule === "add" || decided.rule === "subtract")) {
     return { ...pair, mean: rows };
+  }
+  if (typeof rows !== "string" && decided.blend !== undefined) {
+    return { ...pair, mean: decided.blend.rows === "mean" ? rows : null };
   }
   if (typeof rows !== "string" && (decided.rule === "add-bits" || decided.rule === "subtract-bits")) {
     return { ...pair, mean: null };
@@ -162,17 +150,44 @@ function driverOnly(
   driver: StoredTensor,
   options: PairingOptions,
   notes: string[],
+  only: OnlySide,
 ): Pair | string | null {
   if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
     const decided = options.decide(name, driver, driver);
     const operand = { kind: "inv-freq", count: driver.shape[0] ?? 0, theta: options.ropeTheta } as const;
-    return decided === null ? null : { name, ...decided, driver, raw: { kind: "computed", operand }, mean: null };
+    if (decided === null) {
+      return null;
+    }
+    // What the model computes for itself is not rounded: it was never loaded.
+    const blend = decided.blend === undefined ? {} : { blend: { ...decided.blend, operands: "F32" } as const };
+    return { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null };
   }
   if (isMask(name, driver)) {
     notes.push(`buffer ${quote(name)} is not in the base and not written: models recompute it`);
     return null;
   }
+  const fate = options.names?.fate(name) ?? "refuse";
+  if (options.names !== undefined && fate === "keep") {
+    only.kept.push(name);
+    return { name, ...options.names.keep(name, driver), driver, raw: null, mean: null };
+  }
+  if (fate === "drop") {
+    only.dropped.push(name);
+    return null;
+  }
   return `${quote(name)} ${shapeText(driver.shape)} is in the ${options.role} (${driver.shard.file}) and not in the base`;
+}
+
+/** Has the embedding so many rows more than raw's, and as many columns? */
+function isGrownBy(name: string, driver: StoredTensor, raw: StoredTensor, rows: number): boolean {
+  const [rawRows = 0, columns] = raw.shape;
+  return (
+    EMBEDDING.test(name) &&
+    driver.shape.length === 2 &&
+    raw.shape.length === 2 &&
+    driver.shape[1] === columns &&
+    driver.shape[0] === rawRows + rows
+  );
 }
 
 /** GPT-NeoX's causal mask and its fill value. */
@@ -189,17 +204,34 @@ function newRowsOf(
 ): NonNullable<TensorJob["mean"]> | string {
   const [rows, columns] = raw.shape;
   const [driverRows, driverColumns] = driver.shape;
-  if (!EMBEDDING.test(name) || raw.shape.length !== 2 || driver.shape.length !== 2 || columns !== driverColumns) {
+  const overlap = options.newRows === "overlap";
+  if (
+    (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||
+    raw.shape.length !== 2 ||
+    driver.shape.length !== 2
+  ) {
     return "";
   }
-  if (rows === undefined || columns === undefined || driverRows === undefined || rows === 0 || columns === 0) {
+  if (
+    rows === undefined ||
+    columns === undefined ||
+    driverRows === undefined ||
+    driverColumns === undefined ||
+    rows === 0 ||
+    columns === 0 ||
+    (overlap ? columns > driverColumns : columns !== driverColumns)
+  ) {
     return "";
   }
   if (rows > driverRows) {
     return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
   }
   if (options.newRows === "refuse") {
-    return `: ${driverRows - rows} new rows, which --rows refuse forbids`;
+    const why = options.anyNumber ? "--rows refuse forbids" : "the scheme does not know";
+    return `: ${driverRows - rows} new rows, which ${why}`;
+  }
+  if (overlap || options.newRows === "zero") {
+    return { rows, columns };
   }
   if (driverRows - rows > MAX_NEW_ROWS && !options.anyNumber) {
     return `: ${driverRows - rows} new rows; past ${MAX_NEW_ROWS} only with --rows mean`;
@@ -218,8 +250,14 @@ function baseOnly(
   options: PairingOptions,
 ): readonly string[] {
   const tied = options.driverTied === true || (options.driverTied === null && options.rawTied === true);
+  const { names } = options;
+  if (names?.baseOnly === "copy") {
+    return [];
+  }
+  const prefix = names?.prefix ?? "";
   return [...raw.stateDict]
-    .filter(([name, tensor]) => !driver.stateDict.has(name) && !INV_FREQ.test(name) && !isMask(name, tensor))
+    .filter(([name, tensor]) => !driver.stateDict.has(prefix + name) && !INV_FREQ.test(name) && !isMask(name, tensor))
+    .filter(([name]) => names?.isSummed(prefix + name) !== false)
     .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))))
     .map(
       ([name, tensor]) =>

@@ -3,14 +3,15 @@
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
 import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
-import type { Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
+import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
 import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
-import { elementCount, tensorBytes } from "./formats/dtype.js";
+import { elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
 import type { ByteRange, StoredRecord } from "./formats/tensor-info.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
-import { decideAdded, decideBits, decideExact, decideSubtracted } from "./pair-rules.js";
-import { type DriverRole, INPUT_EMBEDDING, INV_FREQ, type Pair, type PairingOptions, pairTensors } from "./pairing.js";
-import type { NewRows, Scheme } from "./scheme.js";
+import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
+import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
+import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
+import type { NewRows, Scheme } from "./scheme-axes.js";
 
 /** What recovering and making a diff have in common. */
 interface LayoutOptions {
@@ -28,8 +29,8 @@ interface LayoutOptions {
 
 export interface RecoverPlanOptions extends LayoutOptions {
   readonly scheme: Scheme;
-  /** Of the float tensors written; an exact diff gives each its own. */
-  readonly dtype: "F32" | "F16" | "BF16";
+  /** Of the float tensors written; null: what the scheme's script saves. An exact diff gives each its own. */
+  readonly dtype: ComputeDtype | null;
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for an added one. */
   readonly exact?: ExactRecord | null;
@@ -56,7 +57,7 @@ export interface Plan {
   /** Name in the table of schemes. */
   readonly scheme: string;
   /** Of the float tensors written; null if each has its own. */
-  readonly dtype: "F32" | "F16" | "BF16" | null;
+  readonly dtype: ComputeDtype | null;
   readonly inputs: readonly PlanInput[];
   readonly shards: readonly PlanShard[];
   /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
@@ -77,19 +78,10 @@ export interface Plan {
  * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
  */
 export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
-  const exact = options.exact ?? null;
-  const pairing: PairingOptions = {
-    ...options,
-    role: "diff",
-    decide: exact === null ? decideAdded(options.dtype) : decideExact(exact),
-    newRows: options.rows ?? options.scheme.newRows,
-    anyNumber: options.rows !== null || exact !== null,
-    driverTied: options.diffTied,
-  };
-  return buildPlan(raw, diff, pairing, {
+  return buildPlan(raw, diff, recoverPairing(diff, options), {
     ...options,
     schemeName: options.scheme.name,
-    dtype: exact === null ? options.dtype : null,
+    dtype: (options.exact ?? null) === null ? (options.dtype ?? "uniform") : null,
     metadata: () => new Map([["format", "pt"]]),
     prove: false,
   });
@@ -129,7 +121,8 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
 
 interface BuildOptions extends LayoutOptions {
   readonly schemeName: string;
-  readonly dtype: Plan["dtype"];
+  /** "uniform": the one that all float tensors have, if there is one. */
+  readonly dtype: Plan["dtype"] | "uniform";
   readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   readonly prove: boolean;
 }
@@ -159,8 +152,9 @@ function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions,
       rule: pair.rule,
       dtype: pair.dtype,
       shape: pair.driver.shape,
-      driver: operand(pair.driver, role),
+      driver: operand(pair.driver, pair.fromRaw === true ? "raw" : role),
       raw: pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      ...(pair.blend === undefined ? {} : { blend: pair.blend }),
       mean: pair.mean,
       prove: options.prove,
       output,
@@ -169,13 +163,13 @@ function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions,
   const used = [...written, ...(role === "diff" ? summed : [])];
   const records = (tensor: StoredTensor, side: PlanInput["role"]): readonly PlacedRecord[] =>
     recordsOf(tensor).map(({ shard, ...found }) => ({ ...found, input: place.get(side + shard.path) ?? 0 }));
-  const sources = used.flatMap(({ driver: tensor, raw: side }) => [
-    ...records(tensor, role),
+  const sources = used.flatMap(({ driver: tensor, raw: side, fromRaw }) => [
+    ...records(tensor, fromRaw === true ? "raw" : role),
     ...(side?.kind === "stored" ? records(side.tensor, "raw") : []),
   ]);
   return {
     scheme: options.schemeName,
-    dtype: options.dtype,
+    dtype: options.dtype === "uniform" ? uniformDtype(written) : options.dtype,
     inputs,
     shards,
     jobs: [...jobs, ...recordJobs(jobs, sources)],
@@ -200,6 +194,13 @@ function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions,
           ]),
     ],
   };
+}
+
+/** The dtype of all float tensors written; null if they differ, or there are none. */
+function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
+  const dtypes = new Set(written.flatMap(({ dtype }) => (isFloatDtype(dtype) ? [dtype] : [])));
+  const [dtype] = dtypes;
+  return dtypes.size === 1 && dtype !== "F64" ? (dtype ?? null) : null;
 }
 
 function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {

@@ -5,6 +5,8 @@
 import { rowsKept } from "./added-tokens.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
+import type { Choice } from "./choose-scheme.js";
+import { refuseRoundedMean } from "./custom-scheme.js";
 import {
   type Destination,
   identityOf,
@@ -24,23 +26,22 @@ import { guardBase, guardRoles, type Inputs } from "./guards.js";
 import { sumOfRepo } from "./known-sums.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
-import { countNewRows, INV_FREQ } from "./pairing.js";
+import { INV_FREQ } from "./pair.js";
 import { type Plan, planRecover, planTraffic } from "./plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
+import { decideScheme, type SchemeOptions, summedPart, withFlags } from "./recover-scheme.js";
 import { clock, type RunResult } from "./run-plan.js";
-import { type Choice, chooseScheme, schemeNamed } from "./scheme.js";
+import type { Scheme } from "./scheme-axes.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
 
-export interface RecoverOptions extends MakingOptions {
+export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory, a weight file, or a Hub cache folder. */
   readonly raw: string;
   readonly diff: string;
   /** Where the model goes; null computes and checks everything and writes nothing. */
   readonly tuned?: string | null;
-  /** "auto", or a name in the table of schemes. */
-  readonly scheme?: string;
   /** Of the float tensors written. */
   readonly dtype?: "F32" | "F16" | "BF16";
   /** A sum to hold the result against; "known" takes the published one, if there is one. */
@@ -75,12 +76,18 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const say = options.onNote ?? (() => {});
   const inputs = await openBoth(options);
   const { raw, diff, rawConfig, diffConfig } = inputs;
-  const sample = await guardRoles(inputs, options);
-  const choice = decideScheme(options, raw, diff);
+  const decided = await decideScheme(options, inputs);
+  const judged = decided instanceof WeightDiffError ? inputs : { ...inputs, diff: summedPart(diff, decided.scheme) };
+  const sample = await guardRoles(judged, options);
+  if (decided instanceof WeightDiffError) {
+    throw decided;
+  }
+  const choice = { ...decided, scheme: withFlags(decided.scheme, options) };
+  refuseRoundedMean(options.rows ?? choice.scheme.newRows, choice.scheme.arithmetic);
   say(`scheme ${choice.scheme.name}: ${choice.reason}`);
   const plan = planRecover(raw, diff, {
     scheme: choice.scheme,
-    dtype: options.dtype ?? "F32",
+    dtype: options.dtype ?? null,
     maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
     invFreq: options.invFreq ?? "drop",
     rows: options.rows ?? null,
@@ -91,7 +98,8 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   });
   plan.notes.forEach(say);
   for (const [name, rows] of plan.newRows) {
-    say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(choice, raw, name, rows)}`);
+    const rule = options.rows ?? choice.scheme.newRows;
+    say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(rule, raw, name, rows)}`);
   }
   const kept = plan.newRows.size === 0 ? await rowsKept(raw, diff) : null;
   if (kept !== null) {
@@ -100,7 +108,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
   const proven = published === null ? 0 : await refuseOtherBase(raw, published);
   if (proven === 0) {
-    guardBase(inputs, sample, choice.scheme.operation === "add", options);
+    guardBase(judged, sample, choice.scheme.operation === "add" && choice.scheme.arithmetic === "F32", options);
   } else {
     say(`the base is the one the diff was made from, by ${proven} of its tensors' digests`);
   }
@@ -179,12 +187,6 @@ async function openBoth(options: RecoverOptions): Promise<Inputs> {
   return { raw, diff, rawConfig, diffConfig };
 }
 
-function decideScheme(options: RecoverOptions, raw: Checkpoint, diff: Checkpoint): Choice {
-  return options.scheme === undefined || options.scheme === "auto"
-    ? chooseScheme(diff, countNewRows(raw, diff))
-    : { scheme: schemeNamed(options.scheme), reason: "as --scheme says" };
-}
-
 /** What an exact diff says of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another one is asked for. */
 function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
   if (options.dtype !== undefined) {
@@ -197,15 +199,22 @@ function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
   return readExactRecord(diff);
 }
 
-function newRowsText(choice: Choice, raw: Checkpoint, name: string, rows: number): string {
-  return choice.scheme.newRows === "verbatim"
-    ? `as the diff has ${rows === 1 ? "it" : "them"}`
-    : `= the diff's + the mean of the base's ${raw.stateDict.get(name)?.shape[0] ?? 0}`;
+function newRowsText(rule: Scheme["newRows"], raw: Checkpoint, name: string, rows: number): string {
+  return rule === "mean"
+    ? `= the diff's + the mean of the base's ${rawRows(raw, name)}`
+    : `as the diff has ${rows === 1 ? "it" : "them"}`;
+}
+
+/** Rows of the base's tensor for this one, which may have a prefix of its own. */
+function rawRows(raw: Checkpoint, name: string): number {
+  const found = [...raw.stateDict].find(([own]) => name === own || name.endsWith(`.${own}`));
+  return found?.[1].shape[0] ?? 0;
 }
 
 /** As config.json spells it. */
 function dtypeText(plan: Plan): string {
-  return plan.dtype === null ? "as in the tuned model" : (torchName(plan.dtype) ?? plan.dtype);
+  const mixed = plan.scheme === "exact" ? "as in the tuned model" : "as stored";
+  return plan.dtype === null ? mixed : (torchName(plan.dtype) ?? plan.dtype);
 }
 
 function warnOverflow(plan: Plan, overflow: ReadonlyMap<string, number>, options: RecoverOptions): void {

@@ -1,77 +1,316 @@
 /**
- * The table of schemes: what each family's script does with the tensors, as data (DESIGN 5, FIELD 1). An axis has exactly
- * the values that some row uses; a new family is a new row, and at most a new value.
+ * The table of schemes: what each family's script does with the tensors, as data (DESIGN 5, FIELD 1). A new family is a new
+ * row, and at most a new value of an axis (scheme-axes.ts). Every row was written from the script it names, at that commit.
  */
-
-import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { WeightDiffError } from "./errors.js";
-import { encodingOf } from "./exact.js";
-import { isFloatDtype } from "./formats/dtype.js";
-import { quote } from "./formats/quote.js";
-import { repoName } from "./known-sums.js";
+import type { Scheme } from "./scheme-axes.js";
+import { APPLY_DELTA, DELTA_DRIVEN, LOW_CPU_MEM, OWN_EMBEDDINGS, WEIGHT_DIFF } from "./scheme-presets.js";
 
-/** What the user may say of vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. */
-export type NewRows = "mean" | "refuse";
-
-export interface Scheme {
-  readonly name: string;
-  readonly summary: string;
-  /** The script whose result is reproduced. */
-  readonly script: string;
-  /** "add-bits": bit patterns, modulo 2^n. */
-  readonly operation: "add" | "add-bits";
-  /** Whose names decide what is recovered. */
-  readonly driver: "diff";
-  readonly arithmetic: "F32" | "stored";
-  /** "verbatim": the diff's rows are the model's. */
-  readonly newRows: "mean" | "verbatim";
-  /** Where config and side files come from. */
-  readonly sideFiles: "diff";
-  /** Last parts of the names of repositories that are known to be of this family. */
-  readonly repos: readonly string[];
-}
-
-const WEIGHT_DIFF = {
-  operation: "add",
-  driver: "diff",
-  arithmetic: "F32",
-  newRows: "mean",
-  sideFiles: "diff",
-} as const;
+const script = (repo: string, file: string, commit: string) => ({ repo, file, commit });
 
 export const SCHEMES: readonly Scheme[] = [
   {
     name: "open-instruct",
-    summary: "Tulu and Open-Instruct: float32, new vocabulary rows get the mean of the base's rows",
-    script: "allenai/open-instruct scripts/weights/weight_diff.py, recover",
+    who: "Tulu, Open-Instruct",
+    summary: "float32, new vocabulary rows get the mean of the base's rows",
+    script: script(
+      "allenai/open-instruct",
+      "scripts/weights/weight_diff.py",
+      "e6c3044aa6201c8bfa4573c1b03142af599e730d",
+    ),
     ...WEIGHT_DIFF,
-    repos: [],
+    repos: ["tulu-7b", "tulu-13b", "tulu-30b", "tulu-65b", "open-instruct-*-7b", "open-instruct-*-13b"],
   },
   {
     name: "alpaca",
-    summary: "Stanford Alpaca: as open-instruct, with a published sum",
-    script: "tatsu-lab/stanford_alpaca weight_diff.py, recover",
+    who: "Stanford Alpaca, WizardLM, SelFee",
+    summary: "as open-instruct, with a published sum",
+    script: script("tatsu-lab/stanford_alpaca", "weight_diff.py", "761dc5bfbdeeffa89b8bff5d038781a4055f796a"),
     ...WEIGHT_DIFF,
     repos: ["alpaca-7b", "alpaca-7b-wdiff"],
   },
   {
     name: "exact",
-    summary: "weight-diff make-diff --encoding exact: bit patterns, whatever the dtype",
-    script: "this tool",
+    who: "weight-diff",
+    summary: "made by make-diff --encoding exact: bit patterns, whatever the dtype",
+    script: null,
+    ...WEIGHT_DIFF,
     operation: "add-bits",
-    driver: "diff",
     arithmetic: "stored",
+    output: "stored",
     newRows: "verbatim",
+    repos: [],
+  },
+  {
+    name: "alpaca-farm",
+    who: "AlpacaFarm, its reward models too",
+    summary:
+      "float32; one new row gets the mean, a tensor of any other shape and any of its own is the model's as it is",
+    script: script(
+      "tatsu-lab/alpaca_farm",
+      "pretrained_models/recover_model_weights.py",
+      "30717ddae735365de756ee2085191b491a71788d",
+    ),
+    ...WEIGHT_DIFF,
+    elseVerbatim: { unlessNewRows: 1 },
+    prefix: { text: "backbone_model.", when: "if-used" },
+    diffOnly: "keep",
+    sumFile: { file: "model_sum.txt", absolute: 1e-8, relative: 1e-5 },
+    byNameOnly: true,
+    repos: ["alpaca-farm-*-wdiff"],
+    marks: { files: ["model_sum.txt"], tensors: ["backbone_model.*"] },
+  },
+  {
+    name: "gisting",
+    who: "Gisting",
+    summary: "float32, new vocabulary rows are the diff's own",
+    script: script("jayelm/gisting", "src/weight_diff.py", "3be0d062b6bdfd3caf51843bbc60261a0855f876"),
+    ...WEIGHT_DIFF,
+    newRows: "zero",
+    repos: ["llama-7b-gist-1", "llama-7b-pos_control-1", "llama-7b-neg_control-1"],
+  },
+  {
+    name: "knowlm",
+    who: "KnowLM (ZhiXi)",
+    summary: "float32, no new vocabulary rows",
+    script: script("zjunlp/KnowLM", "tools/weight_diff.py", "0f00ad82045bc84394723de07f56da35bef476ed"),
+    ...WEIGHT_DIFF,
+    newRows: "refuse",
+    variants: { is_fp16: { arithmetic: "F16", output: "F16" } },
+    repos: ["zhixi-13b-diff", "zhixi-13b-diff-fp16"],
+  },
+  {
+    name: "moss-rlhf",
+    who: "MOSS-RLHF",
+    summary: "float32; only names with `layers` are added, the rest is the model's as it is",
+    script: script("OpenLMLab/MOSS-RLHF", "merge_weight_en.py", "4865d826fc6705dfdf1894aede00b4c81dabb24b"),
+    ...WEIGHT_DIFF,
+    newRows: "refuse",
+    summed: ["layers"],
+    diffOnly: "keep",
+    sideFiles: "diff, else base",
+    byNameOnly: true,
+    repos: [
+      "moss-rlhf-reward-model-7b-en",
+      "moss-rlhf-sft-model-7b-en",
+      "moss-rlhf-policy-model-7b-en",
+      "moss-rlhf-reward-model-7b-zh",
+    ],
+    marks: { tensors: ["reward_head.weight*"] },
+  },
+  {
+    name: "landmark",
+    who: "Landmark Attention",
+    summary: "float32, two new vocabulary rows get the mean",
+    script: script("epfml/landmark-attention", "llama/weight_diff.py", "d963e504fa2424687c6cbd412b54f1626e832292"),
+    ...WEIGHT_DIFF,
+    sumFile: { file: "checksum_psum.txt", absolute: 1e-2, relative: 0 },
+    repos: ["landmark-attention-llama7b-wdiff"],
+    marks: { files: ["checksum_psum.txt"] },
+  },
+  {
+    name: "yulan",
+    who: "YuLan-Chat",
+    summary: "bfloat16, new vocabulary rows are the diff's own",
+    script: script("RUC-GSAI/YuLan-Chat", "apply_delta.py", "6d891efaa23bd36f854ef085b5404c3e43011eb8"),
+    ...WEIGHT_DIFF,
+    arithmetic: "BF16",
+    output: "BF16",
+    newRows: "zero",
+    repos: ["yulan-chat-13b-delta", "yulan-chat-65b-delta", "yulan-chat-1-65b-v2-delta"],
+  },
+  {
+    name: "yulan-f32",
+    who: "YuLan-Chat before 3 August 2023",
+    summary: "as yulan, in float32",
+    script: script("RUC-GSAI/YuLan-Chat", "apply_delta.py", "701a87f92cd199dba109eb267777a0d4d0107532"),
+    ...WEIGHT_DIFF,
+    newRows: "zero",
+    byNameOnly: true,
+    repos: [],
+  },
+  {
+    name: "lawyer-llama",
+    who: "Lawyer LLaMA v2",
+    summary: "float32, loop over the base, new vocabulary rows get the mean",
+    script: script("AndrewZhe/lawyer-llama", "scripts/model_delta.py", "abaa09586081b82ceb7b0a9f41d05a68897b24ee"),
+    ...APPLY_DELTA,
+    arithmetic: "F32",
+    output: "F32",
+    newRows: "mean",
+    repos: [],
+  },
+  {
+    name: "fastchat-v0",
+    who: "Vicuna v0, StableVicuna, Wombat, LLMZoo (Chimera)",
+    summary: "float16, loop over the base, new vocabulary rows are the diff's own",
+    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "f34f28cedcb8906fd026f22ec3ef41435a8e24ac"),
+    ...APPLY_DELTA,
+    newRows: "zero",
+    repos: [
+      "vicuna-*-delta-v0",
+      "stable-vicuna-13b-delta",
+      "wombat-7b-delta",
+      "wombat-7b-gpt4-delta",
+      "chimera-*-delta",
+    ],
+  },
+  {
+    name: "fastchat",
+    who: "Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing",
+    summary: "float16, loop over the base, no new vocabulary rows",
+    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "0e6d3e4beaab66f4d3f93db72541a4abab8af28d"),
+    ...APPLY_DELTA,
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["vicuna-*-delta-v1.1", "stablebeluga1-delta", "gorilla-7b-*-delta-v*", "k2_*_delta", "bayling-*-diff"],
+  },
+  {
+    name: "lmflow",
+    who: "LMFlow (Robin)",
+    summary: "as fastchat, in bfloat16",
+    script: script("OptimalScale/LMFlow", "utils/apply_delta.py", "bce29b9fcae24ccd711db1f1d35357385eb9fa1a"),
+    ...APPLY_DELTA,
+    arithmetic: "BF16",
+    output: "BF16",
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["robin-*-delta"],
+  },
+  {
+    name: "llava",
+    who: "LLaVA, LLaVA-Med, Ferret, Shikra, GPT4RoI",
+    summary: "float16; of larger embeddings the base's block is added to, the rest is the diff's; projector kept",
+    script: script("haotian-liu/LLaVA", "llava/model/apply_delta.py", "c121f0432da27facab705978f83c4ada465e46fd"),
+    ...DELTA_DRIVEN,
+    newRows: "overlap",
+    diffOnly: ["model.mm_projector.*", "*spi_module*"],
+    byNameOnly: true,
+    repos: ["llava-*-delta-*", "llava-med-*-delta*", "shikra-*-delta*", "gpt4roi-*-delta*", "ferret-*-delta*"],
+    marks: { tensors: ["model.mm_projector.*", "*spi_module*"] },
+  },
+  {
+    name: "mmpretrain-llava",
+    who: "LLaVA by MMPretrain's converter",
+    summary: "the files' own dtypes, loop over the base; overlap as llava, names of either side kept",
+    script: script(
+      "open-mmlab/mmpretrain",
+      "tools/model_converters/llava-delta2mmpre.py",
+      "ee7f2e88501f61aa95c742dd5f429f039935ee90",
+    ),
+    ...APPLY_DELTA,
+    embeddingsInto: "diff",
+    arithmetic: "stored",
+    output: "stored",
+    newRows: "overlap",
+    diffOnly: "keep",
+    baseOnly: "copy",
+    mends:
+      "names are Hugging Face's: the script writes one torch file for MMPretrain, with model.lang_encoder. before every name",
+    byNameOnly: true,
+    repos: [],
+  },
+  {
+    name: "husky",
+    who: "Husky (InternGPT)",
+    summary: "float16; only names with the prefix language_model. are added, where shapes differ to the base's block",
+    script: script(
+      "OpenGVLab/InternGPT",
+      "iGPT/models/husky_src/load_ckpt.py",
+      "a04d6dd6d5971e710cf55eae0a8ea1ce70ba1a81",
+    ),
+    ...DELTA_DRIVEN,
+    newRows: "overlap",
+    newRowsOf: "any",
+    prefix: { text: "language_model.", when: "always" },
+    diffOnly: "keep",
+    byNameOnly: true,
+    repos: ["husky-*-delta*"],
+    marks: { tensors: ["language_model.*"] },
+  },
+  {
+    name: "huatuo",
+    who: "HuatuoGPT, Patent-LLaMA",
+    summary: "float16; embeddings and output head are the model's as they are",
+    script: script("FreedomIntelligence/HuatuoGPT", "apply_delta.py", "1412a5d250f411b5739576fda6e3683ba99ebcd1"),
+    ...DELTA_DRIVEN,
+    verbatim: OWN_EMBEDDINGS,
+    repos: ["huatuogpt-13b-delta", "patent-llama-*"],
+  },
+  {
+    name: "ziya",
+    who: "Ziya-LLaMA",
+    summary: "as huatuo",
+    script: script(
+      "IDEA-CCNL/Fengshenbang-LM",
+      "fengshen/utils/apply_delta.py",
+      "c8fb7b8437843ea13fa9d147ce86c4592fa21237",
+    ),
+    ...DELTA_DRIVEN,
+    verbatim: OWN_EMBEDDINGS,
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["ziya-llama-13b-v1", "ziya-llama-13b-v1.1", "ziya-llama-13b-pretrain-v1"],
+  },
+  {
+    name: "pandallm",
+    who: "PandaLLM",
+    summary: "float32; embeddings and output head are the model's as they are",
+    script: script("dandelionsllm/pandallm", "apply_delta.py", "4a47ecd4a033a8df86a88b7e71132cbfdc7f0823"),
+    ...DELTA_DRIVEN,
+    arithmetic: "F32",
+    output: "F32",
+    verbatim: ["embed_tokens", "lm_head.weight"],
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["llama-panda-*-delta", "flan-llama-7b-10m-delta"],
+  },
+  {
+    name: "openchinesellama",
+    who: "OpenChineseLLaMA",
+    summary: "the files' own dtypes, sums in the wider; rotary buffers are the diff's",
+    script: script("OpenLMLab/OpenChineseLLaMA", "tools/patch_model.py", "bdb17feb40c24dd34cf2140eda643d758debb773"),
+    ...DELTA_DRIVEN,
+    into: "new",
+    arithmetic: "stored",
+    output: "stored",
+    verbatim: ["*inv_freq"],
     sideFiles: "diff",
+    byNameOnly: true,
+    repos: ["open-chinese-llama-7b-patch"],
+    marks: { files: ["patch_history.json"] },
+  },
+  {
+    name: "billa",
+    who: "BiLLa",
+    summary:
+      "the base's embedding rows are subtracted in float32 and rounded to float16; all else is the model's as it is",
+    script: script("Neutralzz/BiLLa", "embedding_convert.py", "0cf5267753a0cb3c9d1889eb27817a6f6d17cd9c"),
+    ...DELTA_DRIVEN,
+    operation: "subtract",
+    arithmetic: "stored",
+    rounds: "F16",
+    output: "stored",
+    newRows: "overlap",
+    summed: ["model.embed_tokens.weight"],
+    diffOnly: "keep",
+    sideFiles: "diff",
+    byNameOnly: true,
+    repos: ["billa-7b-sft", "billa-7b-llm"],
+  },
+  {
+    name: "koala",
+    who: "Koala (EasyLM)",
+    summary: "the files' own dtypes, saved as bfloat16; both must have the same tensors",
+    script: script(
+      "young-geng/EasyLM",
+      "EasyLM/scripts/diff_checkpoint.py",
+      "fe5b2c354e25d697fce7cd225e23bbbe72570da3",
+    ),
+    ...DELTA_DRIVEN,
+    into: "new",
+    arithmetic: "stored",
+    output: "BF16",
+    byNameOnly: true,
     repos: [],
   },
 ];
-
-export interface Choice {
-  readonly scheme: Scheme;
-  /** Why, in words for the user. */
-  readonly reason: string;
-}
 
 /** The scheme called `name`. @throws {WeightDiffError} USAGE. */
 export function schemeNamed(name: string): Scheme {
@@ -80,51 +319,8 @@ export function schemeNamed(name: string): Scheme {
     throw new WeightDiffError(
       "USAGE",
       `unknown scheme "${name}"`,
-      `known schemes: auto, ${SCHEMES.map((row) => row.name).join(", ")}`,
+      `known schemes: auto, custom, ${SCHEMES.map((row) => row.name).join(", ")}; weight-diff schemes says what each does`,
     );
   }
   return scheme;
-}
-
-/**
- * Decides the scheme: by the mark that make-diff leaves in the files; else by what is known of the diff's repository; else
- * open-instruct, but only where no family could give other bits: every float tensor is F32 and at most one row is new (DESIGN 5).
- * @param newRows how many vocabulary rows the diff has and raw lacks, at most over all embeddings.
- * @throws {WeightDiffError} SCHEME_UNKNOWN with the candidates; FORMAT_INVALID for a mark that is not understood.
- */
-export function chooseScheme(diff: Checkpoint, newRows: number): Choice {
-  const encoding = encodingOf(diff);
-  if (encoding !== null) {
-    return {
-      scheme: schemeNamed(encoding === "exact" ? "exact" : "open-instruct"),
-      reason: `its files are marked as a diff by weight-diff make-diff, encoding ${encoding}`,
-    };
-  }
-  const repo = repoName(diff);
-  const known = SCHEMES.find((row) => row.repos.includes(repo));
-  if (known !== undefined) {
-    return { scheme: known, reason: `the diff is ${repo}` };
-  }
-  const candidates = SCHEMES.filter(({ operation }) => operation === "add")
-    .map((row) => `--scheme ${row.name}  (${row.summary})`)
-    .join("\n  ");
-  const foreign = [...diff.stateDict.values()].find((tensor) => isFloatDtype(tensor.dtype) && tensor.dtype !== "F32");
-  if (foreign !== undefined) {
-    throw new WeightDiffError(
-      "SCHEME_UNKNOWN",
-      `${diff.path}: tensor ${quote(foreign.name)} in ${foreign.shard.file} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`,
-      `say which script made it:\n  ${candidates}`,
-    );
-  }
-  if (newRows > 1) {
-    throw new WeightDiffError(
-      "SCHEME_UNKNOWN",
-      `${diff.path}: has ${newRows} vocabulary rows more than the base: some scripts add the base's mean row to them, others take them as they are`,
-      `say which script made it:\n  ${candidates}`,
-    );
-  }
-  return {
-    scheme: schemeNamed("open-instruct"),
-    reason: `every float tensor of the diff is F32 and ${newRows === 0 ? "no vocabulary row is" : "one vocabulary row is"} new`,
-  };
 }

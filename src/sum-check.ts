@@ -6,7 +6,7 @@ import type { Report } from "./finding.js";
 import type { Identity } from "./identify.js";
 import { type KnownSum, sumOfRepo } from "./known-sums.js";
 import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
-import { INV_FREQ } from "./pairing.js";
+import { INV_FREQ } from "./pair.js";
 
 export type ExpectedSum = Pick<KnownSum, "value" | "tolerance"> & Partial<KnownSum>;
 

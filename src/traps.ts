@@ -9,7 +9,7 @@ import { isFloatDtype, torchName } from "./formats/dtype.js";
 import type { Identity } from "./identify.js";
 import type { Manifest } from "./manifest.js";
 import type { ModelShape } from "./model-shape.js";
-import { INV_FREQ } from "./pairing.js";
+import { INV_FREQ } from "./pair.js";
 
 export interface Subject {
   readonly checkpoint: Checkpoint;

@@ -16,6 +16,7 @@ const UNTIED: ReadonlySet<string> = new Set(["llama", "gpt_neox"]);
 
 /** Values of another type than expected count as absent: a config never stops a recovery. */
 const shape = z.object({
+  _name_or_path: z.string().optional().catch(undefined),
   model_type: z.string().optional().catch(undefined),
   torch_dtype: z.string().optional().catch(undefined),
   dtype: z.string().optional().catch(undefined),
@@ -43,6 +44,8 @@ export interface ModelConfig {
   readonly path: string;
   /** Without a byte order mark. */
   readonly text: string;
+  /** Where transformers had loaded it from before it was saved; null where it does not say. */
+  readonly nameOrPath: string | null;
   /** As the config says, else as its family has it; null for other families. */
   readonly tied: boolean | null;
   /** Base of the rotary frequencies; 10000 where the config does not say. */
@@ -109,6 +112,7 @@ function parseConfig(text: string, path: string): ModelConfig {
   return {
     path,
     text,
+    nameOrPath: values._name_or_path ?? null,
     tied: values.tie_word_embeddings ?? (UNTIED.has(values.model_type ?? "") ? false : null),
     ropeTheta: values.rope_theta ?? values.rope_parameters?.rope_theta ?? values.rotary_emb_base ?? 10_000,
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,

@@ -33,10 +33,8 @@ export interface SideFiles {
 export async function sideFiles(directory: string, isWeights: (name: string) => boolean): Promise<SideFiles> {
   const copied: string[] = [];
   const left: string[] = [];
-  const names = await readdir(directory).catch((error: unknown) => {
-    throw fileError(directory, "list", error);
-  });
-  for (const name of names.sort()) {
+  const names = await fileNames(directory);
+  for (const name of [...names].sort()) {
     // Symlinks are followed: a Hub cache consists of them.
     const info = await stat(join(directory, name)).catch(() => null);
     if (info === null || !info.isFile() || isWeights(name) || name === "config.json" || name === "weight-diff.json") {
@@ -50,6 +48,15 @@ export async function sideFiles(directory: string, isWeights: (name: string) => 
     }
   }
   return { copied, left };
+}
+
+/** Bare names of everything in the directory; none where there is none. @throws {WeightDiffError} IO. */
+export async function fileNames(directory: string | null): Promise<readonly string[]> {
+  return directory === null
+    ? []
+    : readdir(directory).catch((error: unknown) => {
+        throw fileError(directory, "list", error);
+      });
 }
 
 /** @throws {WeightDiffError} NOT_WEIGHTS for a git-lfs pointer, or an error page saved under the file's name. */

@@ -55,7 +55,25 @@ export type Rule =
   | "copy"
   /** Raw converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; rows that raw lacks as they are. */
   | "add-bits"
-  | "subtract-bits";
+  | "subtract-bits"
+  /** As `blend` says: floats of any dtype, operands rounded first, the result once more. */
+  | "blend";
+
+/** A dtype that floats are computed in. */
+export type ComputeDtype = "F32" | "F16" | "BF16";
+
+/** The arithmetic of a scheme that is not plain F32, or whose rows are not: what the script does to one tensor. */
+export interface Blend {
+  readonly operation: "add" | "subtract";
+  /** Both operands are converted to this first, as `from_pretrained(torch_dtype=…)` does; F32 leaves every value as it is. */
+  readonly operands: ComputeDtype;
+  /** The sum, computed in F32, is rounded once to this; only then to the output's dtype. */
+  readonly result: ComputeDtype;
+  /** What elements of the output that raw lacks get added: raw's mean row, +0, or nothing (the driver's bits stay). */
+  readonly rows: "mean" | "zero" | "verbatim";
+  /** Whose tensor the script adds into. Of two NaNs the other one's stays (EXACTNESS 2.3). */
+  readonly into: "driver" | "raw";
+}
 
 export interface TensorJob {
   readonly kind: "tensor";
@@ -68,8 +86,10 @@ export interface TensorJob {
   readonly shape: Shape;
   /** The tensor of the state dict that drives: the diff's in recover, the tuned model's in make-diff. */
   readonly driver: StoredOperand;
-  /** Null where the rule is "copy". */
+  /** Null where the rule is "copy", and where a blend only converts. */
   readonly raw: Operand | null;
+  /** Only where the rule is "blend". */
+  readonly blend?: Blend;
   /** Rows of `columns` that raw has and whose mean the driver's further rows get; null if there are none, or no mean is wanted. */
   readonly mean: { readonly rows: number; readonly columns: number } | null;
   /** make-diff: digest both operands, apply the diff again at once, and count what does not come back. */

@@ -15,7 +15,7 @@ import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } fr
 import { gather, isScattered, runAt } from "./gather.js";
 import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
-import { operandDtype, rawElements, widthOf } from "./operand.js";
+import { operandDtype, rawBefore, widthOf } from "./operand.js";
 import { type JobRun, type LoadedWindow, startTensor } from "./tensor-run.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
@@ -231,10 +231,10 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
     };
   }
   const [driver, raw] = operandsOf(job);
-  const rawEnd = job.kind === "tensor" ? Math.min(end, rawElements(job)) : end;
+  const [rawBegin, rawEnd] = job.kind === "tensor" ? [rawBefore(job, begin), rawBefore(job, end)] : [begin, end];
   const settled = await Promise.allSettled([
     loadOperand(files, driver, begin, end, slot.driver, memory),
-    raw !== null && begin < rawEnd ? loadOperand(files, raw, begin, rawEnd, slot.raw, memory) : slot.raw,
+    raw !== null && rawBegin < rawEnd ? loadOperand(files, raw, rawBegin, rawEnd, slot.raw, memory) : slot.raw,
   ]);
   const [driverAt, rawAt] = settled.map((outcome) => {
     if (outcome.status === "rejected") {
@@ -242,7 +242,7 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
     }
     return outcome.value;
   });
-  const read = storedWidth(driver) * (end - begin) + storedWidth(raw) * Math.max(0, rawEnd - begin);
+  const read = storedWidth(driver) * (end - begin) + storedWidth(raw) * (rawEnd - rawBegin);
   return {
     range,
     slot,

@@ -2,28 +2,13 @@
 import { type Dtype, elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
 import { orBytes, sumIntegers } from "../kernel/integers.js";
 import type { Kernel } from "../kernel/kernel.js";
-import type { Rule, TensorJob, TensorResult } from "./job.js";
+import { blendFloats } from "./blend.js";
+import type { Rule, TensorJob } from "./job.js";
 import type { MemoryPlan } from "./memory.js";
-import { operandDtype, rawElements, widthOf } from "./operand.js";
+import { operandDtype, widthOf } from "./operand.js";
 import type { ProofRun } from "./proof.js";
-
-/** Elements [first, first + items) of the output, and the bytes of their operands; the first `stored` of them exist in raw. */
-export interface Block {
-  readonly first: number;
-  readonly items: number;
-  readonly stored: number;
-  readonly rawAt: number;
-  readonly driverAt: number;
-  readonly outAt: number;
-}
-
-export interface Stage {
-  /** Writes the block's output. */
-  run(block: Block): void;
-  finish(): Pick<TensorResult, "sum" | "overflow">;
-}
-
-type StartStage = (job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null) => Stage;
+import { rawTerms } from "./raw-terms.js";
+import type { Stage, StartStage } from "./stage.js";
 
 export const STAGES: Readonly<Record<Rule, StartStage>> = {
   add: addFloats,
@@ -34,6 +19,7 @@ export const STAGES: Readonly<Record<Rule, StartStage>> = {
   copy: copyBytes,
   "add-bits": (job, kernel, areas) => combineBits(job, job.dtype, kernel, areas, kernel.addIntegers),
   "subtract-bits": (job, kernel, areas) => combineBits(job, job.driver.dtype, kernel, areas, kernel.subtractIntegers),
+  blend: blendFloats,
 };
 
 function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
@@ -81,40 +67,6 @@ function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof
   };
 }
 
-/** What raw contributes to a block: its own elements, and its mean row to the rows it does not have. */
-function rawTerms(
-  job: TensorJob,
-  kernel: Kernel,
-  areas: MemoryPlan,
-): { take(block: Block): void; apply(combine: Kernel["add"], block: Block, target: number): void } {
-  const dtype = job.raw === null ? "F32" : (operandDtype(job.raw) as FloatDtype);
-  const rawCount = rawElements(job);
-  const { mean } = job;
-  if (mean !== null) {
-    kernel.meanBegin(areas.meanState, mean.rows, mean.columns);
-  }
-  return {
-    take({ first, stored, rawAt }) {
-      if (mean !== null && stored > 0) {
-        kernel.widen(dtype, rawAt, areas.rawBlock, stored);
-        kernel.meanPush(areas.meanState, areas.rawBlock, stored);
-        if (first + stored === rawCount) {
-          kernel.meanEnd(areas.meanState, areas.meanRow);
-        }
-      }
-    },
-    apply(combine, { first, items, stored, rawAt }, target) {
-      combine(dtype, rawAt, target, stored);
-      for (let k = stored; k < items && mean !== null; ) {
-        const column = (first + k - rawCount) % mean.columns;
-        const piece = Math.min(mean.columns - column, items - k);
-        combine("F32", areas.meanRow + column * 4, target + k * 4, piece);
-        k += piece;
-      }
-    },
-  };
-}
-
 function combineIntegers(job: TensorJob, kernel: Kernel, combine: Kernel["addIntegers"]): Stage {
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(job.dtype);
@@ -142,14 +94,23 @@ function orBooleans(job: TensorJob, kernel: Kernel): Stage {
   };
 }
 
-function copyBytes(job: TensorJob, kernel: Kernel): Stage {
+function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(job.dtype);
+  // make-diff has no use for the sum of what it stores.
+  const summed = !job.prove && isFloatDtype(job.dtype) ? job.dtype : null;
+  if (summed !== null) {
+    kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
+  }
   return {
     run({ items, driverAt, outAt }) {
       memory.copyWithin(outAt, driverAt, driverAt + items * width);
+      if (summed !== null) {
+        kernel.widen(summed, driverAt, areas.sumBlock, items);
+        kernel.sumPush(areas.sumState, areas.sumBlock, items);
+      }
     },
-    finish: () => ({ sum: 0, overflow: 0 }),
+    finish: () => ({ sum: summed === null ? 0 : kernel.sumEnd(areas.sumState), overflow: 0 }),
   };
 }
 

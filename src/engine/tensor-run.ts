@@ -11,7 +11,7 @@ import type { Kernel } from "../kernel/kernel.js";
 import { PAGE } from "./disk.js";
 import type { StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { BLOCK, type MemoryPlan } from "./memory.js";
-import { operandDtype, rawElements, widthOf } from "./operand.js";
+import { operandDtype, rawBefore, widthOf } from "./operand.js";
 import { startProof } from "./proof.js";
 import { STAGES } from "./stages.js";
 
@@ -35,7 +35,6 @@ export interface JobRun {
 /** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
 export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): JobRun {
   const memory = new Uint8Array(kernel.memory);
-  const rawCount = rawElements(job);
   const rawWidth = job.raw === null ? 0 : widthOf(operandDtype(job.raw));
   const driverWidth = widthOf(job.driver.dtype);
   const outWidth = widthOf(job.dtype);
@@ -46,19 +45,21 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const stage = STAGES[job.rule](job, kernel, areas, proof);
   const computed = job.rule === "add" || job.rule === "subtract";
   // The output can take the driver's place where no value changes its width.
-  const fits = outWidth === driverWidth && (!computed || job.driver.dtype === job.dtype);
+  const fits = job.rule !== "blend" && outWidth === driverWidth && (!computed || job.driver.dtype === job.dtype);
   return {
     push(window, aligned) {
+      const rawFirst = rawBefore(job, window.begin);
       const outAt = fits && (!aligned || window.driverAt % PAGE === 0) ? window.driverAt : window.outAt;
       for (let i = 0; i < window.end - window.begin; i += BLOCK) {
         const first = window.begin + i;
         const items = Math.min(BLOCK, window.end - first);
-        const stored = Math.max(0, Math.min(items, rawCount - first));
+        const rawSkipped = rawBefore(job, first);
+        const stored = rawBefore(job, first + items) - rawSkipped;
         const block = {
           first,
           items,
           stored,
-          rawAt: window.rawAt + i * rawWidth,
+          rawAt: window.rawAt + (rawSkipped - rawFirst) * rawWidth,
           driverAt: window.driverAt + i * driverWidth,
           outAt: outAt + i * outWidth,
         };

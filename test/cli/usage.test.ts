@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { SCHEMES } from "../../src/scheme.js";
 import { ROOT } from "../fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
@@ -58,7 +59,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],
     'unknown scheme "vicuna"',
-    "known schemes: auto, open-instruct, alpaca, exact",
+    `known schemes: auto, custom, ${SCHEMES.map(({ name }) => name).join(", ")}; weight-diff schemes says what each does`,
   ],
   [
     "--force with --resume",

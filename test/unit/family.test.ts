@@ -14,6 +14,7 @@ function shape(family: ModelShape["family"], hiddenSize: number, layers: number,
 
 function config(context: number | null, normEps: number | null): ModelConfig {
   return {
+    nameOrPath: null,
     path: "config.json",
     text: "{}",
     tied: null,

@@ -13,6 +13,7 @@ import { refuses } from "../refusal.js";
 // --- quantised ------------------------------------------------------------------------------------------------------
 
 const CONFIG: ModelConfig = {
+  nameOrPath: null,
   path: "config.json",
   text: "{}",
   tied: null,

@@ -1,9 +1,10 @@
 /** Which scheme is chosen for what, and what is said where none can be. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type Choice, chooseScheme, type Evidence } from "../../src/choose-scheme.js";
 import { WeightDiffError } from "../../src/errors.js";
 import type { Dtype } from "../../src/formats/dtype.js";
-import { chooseScheme, SCHEMES, schemeNamed } from "../../src/scheme.js";
+import { SCHEMES, schemeNamed } from "../../src/scheme.js";
 import { imagine } from "../checkpoints.js";
 import { refuses } from "../refusal.js";
 
@@ -13,33 +14,37 @@ const diffOf = (...dtypes: readonly Dtype[]) =>
     dtypes.map((dtype, index) => ({ name: `t${index}`, dtype, shape: [1] })),
   );
 
+/** What is chosen for a diff that is looked at by itself. */
+const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence> = {}): Choice =>
+  chooseScheme({ diff, newRows, raw: null, config: null, files: [], ...more });
+
 test("takes open-instruct for a diff that is all F32, with no or one new row", () => {
   for (const [rows, words] of [
     [0, /no vocabulary row is new/],
     [1, /one vocabulary row is new/],
   ] as const) {
-    const { scheme, reason } = chooseScheme(diffOf("F32", "F32"), rows);
+    const { scheme, reason } = choose(diffOf("F32", "F32"), rows);
     assert.equal(scheme.name, "open-instruct");
     assert.match(reason, words);
   }
 });
 
 test("does not mind integers and booleans beside F32", () => {
-  assert.equal(chooseScheme(diffOf("F32", "I64", "BOOL"), 0).scheme.name, "open-instruct");
+  assert.equal(choose(diffOf("F32", "I64", "BOOL"), 0).scheme.name, "open-instruct");
 });
 
 for (const dtype of ["F16", "BF16", "F64"] as const) {
   test(`cannot decide for a diff that holds ${dtype}, and names tensor and candidates`, () => {
-    const error = undecided(() => chooseScheme(diffOf("F32", dtype), 0));
+    const error = undecided(() => choose(diffOf("F32", dtype), 0));
     assert.match(error.message, new RegExp(`^some/diff: tensor "t1" in pytorch_model-1\\.bin is ${dtype}: `));
-    for (const { name } of SCHEMES.filter(({ operation }) => operation === "add")) {
+    for (const { name } of SCHEMES.filter(({ operation, byNameOnly }) => operation === "add" && byNameOnly !== true)) {
       assert.ok(error.hint?.includes(`--scheme ${name} `), error.hint);
     }
   });
 }
 
 test("cannot decide for two new rows, and says why it matters", () => {
-  assert.match(undecided(() => chooseScheme(diffOf("F32"), 2)).message, /^some\/diff: has 2 vocabulary rows more/);
+  assert.match(undecided(() => choose(diffOf("F32"), 2)).message, /^some\/diff: has 2 vocabulary rows more/);
 });
 
 test("knows the Alpaca diff by the name of its repository or directory, whatever its dtypes and rows", () => {
@@ -47,7 +52,7 @@ test("knows the Alpaca diff by the name of its repository or directory, whatever
   const byRepo = imagine("x", tensors, { repo: "tatsu-lab/alpaca-7b-wdiff" });
   const byFolder = imagine("x", tensors, { directory: "/models/alpaca-7b-wdiff/" });
   for (const diff of [byRepo, byFolder]) {
-    const { scheme, reason } = chooseScheme(diff, 5);
+    const { scheme, reason } = choose(diff, 5);
     assert.deepEqual([scheme.name, reason], ["alpaca", "the diff is alpaca-7b-wdiff"]);
   }
 });
