@@ -26,9 +26,9 @@ export interface Marks {
   readonly tensors?: readonly string[];
 }
 
-/** Flags of the scripts that change bits. */
-export const VARIANTS = ["is_fp16", "low_cpu_mem"] as const;
-export type Variant = (typeof VARIANTS)[number];
+/** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */
+export const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
+export type Variant = keyof typeof VARIANTS;
 
 export interface Scheme {
   readonly name: string;
@@ -115,7 +115,7 @@ export function isSummed({ verbatim, summed }: Scheme, name: string): boolean {
 /** The scheme as its script is with the flag; null if it has no such flag. */
 export function variantOf(scheme: Scheme, flag: Variant): Scheme | null {
   const changed = scheme.variants?.[flag];
-  return changed === undefined ? null : { ...scheme, ...changed, name: `${scheme.name} --${flag}` };
+  return changed === undefined ? null : { ...scheme, ...changed, name: `${scheme.name}-${VARIANTS[flag]}` };
 }
 
 /** What becomes of a tensor that only the diff has. */

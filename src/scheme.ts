@@ -3,7 +3,7 @@
  * row, and at most a new value of an axis (scheme-axes.ts). Every row was written from the script it names, at that commit.
  */
 import { WeightDiffError } from "./errors.js";
-import type { Scheme } from "./scheme-axes.js";
+import { type Scheme, variantOf } from "./scheme-axes.js";
 import { APPLY_DELTA, DELTA_DRIVEN, LOW_CPU_MEM, OWN_EMBEDDINGS, WEIGHT_DIFF } from "./scheme-presets.js";
 
 const script = (repo: string, file: string, commit: string) => ({ repo, file, commit });
@@ -312,9 +312,13 @@ export const SCHEMES: readonly Scheme[] = [
   },
 ];
 
-/** The scheme called `name`. @throws {WeightDiffError} USAGE. */
+const VARIANT_SCHEMES: readonly Scheme[] = SCHEMES.flatMap((scheme) =>
+  (["is_fp16", "low_cpu_mem"] as const).flatMap((flag) => variantOf(scheme, flag) ?? []),
+);
+
+/** The scheme called `name`, be it one with a flag of its script. @throws {WeightDiffError} USAGE. */
 export function schemeNamed(name: string): Scheme {
-  const scheme = SCHEMES.find((row) => row.name === name);
+  const scheme = [...SCHEMES, ...VARIANT_SCHEMES].find((row) => row.name === name);
   if (scheme === undefined) {
     throw new WeightDiffError(
       "USAGE",
