@@ -10,6 +10,7 @@ import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { writeWeightIndex } from "./formats/weight-index.js";
 import type { Guard } from "./guards.js";
+import { provideInputs } from "./inputs.js";
 import { digestOf } from "./manifest.js";
 import type { Plan } from "./plan.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
@@ -113,6 +114,8 @@ export async function runInto(
   ) => Promise<{ readonly extras: readonly ExtraFile[]; readonly manifest: string }>,
 ): Promise<RunResult> {
   const mode = destination?.mode === "verify" ? "resume" : (destination?.mode ?? "new");
+  const bytes = plan.shards.reduce((sum, { size }) => sum + size, 0);
+  await provideInputs(plan.inputs, options, destination === null ? null : { path: destination.path, bytes });
   const output = destination === null ? null : await openOutput(destination.path, mode, identity, plan.shards);
   try {
     const run = await runPlan(plan, output, options);
@@ -132,9 +135,10 @@ export async function runInto(
 
 /** What a resumed run must have in common with the first. `flags`: those that change the bytes, by name. */
 export function identityOf(plan: Plan, flags: PlanIdentity): PlanIdentity {
-  const inputs = plan.inputs.map(({ role, file, size, modified, header }) => [
+  const inputs = plan.inputs.map(({ role, file, size, modified, header, hub }) => [
     `${role} ${file}`,
-    `${size} bytes, modified ${modified}, header ${header}`,
+    // A file of the Hub stays the same, wherever it is read from.
+    `${size} bytes, ${hub === undefined || hub.etag === "" ? `modified ${modified}` : `digest ${hub.etag}`}, header ${header}`,
   ]);
   return {
     "the version of weight-diff": VERSION,

@@ -39,10 +39,24 @@ export const EXIT_CODES = {
   OUTPUT_REFUSED: 4,
   /** Another live run holds OUT. */
   OUTPUT_LOCKED: 4,
+  /** The repository's terms must be accepted first. */
+  HUB_GATED: 4,
+  /** The token is not accepted, or may not see this. */
+  HUB_DENIED: 4,
+  /** No such repository on the Hub, or one that does not show itself without a token. */
+  HUB_NO_REPO: 4,
+  /** The repository has no such branch, tag or commit. */
+  HUB_NO_REVISION: 4,
+  /** The repository has no such file. */
+  HUB_NO_FILE: 4,
+  /** Not in the cache, and the Hub must not be asked. */
+  HUB_OFFLINE: 4,
   /** Not enough room for the output. */
   DISK_FULL: 5,
   /** The operating system refused a read or a write. */
   IO: 5,
+  /** A server did not answer, was too busy, or sent something else than it was asked for, again and again. */
+  NETWORK: 5,
   /** SIGINT. */
   INTERRUPTED: 130,
   /** SIGTERM. */

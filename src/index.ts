@@ -1,4 +1,6 @@
 /** The library: each command of the command line as a function. */
+
+export type { HubOptions } from "./checkpoint/hub-settings.js";
 export { type ErrorCode, EXIT_CODES, WeightDiffError } from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./inspect.js";

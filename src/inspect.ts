@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "./checkpoint/config.js";
+import type { Hub } from "./checkpoint/hub-place.js";
 import { fileNames } from "./checkpoint/side-files.js";
 import { sha256Of } from "./checkpoint/small-files.js";
 import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
@@ -12,6 +13,7 @@ import { WeightDiffError } from "./errors.js";
 import { familyName } from "./family.js";
 import { type Dtype, elementCount, tensorBytes } from "./formats/dtype.js";
 import { type Identity, identify } from "./identify.js";
+import { withHub } from "./inputs.js";
 import { filesOfSize, fileWithDigest } from "./known-files.js";
 import { type Manifest, readManifest } from "./manifest.js";
 import { type ModelShape, modelShape } from "./model-shape.js";
@@ -76,7 +78,11 @@ export interface InspectedTensor {
 
 /** Says what a checkpoint is. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
-  const checkpoint = await openCheckpoint(options.path);
+  return withHub(options, inspectWith);
+}
+
+async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Promise<InspectReport> {
+  const checkpoint = await openCheckpoint(options.path, options.hub);
   const notes = [...checkpoint.notes];
   const note = (error: unknown): null => {
     if (!(error instanceof WeightDiffError)) {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
+import type { Hub } from "./checkpoint/hub-place.js";
 import { sha256Of, sizeOf } from "./checkpoint/small-files.js";
 import {
   type Destination,
@@ -26,6 +27,7 @@ import type { Encoding } from "./exact.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
 import { guardModels } from "./guards.js";
+import { fetchNote, withHub } from "./inputs.js";
 import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
 import { CARD, modelCard } from "./model-card.js";
 import { type Plan, planDiff, planTraffic } from "./plan.js";
@@ -58,13 +60,17 @@ export interface MakeDiffReport extends MakingReport {
 
 /** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. */
 export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
+  return withHub(options, makeDiffWith);
+}
+
+async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
   const encoding = options.encoding ?? "additive";
-  const raw = await openCheckpoint(options.raw);
+  const raw = await openCheckpoint(options.raw, options.hub);
   const rawConfig = await configOf(raw);
   refuseQuantised(raw, "base", rawConfig);
-  const tuned = await openCheckpoint(options.tuned);
+  const tuned = await openCheckpoint(options.tuned, options.hub);
   const tunedConfig = await configOf(tuned);
   refuseQuantised(tuned, "tuned model", tunedConfig);
   await guardModels({ raw, diff: tuned, rawConfig, diffConfig: tunedConfig }, options);
@@ -94,6 +100,10 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
     say(`not copied from the tuned model: ${destination.side.left.map(printable).join(", ")}`);
   }
   if (options.dryRun === true) {
+    const fetching = await fetchNote(plan.inputs, options);
+    if (fetching !== null) {
+      say(fetching);
+    }
     const { read, write } = planTraffic(plan);
     return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
   }

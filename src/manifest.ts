@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { type Checkpoint, decodeText } from "./checkpoint/checkpoint.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import { decodeText, openFileSource } from "./checkpoint/file-source.js";
 import { WeightDiffError } from "./errors.js";
 import { DTYPES } from "./formats/dtype.js";
 import { parseJson } from "./formats/json.js";
@@ -72,9 +72,13 @@ export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export const MANIFEST_SCHEMA = SCHEMA;
 
-/** Where an input came from: repository and commit where known, every weight file. */
+/** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */
 export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
-  return { repo, commit, files: shards.map(({ file, size, header }) => ({ file, size, header: header.digest })) };
+  const files = shards.map(({ file, size, header, hub }) => {
+    const sha256 = hub?.sha256 ?? null;
+    return { file, size, header: header.digest, ...(sha256 === null ? {} : { sha256 }) };
+  });
+  return { repo, commit, files };
 }
 
 /** The output's weight files. */

@@ -3,6 +3,7 @@
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
 import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
+import type { HubFile } from "./checkpoint/hub-place.js";
 import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
 import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
 import { elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
@@ -51,6 +52,7 @@ export interface PlanInput {
   readonly modified: string;
   /** sha256 of its header. */
   readonly header: string;
+  readonly hub?: HubFile;
 }
 
 export interface Plan {
@@ -204,13 +206,14 @@ function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
 }
 
 function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {
-  return checkpoint.shards.map(({ file, path, size, modified, header }) => ({
+  return checkpoint.shards.map(({ file, path, size, modified, header, hub }) => ({
     role,
     file,
     path,
     size,
     modified,
     header: header.digest,
+    ...(hub === undefined ? {} : { hub }),
   }));
 }
 

@@ -1,5 +1,5 @@
 /** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
-import { readlink, realpath, statfs } from "node:fs/promises";
+import { readlink, realpath, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
@@ -39,7 +39,9 @@ export async function resolveOutput(path: string, inputs: readonly Checkpoint[])
   const output = resolve(expandHome(path));
   const real = await realTarget(output);
   for (const input of inputs) {
-    for (const place of new Set(input.shards.flatMap((shard) => [dirname(shard.path), shard.path]))) {
+    const here = input.shards.filter(({ hub }) => hub === undefined || hub.cached);
+    const folders = input.directory === null ? [] : [input.directory];
+    for (const place of new Set([...folders, ...here.flatMap((shard) => [dirname(shard.path), shard.path])])) {
       const realInput = await realpath(place).catch((error: unknown) => {
         throw fileError(place, "open", error);
       });
@@ -102,6 +104,34 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
       hint,
     );
   }
+}
+
+/**
+ * @param cache folder that `needed` bytes are fetched into. @param output what else may be written to the same disk.
+ * @throws {WeightDiffError} DISK_FULL with needed and free.
+ */
+export async function refuseFullCache(
+  cache: string,
+  needed: number,
+  output: { readonly path: string; readonly bytes: number } | null,
+): Promise<void> {
+  if (needed === 0) {
+    return;
+  }
+  const free = await freeBytes(cache);
+  const shared = output !== null && (await deviceOf(cache)) === (await deviceOf(output.path)) ? output.bytes : 0;
+  if (free !== null && free < needed + shared) {
+    throw new WeightDiffError(
+      "DISK_FULL",
+      `${cache}: the download needs ${bytesText(needed)}${shared === 0 ? "" : `, the output ${bytesText(shared)}`}, the disk has ${bytesText(free)} free`,
+      `free ${bytesText(needed + shared - free)}, put the cache on another disk (HF_HUB_CACHE), or read without a copy: --no-cache`,
+    );
+  }
+}
+
+async function deviceOf(path: string): Promise<number | null> {
+  const info = await stat(path).catch(() => null);
+  return info !== null ? info.dev : dirname(path) === path ? null : deviceOf(dirname(path));
 }
 
 async function freeBytes(path: string): Promise<number | null> {

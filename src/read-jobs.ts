@@ -1,9 +1,9 @@
 /** Runs jobs that only read: how many threads, which files past the page cache, how far it is. */
-import type { InputFile } from "./engine/files.js";
 import type { Job, TensorResult } from "./engine/job.js";
 import { chooseDirect } from "./engine/page-cache.js";
 import { runJobs } from "./engine/pool.js";
 import { tensorBytes } from "./formats/dtype.js";
+import { provideInputs } from "./inputs.js";
 import { chooseThreads, type RunOptions, SLOTS, SMALL_BYTES, WINDOW_BYTES } from "./run-plan.js";
 
 export interface ReadResult {
@@ -13,14 +13,15 @@ export interface ReadResult {
 }
 
 /**
- * @param jobs whose `input` is a place in `files`. @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient),
+ * @param jobs whose `input` is a place in `shards`. @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient),
  * INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
  */
 export async function readAll(
-  files: readonly Omit<InputFile, "direct">[],
+  shards: Parameters<typeof provideInputs>[0],
   jobs: readonly Job[],
   options: RunOptions,
 ): Promise<ReadResult> {
+  const files = await provideInputs(shards, options);
   const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
@@ -28,7 +29,7 @@ export async function readAll(
   let done = 0;
   await runJobs(
     {
-      inputs: files.map(({ path, size, modified }, index) => ({ path, size, modified, direct: cold[index] === true })),
+      inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
       outputs: [],
       windowBytes: options.windowBytes ?? WINDOW_BYTES,
       slots: SLOTS,

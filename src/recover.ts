@@ -5,6 +5,7 @@
 import { rowsKept } from "./added-tokens.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
+import type { Hub } from "./checkpoint/hub-place.js";
 import type { Choice } from "./choose-scheme.js";
 import { refuseRoundedMean } from "./custom-scheme.js";
 import {
@@ -23,6 +24,7 @@ import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
 import { guardBase, guardRoles, type Inputs } from "./guards.js";
+import { fetchNote, withHub } from "./inputs.js";
 import { sumOfRepo } from "./known-sums.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive-sum.js";
@@ -72,6 +74,10 @@ export interface RecoverReport extends MakingReport {
  * manifest says. A naive sum that does not fit is in the report, since the output stays.
  */
 export async function recover(options: RecoverOptions): Promise<RecoverReport> {
+  return withHub(options, recoverWith);
+}
+
+async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Promise<RecoverReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
   const inputs = await openBoth(options);
@@ -134,6 +140,10 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
     );
   }
   if (options.dryRun === true) {
+    const fetching = await fetchNote(plan.inputs, options);
+    if (fetching !== null) {
+      say(fetching);
+    }
     const { read, write } = planTraffic(plan);
     return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
   }
@@ -177,11 +187,11 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
 }
 
 /** Reads headers and configs of both. */
-async function openBoth(options: RecoverOptions): Promise<Inputs> {
-  const raw = await openCheckpoint(options.raw);
+async function openBoth(options: RecoverOptions & { readonly hub: Hub }): Promise<Inputs> {
+  const raw = await openCheckpoint(options.raw, options.hub);
   const rawConfig = await configOf(raw);
   refuseQuantised(raw, "base", rawConfig);
-  const diff = await openCheckpoint(options.diff);
+  const diff = await openCheckpoint(options.diff, options.hub);
   const diffConfig = await configOf(diff);
   refuseQuantised(diff, "diff", diffConfig);
   return { raw, diff, rawConfig, diffConfig };

@@ -7,9 +7,10 @@ import type { OutputDirectory } from "./engine/output.js";
 import { chooseDirect } from "./engine/page-cache.js";
 import type { PipelineSetup } from "./engine/pipeline.js";
 import { runJobs } from "./engine/pool.js";
+import { type HubRunOptions, provideInputs } from "./inputs.js";
 import { type Plan, planTraffic } from "./plan.js";
 
-export interface RunOptions {
+export interface RunOptions extends HubRunOptions {
   /** Worker threads; null chooses. 0 works in the calling thread. */
   readonly threads?: number | null;
   /** May files be read and written past the page cache? "always": also small work and cached inputs, wherever the file system can. */
@@ -18,7 +19,6 @@ export interface RunOptions {
   readonly windowBytes?: number;
   /** Another disk, for tests. */
   readonly disk?: Disk;
-  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 
@@ -59,18 +59,17 @@ export function chooseThreads(bytes: number, jobs: number): number {
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
  */
 export async function runPlan(plan: Plan, output: OutputDirectory | null, options: RunOptions): Promise<RunResult> {
+  const files = await provideInputs(plan.inputs, options);
   const traffic = planTraffic(plan);
   let total = traffic.read + (output === null ? 0 : traffic.write);
   const small = total < SMALL_BYTES;
   const threads = options.threads ?? chooseThreads(total, plan.jobs.length);
   const always = options.directIo === "always";
   const directIo = always || (options.directIo !== false && !small);
-  const cold = directIo && !always ? chooseDirect(plan.inputs) : [];
-  const inputs: readonly InputFile[] = plan.inputs.map(({ path, size, modified }, index) => ({
-    path,
-    size,
-    modified,
-    direct: always || cold[index] === true,
+  const cold = directIo && !always ? chooseDirect(files) : [];
+  const inputs: readonly InputFile[] = files.map((file, index) => ({
+    ...file,
+    direct: (always || cold[index] === true) && file.remote === undefined,
   }));
   const setup: PipelineSetup = {
     inputs,
@@ -165,7 +164,7 @@ async function verifyFinished(
   const jobs: DigestJob[] = [];
   const inputs: InputFile[] = [];
   for (const { file, size } of plan.shards) {
-    const now = await statFile(pool.disk ?? localDisk, output.staged(file));
+    const now = await statFile(pool.disk ?? localDisk, { path: output.staged(file) });
     inputs.push({
       path: output.staged(file),
       size,
@@ -223,7 +222,7 @@ function openTensors(plan: Plan, results: ReadonlyMap<number, TensorResult>): nu
 /** @throws {WeightDiffError} INPUT_CHANGED if an input is no longer the file that was planned for. */
 async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<void> {
   for (const input of inputs) {
-    refuseChange(input, await statFile(disk, input.path));
+    refuseChange(input, await statFile(disk, input));
   }
 }
 

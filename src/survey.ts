@@ -13,7 +13,8 @@ import {
   type Shard,
   type StoredTensor,
 } from "./checkpoint/checkpoint.js";
-import { expandHome, type Location, locate } from "./checkpoint/locate.js";
+import type { Hub, HubPlace } from "./checkpoint/hub-place.js";
+import { expandHome, inRepository, type Location, locate } from "./checkpoint/locate.js";
 import { regularFiles } from "./checkpoint/small-files.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import type { Report } from "./finding.js";
@@ -32,17 +33,23 @@ export interface Survey {
 }
 
 /** Opens what can be opened. @throws {WeightDiffError} as openCheckpoint, if that is nothing and no manifest tells what should be there; IO. */
-export async function surveyCheckpoint(path: string, manifest: Manifest | null, report: Report): Promise<Survey> {
-  const location = await locate(path).catch((error: unknown) => placeOf(path, manifest, report, error));
+export async function surveyCheckpoint(
+  path: string,
+  manifest: Manifest | null,
+  report: Report,
+  hub: Hub | null = null,
+): Promise<Survey> {
+  const place = (await hub?.find(path)) ?? null;
+  const location = await locate(path, place).catch((error: unknown) => placeOf(path, place, manifest, report, error));
   const { directory, repo, commit } = location;
   if (location.parts.length > 0) {
-    return { checkpoint: await openCheckpoint(path), index: null, unreadable: new Set() };
+    return { checkpoint: await openCheckpoint(path, hub), index: null, unreadable: new Set() };
   }
   const base = { path, directory: location.single ? null : directory, repo, commit };
   const unreadable = new Set<string>();
   const open = async (file: string): Promise<Shard | null> => {
     try {
-      return await openShard(directory, file, location.index ?? undefined);
+      return await openShard(location, file);
     } catch (error) {
       unreadable.add(file);
       report("error", unusable(error, join(directory, file)), { file });
@@ -53,7 +60,7 @@ export async function surveyCheckpoint(path: string, manifest: Manifest | null, 
   if (location.index === null && location.file !== "") {
     const shard = await open(location.file);
     if (shard === null) {
-      await refuseNothing(path, manifest);
+      await refuseNothing(path, manifest, hub);
       return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
     }
     return { checkpoint: { ...base, shards: [shard], ...loneState(shard) }, index: null, unreadable };
@@ -70,7 +77,7 @@ export async function surveyCheckpoint(path: string, manifest: Manifest | null, 
     }
   }
   if (shards.length === 0) {
-    await refuseNothing(path, manifest);
+    await refuseNothing(path, manifest, hub);
   }
   const stateDict =
     listed === null
@@ -85,28 +92,27 @@ export async function surveyCheckpoint(path: string, manifest: Manifest | null, 
 }
 
 /** What the manifest lists, where the usual files are not found. */
-function placeOf(path: string, manifest: Manifest | null, report: Report, error: unknown): Location {
+function placeOf(
+  path: string,
+  place: HubPlace | null,
+  manifest: Manifest | null,
+  report: Report,
+  error: unknown,
+): Location {
   if (manifest === null || !(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== 4) {
     throw error;
   }
   report("error", error.message);
-  return {
-    directory: resolve(expandHome(path)),
-    file: "",
-    index: null,
-    others: [],
-    single: false,
-    parts: [],
-    params: false,
-    repo: null,
-    commit: null,
-  };
+  const unknown = { file: "", index: null, others: [], single: false, parts: [], params: false };
+  return place === null
+    ? { ...unknown, directory: resolve(expandHome(path)), repo: null, commit: null }
+    : { ...unknown, ...inRepository(place) };
 }
 
 /** Without a manifest, opening the place as every command does says best why it is no checkpoint. */
-async function refuseNothing(path: string, manifest: Manifest | null): Promise<void> {
+async function refuseNothing(path: string, manifest: Manifest | null, hub: Hub | null): Promise<void> {
   if (manifest === null) {
-    await openCheckpoint(path);
+    await openCheckpoint(path, hub);
   }
 }
 

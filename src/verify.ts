@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "./checkpoint/config.js";
+import type { Hub } from "./checkpoint/hub-place.js";
 import { expandHome } from "./checkpoint/locate.js";
 import { readTokenizer } from "./checkpoint/tokenizer.js";
 import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
@@ -14,6 +15,7 @@ import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { type Finding, type Report, reporter } from "./finding.js";
 import { type Identity, identify } from "./identify.js";
+import { withHub } from "./inputs.js";
 import { sumNamed } from "./known-sums.js";
 import { isVerbatim, type Manifest, parseManifest, readManifestText } from "./manifest.js";
 import { checkConfig } from "./model-shape.js";
@@ -65,12 +67,16 @@ export interface VerifyReport {
 
 /** Verifies. @throws {WeightDiffError} as openCheckpoint for what is no checkpoint; USAGE, IO, INPUT_CHANGED, INTERRUPTED. */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  return withHub(options, verifyWith);
+}
+
+async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promise<VerifyReport> {
   const started = performance.now();
   const findings: Finding[] = [];
   const about = (check: Finding["check"]): Report => reporter(findings, check);
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
   const manifest = await findManifest(options, about("digests"));
-  const survey = await surveyCheckpoint(options.path, manifest, about("structure"));
+  const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
   const { checkpoint } = survey;
   const config = await checkStructure(survey, about("structure"));
   const identity = await identify(checkpoint, config, manifest);
@@ -111,10 +117,12 @@ function isGiven(path: string | null | undefined): path is string {
 }
 
 /** The manifest to go by. One that is damaged is a finding, and counts as none. @throws {WeightDiffError} NOT_FOUND if it was named; IO. */
-async function findManifest(options: VerifyOptions, report: Report): Promise<Manifest | null> {
+async function findManifest(options: VerifyOptions & { readonly hub: Hub }, report: Report): Promise<Manifest | null> {
   const given = isGiven(options.manifest);
-  const path = given ? expandHome(options.manifest) : join(expandHome(options.path), MANIFEST);
-  if (!given && !(await hasFile(expandHome(options.path), MANIFEST))) {
+  const place = given ? null : await options.hub.find(options.path);
+  const directory = place?.directory ?? expandHome(options.path);
+  const path = given ? expandHome(options.manifest) : join(directory, MANIFEST);
+  if (!given && !(await hasFile(directory, MANIFEST))) {
     return null;
   }
   const where = given ? {} : { file: MANIFEST };
@@ -190,8 +198,12 @@ function checkDigestsThere(manifest: Manifest | null, options: VerifyOptions, re
 }
 
 /** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
-async function recoverWith(raw: string, options: VerifyOptions, report: Report): Promise<RecoverReport | null> {
-  await openCheckpoint(raw);
+async function recoverWith(
+  raw: string,
+  options: VerifyOptions & { readonly hub: Hub },
+  report: Report,
+): Promise<RecoverReport | null> {
+  await openCheckpoint(raw, options.hub);
   try {
     return await recover({
       ...options,
@@ -232,10 +244,10 @@ function checkRecovered(run: RecoverReport, manifest: Manifest | null, report: R
 async function compare(
   checkpoint: Checkpoint,
   against: string,
-  options: VerifyOptions,
+  options: VerifyOptions & { readonly hub: Hub },
   report: Report,
 ): Promise<CheckpointComparison> {
-  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against), options);
+  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
   for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {
     const file = checkpoint.stateDict.get(name)?.shard.file;
     const where = { tensor: name, ...(file === undefined ? {} : { file }) };

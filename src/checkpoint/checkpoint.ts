@@ -10,7 +10,9 @@ import { quote } from "../formats/quote.js";
 import type { ShardHeader, StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
-import { openFileSource } from "./file-source.js";
+import { decodeText, openFileSource } from "./file-source.js";
+import type { Hub, HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
 import { type Location, locate } from "./locate.js";
 import { metaConfigText } from "./meta-config.js";
 import { type MetaTensor, readMetaLayout } from "./meta-layout.js";
@@ -28,6 +30,8 @@ export interface Shard {
   /** Nanoseconds since 1970, as text. */
   readonly modified: string;
   readonly header: ShardHeader;
+  /** Of a repository on the Hub: its bytes may not be on this disk yet, or never. */
+  readonly hub?: HubFile;
 }
 
 /** A tensor and the shard that holds it. */
@@ -53,7 +57,7 @@ export interface Checkpoint {
   readonly path: string;
   /** Where config and tokenizer lie; null when a lone file was given. */
   readonly directory: string | null;
-  /** "org/name" and commit where the path is a Hub cache folder. */
+  /** "org/name" and commit where the path is a repository or a Hub cache folder. */
   readonly repo: string | null;
   readonly commit: string | null;
   readonly shards: readonly Shard[];
@@ -73,8 +77,8 @@ const WRAPPERS: ReadonlySet<string> = new Set(["model", "state_dict", "module"])
  * @throws {WeightDiffError} NOT_FOUND (no such path, no weights, shard or index missing), NOT_WEIGHTS, TRUNCATED, FORMAT_INVALID,
  * FORMAT_UNSUPPORTED, PICKLE_GLOBAL, LIMIT, MISMATCH (index and shards disagree), IO.
  */
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  const location = await locate(path);
+export async function openCheckpoint(path: string, hub: Hub | null = null): Promise<Checkpoint> {
+  const location = await locate(path, (await hub?.find(path)) ?? null);
   const { directory, repo, commit, others } = location;
   const base = { path, directory: location.single ? null : directory, repo, commit };
   const opened = await (location.parts.length > 0 ? openMeta(location) : openShards(location)).catch(
@@ -84,24 +88,37 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   );
   const used = location.index ?? location.file;
   const note = `${used} is used; ${others.join(", ")} ${others.length === 1 ? "is" : "are"} not read (the order of transformers)`;
-  return { ...base, ...opened, notes: others.length === 0 ? opened.notes : [note, ...opened.notes] };
+  const notes = [...(location.hub?.notes ?? []), ...(others.length === 0 ? [] : [note]), ...opened.notes];
+  return { ...base, ...opened, notes };
 }
 
-async function openShards({
-  directory,
-  file: lone,
-  index,
-}: Location): Promise<Pick<Checkpoint, "shards" | "stateDict" | "notes">> {
+/** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
+const REMOTE_PARALLEL = 8;
+
+async function openShards(location: Location): Promise<Pick<Checkpoint, "shards" | "stateDict" | "notes">> {
+  const { directory, file: lone, index } = location;
   if (index === null) {
-    const shard = await openShard(directory, lone);
+    const shard = await openShard(location, lone);
     return { shards: [shard], ...loneState(shard) };
   }
   const { weightMap } = await readIndex(directory, index);
-  const shards: Shard[] = [];
-  for (const file of [...new Set(weightMap.values())].sort()) {
-    shards.push(await openShard(directory, file, index));
-  }
+  const shards = await openEach(location, [...new Set(weightMap.values())].sort());
   return { shards, ...collect(shards, weightMap, index) };
+}
+
+async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {
+  const step = location.hub === undefined ? 1 : REMOTE_PARALLEL;
+  const shards: Shard[] = [];
+  for (let first = 0; first < files.length; first += step) {
+    const opened = await Promise.allSettled(files.slice(first, first + step).map((file) => openShard(location, file)));
+    for (const outcome of opened) {
+      if (outcome.status === "rejected") {
+        throw outcome.reason;
+      }
+      shards.push(outcome.value);
+    }
+  }
+  return shards;
 }
 
 /** Where the first of several sets of weights cannot be read, no other is taken silently; the user is told of it. */
@@ -116,15 +133,9 @@ function nameOthers(error: unknown, { index, file, others }: Location): unknown 
 }
 
 /** The weights as Meta released them. */
-async function openMeta({
-  directory,
-  parts,
-  params: hasParams,
-}: Location): Promise<Omit<Checkpoint, "path" | "directory" | "repo" | "commit">> {
-  const shards: Shard[] = [];
-  for (const file of parts) {
-    shards.push(await openShard(directory, file));
-  }
+async function openMeta(location: Location): Promise<Omit<Checkpoint, "path" | "directory" | "repo" | "commit">> {
+  const { directory, parts, params: hasParams } = location;
+  const shards = await openEach(location, parts);
   const params = hasParams ? parseParams(await readSmallText(directory, PARAMS), join(directory, PARAMS)) : null;
   const model = readMetaLayout(
     shards.map(({ file, header }) => ({ file, tensors: header.tensors })),
@@ -132,9 +143,9 @@ async function openMeta({
     directory,
   );
   await refuseOtherNorms(
-    shards.flatMap(({ file, path: partPath, header }) => {
-      const tensor = header.tensors.find(({ name }) => name === "norm.weight");
-      return tensor === undefined ? [] : [{ file, path: partPath, tensor }];
+    shards.flatMap((shard) => {
+      const tensor = shard.header.tensors.find(({ name }) => name === "norm.weight");
+      return tensor === undefined ? [] : [{ shard, tensor }];
     }),
   );
   const stored = (tensor: MetaTensor): readonly StoredTensor[] => {
@@ -197,31 +208,26 @@ async function readSmallText(directory: string, file: string): Promise<string> {
 /** Parsing costs some ten times the text; the largest index seen (65B) has 70 kB. */
 const MAX_INDEX_BYTES = 25_000_000;
 
-/** @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8. */
-export function decodeText(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new WeightDiffError("FORMAT_INVALID", `${path}: not UTF-8 text`, "fetch it again");
-  }
-}
-
 /** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
-export async function openShard(directory: string, file: string, index?: string): Promise<Shard> {
+export async function openShard({ directory, index, hub }: Location, file: string): Promise<Shard> {
   const path = join(directory, file);
-  const source = await openFileSource(path).catch((error: unknown) => {
-    if (index !== undefined && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
-      throw new WeightDiffError(
-        "NOT_FOUND",
-        `${path}: shard is missing, ${index} lists it`,
-        `fetch ${file} from where the other shards came from`,
-      );
-    }
-    throw error;
-  });
+  const remote = hub?.files.get(file);
+  const source = await openShardSource({ path, ...(remote === undefined ? {} : { hub: remote }) }).catch(
+    (error: unknown) => {
+      if (index !== null && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+        throw new WeightDiffError(
+          "NOT_FOUND",
+          `${path}: shard is missing, ${index} lists it`,
+          hub?.remedy ?? `fetch ${file} from where the other shards came from`,
+        );
+      }
+      throw error;
+    },
+  );
   try {
     const header = await readWeightFile(source);
-    return { file, path, size: source.size, modified: source.modified, header };
+    const { size, modified } = source;
+    return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
   } finally {
     await source.close();
   }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
-import { type Checkpoint, decodeText } from "./checkpoint.js";
-import { fileError } from "./file-source.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { decodeText, fileError } from "./file-source.js";
 import { refusePlaceholder } from "./side-files.js";
 
 /** Real ones have some hundred bytes. */

@@ -1,8 +1,9 @@
 /** Elements of a tensor by positioned reads, however it is stored: for the few that are looked at before a run. */
 import { dtypeBits } from "../formats/dtype.js";
 import { runsOf, walkOf, wholePiece } from "../formats/pieces.js";
-import type { StoredTensor } from "./checkpoint.js";
-import { type FileSource, openFileSource } from "./file-source.js";
+import type { Shard, StoredTensor } from "./checkpoint.js";
+import type { FileSource } from "./file-source.js";
+import { openShardSource } from "./hub-source.js";
 
 /** Elements of a tensor, counted in C order. */
 export interface Place {
@@ -23,18 +24,19 @@ interface Read {
  * @returns bytes as stored, in the order of `places`. @throws {WeightDiffError} NOT_FOUND, IO, INPUT_CHANGED, TRUNCATED.
  */
 export async function readElements(places: readonly Place[]): Promise<readonly Uint8Array[]> {
-  const byFile = new Map<string, Read[]>();
+  const byFile = new Map<string, { readonly shard: Shard; readonly reads: Read[] }>();
   const values = places.map(({ tensor, first, count }) => {
     const width = dtypeBits(tensor.dtype) / 8;
     const target = new Uint8Array(count * width);
-    for (const { path, position, length, at } of storedRuns(tensor, first, count)) {
-      byFile.set(path, byFile.get(path) ?? []);
-      byFile.get(path)?.push({ position, length, target, at });
+    for (const { shard, position, length, at } of storedRuns(tensor, first, count)) {
+      const known = byFile.get(shard.path) ?? { shard, reads: [] };
+      byFile.set(shard.path, known);
+      known.reads.push({ position, length, target, at });
     }
     return target;
   });
-  for (const [path, reads] of byFile) {
-    const source = await openFileSource(path);
+  for (const { shard, reads } of byFile.values()) {
+    const source = await openShardSource(shard);
     try {
       await readInto(source, reads);
     } finally {
@@ -59,15 +61,15 @@ function storedRuns(
   { dtype, shape, shard, range, strides, pieces }: StoredTensor,
   first: number,
   count: number,
-): readonly { readonly path: string; readonly position: number; readonly length: number; readonly at: number }[] {
+): readonly { readonly shard: Shard; readonly position: number; readonly length: number; readonly at: number }[] {
   const width = dtypeBits(dtype) / 8;
   if (strides === undefined && pieces === undefined) {
-    return [{ path: shard.path, position: range.begin + first * width, length: count * width, at: 0 }];
+    return [{ shard, position: range.begin + first * width, length: count * width, at: 0 }];
   }
   return (pieces ?? [{ ...wholePiece(range, shape, strides ?? []), shard }]).flatMap((piece) => {
     const runs = runsOf(walkOf(piece), first, first + count);
     return Array.from({ length: runs.count }, (_, run) => ({
-      path: piece.shard.path,
+      shard: piece.shard,
       position: piece.range.begin + (runs.offsets[run] ?? 0) * width,
       length: (runs.lengths[run] ?? 0) * width,
       at: (runs.places[run] ?? 0) * width,

@@ -86,6 +86,15 @@ async function readExactly(
   return buffer;
 }
 
+/** @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8. */
+export function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new WeightDiffError("FORMAT_INVALID", `${path}: not UTF-8 text`, "fetch it again");
+  }
+}
+
 /** Turns what the operating system said into an error that names the file. */
 export function fileError(path: string, action: string, error: unknown): WeightDiffError {
   if (error instanceof WeightDiffError) {
@@ -98,6 +107,11 @@ export function fileError(path: string, action: string, error: unknown): WeightD
   }
   if (code === "EACCES" || code === "EPERM") {
     return new WeightDiffError("IO", `${path}: cannot ${action}: permission denied`, "check the file's permissions", {
+      cause: error,
+    });
+  }
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new WeightDiffError("DISK_FULL", `${path}: no room left on the disk`, "free some space, then run again", {
       cause: error,
     });
   }

@@ -9,6 +9,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
 import { fileError } from "./file-source.js";
+import type { HubFile, HubPlace } from "./hub-place.js";
 import { isMetaPart } from "./meta-layout.js";
 import { PARAMS } from "./meta-params.js";
 
@@ -29,6 +30,14 @@ export interface Location {
   readonly params: boolean;
   readonly repo: string | null;
   readonly commit: string | null;
+  /** Of a repository's files that are not all on this disk; absent for a local path. */
+  readonly hub?: {
+    /** By bare name. */
+    readonly files: ReadonlyMap<string, HubFile>;
+    /** Where a missing file could be got, or looked for. */
+    readonly remedy: string;
+    readonly notes: readonly string[];
+  };
 }
 
 /** transformers' order: modeling_utils.py, `_get_resolved_checkpoint_files`. */
@@ -39,8 +48,15 @@ const PRECEDENCE = [
   { file: "pytorch_model.bin.index.json", index: true },
 ] as const;
 
-/** Finds the weight files of `path`. Reads names only, no weights. @throws {WeightDiffError} NOT_FOUND, FORMAT_UNSUPPORTED, IO. */
-export async function locate(path: string): Promise<Location> {
+/**
+ * Finds the weight files of `path`. Reads names only, no weights.
+ * @param place the repository that `path` names, if it names one.
+ * @throws {WeightDiffError} NOT_FOUND, FORMAT_UNSUPPORTED, IO.
+ */
+export async function locate(path: string, place: HubPlace | null = null): Promise<Location> {
+  if (place !== null) {
+    return locateInRepository(path, place);
+  }
   const absolute = resolve(expandHome(path));
   const info = await stat(absolute).catch((error: unknown) => {
     const found = fileError(path, "open", error);
@@ -62,8 +78,38 @@ export async function locate(path: string): Promise<Location> {
       ? metaLocation(place, new Set(await listDirectory(place.directory)))
       : { ...place, file: basename(absolute), index: null, others: [], single: true, parts: [], params: false };
   }
-  const place = await hubSnapshot(absolute, path);
-  const names = new Set(await listDirectory(place.directory));
+  const snapshot = await hubSnapshot(absolute, path);
+  return chooseWeights(path, snapshot, new Set(await listDirectory(snapshot.directory)));
+}
+
+async function locateInRepository(path: string, place: HubPlace): Promise<Location> {
+  const found = inRepository(place);
+  const { single } = place;
+  if (single !== null) {
+    return isMetaPart(single)
+      ? metaLocation(found, new Set(place.names))
+      : { ...found, file: single, index: null, others: [], single: true, parts: [], params: false };
+  }
+  try {
+    return await chooseWeights(path, found, new Set(place.names));
+  } catch (error) {
+    throw error instanceof WeightDiffError
+      ? new WeightDiffError(error.code, error.message, `${error.hint ?? ""}; ${found.hub.remedy}`)
+      : error;
+  }
+}
+
+/** A repository's folder, before it is known which of its files are the weights. */
+export function inRepository({ id, commit, directory, files, notes, offline, page }: HubPlace) {
+  const remedy = offline
+    ? "run once without --offline and HF_HUB_OFFLINE: what is missing in the cache is fetched"
+    : `see ${page}`;
+  return { directory, repo: id, commit, hub: { files, remedy, notes } } as const;
+}
+
+type Place = Pick<Location, "directory" | "repo" | "commit" | "hub">;
+
+async function chooseWeights(path: string, place: Place, names: ReadonlySet<string>): Promise<Location> {
   const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
   if (found === undefined && [...names].some(isMetaPart)) {
     return metaLocation(place, names);
@@ -77,7 +123,7 @@ export async function locate(path: string): Promise<Location> {
     : { ...place, ...kind, file: found.file, index: null };
 }
 
-function metaLocation(place: Pick<Location, "directory" | "repo" | "commit">, names: ReadonlySet<string>): Location {
+function metaLocation(place: Place, names: ReadonlySet<string>): Location {
   const parts = [...names].filter(isMetaPart).sort();
   return { ...place, file: "", index: null, others: [], single: false, parts, params: names.has(PARAMS) };
 }

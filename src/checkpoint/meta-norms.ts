@@ -4,11 +4,11 @@
  */
 import { WeightDiffError } from "../errors.js";
 import type { TensorInfo } from "../formats/tensor-info.js";
-import { openFileSource } from "./file-source.js";
+import type { HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
 
 export interface NormOfPart {
-  readonly file: string;
-  readonly path: string;
+  readonly shard: { readonly file: string; readonly path: string; readonly hub?: HubFile };
   readonly tensor: TensorInfo;
 }
 
@@ -25,18 +25,18 @@ export async function refuseOtherNorms(norms: readonly NormOfPart[]): Promise<vo
     return strides === undefined && bigEndian !== true && range.end - range.begin <= MAX_BYTES;
   });
   const bits: Uint16Array[] = [];
-  for (const { path, tensor } of readable) {
-    bits.push(await read16(path, tensor));
+  for (const norm of readable) {
+    bits.push(await read16(norm));
   }
   const [first, ...others] = bits;
   const steps = readable[0]?.tensor.dtype === "F16" ? TOLERANCE.F16 : TOLERANCE.other;
   for (const [index, other] of others.entries()) {
     const far = other.filter((word, at) => Math.abs(word - (first?.[at] ?? 0)) > steps).length;
     if (far * 2 > other.length) {
-      const [one, two] = [readable[0]?.file ?? "", readable[index + 1]?.file ?? ""];
+      const [one, two] = [readable[0]?.shard.file ?? "", readable[index + 1]?.shard.file ?? ""];
       throw new WeightDiffError(
         "MISMATCH",
-        `${readable[index + 1]?.path ?? ""}: is of another model than ${one}: of the ${other.length} norm weights that every part has a copy of, ${far} differ`,
+        `${readable[index + 1]?.shard.path ?? ""}: is of another model than ${one}: of the ${other.length} norm weights that every part has a copy of, ${far} differ`,
         `fetch ${one} and ${two} again from one place`,
       );
     }
@@ -44,8 +44,8 @@ export async function refuseOtherNorms(norms: readonly NormOfPart[]): Promise<vo
 }
 
 /** The upper halves of F16, BF16 or F32 values: sign, exponent and leading digits. */
-async function read16(path: string, { range, dtype }: TensorInfo): Promise<Uint16Array> {
-  const source = await openFileSource(path);
+async function read16({ shard, tensor: { range, dtype } }: NormOfPart): Promise<Uint16Array> {
+  const source = await openShardSource(shard);
   try {
     const bytes = await source.readAt(range.begin, range.end - range.begin);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

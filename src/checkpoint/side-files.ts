@@ -19,6 +19,11 @@ const COPIED = [
   /^NOTICE$/i,
 ];
 
+/** Does a file of this name go with the model? */
+export function isSideFile(name: string): boolean {
+  return COPIED.some((pattern) => pattern.test(name));
+}
+
 export interface SideFiles {
   /** Bare names to copy, sorted. */
   readonly copied: readonly string[];
@@ -40,7 +45,7 @@ export async function sideFiles(directory: string, isWeights: (name: string) => 
     if (info === null || !info.isFile() || isWeights(name) || name === "config.json" || name === "weight-diff.json") {
       continue;
     }
-    if (COPIED.some((pattern) => pattern.test(name))) {
+    if (isSideFile(name)) {
       await refusePlaceholder(join(directory, name), name);
       copied.push(name);
     } else {

@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { decodeText } from "./checkpoint.js";
-import { fileError, openFileSource } from "./file-source.js";
+import { decodeText, fileError, openFileSource } from "./file-source.js";
 
 /** Bytes digested at once. */
 const PIECE = 1 << 20;

@@ -8,8 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
 import { parseJson } from "../formats/json.js";
-import { decodeText } from "./checkpoint.js";
-import { fileError } from "./file-source.js";
+import { decodeText, fileError } from "./file-source.js";
 
 export interface TokenizerFile {
   readonly file: string;

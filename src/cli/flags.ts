@@ -16,13 +16,19 @@ const COMMON = (command: Command): Command =>
     .option("--quiet", "say nothing on stderr but warnings and errors")
     .option("--no-progress", "show no progress")
     .option("--threads <n>", "worker threads (default: the processors there are, at most 8)")
-    .option("--no-direct-io", "never pass by the page cache");
+    .option("--no-direct-io", "never pass by the page cache")
+    .option("--no-cache", "read from the Hub as bytes are needed: nothing is put into its cache")
+    .option("--offline", "only what is in the Hub's cache, as with HF_HUB_OFFLINE=1")
+    .option(
+      "--token-file <file>",
+      "a file with the token for the Hub (default: HF_TOKEN, else what hf auth login wrote)",
+    );
 
 /** Adds recover's flags. */
 export function declareRecover(command: Command): Command {
   return COMMON(
     command
-      .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
+      .option("--path-raw <base>", "the base model: a directory, one weight file, or org/name on the Hub")
       .option("--path-diff <diff>", "the published diff, likewise")
       .option(
         "--path-tuned <out>",
@@ -53,7 +59,7 @@ export function declareRecover(command: Command): Command {
 export function declareMakeDiff(command: Command): Command {
   return COMMON(
     command
-      .option("--path-raw <base>", "the base model: a directory, one weight file, or a Hub cache folder")
+      .option("--path-raw <base>", "the base model: a directory, one weight file, or org/name on the Hub")
       .option("--path-tuned <tuned>", "the fine-tuned model, likewise")
       .option("--path-diff <out>", "where the diff goes; without it the diff is made and proved, and nothing written")
       .option(
@@ -76,7 +82,7 @@ export function declareMakeDiff(command: Command): Command {
 export function declareVerify(command: Command): Command {
   return COMMON(
     command
-      .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or a Hub cache folder")
+      .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or org/name on the Hub")
       .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
       .option(
         "--path-raw <base>",
@@ -93,7 +99,7 @@ export function declareVerify(command: Command): Command {
 
 /** Adds inspect's flags. */
 export function declareInspect(command: Command): Command {
-  return COMMON(command.argument("<path>", "a checkpoint: a directory, one weight file, or a Hub cache folder"))
+  return COMMON(command.argument("<path>", "a checkpoint: a directory, one weight file, or org/name on the Hub"))
     .option("--digest", "read every byte and show each tensor's sha256, and know published files by theirs")
     .option("--tensors", "list every tensor");
 }

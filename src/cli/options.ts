@@ -1,5 +1,6 @@
 /** What the flags hold, checked by zod and turned into what the commands take. Contradictions end here, before any I/O. */
 import { z } from "zod";
+import type { HubOptions } from "../checkpoint/hub-settings.js";
 import { WeightDiffError } from "../errors.js";
 import { ENCODINGS } from "../exact.js";
 import { GUARDS } from "../guards.js";
@@ -48,6 +49,9 @@ const common = z.object({
   quiet: z.boolean().default(false),
   progress: z.boolean().default(true),
   directIo: z.boolean().default(true),
+  cache: z.boolean().default(true),
+  offline: z.boolean().default(false),
+  tokenFile: z.string().min(1, "is empty").optional(),
   threads: z
     .string()
     .regex(/^[1-9]\d?$/, "a whole number from 1 to 99")
@@ -187,8 +191,7 @@ function makingOptions(values: z.infer<typeof making>, flag: string, output: str
     ignore: values.ignore,
     mode: values.force ? "force" : values.resume ? "resume" : "new",
     dryRun: values.dryRun,
-    threads: values.threads ?? null,
-    directIo: values.directIo,
+    ...runOptions(values),
   } as const;
 }
 
@@ -225,24 +228,38 @@ export function verifyOptions(flags: Readonly<Record<string, unknown>>): VerifyC
       requireDigests: values.require === "digests",
       known: values.known ?? null,
       expectSum: values.expectSum ?? null,
-      threads: values.threads ?? null,
-      directIo: values.directIo,
+      ...runOptions(values),
     },
   };
 }
 
-export interface InspectCommand extends Presentation {
+export interface InspectCommand extends Presentation, ReturnType<typeof runOptions> {
   readonly digest: boolean;
   readonly tensors: boolean;
-  readonly threads: number | null;
-  readonly directIo: boolean;
 }
 
 /** @throws {WeightDiffError} USAGE naming the flag. */
 export function inspectOptions(flags: Readonly<Record<string, unknown>>): InspectCommand {
   const values = check(inspectSchema, flags);
-  const { digest, tensors, directIo } = values;
-  return { ...presentation(values), digest, tensors, threads: values.threads ?? null, directIo };
+  const { digest, tensors } = values;
+  return { ...presentation(values), digest, tensors, ...runOptions(values) };
+}
+
+/** How to read, the Hub included. */
+function runOptions({ threads, directIo, cache, offline, tokenFile }: z.infer<typeof common>) {
+  if (offline && !cache) {
+    throw new WeightDiffError(
+      "USAGE",
+      "--offline and --no-cache contradict each other: nothing could be read from the Hub",
+      "leave out one of them",
+    );
+  }
+  const hub: HubOptions = {
+    ...(offline ? { offline } : {}),
+    ...(cache ? {} : { cache: null }),
+    ...(tokenFile === undefined ? {} : { tokenFile }),
+  };
+  return { threads: threads ?? null, directIo, hub };
 }
 
 function presentation({ json, quiet, progress }: z.infer<typeof common>): Presentation {

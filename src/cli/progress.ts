@@ -104,6 +104,10 @@ function rateMeter(now: () => number): (done: number) => number {
   const samples: { readonly at: number; readonly done: number }[] = [{ at: now(), done: 0 }];
   return (done) => {
     const at = now();
+    // The count starts again with another phase, and goes back where something is fetched again.
+    if (done < (samples.at(-1)?.done ?? 0)) {
+      samples.length = 0;
+    }
     samples.push({ at, done });
     while (samples.length > 2 && at - (samples[1]?.at ?? at) > RATE_WINDOW_MS) {
       samples.shift();

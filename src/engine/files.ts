@@ -1,7 +1,9 @@
 /** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
 import { WeightDiffError } from "../errors.js";
 import type { ByteRange } from "../formats/tensor-info.js";
+import type { RemoteFile } from "../http/access.js";
 import { type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
+import { openRemote } from "./remote.js";
 
 /** An input file as it was when the run was planned. */
 export interface InputFile {
@@ -12,6 +14,8 @@ export interface InputFile {
   readonly modified: string;
   /** Read past the page cache: for files that are not in it. */
   readonly direct: boolean;
+  /** Not on this disk: read from the Hub, by range. */
+  readonly remote?: RemoteFile;
 }
 
 /** An output file in the staging folder. */
@@ -53,7 +57,7 @@ export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], output
       throw new RangeError(`no input ${index}`);
     }
     return once(`in ${index} ${direct}`, async () => {
-      const file = await openAs(disk, planned.path, "read", direct);
+      const file = await openInput(disk, planned, direct);
       try {
         refuseChange(planned, await file.stat());
         return file;
@@ -133,13 +137,22 @@ async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: 
   }
 }
 
+function openInput(disk: Disk, input: Pick<InputFile, "path" | "remote">, direct: boolean): Promise<DiskFile> {
+  return input.remote === undefined
+    ? openAs(disk, input.path, "read", direct)
+    : Promise.resolve(openRemote(input.remote));
+}
+
 /** Size and modification of a file that was there before. @throws {WeightDiffError} INPUT_CHANGED if it is gone, IO. */
-export async function statFile(disk: Disk, path: string): Promise<Awaited<ReturnType<DiskFile["stat"]>>> {
-  const file = await openAs(disk, path, "read", false);
+export async function statFile(
+  disk: Disk,
+  input: Pick<InputFile, "path" | "remote">,
+): Promise<Awaited<ReturnType<DiskFile["stat"]>>> {
+  const file = await openInput(disk, input, false);
   try {
     return await file.stat();
   } catch (error) {
-    throw diskError(path, "look at", null, error);
+    throw diskError(input.path, "look at", null, error);
   } finally {
     await file.close().catch(() => {}); // the file was only looked at
   }

@@ -37,7 +37,7 @@ test("--quiet says nothing on stderr, and the same on stdout", async () => {
 });
 
 test("--quiet keeps errors", async () => {
-  const { code, said } = await weightDiff(["inspect", "--quiet", "no/such"]);
+  const { code, said } = await weightDiff(["inspect", "--quiet", "./no/such"]);
   assert.deepEqual([code, said.length], [4, 2]);
 });
 
@@ -70,7 +70,7 @@ for (const [what, args, outcome] of [
 }
 
 test("--json prints nothing on stdout when it fails", async () => {
-  const { code, out } = await weightDiff(["recover", "--json", "--path_raw", BASE, "--path_diff", "no/such"]);
+  const { code, out } = await weightDiff(["recover", "--json", "--path_raw", BASE, "--path_diff", "./no/such"]);
   assert.deepEqual([code, out], [4, ""]);
 });
 

@@ -28,13 +28,13 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|side-check|added-tokens|sum-check|identify|traps)\.ts$/,
+    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|side-check|added-tokens|sum-check|identify|traps|inputs)\.ts$/,
   ],
   [
     "plan",
     /^(plan|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|choose-scheme|recover-scheme|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
   ],
-  ["kernel", /^(kernel|formats)\//],
+  ["kernel", /^(kernel|formats|http)\//],
   ["errors", /^(errors|version)\.ts$/],
 ];
 const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern.test(file));
@@ -42,8 +42,8 @@ const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern
 /** package -> the files that may import it. */
 const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
-  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer|meta-params)|manifest)\.ts$/],
-  [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest)\.ts$/],
+  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer|meta-params|hub)|manifest)\.ts$/],
+  [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest|inputs)\.ts$/],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^checkpoint\/hub\.ts$/],
   [/^(node:)?(net|http|https|dns|child_process|vm|cluster)$/, /^$/],

@@ -24,6 +24,7 @@ test("fills in the defaults of the reference", () => {
     expectSum: null,
     threads: null,
     directIo: true,
+    hub: {},
   });
   assert.deepEqual(notes, []);
   assert.deepEqual(look, { json: false, quiet: false, progress: true });

@@ -1,0 +1,39 @@
+/** Who is asked for files, with which credentials, and how patiently. Plain data: it crosses to worker threads, and is never written anywhere. */
+
+export interface HubAccess {
+  /** "https://huggingface.co": no slash at the end. */
+  readonly endpoint: string;
+  /** Sent to the endpoint's own origin and nowhere else; null without one. */
+  readonly token: string | null;
+  /** Until an answer begins. */
+  readonly answerMs: number;
+  /** Without a single byte, once it has begun. */
+  readonly silenceMs: number;
+  /** How often one thing is tried; progress starts the count again. */
+  readonly attempts: number;
+  /** Before the second attempt; doubles with every further one. */
+  readonly pauseMs: number;
+}
+
+/** huggingface_hub's own times (constants.py); five attempts are some eight seconds of a Hub that does not answer. */
+export const PATIENCE = { answerMs: 10_000, silenceMs: 10_000, attempts: 5, pauseMs: 500 } as const;
+
+/** One file of a repository at a fixed commit, as it can be fetched. Plain data. */
+export interface RemoteFile {
+  /** For messages: "org/name@1a2b3c4d: model.safetensors". */
+  readonly name: string;
+  /** …/org/name/resolve/<commit>/<path>. */
+  readonly url: string;
+  /** The repository's page, for people. */
+  readonly page: string;
+  /** Bytes. */
+  readonly size: number;
+  /** sha256 (hex) of a large file, git's blob sha1 of a small one: what the Hub's own caches call it. */
+  readonly etag: string;
+  readonly access: HubAccess;
+}
+
+/** May `url` see the token? */
+export function isEndpoint(access: HubAccess, url: URL): boolean {
+  return url.origin === new URL(access.endpoint).origin;
+}

@@ -1,0 +1,177 @@
+/**
+ * Any bytes of one file of a repository, by HTTP range requests (RFC 9110, 14). The Hub answers with a signed address of a
+ * content network, which is asked for once and again when it has expired. Every answer must be exactly the range that was
+ * asked for, of a file of the right length; a body that is cut is continued where it stopped.
+ */
+import { WeightDiffError } from "../errors.js";
+import { isEndpoint, type RemoteFile } from "./access.js";
+import { refusalOf } from "./refusal.js";
+import { type Answer, redirectOf, request } from "./request.js";
+import { Passing, persist } from "./retry.js";
+
+export interface RangeReader {
+  /** Hands over the bytes from `begin` to `end` in order. @throws {WeightDiffError} NETWORK, INPUT_CHANGED, HUB_…. */
+  stream(begin: number, end: number, take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
+  /** Fills `target` from `position` on. @throws {WeightDiffError} likewise. */
+  read(target: Uint8Array, position: number): Promise<void>;
+}
+
+/** Requests under way at once; more only queue at the other end. */
+const MAX_PARALLEL = 16;
+/** Less than this between two cuts is no progress: a server that sends a byte a time must not keep us for ever. */
+const PROGRESS_BYTES = 65_536;
+/** What a signed address says when its time is over. */
+const EXPIRED: ReadonlySet<number> = new Set([400, 401, 403, 404, 410]);
+
+export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader {
+  let place: Promise<URL> | null = null;
+  const turn = takeTurns(MAX_PARALLEL);
+
+  const stream = (begin: number, end: number, take: (piece: Uint8Array) => void | Promise<void>): Promise<void> =>
+    turn(async () => {
+      let at = begin;
+      let before = begin;
+      const attempt = async (): Promise<void> => {
+        before = at;
+        place ??= findBytes(file, signal);
+        const known = place;
+        const url = await known.catch((error: unknown) => {
+          place = place === known ? null : place;
+          throw error;
+        });
+        const whole = at === 0 && end === file.size;
+        const answer = await request(file.access, url, {
+          signal,
+          headers: whole ? {} : { range: `bytes=${at}-${end - 1}` },
+        });
+        if (EXPIRED.has(answer.status) && !isEndpoint(file.access, answer.url)) {
+          place = place === known ? null : place;
+          const { status } = answer;
+          await answer.discard();
+          throw new Passing(`${url.host} answers ${status}: the signed address has expired`, 0);
+        }
+        if (answer.status >= 400 && answer.status !== 416) {
+          throw await refusalOf(file.access, file, answer);
+        }
+        const fault = rangeFault(answer, file, at, end);
+        if (fault !== null) {
+          await answer.discard();
+          throw new Passing(`${answer.url.host}: ${fault}`);
+        }
+        await answer.read(async (piece) => {
+          if (at + piece.length > end) {
+            throw new Passing(`${answer.url.host}: more bytes than were asked for`);
+          }
+          at += piece.length;
+          await take(piece);
+        });
+        if (at < end) {
+          throw new Passing(`${answer.url.host}: the answer ends ${end - at} bytes early`);
+        }
+      };
+      await persist(file.access, file.name, signal, attempt, () => at - before >= PROGRESS_BYTES);
+    });
+
+  return {
+    stream,
+    async read(target, position) {
+      if (position < 0 || position + target.length > file.size) {
+        throw new WeightDiffError(
+          "TRUNCATED",
+          `${file.name}: bytes ${position} to ${position + target.length} are wanted, the file has ${file.size}`,
+        );
+      }
+      if (target.length > 0) {
+        let at = 0;
+        await stream(position, position + target.length, (piece) => {
+          target.set(piece, at);
+          at += piece.length;
+        });
+      }
+    },
+  };
+}
+
+/**
+ * Where the bytes lie: the signed address, or the file's own where the Hub serves it itself.
+ * @throws {WeightDiffError} INPUT_CHANGED if the Hub has another file there than it listed; HUB_…, NETWORK; {Passing}.
+ */
+async function findBytes(file: RemoteFile, signal: AbortSignal | undefined): Promise<URL> {
+  const answer = await request(file.access, file.url, {
+    method: "HEAD",
+    signal,
+    // A renamed repository is a redirect on the endpoint itself; the one that leads to the bytes has the file's own name with it.
+    follow: (hop, target) => isEndpoint(file.access, target) && !hop.headers.has("x-linked-etag"),
+  });
+  const target = redirectOf(answer);
+  if (answer.status >= 400) {
+    throw await refusalOf(file.access, file, answer);
+  }
+  await answer.discard();
+  const etag = answer.headers.get("x-linked-etag");
+  const size = answer.headers.get("x-linked-size");
+  if ((etag !== null && plainEtag(etag) !== file.etag) || (size !== null && Number(size) !== file.size)) {
+    throw new WeightDiffError(
+      "INPUT_CHANGED",
+      `${file.name}: the repository's list has ${file.etag} of ${file.size} bytes, its server ${plainEtag(etag ?? "?")} of ${size ?? "?"}`,
+      "run the command again; if that stays, tell the repository's owner",
+    );
+  }
+  return target ?? answer.url;
+}
+
+/** An ETag without quotes and weakness (RFC 9110, 8.8.3). */
+export function plainEtag(etag: string): string {
+  return etag.replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
+}
+
+/** What is wrong with an answer for bytes `begin` to `end`; null if nothing is. */
+function rangeFault({ status, headers }: Answer, file: RemoteFile, begin: number, end: number): string | null {
+  const encoding = headers.get("content-encoding");
+  const length = headers.get("content-length");
+  if (encoding !== null && encoding !== "identity") {
+    return `the answer is packed (${encoding})`;
+  }
+  if (status === 206) {
+    const range = headers.get("content-range");
+    const expected = `bytes ${begin}-${end - 1}/${file.size}`;
+    return range === expected
+      ? null
+      : `bytes ${begin}-${end - 1} of ${file.size} were asked for, ${range ?? "none"} came`;
+  }
+  const isPage = /^text\/html/i.test(headers.get("content-type") ?? "") && !/\.html?$/i.test(file.name);
+  if (status === 200 && begin === 0 && end === file.size && (length === null || Number(length) === file.size)) {
+    return isPage && length === null ? "an HTML page came instead of the file" : null;
+  }
+  if (isPage) {
+    return "an HTML page came instead of the file";
+  }
+  return status === 200
+    ? begin === 0 && end === file.size
+      ? `${length} bytes came, the file has ${file.size}`
+      : "the whole file came, and a range of it was asked for"
+    : `status ${status} came for a range`;
+}
+
+/** At most `most` at a time, in order. */
+function takeTurns(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = most;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free === 0) {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    } else {
+      free--;
+    }
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) {
+        free++;
+      } else {
+        next();
+      }
+    }
+  };
+}

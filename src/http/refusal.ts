@@ -1,0 +1,103 @@
+/**
+ * What the Hub says no with, in words that help: the X-Error-Code header tells what the status alone does not (a missing and a
+ * private repository are both 401 without a token; huggingface_hub, utils/_http.py, hf_raise_for_status).
+ */
+import { type ErrorCode, WeightDiffError } from "../errors.js";
+import { printable } from "../formats/quote.js";
+import type { HubAccess } from "./access.js";
+import { type Answer, readWhole } from "./request.js";
+
+/** What was asked for. */
+export interface Asked {
+  /** "org/name", "org/name@main", "org/name@1a2b3c4d: config.json". */
+  readonly name: string;
+  /** The repository's page. */
+  readonly page: string;
+}
+
+const GET_TOKEN = "give a token: HF_TOKEN, hf auth login, or --token-file";
+
+interface Refusal {
+  readonly code: ErrorCode;
+  readonly what: string;
+  readonly hint: string;
+}
+
+const BY_CODE: Readonly<Record<string, (page: string, hasToken: boolean) => Refusal>> = {
+  GatedRepo: (page, hasToken) => ({
+    code: "HUB_GATED",
+    what: "a gated repository: its owner's terms must be accepted first",
+    hint: hasToken
+      ? `accept them at ${page}, with the account that the token belongs to`
+      : `accept them at ${page}, then ${GET_TOKEN}`,
+  }),
+  RepoNotFound: (page, hasToken) => ({
+    code: "HUB_NO_REPO",
+    what: hasToken ? "no such repository that this token may see" : "no such repository, or a private one",
+    hint: `check the name: ${page}; for a private one ${hasToken ? "take a token of an account that may read it" : GET_TOKEN}`,
+  }),
+  RevisionNotFound: (page) => ({
+    code: "HUB_NO_REVISION",
+    what: "the repository has no such revision",
+    hint: `its branches and tags are listed at ${page}/tree/main`,
+  }),
+  EntryNotFound: (page) => ({
+    code: "HUB_NO_FILE",
+    what: "the repository has no such file",
+    hint: `its files are listed at ${page}/tree/main`,
+  }),
+  DisabledRepo: (page) => ({
+    code: "HUB_DENIED",
+    what: "the repository was disabled by the Hub",
+    hint: `see ${page}`,
+  }),
+};
+
+function byStatus(status: number, page: string, hasToken: boolean): Refusal {
+  if (status === 401) {
+    return hasToken
+      ? {
+          code: "HUB_DENIED",
+          what: "the token is not accepted",
+          hint: `make a new one (${originOf(page)}/settings/tokens), and ${GET_TOKEN}`,
+        }
+      : { code: "HUB_DENIED", what: "wants a login", hint: `see ${page}, and ${GET_TOKEN}` };
+  }
+  if (status === 403) {
+    return {
+      code: "HUB_DENIED",
+      what: "access is denied",
+      hint: hasToken ? `see ${page}; the token needs the right to read it` : `see ${page}, and ${GET_TOKEN}`,
+    };
+  }
+  return status === 404
+    ? { code: "HUB_NO_FILE", what: "nothing is there", hint: `see ${page}` }
+    : {
+        code: "NETWORK",
+        what: `an answer that was not expected: status ${status}`,
+        hint: `see ${page}; check the endpoint`,
+      };
+}
+
+/** The error for an answer that is not what was asked for. Consumes it. */
+export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer): Promise<WeightDiffError> {
+  const hasToken = access.token !== null;
+  const code = answer.headers.get("x-error-code") ?? "";
+  const byCode = Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
+  const { code: ours, what, hint } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
+  const said = answer.headers.get("x-error-message");
+  await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
+  const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
+  return new WeightDiffError(ours, `${asked.name}: ${what}${quoted}`, hint);
+}
+
+const MAX_BODY = 65_536;
+
+/** The server's own words; one that repeats the token must not make us print it. */
+function scrubbed(text: string, { token }: HubAccess): string {
+  return printable(token === null ? text : text.replaceAll(token, "…"));
+}
+
+function originOf(page: string): string {
+  return new URL(page).origin;
+}

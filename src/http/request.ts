@@ -1,0 +1,165 @@
+/**
+ * One HTTP request, and no more than was asked for: redirects are followed by hand, the token goes to the endpoint's own origin
+ * only, every wait ends, every body is read to its end or closed. What may pass is thrown as `Passing`.
+ */
+import { WeightDiffError } from "../errors.js";
+import { type HubAccess, isEndpoint } from "./access.js";
+import { Passing, retryAfter } from "./retry.js";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Where it came from in the end. */
+  readonly url: URL;
+  /** Hands over the body piece by piece. @throws {Passing} if it is cut or falls silent; whatever `take` throws. */
+  read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
+  /** Ends the exchange without the body. */
+  discard(): Promise<void>;
+}
+
+export interface Question {
+  readonly method?: "GET" | "HEAD";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** Which redirects to follow; the others are the answer. By default all. */
+  readonly follow?: (answer: Answer, target: URL) => boolean;
+}
+
+const MAX_REDIRECTS = 5;
+const USER_AGENT = "weight-diff";
+/** Statuses that a later attempt may not see. */
+const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/** Asks once, redirects included. @throws {Passing} for faults of the line and of busy servers; {WeightDiffError} NETWORK for redirects that lead nowhere. */
+export async function request(access: HubAccess, address: string | URL, question: Question = {}): Promise<Answer> {
+  let url = new URL(String(address));
+  for (let hop = 0; ; hop++) {
+    const answer = await ask(access, url, question);
+    if (PASSING.has(answer.status)) {
+      const reason = `${url.host} answers ${answer.status}${answer.status === 429 ? ": too many requests" : ""}`;
+      const wait = retryAfter(answer.headers.get("retry-after"));
+      await answer.discard();
+      throw new Passing(reason, wait);
+    }
+    const target = redirectOf(answer);
+    if (target === null || question.follow?.(answer, target) === false) {
+      return answer;
+    }
+    await answer.discard();
+    if (hop === MAX_REDIRECTS) {
+      throw new WeightDiffError("NETWORK", `${url.host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
+    }
+    url = target;
+  }
+}
+
+/** Where a redirect leads; null if the answer is none. @throws {WeightDiffError} NETWORK. */
+export function redirectOf(answer: Answer): URL | null {
+  const location = answer.headers.get("location");
+  if (answer.status < 300 || answer.status > 399 || answer.status === 304 || location === null) {
+    return null;
+  }
+  const target = URL.canParse(location, answer.url.href) ? new URL(location, answer.url) : null;
+  const safe = target?.protocol === "https:" || (target?.protocol === "http:" && answer.url.protocol === "http:");
+  if (target === null || !safe) {
+    throw new WeightDiffError(
+      "NETWORK",
+      `${answer.url.host}: redirects to an address that is not followed`,
+      "check the endpoint, and whether a proxy stands between",
+    );
+  }
+  return target;
+}
+
+async function ask(access: HubAccess, url: URL, question: Question): Promise<Answer> {
+  const { signal } = question;
+  signal?.throwIfAborted();
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
+    const timer = setTimeout(() => stop.abort(new Passing(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
+    try {
+      return await wait();
+    } catch (error) {
+      // What was given up says why; everything else is the line.
+      throw stop.signal.aborted
+        ? stop.signal.reason
+        : new Passing(`${url.host}: ${lineFault(error)}`, null, { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  const end = (): void => signal?.removeEventListener("abort", onAbort);
+  let response: Response;
+  try {
+    response = await within(access.answerMs, "no answer", () =>
+      fetch(url, {
+        method: question.method ?? "GET",
+        redirect: "manual",
+        signal: stop.signal,
+        headers: {
+          // A range of a packed body would be a range of other bytes.
+          "accept-encoding": "identity",
+          "user-agent": USER_AGENT,
+          ...question.headers,
+          ...(access.token !== null && isEndpoint(access, url) ? { authorization: `Bearer ${access.token}` } : {}),
+        },
+      }),
+    );
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return {
+    status: response.status,
+    headers: response.headers,
+    url,
+    async read(take) {
+      const reader = response.body?.getReader();
+      try {
+        for (;;) {
+          const piece = await within(access.silenceMs, "silence", async () => reader?.read());
+          if (piece === undefined || piece.done) {
+            break;
+          }
+          await take(piece.value);
+        }
+      } finally {
+        end();
+        await reader?.cancel().catch(() => {}); // the exchange is over either way
+      }
+    },
+    async discard() {
+      end();
+      await response.body?.cancel().catch(() => {});
+    },
+  };
+}
+
+/** fetch says "fetch failed" and hides the reason in its cause. */
+function lineFault(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : "";
+  return error instanceof TypeError && error.message === "terminated"
+    ? `the connection was cut${code}`
+    : `cannot be reached${code}`;
+}
+
+/** The whole body. @throws {WeightDiffError} NETWORK above `most` bytes; {Passing}. */
+export async function readWhole(answer: Answer, most: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  await answer.read((piece) => {
+    size += piece.length;
+    if (size > most) {
+      throw new WeightDiffError(
+        "NETWORK",
+        `${answer.url.host}: an answer of more than ${most} bytes`,
+        "check the endpoint",
+      );
+    }
+    pieces.push(piece);
+  });
+  return Buffer.concat(pieces);
+}

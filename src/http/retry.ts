@@ -1,0 +1,88 @@
+/** Faults that pass: what may be tried again, after how long, and what is said when it did not help. */
+import { WeightDiffError } from "../errors.js";
+import type { HubAccess } from "./access.js";
+
+/** Something that may go well the next time. */
+export class Passing extends Error {
+  /** As the server asks; null leaves it to us. */
+  readonly waitMs: number | null;
+
+  constructor(reason: string, waitMs: number | null = null, options?: ErrorOptions) {
+    super(reason, options);
+    this.waitMs = waitMs;
+  }
+}
+
+/** A server that asks for a longer pause than this is not waited for: the Hub's own windows have five minutes. */
+const MAX_WAIT_MS = 300_000;
+const MAX_PAUSE_MS = 20_000;
+
+/**
+ * Tries until it works. `attempt` says how far it got by what `progress` returns: anything that brought enough starts the count again.
+ * @throws {WeightDiffError} NETWORK when the attempts are used up, and whatever else `attempt` throws.
+ */
+export async function persist<T>(
+  access: HubAccess,
+  name: string,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<T>,
+  progressed: () => boolean = () => false,
+): Promise<T> {
+  for (let failures = 0; ; ) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof Passing)) {
+        throw error;
+      }
+      failures = progressed() ? 1 : failures + 1;
+      if (failures >= access.attempts || (error.waitMs ?? 0) > MAX_WAIT_MS) {
+        throw givenUp(name, error, failures);
+      }
+      await pause(error.waitMs ?? backoff(access.pauseMs, failures), signal);
+    }
+  }
+}
+
+function givenUp(name: string, error: Passing, failures: number): WeightDiffError {
+  const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
+  return new WeightDiffError(
+    "NETWORK",
+    `${name}: ${error.message}${tried}`,
+    "check the connection, then run the same command again: what was downloaded into the cache stays",
+    { cause: error },
+  );
+}
+
+/** Half of the time is left to chance: many clients that failed together must not come back together. */
+function backoff(first: number, failures: number): number {
+  const full = Math.min(first * 2 ** (failures - 1), MAX_PAUSE_MS);
+  return full / 2 + (Math.random() * full) / 2;
+}
+
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** Retry-After (RFC 9110, 10.2.3): seconds or a date; null where there is none that can be read. */
+export function retryAfter(value: string | null, now: number = Date.now()): number | null {
+  if (value === null) {
+    return null;
+  }
+  if (/^\s*\d{1,9}\s*$/.test(value)) {
+    return Number(value) * 1000;
+  }
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}
