@@ -14,6 +14,7 @@ import { type Reading, readTensors } from "./digest.js";
 import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { type Finding, type Report, reporter } from "./finding.js";
+import { checkHub, filesToHold } from "./hub-check.js";
 import { type Identity, identify } from "./identify.js";
 import { withHub } from "./inputs.js";
 import { sumNamed } from "./known-sums.js";
@@ -178,9 +179,10 @@ async function readContents(
   about: (check: Finding["check"]) => Report,
 ): Promise<Reading> {
   const { checkpoint } = survey;
-  const wholeFiles = filesToDigest(checkpoint, manifest);
+  const wholeFiles = [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])];
   const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
   checkRecords(reading, about("digests"));
+  checkHub(checkpoint, manifest, reading, about("digests"));
   checkValues(checkpoint, reading, identity.kind, about("values"));
   if (manifest !== null) {
     checkManifest(survey, manifest, reading, about("digests"));

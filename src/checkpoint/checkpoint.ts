@@ -11,6 +11,7 @@ import type { ShardHeader, StoredRecord, TensorInfo } from "../formats/tensor-in
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import { decodeText, openFileSource } from "./file-source.js";
+import { isTrueBlob } from "./hub-cache.js";
 import type { Hub, HubFile } from "./hub-place.js";
 import { openShardSource } from "./hub-source.js";
 import { type Location, locate } from "./locate.js";
@@ -209,7 +210,8 @@ async function readSmallText(directory: string, file: string): Promise<string> {
 const MAX_INDEX_BYTES = 25_000_000;
 
 /** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
-export async function openShard({ directory, index, hub }: Location, file: string): Promise<Shard> {
+export async function openShard(location: Location, file: string): Promise<Shard> {
+  const { directory, index, hub } = location;
   const path = join(directory, file);
   const remote = hub?.files.get(file);
   const source = await openShardSource({ path, ...(remote === undefined ? {} : { hub: remote }) }).catch(
@@ -228,6 +230,13 @@ export async function openShard({ directory, index, hub }: Location, file: strin
     const header = await readWeightFile(source);
     const { size, modified } = source;
     return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
+  } catch (error) {
+    // A copy in the cache that is not what the Hub has is as good as none.
+    if (hub !== undefined && !hub.offline && remote?.cached === true && !(await isTrueBlob(path, remote.etag))) {
+      const files = new Map([...hub.files, [file, { ...remote, cached: false }]]);
+      return await openShard({ ...location, hub: { ...hub, files } }, file);
+    }
+    throw error;
   } finally {
     await source.close();
   }

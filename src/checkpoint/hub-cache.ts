@@ -147,7 +147,7 @@ export function blobDigest(etag: string, size: number): { readonly hash: ReturnT
 export async function isTrueBlob(
   path: string,
   etag: string,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
   onBytes: (count: number) => void = () => {},
 ): Promise<boolean> {
   const source = await openFileSource(path);

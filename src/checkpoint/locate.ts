@@ -36,6 +36,7 @@ export interface Location {
     readonly files: ReadonlyMap<string, HubFile>;
     /** Where a missing file could be got, or looked for. */
     readonly remedy: string;
+    readonly offline: boolean;
     readonly notes: readonly string[];
   };
 }
@@ -104,7 +105,7 @@ export function inRepository({ id, commit, directory, files, notes, offline, pag
   const remedy = offline
     ? "run once without --offline and HF_HUB_OFFLINE: what is missing in the cache is fetched"
     : `see ${page}`;
-  return { directory, repo: id, commit, hub: { files, remedy, notes } } as const;
+  return { directory, repo: id, commit, hub: { files, remedy, offline, notes } } as const;
 }
 
 type Place = Pick<Location, "directory" | "repo" | "commit" | "hub">;

@@ -28,7 +28,7 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|side-check|added-tokens|sum-check|identify|traps|inputs)\.ts$/,
+    /^(index|recover|make-diff|verify|inspect|run-plan|destination|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check)\.ts$/,
   ],
   [
     "plan",

@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { after, before, beforeEach, test } from "node:test";
+import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
+import { openRanges } from "../../../src/http/ranges.js";
+import { repoFile } from "../../hub/repo.js";
+import { startHub, type TestHub } from "../../hub/server.js";
+import { refuses } from "../../refusal.js";
+
+const BYTES = randomBytes(300_000);
+const NAME = "model.safetensors";
+let hub: TestHub;
+let url: string;
+
+before(async () => {
+  hub = await startHub();
+  const repo = hub.add("org/name", new Map([[NAME, repoFile(NAME, BYTES)]]));
+  hub.add("org/gated", new Map([[NAME, repoFile(NAME, BYTES)]]), { gated: true });
+  hub.account("hf_secret", { namespaces: ["org"] });
+  url = `${hub.endpoint}/org/name/resolve/${repo.branches.get("main")}/${NAME}`;
+});
+after(() => hub.close());
+beforeEach(() => {
+  hub.log.length = 0;
+  hub.urlLifetimeMs = 3_600_000;
+});
+
+function remote(more: Partial<HubAccess> = {}, file: Partial<RemoteFile> = {}): RemoteFile {
+  const etag = createHash("sha256").update(BYTES).digest("hex");
+  const access = {
+    endpoint: hub.endpoint,
+    token: "hf_secret",
+    answerMs: 2000,
+    silenceMs: 300,
+    attempts: 3,
+    pauseMs: 1,
+    ...more,
+  };
+  return {
+    name: "org/name@1: model.safetensors",
+    url,
+    page: `${hub.endpoint}/org/name`,
+    size: BYTES.length,
+    etag,
+    access,
+    ...file,
+  };
+}
+
+async function read(file: RemoteFile, position: number, length: number): Promise<Buffer> {
+  const target = new Uint8Array(length);
+  await openRanges(file).read(target, position);
+  return Buffer.from(target);
+}
+
+const EVERY = /^GET cdn /;
+
+test("reads any range, and asks for the signed address once", async () => {
+  const ranges = openRanges(remote());
+  const places = [
+    [0, 1],
+    [0, BYTES.length],
+    [BYTES.length - 1, 1],
+    [12_345, 100_000],
+    [7, 0],
+  ] as const;
+  await Promise.all(
+    places.map(async ([position, length]) => {
+      const target = new Uint8Array(length);
+      await ranges.read(target, position);
+      assert.ok(Buffer.from(target).equals(BYTES.subarray(position, position + length)), `${position} ${length}`);
+    }),
+  );
+  assert.equal(hub.log.filter(({ port }) => port === "hub").length, 1);
+  assert.equal(hub.log.filter(({ port }) => port === "cdn").length, places.length - 1);
+});
+
+test("the token goes to the Hub and to nobody else", async () => {
+  await read(remote(), 5, 100);
+  assert.deepEqual([...new Set(hub.log.map(({ port, token }) => `${port} ${token}`))].sort(), [
+    "cdn false",
+    "hub true",
+  ]);
+});
+
+test("the token does not follow a redirect to another host", async () => {
+  hub.fault(/^HEAD hub /, { kind: "foreign-host" });
+  await refuses(() => read(remote({ attempts: 1 }), 5, 100), "NETWORK", /org\/name@1/);
+  assert.deepEqual(
+    hub.log.filter(({ port, token }) => port === "foreign" && token),
+    [],
+  );
+});
+
+test("a signed address that has expired is asked for again", async () => {
+  hub.urlLifetimeMs = -1;
+  const ranges = openRanges(remote());
+  const reading = refuses(() => ranges.read(new Uint8Array(10), 0), "NETWORK", /expired/);
+  await reading;
+  hub.urlLifetimeMs = 3_600_000;
+  const target = new Uint8Array(10);
+  await ranges.read(target, 3);
+  assert.ok(Buffer.from(target).equals(BYTES.subarray(3, 13)));
+  hub.fault(EVERY, { kind: "status", status: 403 });
+  await ranges.read(target, 4);
+  assert.ok(Buffer.from(target).equals(BYTES.subarray(4, 14)));
+});
+
+for (const [what, fault] of [
+  ["cut short", { kind: "cut", after: 1000 }],
+  ["silent half way", { kind: "stall", after: 1000 }],
+  ["429", { kind: "status", status: 429, headers: { "retry-after": "0" } }],
+  ["500", { kind: "status", status: 500 }],
+  ["503 until a date", { kind: "status", status: 503, headers: { "retry-after": new Date(0).toUTCString() } }],
+  ["the whole file for a range", { kind: "ignore-range" }],
+  ["another range", { kind: "content-range", value: "bytes 0-9/300000" }],
+  ["a range of another file", { kind: "content-range", value: "bytes 100-50099/300001" }],
+  ["an HTML page", { kind: "html" }],
+  ["a packed body", { kind: "gzip" }],
+] as const) {
+  test(`once ${what}: asked again`, async () => {
+    hub.fault(EVERY, fault);
+    assert.ok((await read(remote(), 100, 50_000)).equals(BYTES.subarray(100, 50_100)));
+  });
+
+  test(`always ${what}: given up, in bounded time`, async () => {
+    hub.fault(EVERY, fault, 3);
+    await refuses(
+      () => read(remote(), 100, 50_000),
+      "NETWORK",
+      /^org\/name@1: model\.safetensors: .* \(tried 3 times\)$/,
+    );
+    // The fault is used up: nothing is left for the next test.
+    assert.ok((await read(remote(), 100, 50_000)).equals(BYTES.subarray(100, 50_100)));
+  });
+}
+
+test("a body that is cut goes on where it stopped", async () => {
+  hub.fault(EVERY, { kind: "cut", after: 100_000 }, 2);
+  assert.ok((await read(remote({ attempts: 2 }), 0, BYTES.length)).equals(BYTES));
+  const asked = hub.log.filter(({ port }) => port === "cdn").map(({ range }) => range);
+  assert.equal(asked.length, 3);
+  assert.equal(asked[0], null);
+  assert.match(asked[1] ?? "", /^bytes=[1-9]\d*-299999$/);
+});
+
+test("a server that wants an hour is not waited for", async () => {
+  hub.fault(EVERY, { kind: "status", status: 429, headers: { "retry-after": "3600" } });
+  await refuses(() => read(remote(), 0, 10), "NETWORK", /429: too many requests$/);
+});
+
+test("a signal ends the wait", async () => {
+  const stop = new AbortController();
+  hub.fault(EVERY, { kind: "stall", after: 10 });
+  const reading = openRanges(remote({ silenceMs: 60_000 }), stop.signal).read(new Uint8Array(1000), 0);
+  setTimeout(() => stop.abort(new Error("enough")), 50);
+  await assert.rejects(reading, /enough/);
+});
+
+test("a host that is not there", async () => {
+  const file = remote(
+    { endpoint: "http://127.0.0.1:9", attempts: 2 },
+    { url: "http://127.0.0.1:9/org/name/resolve/x/y" },
+  );
+  await refuses(() => read(file, 0, 10), "NETWORK", /127\.0\.0\.1:9: cannot be reached|bad port/);
+});
+
+test("gated, missing and unauthorised are told apart", async () => {
+  const gated = url.replace("org/name", "org/gated");
+  await refuses(() => read(remote({ token: null }, { url: gated }), 0, 10), "HUB_GATED", /gated/);
+  await refuses(() => read(remote({}, { url: url.replace(NAME, "other.bin") }), 0, 10), "HUB_NO_FILE", /no such file/);
+  await refuses(
+    () => read(remote({}, { url: url.replace("org/name", "org/nothing") }), 0, 10),
+    "HUB_NO_REPO",
+    /no such repository/,
+  );
+  await refuses(
+    () => read(remote({}, { url: url.replace(/resolve\/[0-9a-f]+/, "resolve/nowhere") }), 0, 10),
+    "HUB_NO_REVISION",
+    /no such revision/,
+  );
+});
+
+test("a file of another length or digest than the list says is refused", async () => {
+  await refuses(() => read(remote({}, { size: BYTES.length + 1 }), 0, 10), "INPUT_CHANGED", /300001 bytes, its server/);
+  await refuses(
+    () => read(remote({}, { etag: "0".repeat(64) }), 0, 10),
+    "INPUT_CHANGED",
+    /the repository's list has 000/,
+  );
+});
+
+test("bytes past the end are refused before anything is asked", async () => {
+  await refuses(() => read(remote(), BYTES.length - 5, 10), "TRUNCATED", /300005 are wanted/);
+  assert.deepEqual(hub.log, []);
+});
