@@ -1,0 +1,233 @@
+/**
+ * Every pair under fixtures/schemes: each tensor must be, sha256 for sha256, what the family's own script saved, in the dtype it
+ * saved it in, and `--scheme auto` must find the scheme, or one that gives the same bits, or refuse.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { WeightDiffError } from "../../src/errors.js";
+import { inspect } from "../../src/inspect.js";
+import { type RecoverOptions, recover } from "../../src/recover.js";
+import { schemeNamed } from "../../src/scheme.js";
+import { weightDiff } from "../cli/command.js";
+import { FIXTURES } from "../fixtures.js";
+
+interface Expected {
+  readonly scheme: string;
+  /** Folders, seen from fixtures/schemes and from the pair's own. */
+  readonly base: string;
+  readonly diff: string;
+  readonly originals: readonly { readonly repo: string; readonly file: string }[];
+  readonly tensors: readonly Tensor[];
+}
+interface Tensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly sha256?: string;
+}
+
+/**
+ * What `--scheme auto` does with a diff whose folder has no published name. "finds": the same bits as the script. "refuses":
+ * the files do not tell. "asks": they are the files of another pair; which of the two is wanted only a flag can say.
+ */
+const AUTO: Readonly<Record<string, "finds" | "refuses" | "asks">> = {
+  alpaca: "finds",
+  "open-instruct": "finds",
+  // model_sum.txt lies beside it.
+  "alpaca-farm": "finds",
+  "alpaca-farm-padded": "finds",
+  "alpaca-farm-reward": "finds",
+  // Its tokenizer knows <GIST>; without that, nothing sets it apart from alpaca, which gives another last row.
+  gisting: "finds",
+  knowlm: "finds",
+  "knowlm-fp16": "finds",
+  "knowlm-narrowed": "asks",
+  // reward_head.
+  "moss-rlhf-reward": "finds",
+  // Embeddings and last norm are the model's own.
+  "moss-rlhf-sft": "finds",
+  // checksum_psum.txt lies beside it.
+  landmark: "finds",
+  yulan: "finds",
+  "yulan-f32": "asks",
+  // Three new rows in float32: gisting would add nothing to them, lawyer-llama the mean.
+  "lawyer-llama": "refuses",
+  "fastchat-v0": "finds",
+  llmzoo: "finds",
+  fastchat: "finds",
+  "fastchat-bf16-base": "finds",
+  "fastchat-low-cpu-mem": "asks",
+  lmflow: "finds",
+  "lmflow-low-cpu-mem": "asks",
+  // mm_projector.
+  llava: "finds",
+  "llava-bf16-base": "finds",
+  "mmpretrain-llava": "asks",
+  "mmpretrain-llava-bf16-base": "asks",
+  // language_model.
+  husky: "finds",
+  // Embeddings that are the model's own.
+  huatuo: "finds",
+  ziya: "finds",
+  "ziya-low-cpu-mem": "asks",
+  pandallm: "finds",
+  "pandallm-low-cpu-mem": "asks",
+  // patch_history.json lies beside it.
+  openchinesellama: "finds",
+  // All but one tensor is the model's own: taken for a full model.
+  billa: "refuses",
+  // EasyLM's own files, which no other scheme's look like, are not read; converted ones look like any bfloat16 diff.
+  koala: "asks",
+};
+
+/** The last part of a repository's name under which the family was published. */
+const PUBLISHED: Readonly<Record<string, string>> = {
+  alpaca: "alpaca-7b-wdiff",
+  "open-instruct": "tulu-7b",
+  "alpaca-farm": "alpaca-farm-sft10k-wdiff",
+  "alpaca-farm-reward": "alpaca-farm-reward-model-sim-wdiff",
+  gisting: "llama-7b-gist-1",
+  knowlm: "zhixi-13b-diff",
+  "knowlm-fp16": "zhixi-13b-diff-fp16",
+  "moss-rlhf-sft": "moss-rlhf-sft-model-7B-en",
+  "moss-rlhf-reward": "moss-rlhf-reward-model-7B-zh",
+  landmark: "landmark-attention-llama7b-wdiff",
+  yulan: "YuLan-Chat-1-65B-v2-delta",
+  "fastchat-v0": "vicuna-13b-delta-v0",
+  llmzoo: "chimera-inst-chat-7b-delta",
+  fastchat: "vicuna-7b-delta-v1.1",
+  lmflow: "robin-7b-v2-delta",
+  llava: "LLaVA-7b-delta-v0",
+  husky: "husky-7b-delta-v0_01",
+  huatuo: "HuatuoGPT-13b-delta",
+  ziya: "Ziya-LLaMA-13B-v1",
+  openchinesellama: "open-chinese-llama-7b-patch",
+  billa: "BiLLa-7B-SFT",
+};
+
+const SCHEMES = join(FIXTURES, "schemes");
+const cases = readdirSync(SCHEMES).filter((name) => existsSync(join(SCHEMES, name, "expected.json")));
+const byProcess = new Set<string>();
+const isBuffer = ({ name }: Tensor): boolean => name.endsWith("rotary_emb.inv_freq");
+
+test("every pair has its expectation of auto, and every expectation its pair", () => {
+  assert.deepEqual(Object.keys(AUTO).sort(), cases.toSorted());
+  assert.ok(Object.keys(PUBLISHED).every((name) => cases.includes(name)));
+});
+
+for (const name of cases) {
+  const expected = JSON.parse(readFileSync(join(SCHEMES, name, "expected.json"), "utf8")) as Expected;
+  const diff = join(SCHEMES, name, expected.diff);
+  // The converter for mmpretrain leaves out the buffers of the base and not those of the diff.
+  const invFreq = expected.scheme.startsWith("mmpretrain") ? "drop" : "keep";
+  const wanted = sorted(expected.tensors.filter((tensor) => invFreq === "keep" || !isBuffer(tensor)));
+  const raw = join(SCHEMES, expected.base);
+  const options: RecoverOptions = { raw, diff, scheme: expected.scheme, invFreq, threads: 1 };
+  const original = expected.originals.at(-1);
+
+  test(`${name}: every tensor is what ${original?.repo} ${original?.file} saved`, async (context) => {
+    await known(expected.scheme, context, () =>
+      withOutput(async (tuned) => {
+        const report = await recover({ ...options, tuned });
+        assert.deepEqual(sorted(report.tensors), wanted);
+        const { tensors } = await inspect({ path: tuned, digest: true });
+        assert.deepEqual(sorted(tensors), wanted);
+      }),
+    );
+  });
+
+  test(`${name}: windows, threads and shards change nothing`, async (context) => {
+    await known(expected.scheme, context, () =>
+      withOutput(async (tuned) => {
+        await recover({ ...options, tuned, windowBytes: 65_536, threads: 2, maxShardSize: 7_000 });
+        const { tensors } = await inspect({ path: tuned, digest: true });
+        assert.deepEqual(sorted(tensors), wanted);
+      }),
+    );
+  });
+
+  // A process takes half a second to start: once for every scheme.
+  if (!byProcess.has(expected.scheme)) {
+    byProcess.add(expected.scheme);
+    test(`${name}: the command line gives the same`, async (context) => {
+      await known(expected.scheme, context, () =>
+        withOutput(async (tuned) => {
+          const paths = ["--path_raw", raw, "--path_diff", diff, "--path_tuned", tuned];
+          const flags = ["--scheme", expected.scheme, "--threads", "1", "--max-shard-size", "30KB", "--quiet"];
+          const { code, said } = await weightDiff(["recover", ...paths, ...flags]);
+          assert.equal(code, 0, said.join("\n"));
+          const { tensors } = await inspect({ path: tuned, digest: true });
+          assert.deepEqual(sorted(tensors), sorted(expected.tensors.filter((tensor) => !isBuffer(tensor))));
+        }),
+      );
+    });
+  }
+
+  if (AUTO[name] === "finds") {
+    test(`${name}: auto gives the script's bits`, async (context) => {
+      await known(expected.scheme, context, async () => {
+        const report = await recover({ ...options, scheme: "auto" });
+        assert.deepEqual(sorted(report.tensors), wanted, `${report.scheme}: ${report.schemeReason}`);
+      });
+    });
+  }
+
+  if (AUTO[name] === "refuses") {
+    test(`${name}: auto refuses`, async (context) => {
+      await known(expected.scheme, context, () =>
+        assert.rejects(recover({ ...options, scheme: "auto" }), (error) => {
+          assert.ok(error instanceof WeightDiffError);
+          assert.ok(error.code === "SCHEME_UNKNOWN" || error.code === "NOT_A_DIFF", error.message);
+          if (error.code === "SCHEME_UNKNOWN") {
+            assert.match(error.hint ?? "", new RegExp(`--scheme ${expected.scheme} `));
+          }
+          return true;
+        }),
+      );
+    });
+  }
+
+  const published = PUBLISHED[name];
+  if (published !== undefined) {
+    test(`${name}: auto knows it as ${published}`, async (context) => {
+      await known(expected.scheme, context, () =>
+        withOutput(async (_, folder) => {
+          const copy = join(folder, published);
+          await cp(diff, copy, { recursive: true });
+          const report = await recover({ ...options, diff: copy, scheme: "auto", dryRun: true });
+          assert.equal(report.scheme, expected.scheme, report.schemeReason);
+        }),
+      );
+    });
+  }
+}
+
+/** A row that is not in the table yet: skipped, and said. */
+async function known(scheme: string, context: TestContext, body: () => Promise<void>): Promise<void> {
+  try {
+    schemeNamed(scheme);
+  } catch {
+    context.skip(`scheme ${scheme} is not in the table`);
+    return;
+  }
+  await body();
+}
+
+function sorted(tensors: readonly Tensor[]): readonly unknown[] {
+  return tensors
+    .map(({ name, dtype, shape, sha256 }) => ({ name, dtype, shape, sha256 }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function withOutput(body: (tuned: string, folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "weight-diff-"));
+  try {
+    await body(join(folder, "tuned"), folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
