@@ -123,14 +123,19 @@ export async function runInto(
     await output?.finish(plan.shards, extras, manifest);
     return run;
   } catch (error) {
-    // Bad input will not get better by resuming; anything else leaves the finished tensors for the next run. LIMIT is memory
-    // that so many threads cannot have.
-    const exitCode = error instanceof WeightDiffError && error.code !== "LIMIT" ? EXIT_CODES[error.code] : null;
-    const unusable = exitCode === EXIT_CODES.MISMATCH || exitCode === EXIT_CODES.CHECK_FAILED;
-    // What goes wrong in here must not hide what ended the run.
-    await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
+    await leave(output, error);
     throw error;
   }
+}
+
+/** Leaves an output that `error` ended. */
+export async function leave(output: OutputDirectory | null, error: unknown): Promise<void> {
+  // Bad input will not get better by resuming; anything else leaves what is finished for the next run. LIMIT is memory
+  // that so many threads cannot have.
+  const exitCode = error instanceof WeightDiffError && error.code !== "LIMIT" ? EXIT_CODES[error.code] : null;
+  const unusable = exitCode === EXIT_CODES.MISMATCH || exitCode === EXIT_CODES.CHECK_FAILED;
+  // What goes wrong in here must not hide what ended the run.
+  await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
 }
 
 /** What a resumed run must have in common with the first. `flags`: those that change the bytes, by name. */

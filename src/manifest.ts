@@ -61,6 +61,24 @@ const makeDiffSchema = common.extend({
   sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }).optional(),
 });
 
+/** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
+const wholeFile = z.object({ file: z.string(), size: bytes, sha256 });
+const inputFiles = z.object({
+  repo: z.string().nullable(),
+  commit: z.string().nullable(),
+  files: z.array(z.object({ file: z.string(), size: bytes })),
+});
+const xorSchema = z.object({
+  schema: z.literal(SCHEMA),
+  tool: z.string(),
+  operation: z.literal("xor"),
+  direction: z.enum(["decode", "encode"]),
+  scheme: z.string(),
+  raw: inputFiles,
+  diff: inputFiles,
+  files: z.array(wholeFile),
+});
+
 const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema]);
 const writtenSchema = z.discriminatedUnion("operation", [
   recoverSchema.extend({ digest: sha256 }),
@@ -70,6 +88,7 @@ const writtenSchema = z.discriminatedUnion("operation", [
 export type Manifest = z.infer<typeof manifestSchema>;
 export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
+export type XorManifest = z.infer<typeof xorSchema>;
 export const MANIFEST_SCHEMA = SCHEMA;
 
 /** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */
@@ -91,7 +110,7 @@ export function filesOf(plan: Plan): RecoverManifest["files"] {
 }
 
 /** The file's text: keys as given, then `digest`. */
-export function writeManifest(manifest: Manifest): string {
+export function writeManifest(manifest: Manifest | XorManifest): string {
   return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
 }
 
@@ -129,6 +148,25 @@ export function parseManifest(text: string, path: string): Manifest {
     );
   }
   const { digest, ...manifest } = parsed.data;
+  refuseEdited(digest, manifest, path);
+  return manifest;
+}
+
+/**
+ * The manifest of files that were XORed; null if the text is something else.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, CHECK_FAILED if its own digest does not fit.
+ */
+export function parseXorManifest(text: string, path: string): XorManifest | null {
+  const parsed = xorSchema.extend({ digest: sha256 }).safeParse(parseJson(text, path));
+  if (!parsed.success) {
+    return null;
+  }
+  const { digest, ...manifest } = parsed.data;
+  refuseEdited(digest, manifest, path);
+  return manifest;
+}
+
+function refuseEdited(digest: string, manifest: Manifest | XorManifest, path: string): void {
   if (digest !== digestOf(manifest)) {
     throw new WeightDiffError(
       "CHECK_FAILED",
@@ -136,7 +174,6 @@ export function parseManifest(text: string, path: string): Manifest {
       "get the file again",
     );
   }
-  return manifest;
 }
 
 /** Is it byte for byte what `writeManifest` wrote? The digest is over the values and does not see white space. */

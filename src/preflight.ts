@@ -31,11 +31,16 @@ export function refuseQuantised(
   }
 }
 
+/** Where an input lies: what of a checkpoint matters here. */
+export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
+  readonly shards: readonly { readonly path: string }[];
+};
+
 /**
  * The output directory, absolute. @throws {WeightDiffError} OUTPUT_REFUSED if it is, contains or lies in an input, whatever
  * links lead there.
  */
-export async function resolveOutput(path: string, inputs: readonly Checkpoint[]): Promise<string> {
+export async function resolveOutput(path: string, inputs: readonly InputPlace[]): Promise<string> {
   const output = resolve(expandHome(path));
   const real = await realTarget(output);
   for (const input of inputs) {

@@ -37,6 +37,8 @@ import { clock, type RunResult } from "./run-plan.js";
 import type { Scheme } from "./scheme-axes.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
+import { type XorReport, xorFiles } from "./xor-files.js";
+import { findXorPayload } from "./xor-payload.js";
 
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory, a weight file, or a Hub cache folder. */
@@ -67,6 +69,8 @@ export interface RecoverReport extends MakingReport {
   readonly sumCheck: SumVerdict | null;
   /** Finite values that the output dtype cannot hold, by tensor. */
   readonly overflow: ReadonlyMap<string, number>;
+  /** Only where whole files were XORed: there are no tensors then. */
+  readonly xor?: XorReport;
 }
 
 /**
@@ -80,6 +84,11 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
 async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Promise<RecoverReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
+  const payload = await findXorPayload({ ...options, scheme: options.scheme ?? "auto" });
+  if (payload !== null) {
+    refuseTensorFlags(options);
+    return filesReport(await xorFiles(payload, { ...options, output: options.tuned ?? null }));
+  }
   const inputs = await openBoth(options);
   const { raw, diff, rawConfig, diffConfig } = inputs;
   const decided = await decideScheme(options, inputs);
@@ -183,6 +192,41 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     threads: run.threads,
     resumed: run.resumed,
     ...clock(started),
+  };
+}
+
+/** @throws {WeightDiffError} USAGE for what only tensors have. */
+function refuseTensorFlags({ dtype, expectSum, rows }: RecoverOptions): void {
+  const flag =
+    dtype !== undefined
+      ? "--dtype"
+      : typeof expectSum === "number"
+        ? "--expect-sum"
+        : (rows ?? null) !== null
+          ? "--rows"
+          : null;
+  if (flag !== null) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${flag}: this payload gives whole files, byte for byte, and no tensor is computed`,
+      `leave ${flag} out`,
+    );
+  }
+}
+
+function filesReport(xor: XorReport): RecoverReport {
+  const { bytesRead, bytesWritten, seconds, peakBytes, threads, resumed, scheme, schemeReason, output } = xor;
+  return {
+    ...{ bytesRead, bytesWritten, seconds, peakBytes, threads, resumed, scheme, schemeReason, output },
+    outcome: xor.outcome === "made" ? "recovered" : xor.outcome,
+    files: xor.files.map(({ file, size }) => ({ file, size: size ?? 0 })),
+    newRows: new Map(),
+    dtype: null,
+    tensors: [],
+    sums: null,
+    sumCheck: null,
+    overflow: new Map(),
+    xor,
   };
 }
 

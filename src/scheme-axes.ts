@@ -37,8 +37,8 @@ export interface Scheme {
   readonly summary: string;
   /** The script whose result is reproduced; null for this tool's own. */
   readonly script: Script | null;
-  /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. */
-  readonly operation: "add" | "subtract" | "add-bits";
+  /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. "xor": whole files, not tensors. */
+  readonly operation: "add" | "subtract" | "add-bits" | "xor";
   /** Whose names decide what is recovered, and in which order. */
   readonly driver: "diff" | "raw";
   /** Whose tensor the script adds into; "new": neither's. Under "stored", its dtype is the sum's, a new one's the wider. */

@@ -8,6 +8,17 @@ import { APPLY_DELTA, DELTA_DRIVEN, LOW_CPU_MEM, OWN_EMBEDDINGS, WEIGHT_DIFF } f
 
 const script = (repo: string, file: string, commit: string) => ({ repo, file, commit });
 
+/** Whole files, byte by byte: no axis of tensors is used (xor-plan.ts). */
+const XOR_OF_FILES = {
+  ...WEIGHT_DIFF,
+  operation: "xor",
+  arithmetic: "stored",
+  output: "stored",
+  newRows: "refuse",
+  byNameOnly: true,
+  repos: [],
+} as const;
+
 export const SCHEMES: readonly Scheme[] = [
   {
     name: "open-instruct",
@@ -309,6 +320,27 @@ export const SCHEMES: readonly Scheme[] = [
     output: "BF16",
     byNameOnly: true,
     repos: [],
+  },
+  {
+    name: "oa-xor",
+    who: "OpenAssistant",
+    summary: "every file XORed with the base's file of the same name",
+    script: script("LAION-AI/Open-Assistant", "scripts/xor-codec/xor_codec.py", "f1e6ed9526f5817531f3ab85441a40b3671ddccb"),
+    ...XOR_OF_FILES,
+  },
+  {
+    name: "pygmalion",
+    who: "Pygmalion, Metharme",
+    summary: "as oa-xor; JSON files that can be read as they are stay as they are",
+    script: script("LAION-AI/Open-Assistant", "scripts/xor-codec/xor_codec.py", "f1e6ed9526f5817531f3ab85441a40b3671ddccb"),
+    ...XOR_OF_FILES,
+  },
+  {
+    name: "point-alpaca",
+    who: "point-alpaca, BELLE, lawyer-llama v1",
+    summary: ".enc files XORed with Meta's 7B consolidated.00.pth; each states the sha256 of its content",
+    script: script("pointnetwork/point-alpaca", "decrypt.py", "ca8611d1a9e2a42d01dfbee62cfb06be70e3299e"),
+    ...XOR_OF_FILES,
   },
 ];
 

@@ -26,6 +26,7 @@ import type { RunOptions } from "./run-plan.js";
 import { checkListedFiles, checkSideFiles, checkTokenizer, checkUnfinished } from "./side-check.js";
 import { checkSum, expectedSum, type SumCheck, sumsOf } from "./sum-check.js";
 import { loneFile, type Survey, surveyCheckpoint, unusable } from "./survey.js";
+import { checkXorFiles, findXorManifest } from "./xor-check.js";
 
 export interface VerifyOptions extends RunOptions {
   readonly path: string;
@@ -76,7 +77,12 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const findings: Finding[] = [];
   const about = (check: Finding["check"]): Report => reporter(findings, check);
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
-  const manifest = await findManifest(options, about("digests"));
+  const wholeFiles = isGiven(options.manifest) ? null : await findXorManifest(options.path);
+  if (wholeFiles?.direction === "encode") {
+    const bytesRead = await checkXorFiles(options.path, wholeFiles, options, about("digests"));
+    return payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started);
+  }
+  const manifest = wholeFiles === null ? await findManifest(options, about("digests")) : null;
   const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
   const { checkpoint } = survey;
   const config = await checkStructure(survey, about("structure"));
@@ -86,7 +92,13 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
   const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
   const reading = reads ? await readContents(survey, manifest, identity, { ...options, sum: sumsHere }, about) : null;
-  checkDigestsThere(manifest, options, about("digests"));
+  const digested =
+    wholeFiles === null || reading === null
+      ? 0
+      : await checkXorFiles(options.path, wholeFiles, options, about("digests"));
+  if (wholeFiles === null) {
+    checkDigestsThere(manifest, options, about("digests"));
+  }
 
   const run = isGiven(options.raw) ? await recoverWith(options.raw, options, about("recovered")) : null;
   const recovered = run === null ? null : checkRecovered(run, manifest, about("recovered"));
@@ -98,7 +110,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   return {
     path: options.path,
     identity,
-    manifest: manifest === null || reading === null ? null : (options.manifest ?? MANIFEST),
+    manifest: (manifest ?? wholeFiles) === null || reading === null ? null : (options.manifest ?? MANIFEST),
     findings: inOrder(findings),
     files: checkpoint.shards.length,
     tensors: checkpoint.stateDict.size,
@@ -108,7 +120,33 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     recovered,
     comparison,
     sound: findings.every(({ level }) => level !== "error"),
-    bytesRead: (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
+    bytesRead: digested + (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** What was encoded is no checkpoint: its files are what they were when they were made, or not. */
+function payloadReport(
+  path: string,
+  findings: readonly Finding[],
+  files: number,
+  bytesRead: number,
+  started: number,
+): VerifyReport {
+  return {
+    path,
+    identity: { kind: "diff", reason: "weight-diff.json says that xor --encode made it" },
+    manifest: MANIFEST,
+    findings: inOrder(findings),
+    files,
+    tensors: 0,
+    read: true,
+    sums: null,
+    sumCheck: null,
+    recovered: null,
+    comparison: null,
+    sound: findings.every(({ level }) => level !== "error"),
+    bytesRead,
     seconds: (performance.now() - started) / 1000,
   };
 }

@@ -175,7 +175,10 @@ function namedSnapshot(directory: string): { repo: string | null; commit: string
 }
 
 /** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (ARTIFACTS 6.2). */
-async function hubSnapshot(directory: string, path: string): Promise<Pick<Location, "directory" | "repo" | "commit">> {
+export async function hubSnapshot(
+  directory: string,
+  path: string,
+): Promise<Pick<Location, "directory" | "repo" | "commit">> {
   if (!basename(directory).startsWith("models--")) {
     return plain(directory);
   }
@@ -207,8 +210,8 @@ const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])
   ],
   [
     /\.enc$/,
-    "XOR-encrypted files (point-alpaca, BELLE), not an additive diff",
-    "use the decrypt script of the model's own repository",
+    "XOR-encrypted files (point-alpaca, BELLE), not a checkpoint",
+    "give the directory as --path_diff of recover, with Meta's 7B consolidated.00.pth as --path_raw",
   ],
   [
     /\.(gguf|ggml)$|^ggml-.*\.bin$/,

@@ -1,17 +1,27 @@
 /** The commands: flags in, one call of the library, one report out. */
 import type { Command } from "commander";
-import { EXIT_CODES } from "../errors.js";
+import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
 import { recover } from "../recover.js";
 import { verify } from "../verify.js";
-import { declareInspect, declareMakeDiff, declareRecover, declareVerify } from "./flags.js";
+import { xorFiles } from "../xor-files.js";
+import { type FoundPayload, findXorPayload } from "../xor-payload.js";
+import { declareInspect, declareMakeDiff, declareRecover, declareVerify, declareXor } from "./flags.js";
 import { inspectJson, inspectText } from "./inspect-report.js";
-import { inspectOptions, makeDiffOptions, type Presentation, recoverOptions, verifyOptions } from "./options.js";
+import {
+  inspectOptions,
+  makeDiffOptions,
+  type Presentation,
+  recoverOptions,
+  verifyOptions,
+  xorOptions,
+} from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
 import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
 import type { ResultWriter } from "./stdout.js";
 import { VERIFY_FORMATS } from "./verify-report.js";
+import { xorJson, xorText } from "./xor-report.js";
 
 export interface CommandHost {
   readonly out: ResultWriter;
@@ -35,7 +45,13 @@ export function declareCommands(program: Command, host: CommandHost): void {
           onProgress: speak.progress,
         });
         speak.done();
-        host.out.write(look.json ? recoverJson(report) : recoverText(report));
+        host.out.write(
+          report.xor !== undefined
+            ? (look.json ? xorJson : xorText)(report.xor, "recover")
+            : look.json
+              ? recoverJson(report)
+              : recoverText(report),
+        );
         if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
           speak.note("--check_integrity_naively: no sum was published for this diff: computed, not compared");
         }
@@ -61,6 +77,29 @@ export function declareCommands(program: Command, host: CommandHost): void {
         });
         speak.done();
         host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
+      } finally {
+        speak.done();
+      }
+    },
+  );
+
+  declareXor(program.command("xor").description("payload XOR base -> the model's files, or back with --encode")).action(
+    async (dest: string, payload: string, base: string, flags: Record<string, unknown>) => {
+      const { options, scheme, ...look } = xorOptions(flags);
+      const speak = await speaker(look);
+      try {
+        const found = await findXorPayload({ diff: payload, raw: base, scheme, ignore: options.ignore });
+        const report = await xorFiles(refuseNone(found, payload), {
+          ...options,
+          raw: base,
+          output: dest,
+          signal: host.signal,
+          onNote: speak.note,
+          onWarning: speak.warn,
+          onProgress: speak.progress,
+        });
+        speak.done();
+        host.out.write((look.json ? xorJson : xorText)(report, "xor"));
       } finally {
         speak.done();
       }
@@ -95,6 +134,17 @@ export function declareCommands(program: Command, host: CommandHost): void {
       }
     },
   );
+}
+
+function refuseNone(found: FoundPayload | null, payload: string): FoundPayload {
+  if (found === null) {
+    throw new WeightDiffError(
+      "NOT_A_DIFF",
+      `${payload}: nothing here is XORed: every weight file is what its name says, or there is none`,
+      "to make a payload of a model, add --encode; to decode all the same, say which codec it is: --scheme oa-xor",
+    );
+  }
+  return found;
 }
 
 interface Speaker {

@@ -34,7 +34,11 @@ export function declareRecover(command: Command): Command {
         "--path-tuned <out>",
         "where the recovered model goes; without it everything is computed and checked, and nothing written",
       )
-      .option("--scheme <name>", "auto, open-instruct, alpaca: which script's rules to follow", "auto")
+      .option(
+        "--scheme <name>",
+        "auto, or which script's rules to follow: open-instruct, alpaca, oa-xor, pygmalion, point-alpaca",
+        "auto",
+      )
       .option(
         "--dtype <dtype>",
         "float32 (the default, as the reference), float16 or bfloat16: rounded once, as torch does",
@@ -76,6 +80,27 @@ export function declareMakeDiff(command: Command): Command {
       .option("--resume", "continue an unfinished run")
       .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
   ).addOption(new Option("--device <device>").hideHelp());
+}
+
+/** Adds xor's arguments, in the order of the original scripts, and its flags. */
+export function declareXor(command: Command): Command {
+  return COMMON(
+    command
+      .argument("<dest>", "where the result goes")
+      .argument("<payload>", "the published files; with --encode, the fine-tuned model")
+      .argument("<base>", "the base they were made with; for .enc files Meta's 7B consolidated.00.pth")
+      .option("--encode", "make a payload of a model, instead of a model of a payload")
+      .option("--decode", "the default, as Pygmalion's script wants it said")
+      .option(
+        "--compress",
+        "the payload's files are gzip files (they are recognised without it too); with --encode, make them so",
+      )
+      .option("--scheme <name>", "auto, oa-xor, pygmalion, point-alpaca: which script's rules to follow", "auto")
+      .option("--dry-run", "print what would be done, and stop")
+      .option("--force", "replace the model that is in the output directory")
+      .option("--resume", "continue an unfinished run")
+      .option("--ignore <guards>", "switch guards off, separated by commas: swapped, wrong-base"),
+  );
 }
 
 /** Adds verify's flags. */

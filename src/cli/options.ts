@@ -3,10 +3,11 @@ import { z } from "zod";
 import type { HubOptions } from "../checkpoint/hub-settings.js";
 import { WeightDiffError } from "../errors.js";
 import { ENCODINGS } from "../exact.js";
-import { GUARDS } from "../guards.js";
+import { GUARDS, type Guard } from "../guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
 import type { RecoverOptions } from "../recover.js";
 import type { VerifyOptions } from "../verify.js";
+import type { XorOptions } from "../xor-files.js";
 import { FOREIGN } from "./flags.js";
 
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
@@ -96,6 +97,17 @@ const makeDiffSchema = making.extend({
     .optional(),
 });
 
+const xorSchema = common.extend({
+  encode: z.boolean().default(false),
+  decode: z.boolean().default(false),
+  compress: z.boolean().default(false),
+  scheme: oneOf(["auto", "oa-xor", "pygmalion", "point-alpaca"]),
+  dryRun: making.shape.dryRun,
+  force: making.shape.force,
+  resume: making.shape.resume,
+  ignore: making.shape.ignore,
+});
+
 const verifySchema = common.extend({
   manifest: z.string().min(1, "is empty").optional(),
   pathRaw: z.string().min(1, "is empty").optional(),
@@ -168,8 +180,40 @@ export function makeDiffOptions(flags: Readonly<Record<string, unknown>>): MakeD
   };
 }
 
-/** @param flag the one that names the output. */
-function makingOptions(values: z.infer<typeof making>, flag: string, output: string | undefined) {
+export interface XorCommand extends Presentation {
+  readonly options: Omit<XorOptions, "raw" | "output"> & { readonly ignore: readonly Guard[] };
+  readonly scheme: string;
+}
+
+/** @throws {WeightDiffError} USAGE naming the flag. */
+export function xorOptions(flags: Readonly<Record<string, unknown>>): XorCommand {
+  const values = check(xorSchema, flags);
+  if (values.encode && values.decode) {
+    throw new WeightDiffError("USAGE", "--encode and --decode contradict each other", "give one of them");
+  }
+  if (values.encode && values.scheme === "point-alpaca") {
+    throw new WeightDiffError(
+      "USAGE",
+      "--encode makes no .enc files",
+      "use --scheme oa-xor or pygmalion: those payloads need the base in the same format, and can be checked before they are used",
+    );
+  }
+  refuseForceAndResume(values);
+  return {
+    ...presentation(values),
+    // A model to be encoded is no payload yet: the original's rule for all files unless another is asked for.
+    scheme: values.encode && values.scheme === "auto" ? "oa-xor" : values.scheme,
+    options: {
+      direction: values.encode ? "encode" : "decode",
+      compress: values.compress,
+      ignore: values.ignore,
+      mode: values.force ? "force" : values.resume ? "resume" : "new",
+      dryRun: values.dryRun,
+    },
+  };
+}
+
+function refuseForceAndResume(values: { readonly force: boolean; readonly resume: boolean }): void {
   if (values.force && values.resume) {
     throw new WeightDiffError(
       "USAGE",
@@ -177,6 +221,11 @@ function makingOptions(values: z.infer<typeof making>, flag: string, output: str
       "--resume continues an unfinished run, --force starts over",
     );
   }
+}
+
+/** @param flag the one that names the output. */
+function makingOptions(values: z.infer<typeof making>, flag: string, output: string | undefined) {
+  refuseForceAndResume(values);
   if ((values.force || values.resume) && output === undefined) {
     throw new WeightDiffError(
       "USAGE",

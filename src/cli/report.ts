@@ -140,12 +140,12 @@ export function makeDiffJson(report: MakeDiffReport): string {
   });
 }
 
-function tookLine(report: RunFigures): string {
+export function tookLine(report: RunFigures): string {
   const moved = report.bytesRead + report.bytesWritten;
   return `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${(moved / report.seconds / 1e9).toFixed(2)} GB/s, peak memory ${bytesText(report.peakBytes)}`;
 }
 
-function performanceJson(report: RunFigures) {
+export function performanceJson(report: RunFigures) {
   return {
     bytes_read: report.bytesRead,
     bytes_written: report.bytesWritten,

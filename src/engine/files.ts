@@ -127,7 +127,7 @@ export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], output
 }
 
 /** Opens a file. @throws {WeightDiffError} INPUT_CHANGED if there is none to read any more, IO. */
-async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: boolean): Promise<DiskFile> {
+export async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: boolean): Promise<DiskFile> {
   try {
     return await disk.openFile(path, mode, direct);
   } catch (error) {

@@ -13,7 +13,8 @@ import { exists, isWeightFile, MANIFEST, outputState, STAGING } from "./output-s
 /** A shard to be written: its header, and how long the whole file is. */
 export interface ShardFile {
   readonly file: string;
-  readonly size: number;
+  /** Null where only the run tells: the file grows. */
+  readonly size: number | null;
   readonly header: Uint8Array;
 }
 
@@ -161,7 +162,7 @@ async function fetchBack(path: string, staging: string, shards: readonly ShardFi
   for (const { file, size } of shards) {
     const staged = await stat(join(staging, file)).catch(() => null);
     const final = await stat(join(path, file)).catch(() => null);
-    if (staged === null && final?.isFile() === true && final.size === size) {
+    if (staged === null && final?.isFile() === true && (size === null || final.size === size)) {
       await rename(join(path, file), join(staging, file));
     }
   }
@@ -174,7 +175,9 @@ async function layOutShard(path: string, shard: ShardFile): Promise<void> {
     return open(path, "r+");
   });
   try {
-    await handle.truncate(shard.size);
+    if (shard.size !== null) {
+      await handle.truncate(shard.size);
+    }
     let written = 0;
     while (written < shard.header.length) {
       const { bytesWritten } = await handle.write(shard.header, written, shard.header.length - written, written);

@@ -16,6 +16,9 @@ const AGAIN = "download it again";
 const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
 const CONVERT = "convert it to safetensors first, or use the publisher's safetensors or .bin files";
 
+const XOR_HINT =
+  "give its directory as --path_diff and the very base files that it was made with as --path_raw: weight-diff recover, or weight-diff xor";
+
 /** Something that is not read: how to tell it by the first bytes (as Latin-1 text), what to call it, what to do. */
 interface Stranger {
   readonly is: (head: string) => boolean;
@@ -48,7 +51,7 @@ const STRANGERS: readonly Stranger[] = [
     is: begins("\0\0\0\0"),
     code: "FORMAT_UNSUPPORTED",
     what: "is no weight file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
-    hint: "xor diffs need the publisher's own xor_codec.py and bit-identical base files; this tool reads added diffs",
+    hint: XOR_HINT,
   },
   { is: begins("PK\x05\x06"), code: "FORMAT_UNSUPPORTED", what: "is an empty zip file", hint: AGAIN },
   {
@@ -94,6 +97,25 @@ function begins(...magics: readonly string[]): (head: string) => boolean {
   return (head) => magics.some((magic) => head.startsWith(magic));
 }
 
+/**
+ * Could this file of a weight file's name be what an XOR codec published: noise, or the zeros in which equal headers cancel out,
+ * perhaps compressed? Not if it is anything that is recognised. @throws {WeightDiffError} IO.
+ */
+export async function mayBeXored(source: ByteSource): Promise<boolean> {
+  const bytes = Buffer.from(await source.readAt(0, Math.min(source.size, HEAD)));
+  const head = bytes.toString("latin1");
+  const known =
+    bytes.length === 0 ||
+    looksLikeSafetensors(bytes) ||
+    head.startsWith("PK") ||
+    (await isAllZeros(source, head)) ||
+    STRANGERS.some(({ is }) => is(head)) ||
+    /^[\t\n\r\x20-\x7e]+$/.test(head);
+  return (
+    !known || (head.startsWith("\0\0\0\0") && !(await isAllZeros(source, head))) || head.startsWith("\x1f\x8b\x08")
+  );
+}
+
 /** @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw */
 export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   if (source.size === 0) {
@@ -130,7 +152,7 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   throw new WeightDiffError(
     "FORMAT_UNSUPPORTED",
     `${source.name}: is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)`,
-    "if the publisher names no other tool for it, download it again: the file may be damaged",
+    `${XOR_HINT}; if it is no such diff, download it again: the file may be damaged`,
   );
 }
 

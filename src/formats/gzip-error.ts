@@ -1,0 +1,22 @@
+/** What zlib says of bytes that are no whole gzip file (zlib.h, "return codes"), in our words. */
+import { WeightDiffError } from "../errors.js";
+
+/** Null for an error that is not zlib's. */
+export function gzipError(path: string, error: unknown): WeightDiffError | null {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "Z_BUF_ERROR") {
+    return new WeightDiffError(
+      "TRUNCATED",
+      `${path}: the gzip data ends too early`,
+      "the download is incomplete: fetch the file again",
+    );
+  }
+  if (code.startsWith("Z_")) {
+    return new WeightDiffError(
+      "FORMAT_INVALID",
+      `${path}: damaged gzip data: ${error instanceof Error ? error.message : code}`,
+      "fetch the file again; if it is not compressed, leave --compress out",
+    );
+  }
+  return null;
+}
