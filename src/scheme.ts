@@ -325,14 +325,22 @@ export const SCHEMES: readonly Scheme[] = [
     name: "oa-xor",
     who: "OpenAssistant",
     summary: "every file XORed with the base's file of the same name",
-    script: script("LAION-AI/Open-Assistant", "scripts/xor-codec/xor_codec.py", "f1e6ed9526f5817531f3ab85441a40b3671ddccb"),
+    script: script(
+      "LAION-AI/Open-Assistant",
+      "scripts/xor-codec/xor_codec.py",
+      "f1e6ed9526f5817531f3ab85441a40b3671ddccb",
+    ),
     ...XOR_OF_FILES,
   },
   {
     name: "pygmalion",
     who: "Pygmalion, Metharme",
     summary: "as oa-xor; JSON files that can be read as they are stay as they are",
-    script: script("LAION-AI/Open-Assistant", "scripts/xor-codec/xor_codec.py", "f1e6ed9526f5817531f3ab85441a40b3671ddccb"),
+    script: script(
+      "LAION-AI/Open-Assistant",
+      "scripts/xor-codec/xor_codec.py",
+      "f1e6ed9526f5817531f3ab85441a40b3671ddccb",
+    ),
     ...XOR_OF_FILES,
   },
   {
