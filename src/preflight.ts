@@ -33,7 +33,8 @@ export function refuseQuantised(
 
 /** Where an input lies: what of a checkpoint matters here. */
 export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
-  readonly shards: readonly { readonly path: string }[];
+  readonly shards: readonly (Pick<Checkpoint["shards"][number], "path"> &
+    Partial<Pick<Checkpoint["shards"][number], "hub">>)[];
 };
 
 /**

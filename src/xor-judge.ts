@@ -2,7 +2,7 @@
  * Does the base fit the payload? XOR with another one gives noise, which the beginning of every file shows, and the header of
  * every weight file; what remains is a base of the same layout, which only hashes tell. And what else may be the matter.
  */
-import { decodeText } from "./checkpoint/checkpoint.js";
+import { decodeText } from "./checkpoint/file-source.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { FILE_HEAD, type FilePromise, headText, promiseOf } from "./formats/file-start.js";
 import { parseJson } from "./formats/json.js";

@@ -1,6 +1,7 @@
 /** A file of an XOR codec's result, looked at before it is made: its first bytes, its text, the header of its tensors. */
-import { decodeText } from "./checkpoint/checkpoint.js";
+
 import type { ListedFile } from "./checkpoint/file-list.js";
+import { decodeText } from "./checkpoint/file-source.js";
 import { gzipHead, type KeyFile, openXorSource } from "./checkpoint/xor-source.js";
 import { WeightDiffError } from "./errors.js";
 import { FILE_HEAD, promiseOf } from "./formats/file-start.js";

@@ -4,8 +4,8 @@
  * xor_codec.py pairs files of the same name and passes over what fails; here what cannot be right is refused.
  */
 import { join } from "node:path";
-import { decodeText } from "./checkpoint/checkpoint.js";
 import { type Folder, isFolder, type ListedFile, listFile, listFolder } from "./checkpoint/file-list.js";
+import { decodeText } from "./checkpoint/file-source.js";
 import { refusePlaceholder } from "./checkpoint/side-files.js";
 import { openXorSource } from "./checkpoint/xor-source.js";
 import { MANIFEST, STAGING } from "./engine/output-state.js";
