@@ -1,6 +1,7 @@
 /** The library: each command of the command line as a function. */
 
 export type { HubOptions } from "./checkpoint/hub-settings.js";
+export { type ConvertOptions, type ConvertReport, convert } from "./convert.js";
 export { type ErrorCode, EXIT_CODES, WeightDiffError } from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./inspect.js";

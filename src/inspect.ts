@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "./checkpoint/config.js";
 import type { Hub } from "./checkpoint/hub-place.js";
+import { findMetaTokenizer, TOKENIZER } from "./checkpoint/meta-tokenizer.js";
 import { fileNames } from "./checkpoint/side-files.js";
 import { sha256Of } from "./checkpoint/small-files.js";
 import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
@@ -196,9 +197,11 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
 }
 
 /** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
-async function knownTokenizer({ directory }: Checkpoint): Promise<readonly InspectedFile[]> {
-  const file = "tokenizer.model";
-  const digest = directory === null ? null : await sha256Of(join(directory, file)).catch(() => null);
+async function knownTokenizer({ directory, meta }: Checkpoint): Promise<readonly InspectedFile[]> {
+  const file = TOKENIZER;
+  const beside = directory === null ? null : join(directory, file);
+  const path = directory === null || meta === undefined ? beside : await findMetaTokenizer(directory).catch(() => null);
+  const digest = path === null ? null : await sha256Of(path).catch(() => null);
   const known = digest === null ? null : fileWithDigest(digest);
   return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];
 }

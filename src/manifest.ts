@@ -79,14 +79,19 @@ const xorSchema = z.object({
   files: z.array(wholeFile),
 });
 
-const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema]);
+/** `raw` is what was converted. */
+const convertSchema = common.extend({ operation: z.literal("convert"), dtype: z.string(), tensors: z.array(tensor) });
+
+const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema, convertSchema]);
 const writtenSchema = z.discriminatedUnion("operation", [
   recoverSchema.extend({ digest: sha256 }),
   makeDiffSchema.extend({ digest: sha256 }),
+  convertSchema.extend({ digest: sha256 }),
 ]);
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type RecoverManifest = z.infer<typeof recoverSchema>;
+export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export type XorManifest = z.infer<typeof xorSchema>;
 export const MANIFEST_SCHEMA = SCHEMA;

@@ -8,7 +8,7 @@ import { firstLlama } from "./known-models.js";
 const MULTIMODAL = /(^|\.)(mm_projector|spi_module)\./;
 
 /** One sentence of cause and remedy for the mismatch between these two. */
-export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned"): string {
+export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned" | "model"): string {
   const rawEmbedding = embedding(raw);
   const driverEmbedding = embedding(driver);
   if (rawEmbedding !== undefined && driverEmbedding !== undefined) {

@@ -4,7 +4,7 @@ import type { Blend, Operand, Rule, TensorJob } from "./engine/job.js";
 import type { Dtype } from "./formats/dtype.js";
 import type { NewRows } from "./scheme-axes.js";
 
-export type DriverRole = "diff" | "tuned";
+export type DriverRole = "diff" | "tuned" | "model";
 
 /** How an output tensor is made. */
 export interface Decision {

@@ -121,7 +121,7 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
   });
 }
 
-interface BuildOptions extends LayoutOptions {
+export interface BuildOptions extends LayoutOptions {
   readonly schemeName: string;
   /** "uniform": the one that all float tensors have, if there is one. */
   readonly dtype: Plan["dtype"] | "uniform";
@@ -129,7 +129,8 @@ interface BuildOptions extends LayoutOptions {
   readonly prove: boolean;
 }
 
-function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
+/** Jobs and files of what `pairing` puts together. @throws {WeightDiffError} MISMATCH, LIMIT. */
+export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
   const { pairs, notes } = pairTensors(raw, driver, pairing);
   const { role } = pairing;
   const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];

@@ -33,6 +33,7 @@ import { type Plan, planRecover, planTraffic } from "./plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
 import { decideScheme, type SchemeOptions, summedPart, withFlags } from "./recover-scheme.js";
+import { overflowOf, warnOverflow, writtenTensors } from "./run-outcome.js";
 import { clock, type RunResult } from "./run-plan.js";
 import type { Scheme } from "./scheme-axes.js";
 import { verifyModel } from "./verify-model.js";
@@ -179,7 +180,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   const wanted = options.expectSum === "known" ? (sumOfRepo(diff)?.value ?? null) : (options.expectSum ?? null);
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
   const overflow = overflowOf(plan, run);
-  warnOverflow(plan, overflow, options);
+  warnOverflow(overflow, dtypeText(plan), options);
   return {
     ...draft,
     outcome: destination === null ? "checked" : "recovered",
@@ -271,28 +272,6 @@ function dtypeText(plan: Plan): string {
   return plan.dtype === null ? mixed : (torchName(plan.dtype) ?? plan.dtype);
 }
 
-function warnOverflow(plan: Plan, overflow: ReadonlyMap<string, number>, options: RecoverOptions): void {
-  if (overflow.size > 0) {
-    const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
-    const [first = ""] = overflow.keys();
-    options.onWarning?.(
-      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${dtypeText(plan)} and became infinite; float32 or bfloat16 hold them`,
-    );
-  }
-}
-
-/** The tensors of the output, in the driver's order. */
-function writtenTensors(plan: Plan, run: RunResult): RecoverManifest["tensors"] {
-  const written = new Map<string, RecoverManifest["tensors"][number]>();
-  for (const job of plan.jobs) {
-    if (job.kind === "tensor" && job.output !== null) {
-      const sha256 = run.results.get(job.id)?.sha256 ?? "";
-      written.set(job.name, { name: job.name, dtype: job.dtype, shape: [...job.shape], sha256 });
-    }
-  }
-  return plan.order.flatMap((name) => written.get(name) ?? []);
-}
-
 function manifestOf(plan: Plan, run: RunResult, raw: Checkpoint, diff: Checkpoint, sums: NaiveSums): RecoverManifest {
   const finite = (sum: number): number | null => (Number.isFinite(sum) ? sum : null);
   return {
@@ -314,15 +293,6 @@ function sumsByName(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
     plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])),
   );
   return new Map(plan.order.map((name) => [name, byName.get(name) ?? 0]));
-}
-
-function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
-  return new Map(
-    plan.jobs.flatMap((job) => {
-      const count = run.results.get(job.id)?.overflow ?? 0;
-      return count > 0 ? [[job.name, count] as const] : [];
-    }),
-  );
 }
 
 function draftReport(

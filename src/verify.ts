@@ -13,15 +13,17 @@ import { checkManifest, checkRecords, checkValues, filesToDigest } from "./conte
 import { type Reading, readTensors } from "./digest.js";
 import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
+import { familyName } from "./family.js";
 import { type Finding, type Report, reporter } from "./finding.js";
 import { checkHub, filesToHold } from "./hub-check.js";
 import { type Identity, identify } from "./identify.js";
 import { withHub } from "./inputs.js";
 import { sumNamed } from "./known-sums.js";
 import { isVerbatim, type Manifest, parseManifest, readManifestText } from "./manifest.js";
-import { checkConfig } from "./model-shape.js";
+import { checkConfig, modelShape } from "./model-shape.js";
 import type { NaiveSums } from "./naive-sum.js";
 import { type RecoverReport, recover } from "./recover.js";
+import { checkReleased } from "./released.js";
 import type { RunOptions } from "./run-plan.js";
 import { checkListedFiles, checkSideFiles, checkTokenizer, checkUnfinished } from "./side-check.js";
 import { checkSum, expectedSum, type SumCheck, sumsOf } from "./sum-check.js";
@@ -217,11 +219,18 @@ async function readContents(
   about: (check: Finding["check"]) => Report,
 ): Promise<Reading> {
   const { checkpoint } = survey;
-  const wholeFiles = [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])];
+  const wholeFiles =
+    checkpoint.meta === undefined
+      ? [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])]
+      : checkpoint.shards;
   const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
   checkRecords(reading, about("digests"));
   checkHub(checkpoint, manifest, reading, about("digests"));
   checkValues(checkpoint, reading, identity.kind, about("values"));
+  if (checkpoint.meta !== undefined) {
+    const family = familyName(modelShape(checkpoint.stateDict), await configOf(checkpoint));
+    checkReleased(checkpoint, reading, family, about("digests"));
+  }
   if (manifest !== null) {
     checkManifest(survey, manifest, reading, about("digests"));
     if (checkpoint.directory !== null) {

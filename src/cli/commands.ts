@@ -1,5 +1,6 @@
 /** The commands: flags in, one call of the library, one report out. */
 import type { Command } from "commander";
+import { convert } from "../convert.js";
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
@@ -7,9 +8,11 @@ import { recover } from "../recover.js";
 import { verify } from "../verify.js";
 import { xorFiles } from "../xor-files.js";
 import { type FoundPayload, findXorPayload } from "../xor-payload.js";
-import { declareInspect, declareMakeDiff, declareRecover, declareVerify, declareXor } from "./flags.js";
+import { convertJson, convertText } from "./convert-report.js";
+import { declareConvert, declareInspect, declareMakeDiff, declareRecover, declareVerify, declareXor } from "./flags.js";
 import { inspectJson, inspectText } from "./inspect-report.js";
 import {
+  convertOptions,
   inspectOptions,
   makeDiffOptions,
   type Presentation,
@@ -77,6 +80,28 @@ export function declareCommands(program: Command, host: CommandHost): void {
         });
         speak.done();
         host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
+      } finally {
+        speak.done();
+      }
+    },
+  );
+
+  declareConvert(program.command("convert").description("Meta's LLaMA files -> Hugging Face's format")).action(
+    async (source: string, output: string, flags: Record<string, unknown>) => {
+      const { options, ...look } = convertOptions(flags);
+      const speak = await speaker(look);
+      try {
+        const report = await convert({
+          source,
+          output,
+          ...options,
+          signal: host.signal,
+          onNote: speak.note,
+          onWarning: speak.warn,
+          onProgress: speak.progress,
+        });
+        speak.done();
+        host.out.write(look.json ? convertJson(report) : convertText(report));
       } finally {
         speak.done();
       }

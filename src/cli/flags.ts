@@ -82,6 +82,20 @@ export function declareMakeDiff(command: Command): Command {
   ).addOption(new Option("--device <device>").hideHelp());
 }
 
+/** Adds convert's flags. */
+export function declareConvert(command: Command): Command {
+  return COMMON(
+    command
+      .argument("<dir>", "Meta's directory of one size: params.json and consolidated.NN.pth")
+      .argument("<out>", "where the model in Hugging Face's format goes")
+      .option("--dtype <dtype>", "float32, float16 or bfloat16, rounded once (default: as stored)")
+      .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
+      .option("--dry-run", "print what would be done, and stop")
+      .option("--force", "replace the model that is in the output directory")
+      .option("--resume", "continue an unfinished run"),
+  );
+}
+
 /** Adds xor's arguments, in the order of the original scripts, and its flags. */
 export function declareXor(command: Command): Command {
   return COMMON(

@@ -15,6 +15,7 @@ examples:
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --dtype bfloat16
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run
+  weight-diff convert LLaMA/7B llama-7b
   weight-diff verify tulu-7b --require digests
   weight-diff verify tulu-7b --against tulu-7b-float16
   weight-diff inspect tulu-7b-diff

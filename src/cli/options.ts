@@ -1,6 +1,7 @@
 /** What the flags hold, checked by zod and turned into what the commands take. Contradictions end here, before any I/O. */
 import { z } from "zod";
 import type { HubOptions } from "../checkpoint/hub-settings.js";
+import type { ConvertOptions } from "../convert.js";
 import { WeightDiffError } from "../errors.js";
 import { ENCODINGS } from "../exact.js";
 import { GUARDS, type Guard } from "../guards.js";
@@ -95,6 +96,14 @@ const makeDiffSchema = making.extend({
     .string()
     .regex(/^[\w.-]+\/[\w.-]+$/, "a name such as org/name")
     .optional(),
+});
+
+const convertSchema = common.extend({
+  maxShardSize: making.shape.maxShardSize,
+  dtype: recoverSchema.shape.dtype,
+  dryRun: making.shape.dryRun,
+  force: making.shape.force,
+  resume: making.shape.resume,
 });
 
 const xorSchema = common.extend({
@@ -246,6 +255,26 @@ function makingOptions(values: z.infer<typeof making>, flag: string, output: str
 
 function foreignNotes(flags: Readonly<Record<string, unknown>>): readonly string[] {
   return Object.entries(FOREIGN).flatMap(([flag, note]) => (flags[flag] === undefined ? [] : [note]));
+}
+
+export interface ConvertCommand extends Presentation {
+  readonly options: Omit<ConvertOptions, "source" | "output">;
+}
+
+/** @throws {WeightDiffError} USAGE naming the flag. */
+export function convertOptions(flags: Readonly<Record<string, unknown>>): ConvertCommand {
+  const values = check(convertSchema, flags);
+  refuseForceAndResume(values);
+  return {
+    ...presentation(values),
+    options: {
+      dtype: values.dtype ?? null,
+      maxShardSize: values.maxShardSize,
+      mode: values.force ? "force" : values.resume ? "resume" : "new",
+      dryRun: values.dryRun,
+      ...runOptions(values),
+    },
+  };
 }
 
 export interface VerifyCommand extends Presentation {

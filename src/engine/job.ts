@@ -53,6 +53,8 @@ export type Rule =
   | "or"
   /** The driver's bytes as they are; raw is not looked at. */
   | "copy"
+  /** Widened to F32 and rounded once to the output dtype; there is no raw. */
+  | "convert"
   /** Raw converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; rows that raw lacks as they are. */
   | "add-bits"
   | "subtract-bits"
@@ -86,7 +88,7 @@ export interface TensorJob {
   readonly shape: Shape;
   /** The tensor of the state dict that drives: the diff's in recover, the tuned model's in make-diff. */
   readonly driver: StoredOperand;
-  /** Null where the rule is "copy", and where a blend only converts. */
+  /** Null where the rule is "copy" or "convert", and where a blend only converts. */
   readonly raw: Operand | null;
   /** Only where the rule is "blend". */
   readonly blend?: Blend;

@@ -17,6 +17,7 @@ export const STAGES: Readonly<Record<Rule, StartStage>> = {
   "subtract-integers": (job, kernel) => combineIntegers(job, kernel, kernel.subtractIntegers),
   or: orBooleans,
   copy: copyBytes,
+  convert: addFloats,
   "add-bits": (job, kernel, areas) => combineBits(job, job.dtype, kernel, areas, kernel.addIntegers),
   "subtract-bits": (job, kernel, areas) => combineBits(job, job.driver.dtype, kernel, areas, kernel.subtractIntegers),
   blend: blendFloats,

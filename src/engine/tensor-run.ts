@@ -43,7 +43,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const rawBytes = job.raw?.kind === "stored" ? orderBytes(job.raw) : null;
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const stage = STAGES[job.rule](job, kernel, areas, proof);
-  const computed = job.rule === "add" || job.rule === "subtract";
+  const computed = job.rule === "add" || job.rule === "subtract" || job.rule === "convert";
   // The output can take the driver's place where no value changes its width.
   const fits = job.rule !== "blend" && outWidth === driverWidth && (!computed || job.driver.dtype === job.dtype);
   return {
