@@ -74,7 +74,8 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
       continue;
     }
     covered.add(key);
-    add(record.name, shard, name, { ...bytesOperand(input, name, record.range), crc32: record.crc32 });
+    const source = { ...bytesOperand(input, name, record.range), crc32: record.crc32 };
+    add(record.name, shard, name, source, { checksumOnly: true });
   }
   const firstFile = jobs.length;
   const whole = options.wholeFiles ?? [];

@@ -286,7 +286,13 @@ function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]
         range,
         crc32,
       } as const;
-      records.set(key, { kind: "digest", id: jobs.length + records.size, name: record.name, source });
+      records.set(key, {
+        kind: "digest",
+        id: jobs.length + records.size,
+        name: record.name,
+        source,
+        checksumOnly: true,
+      });
     }
   }
   return [...records.values()];

@@ -59,29 +59,28 @@ export async function gather(
   target: Uint8Array,
 ): Promise<void> {
   const width = dtypeBits(operand.dtype) / 8;
-  // Together: they are in different files.
-  const reads = await Promise.allSettled(
-    piecesOf(operand).map(async (piece) => {
+  // Not cleared: every byte that is copied has been read.
+  const scratch = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_PIECE_BYTES);
+  try {
+    for (const piece of piecesOf(operand)) {
       const walk = walkOf(piece);
       const step = (MAX_RUNS - 2) * walk.run;
-      let scratch: Buffer = EMPTY;
       for (let done = 0; done < count; done += step) {
         const runs = runsOf(walk, begin + done, begin + Math.min(count, done + step));
         if (runs.count > 0) {
-          scratch = await readRuns(await open(piece.input), piece, runs, width, target.subarray(done * width), scratch);
+          await readRuns(await open(piece.input), piece, runs, width, target.subarray(done * width), scratch);
         }
       }
-    }),
-  );
-  const failed = reads.find((read) => read.status === "rejected");
-  if (failed !== undefined) {
-    throw failed.reason;
+    }
+  } finally {
+    spare.push(scratch);
   }
 }
 
-const EMPTY = Buffer.alloc(0);
+/** Of this thread, used again and again: as many as there are windows being read. */
+const spare: Buffer[] = [];
 
-/** Reads runs into their places. @returns the scratch memory, for the next call. */
+/** Reads runs into their places. */
 async function readRuns(
   file: DiskFile,
   piece: Piece & { readonly name: string },
@@ -89,7 +88,7 @@ async function readRuns(
   width: number,
   target: Uint8Array,
   scratch: Buffer,
-): Promise<Buffer> {
+): Promise<void> {
   const { count, places, lengths } = runs;
   const order = orderInStorage(runs);
   if (order.some((offset) => offset >= 2 ** 53)) {
@@ -101,7 +100,6 @@ async function readRuns(
   }
   const runOf = (k: number): number => (order[k] ?? 0) % MAX_RUNS;
   const offsetAt = (k: number): number => Math.floor((order[k] ?? 0) / MAX_RUNS) * width;
-  let memory = scratch;
   for (let first = 0; first < count; ) {
     const start = offsetAt(first);
     let last = first;
@@ -118,25 +116,22 @@ async function readRuns(
       const at = (places[runOf(first)] ?? 0) * width;
       await readFully(file, target.subarray(at, at + end - start), piece.range.begin + start);
     } else {
-      // Not cleared: every byte that is copied has been read.
-      memory = memory.length < end - start ? Buffer.allocUnsafeSlow(end - start) : memory;
-      await readFully(file, memory.subarray(0, end - start), piece.range.begin + start);
+      await readFully(file, scratch.subarray(0, end - start), piece.range.begin + start);
       for (let k = first; k <= last; k++) {
         const from = offsetAt(k) - start;
         const to = (places[runOf(k)] ?? 0) * width;
         const bytes = (lengths[runOf(k)] ?? 0) * width;
         if (bytes >= MIN_COPY_BYTES) {
-          memory.copy(target, to, from, from + bytes);
+          scratch.copy(target, to, from, from + bytes);
         } else {
           for (let byte = 0; byte < bytes; byte++) {
-            target[to + byte] = memory[from + byte] ?? 0;
+            target[to + byte] = scratch[from + byte] ?? 0;
           }
         }
       }
     }
     first = last + 1;
   }
-  return memory;
 }
 
 /** Offset * 2^18 + run, by offset. */

@@ -107,6 +107,8 @@ export interface DigestJob {
   /** For messages. */
   readonly name: string;
   readonly source: StoredOperand;
+  /** Only the checksum is wanted: the result has no sha256. */
+  readonly checksumOnly?: true;
   /** Also count NaN, infinities and zeros; for float tensors. */
   readonly count?: true;
   /** Also take the F32 sum; for float and integer tensors. */
