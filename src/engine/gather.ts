@@ -90,37 +90,36 @@ async function readRuns(
   scratch: Buffer,
 ): Promise<void> {
   const { count, places, lengths } = runs;
-  const order = orderInStorage(runs);
-  if (order.some((offset) => offset >= 2 ** 53)) {
+  const { offsets, order } = inStorageOrder(runs);
+  if (count > 0 && (offsets[count - 1] ?? 0) >= MAX_EXTENT) {
     throw new WeightDiffError(
       "LIMIT",
       `${file.path}: tensor ${quote(piece.name)} is spread over more than ${MAX_EXTENT} elements`,
       "save it again with .contiguous()",
     );
   }
-  const runOf = (k: number): number => (order[k] ?? 0) % MAX_RUNS;
-  const offsetAt = (k: number): number => Math.floor((order[k] ?? 0) / MAX_RUNS) * width;
   for (let first = 0; first < count; ) {
-    const start = offsetAt(first);
+    const start = (offsets[first] ?? 0) * width;
     let last = first;
-    let end = start + (lengths[runOf(first)] ?? 0) * width;
+    let end = start + (lengths[order[first] ?? 0] ?? 0) * width;
     for (; last + 1 < count; last++) {
-      const next = offsetAt(last + 1);
-      const nextEnd = Math.max(end, next + (lengths[runOf(last + 1)] ?? 0) * width);
+      const next = (offsets[last + 1] ?? 0) * width;
+      const nextEnd = Math.max(end, next + (lengths[order[last + 1] ?? 0] ?? 0) * width);
       if (next - end > MAX_GAP_BYTES || nextEnd - start > MAX_PIECE_BYTES) {
         break;
       }
       end = nextEnd;
     }
     if (last === first) {
-      const at = (places[runOf(first)] ?? 0) * width;
+      const at = (places[order[first] ?? 0] ?? 0) * width;
       await readFully(file, target.subarray(at, at + end - start), piece.range.begin + start);
     } else {
       await readFully(file, scratch.subarray(0, end - start), piece.range.begin + start);
       for (let k = first; k <= last; k++) {
-        const from = offsetAt(k) - start;
-        const to = (places[runOf(k)] ?? 0) * width;
-        const bytes = (lengths[runOf(k)] ?? 0) * width;
+        const run = order[k] ?? 0;
+        const from = (offsets[k] ?? 0) * width - start;
+        const to = (places[run] ?? 0) * width;
+        const bytes = (lengths[run] ?? 0) * width;
         if (bytes >= MIN_COPY_BYTES) {
           scratch.copy(target, to, from, from + bytes);
         } else {
@@ -134,11 +133,28 @@ async function readRuns(
   }
 }
 
-/** Offset * 2^18 + run, by offset. */
-function orderInStorage({ count, offsets, ascending }: Runs): Float64Array {
-  const order = new Float64Array(count);
-  for (let run = 0; run < count; run++) {
-    order[run] = (offsets[run] ?? 0) * MAX_RUNS + run;
+/** Offsets as they come in storage, and which run each is of. Past `MAX_EXTENT`, runs are lost and only the largest offset is right. */
+function inStorageOrder({ count, offsets, ascending }: Runs): {
+  readonly offsets: Float64Array;
+  readonly order: Uint32Array;
+} {
+  const order = new Uint32Array(count);
+  if (ascending) {
+    for (let run = 0; run < count; run++) {
+      order[run] = run;
+    }
+    return { offsets, order };
   }
-  return ascending ? order : order.sort();
+  const packed = new Float64Array(count);
+  for (let run = 0; run < count; run++) {
+    packed[run] = (offsets[run] ?? 0) * MAX_RUNS + run;
+  }
+  packed.sort();
+  for (let k = 0; k < count; k++) {
+    const both = packed[k] ?? 0;
+    const offset = Math.floor(both / MAX_RUNS);
+    packed[k] = offset;
+    order[k] = both - offset * MAX_RUNS;
+  }
+  return { offsets: packed, order };
 }
