@@ -171,7 +171,7 @@ async function writeModel(
 }
 
 /** Pieces of one block of bell-shaped values, from another place in it for every tensor. */
-function fillWith(deviation: number, seed: number): Fill {
+export function fillWith(deviation: number, seed: number): Fill {
   const blocks = new Map<BinTensor["dtype"], Uint8Array>();
   return function* (tensor) {
     const block = blocks.get(tensor.dtype) ?? valueBlock(deviation, seed, tensor.dtype);
