@@ -41,7 +41,7 @@ export interface TensorInfo {
 
 /** One weight file's header, read. */
 export interface ShardHeader {
-  readonly format: "safetensors" | "torch-zip" | "torch-legacy";
+  readonly format: "safetensors" | "torch-zip" | "torch-legacy" | "easylm";
   /** In the file's own order: pickle order, or by offset. Names are unique. */
   readonly tensors: readonly TensorInfo[];
   /** safetensors `__metadata__`; empty for torch files. */

@@ -3,6 +3,7 @@
  * remedy: a git-lfs pointer in place of a 13 GB shard is the most common mistake of all.
  */
 import { type ErrorCode, WeightDiffError } from "../errors.js";
+import { looksLikeEasylm, readEasylm } from "./easylm.js";
 import { readSafetensors } from "./safetensors.js";
 import type { ByteSource, ShardHeader } from "./tensor-info.js";
 import { readTorchLegacy } from "./torch-legacy.js";
@@ -131,6 +132,9 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   }
   if (head.startsWith("\x80") && (head.startsWith(LEGACY_MAGIC, 2) || head.startsWith(LEGACY_MAGIC, 11))) {
     return readTorchLegacy(source);
+  }
+  if (looksLikeEasylm(bytes)) {
+    return readEasylm(source);
   }
   if (await isAllZeros(source, head)) {
     throw new WeightDiffError(
