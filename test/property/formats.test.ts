@@ -5,6 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WeightDiffError } from "../../src/errors.js";
 import { dtypeBits, tensorBytes } from "../../src/formats/dtype.js";
+import { readEasylm } from "../../src/formats/easylm.js";
 import { parseJson, topLevelSpans } from "../../src/formats/json.js";
 import { layoutShard, readSafetensors } from "../../src/formats/safetensors.js";
 import type { ShardHeader } from "../../src/formats/tensor-info.js";
@@ -12,6 +13,7 @@ import { readTorchLegacy } from "../../src/formats/torch-legacy.js";
 import { readTorchZip } from "../../src/formats/torch-zip.js";
 import { readWeightFile } from "../../src/formats/weight-file.js";
 import { parseWeightIndex, writeWeightIndex } from "../../src/formats/weight-index.js";
+import { arrayOf, easylmEntry } from "../easylm-files.js";
 import { FIXTURES } from "../fixtures.js";
 import { safetensorsFile } from "../hostile-files.js";
 import { memorySource } from "../memory-source.js";
@@ -34,7 +36,12 @@ const SAFETENSORS = [
     26,
   ),
 ];
-const SEEDS = [...TORCH, ...SAFETENSORS].filter(({ length }) => length > 0 && length < 8192);
+const EASYLM = Buffer.concat([
+  easylmEntry("step", Buffer.from([3])),
+  easylmEntry("params.transformer.wte.embedding", arrayOf([2, 3], "bfloat16", Buffer.alloc(12, 1))),
+  easylmEntry("params.lm_head.kernel", arrayOf([3, 2], "float32", Buffer.alloc(24, 2))),
+]);
+const SEEDS = [...TORCH, ...SAFETENSORS, EASYLM].filter(({ length }) => length > 0 && length < 8192);
 
 type Reader = (source: ReturnType<typeof memorySource>) => Promise<ShardHeader>;
 
@@ -70,7 +77,7 @@ async function survives(bytes: Uint8Array, read: Reader = readWeightFile): Promi
   return true;
 }
 
-const READERS: readonly Reader[] = [readWeightFile, readSafetensors, readTorchZip, readTorchLegacy];
+const READERS: readonly Reader[] = [readWeightFile, readSafetensors, readTorchZip, readTorchLegacy, readEasylm];
 
 test("survives arbitrary bytes", async () => {
   await fc.assert(
