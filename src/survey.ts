@@ -63,7 +63,9 @@ export async function surveyCheckpoint(
       await refuseNothing(path, manifest, hub);
       return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
     }
-    return { checkpoint: { ...base, shards: [shard], ...loneState(shard) }, index: null, unreadable };
+    const lone =
+      shard.header.format === "easylm" ? await openCheckpoint(path) : { shards: [shard], ...loneState(shard) };
+    return { checkpoint: { ...base, ...lone }, index: null, unreadable };
   }
 
   const index = location.index ?? "";

@@ -10,13 +10,14 @@ import { quote } from "../formats/quote.js";
 import type { ShardHeader, StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
+import { metaTensors } from "./easylm-layout.js";
 import { decodeText, openFileSource } from "./file-source.js";
 import { isTrueBlob } from "./hub-cache.js";
 import type { Hub, HubFile } from "./hub-place.js";
 import { openShardSource } from "./hub-source.js";
 import { type Location, locate } from "./locate.js";
 import { metaConfigText } from "./meta-config.js";
-import { type MetaTensor, readMetaLayout } from "./meta-layout.js";
+import { type MetaModel, type MetaTensor, metaPartName, readMetaLayout } from "./meta-layout.js";
 import { refuseOtherNorms } from "./meta-norms.js";
 import { type MetaParams, PARAMS, parseParams } from "./meta-params.js";
 import { refusePlaceholder } from "./side-files.js";
@@ -66,7 +67,7 @@ export interface Checkpoint {
   readonly stateDict: StateDict;
   /** What a user should know about the files, one sentence each. */
   readonly notes: readonly string[];
-  /** Only of Meta's layout, which has no config.json. */
+  /** Only of Meta's layout, and EasyLM's, which have no config.json. */
   readonly meta?: { readonly configText: string; readonly params: MetaParams | null };
 }
 
@@ -96,11 +97,13 @@ export async function openCheckpoint(path: string, hub: Hub | null = null): Prom
 /** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
 const REMOTE_PARALLEL = 8;
 
-async function openShards(location: Location): Promise<Pick<Checkpoint, "shards" | "stateDict" | "notes">> {
+type Opened = Pick<Checkpoint, "shards" | "stateDict" | "notes" | "meta">;
+
+async function openShards(location: Location): Promise<Opened> {
   const { directory, file: lone, index } = location;
   if (index === null) {
     const shard = await openShard(location, lone);
-    return { shards: [shard], ...loneState(shard) };
+    return shard.header.format === "easylm" ? openEasylm(shard, location) : { shards: [shard], ...loneState(shard) };
   }
   const { weightMap } = await readIndex(directory, index);
   const shards = await openEach(location, [...new Set(weightMap.values())].sort());
@@ -134,10 +137,10 @@ function nameOthers(error: unknown, { index, file, others }: Location): unknown 
 }
 
 /** The weights as Meta released them. */
-async function openMeta(location: Location): Promise<Omit<Checkpoint, "path" | "directory" | "repo" | "commit">> {
+async function openMeta(location: Location): Promise<Opened> {
   const { directory, parts, params: hasParams } = location;
   const shards = await openEach(location, parts);
-  const params = hasParams ? parseParams(await readSmallText(directory, PARAMS), join(directory, PARAMS)) : null;
+  const params = hasParams ? await readParams(directory) : null;
   const model = readMetaLayout(
     shards.map(({ file, header }) => ({ file, tensors: header.tensors })),
     params,
@@ -149,8 +152,41 @@ async function openMeta(location: Location): Promise<Omit<Checkpoint, "path" | "
       return tensor === undefined ? [] : [{ shard, tensor }];
     }),
   );
-  const stored = (tensor: MetaTensor): readonly StoredTensor[] => {
-    const { part, pieces, ...info } = tensor;
+  const dtypes = [...new Set(model.tensors.map(({ dtype }) => dtype))].join(" and ");
+  const count = shards.length === 1 ? "one part" : `${shards.length} parts`;
+  return {
+    shards,
+    stateDict: metaState(model, shards),
+    notes: [
+      `Meta's own layout in ${count}, read as transformers' converter would write it, with the values as stored (${dtypes})`,
+      ...(params === null ? [`no ${PARAMS}: sizes are read off the shapes, heads are taken to have 128 values`] : []),
+    ],
+    meta: { configText: metaConfigText(model, params), params },
+  };
+}
+
+/** EasyLM's stream: Meta's layout in one part, with other names and transposed matrices. */
+async function openEasylm(shard: Shard, { directory, params: hasParams }: Location): Promise<Opened> {
+  const params = hasParams ? await readParams(directory) : null;
+  const part = { file: metaPartName(0), tensors: metaTensors(shard.header.tensors, shard.path) };
+  const model = readMetaLayout([part], params, `${shard.path} (as Meta's layout)`);
+  const heads = params === null ? ", with heads of 128 values" : "";
+  return {
+    shards: [shard],
+    stateDict: metaState(model, [shard]),
+    notes: [`an EasyLM checkpoint, read as its own converter would write it for transformers${heads}`],
+    // Without params.json, the other side's config says more.
+    ...(params === null ? {} : { meta: { configText: metaConfigText(model, params), params } }),
+  };
+}
+
+async function readParams(directory: string): Promise<MetaParams> {
+  return parseParams(await readSmallText(directory, PARAMS), join(directory, PARAMS));
+}
+
+/** The tensors of a model, with the shards that hold them. @param shards its parts. */
+function metaState({ tensors }: MetaModel, shards: readonly Shard[]): StateDict {
+  const stored = ({ part, pieces, ...info }: MetaTensor): readonly StoredTensor[] => {
     const shard = shards[part];
     const placed = pieces?.flatMap(({ part: at, ...piece }): readonly StoredPiece[] => {
       const own = shards[at];
@@ -158,17 +194,7 @@ async function openMeta(location: Location): Promise<Omit<Checkpoint, "path" | "
     });
     return shard === undefined ? [] : [{ ...info, shard, ...(placed === undefined ? {} : { pieces: placed }) }];
   };
-  const dtypes = [...new Set(model.tensors.map(({ dtype }) => dtype))].join(" and ");
-  const count = shards.length === 1 ? "one part" : `${shards.length} parts`;
-  return {
-    shards,
-    stateDict: new Map(model.tensors.flatMap(stored).map((tensor) => [tensor.name, tensor])),
-    notes: [
-      `Meta's own layout in ${count}, read as transformers' converter would write it, with the values as stored (${dtypes})`,
-      ...(params === null ? [`no ${PARAMS}: sizes are read off the shapes, heads are taken to have 128 values`] : []),
-    ],
-    meta: { configText: metaConfigText(model, params), params },
-  };
+  return new Map(tensors.flatMap(stored).map((tensor) => [tensor.name, tensor]));
 }
 
 /** The state dict of a file that is the whole checkpoint. */

@@ -77,7 +77,15 @@ export async function locate(path: string, place: HubPlace | null = null): Promi
     // One part is no checkpoint; with the others beside it, they are meant.
     return isMetaPart(basename(absolute))
       ? metaLocation(place, new Set(await listDirectory(place.directory)))
-      : { ...place, file: basename(absolute), index: null, others: [], single: true, parts: [], params: false };
+      : {
+          ...place,
+          file: basename(absolute),
+          index: null,
+          others: [],
+          single: true,
+          parts: [],
+          params: await isFile(join(place.directory, PARAMS)),
+        };
   }
   const snapshot = await hubSnapshot(absolute, path);
   return chooseWeights(path, snapshot, new Set(await listDirectory(snapshot.directory)));
@@ -122,6 +130,10 @@ async function chooseWeights(path: string, place: Place, names: ReadonlySet<stri
   return found.index
     ? { ...place, ...kind, file: "", index: found.file }
     : { ...place, ...kind, file: found.file, index: null };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() === true;
 }
 
 function metaLocation(place: Place, names: ReadonlySet<string>): Location {
@@ -217,6 +229,11 @@ const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])
     /\.(gguf|ggml)$|^ggml-.*\.bin$/,
     "llama.cpp files",
     "get the original float weights: quantised ones cannot take a diff",
+  ],
+  [
+    /^(koala_\d+b_diff|streaming_(params|train_state))/,
+    "EasyLM checkpoints (Koala), each one file",
+    "give one of these files itself, not their directory",
   ],
   [/\.msgpack$/, "a Flax checkpoint", "get the PyTorch or safetensors files of the same model"],
   [/\.h5$/, "a TensorFlow checkpoint", "get the PyTorch or safetensors files of the same model"],
