@@ -8,6 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { type Piece, type Runs, runsOf, soleRun, walkOf, wholePiece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
+import { fromBands } from "./bands.js";
 import { type DiskFile, readFully } from "./disk.js";
 import type { OperandPiece, StoredOperand } from "./job.js";
 
@@ -59,10 +60,15 @@ export async function gather(
   target: Uint8Array,
 ): Promise<void> {
   const width = dtypeBits(operand.dtype) / 8;
+  const pieces = piecesOf(operand);
+  const [first] = pieces;
+  if (first !== undefined && pieces.length === 1 && (await fromBands(open, operand, first, begin, count, target))) {
+    return;
+  }
   // Not cleared: every byte that is copied has been read.
   const scratch = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_PIECE_BYTES);
   try {
-    for (const piece of piecesOf(operand)) {
+    for (const piece of pieces) {
       const walk = walkOf(piece);
       const step = (MAX_RUNS - 2) * walk.run;
       for (let done = 0; done < count; done += step) {
