@@ -250,6 +250,14 @@ function nothingToRead(path: string, names: ReadonlySet<string>): WeightDiffErro
       `fetch ${index} from where the shards came from: it says which tensor is in which shard`,
     );
   }
+  const shouted = [...names].sort().find((name) => PRECEDENCE.some(({ file }) => file === name.toLowerCase()));
+  if (shouted !== undefined) {
+    return new WeightDiffError(
+      "NOT_FOUND",
+      `${path}: no weights here: ${printable(shouted)} is not ${shouted.toLowerCase()}, the name that every loader looks for`,
+      `rename it to ${shouted.toLowerCase()}`,
+    );
+  }
   for (const [pattern, what, hint] of INSTEAD) {
     const name = [...names].sort().find((candidate) => pattern.test(candidate));
     if (name !== undefined) {

@@ -1,11 +1,13 @@
 /** Index and shards against each other; wrappers; hostile names. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { indexText, safetensors, withFolder, writeFiles } from "../../checkpoints.js";
+import { FIXTURES } from "../../fixtures.js";
 import { dictOf, pickleOf, tensorPickle, torchZip } from "../../hostile-files.js";
 import { refuses } from "../../refusal.js";
 
@@ -213,5 +215,32 @@ test("keeps config and directory out of a checkpoint that is a single file", asy
     await writeFiles(folder, { "x.safetensors": safetensors(["a", "F32", [1]]) });
     const { directory, path } = await openCheckpoint(join(folder, "x.safetensors"));
     assert.deepEqual({ directory, path }, { directory: null, path: join(folder, "x.safetensors") });
+  });
+});
+
+test("reads an EasyLM file only with what tells its heads", async () => {
+  await withFolder(async (folder) => {
+    const file = readFileSync(join(FIXTURES, "koala/diff/koala_7b_diff_v2"));
+    await writeFiles(folder, { koala: file });
+    await refuses(
+      () => openCheckpoint(join(folder, "koala")),
+      "NOT_FOUND",
+      /koala \(as Meta's layout\): has no params\.json/,
+    );
+    const params = readFileSync(join(FIXTURES, "koala/diff/params.json"), "utf8");
+    await writeFiles(folder, { "params.json": params });
+    const { stateDict, notes, directory } = await openCheckpoint(join(folder, "koala"));
+    assert.deepEqual(stateDict.get("model.layers.1.mlp.down_proj.weight")?.shape, [16, 24]);
+    assert.equal(stateDict.get("model.layers.1.self_attn.q_proj.weight")?.pieces?.length, 1);
+    assert.deepEqual([directory, notes.length], [null, 1]);
+    await writeFiles(folder, { "params.json": params.replace('"n_layers": 2', '"n_layers": 3') });
+    await refuses(() => openCheckpoint(join(folder, "koala")), "MISMATCH", /n_layers/);
+  });
+});
+
+test("sends whoever gives a folder of EasyLM files to one of them", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { koala_7b_diff_v1: "", koala_7b_diff_v2: "" });
+    await refuses(() => openCheckpoint(folder), "FORMAT_UNSUPPORTED", /koala_7b_diff_v1: EasyLM checkpoints/);
   });
 });
