@@ -107,6 +107,10 @@ function markOf({ marks }: Scheme, { files, diff }: Evidence): string | null {
   if (file !== undefined) {
     return `${file} lies beside it`;
   }
+  const shard = diff.shards.find(({ header }) => header.format === marks?.format);
+  if (shard !== undefined) {
+    return `its weights are in the format ${shard.header.format}`;
+  }
   const tensor = [...diff.stateDict.keys()].find((name) =>
     marks?.tensors?.some((pattern) => matchesName(pattern, name)),
   );

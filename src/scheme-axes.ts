@@ -3,6 +3,7 @@
  * the values that some script uses. How each is carried out stands in pair-rules.ts, pairing.ts and engine/blend.ts.
  */
 import type { ComputeDtype } from "./engine/job.js";
+import type { ShardHeader } from "./formats/tensor-info.js";
 
 /**
  * Vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. "zero": plus +0, which turns -0 into
@@ -24,6 +25,8 @@ export interface Marks {
   readonly files?: readonly string[];
   /** Patterns of names (see matchesName) of which the diff has at least one. */
   readonly tensors?: readonly string[];
+  /** The format of its weight files, in which no other family publishes. */
+  readonly format?: ShardHeader["format"];
 }
 
 /** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */

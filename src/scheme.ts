@@ -320,6 +320,7 @@ export const SCHEMES: readonly Scheme[] = [
     output: "BF16",
     byNameOnly: true,
     repos: [],
+    marks: { format: "easylm" },
   },
   {
     name: "oa-xor",

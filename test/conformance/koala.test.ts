@@ -38,11 +38,14 @@ for (const base of BASES) {
       await withFolder(async (place) => {
         const tuned = join(place, "tuned");
         const sides = { raw: join(root, base), diff: join(root, "diff", diff) };
-        const report = await recover({ ...sides, tuned, scheme: "koala", threads: 1 });
+        const report = await recover({ ...sides, tuned, threads: 1 });
+        assert.equal(report.scheme, "koala");
         assert.deepEqual(sorted(report.tensors), sorted(expected));
         const { tensors } = await inspect({ path: tuned, digest: true });
         assert.deepEqual(sorted(tensors), sorted(expected));
-        const config = JSON.parse(readFileSync(join(tuned, "config.json"), "utf8")) as Readonly<Record<string, unknown>>;
+        const config = JSON.parse(readFileSync(join(tuned, "config.json"), "utf8")) as Readonly<
+          Record<string, unknown>
+        >;
         assert.deepEqual([config.num_attention_heads, config.torch_dtype], [2, "bfloat16"]);
       });
     });
@@ -51,7 +54,7 @@ for (const base of BASES) {
 
 test("windows that cut rows and columns anywhere give the same tensors", async () => {
   const sides = { raw: join(root, BASES[2] ?? ""), diff: join(root, "diff", DIFFS[0] ?? "") };
-  const report = await recover({ ...sides, scheme: "koala", windowBytes: 65_536, threads: 2 });
+  const report = await recover({ ...sides, windowBytes: 65_536, threads: 2 });
   assert.deepEqual(sorted(report.tensors), sorted(expected));
 });
 
