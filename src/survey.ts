@@ -64,7 +64,7 @@ export async function surveyCheckpoint(
       return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
     }
     const lone =
-      shard.header.format === "easylm" ? await openCheckpoint(path) : { shards: [shard], ...loneState(shard) };
+      shard.header.format === "easylm" ? await openCheckpoint(path, hub) : { shards: [shard], ...loneState(shard) };
     return { checkpoint: { ...base, ...lone }, index: null, unreadable };
   }
 
