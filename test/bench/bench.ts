@@ -38,6 +38,9 @@ export function recoverCommand(bench: Bench, model: Model, ...args: readonly str
     model.diff,
     "--json",
     "--quiet",
+    // Norm weights that scatter around 0, as all values here do, are a diff's.
+    "--ignore",
+    "not-a-model",
     ...args,
   );
 }
