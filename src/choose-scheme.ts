@@ -10,11 +10,12 @@ import { encodingOf } from "./exact.js";
 import { type Dtype, isFloatDtype } from "./formats/dtype.js";
 import { printable, quote } from "./formats/quote.js";
 import { repoName } from "./known-sums.js";
+import type { OwnTensor } from "./own-tensors.js";
 import { INV_FREQ, type Pair } from "./pair.js";
 import { recoverPairing } from "./pair-rules.js";
 import { pairTensors } from "./pairing.js";
-import { SCHEMES, schemeNamed } from "./scheme.js";
-import { matchesName, type Scheme } from "./scheme-axes.js";
+import { ALL_SCHEMES, SCHEMES, schemeNamed } from "./scheme.js";
+import { isSummed, matchesName, type Scheme } from "./scheme-axes.js";
 
 export interface Choice {
   readonly scheme: Scheme;
@@ -28,6 +29,10 @@ export interface Evidence {
   readonly config: Pick<ModelConfig, "nameOrPath"> | null;
   /** Bare names of what lies beside the diff. */
   readonly files: readonly string[];
+  /** What its added_tokens.json adds. */
+  readonly tokens: readonly string[];
+  /** Which of its tensors were seen to be the model's own, or differences. */
+  readonly own: readonly OwnTensor[];
   /** The base; null where the diff is looked at by itself. */
   readonly raw: Checkpoint | null;
   /** How many vocabulary rows the diff has and raw lacks, at most over all embeddings. */
@@ -63,7 +68,7 @@ function byRepo({ diff, config }: Evidence): Choice | null {
     [own, `the diff is ${printable(own)}`],
     [remembered, `its config.json was written as ${printable(remembered)}`],
   ] as const) {
-    const scheme = SCHEMES.find(({ repos }) => repos.some((repo) => isRepo(repo, name)));
+    const scheme = ALL_SCHEMES.find(({ repos }) => repos.some((repo) => isRepo(repo, name)));
     if (scheme !== undefined) {
       return { scheme, reason: words };
     }
@@ -102,7 +107,7 @@ function byMarks(evidence: Evidence): Choice | null {
 }
 
 /** What marks the diff as the scheme's, in words; null if nothing does. */
-function markOf({ marks }: Scheme, { files, diff }: Evidence): string | null {
+function markOf({ marks }: Scheme, { files, tokens, diff }: Evidence): string | null {
   const file = marks?.files?.find((name) => files.includes(name));
   if (file !== undefined) {
     return `${file} lies beside it`;
@@ -110,6 +115,10 @@ function markOf({ marks }: Scheme, { files, diff }: Evidence): string | null {
   const shard = diff.shards.find(({ header }) => header.format === marks?.format);
   if (shard !== undefined) {
     return `its weights are in the format ${shard.header.format}`;
+  }
+  const token = tokens.find((name) => marks?.tokens?.includes(name) === true);
+  if (token !== undefined) {
+    return `its tokenizer has the token ${quote(token)}`;
   }
   const tensor = [...diff.stateDict.keys()].find((name) =>
     marks?.tensors?.some((pattern) => matchesName(pattern, name)),
@@ -123,9 +132,10 @@ function byDtypes(evidence: Evidence): Choice {
   const [first] = weights;
   const dtype: Dtype = first?.[1].dtype ?? "F32";
   const foreign = weights.find(([, tensor]) => tensor.dtype !== "F32")?.[1];
-  if (foreign === undefined && newRows <= 1) {
+  const usual = schemeNamed("open-instruct");
+  if (foreign === undefined && newRows <= 1 && !isContradicted(usual, evidence)) {
     return {
-      scheme: schemeNamed("open-instruct"),
+      scheme: usual,
       reason: `every float tensor of the diff is F32 and ${newRows <= 0 ? "no vocabulary row is" : "one vocabulary row is"} new`,
     };
   }
@@ -134,16 +144,27 @@ function byDtypes(evidence: Evidence): Choice {
     ({ arithmetic, operation, byNameOnly }) =>
       operation === "add" && byNameOnly !== true && (!uniform || dtype === "F64" || arithmetic === dtype),
   );
-  const { same, candidates } = compareHere(plausible, evidence);
+  const { same, candidates } = compareHere(
+    plausible.filter((scheme) => !isContradicted(scheme, evidence)),
+    evidence,
+  );
   const [left] = candidates;
   if (same && left !== undefined) {
     const others = candidates.slice(1).map(({ name }) => name);
+    const named = evidence.own.filter(({ kind }) => kind === "own").map(({ name }) => quote(name));
+    const seen =
+      named.length === 0 ? "" : `, and its ${named.join(", ")} ${named.length === 1 ? "is" : "are"} the model's own`;
     return {
       scheme: left,
-      reason: `the diff is ${dtype}${newRows > 0 ? ` and has ${newRows} new vocabulary ${newRows === 1 ? "row" : "rows"}` : ""}, as ${left.name} makes them${others.length === 0 ? "" : ` (${others.join(", ")} would give the same bits here)`}`,
+      reason: `the diff is ${dtype}${newRows > 0 ? ` and has ${newRows} new vocabulary ${newRows === 1 ? "row" : "rows"}` : ""}${seen}, as ${left.name} makes them${others.length === 0 ? "" : ` (${others.join(", ")} would give the same bits here)`}`,
     };
   }
   throw undecided(evidence, why(foreign, newRows), candidates.length > 0 ? candidates : plausible);
+}
+
+/** Does the scheme add what is the model's own, or leave alone what is a difference? */
+function isContradicted(scheme: Scheme, { own }: Evidence): boolean {
+  return own.some(({ name, kind }) => isSummed(scheme, name) !== (kind === "difference"));
 }
 
 function why(foreign: StoredTensor | undefined, newRows: number): string {

@@ -68,11 +68,17 @@ export interface Destination {
   readonly mode: OutputMode | "verify";
   /** Beside the driver's weights. */
   readonly side: SideFiles;
+  /** Tokenizer files of the base, where they are wanted and the driver has none. */
+  readonly fromBase: readonly string[];
 }
+
+/** What makes a tokenizer; without one of these a directory has none. */
+const TOKENIZER = /^(tokenizer\.(model|json)|vocab\.(json|txt))$/;
+const TOKENIZER_FILE = /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges.*|chat_template.*)$/;
 
 /**
  * Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here.
- * @param driver whose config and side files go along.
+ * @param driver whose config and side files go along. @param elseBase is a tokenizer that it lacks the base's?
  * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), IO.
  */
 export async function prepareDestination(
@@ -81,6 +87,7 @@ export async function prepareDestination(
   plan: Plan,
   raw: Checkpoint,
   driver: Checkpoint,
+  elseBase: boolean,
 ): Promise<Destination | null> {
   if (output === null) {
     return null;
@@ -90,13 +97,16 @@ export async function prepareDestination(
   const shards = new Set(driver.shards.map(({ file }) => file));
   const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
   const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isWeights);
+  const wants = elseBase && raw.directory !== null && !side.copied.some((name) => TOKENIZER.test(name));
+  const { copied } = wants ? await sideFiles(raw.directory, isWeights) : { copied: [] };
+  const fromBase = copied.filter((name) => TOKENIZER_FILE.test(name) && !side.copied.includes(name));
   if (mode === "new" || mode === "force") {
     // Only recover can write another dtype.
     const half = plan.dtype === "F32" && plan.inputs.some(({ role }) => role === "diff");
     const needed = plan.shards.reduce((sum, { size }) => sum + size, 0);
     await refuseFullDisk(path, needed, half ? Math.ceil(needed / 2) : needed);
   }
-  return { path, mode, side };
+  return { path, mode, side, fromBase };
 }
 
 /**
@@ -160,15 +170,19 @@ export function smallFiles(
   plan: Plan,
   driver: Checkpoint,
   config: ModelConfig | null,
-  side: SideFiles | null,
+  destination: Destination | null,
+  raw: Checkpoint,
 ): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.shards.length > 1) {
     const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
     extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
   }
-  for (const file of side?.copied ?? []) {
+  for (const file of destination?.side.copied ?? []) {
     extras.push({ file, from: join(driver.directory ?? "", file) });
+  }
+  for (const file of destination?.fromBase ?? []) {
+    extras.push({ file, from: join(raw.directory ?? "", file) });
   }
   if (config !== null) {
     const dtype = plan.dtype === null ? null : torchName(plan.dtype);

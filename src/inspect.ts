@@ -6,7 +6,7 @@ import type { Hub } from "./checkpoint/hub-place.js";
 import { findMetaTokenizer, TOKENIZER } from "./checkpoint/meta-tokenizer.js";
 import { fileNames } from "./checkpoint/side-files.js";
 import { sha256Of } from "./checkpoint/small-files.js";
-import { readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
+import { addedTokens, readTokenizer, type TokenizerFile } from "./checkpoint/tokenizer.js";
 import { chooseScheme } from "./choose-scheme.js";
 import { readTensors } from "./digest.js";
 import { MANIFEST } from "./engine/output-state.js";
@@ -116,7 +116,14 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
     tokenizer: tokenizer.files,
     scheme:
       identity.kind === "diff"
-        ? schemeOf(checkpoint, config, manifest, shape, await fileNames(checkpoint.directory))
+        ? schemeOf(
+            checkpoint,
+            config,
+            manifest,
+            shape,
+            await fileNames(checkpoint.directory),
+            await addedTokens(checkpoint.directory),
+          )
         : null,
     tensors: [...checkpoint.stateDict].map(([key, { name, dtype, shape: sizes, shard }]): InspectedTensor => {
       const sha256 = digests?.tensors.get(key);
@@ -149,13 +156,14 @@ function schemeOf(
   manifest: Manifest | null,
   shape: ModelShape,
   files: readonly string[],
+  tokens: readonly string[],
 ): InspectReport["scheme"] {
   if (manifest?.operation === "make-diff") {
     return { name: manifest.scheme, reason: "its manifest says so" };
   }
   const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
   try {
-    const { scheme, reason } = chooseScheme({ diff, config, files, raw: null, newRows });
+    const { scheme, reason } = chooseScheme({ diff, config, files, tokens, own: [], raw: null, newRows });
     const guessed = reason.startsWith("every float tensor");
     return {
       name: scheme.name,

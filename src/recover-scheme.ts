@@ -1,10 +1,12 @@
 /** Which scheme recover works by: what the user says, else what the evidence says. */
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { fileNames } from "./checkpoint/side-files.js";
+import { addedTokens } from "./checkpoint/tokenizer.js";
 import { type Choice, chooseScheme } from "./choose-scheme.js";
 import { CUSTOM_DEFAULTS, type CustomAxes, customScheme } from "./custom-scheme.js";
 import { WeightDiffError } from "./errors.js";
 import type { Inputs } from "./guards.js";
+import { findOwnTensors } from "./own-tensors.js";
 import { namesByScheme } from "./pair-rules.js";
 import { countNewRows } from "./pairing.js";
 import { schemeNamed } from "./scheme.js";
@@ -39,8 +41,10 @@ export async function decideScheme(
     return { scheme, reason: "as --scheme says" };
   }
   const files = await fileNames(diff.directory);
+  const tokens = await addedTokens(diff.directory);
+  const own = await findOwnTensors(raw, diff);
   try {
-    return chooseScheme({ raw, diff, config: diffConfig, files, newRows: countNewRows(raw, diff) });
+    return chooseScheme({ raw, diff, config: diffConfig, files, tokens, own, newRows: countNewRows(raw, diff) });
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN") {
       return error;

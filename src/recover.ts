@@ -36,6 +36,7 @@ import { decideScheme, type SchemeOptions, summedPart, withFlags } from "./recov
 import { overflowOf, warnOverflow, writtenTensors } from "./run-outcome.js";
 import { clock, type RunResult } from "./run-plan.js";
 import type { Scheme } from "./scheme-axes.js";
+import { statedSum } from "./stated-sum.js";
 import { verifyModel } from "./verify-model.js";
 import { VERSION } from "./version.js";
 import { type XorReport, xorFiles } from "./xor-files.js";
@@ -99,6 +100,9 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     throw decided;
   }
   const choice = { ...decided, scheme: withFlags(decided.scheme, options) };
+  if (options.variants?.includes("low_cpu_mem") === true && choice.scheme === decided.scheme) {
+    say("--low-cpu-mem: memory is always small");
+  }
   refuseRoundedMean(options.rows ?? choice.scheme.newRows, choice.scheme.arithmetic);
   say(`scheme ${choice.scheme.name}: ${choice.reason}`);
   const plan = planRecover(raw, diff, {
@@ -113,6 +117,9 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     exact: choice.scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
   });
   plan.notes.forEach(say);
+  if (choice.scheme.mends !== undefined) {
+    say(choice.scheme.mends);
+  }
   for (const [name, rows] of plan.newRows) {
     const rule = options.rows ?? choice.scheme.newRows;
     say(`${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${newRowsText(rule, raw, name, rows)}`);
@@ -121,6 +128,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   if (kept !== null) {
     say(kept);
   }
+  const stated = await statedSum(diff, choice.scheme);
   const published = options.ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
   const proven = published === null ? 0 : await refuseOtherBase(raw, published);
   if (proven === 0) {
@@ -128,7 +136,14 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   } else {
     say(`the base is the one the diff was made from, by ${proven} of its tensors' digests`);
   }
-  const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff);
+  const destination = await prepareDestination(
+    options.tuned ?? null,
+    options.mode ?? "new",
+    plan,
+    raw,
+    diff,
+    choice.scheme.sideFiles === "diff, else base",
+  );
   const draft = draftReport(choice, plan, destination);
   if (destination?.mode === "verify") {
     const made = {
@@ -140,6 +155,9 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     };
     const { tensors } = await verifyModel(destination.path, made, options);
     return { ...draft, tensors, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
+  }
+  if (destination !== null && destination.fromBase.length > 0) {
+    say(`the diff has no tokenizer: taken from the base: ${destination.fromBase.map(printable).join(", ")}`);
   }
   if (destination !== null && destination.side.left.length > 0) {
     say(`not copied from the diff: ${destination.side.left.map(printable).join(", ")}`);
@@ -174,11 +192,19 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
       );
     }
     const manifest = manifestOf(plan, finished, raw, diff, naiveSums(sumsByName(plan, finished), computed));
-    return { extras: smallFiles(plan, diff, diffConfig, destination?.side ?? null), manifest: writeManifest(manifest) };
+    return { extras: smallFiles(plan, diff, diffConfig, destination, raw), manifest: writeManifest(manifest) };
   });
   const sums = naiveSums(sumsByName(plan, run), computed);
-  const wanted = options.expectSum === "known" ? (sumOfRepo(diff)?.value ?? null) : (options.expectSum ?? null);
+  const known = stated?.value ?? sumOfRepo(diff)?.value ?? null;
+  const wanted = options.expectSum === "known" ? known : (options.expectSum ?? null);
   const layers = computed?.layers ?? plan.order.filter((name) => INV_FREQ.test(name)).length;
+  const sumCheck =
+    wanted === null ? null : judgeSum(wanted, sums, layers, wanted === known ? stated?.tolerance : undefined);
+  if (stated !== null && sumCheck === null) {
+    const { verdict, reason } = judgeSum(stated.value, sums, layers, stated.tolerance);
+    const speak = verdict === "fail" ? options.onWarning : say;
+    speak?.(`the sum in ${stated.file}, ${stated.value}: ${verdict.replaceAll("-", " ")}: ${reason}`);
+  }
   const overflow = overflowOf(plan, run);
   warnOverflow(overflow, dtypeText(plan), options);
   return {
@@ -186,7 +212,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     outcome: destination === null ? "checked" : "recovered",
     tensors: writtenTensors(plan, run),
     sums,
-    sumCheck: wanted === null ? null : judgeSum(wanted, sums, layers),
+    sumCheck,
     overflow,
     bytesRead: run.read,
     bytesWritten: run.written,

@@ -27,6 +27,8 @@ export interface Marks {
   readonly tensors?: readonly string[];
   /** The format of its weight files, in which no other family publishes. */
   readonly format?: ShardHeader["format"];
+  /** Tokens that its script adds to the tokenizer. */
+  readonly tokens?: readonly string[];
 }
 
 /** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */
@@ -118,7 +120,9 @@ export function isSummed({ verbatim, summed }: Scheme, name: string): boolean {
 /** The scheme as its script is with the flag; null if it has no such flag. */
 export function variantOf(scheme: Scheme, flag: Variant): Scheme | null {
   const changed = scheme.variants?.[flag];
-  return changed === undefined ? null : { ...scheme, ...changed, name: `${scheme.name}-${VARIANTS[flag]}` };
+  return changed === undefined
+    ? null
+    : { ...scheme, repos: [], byNameOnly: true, ...changed, name: `${scheme.name}-${VARIANTS[flag]}` };
 }
 
 /** What becomes of a tensor that only the diff has. */

@@ -79,6 +79,7 @@ export const SCHEMES: readonly Scheme[] = [
     ...WEIGHT_DIFF,
     newRows: "zero",
     repos: ["llama-7b-gist-1", "llama-7b-pos_control-1", "llama-7b-neg_control-1"],
+    marks: { tokens: ["<GIST>"] },
   },
   {
     name: "knowlm",
@@ -87,8 +88,8 @@ export const SCHEMES: readonly Scheme[] = [
     script: script("zjunlp/KnowLM", "tools/weight_diff.py", "0f00ad82045bc84394723de07f56da35bef476ed"),
     ...WEIGHT_DIFF,
     newRows: "refuse",
-    variants: { is_fp16: { arithmetic: "F16", output: "F16" } },
-    repos: ["zhixi-13b-diff", "zhixi-13b-diff-fp16"],
+    variants: { is_fp16: { arithmetic: "F16", output: "F16", repos: ["zhixi-13b-diff-fp16"] } },
+    repos: ["zhixi-13b-diff"],
   },
   {
     name: "moss-rlhf",
@@ -100,7 +101,6 @@ export const SCHEMES: readonly Scheme[] = [
     summed: ["layers"],
     diffOnly: "keep",
     sideFiles: "diff, else base",
-    byNameOnly: true,
     repos: [
       "moss-rlhf-reward-model-7b-en",
       "moss-rlhf-sft-model-7b-en",
@@ -117,7 +117,53 @@ export const SCHEMES: readonly Scheme[] = [
     ...WEIGHT_DIFF,
     sumFile: { file: "checksum_psum.txt", absolute: 1e-2, relative: 0 },
     repos: ["landmark-attention-llama7b-wdiff"],
-    marks: { files: ["checksum_psum.txt"] },
+    marks: { files: ["checksum_psum.txt"], tokens: ["<landmark>"] },
+  },
+  {
+    name: "lawyer-llama",
+    who: "Lawyer LLaMA v2",
+    summary: "float32, loop over the base, new vocabulary rows get the mean",
+    script: script("AndrewZhe/lawyer-llama", "scripts/model_delta.py", "abaa09586081b82ceb7b0a9f41d05a68897b24ee"),
+    ...APPLY_DELTA,
+    arithmetic: "F32",
+    output: "F32",
+    newRows: "mean",
+    repos: [],
+  },
+  {
+    name: "fastchat",
+    who: "Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing",
+    summary: "float16, loop over the base, no new vocabulary rows",
+    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "0e6d3e4beaab66f4d3f93db72541a4abab8af28d"),
+    ...APPLY_DELTA,
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["vicuna-*-delta-v1.1", "stablebeluga1-delta", "gorilla-7b-*-delta-v*", "k2_*_delta", "bayling-*-diff"],
+  },
+  {
+    name: "fastchat-v0",
+    who: "Vicuna v0, StableVicuna, Wombat, LLMZoo (Chimera)",
+    summary: "float16, loop over the base, new vocabulary rows are the diff's own",
+    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "f34f28cedcb8906fd026f22ec3ef41435a8e24ac"),
+    ...APPLY_DELTA,
+    newRows: "zero",
+    repos: [
+      "vicuna-*-delta-v0",
+      "stable-vicuna-13b-delta",
+      "wombat-7b-delta",
+      "wombat-7b-gpt4-delta",
+      "chimera-*-delta",
+    ],
+  },
+  {
+    name: "lmflow",
+    who: "LMFlow (Robin)",
+    summary: "as fastchat, in bfloat16",
+    script: script("OptimalScale/LMFlow", "utils/apply_delta.py", "bce29b9fcae24ccd711db1f1d35357385eb9fa1a"),
+    ...APPLY_DELTA,
+    arithmetic: "BF16",
+    output: "BF16",
+    variants: { low_cpu_mem: LOW_CPU_MEM },
+    repos: ["robin-*-delta"],
   },
   {
     name: "yulan",
@@ -139,52 +185,6 @@ export const SCHEMES: readonly Scheme[] = [
     newRows: "zero",
     byNameOnly: true,
     repos: [],
-  },
-  {
-    name: "lawyer-llama",
-    who: "Lawyer LLaMA v2",
-    summary: "float32, loop over the base, new vocabulary rows get the mean",
-    script: script("AndrewZhe/lawyer-llama", "scripts/model_delta.py", "abaa09586081b82ceb7b0a9f41d05a68897b24ee"),
-    ...APPLY_DELTA,
-    arithmetic: "F32",
-    output: "F32",
-    newRows: "mean",
-    repos: [],
-  },
-  {
-    name: "fastchat-v0",
-    who: "Vicuna v0, StableVicuna, Wombat, LLMZoo (Chimera)",
-    summary: "float16, loop over the base, new vocabulary rows are the diff's own",
-    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "f34f28cedcb8906fd026f22ec3ef41435a8e24ac"),
-    ...APPLY_DELTA,
-    newRows: "zero",
-    repos: [
-      "vicuna-*-delta-v0",
-      "stable-vicuna-13b-delta",
-      "wombat-7b-delta",
-      "wombat-7b-gpt4-delta",
-      "chimera-*-delta",
-    ],
-  },
-  {
-    name: "fastchat",
-    who: "Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing",
-    summary: "float16, loop over the base, no new vocabulary rows",
-    script: script("lm-sys/FastChat", "fastchat/model/apply_delta.py", "0e6d3e4beaab66f4d3f93db72541a4abab8af28d"),
-    ...APPLY_DELTA,
-    variants: { low_cpu_mem: LOW_CPU_MEM },
-    repos: ["vicuna-*-delta-v1.1", "stablebeluga1-delta", "gorilla-7b-*-delta-v*", "k2_*_delta", "bayling-*-diff"],
-  },
-  {
-    name: "lmflow",
-    who: "LMFlow (Robin)",
-    summary: "as fastchat, in bfloat16",
-    script: script("OptimalScale/LMFlow", "utils/apply_delta.py", "bce29b9fcae24ccd711db1f1d35357385eb9fa1a"),
-    ...APPLY_DELTA,
-    arithmetic: "BF16",
-    output: "BF16",
-    variants: { low_cpu_mem: LOW_CPU_MEM },
-    repos: ["robin-*-delta"],
   },
   {
     name: "llava",
@@ -353,13 +353,15 @@ export const SCHEMES: readonly Scheme[] = [
   },
 ];
 
-const VARIANT_SCHEMES: readonly Scheme[] = SCHEMES.flatMap((scheme) =>
-  (["is_fp16", "low_cpu_mem"] as const).flatMap((flag) => variantOf(scheme, flag) ?? []),
-);
+/** The table, and after each row what its script is with a flag. */
+export const ALL_SCHEMES: readonly Scheme[] = SCHEMES.flatMap((scheme) => [
+  scheme,
+  ...(["is_fp16", "low_cpu_mem"] as const).flatMap((flag) => variantOf(scheme, flag) ?? []),
+]);
 
 /** The scheme called `name`, be it one with a flag of its script. @throws {WeightDiffError} USAGE. */
 export function schemeNamed(name: string): Scheme {
-  const scheme = [...SCHEMES, ...VARIANT_SCHEMES].find((row) => row.name === name);
+  const scheme = ALL_SCHEMES.find((row) => row.name === name);
   if (scheme === undefined) {
     throw new WeightDiffError(
       "USAGE",

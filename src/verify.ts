@@ -10,6 +10,7 @@ import { expandHome } from "./checkpoint/locate.js";
 import { readTokenizer } from "./checkpoint/tokenizer.js";
 import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
 import { checkManifest, checkRecords, checkValues, filesToDigest } from "./contents.js";
+import type { CustomAxes } from "./custom-scheme.js";
 import { type Reading, readTensors } from "./digest.js";
 import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
@@ -38,6 +39,7 @@ export interface VerifyOptions extends RunOptions {
   readonly raw?: string | null;
   /** As for recover. */
   readonly scheme?: string;
+  readonly custom?: Partial<CustomAxes>;
   /** Another checkpoint that should be the same model. */
   readonly against?: string | null;
   /** Is a checkpoint without digests a failure? */

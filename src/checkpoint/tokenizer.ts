@@ -38,6 +38,23 @@ const READERS: readonly (readonly [file: string, highestId: (bytes: Uint8Array, 
   ["added_tokens.json", (bytes, path) => largest(Object.values(parse(addedSchema, bytes, path)))],
 ];
 
+/** What added_tokens.json adds; nothing where it is missing or broken. */
+export async function addedTokens(directory: string | null): Promise<readonly string[]> {
+  if (directory === null) {
+    return [];
+  }
+  const path = join(directory, "added_tokens.json");
+  const info = await stat(path).catch(() => null);
+  if (info === null || !info.isFile() || info.size > MAX_BYTES) {
+    return [];
+  }
+  try {
+    return Object.keys(parse(addedSchema, await readFile(path), path));
+  } catch {
+    return [];
+  }
+}
+
 /** Reads the tokenizer files of a directory; those that are not there are left out. @throws {WeightDiffError} IO. */
 export async function readTokenizer(directory: string): Promise<Tokenizer> {
   const files: TokenizerFile[] = [];

@@ -1,13 +1,28 @@
 /**
- * Command lines as people have them: flags with `_` or `-`, python-fire's True and False, FastChat's names and their
- * argparse abbreviations (FIELD 3, B1). Everything becomes the one spelling that the options know.
+ * Command lines as people have them: flags with `_` or `-`, python-fire's True and False, the names that the schemes' scripts
+ * have for the same thing, and FastChat's argparse abbreviations (FIELD 3, B1). Everything becomes the one spelling that the
+ * options know.
  */
 
-/** FastChat's flags -> ours. argparse accepts every unambiguous beginning of them. */
-const FASTCHAT: readonly (readonly [full: string, shortest: string, ours: string])[] = [
+/** Flags of the scripts -> ours. argparse accepts every unambiguous beginning, which people use with FastChat's. */
+const SCRIPTS: readonly (readonly [full: string, shortest: string, ours: string])[] = [
   ["--base-model-path", "--base", "--path-raw"],
   ["--target-model-path", "--target", "--path-tuned"],
   ["--delta-path", "--delta", "--path-diff"],
+  // YuLan-Chat.
+  ["--tuned-model-path", "--tuned", "--path-tuned"],
+  // AlpacaFarm.
+  ["--llama-7b-hf-dir", "--llama-7b-hf-dir", "--path-raw"],
+  // OpenChineseLLaMA; its --base_model is a beginning of FastChat's.
+  ["--patch-model", "--patch", "--path-diff"],
+  // BiLLa.
+  ["--model-dir", "--model-dir", "--path-diff"],
+  ["--meta-llama-pth-file", "--meta-llama-pth-file", "--path-raw"],
+  // EasyLM.
+  ["--load-base-checkpoint", "--load-base-checkpoint", "--path-raw"],
+  ["--load-target-checkpoint", "--load-target-checkpoint", "--path-diff"],
+  ["--output-file", "--output-file", "--path-tuned"],
+  ["--float-dtype", "--float-dtype", "--dtype"],
 ];
 
 /** Our own flags that are also such a beginning, by command. */
@@ -31,5 +46,5 @@ export function normaliseArgv(args: readonly string[]): readonly string[] {
 }
 
 function canonicalFlag(flag: string): string {
-  return FASTCHAT.find(([full, shortest]) => full.startsWith(flag) && flag.startsWith(shortest))?.[2] ?? flag;
+  return SCRIPTS.find(([full, shortest]) => full.startsWith(flag) && flag.startsWith(shortest))?.[2] ?? flag;
 }

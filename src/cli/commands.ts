@@ -5,11 +5,20 @@ import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
 import { recover } from "../recover.js";
+import { ALL_SCHEMES, SCHEMES } from "../scheme.js";
 import { verify } from "../verify.js";
 import { xorFiles } from "../xor-files.js";
 import { type FoundPayload, findXorPayload } from "../xor-payload.js";
 import { convertJson, convertText } from "./convert-report.js";
-import { declareConvert, declareInspect, declareMakeDiff, declareRecover, declareVerify, declareXor } from "./flags.js";
+import {
+  declareConvert,
+  declareInspect,
+  declareMakeDiff,
+  declareRecover,
+  declareSchemes,
+  declareVerify,
+  declareXor,
+} from "./flags.js";
 import { inspectJson, inspectText } from "./inspect-report.js";
 import {
   convertOptions,
@@ -22,6 +31,7 @@ import {
 } from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
 import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
+import { schemesJson, schemesText } from "./schemes-report.js";
 import type { ResultWriter } from "./stdout.js";
 import { VERIFY_FORMATS } from "./verify-report.js";
 import { xorJson, xorText } from "./xor-report.js";
@@ -143,6 +153,12 @@ export function declareCommands(program: Command, host: CommandHost): void {
       } finally {
         speak.done();
       }
+    },
+  );
+
+  declareSchemes(program.command("schemes").description("the published kinds of diffs, and what each means")).action(
+    ({ json }: Record<string, unknown>) => {
+      host.out.write(json === true ? schemesJson(ALL_SCHEMES) : schemesText(SCHEMES));
     },
   );
 

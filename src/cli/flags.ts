@@ -7,8 +7,45 @@ export const FOREIGN: Readonly<Record<string, string>> = {
   device: "--device: everything is computed on the CPU, with the bits that torch gives on a CPU",
   testInference: "--test_inference: no text is generated; the checks compare digests and sums instead",
   originalModel: "--original_model: not loaded; compare the digests in weight-diff.json instead",
-  lowCpuMem: "--low-cpu-mem: memory is always small",
+  pathToSft10k:
+    "--path-to-sft10k: not needed: the script takes the config of a reward model from it, here it is the diff's",
+  modelType: "--model_type: names and shapes tell; the script's choice of a sum is --expect-sum",
+  baseModelFormat: "--base_model_format: the files tell",
+  offload: "--offload: memory is always small",
+  offloadPath: "--offload_path: nothing is put aside",
+  mode: "--mode: weight-diff recover applies, weight-diff make-diff makes",
+  method: "--method: weight-diff recover decrypts",
+  recoverDiff: "--recover_diff: that is what weight-diff recover does",
+  streaming: "--streaming: everything is streamed",
 };
+
+/** Adds those flags, hidden: no help is spent on them. */
+function hideForeign(command: Command): Command {
+  for (const flag of Object.keys(FOREIGN)) {
+    command.addOption(
+      new Option(`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} [value]`).hideHelp(),
+    );
+  }
+  return command;
+}
+
+const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+
+/** The axes of --scheme custom. */
+function declareAxes(command: Command): Command {
+  return command
+    .option("--op <add|subtract>", "with --scheme custom: base + diff, or diff - base (default: add)")
+    .option("--arith <dtype>", "with --scheme custom: float32 (default), float16, bfloat16, or stored: as in the files")
+    .option(
+      "--verbatim <pattern>",
+      "with --scheme custom: names taken from the diff as they are: part of a name, or all of it with *; may be repeated",
+      collect,
+    )
+    .option(
+      "--driver <diff|raw>",
+      "with --scheme custom: whose names decide; raw leaves out what only the diff has (default: diff)",
+    );
+}
 
 const COMMON = (command: Command): Command =>
   command
@@ -26,7 +63,7 @@ const COMMON = (command: Command): Command =>
 
 /** Adds recover's flags. */
 export function declareRecover(command: Command): Command {
-  return COMMON(
+  const declared = COMMON(
     command
       .option("--path-raw <base>", "the base model: a directory, one weight file, or org/name on the Hub")
       .option("--path-diff <diff>", "the published diff, likewise")
@@ -36,16 +73,24 @@ export function declareRecover(command: Command): Command {
       )
       .option(
         "--scheme <name>",
-        "auto, or which script's rules to follow: open-instruct, alpaca, oa-xor, pygmalion, point-alpaca",
+        "auto, custom, or which script's rules to follow: weight-diff schemes lists them",
         "auto",
       )
       .option(
         "--dtype <dtype>",
-        "float32 (the default, as the reference), float16 or bfloat16: rounded once, as torch does",
+        "float32, float16 or bfloat16 instead of what the scheme's script saves: rounded once more, as torch does",
+      )
+      .option("--is-fp16 [bool]", "as KnowLM's script with this flag: float16 throughout")
+      .option(
+        "--low-cpu-mem [bool]",
+        "as FastChat's script with this flag: the files' own dtypes; memory is small without it",
       )
       .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
       .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
-      .option("--rows <mean|refuse>", "rule for new vocabulary rows; mean also allows more than 64 of them")
+      .option(
+        "--rows <mean|zero|overlap|refuse>",
+        "rule for new vocabulary rows, instead of the scheme's: the base's mean is added, or nothing; mean also allows more than 64 of them",
+      )
       .option("--expect-sum <number>", "hold the naive sum of the recovered weights against this number")
       .option("--check-integrity-naively [bool]", "hold it against the published sum, if the diff is known to have one")
       .option("--dry-run", "print what would be done, and stop")
@@ -53,10 +98,9 @@ export function declareRecover(command: Command): Command {
       .option("--resume", "continue an unfinished run")
       .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
   )
-    .addOption(new Option("--device <device>").hideHelp())
-    .addOption(new Option("--test-inference [bool]").hideHelp())
-    .addOption(new Option("--original-model <model>").hideHelp())
-    .addOption(new Option("--low-cpu-mem [bool]").hideHelp());
+    .addOption(new Option("--alpaca-farm-model-name <name>").hideHelp())
+    .addOption(new Option("--models-save-dir <out>").hideHelp());
+  return declareAxes(hideForeign(declared));
 }
 
 /** Adds make-diff's flags. */
@@ -119,7 +163,7 @@ export function declareXor(command: Command): Command {
 
 /** Adds verify's flags. */
 export function declareVerify(command: Command): Command {
-  return COMMON(
+  const declared = COMMON(
     command
       .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or org/name on the Hub")
       .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
@@ -134,6 +178,12 @@ export function declareVerify(command: Command): Command {
       .option("--expect-sum <number>", "hold it against this number")
       .option("--format <format>", "text, json, or github (annotations for a workflow)"),
   );
+  return declareAxes(declared);
+}
+
+/** Adds the flags of schemes. */
+export function declareSchemes(command: Command): Command {
+  return command.option("--json", "print the table as one JSON document on stdout");
 }
 
 /** Adds inspect's flags. */

@@ -7,9 +7,11 @@ import { ENCODINGS } from "../exact.js";
 import { GUARDS, type Guard } from "../guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
 import type { RecoverOptions } from "../recover.js";
+import { NEW_ROWS, type NewRows } from "../scheme-axes.js";
 import type { VerifyOptions } from "../verify.js";
 import type { XorOptions } from "../xor-files.js";
 import { FOREIGN } from "./flags.js";
+import { customAxes, farmPaths } from "./scheme-flags.js";
 
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
 
@@ -77,11 +79,27 @@ const making = common.extend({
     .default([]),
 });
 
+const COMPUTE_DTYPES = ["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"] as const;
+
+/** The axes of --scheme custom, as flags. */
+const axes = {
+  op: oneOf(["add", "subtract"]).optional(),
+  arith: oneOf([...COMPUTE_DTYPES, "stored"])
+    .transform((name) => (name === "stored" ? name : DTYPES[name]))
+    .optional(),
+  verbatim: z.array(z.string().min(1, "is empty")).optional(),
+  driver: oneOf(["diff", "raw"]).optional(),
+};
+
 const recoverSchema = making.extend({
+  ...axes,
   pathDiff: z.string("is missing: give the diff").min(1, "is empty"),
+  rows: oneOf(NEW_ROWS).optional(),
+  isFp16: fireBool.default(false),
+  lowCpuMem: fireBool.default(false),
   pathTuned: z.string().min(1, "is empty").optional(),
   scheme: z.string(),
-  dtype: oneOf(["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"])
+  dtype: oneOf(COMPUTE_DTYPES)
     .transform((name) => DTYPES[name])
     .optional(),
   expectSum: parsed(parseNumber, "a number").optional(),
@@ -118,6 +136,7 @@ const xorSchema = common.extend({
 });
 
 const verifySchema = common.extend({
+  ...axes,
   manifest: z.string().min(1, "is empty").optional(),
   pathRaw: z.string().min(1, "is empty").optional(),
   scheme: z.string(),
@@ -144,7 +163,7 @@ export interface RecoverCommand extends Presentation {
 
 /** @throws {WeightDiffError} USAGE naming the flag. */
 export function recoverOptions(flags: Readonly<Record<string, unknown>>): RecoverCommand {
-  const values = check(recoverSchema, flags);
+  const values = check(recoverSchema, farmPaths(flags));
   if (values.checkIntegrityNaively && values.expectSum !== undefined) {
     throw new WeightDiffError(
       "USAGE",
@@ -160,6 +179,11 @@ export function recoverOptions(flags: Readonly<Record<string, unknown>>): Recove
       diff: values.pathDiff,
       tuned: values.pathTuned ?? null,
       scheme: values.scheme,
+      custom: customAxes(values),
+      variants: [
+        ...(values.isFp16 ? (["is_fp16"] as const) : []),
+        ...(values.lowCpuMem ? (["low_cpu_mem"] as const) : []),
+      ],
       ...(values.dtype === undefined ? {} : { dtype: values.dtype }),
       expectSum: values.checkIntegrityNaively ? "known" : (values.expectSum ?? null),
       ...makingOptions(values, "--path_tuned", values.pathTuned),
@@ -233,7 +257,11 @@ function refuseForceAndResume(values: { readonly force: boolean; readonly resume
 }
 
 /** @param flag the one that names the output. */
-function makingOptions(values: z.infer<typeof making>, flag: string, output: string | undefined) {
+function makingOptions(
+  values: Omit<z.infer<typeof making>, "rows"> & { readonly rows?: NewRows | undefined },
+  flag: string,
+  output: string | undefined,
+) {
   refuseForceAndResume(values);
   if ((values.force || values.resume) && output === undefined) {
     throw new WeightDiffError(
@@ -302,6 +330,7 @@ export function verifyOptions(flags: Readonly<Record<string, unknown>>): VerifyC
       manifest: values.manifest ?? null,
       raw: values.pathRaw ?? null,
       scheme: values.scheme,
+      custom: customAxes(values),
       against: values.against ?? null,
       requireDigests: values.require === "digests",
       known: values.known ?? null,
