@@ -1,7 +1,7 @@
 /** The sum that some scripts put beside the diff they make: of all weights of the recovered model, as text (scheme.ts, sumFile). */
 import { join } from "node:path";
-import { type Checkpoint, decodeText } from "./checkpoint/checkpoint.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import { decodeText, openFileSource } from "./checkpoint/file-source.js";
 import { WeightDiffError } from "./errors.js";
 import type { Scheme } from "./scheme-axes.js";
 

@@ -34,14 +34,28 @@ test("recover --help names every flag and hides those of other scripts", async (
   assert.equal(code, 0);
   const flags = [
     ...["--path-raw", "--path-diff", "--path-tuned", "--scheme", "--dtype", "--max-shard-size", "--inv-freq"],
-    ...["--rows", "--expect-sum", "--check-integrity-naively", "--dry-run", "--force", "--resume", "--ignore"],
+    ...[
+      "--rows",
+      "--op",
+      "--arith",
+      "--verbatim",
+      "--driver",
+      "--is-fp16",
+      "--low-cpu-mem",
+      "--expect-sum",
+      "--check-integrity-naively",
+      "--dry-run",
+      "--force",
+      "--resume",
+      "--ignore",
+    ],
     ...["--json", "--quiet", "--no-progress", "--threads", "--no-direct-io"],
   ];
   assert.deepEqual(
     flags.filter((flag) => !new RegExp(`^  ${flag}\\b`, "m").test(out)),
     [],
   );
-  assert.doesNotMatch(out, /--test-inference|--device|--low-cpu-mem/);
+  assert.doesNotMatch(out, /--test-inference|--device|--model-type|--llama-7b-hf-dir/);
 });
 
 const WRONG: readonly (readonly [what: string, args: readonly string[], error: string, hint?: string])[] = [

@@ -14,6 +14,8 @@ test("fills in the defaults of the reference", () => {
     diff: "d",
     tuned: null,
     scheme: "auto",
+    custom: {},
+    variants: [],
     dtype: "F32",
     maxShardSize: 5e9,
     invFreq: "drop",
@@ -74,7 +76,7 @@ for (const [flags, message] of [
   [{ dtype: "__proto__" }, /^--dtype: one of/],
   [{ maxShardSize: "5XB" }, /^--max_shard_size: a size such as 5GB/],
   [{ invFreq: "recompute" }, /^--inv_freq: one of drop, keep/],
-  [{ rows: "3" }, /^--rows: one of mean, refuse/],
+  [{ rows: "3" }, /^--rows: one of mean, zero, overlap, refuse/],
   [{ expectSum: "0x10" }, /^--expect_sum: a number/],
   [{ expectSum: "" }, /^--expect_sum: a number/],
   [{ checkIntegrityNaively: "maybe" }, /^--check_integrity_naively: True or False/],
@@ -97,11 +99,46 @@ test("says one line for each flag of other scripts that means nothing here", () 
     device: "cuda",
     testInference: "True",
     originalModel: "m",
-    lowCpuMem: true,
+    modelType: "reward",
+    pathToSft10k: "x",
   });
   assert.deepEqual(
     notes.map((note) => note.split(":")[0]),
-    ["--device", "--test_inference", "--original_model", "--low-cpu-mem"],
+    ["--device", "--test_inference", "--original_model", "--path-to-sft10k", "--model_type"],
+  );
+});
+
+test("takes the scripts' flags that change bits", () => {
+  const variants = (flags: Record<string, unknown>) => recoverOptions({ ...FLAGS, ...flags }).options.variants;
+  assert.deepEqual(variants({ isFp16: "True", lowCpuMem: true }), ["is_fp16", "low_cpu_mem"]);
+  assert.deepEqual(variants({ isFp16: "False" }), []);
+});
+
+test("takes AlpacaFarm's name of a model for diff and output", async () => {
+  const { pathDiff: _, ...flags } = FLAGS;
+  const { options } = recoverOptions({ ...flags, alpacaFarmModelName: "sft10k", modelsSaveDir: "./models" });
+  assert.equal(options.diff, "tatsu-lab/alpaca-farm-sft10k-wdiff");
+  assert.equal(options.tuned, "./models/sft10k");
+  await refuses(() => recoverOptions({ ...flags, alpacaFarmModelName: "all" }), "USAGE", /one model at a time/);
+  await refuses(() => recoverOptions({ ...flags, alpacaFarmModelName: "../x" }), "USAGE", /one model at a time/);
+});
+
+test("takes the axes of a custom scheme, and only of one", async () => {
+  const axes = { op: "subtract", arith: "bf16", verbatim: ["a", "b*"], driver: "raw" };
+  const { options } = recoverOptions({ ...FLAGS, scheme: "custom", rows: "zero", ...axes });
+  assert.deepEqual(options.custom, { operation: "subtract", arithmetic: "BF16", verbatim: ["a", "b*"], driver: "raw" });
+  assert.equal(options.rows, "zero");
+  for (const [flag, value] of Object.entries(axes)) {
+    await refuses(
+      () => recoverOptions({ ...FLAGS, scheme: "fastchat", [flag]: value }),
+      "USAGE",
+      new RegExp(`^--${flag} and --scheme fastchat contradict each other`),
+    );
+  }
+  await refuses(
+    () => recoverOptions({ ...FLAGS, scheme: "custom", arith: "int8" }),
+    "USAGE",
+    /^--arith: one of float32/,
   );
 });
 

@@ -1,0 +1,169 @@
+/** The arithmetic of every scheme on any bits at all: both kernels give what the oracle says, however the work is cut. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { ComputeDtype, StoredOperand, TensorJob } from "../../src/engine/job.js";
+import { planMemory } from "../../src/engine/memory.js";
+import { rawBefore } from "../../src/engine/operand.js";
+import { startTensor } from "../../src/engine/tensor-run.js";
+import type { Kernel } from "../../src/kernel/kernel.js";
+import { createScalarKernel } from "../../src/kernel/scalar.js";
+import { type BlendCase, blended } from "../blend-oracle.js";
+import { simdKernel } from "../kernels.js";
+
+const WIDTH = { F32: 4, F16: 2, BF16: 2 } as const;
+const DTYPES = ["F32", "F16", "BF16"] as const;
+const WINDOW = 1 << 16;
+
+const SPECIAL = {
+  F32: [
+    0, 0x80000000, 1, 0x80000001, 0x7f800000, 0xff800000, 0x7f800001, 0xffc12345, 0x477fefff, 0x477ff000, 0x33000000,
+  ],
+  F16: [0, 0x8000, 1, 0x8001, 0x7c00, 0xfc00, 0x7c01, 0xfe55, 0x7bff, 0xfbff, 0x03ff],
+  BF16: [0, 0x8000, 1, 0x8001, 0x7f80, 0xff80, 0x7f81, 0xffc5, 0x7f7f, 0x4780, 0x3300],
+} as const;
+
+const bitsOf = (dtype: ComputeDtype): fc.Arbitrary<number> =>
+  fc.oneof(
+    { weight: 3, arbitrary: fc.nat(WIDTH[dtype] === 4 ? 0xffffffff : 0xffff) },
+    // Sums that cancel, round and overflow: exponents close to each other.
+    {
+      weight: 3,
+      arbitrary: fc
+        .integer({ min: 0, max: 0x1ff })
+        .map((low) =>
+          WIDTH[dtype] === 4 ? 0x3f800000 + low * 0x1111 : dtype === "F16" ? 0x3c00 + low : 0x3f80 + (low % 128),
+        ),
+    },
+    { weight: 2, arbitrary: fc.constantFrom(...SPECIAL[dtype]) },
+  );
+
+const cases: fc.Arbitrary<BlendCase> = fc
+  .record({
+    driverDtype: fc.constantFrom(...DTYPES),
+    rawDtype: fc.constantFrom(...DTYPES, null),
+    operands: fc.constantFrom(...DTYPES),
+    result: fc.constantFrom(...DTYPES),
+    output: fc.constantFrom(...DTYPES),
+    rows: fc.constantFrom("zero" as const, "verbatim" as const),
+    into: fc.constantFrom("driver" as const, "raw" as const),
+    subtract: fc.boolean(),
+    shape: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 40 })),
+    less: fc.tuple(fc.nat(3), fc.nat(3)),
+  })
+  .chain(({ driverDtype, rawDtype, shape: [rows, columns], less: [fewerRows, fewerColumns], ...axes }) => {
+    const rawRows = Math.max(1, rows - fewerRows);
+    // Fewer columns are only ever left as they are, in the diff's own tensor.
+    const block = axes.rows === "verbatim" && axes.into === "driver";
+    const rawColumns = block ? Math.max(1, columns - fewerColumns) : columns;
+    const list = (dtype: ComputeDtype, count: number) =>
+      fc.array(bitsOf(dtype), { minLength: count, maxLength: count });
+    return fc.record({
+      driver: list(driverDtype, rows * columns).map((bits) => ({ dtype: driverDtype, rows, columns, bits })),
+      raw:
+        rawDtype === null
+          ? fc.constant(null)
+          : list(rawDtype, rawRows * rawColumns).map((bits) => ({
+              dtype: rawDtype,
+              rows: rawRows,
+              columns: rawColumns,
+              bits,
+            })),
+      output: fc.constant(axes.output),
+      blend: fc.constant({
+        operation: axes.subtract && axes.into === "driver" ? ("subtract" as const) : ("add" as const),
+        operands: axes.operands,
+        result: axes.result,
+        rows: rawDtype === null ? ("verbatim" as const) : axes.rows,
+        into: axes.into,
+      }),
+    });
+  });
+
+const kernels: Readonly<Record<string, Kernel>> = { simd: simdKernel(1 << 22), scalar: createScalarKernel(1 << 22) };
+
+test("both kernels blend any bits as the oracle does, in windows of any length", () => {
+  fc.assert(
+    fc.property(cases, fc.integer({ min: 1, max: 4 }), (given, step) => {
+      const expected = packed(given.output, blended(given));
+      const results = Object.values(kernels).map((kernel) => ({
+        whole: run(kernel, given, Number.MAX_SAFE_INTEGER),
+        cut: run(kernel, given, 32 * step),
+      }));
+      for (const { whole, cut } of results) {
+        assert.equal(whole.bytes, expected);
+        assert.deepEqual(cut, whole);
+      }
+      assert.deepEqual(results[0], results[1]);
+    }),
+    { seed: 20230503, numRuns: 1500, endOnFailure: true },
+  );
+});
+
+/** All of the job's windows, `step` elements each. @returns output bytes as text, sum and overflow. */
+function run(kernel: Kernel, given: BlendCase, step: number) {
+  const areas = planMemory(kernel.base, {
+    windowBytes: WINDOW,
+    slots: 1,
+    sumBytes: kernel.sumBytes,
+    meanBytes: 0,
+    meanColumns: 0,
+  });
+  assert.ok(areas.end <= kernel.memory.byteLength);
+  const [slot] = areas.slots;
+  assert.ok(slot !== undefined);
+  const memory = Buffer.from(kernel.memory);
+  const { driver, raw, output, blend } = given;
+  const job: TensorJob = {
+    kind: "tensor",
+    id: 0,
+    name: "t",
+    rule: "blend",
+    dtype: output,
+    shape: [driver.rows, driver.columns],
+    driver: operand(driver),
+    raw: raw === null ? null : operand(raw),
+    blend,
+    mean: null,
+    prove: false,
+    output: null,
+  };
+  const count = driver.bits.length;
+  const work = startTensor(job, kernel, areas);
+  let bytes = "";
+  for (let begin = 0; begin < count; begin += step) {
+    const end = Math.min(count, begin + step);
+    memory.write(packed(driver.dtype, driver.bits.slice(begin, end)), slot.driver, "hex");
+    memory.write(
+      packed(raw?.dtype ?? "F32", raw?.bits.slice(rawBefore(job, begin), rawBefore(job, end)) ?? []),
+      slot.raw,
+      "hex",
+    );
+    const outAt = work.push({ begin, end, rawAt: slot.raw, driverAt: slot.driver, outAt: slot.out }, false);
+    bytes += memory.toString("hex", outAt, outAt + (end - begin) * WIDTH[output]);
+  }
+  const { sum, overflow } = work.finish([]);
+  return { bytes, sum: Number.isNaN(sum) ? "NaN" : sum, overflow };
+}
+
+function operand({ dtype, rows, columns }: BlendCase["driver"]): StoredOperand {
+  return {
+    kind: "stored",
+    input: 0,
+    name: "t",
+    dtype,
+    shape: [rows, columns],
+    range: { begin: 0, end: rows * columns * WIDTH[dtype] },
+  };
+}
+
+/** Little-endian, as hexadecimal. */
+function packed(dtype: ComputeDtype, bits: readonly number[]): string {
+  return bits
+    .map((value) =>
+      Buffer.from(
+        WIDTH[dtype] === 4 ? [value, value >>> 8, value >>> 16, value >>> 24] : [value, value >>> 8],
+      ).toString("hex"),
+    )
+    .join("");
+}
