@@ -34,7 +34,8 @@ import { isSideFile } from "./side-files.js";
 import { sizeOf } from "./small-files.js";
 
 /** Beside the weights, and read before them. */
-const READ_FIRST = /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|added_tokens\.json|README\.md|.+\.index\.json)$/;
+const READ_FIRST =
+  /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|added_tokens\.json|README\.md|.+\.index\.json)$/;
 /** Larger ones are not small; the largest tokenizer seen has 35 MB. */
 const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */

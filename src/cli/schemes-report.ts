@@ -10,7 +10,7 @@ export function schemesText(schemes: readonly Scheme[]): string {
     const lines: readonly (readonly [string, string])[] = [
       ["", scheme.summary],
       ["does", doesText(scheme)],
-      ["names", namesText(scheme)],
+      ...(scheme.operation === "xor" ? [] : [["names", namesText(scheme)] as const]),
       ...Object.keys(scheme.variants ?? {}).map((flag) => ["flag", variantText(scheme, flag)] as const),
       ["script", script === null ? "this tool" : `${script.repo} ${script.file} at ${script.commit.slice(0, 8)}`],
     ];
@@ -20,7 +20,12 @@ export function schemesText(schemes: readonly Scheme[]): string {
 }
 
 function doesText({ operation, arithmetic, rounds, newRows, output, driver }: Scheme): string {
-  const verb = { add: "base + diff", subtract: "diff - base", "add-bits": "base + diff, bit patterns" }[operation];
+  const verb = { add: "base + diff", subtract: "diff - base", "add-bits": "base + diff, bit patterns", xor: "" }[
+    operation
+  ];
+  if (operation === "xor") {
+    return "files xor the base's files, byte for byte";
+  }
   const computed = arithmetic === "stored" ? "in the files' dtypes" : `in ${dtypeName(arithmetic)}`;
   const saved = output === "stored" ? "saved as computed" : `saved as ${dtypeName(output)}`;
   const rounded = rounds === undefined ? "" : `, sums rounded to ${dtypeName(rounds)}`;

@@ -114,11 +114,6 @@ const cases = readdirSync(SCHEMES).filter((name) => existsSync(join(SCHEMES, nam
 const byProcess = new Set<string>();
 const isBuffer = ({ name }: Tensor): boolean => name.endsWith("rotary_emb.inv_freq");
 
-/** What auto does not see yet: embeddings that are the model's own, tokens that only one family adds, names of variants. */
-const NOT_YET = new Set(
-  "fastchat fastchat-bf16-base fastchat-v0 gisting huatuo knowlm-fp16 llmzoo moss-rlhf-sft pandallm ziya".split(" "),
-);
-
 test("every pair has its expectation of auto, and every expectation its pair", () => {
   assert.deepEqual(Object.keys(AUTO).sort(), cases.toSorted());
   assert.ok(Object.keys(PUBLISHED).every((name) => cases.includes(name)));
@@ -173,7 +168,7 @@ for (const name of cases) {
   }
 
   if (AUTO[name] === "finds") {
-    test(`${name}: auto gives the script's bits`, { skip: NOT_YET.has(name) }, async (context) => {
+    test(`${name}: auto gives the script's bits`, async (context) => {
       await known(expected.scheme, context, async () => {
         const report = await recover({ ...options, scheme: "auto" });
         assert.deepEqual(sorted(report.tensors), wanted, `${report.scheme}: ${report.schemeReason}`);
@@ -198,7 +193,7 @@ for (const name of cases) {
 
   const published = PUBLISHED[name];
   if (published !== undefined) {
-    test(`${name}: auto knows it as ${published}`, { skip: NOT_YET.has(name) }, async (context) => {
+    test(`${name}: auto knows it as ${published}`, async (context) => {
       await known(expected.scheme, context, () =>
         withOutput(async (_, folder) => {
           const copy = join(folder, published);
