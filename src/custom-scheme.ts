@@ -40,7 +40,8 @@ export function customScheme(axes: CustomAxes): Scheme {
     script: null,
     operation,
     driver,
-    into: driver,
+    // What is subtracted from is always the diff.
+    into: operation === "subtract" ? "diff" : driver,
     arithmetic,
     output: arithmetic,
     newRows,

@@ -206,7 +206,13 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     speak?.(`the sum in ${stated.file}, ${stated.value}: ${verdict.replaceAll("-", " ")}: ${reason}`);
   }
   const overflow = overflowOf(plan, run);
-  warnOverflow(overflow, dtypeText(plan), options);
+  const computesF16 = choice.scheme.arithmetic === "F16";
+  warnOverflow(
+    overflow,
+    dtypeText(plan),
+    options,
+    computesF16 ? "the script computes in float16 and has them too" : undefined,
+  );
   return {
     ...draft,
     outcome: destination === null ? "checked" : "recovered",

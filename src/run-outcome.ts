@@ -40,12 +40,13 @@ export function warnOverflow(
   overflow: ReadonlyMap<string, number>,
   dtype: string,
   options: Pick<MakingOptions, "onWarning">,
+  remedy = "float32 or bfloat16 hold them",
 ): void {
   if (overflow.size > 0) {
     const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
     const [first = ""] = overflow.keys();
     options.onWarning?.(
-      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${dtype} and became infinite; float32 or bfloat16 hold them`,
+      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${dtype} and became infinite; ${remedy}`,
     );
   }
 }

@@ -73,7 +73,7 @@ export interface Blend {
   readonly result: ComputeDtype;
   /** What elements of the output that raw lacks get added: raw's mean row, +0, or nothing (the driver's bits stay). */
   readonly rows: "mean" | "zero" | "verbatim";
-  /** Whose tensor the script adds into. Of two NaNs the other one's stays (EXACTNESS 2.3). */
+  /** Whose tensor the script adds into; one is subtracted from the driver's only. Of two NaNs the other one's stays (EXACTNESS 2.3). */
   readonly into: "driver" | "raw";
 }
 

@@ -1,0 +1,171 @@
+/** Schemes on the command line: the table, what is said of a choice, custom axes, the scripts' own flags, stated sums. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { cp, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { SCHEMES } from "../../src/scheme.js";
+import { withFolder } from "../checkpoints.js";
+import { FIXTURES } from "../fixtures.js";
+import { type Outcome, weightDiff } from "./command.js";
+
+const PAIRS = join(FIXTURES, "schemes");
+const BASE = join(PAIRS, "base-f16");
+
+const recover = (diff: string, ...more: readonly string[]): Promise<Outcome> =>
+  weightDiff(["recover", "--path_raw", BASE, "--path_diff", diff, "--no-progress", ...more]);
+const digests = (text: string): unknown =>
+  (JSON.parse(text) as { readonly tensors: readonly { readonly name: string; readonly sha256: string }[] }).tensors.map(
+    ({ name, sha256 }) => [name, sha256],
+  );
+
+test("schemes prints a block for every scheme on stdout and nothing else", async () => {
+  const { code, out, said } = await weightDiff(["schemes"]);
+  assert.equal(code, 0);
+  assert.deepEqual(said, []);
+  const blocks = out.split("\n\n");
+  assert.deepEqual(
+    blocks.map((block) => block.split("  ")[0]),
+    SCHEMES.map(({ name }) => name),
+  );
+  assert.equal(
+    blocks.find((block) => block.startsWith("lmflow ")),
+    [
+      "lmflow  (LMFlow (Robin))",
+      "          as fastchat, in bfloat16",
+      "  does    base + diff in bfloat16, saved as bfloat16; new rows: refuse; driver: raw",
+      "  names   in the diff only: drop; in the base only: refuse",
+      "  flag    --low_cpu_mem (--scheme lmflow-low-mem): in the files' dtypes",
+      "  script  OptimalScale/LMFlow utils/apply_delta.py at bce29b9f",
+    ].join("\n"),
+  );
+});
+
+test("schemes --json prints every axis, variants as schemes of their own", async () => {
+  const { code, out } = await weightDiff(["schemes", "--json"]);
+  assert.equal(code, 0);
+  const rows = JSON.parse(out) as readonly { readonly [axis: string]: unknown; readonly name: string }[];
+  const {
+    name,
+    arithmetic,
+    output,
+    rows: newRows,
+    driver,
+    repos,
+  } = rows.find((row) => row.name === "knowlm-fp16") ?? assert.fail();
+  assert.deepEqual(
+    [name, arithmetic, output, newRows, driver, repos],
+    ["knowlm-fp16", "float16", "float16", "refuse", "diff", ["zhixi-13b-diff-fp16"]],
+  );
+});
+
+test("says what was chosen, why, and what is written otherwise than by the script", async () => {
+  await withFolder(async (folder) => {
+    const out = join(folder, "out");
+    const { code, said } = await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out);
+    assert.equal(code, 0, said.join("\n"));
+    assert.deepEqual(said.slice(0, 3), [
+      "weight-diff: scheme fastchat: the diff is F16, as fastchat makes them (fastchat-v0 would give the same bits here)",
+      "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
+      "weight-diff: config.json is the diff's: the script saves the base's, whose token ids may be wrong",
+    ]);
+    const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8")) as { readonly torch_dtype: string };
+    assert.equal(config.torch_dtype, "float16");
+    // Finished, and known again under the same scheme only.
+    assert.equal((await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out, "--resume")).code, 0);
+    const other = await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out, "--resume", "--scheme", "huatuo");
+    assert.equal(other.code, 4);
+    assert.match(other.said.join("\n"), /made otherwise: another scheme/);
+  });
+});
+
+test("refuses to guess with exit code 4 and a line for each candidate", async () => {
+  const { code, out, said } = await recover(join(PAIRS, "lawyer-llama/diff"));
+  assert.equal(code, 4);
+  assert.equal(out, "");
+  assert.match(said[0] ?? "", /: has 3 vocabulary rows more than the base: /);
+  assert.equal(said[1], "weight-diff: hint: say which script made it:");
+  assert.deepEqual(
+    said.slice(2).map((line) => line.split("(")[0]?.trim()),
+    ["open-instruct", "alpaca", "gisting", "landmark", "lawyer-llama"].map((name) => `--scheme ${name}`),
+  );
+});
+
+test("custom axes give the bits of the scheme that has them", async () => {
+  const diff = join(PAIRS, "huatuo/diff");
+  const flags = ["--arith", "fp16", "--verbatim", "embed_tokens", "--verbatim", "*lm_head.weight"];
+  const custom = await recover(diff, "--json", "--scheme", "custom", ...flags);
+  const named = await recover(diff, "--json", "--scheme", "huatuo");
+  assert.equal(custom.code, 0, custom.said.join("\n"));
+  assert.deepEqual(digests(custom.out), digests(named.out));
+  assert.ok(
+    custom.said.includes(
+      "weight-diff: scheme custom --op add --arith float16 --rows refuse --verbatim embed_tokens --verbatim *lm_head.weight --driver diff: as --scheme says",
+    ),
+    custom.said.join("\n"),
+  );
+});
+
+test("axes beside a scheme that is not custom, and a mean that is not float32, are usage errors", async () => {
+  const diff = join(PAIRS, "fastchat/diff");
+  const axis = await recover(diff, "--scheme", "fastchat", "--arith", "bf16");
+  assert.deepEqual(
+    [axis.code, axis.said[0]],
+    [2, "weight-diff: error: --arith and --scheme fastchat contradict each other: a scheme is what it is"],
+  );
+  const mean = await recover(diff, "--scheme", "fastchat", "--rows", "mean");
+  assert.deepEqual(
+    [mean.code, mean.said[0]],
+    [2, "weight-diff: error: --rows mean: the mean of the base's rows is taken in float32 only"],
+  );
+});
+
+test("takes the scripts' own flags: --is_fp16 where there is one", async () => {
+  const diff = join(PAIRS, "knowlm/diff");
+  const flagged = await recover(diff, "--json", "--scheme", "knowlm", "--is_fp16", "True");
+  const named = await recover(diff, "--json", "--scheme", "knowlm-fp16");
+  assert.equal(flagged.code, 0, flagged.said.join("\n"));
+  assert.deepEqual(digests(flagged.out), digests(named.out));
+  const wrong = await recover(diff, "--scheme", "alpaca", "--is_fp16");
+  assert.deepEqual(
+    [wrong.code, wrong.said[0]],
+    [2, "weight-diff: error: --is_fp16: the script of scheme alpaca has no such flag"],
+  );
+});
+
+test("holds the result against the sum that lies beside the diff, and only warns", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    await cp(join(PAIRS, "alpaca-farm/diff"), diff, { recursive: true });
+    const { code, said } = await recover(diff);
+    assert.equal(code, 0);
+    assert.match(said.join("\n"), /\nweight-diff: warning: the sum in model_sum\.txt, [\d.]+: fail: /);
+    await writeFile(join(diff, "model_sum.txt"), "-3.39999995e+38\n");
+    assert.match(
+      (await recover(diff)).said.join("\n"),
+      /\nweight-diff: the sum in model_sum\.txt, -3\.39999995e\+38: pass: /,
+    );
+    await writeFile(join(diff, "model_sum.txt"), "<html>");
+    const broken = await recover(diff);
+    assert.equal(broken.code, 4);
+    assert.match(broken.said.join("\n"), /model_sum\.txt: no number/);
+  });
+});
+
+test("takes the base's tokenizer where the diff has none", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    await cp(join(PAIRS, "fastchat/diff"), diff, {
+      recursive: true,
+      filter: (path) => !/token/.test(path.slice(folder.length)),
+    });
+    const out = join(folder, "out");
+    const { code, said } = await recover(diff, "--scheme", "fastchat", "--path_tuned", out);
+    assert.equal(code, 0, said.join("\n"));
+    assert.ok(
+      said.some((line) => line.startsWith("weight-diff: the diff has no tokenizer: taken from the base: ")),
+      said.join("\n"),
+    );
+    assert.deepEqual(readFileSync(join(out, "tokenizer.model")), readFileSync(join(BASE, "tokenizer.model")));
+  });
+});
