@@ -1,5 +1,5 @@
 /** Where a run's output goes, and the run itself with what must happen if it fails: shared by recover and make-diff. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "./checkpoint/config.js";
 import { type SideFiles, sideFiles } from "./checkpoint/side-files.js";
@@ -68,7 +68,7 @@ export interface Destination {
   readonly mode: OutputMode | "verify";
   /** Beside the driver's weights. */
   readonly side: SideFiles;
-  /** Tokenizer files of the base, where they are wanted and the driver has none. */
+  /** Paths of the base's tokenizer files, where they are wanted and the driver has none. */
   readonly fromBase: readonly string[];
 }
 
@@ -87,7 +87,7 @@ export async function prepareDestination(
   plan: Plan,
   raw: Checkpoint,
   driver: Checkpoint,
-  elseBase: boolean,
+  elseBase = false,
 ): Promise<Destination | null> {
   if (output === null) {
     return null;
@@ -99,7 +99,9 @@ export async function prepareDestination(
   const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isWeights);
   const wants = elseBase && raw.directory !== null && !side.copied.some((name) => TOKENIZER.test(name));
   const { copied } = wants ? await sideFiles(raw.directory, isWeights) : { copied: [] };
-  const fromBase = copied.filter((name) => TOKENIZER_FILE.test(name) && !side.copied.includes(name));
+  const fromBase = copied
+    .filter((name) => TOKENIZER_FILE.test(name) && !side.copied.includes(name))
+    .map((name) => join(raw.directory ?? "", name));
   if (mode === "new" || mode === "force") {
     // Only recover can write another dtype.
     const half = plan.dtype === "F32" && plan.inputs.some(({ role }) => role === "diff");
@@ -165,24 +167,24 @@ export function identityOf(plan: Plan, flags: PlanIdentity): PlanIdentity {
   };
 }
 
-/** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
+/** Index, config and side files of the output, and of the base what is named by `fromBase`. The config gets the dtype and the number of rows that were written. */
 export function smallFiles(
   plan: Plan,
   driver: Checkpoint,
   config: ModelConfig | null,
-  destination: Destination | null,
-  raw: Checkpoint,
+  side: SideFiles | null,
+  fromBase: readonly string[] = [],
 ): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.shards.length > 1) {
     const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
     extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
   }
-  for (const file of destination?.side.copied ?? []) {
+  for (const file of side?.copied ?? []) {
     extras.push({ file, from: join(driver.directory ?? "", file) });
   }
-  for (const file of destination?.fromBase ?? []) {
-    extras.push({ file, from: join(raw.directory ?? "", file) });
+  for (const path of fromBase) {
+    extras.push({ file: basename(path), from: path });
   }
   if (config !== null) {
     const dtype = plan.dtype === null ? null : torchName(plan.dtype);

@@ -89,7 +89,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
       `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,
     );
   }
-  const destination = await prepareDestination(options.diff ?? null, options.mode ?? "new", plan, raw, tuned, false);
+  const destination = await prepareDestination(options.diff ?? null, options.mode ?? "new", plan, raw, tuned);
   const draft = draftReport(encoding, plan, destination);
   if (destination?.mode === "verify") {
     const made = { operation: "make-diff", encoding, raw: sourceOf(raw), tuned: sourceOf(tuned) };
@@ -118,7 +118,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
     if (base === null && output !== null) {
       say(`${CARD}: the base's name on the Hub is not known: fill it in, or give --base-model`);
     }
-    const small = smallFiles(plan, tuned, tunedConfig, destination, raw);
+    const small = smallFiles(plan, tuned, tunedConfig, destination?.side ?? null);
     const digests =
       output === null
         ? new Map<string, string>()

@@ -2,6 +2,7 @@
  * recover: base + diff -> the fine-tuned model. Open both, refuse what can be refused, plan, stream, give final names.
  * The result is that of `recover` in the reference scripts, to the last bit (scheme.ts names them).
  */
+import { basename } from "node:path";
 import { rowsKept } from "./added-tokens.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
@@ -157,7 +158,9 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     return { ...draft, tensors, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
   }
   if (destination !== null && destination.fromBase.length > 0) {
-    say(`the diff has no tokenizer: taken from the base: ${destination.fromBase.map(printable).join(", ")}`);
+    say(
+      `the diff has no tokenizer: taken from the base: ${destination.fromBase.map((path) => printable(basename(path))).join(", ")}`,
+    );
   }
   if (destination !== null && destination.side.left.length > 0) {
     say(`not copied from the diff: ${destination.side.left.map(printable).join(", ")}`);
@@ -192,7 +195,10 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
       );
     }
     const manifest = manifestOf(plan, finished, raw, diff, naiveSums(sumsByName(plan, finished), computed));
-    return { extras: smallFiles(plan, diff, diffConfig, destination, raw), manifest: writeManifest(manifest) };
+    return {
+      extras: smallFiles(plan, diff, diffConfig, destination?.side ?? null, destination?.fromBase),
+      manifest: writeManifest(manifest),
+    };
   });
   const sums = naiveSums(sumsByName(plan, run), computed);
   const known = stated?.value ?? sumOfRepo(diff)?.value ?? null;
