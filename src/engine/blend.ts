@@ -72,7 +72,9 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
         kernel.widen(result, narrow, value, items);
       }
       kernel.sumPush(areas.sumState, value, items);
-      if (job.dtype === "F16" || job.dtype === "BF16") {
+      if (result !== "F32" && job.dtype === result) {
+        memory.copyWithin(outAt, narrow, narrow + items * width);
+      } else if (job.dtype === "F16" || job.dtype === "BF16") {
         overflow += kernel.narrow(job.dtype, value, outAt, items);
       } else {
         kernel.widen("F32", value, outAt, items);
