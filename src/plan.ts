@@ -201,7 +201,9 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
 
 /** The dtype of all float weights written, buffers aside, which keep their own; null if they differ, or there are none. */
 function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
-  const dtypes = new Set(written.flatMap(({ name, dtype }) => (isFloatDtype(dtype) && !INV_FREQ.test(name) ? [dtype] : [])));
+  const dtypes = new Set(
+    written.flatMap(({ name, dtype }) => (isFloatDtype(dtype) && !INV_FREQ.test(name) ? [dtype] : [])),
+  );
   const [dtype] = dtypes;
   return dtypes.size === 1 && dtype !== "F64" ? (dtype ?? null) : null;
 }
