@@ -33,6 +33,9 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
       let before = begin;
       const attempt = async (): Promise<void> => {
         before = at;
+        if (at === end && end > begin) {
+          return; // the line broke after the last byte
+        }
         place ??= findBytes(file, signal);
         const known = place;
         const url = await known.catch((error: unknown) => {

@@ -23,6 +23,12 @@ interface Refusal {
   readonly hint: string;
 }
 
+const repoNotFound = (page: string, hasToken: boolean): Refusal => ({
+  code: "HUB_NO_REPO",
+  what: hasToken ? "no such repository that this token may see" : "no such repository, or a private one",
+  hint: `check the name: ${page}; for a private one ${hasToken ? "take a token of an account that may read it" : GET_TOKEN}`,
+});
+
 const BY_CODE: Readonly<Record<string, (page: string, hasToken: boolean) => Refusal>> = {
   GatedRepo: (page, hasToken) => ({
     code: "HUB_GATED",
@@ -31,11 +37,7 @@ const BY_CODE: Readonly<Record<string, (page: string, hasToken: boolean) => Refu
       ? `accept them at ${page}, with the account that the token belongs to`
       : `accept them at ${page}, then ${GET_TOKEN}`,
   }),
-  RepoNotFound: (page, hasToken) => ({
-    code: "HUB_NO_REPO",
-    what: hasToken ? "no such repository that this token may see" : "no such repository, or a private one",
-    hint: `check the name: ${page}; for a private one ${hasToken ? "take a token of an account that may read it" : GET_TOKEN}`,
-  }),
+  RepoNotFound: repoNotFound,
   RevisionNotFound: (page) => ({
     code: "HUB_NO_REVISION",
     what: "the repository has no such revision",
@@ -61,7 +63,8 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
           what: "the token is not accepted",
           hint: `make a new one (${originOf(page)}/settings/tokens), and ${GET_TOKEN}`,
         }
-      : { code: "HUB_DENIED", what: "wants a login", hint: `see ${page}, and ${GET_TOKEN}` };
+      : // Without a code: so the Hub answers strangers for what is missing, and for what is private.
+        repoNotFound(page, hasToken);
   }
   if (status === 403) {
     return {
@@ -82,16 +85,18 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
 /** The error for an answer that is not what was asked for. Consumes it. */
 export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer): Promise<WeightDiffError> {
   const hasToken = access.token !== null;
-  const code = answer.headers.get("x-error-code") ?? "";
+  const said = answer.headers.get("x-error-message");
+  const code = said === DISABLED ? "DisabledRepo" : (answer.headers.get("x-error-code") ?? "");
   const byCode = Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
   const { code: ours, what, hint } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
-  const said = answer.headers.get("x-error-message");
   await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
   const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
   return new WeightDiffError(ours, `${asked.name}: ${what}${quoted}`, hint);
 }
 
 const MAX_BODY = 65_536;
+/** It has no code (hf_raise_for_status goes by these words too). */
+const DISABLED = "Access to this resource is disabled.";
 
 /** The server's own words; one that repeats the token must not make us print it. */
 function scrubbed(text: string, { token }: HubAccess): string {

@@ -80,7 +80,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
     const timer = setTimeout(() => stop.abort(new Passing(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
     try {
-      return await wait();
+      return await orAborted(stop.signal, wait);
     } catch (error) {
       // What was given up says why; everything else is the line.
       throw stop.signal.aborted
@@ -127,7 +127,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
         }
       } finally {
         end();
-        await reader?.cancel().catch(() => {}); // the exchange is over either way
+        reader?.cancel().catch(() => {}); // the exchange is over either way
       }
     },
     async discard() {
@@ -135,6 +135,21 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
       await response.body?.cancel().catch(() => {});
     },
   };
+}
+
+/** What `wait` gives, or the signal's reason: fetch itself may wait for ever, for the end of a body that was aborted after its last byte. */
+export async function orAborted<T>(signal: AbortSignal, wait: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([wait(), aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** fetch says "fetch failed" and hides the reason in its cause. */

@@ -19,13 +19,13 @@ export interface Program {
   readonly ended: Promise<Ended>;
 }
 
-/** `preload`: a module of this folder that is loaded before the program, in all its threads. */
-export function start(args: readonly string[], preload?: string): Program {
+/** `preload`: a module of this folder that is loaded before the program, in all its threads. `env` is added to this process's own. */
+export function start(args: readonly string[], preload?: string, env: Readonly<Record<string, string>> = {}): Program {
   const url = preload === undefined ? null : new URL(`./${preload}.js`, import.meta.url).href;
   const child = spawn(
     process.execPath,
     [...(url === null ? [] : ["--import", url]), join(ROOT, "bin", "weight-diff.js"), ...args],
-    { stdio: ["ignore", "pipe", "pipe"] },
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
   );
   let stdout = "";
   let stderr = "";

@@ -5,10 +5,12 @@ import type { Reply, Request } from "./reply.js";
 /** Counts of bytes are of the answer's body. */
 export type Fault =
   | { readonly kind: "delay"; readonly ms: number }
-  /** Sends so many bytes, then nothing more, and keeps the connection. */
+  /** Sends so many bytes, then nothing more, and keeps the connection; 0: not even headers. */
   | { readonly kind: "stall"; readonly after: number }
   /** Sends so many bytes, then breaks the connection. */
   | { readonly kind: "cut"; readonly after: number }
+  /** Does what was asked, and breaks the connection instead of an answer. */
+  | { readonly kind: "lost" }
   | { readonly kind: "slow"; readonly chunk: number; readonly ms: number }
   | { readonly kind: "status"; readonly status: number; readonly headers?: Reply["headers"] }
   | { readonly kind: "ignore-range" }
@@ -23,14 +25,14 @@ export type Fault =
   | { readonly kind: "foreign-host" }
   | { readonly kind: "location"; readonly to: string }
   /** Any JSON in place of the answer's body: hostile listings. */
-  | { readonly kind: "json"; readonly body: unknown }
+  | { readonly kind: "json"; readonly body: unknown; readonly headers?: Reply["headers"] }
   /** A page that names itself as the next one. */
   | { readonly kind: "endless-pages" }
   /** A JSON document of about so many bytes. */
   | { readonly kind: "huge-json"; readonly bytes: number };
 
 export interface FaultRule {
-  /** Matches method, port and raw path with its query: "GET hub /org/name/resolve/main/config.json". */
+  /** Matches method, port, raw path with its query, and range: "GET hub /org/name/resolve/main/config.json bytes=0-9". */
   readonly when: RegExp;
   readonly fault: Fault;
   /** How often it still happens. */
@@ -63,7 +65,7 @@ export function spoil(
     case "location":
       return { status: 302, headers: { location: fault.to }, body: Buffer.alloc(0) };
     case "json":
-      return json(JSON.stringify(fault.body));
+      return json(JSON.stringify(fault.body), fault.headers);
     case "endless-pages":
       return json('[{"type":"file","oid":"0","size":0,"path":"a"}]', {
         link: `<${hosts.hub}${request.url}>; rel="next"`,
@@ -94,6 +96,8 @@ function spoilBody(fault: Fault, reply: Reply): Reply {
       return { ...reply, pace: { before: fault.ms } };
     case "stall":
       return { ...reply, pace: { stallAfter: fault.after } };
+    case "lost":
+      return { ...reply, pace: { lost: true } };
     case "cut":
       return { ...reply, pace: { cutAfter: fault.after } };
     case "slow":

@@ -27,6 +27,7 @@ export interface Reply {
     readonly before?: number;
     readonly stallAfter?: number;
     readonly cutAfter?: number;
+    readonly lost?: boolean;
     readonly chunk?: number;
     readonly every?: number;
   };
@@ -71,6 +72,13 @@ export async function send(
 ): Promise<void> {
   const { before = 0, stallAfter, cutAfter, chunk = 1 << 20, every = 0 } = reply.pace ?? {};
   await sleep(before);
+  if (reply.pace?.lost === true) {
+    response.destroy();
+    return;
+  }
+  if (stallAfter === 0) {
+    return;
+  }
   const body = method === "HEAD" ? Buffer.alloc(0) : reply.body;
   const end = Math.min(stallAfter ?? body.length, cutAfter ?? body.length, body.length);
   response.writeHead(reply.status, { ...reply.headers, "content-length": reply.length ?? reply.body.length });
@@ -78,7 +86,7 @@ export async function send(
   for (let at = 0; at < end && !response.destroyed; at += chunk) {
     const piece = body.subarray(at, Math.min(at + chunk, end));
     if (!response.write(piece)) {
-      await Promise.race([once(response, "drain"), once(response, "close")]);
+      await drained(response);
     }
     sent(piece.length);
     await (every > 0 ? sleep(every) : undefined);
@@ -91,6 +99,16 @@ export async function send(
   }
 }
 
-function once(response: ServerResponse, event: string): Promise<void> {
-  return new Promise((resolve) => response.once(event, () => resolve()));
+/** Until there is room for more, or nobody wants it. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+    if (response.destroyed) {
+      done();
+    }
+  });
 }

@@ -39,7 +39,7 @@ export interface TestHub extends Hub {
   /** Whose token never belongs there. */
   readonly foreign: string;
   readonly log: Logged[];
-  /** The next `times` requests that match get this instead. @param when matches "GET hub /path?query". */
+  /** The next `times` requests that match get this instead. @param when matches "GET hub /path?query bytes=0-9". */
   fault(when: RegExp, fault: Fault, times?: number): void;
   /** A repository with these files on main, in one commit. */
   add(id: string, files: ReadonlyMap<string, RepoFile>, options?: RepoOptions): Repo;
@@ -69,7 +69,7 @@ export async function startHub(): Promise<TestHub> {
   const start = async (port: Request["port"], answer: (request: Request) => Reply): Promise<Server> => {
     const server = createServer((incoming, response) => {
       serve(port, incoming, response, hub.log, (request) => {
-        const line = `${request.method} ${port} ${request.url}`;
+        const line = `${request.method} ${port} ${request.url}${request.range === null ? "" : ` ${request.range}`}`;
         const rule = faults.find(({ when, left }) => left > 0 && when.test(line));
         if (rule === undefined) {
           return answer(request);
