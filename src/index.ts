@@ -8,6 +8,9 @@ export { type InspectedTensor, type InspectOptions, type InspectReport, inspect 
 export { type MakeDiffOptions, type MakeDiffReport, makeDiff } from "./make-diff.js";
 export type { Manifest } from "./manifest.js";
 export type { NaiveSums, SumVerdict } from "./naive-sum.js";
+export { type PushReport, push } from "./push.js";
+export type { PushedFile } from "./push-files.js";
+export type { PushOptions } from "./push-target.js";
 export { type RecoverOptions, type RecoverReport, recover } from "./recover.js";
 export type { ProgressState, RunOptions } from "./run-plan.js";
 export { SCHEMES } from "./scheme.js";

@@ -1,5 +1,5 @@
 /** What lies beside weights, read whole: names, sizes, texts and digests of files that are small. */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -44,8 +44,17 @@ export async function readText(path: string, most: number): Promise<string> {
 
 /** Of the whole file. @throws {WeightDiffError} NOT_FOUND, IO. */
 export async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
+  return digestOf(path, () => createHash("sha256"));
+}
+
+/** What git calls the file's content: sha1 over "blob", its length, and its bytes. @throws {WeightDiffError} NOT_FOUND, IO. */
+export async function gitBlobOf(path: string): Promise<string> {
+  return digestOf(path, (size) => createHash("sha1").update(`blob ${size}\0`));
+}
+
+async function digestOf(path: string, begin: (size: number) => Hash): Promise<string> {
   const source = await openFileSource(path);
+  const hash = begin(source.size);
   try {
     for (let at = 0; at < source.size; at += PIECE) {
       hash.update(await source.readAt(at, Math.min(PIECE, source.size - at)));

@@ -4,6 +4,8 @@ import { convert } from "../convert.js";
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
+import { push } from "../push.js";
+import { openTarget } from "../push-target.js";
 import { recover } from "../recover.js";
 import { ALL_SCHEMES, SCHEMES } from "../scheme.js";
 import { verify } from "../verify.js";
@@ -14,6 +16,7 @@ import {
   declareConvert,
   declareInspect,
   declareMakeDiff,
+  declarePush,
   declareRecover,
   declareSchemes,
   declareVerify,
@@ -25,11 +28,13 @@ import {
   inspectOptions,
   makeDiffOptions,
   type Presentation,
+  pushOptions,
   recoverOptions,
   verifyOptions,
   xorOptions,
 } from "./options.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
+import { pushFields, pushJson, pushText } from "./push-report.js";
 import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
 import { schemesJson, schemesText } from "./schemes-report.js";
 import type { ResultWriter } from "./stdout.js";
@@ -77,11 +82,45 @@ export function declareCommands(program: Command, host: CommandHost): void {
 
   declareMakeDiff(program.command("make-diff").description("tuned - base -> a diff that can be published")).action(
     async (flags: Record<string, unknown>) => {
-      const { options, notes, ...look } = makeDiffOptions(flags);
+      const { options, push: publish, notes, ...look } = makeDiffOptions(flags);
       const speak = await speaker(look);
+      const during = {
+        signal: host.signal,
+        onNote: speak.note,
+        onWarning: speak.warn,
+        onProgress: speak.progress,
+      };
       try {
         notes.forEach(speak.note);
-        const report = await makeDiff({
+        if (publish !== null) {
+          // What stands in the way of publishing is said before an hour's work, not after it.
+          await openTarget({ ...publish, signal: host.signal, onWarning: speak.warn });
+        }
+        const report = await makeDiff({ ...options, ...during });
+        speak.done();
+        if (publish === null || report.output === null || report.outcome === "planned") {
+          host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
+          return;
+        }
+        if (!look.json) {
+          host.out.write(makeDiffText(report));
+        }
+        const pushed = await push({ ...publish, ...during, path: report.output });
+        speak.done();
+        host.out.write(look.json ? makeDiffJson(report, pushFields(pushed)) : pushText(pushed));
+      } finally {
+        speak.done();
+      }
+    },
+  );
+
+  declarePush(program.command("push").description("publish what make-diff or recover wrote, on the Hub")).action(
+    async (path: string, repo: string, flags: Record<string, unknown>) => {
+      const { options, ...look } = pushOptions(repo, flags);
+      const speak = await speaker(look);
+      try {
+        const report = await push({
+          path,
           ...options,
           signal: host.signal,
           onNote: speak.note,
@@ -89,7 +128,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
           onProgress: speak.progress,
         });
         speak.done();
-        host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
+        host.out.write(look.json ? pushJson(report) : pushText(report));
       } finally {
         speak.done();
       }
@@ -202,9 +241,16 @@ async function speaker(look: Presentation): Promise<Speaker> {
     printer?.stop();
     process.stderr.write(`weight-diff: ${text}\n`);
   };
+  const warned = new Set<string>();
   return {
     note: (text) => (look.quiet ? undefined : line(text)),
-    warn: (text) => line(`warning: ${text}`),
+    // One command may check a thing twice: before the work, and after it.
+    warn: (text) => {
+      if (!warned.has(text)) {
+        warned.add(text);
+        line(`warning: ${text}`);
+      }
+    },
     progress: (state) => printer?.update(state),
     done: () => printer?.stop(),
   };

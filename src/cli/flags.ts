@@ -122,7 +122,9 @@ export function declareMakeDiff(command: Command): Command {
       .option("--dry-run", "print what would be done, and stop")
       .option("--force", "replace the diff that is in the output directory")
       .option("--resume", "continue an unfinished run")
-      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
+      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`)
+      .option("--push <repo>", "then verify the diff and publish it on the Hub, as org/name or org/name@branch")
+      .option("--private", "with --push: the repository, if it is made now, is private"),
   ).addOption(new Option("--device <device>").hideHelp());
 }
 
@@ -159,6 +161,20 @@ export function declareXor(command: Command): Command {
       .option("--resume", "continue an unfinished run")
       .option("--ignore <guards>", "switch guards off, separated by commas: swapped, wrong-base"),
   );
+}
+
+/** Adds push's flags. */
+export function declarePush(command: Command): Command {
+  return COMMON(
+    command
+      .argument("<dir>", "what make-diff or recover wrote")
+      .argument("<repo>", "where it goes on the Hub: org/name, or org/name@branch")
+      .option("--private", "the repository, if it is made now, is private")
+      .option("--branch <name>", "a branch that is there (default: main)")
+      .option("--message <title>", "the commit's title")
+      .option("--dry-run", "check and compare, say what would be sent, and stop")
+      .option("--force", "push also what has no weight-diff.json, after a check of structure and values only"),
+  ).addOption(new Option("--revision <name>").hideHelp());
 }
 
 /** Adds verify's flags. */

@@ -6,6 +6,7 @@ import { WeightDiffError } from "../errors.js";
 import { ENCODINGS } from "../exact.js";
 import { GUARDS, type Guard } from "../guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
+import type { PushOptions } from "../push-target.js";
 import type { RecoverOptions } from "../recover.js";
 import { NEW_ROWS, type NewRows } from "../scheme-axes.js";
 import type { VerifyOptions } from "../verify.js";
@@ -114,6 +115,17 @@ const makeDiffSchema = making.extend({
     .string()
     .regex(/^[\w.-]+\/[\w.-]+$/, "a name such as org/name")
     .optional(),
+  push: z.string().min(1, "is empty").optional(),
+  private: z.boolean().default(false),
+});
+
+const pushSchema = common.extend({
+  private: z.boolean().default(false),
+  branch: z.string().min(1, "is empty").optional(),
+  revision: z.string().min(1, "is empty").optional(),
+  message: z.string().trim().min(1, "is empty").max(500, "is too long").optional(),
+  dryRun: z.boolean().default(false),
+  force: z.boolean().default(false),
 });
 
 const convertSchema = common.extend({
@@ -193,14 +205,24 @@ export function recoverOptions(flags: Readonly<Record<string, unknown>>): Recove
 
 export interface MakeDiffCommand extends Presentation {
   readonly options: MakeDiffOptions;
+  /** Where it is published afterwards. */
+  readonly push: Pick<PushOptions, "repo" | "private" | "hub"> | null;
   readonly notes: readonly string[];
 }
 
 /** @throws {WeightDiffError} USAGE naming the flag. */
 export function makeDiffOptions(flags: Readonly<Record<string, unknown>>): MakeDiffCommand {
   const values = check(makeDiffSchema, flags);
+  if (values.push !== undefined && values.pathDiff === undefined) {
+    throw new WeightDiffError("USAGE", "--push without --path_diff: there is nothing to publish", "give --path_diff");
+  }
+  if (values.private && values.push === undefined) {
+    throw new WeightDiffError("USAGE", "--private without --push", "give --push org/name, or leave it out");
+  }
   return {
     ...presentation(values),
+    push:
+      values.push === undefined ? null : { repo: values.push, private: values.private, hub: runOptions(values).hub },
     notes: foreignNotes(flags),
     options: {
       raw: values.pathRaw,
@@ -300,6 +322,29 @@ export function convertOptions(flags: Readonly<Record<string, unknown>>): Conver
       maxShardSize: values.maxShardSize,
       mode: values.force ? "force" : values.resume ? "resume" : "new",
       dryRun: values.dryRun,
+    },
+  };
+}
+
+export interface PushCommand extends Presentation {
+  readonly options: Omit<PushOptions, "path">;
+}
+
+/** @param repo as it was written. @throws {WeightDiffError} USAGE naming the flag. */
+export function pushOptions(repo: string, flags: Readonly<Record<string, unknown>>): PushCommand {
+  const values = check(pushSchema, flags);
+  const branch = values.branch ?? values.revision;
+  if (branch !== undefined && (repo.includes("@") || (values.revision ?? branch) !== branch)) {
+    throw new WeightDiffError("USAGE", "the branch is named twice", "give it once: --branch, or behind the @");
+  }
+  return {
+    ...presentation(values),
+    options: {
+      repo: branch === undefined ? repo : `${repo}@${branch}`,
+      private: values.private,
+      message: values.message ?? null,
+      dryRun: values.dryRun,
+      force: values.force,
       ...runOptions(values),
     },
   };

@@ -124,8 +124,8 @@ function proofText({ inexact, elements, encoding }: MakeDiffReport): string {
   return `applied again at once: ${total} of ${elements} elements in ${inexact.size} tensors come back with other bits (most: ${named})${remedy}`;
 }
 
-/** make-diff's result for scripts. */
-export function makeDiffJson(report: MakeDiffReport): string {
+/** make-diff's result for scripts. @param pushed what publishing it gave, where that was asked for. */
+export function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): string {
   return json({
     command: "make-diff",
     outcome: report.outcome,
@@ -137,6 +137,7 @@ export function makeDiffJson(report: MakeDiffReport): string {
     inexact: [...report.inexact].map(([name, count]) => ({ name, count })),
     new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
     ...performanceJson(report),
+    ...(pushed === null ? {} : { push: pushed }),
   });
 }
 

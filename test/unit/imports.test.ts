@@ -28,7 +28,7 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor-files|xor-check|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check)\.ts$/,
+    /^(index|recover|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor-files|xor-check|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check|push|push-target|push-files)\.ts$/,
   ],
   [
     "plan",
@@ -45,7 +45,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer|meta-params|hub)|manifest)\.ts$/],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest|inputs)\.ts$/],
   [/^(node:)?worker_threads$/, /^engine\//],
-  [/^@huggingface\/hub$/, /^checkpoint\/hub\.ts$/],
+  [/^@huggingface\/hub$/, /^checkpoint\/hub(-[a-z]+)?\.ts$/],
   [/^(node:)?(net|http|https|dns|child_process|vm|cluster)$/, /^$/],
 ];
 

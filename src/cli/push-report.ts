@@ -1,0 +1,50 @@
+/** push's result: a line for every file, or a document for scripts. */
+import { printable } from "../formats/quote.js";
+import { bytesText } from "../preflight.js";
+import type { PushReport } from "../push.js";
+import { json } from "./report.js";
+
+/** What went where, with every file's sha256. */
+export function pushText(report: PushReport): string {
+  const { files, outcome, url, repo, branch, created, commit, bytesSent, seconds } = report;
+  const changed = files.filter(({ change }) => change !== "same").length;
+  const count = (number: number): string => `${number} ${number === 1 ? "file" : "files"}`;
+  const headlines = {
+    pushed: `pushed ${count(changed)} to ${url}`,
+    planned: `would push ${changed} of ${count(files.length)} to ${url}${report.commit === null ? ", a new repository" : ""}`,
+    unchanged: `${url} has all ${count(files.length)} already`,
+  } as const;
+  const visibility = report.private === null ? "" : `, ${report.private ? "private" : "public"}`;
+  const width = Math.max(...files.map(({ change }) => change.length));
+  return `${[
+    headlines[outcome],
+    `  branch   ${printable(branch)} of ${repo}${created ? ", made now" : ""}${visibility}`,
+    ...(commit === null ? [] : [`  commit   ${commit}`]),
+    ...files.map(
+      ({ file, size, sha256, change }) =>
+        `  ${change.padEnd(width)} ${printable(file)}, ${bytesText(size)}, sha256 ${sha256}`,
+    ),
+    `  took     ${seconds.toFixed(2)} s: sent ${bytesText(bytesSent)}`,
+  ].join("\n")}\n`;
+}
+
+/** For scripts. */
+export function pushJson(report: PushReport): string {
+  return json({ command: "push", ...pushFields(report) });
+}
+
+export function pushFields(report: PushReport) {
+  const { outcome, repo, branch, url, created, commit, files, bytesSent, seconds } = report;
+  return {
+    outcome,
+    repo,
+    branch,
+    url,
+    created,
+    private: report.private,
+    commit,
+    files,
+    bytes_sent: bytesSent,
+    seconds,
+  };
+}

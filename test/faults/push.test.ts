@@ -1,0 +1,296 @@
+/** Publishing against the test Hub: what arrives there, what is not sent twice, and what happens when the line or the Hub fails. */
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import { makeDiff } from "../../src/make-diff.js";
+import { push } from "../../src/push.js";
+import type { PushOptions } from "../../src/push-target.js";
+import { recover } from "../../src/recover.js";
+import { FIXTURES } from "../fixtures.js";
+import type { RepoOptions } from "../hub/repo.js";
+import { commit, repoFile } from "../hub/repo.js";
+import { startHub, type TestHub } from "../hub/server.js";
+import { refuses } from "../refusal.js";
+
+const TOKEN = "hf_of_the_tester";
+const HOME = mkdtempSync(join(tmpdir(), "weight-diff-"));
+const DIFF = join(HOME, "diff");
+const WEIGHTS = "model-00001-of-00002.safetensors";
+const raw = join(FIXTURES, "demo/base");
+let hub: TestHub;
+
+before(async () => {
+  const tuned = join(HOME, "tuned");
+  await recover({ raw, diff: join(FIXTURES, "demo/diff"), tuned, dtype: "BF16" });
+  await makeDiff({ raw, tuned, diff: DIFF, maxShardSize: 400_000, baseModel: "org/base" });
+});
+beforeEach(async (t) => {
+  hub = await startHub();
+  hub.account(TOKEN, { namespaces: ["tester", "team"] });
+  if ("after" in t) {
+    t.after(() => hub.close());
+  }
+});
+after(() => rmSync(HOME, { recursive: true }));
+
+function publish(more: Partial<PushOptions> = {}) {
+  const patience = { attempts: 3, pauseMs: 1, answerMs: 2000, silenceMs: 2000 };
+  const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience };
+  return push({ path: DIFF, repo: "team/diff", threads: 0, hub: settings, ...more });
+}
+
+/** The Hub's files on a branch. */
+function published(id = "team/diff", branch = "main") {
+  const repo = hub.repos.get(id);
+  return repo?.commits.get(repo.branches.get(branch) ?? "")?.files ?? new Map();
+}
+
+function assertComplete(): void {
+  const files = published();
+  for (const name of readdirSync(DIFF)) {
+    assert.ok(files.get(name)?.bytes.equals(readFileSync(join(DIFF, name))), name);
+  }
+}
+
+function copyOfDiff(): string {
+  const copy = mkdtempSync(join(HOME, "copy-"));
+  cpSync(DIFF, copy, { recursive: true });
+  return copy;
+}
+
+/** A repository that is there before, with a readme. */
+function existing(options: RepoOptions = {}) {
+  return hub.add("team/diff", new Map([["notes.txt", repoFile("", Buffer.from("ours\n"))]]), options);
+}
+
+const puts = () => hub.log.filter(({ method }) => method === "PUT");
+
+test("makes the repository and sends everything in one commit, and the token to nobody else", async () => {
+  const report = await publish({ private: true, message: "the first" });
+  assertComplete();
+  const repo = hub.repos.get("team/diff");
+  assert.equal(repo?.private, true);
+  assert.deepEqual(
+    [...(repo?.commits.values() ?? [])].map(({ title }) => title),
+    ["initial commit", "the first"],
+  );
+  const { outcome, created, commit: sha, url, branch } = report;
+  assert.deepEqual({ outcome, created, branch }, { outcome: "pushed", created: true, branch: "main" });
+  assert.equal(sha, repo?.branches.get("main"));
+  assert.equal(url, `${hub.endpoint}/team/diff/commit/${sha}`);
+  for (const { file, size, sha256 } of report.files) {
+    const there = published().get(file);
+    assert.equal(there?.bytes.length, size);
+    assert.ok(there?.lfs === null || there?.lfs.oid === sha256, file);
+  }
+  assert.ok(puts().length >= 2 && puts().every(({ port, token }) => port === "cdn" && !token));
+  assert.equal(report.bytesSent, puts().length === 0 ? 0 : sizeOfLarge());
+});
+
+function sizeOfLarge(): number {
+  return [...published().values()].reduce((sum, { lfs, bytes }) => sum + (lfs === null ? 0 : bytes.length), 0);
+}
+
+test("objects go up in parts where the Hub wants parts", async () => {
+  hub.partSize = 100_000;
+  await publish();
+  assertComplete();
+  assert.ok(puts().length > 5);
+});
+
+test("a second push sends nothing; one with a changed file sends that one, and keeps what others put there", async () => {
+  existing();
+  const first = await publish();
+  const sent = puts().length;
+  const second = await publish();
+  assert.deepEqual([second.outcome, second.commit, puts().length], ["unchanged", first.commit, sent]);
+  const copy = copyOfDiff();
+  writeFileSync(join(copy, "README.md"), "# another card\n");
+  const notes: string[] = [];
+  const third = await publish({ path: copy, onNote: (text) => notes.push(text) }).catch((error: unknown) => error);
+  assert.ok(!(third instanceof Error), String(third));
+  assert.deepEqual(
+    (third as typeof second).files.flatMap(({ file, change }) => (change === "same" ? [] : [[file, change]])),
+    [["README.md", "replaced"]],
+  );
+  assert.equal(puts().length, sent);
+  assert.equal(published().get("notes.txt")?.bytes.toString(), "ours\n");
+  assert.ok(notes.includes("team/diff: other contents take the place of README.md"), notes.join("\n"));
+  assert.ok(notes.includes("team/diff: keeps notes.txt"), notes.join("\n"));
+});
+
+test("objects of a push that failed are not sent again", async () => {
+  hub.fault(/^POST hub .*\/commit\//, { kind: "status", status: 403, headers: { "x-error-message": "not now" } });
+  await refuses(() => publish(), "HUB_DENIED", /not now/);
+  const sent = puts().length;
+  await publish();
+  assertComplete();
+  assert.equal(puts().length, sent);
+});
+
+test("old weights beside the new ones are warned of, and never deleted", async () => {
+  const repo = existing();
+  commit(repo, "main", "old", new Map([["pytorch_model.bin", repoFile("pytorch_model.bin", Buffer.from("old"))]]));
+  const warnings: string[] = [];
+  await publish({ onWarning: (text) => warnings.push(text) });
+  assert.ok(published().has("pytorch_model.bin"));
+  assert.match(warnings.join("\n"), /^team\/diff: keeps pytorch_model\.bin: loaders may take them instead/);
+});
+
+test("another branch gets it, and main stays as it is", async () => {
+  const repo = existing();
+  repo.branches.set("v2", repo.branches.get("main") ?? "");
+  await publish({ repo: "team/diff@v2" });
+  assert.ok(published("team/diff", "v2").has(WEIGHTS));
+  assert.ok(!published().has(WEIGHTS));
+  await refuses(() => publish({ repo: "team/diff@v3" }), "HUB_NO_REVISION", /no such branch/);
+});
+
+test("a dry run sends nothing and makes nothing", async () => {
+  const { outcome, files } = await publish({ dryRun: true });
+  assert.equal(outcome, "planned");
+  assert.ok(files.every(({ change }) => change === "new"));
+  assert.ok(hub.log.every(({ method }) => method === "GET"));
+});
+
+const PASSING = [
+  ["a storage that is busy", /^PUT cdn/, { kind: "status", status: 503 }],
+  ["a connection cut in the middle of an upload's answer", /^PUT cdn/, { kind: "cut", after: 0 }],
+  ["too many requests", /preupload/, { kind: "status", status: 429, headers: { "retry-after": "0" } }],
+  ["a Hub that fails once", /lfs\/objects\/batch/, { kind: "status", status: 500 }],
+  ["a commit that is not taken at first", /\/commit\//, { kind: "status", status: 503 }],
+  ["a lost answer to the commit", /\/commit\//, { kind: "lost" }],
+  ["a listing that is cut", /\/tree\//, { kind: "cut", after: 10 }],
+] as const;
+
+for (const [what, when, fault] of PASSING) {
+  test(`${what}: the push goes on, with one commit`, async () => {
+    existing();
+    hub.fault(when, fault);
+    const report = await publish();
+    assertComplete();
+    assert.equal(report.outcome, "pushed");
+    assert.equal(hub.repos.get("team/diff")?.commits.size, 3);
+  });
+}
+
+test("an upload that stands still ends, with the network to blame", async () => {
+  hub.fault(/^PUT cdn/, { kind: "stall", after: 0 }, 100);
+  const silent = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience: { attempts: 2, pauseMs: 1 } };
+  await refuses(() => publish({ hub: silent, idleMs: 50 }), "NETWORK", /silence for 0\.05 s \(tried 2 times\)/);
+});
+
+test("an upload that is sent elsewhere is not followed, and nobody else sees the token", async () => {
+  hub.fault(/^PUT cdn/, { kind: "foreign-host" }, 100);
+  await refuses(() => publish(), "NETWORK", /redirects an upload to 127\.0\.0\.1:\d+: not followed/);
+  hub.fault(/^GET hub \/api\/models/, { kind: "foreign-host" }, 1);
+  await refuses(() => publish(), "NETWORK", /redirects|another host/);
+  assert.deepEqual(
+    hub.log.filter(({ port }) => port === "foreign"),
+    [],
+  );
+});
+
+test("a file that arrived as another one is noticed", async () => {
+  existing();
+  const shown = hub.repos.get("team/diff");
+  // The first listing is the one before the commit.
+  hub.fault(/\/tree\//, { kind: "delay", ms: 0 });
+  hub.fault(/\/tree\//, { kind: "json", body: [{ type: "file", path: WEIGHTS, size: 1, oid: "0".repeat(40) }] });
+  await refuses(() => publish(), "CHECK_FAILED", /after the commit the Hub lists other contents for .*model-00001/);
+  assert.equal(shown?.commits.size, 3);
+});
+
+test("a commit of somebody else in the meantime stops the push, and the next one stands on top of it", async () => {
+  const repo = existing();
+  const meddle = (text: string): void => {
+    if (text.startsWith("sending")) {
+      commit(repo, "main", "meddle", new Map([["other.txt", repoFile("", Buffer.from("x"))]]));
+    }
+  };
+  await refuses(() => publish({ onNote: meddle }), "INPUT_CHANGED", /somebody else has changed the repository/);
+  await publish();
+  assertComplete();
+  assert.ok(published().has("other.txt"));
+});
+
+test("damage is not pushed, not even with force, and no repository is made for it", async () => {
+  const copy = copyOfDiff();
+  const bytes = readFileSync(join(copy, WEIGHTS));
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(join(copy, WEIGHTS), bytes);
+  await refuses(() => publish({ path: copy }), "CHECK_FAILED", /model-00001.*nothing was pushed/);
+  writeFileSync(join(copy, WEIGHTS), bytes.subarray(0, 1000));
+  await refuses(() => publish({ path: copy, force: true }), "TRUNCATED", /has 1000 bytes/);
+  assert.equal(hub.repos.size, 0);
+  assert.ok(hub.log.every(({ method }) => method === "GET"));
+});
+
+test("what has no manifest wants force; what is unfinished or a lone file is refused", async () => {
+  const copy = copyOfDiff();
+  rmSync(join(copy, "weight-diff.json"));
+  await refuses(() => publish({ path: copy }), "CHECK_FAILED", /has no weight-diff\.json/);
+  assert.equal((await publish({ path: copy, force: true })).outcome, "pushed");
+  await refuses(() => publish({ path: join(DIFF, WEIGHTS) }), "USAGE", /a lone file is not pushed/);
+  mkdirSync(join(copy, ".weight-diff"));
+  writeFileSync(join(copy, ".weight-diff/journal"), "");
+  await refuses(() => publish({ path: copy, force: true }), "OUTPUT_REFUSED", /an unfinished run/);
+});
+
+test("files that belong to no model are named and stay", async () => {
+  const copy = copyOfDiff();
+  writeFileSync(join(copy, "optimizer.pt"), "x");
+  writeFileSync(join(copy, ".env"), "SECRET=1");
+  const notes: string[] = [];
+  await publish({ path: copy, onNote: (text) => notes.push(text) });
+  assert.ok(notes.includes("not pushed: optimizer.pt"), notes.join("\n"));
+  assert.ok(!published().has("optimizer.pt") && !published().has(".env"));
+});
+
+test("who may not is told before anything is read", async () => {
+  const to = (token: string | null, repo = "team/diff", more: Partial<PushOptions> = {}) =>
+    publish({ path: "/nowhere", repo, hub: { endpoint: hub.endpoint, token, environment: {} }, ...more });
+  hub.account("hf_reader", { role: "read" });
+  await refuses(() => to(null), "HUB_DENIED", /pushing wants a token/);
+  await refuses(() => to("hf_unknown"), "HUB_DENIED", /the token is not accepted/);
+  await refuses(() => to("hf_reader"), "HUB_DENIED", /the token of tester may only read/);
+  await refuses(() => to("hf_reader", "team/diff/sub"), "USAGE", /not the name of a repository/);
+  await refuses(() => to("hf_reader", "./team"), "USAGE", /not the name of a repository/);
+  existing();
+  await refuses(() => to(TOKEN, "team/diff", { private: true }), "OUTPUT_REFUSED", /exists and is public/);
+  const offline = { endpoint: hub.endpoint, token: TOKEN, environment: {}, offline: true };
+  await refuses(() => publish({ hub: offline }), "HUB_OFFLINE", /nothing can be pushed/);
+});
+
+test("no right to write, and no room", async () => {
+  hub.account("hf_other", { name: "other", namespaces: ["other"] });
+  const warnings: string[] = [];
+  const other = { endpoint: hub.endpoint, token: "hf_other", environment: {} };
+  await refuses(
+    () => publish({ hub: other, onWarning: (text) => warnings.push(text) }),
+    "HUB_DENIED",
+    /this token may not write there/,
+  );
+  assert.match(warnings[0] ?? "", /the token of other names no organisation team/);
+  hub.quota = 1000;
+  await refuses(() => publish(), "HUB_DENIED", /storage limit reached/);
+});
+
+test("a Hub that repeats the token in its answer does not make us show it", async () => {
+  const headers = { "x-error-message": `bad token ${TOKEN}` };
+  hub.fault(/whoami/, { kind: "status", status: 401, headers });
+  await assert.rejects(publish(), (error) => !String(error).includes(TOKEN) && /bad token …/.test(String(error)));
+});
+
+test("a signal ends it at once", async () => {
+  const stop = new AbortController();
+  hub.fault(/^PUT cdn/, { kind: "stall", after: 0 }, 100);
+  const onNote = (text: string): void => {
+    if (text.startsWith("sending")) {
+      setTimeout(() => stop.abort(new Error("stopped")), 50);
+    }
+  };
+  await assert.rejects(publish({ signal: stop.signal, onNote }), /stopped/);
+});
