@@ -65,9 +65,6 @@ export interface XorReport extends RunFigures {
   readonly identified: string | null;
 }
 
-/** 1 MiB: three windows of payload and key stay in a processor's cache, and calls are few enough. */
-const XOR_WINDOW = 1 << 20;
-
 /**
  * Decodes or encodes the files of a payload.
  * @throws {WeightDiffError} with any code of errors.ts but those of tensors; CHECK_FAILED if a file is not what the payload states.
@@ -179,7 +176,7 @@ async function runAll(
         { ...file, md5: wantsMd5(file.file), output: target },
         {
           disk,
-          windowBytes: options.windowBytes ?? XOR_WINDOW,
+          ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
           ...(options.signal === undefined ? {} : { signal: options.signal }),
           onProgress: progress,
         },
@@ -236,7 +233,7 @@ async function reread(
     },
     {
       disk,
-      windowBytes: options.windowBytes ?? XOR_WINDOW,
+      ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(onProgress === undefined ? {} : { onProgress }),
     },
@@ -312,7 +309,7 @@ async function checkBase(plan: XorPlan, disk: Disk, options: XorOptions): Promis
       },
       {
         disk,
-        windowBytes: options.windowBytes ?? XOR_WINDOW,
+        ...(options.windowBytes === undefined ? {} : { windowBytes: options.windowBytes }),
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
     );

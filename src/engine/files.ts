@@ -137,7 +137,8 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
   }
 }
 
-function openInput(disk: Disk, input: Pick<InputFile, "path" | "remote">, direct: boolean): Promise<DiskFile> {
+/** Opens an input, wherever it is. @throws {WeightDiffError} likewise; of a file at the Hub, only its reads throw. */
+export function openInput(disk: Disk, input: Pick<InputFile, "path" | "remote">, direct: boolean): Promise<DiskFile> {
   return input.remote === undefined
     ? openAs(disk, input.path, "read", direct)
     : Promise.resolve(openRemote(input.remote));
