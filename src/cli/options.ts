@@ -10,7 +10,7 @@ import type { PushOptions } from "../push-target.js";
 import type { RecoverOptions } from "../recover.js";
 import { NEW_ROWS, type NewRows } from "../scheme-axes.js";
 import type { VerifyOptions } from "../verify.js";
-import type { XorOptions } from "../xor-files.js";
+import type { XorOptions } from "../xor-options.js";
 import { FOREIGN } from "./flags.js";
 import { customAxes, farmPaths } from "./scheme-flags.js";
 

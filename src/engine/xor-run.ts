@@ -45,10 +45,10 @@ export interface XorResult {
 export interface XorRunOptions {
   readonly disk: Disk;
   /** By default what suits where the inputs are. */
-  readonly windowBytes?: number;
-  readonly signal?: AbortSignal;
+  readonly windowBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Told of bytes that came in, and of bytes that went out. */
-  readonly onProgress?: (read: number, written: number) => void;
+  readonly onProgress?: ((read: number, written: number) => void) | undefined;
 }
 
 /** 1 MiB: three windows of payload and key stay in a processor's cache, and calls are few enough. */

@@ -1,0 +1,58 @@
+/** Are base and result the published models? Told by the hashes on their cards (known-xor.ts), which alone can tell. */
+import type { ListedFile } from "./checkpoint/file-list.js";
+import { runXor, type XorResult, type XorRunOptions } from "./engine/xor-run.js";
+import { expectedBase, KNOWN_KEY, recognise } from "./known-xor.js";
+import { KEY_NAME } from "./xor-judge.js";
+import { copied, type XorFile } from "./xor-look.js";
+import { runOptionsOf, type XorOptions } from "./xor-options.js";
+import type { XorPlan } from "./xor-plan.js";
+
+/** Digests a file as it lies there. @throws {WeightDiffError} as runXor. */
+export function digestWhole(file: ListedFile, md5: boolean, options: XorRunOptions): Promise<XorResult> {
+  return runXor({ ...copied(file), md5, output: null }, options);
+}
+
+/** Known base hashes, before the run: the base's own hash may not be on the list. @returns whether it is a known base. */
+export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boolean> {
+  const key = plan.files.find(({ key: by }) => by?.rule === "chunks")?.key?.input;
+  if (key !== undefined && key.size !== KNOWN_KEY.bytes) {
+    options.onWarning?.(
+      `${key.path}: has ${key.size} bytes; Meta's 7B ${KEY_NAME}, the key of all published .enc files, has ${KNOWN_KEY.bytes}`,
+    );
+    return false;
+  }
+  const known = expectedBase(plan.base.files);
+  if (known === null) {
+    return false;
+  }
+  const wrong: string[] = [];
+  for (const input of plan.base.files.filter(({ file }) => known.files.has(file))) {
+    const { file } = input;
+    const { sha256, md5 } = await digestWhole(input, known.algorithm === "md5", runOptionsOf(options));
+    const found = known.algorithm === "md5" ? md5 : sha256;
+    if (found !== known.files.get(file)) {
+      wrong.push(`${file} has ${known.algorithm} ${found}, expected ${known.files.get(file)}`);
+    }
+  }
+  if (wrong.length === 0) {
+    options.onNote?.(`the base is ${known.what}, byte for byte`);
+  } else {
+    options.onWarning?.(`${plan.base.path}: not ${known.what}: ${wrong.join("; ")}`);
+  }
+  return wrong.length === 0;
+}
+
+/** Is the result the published model? */
+export function identify(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>, options: XorOptions): string | null {
+  const likeness = recognise(new Map([...results].map(([{ file }, result]) => [file, result])));
+  if (plan.direction === "encode" || likeness === null) {
+    return null;
+  }
+  if (likeness.wrong.length > 0) {
+    options.onWarning?.(
+      `the result is ${likeness.known.what} but for ${likeness.wrong.join(", ")}: these have other hashes than on its card`,
+    );
+    return null;
+  }
+  return likeness.known.what;
+}
