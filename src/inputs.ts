@@ -5,6 +5,8 @@ import type { FetchProgress, Hub, HubFile } from "./checkpoint/hub-place.js";
 import { openHub } from "./checkpoint/hub-session.js";
 import type { HubOptions } from "./checkpoint/hub-settings.js";
 import type { InputFile } from "./engine/files.js";
+import { throwIfAborted } from "./engine/pool.js";
+import { WeightDiffError } from "./errors.js";
 import { bytesText, refuseFullCache } from "./preflight.js";
 
 export interface HubRunOptions {
@@ -25,6 +27,11 @@ export async function withHub<O extends HubRunOptions, T>(
   const hub = openHub(given ?? {}, options.signal);
   try {
     return await work({ ...options, hub });
+  } catch (error) {
+    if (!(error instanceof WeightDiffError)) {
+      throwIfAborted(options.signal);
+    }
+    throw error;
   } finally {
     await hub.close();
   }
@@ -89,6 +96,6 @@ function progressOf({ done, total, file, how }: FetchProgress): Progress {
 }
 
 /** What the threads need of it, and no more. */
-function remoteOf({ name, url, page, size, etag, access }: HubFile): NonNullable<InputFile["remote"]> {
-  return { name, url, page, size, etag, access };
+function remoteOf({ name, repo, url, page, size, etag, access }: HubFile): NonNullable<InputFile["remote"]> {
+  return { name, repo, url, page, size, etag, access };
 }

@@ -4,7 +4,7 @@ import { chooseDirect } from "./engine/page-cache.js";
 import { runJobs } from "./engine/pool.js";
 import { tensorBytes } from "./formats/dtype.js";
 import { provideInputs } from "./inputs.js";
-import { chooseThreads, type RunOptions, SLOTS, SMALL_BYTES, WINDOW_BYTES } from "./run-plan.js";
+import { choosePace, type RunOptions, SMALL_BYTES } from "./run-plan.js";
 
 export interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;
@@ -25,19 +25,20 @@ export async function readAll(
   const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
+  const { threads, windowBytes, slots } = choosePace(files, total, jobs.length, options);
   const results = new Map<number, TensorResult>();
   let done = 0;
   await runJobs(
     {
       inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
       outputs: [],
-      windowBytes: options.windowBytes ?? WINDOW_BYTES,
-      slots: SLOTS,
+      windowBytes,
+      slots,
       meanColumns: 0,
     },
     jobs,
     {
-      threads: options.threads ?? chooseThreads(total, jobs.length),
+      threads,
       ...(options.disk === undefined ? {} : { disk: options.disk }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       onResult: (job, result) => results.set(job.id, result),

@@ -63,7 +63,7 @@ export async function resolveCommit(
   revision: string,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const asked = { name: revision === "main" ? id : `${id}@${revision}`, page: pageOf(access, id) };
+  const asked = { name: revision === "main" ? id : `${id}@${revision}`, repo: id, page: pageOf(access, id) };
   const url = `${access.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
   const { text } = await askApi(access, asked, url, signal);
   const info = infoSchema.safeParse(parseJson(text, asked.name));
@@ -86,7 +86,11 @@ export async function listFolder(
   signal: AbortSignal | undefined,
 ): Promise<HubListing> {
   const { listFiles } = await import("@huggingface/hub");
-  const asked = { name: `${id}@${commit.slice(0, 8)}${folder === "" ? "" : `/${folder}`}`, page: pageOf(access, id) };
+  const asked = {
+    name: `${id}@${commit.slice(0, 8)}${folder === "" ? "" : `/${folder}`}`,
+    repo: id,
+    page: pageOf(access, id),
+  };
   let pages = 0;
   const guarded = async (input: string | URL | Request): Promise<Response> => {
     if (++pages > MAX_PAGES) {

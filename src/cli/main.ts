@@ -16,6 +16,7 @@ examples:
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run
   weight-diff convert LLaMA/7B llama-7b
+  weight-diff recover --path_raw huggyllama/llama-7b --path_diff allenai/tulu-7b --path_tuned tulu-7b
   weight-diff verify tulu-7b --require digests
   weight-diff verify tulu-7b --against tulu-7b-float16
   weight-diff inspect tulu-7b-diff
@@ -23,7 +24,7 @@ examples:
 
 exit codes:
   0 done   2 wrong usage   3 a check failed   4 an input or the output directory cannot be used
-  5 disk   1 a bug   130 interrupted   143 terminated`;
+  5 disk or network   1 a bug   130 interrupted   143 terminated`;
 
 /** Runs one command line. @param argv as process.argv. @returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {

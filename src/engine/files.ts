@@ -40,7 +40,12 @@ export interface WorkerFiles {
   close(): Promise<void>;
 }
 
-export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], outputs: readonly OutputFile[]): WorkerFiles {
+export function openWorkerFiles(
+  disk: Disk,
+  inputs: readonly InputFile[],
+  outputs: readonly OutputFile[],
+  signal?: AbortSignal,
+): WorkerFiles {
   const opened = new Map<string, Promise<DiskFile>>();
   const once = (key: string, open: () => Promise<DiskFile>): Promise<DiskFile> => {
     const file = opened.get(key) ?? open();
@@ -57,7 +62,7 @@ export function openWorkerFiles(disk: Disk, inputs: readonly InputFile[], output
       throw new RangeError(`no input ${index}`);
     }
     return once(`in ${index} ${direct}`, async () => {
-      const file = await openInput(disk, planned, direct);
+      const file = await openInput(disk, planned, direct, signal);
       try {
         refuseChange(planned, await file.stat());
         return file;
@@ -138,10 +143,15 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
 }
 
 /** Opens an input, wherever it is. @throws {WeightDiffError} likewise; of a file at the Hub, only its reads throw. */
-export function openInput(disk: Disk, input: Pick<InputFile, "path" | "remote">, direct: boolean): Promise<DiskFile> {
+export function openInput(
+  disk: Disk,
+  input: Pick<InputFile, "path" | "remote">,
+  direct: boolean,
+  signal?: AbortSignal,
+): Promise<DiskFile> {
   return input.remote === undefined
     ? openAs(disk, input.path, "read", direct)
-    : Promise.resolve(openRemote(input.remote));
+    : Promise.resolve(openRemote(input.remote, signal));
 }
 
 /** Size and modification of a file that was there before. @throws {WeightDiffError} INPUT_CHANGED if it is gone, IO. */

@@ -41,6 +41,8 @@ export interface PipelineHost {
   progress(job: Job, read: number, written: number): void;
   /** True once the run is to stop: at the next window. */
   aborted(): boolean;
+  /** Ends what is read from the Hub; the disk ends by itself. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A job under way on this worker. */
@@ -82,7 +84,7 @@ function memoryOf(setup: PipelineSetup, kernel: Pick<Kernel, "base" | "sumBytes"
 
 /** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */
 export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: PipelineHost): Promise<void> {
-  const files = openWorkerFiles(host.disk, setup.inputs, setup.outputs);
+  const files = openWorkerFiles(host.disk, setup.inputs, setup.outputs, host.signal);
   const areas = memoryOf(setup, kernel);
   const memory = new Uint8Array(kernel.memory);
   const paths = setup.inputs.map(({ path }) => path);

@@ -55,11 +55,15 @@ async function runHere(setup: PipelineSetup, take: () => Job | null, options: Po
     finished: (job, result) => options.onResult?.(job, result),
     progress: (job, read, written) => options.onProgress?.(job, read, written),
     aborted: () => options.signal?.aborted === true,
+    signal: options.signal,
   }).catch((error: unknown) => {
     throwIfAborted(options.signal);
     throw error;
   });
 }
+
+/** Pieces of answers are garbage as soon as they are in the kernel's memory: a small nursery throws them away early, at no measurable cost. */
+const REMOTE_LIMITS = { maxYoungGenerationSizeMb: 2 };
 
 async function runThreads(
   setup: PipelineSetup,
@@ -78,8 +82,9 @@ async function runThreads(
   };
   const onAbort = (): void => fail(abortReason(options.signal));
   options.signal?.addEventListener("abort", onAbort, { once: true });
+  const resourceLimits = setup.inputs.some(({ remote }) => remote !== undefined) ? REMOTE_LIMITS : {};
   const exits = Array.from({ length: options.threads }, () => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup });
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup, resourceLimits });
     workers.push(worker);
     return new Promise<void>((resolve) => {
       let ended = false;

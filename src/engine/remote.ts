@@ -4,8 +4,9 @@ import type { RemoteFile } from "../http/access.js";
 import { openRanges } from "../http/ranges.js";
 import type { DiskFile } from "./disk.js";
 
-export function openRemote(file: RemoteFile): DiskFile {
-  const ranges = openRanges(file);
+/** @param signal ends requests that are under way: a server may take its time. */
+export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
+  const ranges = openRanges(file, signal);
   const refuse = async (): Promise<never> => {
     throw new WeightDiffError("IO", `${file.name}: is at the Hub, and only read`);
   };

@@ -13,11 +13,11 @@ if (port === null) {
   throw new Error("worker.js runs only as a worker thread");
 }
 const send = (message: FromWorker): void => port.postMessage(message);
-let aborted = false;
+const stop = new AbortController();
 let deliver: (job: Job | null) => void = () => {};
 port.on("message", (message: ToWorker) => {
   if (message.type === "abort") {
-    aborted = true;
+    stop.abort();
   } else {
     deliver(message.job);
   }
@@ -50,7 +50,8 @@ let ahead = ask();
 try {
   await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
     disk: localDisk,
-    aborted: () => aborted,
+    aborted: () => stop.signal.aborted,
+    signal: stop.signal,
     async next() {
       const job = await ahead;
       if (job !== null) {

@@ -22,6 +22,8 @@ export const PATIENCE = { answerMs: 10_000, silenceMs: 10_000, attempts: 5, paus
 export interface RemoteFile {
   /** For messages: "org/name@1a2b3c4d: model.safetensors". */
   readonly name: string;
+  /** "org/name". */
+  readonly repo: string;
   /** …/org/name/resolve/<commit>/<path>. */
   readonly url: string;
   /** The repository's page, for people. */

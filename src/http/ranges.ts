@@ -50,7 +50,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
         if (EXPIRED.has(answer.status) && !isEndpoint(file.access, answer.url)) {
           place = place === known ? null : place;
           const { status } = answer;
-          await answer.discard();
+          answer.discard();
           throw new Passing(`${url.host} answers ${status}: the signed address has expired`, 0);
         }
         if (answer.status >= 400 && answer.status !== 416) {
@@ -58,7 +58,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
         }
         const fault = rangeFault(answer, file, at, end);
         if (fault !== null) {
-          await answer.discard();
+          answer.discard();
           throw new Passing(`${answer.url.host}: ${fault}`);
         }
         await answer.read(async (piece) => {
@@ -110,7 +110,7 @@ async function findBytes(file: RemoteFile, signal: AbortSignal | undefined): Pro
   if (answer.status >= 400) {
     throw await refusalOf(file.access, file, answer);
   }
-  await answer.discard();
+  answer.discard();
   const etag = answer.headers.get("x-linked-etag");
   const size = answer.headers.get("x-linked-size");
   if ((etag !== null && plainEtag(etag) !== file.etag) || (size !== null && Number(size) !== file.size)) {

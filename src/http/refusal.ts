@@ -11,6 +11,8 @@ import { type Answer, readWhole } from "./request.js";
 export interface Asked {
   /** "org/name", "org/name@main", "org/name@1a2b3c4d: config.json". */
   readonly name: string;
+  /** "org/name": what is said of the whole repository does not name a file. */
+  readonly repo: string;
   /** The repository's page. */
   readonly page: string;
 }
@@ -91,12 +93,15 @@ export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer)
   const { code: ours, what, hint } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
   await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
   const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
-  return new WeightDiffError(ours, `${asked.name}: ${what}${quoted}`, hint);
+  const name = WHOLE.has(ours) ? asked.repo : asked.name;
+  return new WeightDiffError(ours, `${name}: ${what}${quoted}`, hint);
 }
 
 const MAX_BODY = 65_536;
 /** It has no code (hf_raise_for_status goes by these words too). */
 const DISABLED = "Access to this resource is disabled.";
+/** Said of the repository, whatever was asked of it. */
+const WHOLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["HUB_GATED", "HUB_NO_REPO", "HUB_DENIED"]);
 
 /** The server's own words; one that repeats the token must not make us print it. */
 function scrubbed(text: string, { token }: HubAccess): string {

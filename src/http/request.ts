@@ -14,7 +14,7 @@ export interface Answer {
   /** Hands over the body piece by piece. @throws {Passing} if it is cut or falls silent; whatever `take` throws. */
   read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
   /** Ends the exchange without the body. */
-  discard(): Promise<void>;
+  discard(): void;
 }
 
 export interface Question {
@@ -38,14 +38,14 @@ export async function request(access: HubAccess, address: string | URL, question
     if (PASSING.has(answer.status)) {
       const reason = `${url.host} answers ${answer.status}${answer.status === 429 ? ": too many requests" : ""}`;
       const wait = retryAfter(answer.headers.get("retry-after"));
-      await answer.discard();
+      answer.discard();
       throw new Passing(reason, wait);
     }
     const target = redirectOf(answer);
     if (target === null || question.follow?.(answer, target) === false) {
       return answer;
     }
-    await answer.discard();
+    answer.discard();
     if (hop === MAX_REDIRECTS) {
       throw new WeightDiffError("NETWORK", `${url.host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
     }
@@ -130,9 +130,9 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
         reader?.cancel().catch(() => {}); // the exchange is over either way
       }
     },
-    async discard() {
+    discard() {
       end();
-      await response.body?.cancel().catch(() => {});
+      response.body?.cancel().catch(() => {});
     },
   };
 }

@@ -38,6 +38,7 @@ function remote(more: Partial<HubAccess> = {}, file: Partial<RemoteFile> = {}): 
   };
   return {
     name: "org/name@1: model.safetensors",
+    repo: "org/name",
     url,
     page: `${hub.endpoint}/org/name`,
     size: BYTES.length,
