@@ -2,6 +2,7 @@
  * One HTTP request, and no more than was asked for: redirects are followed by hand, the token goes to the endpoint's own origin
  * only, every wait ends, every body is read to its end or closed. What may pass is thrown as `Passing`.
  */
+import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
 import { type HubAccess, isEndpoint } from "./access.js";
 import { Passing, retryAfter } from "./retry.js";
@@ -76,6 +77,10 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   signal?.throwIfAborted();
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal?.reason);
+  if (signal !== undefined) {
+    // Every request under way listens; more than ten are no leak.
+    setMaxListeners(0, signal);
+  }
   signal?.addEventListener("abort", onAbort, { once: true });
   const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
     const timer = setTimeout(() => stop.abort(new Passing(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
