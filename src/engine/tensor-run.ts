@@ -8,6 +8,7 @@ import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { Kernel } from "../kernel/kernel.js";
+import { blendsInPlace } from "./blend.js";
 import { PAGE } from "./disk.js";
 import type { StoredOperand, TensorJob, TensorResult } from "./job.js";
 import { BLOCK, type MemoryPlan } from "./memory.js";
@@ -45,7 +46,10 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const stage = STAGES[job.rule](job, kernel, areas, proof);
   const computed = job.rule === "add" || job.rule === "subtract" || job.rule === "convert";
   // The output can take the driver's place where no value changes its width.
-  const fits = job.rule !== "blend" && outWidth === driverWidth && (!computed || job.driver.dtype === job.dtype);
+  const fits =
+    outWidth === driverWidth &&
+    (!computed || job.driver.dtype === job.dtype) &&
+    (job.rule !== "blend" || blendsInPlace(job));
   return {
     push(window, aligned) {
       const rawFirst = rawBefore(job, window.begin);

@@ -24,10 +24,10 @@ export interface Kernel {
   subtract(source: FloatDtype, sourceAt: number, target: number, count: number): void;
   /** target[i] (dtype) = source[i] (F32), rounded to nearest even (EXACTNESS 2.4, 2.5). `target` may equal `source`. @returns how many finite values became infinite. */
   narrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
-  /** target[i] = target[i] + source[i], both and the result in `dtype`, through F32 (EXACTNESS 2.6). */
-  addNarrow(dtype: NarrowDtype, source: number, target: number, count: number): void;
+  /** target[i] = target[i] + source[i], both and the result in `dtype`, through F32 (EXACTNESS 2.6). @returns how many finite sums became infinite. */
+  addNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
   /** target[i] = target[i] - source[i], likewise. */
-  subtractNarrow(dtype: NarrowDtype, source: number, target: number, count: number): void;
+  subtractNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
 
   /** target[i] = target[i] + source[i] modulo 2^(8 width), integers of `width` = 1, 2, 4 or 8 bytes: torch's in-place add of integer tensors. */
   addIntegers(width: number, source: number, target: number, count: number): void;

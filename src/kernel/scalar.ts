@@ -51,20 +51,24 @@ export function createScalarKernel(bytes: number): Kernel {
       view.setUint32(at, rule(load[dtype](source + ELEMENT_BYTES[dtype] * i), view.getUint32(at, true)), true);
     }
   };
-  /** The same with a target of 16 bits. */
+  /** The same with a target of 16 bits. @returns how many finite values became infinite. */
   const intoNarrow = (
     dtype: NarrowDtype,
     source: number,
     target: number,
     count: number,
     rule: typeof addBits,
-  ): void => {
+  ): number => {
     assertElements(dtype, source, count);
     assertElements(dtype, target, count);
+    let overflowed = 0;
     for (let i = 0; i < count; i++) {
       const at = target + 2 * i;
-      view.setUint16(at, narrowBits(dtype, rule(load[dtype](source + 2 * i), load[dtype](at))), true);
+      const bits = rule(load[dtype](source + 2 * i), load[dtype](at));
+      overflowed += overflows(dtype, bits) ? 1 : 0;
+      view.setUint16(at, narrowBits(dtype, bits), true);
     }
+    return overflowed;
   };
   /** Integers of any width as bytes with a carry or borrow: no number of JavaScript holds all 64 bits. */
   const intoIntegers = (
@@ -125,10 +129,10 @@ export function createScalarKernel(bytes: number): Kernel {
       return overflowed;
     },
     addNarrow(dtype, source, target, count) {
-      intoNarrow(dtype, source, target, count, addBits);
+      return intoNarrow(dtype, source, target, count, addBits);
     },
     subtractNarrow(dtype, source, target, count) {
-      intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+      return intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
     },
     addIntegers(width, source, target, count) {
       intoIntegers(width, source, target, count, (self, other) => self + other);

@@ -14,7 +14,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   widen(dtype: number, source: number, target: number, count: number): void;
   add(dtype: number, source: number, target: number, count: number, flip: number): void;
   narrow(dtype: number, source: number, target: number, count: number): number;
-  addNarrow(dtype: number, source: number, target: number, count: number, flip: number): void;
+  addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
   countDifferent(first: number, second: number, count: number): number;
   countSpecial(dtype: number, source: number, target: number, count: number): void;
@@ -87,12 +87,12 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     addNarrow(dtype, source, target, count) {
       assertElements(dtype, source, count);
       assertElements(dtype, target, count);
-      wasm.addNarrow(wasm[dtype].value, source, target, count, ADD);
+      return wasm.addNarrow(wasm[dtype].value, source, target, count, ADD) >>> 0;
     },
     subtractNarrow(dtype, source, target, count) {
       assertElements(dtype, source, count);
       assertElements(dtype, target, count);
-      wasm.addNarrow(wasm[dtype].value, source, target, count, SUBTRACT);
+      return wasm.addNarrow(wasm[dtype].value, source, target, count, SUBTRACT) >>> 0;
     },
     addIntegers(width, source, target, count) {
       assertIntegers(width, source, target, count);

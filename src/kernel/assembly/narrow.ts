@@ -8,41 +8,42 @@ function overflowFrom(dtype: u32): u32 {
   return dtype == F16 ? 0x477ff000 : 0x7f7f8000;
 }
 
-/** The smallest magnitude that is rounded as most are: below 2^-14 the halves are subnormal. */
-@inline
-function plainFrom(dtype: u32): u32 {
-  return dtype == F16 ? 0x38800000 : 0;
-}
-
 @inline
 function abs4(wide: v128): v128 {
   return v128.and(wide, i32x4.splat(0x7fffffff));
 }
 
-/** Magnitude beyond plainFrom, unsigned; wraps round below it. */
-@inline
-function beyond4(dtype: u32, wide: v128): v128 {
-  return i32x4.sub(abs4(wide), i32x4.splat(plainFrom(dtype)));
-}
-
-/** Whether all 16 values lie from plainFrom up to, not including, overflowFrom. */
+/** Whether all 16 values are below overflowFrom. */
 @inline
 function isPlain16(dtype: u32, a: v128, b: v128, c: v128, d: v128): bool {
-  const ab = i32x4.max_u(beyond4(dtype, a), beyond4(dtype, b));
-  const cd = i32x4.max_u(beyond4(dtype, c), beyond4(dtype, d));
-  const most = i32x4.splat(overflowFrom(dtype) - plainFrom(dtype) - 1);
-  const most4 = i32x4.max_u(ab, cd);
-  return i32x4.all_true(i32x4.eq(i32x4.max_u(most4, most), most));
+  const ab = i32x4.max_s(abs4(a), abs4(b));
+  const cd = i32x4.max_s(abs4(c), abs4(d));
+  const most = i32x4.splat(overflowFrom(dtype));
+  return i32x4.all_true(i32x4.lt_s(i32x4.max_s(ab, cd), most));
 }
 
-/** The magnitudes of four plain values in the low 16 bits of each lane; above them lies what remains of the sign. */
+/**
+ * Magnitudes below overflowFrom as halves. In 2^13 times the value's own power of two, or that of the smallest normal half, one
+ * ulp is the step of the halves there: adding that rounds for us.
+ */
+@inline
+function roundF16(magnitude: v128): v128 {
+  const power = i32x4.max_s(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
+  const large = i32x4.add(power, i32x4.splat(13 << 23));
+  const steps = i32x4.sub(f32x4.add(magnitude, large), large);
+  return i32x4.add(steps, i32x4.sub(i32x4.shr_u(power, 13), i32x4.splat(113 << 10)));
+}
+
+@inline
+function sign4(wide: v128): v128 {
+  return v128.and(i32x4.shr_u(wide, 16), i32x4.splat(0x8000));
+}
+
+/** Four plain values in the low 16 bits of each lane; above them are zeros. */
 @inline
 function round4(dtype: u32, wide: v128): v128 {
   if (dtype == F16) {
-    const magnitude = abs4(wide);
-    const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
-    const rounded = i32x4.shr_u(i32x4.add(i32x4.add(magnitude, odd), i32x4.splat(0xfff - 0x38000000)), 13);
-    return v128.or(rounded, v128.and(i32x4.shr_u(wide, 16), i32x4.splat(0x8000)));
+    return v128.or(roundF16(abs4(wide)), sign4(wide));
   }
   const odd = v128.and(i32x4.shr_u(wide, 16), i32x4.splat(1));
   return i32x4.shr_u(i32x4.add(i32x4.add(wide, odd), i32x4.splat(0x7fff)), 16);
@@ -56,16 +57,10 @@ function narrow4(dtype: u32, wide: v128): v128 {
   if (dtype == BF16) {
     return v128.bitselect(i32x4.splat(0xffff), round4(BF16, wide), isNaN4);
   }
-  // Above 65520 the rounded magnitude is 0x7c00 or more, which the minimum turns into infinity.
-  const capped = i32x4.min_u(round4(F16, magnitude), i32x4.splat(0x7c00));
-  // Below 2^-14: in 0.5 + x one ulp is 2^-24, the step of the subnormal halves, so the addition rounds for us.
-  const half = i32x4.splat(0x3f000000);
-  const tiny = i32x4.sub(f32x4.add(magnitude, half), half);
-  const number = v128.bitselect(tiny, capped, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)));
+  const plain = roundF16(i32x4.min_s(magnitude, i32x4.splat(overflowFrom(F16))));
   const payload = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(0x3ff));
   const nan = v128.or(payload, i32x4.splat(0x7e00));
-  const sign = v128.and(i32x4.shr_u(wide, 16), i32x4.splat(0x8000));
-  return v128.or(sign, v128.bitselect(nan, number, isNaN4));
+  return v128.or(sign4(wide), v128.bitselect(nan, plain, isNaN4));
 }
 
 @inline
@@ -97,6 +92,13 @@ function countOverflows(dtype: u32, a: v128, b: v128, c: v128, d: v128): u32 {
   return -(low + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3));
 }
 
+/** 1 for a finite value that becomes infinite. */
+@inline
+function overflowsBits(dtype: u32, bits: u32): u32 {
+  const magnitude = bits & 0x7fffffff;
+  return u32(magnitude >= overflowFrom(dtype) && magnitude < 0x7f800000);
+}
+
 /** A block is read before it is written, so that target may equal source. */
 @inline
 function narrowAll(dtype: u32, source: usize, target: usize, count: u32): u32 {
@@ -118,8 +120,7 @@ function narrowAll(dtype: u32, source: usize, target: usize, count: u32): u32 {
   }
   for (let i: usize = 0; i < count % BLOCK; i++) {
     const bits = load<u32>(source + (i << 2));
-    const magnitude = bits & 0x7fffffff;
-    overflows += u32(magnitude >= overflowFrom(dtype) && magnitude < 0x7f800000);
+    overflows += overflowsBits(dtype, bits);
     store<u16>(target + (i << 1), <u16>narrowBits(dtype, bits));
   }
   return overflows;
@@ -135,9 +136,9 @@ function sum4(dtype: u32, source: usize, target: usize, flip: v128): v128 {
   return f32x4.add(load4(dtype, target), v128.xor(load4(dtype, source), flip));
 }
 
-/** `wide`: what load4 is to take the elements for. */
+/** `wide`: what load4 is to take the elements for. @returns how many finite sums became infinite. */
 @inline
-function addNarrowBlock(dtype: u32, wide: u32, source: usize, target: usize, flip: u32): void {
+function addNarrowBlock(dtype: u32, wide: u32, source: usize, target: usize, flip: u32): u32 {
   const signs = i32x4.splat(flip);
   const a = sum4(wide, source, target, signs);
   const b = sum4(wide, source + 8, target + 8, signs);
@@ -145,47 +146,49 @@ function addNarrowBlock(dtype: u32, wide: u32, source: usize, target: usize, fli
   const d = sum4(wide, source + 24, target + 24, signs);
   if (isPlain16(dtype, a, b, c, d)) {
     storePlain16(dtype, target, a, b, c, d);
-    return;
+    return 0;
   }
   const nan = v128.or(v128.or(f32x4.ne(a, a), f32x4.ne(b, b)), v128.or(f32x4.ne(c, c), f32x4.ne(d, d)));
   if (v128.any_true(nan)) {
-    addNarrowEach(dtype, source, target, BLOCK, flip);
-  } else {
-    store16(dtype, target, a, b, c, d);
+    return addNarrowEach(dtype, source, target, BLOCK, flip);
   }
+  store16(dtype, target, a, b, c, d);
+  return countOverflows(dtype, a, b, c, d);
 }
 
 @inline
-function addNarrowAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32): void {
+function addNarrowAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+  let overflows: u32 = 0;
   const blocks = count / BLOCK;
   for (let block: u32 = 0; block < blocks; block++) {
     if (dtype == F16 && isNormal16(source) && isNormal16(target)) {
-      addNarrowBlock(F16, F16_NORMAL, source, target, flip);
+      overflows += addNarrowBlock(F16, F16_NORMAL, source, target, flip);
     } else if (dtype == F16 && !(isFinite16(source) && isFinite16(target))) {
-      addNarrowEach(F16, source, target, BLOCK, flip);
+      overflows += addNarrowEach(F16, source, target, BLOCK, flip);
     } else {
-      addNarrowBlock(dtype, dtype, source, target, flip);
+      overflows += addNarrowBlock(dtype, dtype, source, target, flip);
     }
     source += 32;
     target += 32;
   }
-  addNarrowEach(dtype, source, target, count % BLOCK, flip);
+  return overflows + addNarrowEach(dtype, source, target, count % BLOCK, flip);
 }
 
 /** Of two NaNs the source's stays, as in add.ts. */
-function addNarrowEach(dtype: u32, source: usize, target: usize, count: u32, flip: u32): void {
+function addNarrowEach(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+  let overflows: u32 = 0;
   for (let i: usize = 0; i < count; i++) {
     const at = target + (i << 1);
     const sum = addBits(loadBits(dtype, source + (i << 1)) ^ flip, loadBits(dtype, at));
+    overflows += overflowsBits(dtype, sum);
     store<u16>(at, <u16>narrowBits(dtype, sum));
   }
+  return overflows;
 }
 
 /** See Kernel.addNarrow and Kernel.subtractNarrow. */
-export function addNarrow(dtype: u32, source: usize, target: usize, count: u32, flip: u32): void {
-  if (dtype == F16) {
-    addNarrowAll(F16, source, target, count, flip);
-  } else {
-    addNarrowAll(BF16, source, target, count, flip);
-  }
+export function addNarrow(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+  return dtype == F16
+    ? addNarrowAll(F16, source, target, count, flip)
+    : addNarrowAll(BF16, source, target, count, flip);
 }

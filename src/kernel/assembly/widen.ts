@@ -43,13 +43,13 @@ function widenNormal(at: usize): v128 {
 /** The four halves at `at`, none infinite or NaN (EXACTNESS 2.1). */
 @inline
 function widenFinite(at: usize): v128 {
-  const normal = widenNormal(at);
-  const magnitude = v128.and(normal, i32x4.splat(0x7fffffff));
-  const sign = v128.xor(normal, magnitude);
-  // Exponent 0: m * 2^-24 = 2^-14 * (1 + m/1024) - 2^-14, normal at every step; for the others 0 is added and subtracted.
-  const tiny = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
-  const raised = i32x4.add(magnitude, v128.and(tiny, i32x4.splat(0x00800000)));
-  return v128.or(f32x4.sub(raised, v128.and(tiny, i32x4.splat(0x38800000))), sign);
+  const shifted = i32x4.shl(v128.load_ext<i16>(at), 13);
+  const bits = v128.and(shifted, i32x4.splat(0x0fffe000));
+  // An exponent of 1 or more: twice the value minus the value. 0: m * 2^-24 = 2^-14 * (1 + m/1024) - 2^-14. All normal, and exact.
+  const value = i32x4.add(bits, i32x4.splat(0x38000000));
+  const raised = i32x4.add(bits, i32x4.splat(0x38800000));
+  const magnitude = f32x4.sub(raised, i32x4.max_s(value, i32x4.splat(0x38800000)));
+  return v128.or(magnitude, v128.and(shifted, i32x4.splat(<i32>0x80000000)));
 }
 
 /** The four elements at `at` as F32. F16 must be finite; the bits of a NaN are exact for BF16 and F32, not for F64. */
