@@ -1,6 +1,6 @@
 /** F32 -> F16 | BF16, nearest even, and sums of two such tensors through F32 (EXACTNESS 2.4, 2.5, 2.6). */
 import { addBits, BF16, F16, loadBits, narrowBits } from "./bits";
-import { BLOCK, F16_NORMAL, isFinite16, isNormal16, load4 } from "./widen";
+import { BLOCK, isFinite16, isFinite8x2, load4 } from "./widen";
 
 /** The smallest magnitude that rounds to infinity: 65520 for F16, 2^128 - 2^119 for BF16. */
 @inline
@@ -28,51 +28,63 @@ function isPlain16(dtype: u32, a: v128, b: v128, c: v128, d: v128): bool {
  */
 @inline
 function roundF16(magnitude: v128): v128 {
-  const power = i32x4.max_s(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
-  const large = i32x4.add(power, i32x4.splat(13 << 23));
+  // Exponents beyond the smallest normal half's; the mantissa's half of each lane stays 0.
+  const beyond = i16x8.sub_sat_u(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
+  const large = i32x4.add(beyond, i32x4.splat(0x38800000 + (13 << 23)));
   const steps = i32x4.sub(f32x4.add(magnitude, large), large);
-  return i32x4.add(steps, i32x4.sub(i32x4.shr_u(power, 13), i32x4.splat(113 << 10)));
+  return i32x4.add(steps, i32x4.shr_u(beyond, 13));
 }
 
 @inline
-function sign4(wide: v128): v128 {
-  return v128.and(i32x4.shr_u(wide, 16), i32x4.splat(0x8000));
-}
-
-/** Four plain values in the low 16 bits of each lane; above them are zeros. */
-@inline
-function round4(dtype: u32, wide: v128): v128 {
-  if (dtype == F16) {
-    return v128.or(roundF16(abs4(wide)), sign4(wide));
-  }
+function roundBF16(wide: v128): v128 {
   const odd = v128.and(i32x4.shr_u(wide, 16), i32x4.splat(1));
   return i32x4.shr_u(i32x4.add(i32x4.add(wide, odd), i32x4.splat(0x7fff)), 16);
 }
 
-/** Any four values, NaN included. */
+/** Eight plain values. */
+@inline
+function plain8(dtype: u32, a: v128, b: v128): v128 {
+  return dtype == F16
+    ? v128.or(i16x8.narrow_i32x4_u(roundF16(abs4(a)), roundF16(abs4(b))), sign8(a, b))
+    : i16x8.narrow_i32x4_u(roundBF16(a), roundBF16(b));
+}
+
+/** The signs of eight values: their bits saturate. */
+@inline
+function sign8(a: v128, b: v128): v128 {
+  return v128.and(i16x8.narrow_i32x4_s(a, b), i16x8.splat(<i16>0x8000));
+}
+
+/** Any four values, NaN included; of F16 only the magnitudes. */
 @inline
 function narrow4(dtype: u32, wide: v128): v128 {
   const magnitude = abs4(wide);
   const isNaN4 = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
   if (dtype == BF16) {
-    return v128.bitselect(i32x4.splat(0xffff), round4(BF16, wide), isNaN4);
+    return v128.bitselect(i32x4.splat(0xffff), roundBF16(wide), isNaN4);
   }
   const plain = roundF16(i32x4.min_s(magnitude, i32x4.splat(overflowFrom(F16))));
   const payload = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(0x3ff));
-  const nan = v128.or(payload, i32x4.splat(0x7e00));
-  return v128.or(sign4(wide), v128.bitselect(nan, plain, isNaN4));
+  return v128.bitselect(v128.or(payload, i32x4.splat(0x7e00)), plain, isNaN4);
+}
+
+/** Any eight values. */
+@inline
+function narrow8(dtype: u32, a: v128, b: v128): v128 {
+  const halves = i16x8.narrow_i32x4_u(narrow4(dtype, a), narrow4(dtype, b));
+  return dtype == F16 ? v128.or(halves, sign8(a, b)) : halves;
 }
 
 @inline
 function storePlain16(dtype: u32, target: usize, a: v128, b: v128, c: v128, d: v128): void {
-  v128.store(target, i16x8.narrow_i32x4_u(round4(dtype, a), round4(dtype, b)));
-  v128.store(target, i16x8.narrow_i32x4_u(round4(dtype, c), round4(dtype, d)), 16);
+  v128.store(target, plain8(dtype, a, b));
+  v128.store(target, plain8(dtype, c, d), 16);
 }
 
 @inline
 function store16(dtype: u32, target: usize, a: v128, b: v128, c: v128, d: v128): void {
-  v128.store(target, i16x8.narrow_i32x4_u(narrow4(dtype, a), narrow4(dtype, b)));
-  v128.store(target, i16x8.narrow_i32x4_u(narrow4(dtype, c), narrow4(dtype, d)), 16);
+  v128.store(target, narrow8(dtype, a, b));
+  v128.store(target, narrow8(dtype, c, d), 16);
 }
 
 /** -1 in each lane whose finite value becomes infinite. */
@@ -136,24 +148,42 @@ function sum4(dtype: u32, source: usize, target: usize, flip: v128): v128 {
   return f32x4.add(load4(dtype, target), v128.xor(load4(dtype, source), flip));
 }
 
-/** `wide`: what load4 is to take the elements for. @returns how many finite sums became infinite. */
+/** Eight sums of finite halves, rounded; what is beyond the halves has the exponent of infinity. */
 @inline
-function addNarrowBlock(dtype: u32, wide: u32, source: usize, target: usize, flip: u32): u32 {
+function sumHalves8(source: usize, target: usize, flip: v128): v128 {
+  const a = sum4(F16, source, target, flip);
+  const b = sum4(F16, source + 8, target + 8, flip);
+  return plain8(F16, a, b);
+}
+
+/** 16 elements; overflows are rare and go one by one. @returns how many. */
+@inline
+function addHalves16(source: usize, target: usize, flip: u32): u32 {
+  if (isFinite16(source) && isFinite16(target)) {
+    const signs = i32x4.splat(flip);
+    const low = sumHalves8(source, target, signs);
+    const high = sumHalves8(source + 16, target + 16, signs);
+    if (isFinite8x2(low, high)) {
+      v128.store(target, low);
+      v128.store(target, high, 16);
+      return 0;
+    }
+  }
+  return addNarrowEach(F16, source, target, BLOCK, flip);
+}
+
+@inline
+function addBF16x16(source: usize, target: usize, flip: u32): u32 {
   const signs = i32x4.splat(flip);
-  const a = sum4(wide, source, target, signs);
-  const b = sum4(wide, source + 8, target + 8, signs);
-  const c = sum4(wide, source + 16, target + 16, signs);
-  const d = sum4(wide, source + 24, target + 24, signs);
-  if (isPlain16(dtype, a, b, c, d)) {
-    storePlain16(dtype, target, a, b, c, d);
+  const a = sum4(BF16, source, target, signs);
+  const b = sum4(BF16, source + 8, target + 8, signs);
+  const c = sum4(BF16, source + 16, target + 16, signs);
+  const d = sum4(BF16, source + 24, target + 24, signs);
+  if (isPlain16(BF16, a, b, c, d)) {
+    storePlain16(BF16, target, a, b, c, d);
     return 0;
   }
-  const nan = v128.or(v128.or(f32x4.ne(a, a), f32x4.ne(b, b)), v128.or(f32x4.ne(c, c), f32x4.ne(d, d)));
-  if (v128.any_true(nan)) {
-    return addNarrowEach(dtype, source, target, BLOCK, flip);
-  }
-  store16(dtype, target, a, b, c, d);
-  return countOverflows(dtype, a, b, c, d);
+  return addNarrowEach(BF16, source, target, BLOCK, flip);
 }
 
 @inline
@@ -161,13 +191,7 @@ function addNarrowAll(dtype: u32, source: usize, target: usize, count: u32, flip
   let overflows: u32 = 0;
   const blocks = count / BLOCK;
   for (let block: u32 = 0; block < blocks; block++) {
-    if (dtype == F16 && isNormal16(source) && isNormal16(target)) {
-      overflows += addNarrowBlock(F16, F16_NORMAL, source, target, flip);
-    } else if (dtype == F16 && !(isFinite16(source) && isFinite16(target))) {
-      overflows += addNarrowEach(F16, source, target, BLOCK, flip);
-    } else {
-      overflows += addNarrowBlock(dtype, dtype, source, target, flip);
-    }
+    overflows += dtype == F16 ? addHalves16(source, target, flip) : addBF16x16(source, target, flip);
     source += 32;
     target += 32;
   }

@@ -23,13 +23,18 @@ export function isNormal16(at: usize): bool {
   return i16x8.all_true(i16x8.min_u(low, high));
 }
 
+/** Whether none of 16 halves is infinite or NaN. */
+@inline
+export function isFinite8x2(low: v128, high: v128): bool {
+  const magnitude = i16x8.splat(0x7fff);
+  const most = i16x8.max_s(v128.and(low, magnitude), v128.and(high, magnitude));
+  return !v128.any_true(i16x8.gt_s(most, i16x8.splat(0x7bff)));
+}
+
 /** Whether none of the 16 halves at `at` is infinite or NaN. */
 @inline
 export function isFinite16(at: usize): bool {
-  const top = i16x8.splat(0x7c00);
-  const low = i16x8.eq(v128.and(v128.load(at), top), top);
-  const high = i16x8.eq(v128.and(v128.load(at, 16), top), top);
-  return !v128.any_true(v128.or(low, high));
+  return isFinite8x2(v128.load(at), v128.load(at, 16));
 }
 
 /** The four halves at `at`, none infinite or NaN, as sign and as F32 magnitude if the exponent of a half is not 0. */
