@@ -66,7 +66,7 @@ const wholeFile = z.object({ file: z.string(), size: bytes, sha256 });
 const inputFiles = z.object({
   repo: z.string().nullable(),
   commit: z.string().nullable(),
-  files: z.array(z.object({ file: z.string(), size: bytes })),
+  files: z.array(z.object({ file: z.string(), size: bytes, sha256: sha256.optional() })),
 });
 const xorSchema = z.object({
   schema: z.literal(SCHEMA),

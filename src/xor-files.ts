@@ -2,10 +2,13 @@
  * The XOR codecs: whole files, not tensors. A payload and the base give the model (decode), a model and the base give a payload
  * (encode). Recognise, refuse what can be refused, stream file by file, check, give final names.
  */
+import type { Hub } from "./checkpoint/hub-place.js";
 import { chooseMode } from "./engine/output.js";
 import { printable } from "./formats/quote.js";
+import { fetchNote, withHub } from "./inputs.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
 import { clock, type RunFigures } from "./run-plan.js";
+import { inputsOf, provideXorInputs } from "./xor-inputs.js";
 import type { XorFile } from "./xor-look.js";
 import { checkBase } from "./xor-models.js";
 import type { XorOptions } from "./xor-options.js";
@@ -34,11 +37,16 @@ export interface XorReport extends RunFigures {
  * @throws {WeightDiffError} with any code of errors.ts but those of tensors; CHECK_FAILED if a file is not what the payload states.
  */
 export async function xorFiles(found: FoundPayload, options: XorOptions): Promise<XorReport> {
+  return withHub(options, (opened) => xorWith(found, opened));
+}
+
+async function xorWith(found: FoundPayload, options: XorOptions & { readonly hub: Hub }): Promise<XorReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
   const trustBase = options.ignore?.includes("wrong-base") === true;
   const direction = options.direction ?? "decode";
-  const plan = await planXor(found, { raw: options.raw, direction, compress: options.compress === true, trustBase });
+  const { raw, hub, compress = false } = options;
+  const plan = await planXor(found, { raw, hub, direction, compress, trustBase });
   say(`scheme ${plan.scheme}: ${plan.reason}`);
   plan.notes.forEach(say);
   if (plan.left.length > 0) {
@@ -61,15 +69,20 @@ export async function xorFiles(found: FoundPayload, options: XorOptions): Promis
     const { files, read } = await verifyFinished(path, plan, options);
     return { ...draft, output: path, outcome: "verified", files, bytesRead: read, ...clock(started) };
   }
-  if (path !== null && mode !== "resume") {
-    const needed = plan.files.reduce((sum, file) => sum + expectedSize(file), 0);
-    await refuseFullDisk(path, needed, needed);
+  const bytes = mode === "resume" ? 0 : plan.files.reduce((sum, file) => sum + expectedSize(file), 0);
+  if (path !== null) {
+    await refuseFullDisk(path, bytes, bytes);
   }
   if (options.dryRun === true) {
+    const fetching = await fetchNote(inputsOf(plan), options);
+    if (fetching !== null) {
+      say(fetching);
+    }
     return { ...draft, output: path, ...clock(started) };
   }
   const proven = !trustBase && (await checkBase(plan, options));
-  const run = await makeFiles(plan, path, mode === "verify" ? "resume" : mode, options);
+  const inputs = await provideXorInputs(plan, options, path === null ? null : { path, bytes });
+  const run = await makeFiles(plan, inputs, path, mode === "verify" ? "resume" : mode, options);
   if (direction === "decode" && run.identified === null && !proven && plan.files.some(isUnproven)) {
     say(
       "a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card",

@@ -7,10 +7,8 @@ import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { FILE_HEAD, type FilePromise, headText, promiseOf } from "./formats/file-start.js";
 import { parseJson } from "./formats/json.js";
 import { printable } from "./formats/quote.js";
+import { KEY_NAME } from "./xor-base.js";
 import { copied, headerOf, headOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./xor-look.js";
-
-/** The file that point-alpaca, BELLE and lawyer-llama all use, also for their 13B models. */
-export const KEY_NAME = "consolidated.00.pth";
 
 /** Does the base fit? Looks at the beginning of the result, the whole of a JSON file, the header of a weight file. */
 export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
@@ -41,7 +39,7 @@ export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
     if (!(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== 4 || error.code === "INPUT_CHANGED") {
       throw error;
     }
-    const reason = error.message.replaceAll(`${file.payload.path}: `, "").replaceAll(`${file.payload.path} `, "");
+    const reason = error.message.replaceAll(`${file.payload.name}: `, "").replaceAll(`${file.payload.name} `, "");
     if (error.code === "FORMAT_UNSUPPORTED" || error.code === "PICKLE_GLOBAL") {
       notes.push(`${printable(file.file)}: recovered without a look at its tensors: ${reason}`);
       return file;
@@ -63,13 +61,13 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
   throw promise.holds(await headOf(copied(file.key.input), FILE_HEAD))
     ? new WeightDiffError(
         "NOT_A_DIFF",
-        `${file.payload.path}: is ${promise.what} already, no payload`,
+        `${file.payload.name}: is ${promise.what} already, no payload`,
         "nothing is to be recovered from it; to make a payload of it: weight-diff xor DEST PAYLOAD BASE --encode",
       )
     : new WeightDiffError(
         "NOT_A_DIFF",
-        `base and payload are swapped: ${file.payload.path} is ${promise.what}, ${file.key.input.path} is not`,
-        `give them the other way round: the base is the directory of ${file.payload.path}, the payload is ${raw}`,
+        `base and payload are swapped: ${file.payload.name} is ${promise.what}, ${file.key.input.name} is not`,
+        `give them the other way round: the base is the directory of ${file.payload.name}, the payload is ${raw}`,
       );
 }
 
@@ -87,7 +85,7 @@ export async function refuseEncoding(file: XorFile, raw: string): Promise<void> 
     if (!promise.holds(head)) {
       throw new WeightDiffError(
         "NOT_A_MODEL",
-        `${input.path}: is not ${promise.what}, as one of ${role} should be: it begins with ${headText(head)}`,
+        `${input.name}: is not ${promise.what}, as one of ${role} should be: it begins with ${headText(head)}`,
         "give two models: the fine-tuned one, then the base that everybody can get; to decode a payload, leave --encode out",
       );
     }
@@ -99,7 +97,7 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
   if (promise.kind === "json" && (await isMangled(file))) {
     return new WeightDiffError(
       "FORMAT_INVALID",
-      `${file.payload.path}: damaged by git: its line feeds were turned into CR LF, as git on Windows does with text files; with LF alone it decodes`,
+      `${file.payload.name}: damaged by git: its line feeds were turned into CR LF, as git on Windows does with text files; with LF alone it decodes`,
       "clone again with git -c core.autocrlf=false clone …, or download the file with a browser",
     );
   }
@@ -107,7 +105,7 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
   if (legible) {
     return new WeightDiffError(
       "MISMATCH",
-      `${file.payload.path}: is JSON text as it is, and not XORed with the base`,
+      `${file.payload.name}: is JSON text as it is, and not XORed with the base`,
       "Pygmalion's later uploads are so: --scheme pygmalion or --scheme auto copies such files",
     );
   }
@@ -117,7 +115,7 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
       : "the base must be, byte for byte, what the publisher had: LLaMA converted by transformers at d04ec99b with torch 1.13.1 (see the model's card); other versions write other bytes";
   return new WeightDiffError(
     "MISMATCH",
-    `${input.path}: not the file that the payload was made with: with it, ${printable(file.file)} would not be ${promise.what}: ${reason}`,
+    `${input.name}: not the file that the payload was made with: with it, ${printable(file.file)} would not be ${promise.what}: ${reason}`,
     `${exact}; to go on all the same: --ignore wrong-base`,
   );
 }

@@ -64,11 +64,11 @@ export function isTextName(file: string): boolean {
 
 /** The first bytes of the result. */
 export async function headOf(file: XorFile, most: number): Promise<Uint8Array> {
-  const key: KeyFile | null = file.key === null ? null : { path: file.key.input.path, rule: file.key.rule };
+  const key: KeyFile | null = file.key === null ? null : { ...file.key.input, rule: file.key.rule };
   if (file.gzip === "inflate") {
-    return gzipHead(file.payload.path, key, most);
+    return gzipHead(file.payload, key, most);
   }
-  const source = await openXorSource({ path: file.payload.path, skip: file.skip }, key);
+  const source = await openXorSource({ ...file.payload, skip: file.skip }, key);
   try {
     return await source.readAt(0, Math.min(most, source.size));
   } finally {
@@ -95,8 +95,8 @@ export async function jsonError(file: XorFile): Promise<string | null> {
 
 /** The tensors of a weight file that is not compressed. @throws {WeightDiffError} as readWeightFile. */
 export async function headerOf(file: XorFile): Promise<ShardHeader> {
-  const key: KeyFile | null = file.key === null ? null : { path: file.key.input.path, rule: file.key.rule };
-  const source = await openXorSource({ path: file.payload.path, skip: file.skip }, key);
+  const key: KeyFile | null = file.key === null ? null : { ...file.key.input, rule: file.key.rule };
+  const source = await openXorSource({ ...file.payload, skip: file.skip }, key);
   try {
     return await readWeightFile(source);
   } finally {

@@ -1,8 +1,8 @@
 /** Are base and result the published models? Told by the hashes on their cards (known-xor.ts), which alone can tell. */
-import type { ListedFile } from "./checkpoint/file-list.js";
+import { type ListedFile, listFile } from "./checkpoint/file-list.js";
 import { runXor, type XorResult, type XorRunOptions } from "./engine/xor-run.js";
-import { expectedBase, KNOWN_KEY, recognise } from "./known-xor.js";
-import { KEY_NAME } from "./xor-judge.js";
+import { expectedBase, KNOWN_KEY, type KnownSet, recognise } from "./known-xor.js";
+import { KEY_NAME } from "./xor-base.js";
 import { copied, type XorFile } from "./xor-look.js";
 import { runOptionsOf, type XorOptions } from "./xor-options.js";
 import type { XorPlan } from "./xor-plan.js";
@@ -12,12 +12,31 @@ export function digestWhole(file: ListedFile, md5: boolean, options: XorRunOptio
   return runXor({ ...copied(file), md5, output: null }, options);
 }
 
+/**
+ * The base's hash (hex): as the Hub lists it, or of what is on this disk; null if everything would have to be fetched for it.
+ */
+async function hashOf(
+  input: ListedFile,
+  algorithm: KnownSet["algorithm"],
+  options: XorOptions,
+): Promise<string | null> {
+  const { hub } = input;
+  if (algorithm === "sha256" && hub !== undefined && hub.sha256 !== null) {
+    return hub.sha256;
+  }
+  if (hub?.cached === false) {
+    return null;
+  }
+  const here = hub === undefined ? input : await listFile(input.path);
+  return (await digestWhole(here, algorithm === "md5", runOptionsOf(options)))[algorithm];
+}
+
 /** Known base hashes, before the run: the base's own hash may not be on the list. @returns whether it is a known base. */
 export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boolean> {
   const key = plan.files.find(({ key: by }) => by?.rule === "chunks")?.key?.input;
   if (key !== undefined && key.size !== KNOWN_KEY.bytes) {
     options.onWarning?.(
-      `${key.path}: has ${key.size} bytes; Meta's 7B ${KEY_NAME}, the key of all published .enc files, has ${KNOWN_KEY.bytes}`,
+      `${key.name}: has ${key.size} bytes; Meta's 7B ${KEY_NAME}, the key of all published .enc files, has ${KNOWN_KEY.bytes}`,
     );
     return false;
   }
@@ -28,8 +47,10 @@ export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boo
   const wrong: string[] = [];
   for (const input of plan.base.files.filter(({ file }) => known.files.has(file))) {
     const { file } = input;
-    const { sha256, md5 } = await digestWhole(input, known.algorithm === "md5", runOptionsOf(options));
-    const found = known.algorithm === "md5" ? md5 : sha256;
+    const found = await hashOf(input, known.algorithm, options);
+    if (found === null) {
+      return false;
+    }
     if (found !== known.files.get(file)) {
       wrong.push(`${file} has ${known.algorithm} ${found}, expected ${known.files.get(file)}`);
     }

@@ -1,18 +1,18 @@
 /** The output of XORed files: each is streamed, checked and remembered; then the whole is checked, and gets its final names. */
 import { join } from "node:path";
 import { openCheckpoint } from "./checkpoint/checkpoint.js";
-import { listFile } from "./checkpoint/file-list.js";
+import { type ListedFile, listFile } from "./checkpoint/file-list.js";
 import { leave } from "./destination.js";
 import type { PlanIdentity } from "./engine/journal.js";
 import { type OutputDirectory, type OutputMode, openOutput } from "./engine/output.js";
 import { STAGING } from "./engine/output-state.js";
-import { runXor, type XorResult, type XorRunOptions } from "./engine/xor-run.js";
+import { runXor, type XorInput, type XorResult, type XorRunOptions } from "./engine/xor-run.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { printable } from "./formats/quote.js";
 import { KNOWN_KEY, wantsMd5 } from "./known-xor.js";
 import { digestOf, writeManifest } from "./manifest.js";
 import { VERSION } from "./version.js";
-import { KEY_NAME } from "./xor-judge.js";
+import { KEY_NAME } from "./xor-base.js";
 import type { XorFile } from "./xor-look.js";
 import { digestWhole, identify } from "./xor-models.js";
 import { runOptionsOf, type XorOptions } from "./xor-options.js";
@@ -32,11 +32,12 @@ export interface XorDone {
 
 /**
  * Makes every file, checks the whole, gives final names.
- * @param path the output directory; null writes nothing. @throws {WeightDiffError} as runXor; CHECK_FAILED if a file is not what
+ * @param inputs the plan's files as they are opened. @param path the output directory; null writes nothing. @throws {WeightDiffError} as runXor; CHECK_FAILED if a file is not what
  * the payload states; MISMATCH if the result opens as no checkpoint; OUTPUT_….
  */
 export async function makeFiles(
   plan: XorPlan,
+  inputs: ReadonlyMap<ListedFile, XorInput>,
   path: string | null,
   mode: OutputMode,
   options: XorOptions,
@@ -65,7 +66,7 @@ export async function makeFiles(
         continue;
       }
       const target = output?.staged(file.file) ?? null;
-      const result = await runXor({ ...file, md5: wantsMd5(file.file), output: target }, how);
+      const result = await runXor({ ...ready(file, inputs), md5: wantsMd5(file.file), output: target }, how);
       refuseOther(file, result);
       results.set(file, result);
       await output?.seal(file.file);
@@ -81,6 +82,12 @@ export async function makeFiles(
     await leave(output, error);
     throw error;
   }
+}
+
+function ready(file: XorFile, inputs: ReadonlyMap<ListedFile, XorInput>) {
+  const { payload, key } = file;
+  const opened = (listed: ListedFile): XorInput => inputs.get(listed) ?? listed;
+  return { ...file, payload: opened(payload), key: key === null ? null : { ...key, input: opened(key.input) } };
 }
 
 /** The file that an earlier run made, if it has the digest that the journal says. */
@@ -119,8 +126,8 @@ function refuseOther(file: XorFile, { sha256 }: XorResult): void {
   if (file.expected !== null && sha256 !== file.expected) {
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${printable(file.file)}: the result has sha256 ${sha256}, ${file.payload.path} states ${file.expected}`,
-      `${file.key?.input.path} is not Meta's 7B ${KEY_NAME}, or one of the two is damaged: check the key's sha256 (${KNOWN_KEY.files.get(KEY_NAME)}), download the payload again`,
+      `${printable(file.file)}: the result has sha256 ${sha256}, ${file.payload.name} states ${file.expected}`,
+      `${file.key?.input.name} is not Meta's 7B ${KEY_NAME}, or one of the two is damaged: check the key's sha256 (${KNOWN_KEY.files.get(KEY_NAME)}), download the payload again`,
     );
   }
 }
@@ -157,9 +164,12 @@ async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options:
 
 function identityOf(plan: XorPlan): PlanIdentity {
   const inputs = [
-    ...plan.files.map(({ payload }) => ["payload", payload] as const),
-    ...plan.base.files.map((file) => ["base", file] as const),
-  ].map(([role, { file, size, modified }]) => [`${role} ${file}`, `${size} bytes, modified ${modified}`]);
+    ...plan.files.map(({ payload }) => ["payload", payload, plan.payload.commit] as const),
+    ...plan.base.files.map((file) => ["base", file, plan.base.commit] as const),
+  ].map(([role, { file, size, modified }, commit]) => {
+    // At a commit, a file is always the same, and without a cache its copy has another time every time.
+    return [`${role} ${file}`, `${size} bytes, ${commit === null ? `modified ${modified}` : `at ${commit}`}`];
+  });
   return {
     "the version of weight-diff": VERSION,
     "--scheme": plan.scheme,

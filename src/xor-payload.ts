@@ -2,18 +2,28 @@
  * Recognises what the XOR codecs published: `.enc` files, or files with the names of weights that are none while the base has
  * files of the same names. Nothing is guessed from names alone: the first bytes decide.
  */
-import { join } from "node:path";
-import { type Folder, isFolder, listFolder } from "./checkpoint/file-list.js";
-import { openFileSource } from "./checkpoint/file-source.js";
+import { enterFolder, type Folder, findFolder, type ListedFile } from "./checkpoint/file-list.js";
+import { inParallel } from "./checkpoint/hub-download.js";
+import type { Hub } from "./checkpoint/hub-place.js";
+import { openShardSource } from "./checkpoint/hub-source.js";
+import { readText } from "./checkpoint/small-files.js";
 import { WeightDiffError } from "./errors.js";
 import { promiseOf } from "./formats/file-start.js";
 import { printable } from "./formats/quote.js";
 import { mayBeXored } from "./formats/weight-file.js";
+import { parseWeightIndex } from "./formats/weight-index.js";
 import type { Guard } from "./guards.js";
 import { SCHEMES } from "./scheme.js";
+import { MAX_JSON } from "./xor-look.js";
 
 /** `<name>.<sha256 of the content>.enc`. */
 export const ENC_FILE = /^(.+)\.([0-9a-f]{64})\.enc$/;
+
+const MODEL_FILE = /^(pytorch_model|model)(-.*)?\.(bin|safetensors)$/;
+const MODEL_INDEX = /^(pytorch_model\.bin|model\.safetensors)\.index\.json$/;
+
+/** Published repositories hold one; each is listed, and at the Hub its small files are fetched. */
+const MAX_FOLDERS = 20;
 
 export interface FoundPayload {
   readonly folder: Folder;
@@ -29,36 +39,35 @@ export interface PayloadQuestion {
   /** "auto", or a name in the table of schemes. */
   readonly scheme: string;
   readonly ignore?: readonly Guard[];
+  /** Null where both are on this disk. */
+  readonly hub?: Hub | null;
 }
 
 /**
  * The payload that `diff` is; null if it is none. A directory that holds nothing but one with the payload, as the published
  * repositories do, stands for that one.
- * @throws {WeightDiffError} NOT_A_DIFF if base and payload are swapped, NOT_FOUND, IO.
+ * @throws {WeightDiffError} NOT_A_DIFF if base and payload are swapped, NOT_FOUND, IO, HUB_…, NETWORK.
  */
 export async function findXorPayload(question: PayloadQuestion): Promise<FoundPayload | null> {
-  const { diff, raw, scheme } = question;
+  const { diff, raw, scheme, hub = null } = question;
   const asked = SCHEMES.find(({ name, operation }) => operation === "xor" && name === scheme);
   if (asked === undefined && scheme !== "auto") {
     return null;
   }
   if (asked !== undefined) {
-    if (!(await isFolder(diff))) {
+    const folder = await findFolder(diff, hub);
+    if (folder === null) {
       throw new WeightDiffError(
         "NOT_FOUND",
         `${diff}: no such directory`,
         "give the directory with the payload's files",
       );
     }
-    const folder = await descend(await listFolder(diff));
-    return { folder, scheme: asked.name, reason: "as --scheme says" };
+    return { folder: await descend(folder, hub), scheme: asked.name, reason: "as --scheme says" };
   }
-  if (!(await isFolder(diff))) {
-    return null;
-  }
-  const payload = await evidence(diff);
-  if (payload === null && question.ignore?.includes("swapped") !== true && (await isFolder(raw))) {
-    const other = await evidence(raw);
+  const payload = await evidence(diff, hub);
+  if (payload === null && question.ignore?.includes("swapped") !== true) {
+    const other = await evidence(raw, hub);
     if (other !== null) {
       throw new WeightDiffError(
         "NOT_A_DIFF",
@@ -70,8 +79,8 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
   return payload;
 }
 
-async function evidence(path: string): Promise<FoundPayload | null> {
-  const listed = await listFolder(path).catch((error: unknown) => {
+async function evidence(path: string, hub: Hub | null): Promise<FoundPayload | null> {
+  const listed = await findFolder(path, hub).catch((error: unknown) => {
     // Opening it as a checkpoint will say what is wrong with it.
     if (error instanceof WeightDiffError && error.code !== "IO") {
       return null;
@@ -81,29 +90,41 @@ async function evidence(path: string): Promise<FoundPayload | null> {
   if (listed === null) {
     return null;
   }
-  const folder = await descend(listed);
+  const folder = await descend(listed, hub);
   const encrypted = folder.files.find(({ file }) => ENC_FILE.test(file));
   if (encrypted !== undefined) {
     return { folder, scheme: "point-alpaca", reason: `${path} holds ${printable(encrypted.file)}` };
   }
-  const foreign: string[] = [];
-  for (const { file, path: weights } of weightFiles(folder)) {
+  const xored = new Set<string>();
+  await inParallel(await weightFiles(folder), undefined, async (weights) => {
     if (await isXored(weights)) {
-      foreign.push(file);
+      xored.add(weights.file);
     }
-  }
-  const [first] = foreign;
+  });
+  const [first] = [...xored].sort();
   return first === undefined
     ? null
     : { folder, scheme: null, reason: `${path} holds ${printable(first)}, which has a weight file's name and is none` };
 }
 
-function weightFiles(folder: Folder): Folder["files"] {
-  return folder.files.filter(({ file }) => promiseOf(file)?.kind === "weights");
+/** Those that a loader would read: what else lies there, training state or shards of an earlier upload, tells nothing. */
+async function weightFiles({ files }: Folder): Promise<Folder["files"]> {
+  const weights = files.filter(({ file }) => MODEL_FILE.test(file));
+  const listed = new Set<string>();
+  for (const { file, path } of files.filter((each) => MODEL_INDEX.test(each.file))) {
+    const shards = await readText(path, MAX_JSON)
+      .then((text) => parseWeightIndex(text, file).weightMap.values())
+      .catch(() => []); // XORed itself, or damaged
+    for (const shard of shards) {
+      listed.add(shard);
+    }
+  }
+  const used = weights.filter(({ file }) => listed.has(file));
+  return used.length > 0 ? used : weights;
 }
 
-async function isXored(path: string): Promise<boolean> {
-  const source = await openFileSource(path);
+async function isXored(weights: ListedFile): Promise<boolean> {
+  const source = await openShardSource(weights);
   try {
     return await mayBeXored(source);
   } finally {
@@ -112,17 +133,18 @@ async function isXored(path: string): Promise<boolean> {
 }
 
 /** Into the one directory that holds files of a payload, if this one holds none. */
-async function descend(folder: Folder): Promise<Folder> {
+async function descend(folder: Folder, hub: Hub | null): Promise<Folder> {
   const holds = ({ files }: Folder): boolean =>
     files.some(({ file }) => ENC_FILE.test(file) || promiseOf(file)?.kind === "weights");
-  if (holds(folder)) {
+  const names = folder.folders.filter((name) => !name.startsWith("."));
+  if (holds(folder) || names.length > MAX_FOLDERS) {
     return folder;
   }
   const inner: Folder[] = [];
-  for (const name of folder.folders.filter((name) => !name.startsWith("."))) {
-    const candidate = await listFolder(join(folder.directory, name)).catch(() => null); // what cannot be listed holds nothing
+  for (const name of names) {
+    const candidate = await enterFolder(folder, name, hub).catch(() => null); // what cannot be listed holds nothing
     if (candidate !== null && holds(candidate)) {
-      inner.push({ ...candidate, path: join(folder.path, name), repo: folder.repo, commit: folder.commit });
+      inner.push(candidate);
     }
   }
   return inner.length === 1 && inner[0] !== undefined ? inner[0] : folder;

@@ -3,17 +3,18 @@
  * the first bytes of every file and the whole header of every weight file, before anything is written. OpenAssistant's
  * xor_codec.py pairs files of the same name and passes over what fails; here what cannot be right is refused.
  */
-import { join } from "node:path";
-import { type Folder, isFolder, type ListedFile, listFile, listFolder } from "./checkpoint/file-list.js";
+import type { Folder, ListedFile } from "./checkpoint/file-list.js";
 import { decodeText } from "./checkpoint/file-source.js";
-import { refusePlaceholder } from "./checkpoint/side-files.js";
+import type { Hub } from "./checkpoint/hub-place.js";
+import { refuseStandIn } from "./checkpoint/side-files.js";
 import { openXorSource } from "./checkpoint/xor-source.js";
 import { MANIFEST, STAGING } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
-import { headText, promiseOf } from "./formats/file-start.js";
+import { FILE_HEAD, headText, isText, promiseOf } from "./formats/file-start.js";
 import { printable } from "./formats/quote.js";
 import { isBareFileName, parseWeightIndex } from "./formats/weight-index.js";
-import { judge, KEY_NAME, refuseEncoding, refuseWhole } from "./xor-judge.js";
+import { findBase, findKey, type XorBase } from "./xor-base.js";
+import { judge, refuseEncoding, refuseWhole } from "./xor-judge.js";
 import { copied, headerOf, headOf, isLegible, isTextName, MAX_JSON, type XorFile } from "./xor-look.js";
 import { ENC_FILE, type FoundPayload } from "./xor-payload.js";
 
@@ -22,12 +23,8 @@ export interface XorPlan {
   readonly reason: string;
   readonly direction: "decode" | "encode";
   readonly payload: Folder;
-  /** The base: its directory where there is one, and the files that are used. */
-  readonly base: {
-    readonly path: string;
-    readonly directory: string | null;
-    readonly files: readonly ListedFile[];
-  } & Pick<Folder, "repo" | "commit">;
+  /** Its files are those that are used. */
+  readonly base: XorBase;
   /** Smallest first: what is wrong shows early. */
   readonly files: readonly XorFile[];
   /** Bare names of what stays behind. */
@@ -40,6 +37,8 @@ export interface XorPlanOptions {
   readonly direction: "decode" | "encode";
   /** Every payload file that is XORed is a gzip file; otherwise those that begin as one. When encoding: make them so. */
   readonly compress: boolean;
+  /** Null where everything is on this disk. */
+  readonly hub: Hub | null;
   /** Go on where a result does not look as its name promises. */
   readonly trustBase: boolean;
 }
@@ -63,7 +62,7 @@ const MAX_GROWTH_BYTES = 64_000_000;
 export async function planXor(found: FoundPayload, options: XorPlanOptions): Promise<XorPlan> {
   const { folder } = found;
   const stream = found.scheme === "point-alpaca";
-  const base = stream ? await findKey(options.raw) : await listBase(options.raw);
+  const base = stream ? await findKey(options.raw, options.hub) : await findBase(options.raw, options.hub);
   const notes: string[] = [];
   const left: string[] = folder.folders.map((name) => `${name}/`);
   const drafts: XorFile[] = [];
@@ -73,11 +72,15 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
   let plainJson: string | null = null;
   for (const payload of folder.files) {
     const { file } = payload;
-    if (RESERVED.test(file) || (stream && !file.endsWith(".enc") && (decrypted.has(file) || !SIDE.test(file)))) {
+    if (
+      RESERVED.test(file) ||
+      (options.direction === "decode" && (await isDescription(payload))) ||
+      (stream && !file.endsWith(".enc") && (decrypted.has(file) || !SIDE.test(file)))
+    ) {
       left.push(file);
       continue;
     }
-    await refusePlaceholder(payload.path, file);
+    await refuseStandIn(payload, file);
     if (stream && file.endsWith(".enc")) {
       if (key !== undefined) {
         drafts.push(await encrypted(payload, key));
@@ -98,7 +101,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
       }
       continue;
     }
-    await refusePlaceholder(partner.path, file);
+    await refuseStandIn(partner, file);
     const keepsJson = options.direction === "encode" ? found.scheme === "pygmalion" : found.scheme !== "oa-xor";
     if (keepsJson && promiseOf(file)?.kind !== "weights" && isTextName(file) && (await isLegible(asIs))) {
       plainJson = file;
@@ -138,6 +141,11 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
   };
 }
 
+/** A card, or what git and the Hub keep for themselves: it describes the payload, unless it was XORed like everything else. */
+async function isDescription(payload: ListedFile): Promise<boolean> {
+  return /^\.git|^README\.md$/.test(payload.file) && isText(await headOf(copied(payload), FILE_HEAD));
+}
+
 /** Weights that need no decoding, and swapped inputs, say more than what comes of them. */
 async function judgeAll(
   drafts: readonly XorFile[],
@@ -160,62 +168,25 @@ async function judgeAll(
   return files;
 }
 
-async function listBase(raw: string): Promise<XorPlan["base"]> {
-  if (!(await isFolder(raw))) {
-    throw new WeightDiffError(
-      "NOT_FOUND",
-      `${raw}: no such directory`,
-      "give the directory of the base: each payload file is XORed with the base's file of the same name",
-    );
-  }
-  return listFolder(raw);
-}
-
-/** Meta's file: named itself, in its directory, or in the 7B folder of the whole download. */
-async function findKey(raw: string): Promise<XorPlan["base"]> {
-  if (!(await isFolder(raw))) {
-    return { path: raw, directory: null, repo: null, commit: null, files: [await listFile(raw)] };
-  }
-  for (const place of [raw, join(raw, "7B"), join(raw, "llama-7b")]) {
-    const folder = (await isFolder(place)) ? await listFolder(place) : null;
-    const key = folder?.files.find(({ file }) => file === KEY_NAME);
-    if (folder !== null && key !== undefined) {
-      if (folder.files.some(({ file }) => file === "consolidated.01.pth")) {
-        throw new WeightDiffError(
-          "MISMATCH",
-          `${place}: holds a model in several parts: the key is the 7B model's ${KEY_NAME}, whatever the size of the model that is recovered`,
-          `give Meta's 7B ${KEY_NAME}`,
-        );
-      }
-      return { ...folder, path: place, files: [key] };
-    }
-  }
-  throw new WeightDiffError(
-    "NOT_FOUND",
-    `${raw}: holds no ${KEY_NAME}`,
-    `the key of .enc files is Meta's own 7B ${KEY_NAME}, not a converted model: give the file or its directory`,
-  );
-}
-
 /** An .enc file. Its first 32 bytes and its name state the same sha256. */
 async function encrypted(payload: ListedFile, key: ListedFile): Promise<XorFile> {
   const [, file = "", named = ""] = ENC_FILE.exec(payload.file) ?? [];
   if (!isBareFileName(file) || RESERVED.test(file)) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${printable(payload.path)}: not the name of an encrypted file: <name>.<64 hexadecimal digits>.enc is expected`,
+      `${printable(payload.name)}: not the name of an encrypted file: <name>.<64 hexadecimal digits>.enc is expected`,
       "rename it as it was published",
     );
   }
   if (key.size === 0) {
-    throw new WeightDiffError("NOT_WEIGHTS", `${key.path}: is empty`, "download it again");
+    throw new WeightDiffError("NOT_WEIGHTS", `${key.name}: is empty`, "download it again");
   }
-  const source = await openXorSource({ path: payload.path, skip: 0 }, null);
+  const source = await openXorSource({ ...payload, skip: 0 }, null);
   try {
     if (payload.size < DIGEST) {
       throw new WeightDiffError(
         "TRUNCATED",
-        `${payload.path}: has ${payload.size} bytes, not even the ${DIGEST} of its sha256`,
+        `${payload.name}: has ${payload.size} bytes, not even the ${DIGEST} of its sha256`,
         "download it again",
       );
     }
@@ -223,7 +194,7 @@ async function encrypted(payload: ListedFile, key: ListedFile): Promise<XorFile>
     if (stated !== named) {
       throw new WeightDiffError(
         "FORMAT_INVALID",
-        `${payload.path}: begins with the sha256 ${stated}, its name says ${named}`,
+        `${payload.name}: begins with the sha256 ${stated}, its name says ${named}`,
         "the download is damaged, or saved under another file's name: download it again",
       );
     }

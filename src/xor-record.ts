@@ -1,5 +1,6 @@
 /** What weight-diff.json says of XORed files: what they were made from, and what they are; and whether a finished output is that. */
 import { join } from "node:path";
+import type { ListedFile } from "./checkpoint/file-list.js";
 import { MANIFEST } from "./engine/output-state.js";
 import type { XorResult } from "./engine/xor-run.js";
 import { WeightDiffError } from "./errors.js";
@@ -32,8 +33,10 @@ export function manifestOf(plan: XorPlan, results: ReadonlyMap<XorFile, XorResul
 
 /** What a finished output must have been made from. */
 function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
-  const listed = (inputs: readonly { readonly file: string; readonly size: number }[]) =>
-    inputs.map(({ file, size }) => ({ file, size })).sort((a, b) => (a.file < b.file ? -1 : 1));
+  const listed = (inputs: readonly ListedFile[]) =>
+    inputs
+      .map(({ file, size, hub }) => ({ file, size, ...(hub?.sha256 == null ? {} : { sha256: hub.sha256 }) }))
+      .sort((a, b) => (a.file < b.file ? -1 : 1));
   return {
     operation: "xor",
     direction,

@@ -1,9 +1,10 @@
-/** The files of a directory as they are now: what a run that reads whole files is planned for. */
+/** The files of a directory or of a repository's folder as they are now: what a run that reads whole files is planned for. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
 import { fileError } from "./file-source.js";
+import type { Hub, HubFile, HubPlace } from "./hub-place.js";
 import { expandHome, hubSnapshot } from "./locate.js";
 
 /** A regular file; symlinks are followed, since a Hub cache consists of them. */
@@ -11,16 +12,22 @@ export interface ListedFile {
   /** Bare name. */
   readonly file: string;
   readonly path: string;
+  /** For messages: its path, or the repository's name and its own. */
+  readonly name: string;
   /** Bytes. */
   readonly size: number;
-  /** Nanoseconds since 1970, as text. */
+  /** Nanoseconds since 1970, as text; of a file at the Hub, its etag. */
   readonly modified: string;
+  /** Of a file that may be at the Hub only. */
+  readonly hub?: HubFile;
 }
 
 export interface Folder {
   /** As the user wrote it. */
   readonly path: string;
   readonly directory: string;
+  /** The repository's folder; null for one on this disk. */
+  readonly place: HubPlace | null;
   readonly repo: string | null;
   readonly commit: string | null;
   /** Sorted by name. */
@@ -29,22 +36,73 @@ export interface Folder {
   readonly folders: readonly string[];
 }
 
-/** Is there a directory at `path`? */
-export async function isFolder(path: string): Promise<boolean> {
-  return (await stat(expandHome(path)).catch(() => null))?.isDirectory() === true;
+/**
+ * The directory, Hub cache folder or repository that `path` names; null if it is a file, or nothing.
+ * @throws {WeightDiffError} NOT_FOUND for a link that leads nowhere; IO, HUB_…, NETWORK.
+ */
+export async function findFolder(path: string, hub: Hub | null): Promise<Folder | null> {
+  const place = (await hub?.find(path)) ?? null;
+  if (place !== null) {
+    return place.single === null ? listPlace(path, place) : null;
+  }
+  const isFolder = (await stat(expandHome(path)).catch(() => null))?.isDirectory() === true;
+  return isFolder ? listFolder(path) : null;
 }
 
-/** Lists a directory or a Hub cache folder. @throws {WeightDiffError} NOT_FOUND, also for a link that leads nowhere; IO. */
-export async function listFolder(path: string): Promise<Folder> {
+/** One of the folders in it; null if there is none of that name. @throws {WeightDiffError} as findFolder. */
+export async function enterFolder(folder: Folder, name: string, hub: Hub | null): Promise<Folder | null> {
+  if (!folder.folders.includes(name)) {
+    return null;
+  }
+  const { place, repo, commit } = folder;
+  if (place !== null) {
+    return findFolder(
+      `hf://${place.id}@${commit}/${[place.folder, name].filter((part) => part !== "").join("/")}`,
+      hub,
+    );
+  }
+  const found = await listFolder(join(folder.directory, name));
+  return { ...found, path: join(folder.path, name), repo, commit };
+}
+
+/** What of a repository is on this disk, and what is not. */
+async function listPlace(path: string, place: HubPlace): Promise<Folder> {
+  const { directory, id, commit } = place;
+  const here = await statFiles(
+    directory,
+    place.names.filter((name) => !place.files.has(name)),
+    path,
+  );
+  const there = [...place.files].map(([file, hub]): ListedFile => {
+    return { file, path: join(directory, file), name: hub.name, size: hub.size, modified: hub.etag, hub };
+  });
+  const named = here.files.map((file) => {
+    const inside = [place.folder, printable(file.file)].filter((part) => part !== "").join("/");
+    return { ...file, name: `${id}@${commit.slice(0, 8)}: ${inside}` };
+  });
+  const files = [...named, ...there].sort((a, b) => (a.file < b.file ? -1 : 1));
+  return { path, directory, place, repo: id, commit, files, folders: place.folders };
+}
+
+async function listFolder(path: string): Promise<Folder> {
   const place = await hubSnapshot(resolve(expandHome(path)), path);
   const { directory } = place;
   const names = await readdir(directory).catch((error: unknown) => {
     throw fileError(path, "list", error);
   });
+  return { path, ...place, place: null, ...(await statFiles(directory, names, path)) };
+}
+
+async function statFiles(
+  directory: string,
+  names: readonly string[],
+  path: string,
+): Promise<Pick<Folder, "files" | "folders">> {
   const files: ListedFile[] = [];
   const folders: string[] = [];
-  for (const file of names.sort()) {
-    const info = await stat(join(directory, file), { bigint: true }).catch(() => null);
+  for (const file of [...names].sort()) {
+    const own = join(directory, file);
+    const info = await stat(own, { bigint: true }).catch(() => null);
     if (info === null) {
       throw new WeightDiffError(
         "NOT_FOUND",
@@ -53,12 +111,23 @@ export async function listFolder(path: string): Promise<Folder> {
       );
     }
     if (info.isFile()) {
-      files.push({ file, path: join(directory, file), size: Number(info.size), modified: String(info.mtimeNs) });
+      files.push({ file, path: own, name: own, size: Number(info.size), modified: String(info.mtimeNs) });
     } else if (info.isDirectory()) {
       folders.push(file);
     }
   }
-  return { path, ...place, files, folders };
+  return { files, folders };
+}
+
+/** A single file, on this disk or of a repository. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */
+export async function findFile(path: string, hub: Hub | null): Promise<ListedFile> {
+  const place = (await hub?.find(path)) ?? null;
+  const remote = place?.single == null ? undefined : place.files.get(place.single);
+  if (place !== null && place.single !== null && remote !== undefined) {
+    const { name, size, etag } = remote;
+    return { file: place.single, path: join(place.directory, place.single), name, size, modified: etag, hub: remote };
+  }
+  return listFile(path);
 }
 
 /** A single file. @throws {WeightDiffError} NOT_FOUND, IO. */
@@ -70,5 +139,11 @@ export async function listFile(path: string): Promise<ListedFile> {
   if (!info.isFile()) {
     throw new WeightDiffError("NOT_FOUND", `${path}: not a regular file`, "give a file, or its directory");
   }
-  return { file: basename(absolute), path: absolute, size: Number(info.size), modified: String(info.mtimeNs) };
+  return {
+    file: basename(absolute),
+    path: absolute,
+    name: path,
+    size: Number(info.size),
+    modified: String(info.mtimeNs),
+  };
 }

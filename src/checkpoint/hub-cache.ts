@@ -196,6 +196,12 @@ async function sizeAt(path: string): Promise<number | null> {
   return info?.isFile() === true ? info.size : null;
 }
 
+/** Bare names of the folders of a snapshot folder, sorted. */
+export async function snapshotFolders(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
+}
+
 /** Names of the regular files of a snapshot folder; null if there is none. */
 export async function snapshotNames(directory: string): Promise<readonly string[] | null> {
   const names = await readdir(directory).catch(() => null);

@@ -12,6 +12,7 @@ import {
   type HubSnapshot,
   prepareCache,
   repoFolder,
+  snapshotFolders,
   snapshotNames,
   snapshotOf,
   writeRef,
@@ -32,7 +33,7 @@ const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
 const SMALL_PARALLEL = 8;
-const WEIGHTS = /\.(bin|safetensors|pth|pt)$/;
+const WEIGHTS = /\.(bin|safetensors|pth|pt|enc)$/;
 
 function isSmallName(name: string): boolean {
   return READ_FIRST.test(name) || isSideFile(name);
@@ -49,19 +50,19 @@ function splitPath({ path }: HubName): { readonly folder: string; readonly singl
 
 /**
  * Asks the Hub, and brings the small files here.
- * @param folders gets the temporary folder, where nothing is cached. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT, IO, DISK_FULL.
+ * @param temporary gets the temporary folder, where nothing is cached. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT, IO, DISK_FULL.
  */
 export async function findOnline(
   name: HubName,
   { access, cache, symlinks }: HubSettings,
-  folders: string[],
+  temporary: string[],
   signal: AbortSignal | undefined,
 ): Promise<HubPlace> {
   const { id } = name;
   const { folder, single } = splitPath(name);
   const revision = name.revision ?? "main";
   const commit = await resolveCommit(access, id, revision, signal);
-  const { files, notes } = await listFolder(access, id, commit, folder, signal);
+  const { files, folders, notes } = await listFolder(access, id, commit, folder, signal);
   const page = pageOf(access, id);
   if (single !== null && !files.some(({ file }) => file === single)) {
     throw new WeightDiffError(
@@ -76,7 +77,7 @@ export async function findOnline(
     directory = await mkdtemp(join(tmpdir(), "weight-diff-hub-")).catch((error: unknown) => {
       throw fileError(tmpdir(), "make a folder in", error);
     });
-    folders.push(directory);
+    temporary.push(directory);
   } else {
     snapshot = snapshotOf(repoFolder(cache, id), commit);
     directory = join(snapshot.directory, folder);
@@ -118,9 +119,11 @@ export async function findOnline(
   return {
     id,
     commit,
+    folder,
     page: `${page}/tree/${commit}${folder === "" ? "" : `/${folder}`}`,
     directory,
     names,
+    folders,
     single,
     files: others,
     offline: false,
@@ -161,5 +164,7 @@ export async function findCached(name: HubName, { access, cache }: HubSettings):
       files.set(file, { name: label, repo: id, url, page, size, etag, access, sha256, path, snapshot, cached: true });
     }
   }
-  return { id, commit, page: `${page}/tree/${commit}`, directory, names, single, files, offline: true, notes: [] };
+  const folders = await snapshotFolders(directory);
+  const at = `${page}/tree/${commit}`;
+  return { id, commit, folder, page: at, directory, names, folders, single, files, offline: true, notes: [] };
 }

@@ -19,12 +19,16 @@ export interface HubPlace {
   /** "org/name". */
   readonly id: string;
   readonly commit: string;
+  /** In the repository; "" is its root. */
+  readonly folder: string;
   /** The folder's page. */
   readonly page: string;
   /** On this disk, with the small files. */
   readonly directory: string;
   /** Every file of the folder, bare. */
   readonly names: readonly string[];
+  /** Folders in it, bare. */
+  readonly folders: readonly string[];
   /** The user named this weight file; null for the folder. */
   readonly single: string | null;
   /** All that are not brought to this disk at once, by bare name. */

@@ -20,8 +20,17 @@ export async function openShardSource({
   return hub === undefined || hub.cached ? openFileSource(path) : openHubSource(hub, path);
 }
 
+/** Whoever looks into a file again has its blocks, and its signed address, already. */
+const sources = new WeakMap<HubFile, FileSource>();
+
 /** Opens the file for reads by range. Nothing is asked before the first. */
 function openHubSource(file: HubFile, path: string): FileSource {
+  const source = sources.get(file) ?? newHubSource(file, path);
+  sources.set(file, source);
+  return source;
+}
+
+function newHubSource(file: HubFile, path: string): FileSource {
   const ranges = openRanges(file);
   const blocks: { readonly begin: number; readonly bytes: Uint8Array }[] = [];
   return {

@@ -27,6 +27,8 @@ export interface HubEntry {
 
 export interface HubListing {
   readonly files: readonly HubEntry[];
+  /** Bare names of the folders in it. */
+  readonly folders: readonly string[];
   /** Names that are left out, one sentence each. */
   readonly notes: readonly string[];
 }
@@ -166,9 +168,13 @@ const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[. ]$/i;
 /** Takes what is a plain file of this folder; a name that could lead elsewhere, or be two files on one disk, is left out. */
 function sortOut(entries: readonly unknown[], prefix: string): HubListing {
   const files = new Map<string, HubEntry>();
+  const folders: string[] = [];
   const notes: string[] = [];
   for (const entry of entries) {
     const { data } = entrySchema.safeParse(entry);
+    if (data?.type === "directory" && data.path.startsWith(prefix) && isBareFileName(data.path.slice(prefix.length))) {
+      folders.push(data.path.slice(prefix.length));
+    }
     if (data?.type !== "file" || !data.path.startsWith(prefix)) {
       if (data === undefined) {
         notes.push("an entry of the Hub's list is malformed: left out");
@@ -192,7 +198,7 @@ function sortOut(entries: readonly unknown[], prefix: string): HubListing {
       notes.push(`${printable(data.path)}: ${fault}: left out`);
     }
   }
-  return { files: [...files.values()], notes };
+  return { files: [...files.values()], folders, notes };
 }
 
 function encodePath(path: string): string {

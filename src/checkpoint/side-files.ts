@@ -2,7 +2,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError, openFileSource } from "./file-source.js";
+import { fileError } from "./file-source.js";
+import type { HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
 
 /** Copied byte for byte: a JSON round trip turns 1e30 and 1.0 into something else, which breaks loaders. */
 const COPIED = [
@@ -66,20 +68,28 @@ export async function fileNames(directory: string | null): Promise<readonly stri
 
 /** @throws {WeightDiffError} NOT_WEIGHTS for a git-lfs pointer, or an error page saved under the file's name. */
 export async function refusePlaceholder(path: string, name: string): Promise<void> {
-  const source = await openFileSource(path);
+  return refuseStandIn({ path, name: path }, name);
+}
+
+/** Likewise, of a file that may be at the Hub. @param file bare name. */
+export async function refuseStandIn(
+  { path, name, hub }: { readonly path: string; readonly name: string; readonly hub?: HubFile },
+  file: string,
+): Promise<void> {
+  const source = await openShardSource({ path, ...(hub === undefined ? {} : { hub }) });
   try {
     const head = new TextDecoder("latin1").decode(await source.readAt(0, Math.min(source.size, 64)));
     if (head.startsWith("version https://git-lfs")) {
       throw new WeightDiffError(
         "NOT_WEIGHTS",
-        `${path}: a git-lfs pointer, not the file itself`,
+        `${name}: a git-lfs pointer, not the file itself`,
         "run git lfs pull in the clone, or download the file",
       );
     }
-    if (!/\.html?$/i.test(name) && /^\s*<(!doctype html|html)/i.test(head)) {
+    if (!/\.html?$/i.test(file) && /^\s*<(!doctype html|html)/i.test(head)) {
       throw new WeightDiffError(
         "NOT_WEIGHTS",
-        `${path}: an HTML page, not the file itself`,
+        `${name}: an HTML page, not the file itself`,
         "download the file again; a gated repository wants a login",
       );
     }

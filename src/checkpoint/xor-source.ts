@@ -2,41 +2,52 @@
  * What a file would be if a payload were XORed with its key: random access to the result without writing it, so that headers,
  * which lie at the end of a .bin file, are read before the run. Compressed payloads have a beginning only.
  */
-import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { gzipError } from "../formats/gzip-error.js";
 import type { ByteSource } from "../formats/tensor-info.js";
 import { fillKey, type KeyRule } from "../formats/xor-key.js";
 import { xorInto } from "../kernel/xor.js";
-import { type FileSource, fileError, openFileSource } from "./file-source.js";
+import { type FileSource, fileError } from "./file-source.js";
+import type { HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
 
 export interface XorSource extends ByteSource {
   close(): Promise<void>;
 }
 
-/** A payload file: XORed content from byte `skip` on. */
-export interface PayloadFile {
+/** A file, on this disk or at the Hub. */
+export interface Place {
   readonly path: string;
+  /** For messages. */
+  readonly name: string;
+  readonly hub?: HubFile;
+}
+
+/** A payload file: XORed content from byte `skip` on. */
+export interface PayloadFile extends Place {
   readonly skip: number;
 }
 
-export interface KeyFile {
-  readonly path: string;
+export interface KeyFile extends Place {
   readonly rule: KeyRule;
 }
 
-/** Opens payload and key; without a key the payload is read as it is. @throws {WeightDiffError} NOT_FOUND, IO. */
+/** Bytes of a gzip file that are read at once. */
+const PIECE = 1 << 16;
+
+/** Opens payload and key; without a key the payload is read as it is. @throws {WeightDiffError} NOT_FOUND, IO, NETWORK, HUB_…. */
 export async function openXorSource(payload: PayloadFile, key: KeyFile | null): Promise<XorSource> {
-  const source = await openFileSource(payload.path);
+  const source = await openShardSource(payload);
   let keySource: FileSource | null = null;
   try {
-    keySource = key === null ? null : await openFileSource(key.path);
+    keySource = key === null ? null : await openShardSource(key);
   } catch (error) {
     await source.close();
     throw error;
   }
   return {
-    name: payload.path,
+    name: payload.name,
     size: Math.max(0, source.size - payload.skip),
     async readAt(offset, length) {
       const bytes = await source.readAt(payload.skip + offset, length);
@@ -52,11 +63,12 @@ export async function openXorSource(payload: PayloadFile, key: KeyFile | null): 
   };
 }
 
-/** The first `most` bytes of what a gzip file holds, XORed with the key if there is one. @throws {WeightDiffError} FORMAT_INVALID, IO. */
-export async function gzipHead(path: string, key: KeyFile | null, most: number): Promise<Uint8Array> {
+/** The first `most` bytes of what a gzip file holds, XORed with the key if there is one. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, and as openXorSource. */
+export async function gzipHead(payload: Place, key: KeyFile | null, most: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  const file = createReadStream(path, { highWaterMark: 1 << 16 });
+  const packed = await openShardSource(payload);
+  const file = Readable.from(piecesOf(packed), { highWaterMark: 1 });
   const stream = file.pipe(createGunzip({ chunkSize: 1 << 16 }));
   file.on("error", (error) => stream.destroy(error));
   try {
@@ -68,14 +80,15 @@ export async function gzipHead(path: string, key: KeyFile | null, most: number):
       }
     }
   } catch (error) {
-    throw gzipError(path, error) ?? fileError(path, "read", error);
+    throw gzipError(payload.name, error) ?? fileError(payload.name, "read", error);
   } finally {
     file.destroy();
     stream.destroy();
+    await packed.close();
   }
   const head = new Uint8Array(Buffer.concat(pieces).subarray(0, most));
   if (key !== null) {
-    const source = await openFileSource(key.path);
+    const source = await openShardSource(key);
     try {
       await applyKey(head, 0, source, key.rule);
     } finally {
@@ -83,6 +96,12 @@ export async function gzipHead(path: string, key: KeyFile | null, most: number):
     }
   }
   return head;
+}
+
+async function* piecesOf(source: FileSource): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < source.size; at += PIECE) {
+    yield await source.readAt(at, Math.min(PIECE, source.size - at));
+  }
 }
 
 async function applyKey(bytes: Uint8Array, position: number, source: FileSource, rule: KeyRule): Promise<void> {

@@ -1,7 +1,7 @@
 /** The commands: flags in, one call of the library, one report out. */
 import type { Command } from "commander";
 import { convert } from "../convert.js";
-import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { EXIT_CODES } from "../errors.js";
 import { inspect } from "../inspect.js";
 import { makeDiff } from "../make-diff.js";
 import { push } from "../push.js";
@@ -9,8 +9,7 @@ import { openTarget } from "../push-target.js";
 import { recover } from "../recover.js";
 import { ALL_SCHEMES, SCHEMES } from "../scheme.js";
 import { verify } from "../verify.js";
-import { xorFiles } from "../xor-files.js";
-import { type FoundPayload, findXorPayload } from "../xor-payload.js";
+import { xor } from "../xor.js";
 import { convertJson, convertText } from "./convert-report.js";
 import {
   declareConvert,
@@ -162,9 +161,10 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, scheme, ...look } = xorOptions(flags);
       const speak = await speaker(look);
       try {
-        const found = await findXorPayload({ diff: payload, raw: base, scheme, ignore: options.ignore });
-        const report = await xorFiles(refuseNone(found, payload), {
+        const report = await xor({
           ...options,
+          scheme,
+          payload,
           raw: base,
           output: dest,
           signal: host.signal,
@@ -214,17 +214,6 @@ export function declareCommands(program: Command, host: CommandHost): void {
       }
     },
   );
-}
-
-function refuseNone(found: FoundPayload | null, payload: string): FoundPayload {
-  if (found === null) {
-    throw new WeightDiffError(
-      "NOT_A_DIFF",
-      `${payload}: nothing here is XORed: every weight file is what its name says, or there is none`,
-      "to make a payload of a model, add --encode; to decode all the same, say which codec it is: --scheme oa-xor",
-    );
-  }
-  return found;
 }
 
 interface Speaker {

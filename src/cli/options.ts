@@ -264,6 +264,7 @@ export function xorOptions(flags: Readonly<Record<string, unknown>>): XorCommand
       ignore: values.ignore,
       mode: values.force ? "force" : values.resume ? "resume" : "new",
       dryRun: values.dryRun,
+      ...runOptions(values),
     },
   };
 }

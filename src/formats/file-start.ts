@@ -62,7 +62,7 @@ export function headText(head: Uint8Array): string {
 }
 
 /** UTF-8 without control characters; a character that the end of `head` cuts apart is none. */
-function isText(head: Uint8Array): boolean {
+export function isText(head: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });
     return !head.some((byte) => byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d);

@@ -28,11 +28,11 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor-files|xor-options|xor-models|xor-output|xor-record|xor-check|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check|push|push-target|push-files)\.ts$/,
+    /^(index|recover|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor|xor-files|xor-inputs|xor-options|xor-models|xor-output|xor-record|xor-check|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check|push|push-target|push-files)\.ts$/,
   ],
   [
     "plan",
-    /^(plan|plan-convert|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
+    /^(plan|plan-convert|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-base|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
   ],
   ["kernel", /^(kernel|formats|http)\//],
   ["errors", /^(errors|version)\.ts$/],
