@@ -73,8 +73,7 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
   if (rounded.length > 0 && options.dtype !== "F32") {
     say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);
   }
-  const directory = model.directory ?? "";
-  const tokenizer = await findMetaTokenizer(directory);
+  const tokenizer = await findMetaTokenizer(model, options.hub);
   if (tokenizer === null) {
     say(`no ${TOKENIZER} in ${options.source} or beside it: copy it into the output yourself`);
   }

@@ -110,7 +110,7 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
     family,
     shape,
     parameters: totals.reduce((sum, { elements }) => sum + elements, 0),
-    files: [...weightFiles(checkpoint, digests?.files ?? null), ...(await knownTokenizer(checkpoint))],
+    files: [...weightFiles(checkpoint, digests?.files ?? null), ...(await knownTokenizer(checkpoint, options.hub))],
     manifest:
       manifest === null ? null : { operation: manifest.operation, tool: manifest.tool, scheme: manifest.scheme },
     tokenizer: tokenizer.files,
@@ -205,10 +205,11 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
 }
 
 /** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
-async function knownTokenizer({ directory, meta }: Checkpoint): Promise<readonly InspectedFile[]> {
+async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly InspectedFile[]> {
+  const { directory, meta } = model;
   const file = TOKENIZER;
   const beside = directory === null ? null : join(directory, file);
-  const path = directory === null || meta === undefined ? beside : await findMetaTokenizer(directory).catch(() => null);
+  const path = meta === undefined ? beside : await findMetaTokenizer(model, hub).catch(() => null);
   const digest = path === null ? null : await sha256Of(path).catch(() => null);
   const known = digest === null ? null : fileWithDigest(digest);
   return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];

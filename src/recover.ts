@@ -90,6 +90,11 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   const payload = await findXorPayload({ ...options, scheme: options.scheme ?? "auto" });
   if (payload !== null) {
     refuseTensorFlags(options);
+    if ((options.threads ?? null) !== null || options.directIo === false) {
+      say(
+        "--threads and --no-direct-io are for tensors: whole files are XORed one after another, through the page cache",
+      );
+    }
     return filesReport(await xorFiles(payload, { ...options, output: options.tuned ?? null }));
   }
   const inputs = await openBoth(options);

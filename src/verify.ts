@@ -60,6 +60,8 @@ export interface VerifyReport {
   readonly tensors: number;
   /** Were the tensors' bytes read? */
   readonly read: boolean;
+  /** An encoded payload: whole files and their digests, nothing that has a structure. */
+  readonly whole: boolean;
   readonly sums: NaiveSums | null;
   readonly sumCheck: SumCheck | null;
   /** What was recovered with the base: how many tensors, and how many of them the manifest had a digest for. */
@@ -119,6 +121,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     files: checkpoint.shards.length,
     tensors: checkpoint.stateDict.size,
     read: reading !== null,
+    whole: false,
     sums,
     sumCheck,
     recovered,
@@ -145,6 +148,7 @@ function payloadReport(
     files,
     tensors: 0,
     read: true,
+    whole: true,
     sums: null,
     sumCheck: null,
     recovered: null,

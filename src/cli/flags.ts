@@ -47,19 +47,24 @@ function declareAxes(command: Command): Command {
     );
 }
 
-const COMMON = (command: Command): Command =>
+/** What every command takes. */
+const SHARED = (command: Command): Command =>
   command
     .option("--json", "print the result as one JSON document on stdout")
     .option("--quiet", "say nothing on stderr but warnings and errors")
     .option("--no-progress", "show no progress")
-    .option("--threads <n>", "worker threads (default: the processors there are, at most 8)")
-    .option("--no-direct-io", "never pass by the page cache")
     .option("--no-cache", "read from the Hub as bytes are needed: nothing is put into its cache")
     .option("--offline", "only what is in the Hub's cache, as with HF_HUB_OFFLINE=1")
     .option(
       "--token-file <file>",
       "a file with the token for the Hub (default: HF_TOKEN, else what hf auth login wrote)",
     );
+
+/** And what all do that read tensors. */
+const COMMON = (command: Command): Command =>
+  SHARED(command)
+    .option("--threads <n>", "worker threads (default: the processors there are, at most 8)")
+    .option("--no-direct-io", "never pass by the page cache");
 
 /** Adds recover's flags. */
 export function declareRecover(command: Command): Command {
@@ -144,11 +149,14 @@ export function declareConvert(command: Command): Command {
 
 /** Adds xor's arguments, in the order of the original scripts, and its flags. */
 export function declareXor(command: Command): Command {
-  return COMMON(
+  return SHARED(
     command
       .argument("<dest>", "where the result goes")
-      .argument("<payload>", "the published files; with --encode, the fine-tuned model")
-      .argument("<base>", "the base they were made with; for .enc files Meta's 7B consolidated.00.pth")
+      .argument(
+        "<payload>",
+        "the published files: a directory or org/name on the Hub; with --encode, the fine-tuned model",
+      )
+      .argument("<base>", "the base they were made with, likewise; for .enc files Meta's 7B consolidated.00.pth")
       .option("--encode", "make a payload of a model, instead of a model of a payload")
       .option("--decode", "the default, as Pygmalion's script wants it said")
       .option(

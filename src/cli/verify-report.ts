@@ -22,7 +22,7 @@ export function verifyText(report: VerifyReport): string {
 
 /** What was found, over what, by which evidence. */
 function summary(report: VerifyReport): string {
-  const { identity, findings, files, tensors, comparison } = report;
+  const { identity, findings, files, tensors, comparison, whole } = report;
   const count = (level: Finding["level"], one: string): string[] => {
     const found = findings.filter((finding) => finding.level === level).length;
     return found === 0 ? [] : [`${found} ${one}${found === 1 ? "" : "s"}`];
@@ -30,7 +30,8 @@ function summary(report: VerifyReport): string {
   const faults = [...count("error", "error"), ...count("warning", "warning")].join(", ");
   const what = identity.kind === "diff" ? "diff" : identity.kind === "full" ? "full model" : "checkpoint";
   const verdict = report.sound ? "sound" : "failed";
-  const about = `${what} of ${tensors} ${tensors === 1 ? "tensor" : "tensors"} in ${files} ${files === 1 ? "file" : "files"}`;
+  const inside = `${what} of ${tensors} ${tensors === 1 ? "tensor" : "tensors"} in`;
+  const about = `${whole ? "XOR payload of" : inside} ${files} ${files === 1 ? "file" : "files"}`;
   return [
     `${verdict}: ${printable(report.path)}: ${about}${faults === "" ? "" : `: ${faults}`}`,
     `  checked  ${evidence(report)}`,
@@ -45,10 +46,10 @@ function summary(report: VerifyReport): string {
 
 const SAMENESS = { identical: "identical", rounded: "equal after rounding", different: "different" } as const;
 
-function evidence({ manifest, recovered, sumCheck, read }: VerifyReport): string {
+function evidence({ manifest, recovered, sumCheck, read, whole }: VerifyReport): string {
   return [
     read && manifest !== null
-      ? `structure, values, digests of ${printable(manifest)}`
+      ? `${whole ? "" : "structure, values, "}digests of ${printable(manifest)}`
       : read
         ? "structure only: no digests to check against; values"
         : "structure",

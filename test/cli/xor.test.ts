@@ -1,9 +1,10 @@
 /** recover and xor on whole files, as a user runs them. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { bytesText } from "../../src/preflight.js";
 import { withFolder } from "../checkpoints.js";
 import { FIXTURES } from "../fixtures.js";
 import { weightDiff } from "./command.js";
@@ -68,7 +69,14 @@ test("--encode makes a payload that verify knows, --compress a smaller one, and 
     assert.equal(encoded.code, 0, encoded.said.join("\n"));
     assert.equal(encoded.out.split("\n")[0], `encoded 9 files in ${payload}`);
     const verified = await weightDiff(["verify", payload]);
-    assert.equal(verified.out.split("\n")[0], `sound: ${payload}: diff of 0 tensors in 9 files`);
+    assert.deepEqual(verified.out.split("\n").slice(0, 2), [
+      `sound: ${payload}: XOR payload of 9 files`,
+      "  checked  digests of weight-diff.json",
+    ]);
+    const written = (await Promise.all((await readdir(payload)).map((file) => stat(join(payload, file)))))
+      .map(({ size }) => size)
+      .reduce((sum, size) => sum + size, -(await stat(join(payload, "weight-diff.json"))).size);
+    assert.match(encoded.out, new RegExp(`, wrote ${bytesText(written).replace(".", "\\.")}, `));
     assert.equal((await weightDiff(["xor", back, payload, BASE, "--quiet"])).code, 0);
     assert.deepEqual(await readdir(back), await readdir(tuned));
     const refused = await weightDiff(["xor", join(folder, "x"), payload, BASE, "--encode"]);
