@@ -3,7 +3,9 @@ import { createHash, type Hash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { decodeText, fileError, openFileSource } from "./file-source.js";
+import { decodeText, type FileSource, fileError, openFileSource } from "./file-source.js";
+import type { HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
 
 /** Bytes digested at once. */
 const PIECE = 1 << 20;
@@ -42,18 +44,17 @@ export async function readText(path: string, most: number): Promise<string> {
   }
 }
 
-/** Of the whole file. @throws {WeightDiffError} NOT_FOUND, IO. */
-export async function sha256Of(path: string): Promise<string> {
-  return digestOf(path, () => createHash("sha256"));
+/** Of the whole file, which may be at the Hub. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */
+export async function sha256Of(path: string, hub?: HubFile): Promise<string> {
+  return digestOf(await openShardSource({ path, ...(hub === undefined ? {} : { hub }) }), () => createHash("sha256"));
 }
 
 /** What git calls the file's content: sha1 over "blob", its length, and its bytes. @throws {WeightDiffError} NOT_FOUND, IO. */
 export async function gitBlobOf(path: string): Promise<string> {
-  return digestOf(path, (size) => createHash("sha1").update(`blob ${size}\0`));
+  return digestOf(await openFileSource(path), (size) => createHash("sha1").update(`blob ${size}\0`));
 }
 
-async function digestOf(path: string, begin: (size: number) => Hash): Promise<string> {
-  const source = await openFileSource(path);
+async function digestOf(source: FileSource, begin: (size: number) => Hash): Promise<string> {
   const hash = begin(source.size);
   try {
     for (let at = 0; at < source.size; at += PIECE) {

@@ -10,6 +10,7 @@ import { after, before, beforeEach, test } from "node:test";
 import type { HubOptions } from "../../src/checkpoint/hub-settings.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { type RecoverReport, recover } from "../../src/recover.js";
+import { verify } from "../../src/verify.js";
 import { xor } from "../../src/xor.js";
 import { FIXTURES } from "../fixtures.js";
 import { filesOf, type RepoFile, repoFile } from "../hub/repo.js";
@@ -202,5 +203,41 @@ test("a payload is encoded from repositories", async () => {
   });
   for (const file of readdirSync(join(XOR, "oa-plain/payload"))) {
     assert.ok(readFileSync(join(output, file)).equals(readFileSync(join(XOR, "oa-plain/payload", file))), file);
+  }
+});
+
+test("verify holds results and payloads at the Hub against its digests, without fetching weights", async () => {
+  const result = filesOf(join(place, "oa-plain-local"));
+  const encoded = join(place, "verified-payload");
+  await xor({
+    ...{ payload: join(place, "oa-plain-local"), raw: join(XOR, "base"), output: encoded },
+    ...{ direction: "encode", scheme: "oa-xor" },
+  });
+  const weights = "pytorch_model-00001-of-00002.bin";
+  const broken = Buffer.from(result.get(weights)?.bytes ?? []);
+  broken[700] = (broken[700] ?? 0) ^ 1;
+  hub.add("org/result", new Map([CARD, ...result]));
+  hub.add("org/encoded", filesOf(encoded));
+  const damaged = new Map([...result, [weights, repoFile(weights, broken)]]);
+  damaged.delete("config.json");
+  hub.add("org/damaged", damaged);
+  for (const options of [{ cache: null }, { cache: join(place, "verify-cache") }]) {
+    const sound = await verify({ path: "org/result", hub: hubOf(options) });
+    assert.deepEqual([sound.sound, sound.manifest, sound.whole], [true, "weight-diff.json", false]);
+    hub.log.length = 0;
+    const payload = await verify({ path: "org/encoded", hub: hubOf(options) });
+    assert.deepEqual([payload.sound, payload.files, payload.whole, payload.findings], [true, 9, true, []]);
+    assert.deepEqual(
+      hub.log.filter(({ url }) => url.includes("pytorch_model-")),
+      [],
+    );
+    const { findings } = await verify({ path: "org/damaged", hub: hubOf(options) });
+    const digests = findings
+      .filter(({ check, level }) => check === "digests" && level === "error")
+      .map(({ file, message }) => [file, message]);
+    assert.deepEqual(digests, [
+      ["config.json", "missing: the manifest lists it"],
+      [weights, "differs: its sha256 is not the one in the manifest"],
+    ]);
   }
 });
