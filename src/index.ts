@@ -16,6 +16,6 @@ export type { ProgressState, RunOptions } from "./run-plan.js";
 export { SCHEMES } from "./scheme.js";
 export type { Scheme } from "./scheme-axes.js";
 export { type VerifyOptions, type VerifyReport, verify } from "./verify.js";
-export { type XorReport, xorFiles } from "./xor-files.js";
+export { type XorCommandOptions, xor } from "./xor.js";
+export type { XorReport } from "./xor-files.js";
 export type { XorOptions } from "./xor-options.js";
-export { type FoundPayload, findXorPayload } from "./xor-payload.js";

@@ -117,6 +117,15 @@ for (const [what, args, line] of USAGE) {
   });
 }
 
+test("flags for tensors are none of xor's, and recover says that they mean nothing here", async () => {
+  const { code, said } = await weightDiff(["xor", "out", PAYLOAD, BASE, "--threads", "2"]);
+  assert.equal(code, 2);
+  assert.match(said[0] ?? "", /unknown option '--threads'/);
+  const recovered = await weightDiff(["recover", "--path_raw", BASE, "--path_diff", PAYLOAD, "--threads", "2"]);
+  assert.equal(recovered.code, 0);
+  assert.match(recovered.said[0] ?? "", /^weight-diff: --threads and --no-direct-io are for tensors: /);
+});
+
 test("xor says that a model is no payload", async () => {
   const { code, said } = await weightDiff(["xor", "out", BASE, BASE]);
   assert.equal(code, 4);
