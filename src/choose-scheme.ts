@@ -1,19 +1,19 @@
 /**
  * --scheme auto: which family a diff is of, by evidence, in this order: the mark that make-diff leaves; the name of its
- * repository, or the one its config remembers; files and tensors that only one family has; dtypes and shapes. Where what is
- * left would give different bits for this very pair, nothing is chosen (DESIGN 5).
+ * repository, or the one its config remembers; files and tensors that only one family has; what values tell. Dtypes and shapes
+ * alone choose only where DESIGN 5 says so: where what is left would give different bits for this very pair, nothing is chosen.
  */
+import { type Candidate, candidatesHere, candidateText } from "./candidates.js";
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
 import { WeightDiffError } from "./errors.js";
 import { encodingOf } from "./exact.js";
-import { type Dtype, isFloatDtype } from "./formats/dtype.js";
+import { type Dtype, isFloatDtype, torchName } from "./formats/dtype.js";
 import { printable, quote } from "./formats/quote.js";
 import { repoName } from "./known-sums.js";
 import type { OwnTensor } from "./own-tensors.js";
-import { INV_FREQ, type Pair } from "./pair.js";
-import { recoverPairing } from "./pair-rules.js";
-import { pairTensors } from "./pairing.js";
+import { INV_FREQ } from "./pair.js";
+import { INPUT_EMBEDDING } from "./pairing.js";
 import { ALL_SCHEMES, SCHEMES, schemeNamed } from "./scheme.js";
 import { isSummed, matchesName, type Scheme } from "./scheme-axes.js";
 
@@ -44,7 +44,7 @@ export interface Evidence {
  * that is not understood.
  */
 export function chooseScheme(evidence: Evidence): Choice {
-  return byMark(evidence) ?? byRepo(evidence) ?? byMarks(evidence) ?? byDtypes(evidence);
+  return byMark(evidence) ?? byRepo(evidence) ?? byMarks(evidence) ?? byDoubled(evidence) ?? byDtypes(evidence);
 }
 
 function byMark({ diff }: Evidence): Choice | null {
@@ -91,13 +91,14 @@ function byMarks(evidence: Evidence): Choice | null {
   if (first === undefined || found.length === 1) {
     return first ?? null;
   }
-  const { same, candidates } = compareHere(
+  const candidates = candidatesHere(
     found.map(({ scheme }) => scheme),
-    evidence,
+    evidence.raw,
+    evidence.diff,
   );
   const [left] = candidates;
-  if (same && left !== undefined) {
-    return { scheme: left, reason: found.find(({ scheme }) => scheme === left)?.reason ?? first.reason };
+  if (left !== undefined && candidates.length === 1) {
+    return { scheme: left.scheme, reason: found.find(({ scheme }) => scheme === left.scheme)?.reason ?? first.reason };
   }
   throw undecided(
     evidence,
@@ -126,11 +127,40 @@ function markOf({ marks }: Scheme, { files, tokens, diff }: Evidence): string | 
   return tensor === undefined ? null : `it has a tensor ${quote(tensor)}`;
 }
 
+/** Between these, times the base's, lies the sum of a tuned embedding and the base's. */
+const DOUBLED = { least: 1.6, most: 2.4 } as const;
+
+/** BiLLa's mark: a full model, tuned from the base, but for the input embedding, which has the base's added to it. */
+function byDoubled({ own }: Evidence): Choice | null {
+  const embedding = own.find(({ name }) => INPUT_EMBEDDING.test(name));
+  const others = own.filter((tensor) => tensor !== embedding);
+  const isDoubled =
+    embedding !== undefined &&
+    embedding.kind === "own" &&
+    embedding.scale >= DOUBLED.least &&
+    embedding.scale <= DOUBLED.most &&
+    others.length > 0 &&
+    others.every(({ kind, scale }) => kind === "own" && scale < DOUBLED.least);
+  return isDoubled
+    ? {
+        scheme: schemeNamed("billa"),
+        reason: `its ${quote(embedding.name)} is ${embedding.scale.toFixed(2)} times the base's, its ${named(others)} the model's own: a full model whose embedding has the base's added to it`,
+      }
+    : null;
+}
+
+/** "x" is, "x", "y" are. */
+function named(tensors: readonly OwnTensor[]): string {
+  return `${tensors.map(({ name }) => quote(name)).join(", ")} ${tensors.length === 1 ? "is" : "are"}`;
+}
+
+/**
+ * All float32 and at most one new row is open-instruct (DESIGN 5). Else dtypes and shapes choose only where all scripts that
+ * could have made such a diff give the same bits: a script may load a diff in another dtype than it was saved in.
+ */
 function byDtypes(evidence: Evidence): Choice {
-  const { diff, newRows } = evidence;
+  const { diff, raw, newRows } = evidence;
   const weights = [...diff.stateDict].filter(([name, { dtype }]) => isFloatDtype(dtype) && !INV_FREQ.test(name));
-  const [first] = weights;
-  const dtype: Dtype = first?.[1].dtype ?? "F32";
   const foreign = weights.find(([, tensor]) => tensor.dtype !== "F32")?.[1];
   const usual = schemeNamed("open-instruct");
   if (foreign === undefined && newRows <= 1 && !isContradicted(usual, evidence)) {
@@ -139,27 +169,43 @@ function byDtypes(evidence: Evidence): Choice {
       reason: `every float tensor of the diff is F32 and ${newRows <= 0 ? "no vocabulary row is" : "one vocabulary row is"} new`,
     };
   }
-  const uniform = weights.every(([, tensor]) => tensor.dtype === dtype);
-  const plausible = SCHEMES.filter(
-    ({ arithmetic, operation, byNameOnly }) =>
-      operation === "add" && byNameOnly !== true && (!uniform || dtype === "F64" || arithmetic === dtype),
-  );
-  const { same, candidates } = compareHere(
-    plausible.filter((scheme) => !isContradicted(scheme, evidence)),
-    evidence,
-  );
-  const [left] = candidates;
-  if (same && left !== undefined) {
-    const others = candidates.slice(1).map(({ name }) => name);
-    const named = evidence.own.filter(({ kind }) => kind === "own").map(({ name }) => quote(name));
-    const seen =
-      named.length === 0 ? "" : `, and its ${named.join(", ")} ${named.length === 1 ? "is" : "are"} the model's own`;
+  const [first, ...more] = new Set(weights.map(([, { dtype }]) => dtype));
+  const dtype = first === undefined || more.length > 0 ? null : first;
+  const flagged = ALL_SCHEMES.filter((scheme) => !SCHEMES.includes(scheme));
+  const possible = [...SCHEMES, ...flagged]
+    .filter((scheme) => isPossible(scheme, dtype))
+    .sort((a, b) => unlikeliness(a, dtype) - unlikeliness(b, dtype));
+  const plausible = possible.filter((scheme) => !isContradicted(scheme, evidence));
+  const here = candidatesHere(plausible, raw, diff);
+  const [left] = here;
+  if (left !== undefined && here.length === 1) {
+    const others = left.others.map(({ name }) => name);
+    const own = evidence.own.filter(({ kind }) => kind === "own");
+    const seen = own.length === 0 ? "" : `, and its ${named(own)} the model's own`;
     return {
-      scheme: left,
-      reason: `the diff is ${dtype}${newRows > 0 ? ` and has ${newRows} new vocabulary ${newRows === 1 ? "row" : "rows"}` : ""}${seen}, as ${left.name} makes them${others.length === 0 ? "" : ` (${others.join(", ")} would give the same bits here)`}`,
+      scheme: left.scheme,
+      reason: `the diff is ${dtype ?? "of several dtypes"}${newRows > 0 ? ` and has ${newRows} new vocabulary ${newRows === 1 ? "row" : "rows"}` : ""}${seen}, as ${left.scheme.name} makes them${others.length === 0 ? "" : ` (${others.join(", ")} would give the same bits here)`}`,
     };
   }
-  throw undecided(evidence, why(foreign, newRows), candidates.length > 0 ? candidates : plausible);
+  throw undecided(
+    evidence,
+    why(foreign, evidence),
+    here.length > 0 ? here : candidatesHere(possible, null, diff),
+    dtype === null ? null : (torchName(dtype) ?? dtype),
+  );
+}
+
+/** Could its script have been meant for a diff of this dtype? None is, that would drop half the bits of a float32 diff. */
+function isPossible({ operation, byNameOnly, arithmetic, output }: Scheme, dtype: Dtype | null): boolean {
+  const own = arithmetic === "stored" ? output : arithmetic;
+  const fits =
+    arithmetic === "stored" ? own === "stored" || dtype === null || own === dtype : dtype !== "F32" || own === "F32";
+  return operation === "add" && byNameOnly !== true && fits;
+}
+
+/** A script publishes in the dtype that it computes in; else the files' own dtypes are likelier than a wider one, and that than another. */
+function unlikeliness({ arithmetic }: Scheme, dtype: Dtype | null): number {
+  return dtype === null || arithmetic === dtype ? 0 : ["stored", "F32"].indexOf(arithmetic) + 1 || 3;
 }
 
 /** Does the scheme add what is the model's own, or leave alone what is a difference? */
@@ -167,63 +213,28 @@ function isContradicted(scheme: Scheme, { own }: Evidence): boolean {
   return own.some(({ name, kind }) => isSummed(scheme, name) !== (kind === "difference"));
 }
 
-function why(foreign: StoredTensor | undefined, newRows: number): string {
-  return foreign === undefined
+function why(foreign: StoredTensor | undefined, { own, newRows }: Evidence): string {
+  if (foreign !== undefined) {
+    return `tensor ${quote(foreign.name)} in ${foreign.shard.file} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`;
+  }
+  return newRows > 1
     ? `has ${newRows} vocabulary rows more than the base: some scripts add the base's mean row to them, others take them as they are`
-    : `tensor ${quote(foreign.name)} in ${foreign.shard.file} is ${foreign.dtype}: a diff that is not all F32 can be of several schemes, which give different bits`;
+    : `its ${named(own.filter(({ kind }) => kind === "own"))} the model's own: several scripts leave embeddings alone, and give different bits`;
 }
 
-function undecided({ diff }: Evidence, reason: string, candidates: readonly Scheme[]): WeightDiffError {
-  const lines = candidates.map(({ name, who, summary }) => `--scheme ${name}  (${who}: ${summary})`);
+/** @param dtype of the diff, where the candidates come in the order of what it makes likely. */
+function undecided(
+  { diff, newRows }: Evidence,
+  reason: string,
+  candidates: readonly Candidate[],
+  dtype: string | null = null,
+): WeightDiffError {
+  const ranked = dtype !== null && new Set(candidates.map(({ scheme }) => scheme.arithmetic)).size > 1;
+  const order = ranked ? `, likeliest first (a script that publishes ${dtype} mostly adds in ${dtype})` : "";
+  const lines = candidates.map((candidate) => candidateText(candidate, newRows > 0));
   return new WeightDiffError(
     "SCHEME_UNKNOWN",
     `${diff.path}: ${reason}`,
-    `say which script made it:\n  ${lines.join("\n  ")}`,
+    `say which script made it${order}:\n  ${lines.join("\n  ")}`,
   );
-}
-
-/** Those of the schemes by which this diff fits this base, and whether they all give the same bits. */
-function compareHere(
-  schemes: readonly Scheme[],
-  { raw, diff }: Evidence,
-): { readonly same: boolean; readonly candidates: readonly Scheme[] } {
-  if (raw === null) {
-    return { same: schemes.length === 1, candidates: schemes };
-  }
-  const made = schemes.flatMap((scheme) => {
-    const bits = bitsHere(scheme, raw, diff);
-    return bits === null ? [] : [{ scheme, bits }];
-  });
-  return {
-    same: new Set(made.map(({ bits }) => bits)).size === 1,
-    candidates: made.map(({ scheme }) => scheme),
-  };
-}
-
-/** All that decides the bits of this pair under the scheme, as text; null if the two do not fit under it. */
-function bitsHere(scheme: Scheme, raw: Checkpoint, diff: Checkpoint): string | null {
-  try {
-    const options = { scheme, dtype: null, rows: null, ropeTheta: 10_000, rawTied: null, diffTied: null };
-    const { pairs } = pairTensors(raw, diff, recoverPairing(diff, options));
-    return JSON.stringify(pairs.map(axesOf).sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1)));
-  } catch (error) {
-    if (error instanceof WeightDiffError && error.code === "MISMATCH") {
-      return null;
-    }
-    throw error;
-  }
-}
-
-/** Whose tensor is added into is left out: it tells only where both are NaN. */
-function axesOf({ name, rule, dtype, blend, driver, raw }: Pair): readonly unknown[] {
-  const stored = raw?.kind === "stored" ? raw.tensor : null;
-  const grown = stored !== null && stored.shape.join() !== driver.shape.join();
-  const plain = { operation: "add", operands: "F32", result: "F32", rows: "mean" } as const;
-  const sum = blend ?? (rule === "add" ? plain : null);
-  return [
-    name,
-    dtype,
-    sum === null ? rule : [sum.operation, sum.operands, sum.result, grown ? sum.rows : ""],
-    stored?.name ?? raw?.kind ?? null,
-  ];
 }

@@ -161,8 +161,8 @@ function average(values: Float32Array): number {
   return sum / values.length;
 }
 
-/** @param values at least one. */
-function median(values: readonly number[]): number {
+/** The upper one of two. @param values at least one. */
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

@@ -6,6 +6,7 @@
 import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { Place } from "./checkpoint/elements.js";
 import { elementCount } from "./formats/dtype.js";
+import { median } from "./not-a-diff.js";
 import { EMBEDDING } from "./pairing.js";
 import { isReadable, readPlaces, toNumbers } from "./sample.js";
 
@@ -20,11 +21,15 @@ const MAX_ELEMENTS = 4096;
 const WINDOWS = 8;
 /** Shorter samples point anywhere. */
 const MIN_ELEMENTS = 16;
+/** Elements that are judged together. */
+const PIECE = 64;
 
 export interface OwnTensor {
   readonly name: string;
   /** Of the diff's values and the base's, -1 to 1. */
   readonly cosine: number;
+  /** How much of the base's values is in the diff's: 1 for an unchanged model, 0 for a difference. */
+  readonly scale: number;
   readonly kind: "own" | "difference";
 }
 
@@ -68,26 +73,51 @@ function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tenso
   }));
 }
 
+/** By the medians over short pieces: a few wild values, or rows that training never met, must not decide. */
 function judge(diff: readonly Float32Array[], raw: readonly Float32Array[]): Omit<OwnTensor, "name"> | null {
-  let [product, ours, theirs] = [0, 0, 0];
-  diff.forEach((values, k) => {
-    values.forEach((value, i) => {
-      const base = raw[k]?.[i] ?? 0;
-      product += value * base;
-      ours += value * value;
-      theirs += base * base;
+  const pieces = diff.flatMap((values, k) => {
+    const base = raw[k] ?? new Float32Array();
+    const count = Math.max(1, Math.floor(values.length / PIECE));
+    return Array.from({ length: count }, (_, i) => {
+      const [begin, end] = [i * PIECE, i === count - 1 ? values.length : (i + 1) * PIECE];
+      return comparePiece(values.subarray(begin, end), base.subarray(begin, end));
     });
+  });
+  const told = pieces.filter((piece) => piece !== null);
+  if (told.length === 0) {
+    return null;
+  }
+  const cosine = median(told.map((piece) => piece.cosine));
+  const size = median(told.map((piece) => piece.size));
+  const scale = median(told.map((piece) => piece.scale));
+  if (cosine >= OWN_COSINE && size >= DIFFERENCE_SIZE) {
+    return { cosine, scale, kind: "own" };
+  }
+  // A norm's difference is often a part of the norm: of it, size alone tells.
+  return size < DIFFERENCE_SIZE && (cosine < DIFFERENCE_COSINE || size < DIFFERENCE_SIZE / 2)
+    ? { cosine, scale, kind: "difference" }
+    : null;
+}
+
+interface Likeness {
+  readonly cosine: number;
+  /** Root mean square beside the base's. */
+  readonly size: number;
+  readonly scale: number;
+}
+
+/** Null where the base is zero, or values are no numbers. */
+function comparePiece(diff: Float32Array, raw: Float32Array): Likeness | null {
+  let [product, ours, theirs] = [0, 0, 0];
+  diff.forEach((value, i) => {
+    const base = raw[i] ?? 0;
+    product += value * base;
+    ours += value * value;
+    theirs += base * base;
   });
   if (!(theirs > 0) || !Number.isFinite(product) || !Number.isFinite(ours + theirs)) {
     return null;
   }
   const cosine = ours === 0 ? 0 : product / Math.sqrt(ours * theirs);
-  const size = Math.sqrt(ours / theirs);
-  if (cosine >= OWN_COSINE && size >= DIFFERENCE_SIZE) {
-    return { cosine, kind: "own" };
-  }
-  // A norm's difference is often a part of the norm: of it, size alone tells.
-  return size < DIFFERENCE_SIZE && (cosine < DIFFERENCE_COSINE || size < DIFFERENCE_SIZE / 2)
-    ? { cosine, kind: "difference" }
-    : null;
+  return { cosine, size: Math.sqrt(ours / theirs), scale: product / theirs };
 }

@@ -83,7 +83,7 @@ export interface Scheme {
   readonly marks?: Marks;
   /** What flags of the script change. */
   readonly variants?: Readonly<Partial<Record<Variant, Partial<Scheme>>>>;
-  /** Never chosen by dtypes and shapes alone: another way to treat a family's files, or files that say what they are. */
+  /** Never a candidate by dtypes and shapes: every diff of the family has a mark, or it is another way to treat such a diff. */
   readonly byNameOnly?: true;
 }
 
@@ -122,7 +122,13 @@ export function variantOf(scheme: Scheme, flag: Variant): Scheme | null {
   const changed = scheme.variants?.[flag];
   return changed === undefined
     ? null
-    : { ...scheme, repos: [], byNameOnly: true, ...changed, name: `${scheme.name}-${VARIANTS[flag]}` };
+    : {
+        ...scheme,
+        repos: [],
+        ...changed,
+        name: `${scheme.name}-${VARIANTS[flag]}`,
+        who: `${scheme.who}, with --${flag}`,
+      };
 }
 
 /** What becomes of a tensor that only the diff has. */

@@ -183,7 +183,6 @@ export const SCHEMES: readonly Scheme[] = [
     script: script("RUC-GSAI/YuLan-Chat", "apply_delta.py", "701a87f92cd199dba109eb267777a0d4d0107532"),
     ...WEIGHT_DIFF,
     newRows: "zero",
-    byNameOnly: true,
     repos: [],
   },
   {
@@ -318,7 +317,6 @@ export const SCHEMES: readonly Scheme[] = [
     into: "new",
     arithmetic: "stored",
     output: "BF16",
-    byNameOnly: true,
     repos: [],
     marks: { format: "easylm" },
   },

@@ -62,32 +62,48 @@ test("schemes --json prints every axis, variants as schemes of their own", async
 test("says what was chosen, why, and what is written otherwise than by the script", async () => {
   await withFolder(async (folder) => {
     const out = join(folder, "out");
-    const { code, said } = await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out);
+    const diff = join(folder, "vicuna-7b-delta-v1.1");
+    await cp(join(PAIRS, "fastchat/diff"), diff, { recursive: true });
+    const { code, said } = await recover(diff, "--path_tuned", out);
     assert.equal(code, 0, said.join("\n"));
     assert.deepEqual(said.slice(0, 3), [
-      "weight-diff: scheme fastchat: the diff is F16, as fastchat makes them (fastchat-v0 would give the same bits here)",
+      "weight-diff: scheme fastchat: the diff is vicuna-7b-delta-v1.1",
       "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
       "weight-diff: config.json is the diff's: the script saves the base's, whose token ids may be wrong",
     ]);
     const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8")) as { readonly torch_dtype: string };
     assert.equal(config.torch_dtype, "float16");
     // Finished, and known again under the same scheme only.
-    assert.equal((await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out, "--resume")).code, 0);
-    const other = await recover(join(PAIRS, "fastchat/diff"), "--path_tuned", out, "--resume", "--scheme", "huatuo");
+    assert.equal((await recover(diff, "--path_tuned", out, "--resume")).code, 0);
+    const other = await recover(diff, "--path_tuned", out, "--resume", "--scheme", "huatuo");
     assert.equal(other.code, 4);
     assert.match(other.said.join("\n"), /made otherwise: another scheme/);
   });
 });
 
 test("refuses to guess with exit code 4 and a line for each candidate", async () => {
-  const { code, out, said } = await recover(join(PAIRS, "lawyer-llama/diff"));
-  assert.equal(code, 4);
-  assert.equal(out, "");
-  assert.match(said[0] ?? "", /: has 3 vocabulary rows more than the base: /);
-  assert.equal(said[1], "weight-diff: hint: say which script made it:");
+  const rows = await recover(join(PAIRS, "lawyer-llama/diff"));
+  assert.equal(rows.code, 4);
+  assert.equal(rows.out, "");
+  assert.match(rows.said[0] ?? "", /: has 3 vocabulary rows more than the base: /);
+  assert.deepEqual(rows.said.slice(1), [
+    "weight-diff: hint: say which script made it:",
+    "  --scheme open-instruct  (Tulu, Open-Instruct: adds in float32, new rows get the mean of the base's; the same bits here: alpaca, landmark, lawyer-llama)",
+    "  --scheme gisting  (Gisting: adds in float32, new rows are the diff's own; the same bits here: yulan-f32)",
+  ]);
+  const dtype = await recover(join(PAIRS, "lmflow/diff"));
+  assert.equal(dtype.code, 4);
+  assert.match(
+    dtype.said[0] ?? "",
+    /: tensor "model\.embed_tokens\.weight" in pytorch_model-00001-of-00002\.bin is BF16: /,
+  );
+  assert.equal(
+    dtype.said[1],
+    "weight-diff: hint: say which script made it, likeliest first (a script that publishes bfloat16 mostly adds in bfloat16):",
+  );
   assert.deepEqual(
-    said.slice(2).map((line) => line.split("(")[0]?.trim()),
-    ["open-instruct", "alpaca", "gisting", "landmark", "lawyer-llama"].map((name) => `--scheme ${name}`),
+    dtype.said.slice(2).map((line) => line.split("(")[0]?.trim()),
+    ["lmflow", "koala", "fastchat-low-mem", "open-instruct", "fastchat"].map((name) => `--scheme ${name}`),
   );
 });
 

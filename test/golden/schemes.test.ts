@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -32,58 +32,79 @@ interface Tensor {
 }
 
 /**
- * What `--scheme auto` does with a diff whose folder has no published name. "finds": the same bits as the script. "refuses":
- * the files do not tell. "asks": they are the files of another pair; which of the two is wanted only a flag can say.
+ * What `--scheme auto` does with a diff whose folder has no published name and whose config remembers none. "finds": the same
+ * bits as the script. "refuses": by dtypes and shapes alone several scripts could have made it, which give different bits
+ * here. "asks": files or values tell whose diff it is, and only the user what is to become of it.
  */
 const AUTO: Readonly<Record<string, "finds" | "refuses" | "asks">> = {
+  // All float32, at most one new row.
   alpaca: "finds",
   "open-instruct": "finds",
+  knowlm: "finds",
+  // The files of knowlm, recovered with --is_fp16.
+  "knowlm-narrowed": "asks",
   // model_sum.txt lies beside it.
   "alpaca-farm": "finds",
   "alpaca-farm-padded": "finds",
   "alpaca-farm-reward": "finds",
   // Its tokenizer knows <GIST>; without that, nothing sets it apart from alpaca, which gives another last row.
   gisting: "finds",
-  knowlm: "finds",
-  "knowlm-fp16": "finds",
-  "knowlm-narrowed": "asks",
   // reward_head.
   "moss-rlhf-reward": "finds",
-  // Embeddings and last norm are the model's own.
+  // Embeddings and last norm are the model's own: no other script leaves both alone.
   "moss-rlhf-sft": "finds",
   // checksum_psum.txt lies beside it.
   landmark: "finds",
-  yulan: "finds",
-  "yulan-f32": "asks",
-  // Three new rows in float32: gisting would add nothing to them, lawyer-llama the mean.
-  "lawyer-llama": "refuses",
-  "fastchat-v0": "finds",
-  llmzoo: "finds",
-  fastchat: "finds",
-  "fastchat-bf16-base": "finds",
-  "fastchat-low-cpu-mem": "asks",
-  lmflow: "finds",
-  "lmflow-low-cpu-mem": "asks",
   // mm_projector.
   llava: "finds",
   "llava-bf16-base": "finds",
+  // The files of llava, for another framework.
   "mmpretrain-llava": "asks",
   "mmpretrain-llava-bf16-base": "asks",
   // language_model.
   husky: "finds",
-  // Embeddings that are the model's own.
-  huatuo: "finds",
-  ziya: "finds",
-  "ziya-low-cpu-mem": "asks",
-  pandallm: "finds",
-  "pandallm-low-cpu-mem": "asks",
   // patch_history.json lies beside it.
   openchinesellama: "finds",
-  // All but one tensor is the model's own: taken for a full model.
-  billa: "refuses",
-  // EasyLM's own files, which no other scheme's look like, are not read; converted ones look like any bfloat16 diff.
-  koala: "asks",
+  // A full model whose input embedding is twice the base's.
+  billa: "finds",
+  // Three new rows in float32: gisting would add nothing to them, lawyer-llama the mean.
+  "lawyer-llama": "refuses",
+  // Float16 without a mark: added in float16, in float32, or with --low-cpu-mem in the base's dtype.
+  fastchat: "refuses",
+  "fastchat-bf16-base": "refuses",
+  "fastchat-low-cpu-mem": "refuses",
+  "fastchat-v0": "refuses",
+  llmzoo: "refuses",
+  "knowlm-fp16": "refuses",
+  // The same in bfloat16; YuLan-Chat's own script had both ways.
+  lmflow: "refuses",
+  "lmflow-low-cpu-mem": "refuses",
+  yulan: "refuses",
+  "yulan-f32": "refuses",
+  // EasyLM's own files say what they are; converted ones look like any bfloat16 diff.
+  koala: "refuses",
+  // Embeddings are the model's own, which leaves huatuo, ziya and pandallm, with and without --low-cpu-mem.
+  huatuo: "refuses",
+  ziya: "refuses",
+  "ziya-low-cpu-mem": "refuses",
+  pandallm: "refuses",
+  "pandallm-low-cpu-mem": "refuses",
 };
+
+/** Refused, but the pair's scheme, or one of the same bits, is what is named first. */
+const LIKELIEST: readonly string[] = [
+  "fastchat",
+  "fastchat-bf16-base",
+  "fastchat-v0",
+  "llmzoo",
+  "knowlm-fp16",
+  "lawyer-llama",
+  "lmflow",
+  "yulan",
+  "huatuo",
+  "ziya",
+  "pandallm",
+];
 
 /** The last part of a repository's name under which the family was published. */
 const PUBLISHED: Readonly<Record<string, string>> = {
@@ -189,12 +210,15 @@ for (const name of cases) {
   }
 
   if (AUTO[name] === "refuses") {
-    test(`${name}: auto refuses`, async () => {
+    test(`${name}: auto refuses, and names the scheme among the candidates`, async () => {
       await assert.rejects(recover({ ...options, scheme: "auto" }), (error) => {
-        assert.ok(error instanceof WeightDiffError);
-        assert.ok(error.code === "SCHEME_UNKNOWN" || error.code === "NOT_A_DIFF", error.message);
-        if (error.code === "SCHEME_UNKNOWN") {
-          assert.match(error.hint ?? "", new RegExp(`--scheme ${expected.scheme} `));
+        assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
+        const [said = "", ...lines] = error.hint?.split("\n") ?? [];
+        const naming = lines.findIndex((line) => new RegExp(`[ ,] ?${expected.scheme}(,|\\)| )`).test(line));
+        assert.ok(naming >= 0 && lines.length > 1 && lines.length <= 6, error.hint);
+        if (LIKELIEST.includes(name)) {
+          assert.equal(naming, 0, error.hint);
+          assert.match(said, name === "lawyer-llama" ? /made it:$/ : /likeliest first \(.+\):$/);
         }
         return true;
       });
@@ -203,12 +227,19 @@ for (const name of cases) {
 
   const published = PUBLISHED[name];
   if (published !== undefined) {
-    test(`${name}: auto knows it as ${published}`, async () => {
+    test(`${name}: auto knows it as ${published}, and a renamed copy by its config`, async () => {
       await withOutput(async (_, folder) => {
         const copy = join(folder, published);
         await cp(diff, copy, { recursive: true });
         const report = await recover({ ...options, diff: copy, scheme: "auto", dryRun: true });
         assert.equal(report.scheme, expected.scheme, report.schemeReason);
+        const renamed = join(folder, "mine");
+        await rename(copy, renamed);
+        const file = join(renamed, "config.json");
+        const config = JSON.parse(readFileSync(file, "utf8")) as object;
+        await writeFile(file, JSON.stringify({ ...config, _name_or_path: `org/${published}` }));
+        const again = await recover({ ...options, diff: renamed, scheme: "auto", dryRun: true });
+        assert.equal(again.scheme, expected.scheme, again.schemeReason);
       });
     });
   }

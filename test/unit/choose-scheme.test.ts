@@ -43,8 +43,8 @@ function refusal(run: () => unknown): WeightDiffError {
   return assert.fail("a scheme was chosen");
 }
 
-const OWN = [{ name: EMBED, cosine: 0.9, kind: "own" }] as const;
-const DIFFERENCE = [{ name: EMBED, cosine: 0, kind: "difference" }] as const;
+const OWN = [{ name: EMBED, cosine: 0.9, scale: 1, kind: "own" }] as const;
+const DIFFERENCE = [{ name: EMBED, cosine: 0, scale: 0, kind: "difference" }] as const;
 
 for (const [folder, scheme] of [
   ["vicuna-7b-delta-v1.1", "fastchat"],
@@ -112,40 +112,111 @@ test("tells AlpacaFarm's reward models from MOSS-RLHF's, though both have a rewa
   assert.equal(choose("F32", 100, {}, [head]).scheme.name, "moss-rlhf");
 });
 
-test("refuses float16 diffs that several scripts would treat differently, with a line for each", () => {
-  const { message, hint = "" } = refusal(() => choose("F16", 100));
-  assert.match(message, /^diff: tensor "model\.embed_tokens\.weight" in pytorch_model-1\.bin is F16: /);
-  for (const name of ["fastchat", "huatuo"]) {
-    assert.match(hint, new RegExp(`\\n {2}--scheme ${name} {2}\\(.+: .+\\)`));
-  }
-  assert.doesNotMatch(hint, /--scheme (alpaca|lmflow|llava|billa) /);
+/** The candidates of a refusal: each with the schemes that give the same bits. */
+const candidates = ({ hint = "" }: WeightDiffError): readonly string[] =>
+  hint
+    .split("\n")
+    .slice(1)
+    .map((line) => {
+      const [, name = "", same = ""] =
+        /^ {2}--scheme (\S+) {2}\(.+?(?:; the same bits here: (.+))?\)$/.exec(line) ?? [];
+      return [name, ...same.split(", ").filter((other) => other !== "")].join(" ");
+    });
+
+test("refuses a float16 diff by its dtype alone, with one line for each result, likeliest first", () => {
+  const error = refusal(() => choose("F16", 100));
+  assert.match(error.message, /^diff: tensor "model\.embed_tokens\.weight" in pytorch_model-1\.bin is F16: /);
+  assert.equal(
+    error.hint,
+    [
+      "say which script made it, likeliest first (a script that publishes float16 mostly adds in float16):",
+      "  --scheme fastchat  (Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing: adds in float16; the same bits here: fastchat-v0, knowlm-fp16)",
+      "  --scheme huatuo  (HuatuoGPT, Patent-LLaMA: adds in float16, embed_tokens, lm_head.weight as in the diff; the same bits here: ziya)",
+      "  --scheme fastchat-low-mem  (Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing, with --low_cpu_mem: adds in the files' own dtypes, saves float16; the same bits here: lmflow-low-mem)",
+      "  --scheme ziya-low-mem  (Ziya-LLaMA, with --low_cpu_mem: adds in the files' own dtypes, saves float16, embed_tokens, lm_head.weight as in the diff; the same bits here: pandallm-low-mem)",
+      "  --scheme open-instruct  (Tulu, Open-Instruct: adds in float32; the same bits here: alpaca, gisting, knowlm, landmark, lawyer-llama, yulan-f32)",
+      "  --scheme moss-rlhf  (MOSS-RLHF: adds in float32, all but layers as in the diff; the same bits here: pandallm)",
+      "  --scheme lmflow  (LMFlow (Robin): adds in bfloat16; the same bits here: yulan)",
+    ].join("\n"),
+  );
 });
 
-test("chooses where values tell whether embeddings are the model's own", () => {
-  const shared = choose("F16", 100, { own: DIFFERENCE });
-  assert.equal(shared.scheme.name, "fastchat");
-  assert.equal(shared.reason, "the diff is F16, as fastchat makes them (fastchat-v0 would give the same bits here)");
-  const own = choose("F16", 100, { own: OWN });
-  assert.equal(own.scheme.name, "huatuo");
-  assert.match(own.reason, /^the diff is F16, and its "model\.embed_tokens\.weight" is the model's own, as huatuo/);
-  assert.equal(choose("F16", 101, { own: DIFFERENCE }).scheme.name, "fastchat-v0");
-  const norm = (kind: "own" | "difference") => ({ name: "model.norm.weight", cosine: 1, kind });
-  assert.equal(choose("F32", 100, { own: [...OWN, norm("difference")] }).scheme.name, "pandallm");
-  assert.equal(choose("F32", 100, { own: [...OWN, norm("own")] }).scheme.name, "moss-rlhf");
+test("values that tell whether embeddings are the model's own leave fewer candidates, and choose where one is left", () => {
+  const shared = candidates(refusal(() => choose("F16", 100, { own: DIFFERENCE })));
+  assert.equal(shared[0], "fastchat fastchat-v0 knowlm-fp16");
+  assert.ok(shared.every((line) => !/huatuo|ziya|panda|moss/.test(line)));
+  const own = candidates(refusal(() => choose("F16", 100, { own: OWN })));
+  assert.deepEqual(own, ["huatuo ziya", "ziya-low-mem pandallm-low-mem", "moss-rlhf pandallm"]);
+  const norm = (kind: "own" | "difference") => ({ name: "model.norm.weight", cosine: 1, scale: 1, kind });
+  const several = refusal(() => choose("F32", 100, { own: [...OWN, norm("difference")] }));
+  assert.match(several.message, /^diff: its "model\.embed_tokens\.weight" is the model's own: several scripts /);
+  assert.equal(candidates(several)[0], "pandallm");
+  const { scheme, reason } = choose("F32", 100, { own: [...OWN, norm("own")] });
+  assert.equal(scheme.name, "moss-rlhf");
+  assert.equal(
+    reason,
+    `the diff is F32, and its "${EMBED}", "model.norm.weight" are the model's own, as moss-rlhf makes them`,
+  );
 });
 
-test("takes schemes that give the same bits for this pair for one another, and no others", () => {
-  const { scheme, reason } = choose("BF16", 100);
-  assert.equal(scheme.name, "lmflow");
-  assert.equal(reason, "the diff is BF16, as lmflow makes them (yulan would give the same bits here)");
-  assert.equal(choose("BF16", 102).scheme.name, "yulan");
+test("refuses a bfloat16 diff too, with new rows or without: other scripts load it in float32 or as it is", () => {
+  assert.deepEqual(candidates(refusal(() => choose("BF16", 100, { own: DIFFERENCE }))), [
+    "lmflow yulan",
+    "koala",
+    "fastchat-low-mem lmflow-low-mem",
+    "open-instruct alpaca gisting knowlm landmark lawyer-llama yulan-f32",
+    "fastchat fastchat-v0 knowlm-fp16",
+  ]);
+  assert.deepEqual(candidates(refusal(() => choose("BF16", 102, { own: DIFFERENCE }))), [
+    "yulan",
+    "open-instruct alpaca landmark lawyer-llama",
+    "gisting yulan-f32",
+    "fastchat-v0",
+  ]);
 });
 
 test("refuses three new rows in float32: a mean to one script, nothing to another", () => {
-  const { message, hint = "" } = refusal(() => choose("F32", 103));
-  assert.match(message, /^diff: has 3 vocabulary rows more than the base: /);
-  assert.match(hint, /--scheme lawyer-llama .*\n.*|--scheme gisting /);
-  assert.doesNotMatch(hint, /--scheme knowlm /);
+  const error = refusal(() => choose("F32", 103, { own: DIFFERENCE }));
+  assert.match(error.message, /^diff: has 3 vocabulary rows more than the base: /);
+  assert.deepEqual(error.hint?.split("\n"), [
+    "say which script made it:",
+    "  --scheme open-instruct  (Tulu, Open-Instruct: adds in float32, new rows get the mean of the base's; the same bits here: alpaca, landmark, lawyer-llama)",
+    "  --scheme gisting  (Gisting: adds in float32, new rows are the diff's own; the same bits here: yulan-f32)",
+  ]);
+});
+
+test("names no float16 script for a float32 diff: it would drop half of what was published", () => {
+  const names = candidates(refusal(() => choose("F32", 103))).join(" ");
+  assert.doesNotMatch(names, /huatuo|fastchat|lmflow|yulan(?!-f32)|koala|fp16/);
+});
+
+for (const [what, embedding, head, isBilla] of [
+  ["twice the base's embedding beside the model's own head", 1.97, 1, true],
+  ["an ordinary full model", 1, 1, false],
+  ["a model tuned to ruin", 0.66, 0.7, false],
+  ["a head that is doubled as well", 2, 2, false],
+  ["an embedding three times the base's", 3, 1, false],
+] as const) {
+  test(`${isBilla ? "takes" : "does not take"} ${what} for BiLLa's`, () => {
+    const own = [
+      { name: EMBED, cosine: 0.99, scale: embedding, kind: "own" },
+      { name: "lm_head.weight", cosine: 0.99, scale: head, kind: "own" },
+    ] as const;
+    const extra = [{ name: "lm_head.weight", dtype: "F16", shape: [100, 8] }] as const;
+    if (isBilla) {
+      const { scheme, reason } = choose("F16", 103, { own }, extra);
+      assert.equal(scheme.name, "billa");
+      assert.match(reason, /^its "model\.embed_tokens\.weight" is 1\.97 times the base's, its "lm_head\.weight" is /);
+    } else {
+      const raw = imagine("base", model("F16", 100, ...extra));
+      assert.ok(!candidates(refusal(() => choose("F16", 100, { own, raw }, extra))).includes("billa"));
+    }
+  });
+}
+
+test("does not take an embedding alone for BiLLa's: nothing tells that all else is a model", () => {
+  const own = [{ name: EMBED, cosine: 0.99, scale: 2, kind: "own" }] as const;
+  refusal(() => choose("F16", 100, { own }));
 });
 
 test("stays with open-instruct for float32 and one new row where nothing contradicts it", () => {

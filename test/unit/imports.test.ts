@@ -32,7 +32,7 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ],
   [
     "plan",
-    /^(plan|plan-convert|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-base|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
+    /^(plan|plan-convert|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|candidates|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-base|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
   ],
   ["kernel", /^(kernel|formats|http)\//],
   ["errors", /^(errors|version)\.ts$/],
