@@ -121,18 +121,21 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number, tole
     Number.isFinite(found) ? Math.abs(found - target) : Number.POSITIVE_INFINITY;
   const best = distance(choices[1].found) < distance(choices[0].found) ? choices[1] : choices[0];
   const off = distance(best.found);
-  const which = best.includesInvFreq
-    ? "with the inv_freq buffers, as transformers kept them in 2023"
-    : "without the inv_freq buffers";
+  const which =
+    sums.withInvFreq === sums.withoutInvFreq
+      ? ""
+      : best.includesInvFreq
+        ? " with the inv_freq buffers, as transformers kept them in 2023"
+        : " without the inv_freq buffers";
   if (off <= tolerance) {
-    return { verdict: "pass", expected, ...best, reason: `within ${Number(tolerance.toPrecision(3))} ${which}` };
+    return { verdict: "pass", expected, ...best, reason: `within ${Number(tolerance.toPrecision(3))}${which}` };
   }
   if (off <= NOISE) {
     return {
       verdict: "pass-within-noise",
       expected,
       ...best,
-      reason: `off by ${off.toFixed(4)} ${which}: two runs of the reference with other thread counts differ as much`,
+      reason: `off by ${off.toFixed(4)}${which}: two runs of the reference with other thread counts differ as much`,
     };
   }
   if (!Number.isFinite(best.found)) {

@@ -10,7 +10,6 @@ import { expandHome } from "./checkpoint/locate.js";
 import { readTokenizer } from "./checkpoint/tokenizer.js";
 import { type CheckpointComparison, compareCheckpoints } from "./compare.js";
 import { checkManifest, checkRecords, checkValues, filesToDigest } from "./contents.js";
-import type { CustomAxes } from "./custom-scheme.js";
 import { type Reading, readTensors } from "./digest.js";
 import { hasFile, MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
@@ -23,7 +22,8 @@ import { sumNamed } from "./known-sums.js";
 import { isVerbatim, type Manifest, parseManifest, readManifestText } from "./manifest.js";
 import { checkConfig, modelShape } from "./model-shape.js";
 import type { NaiveSums } from "./naive-sum.js";
-import { type RecoverReport, recover } from "./recover.js";
+import type { SchemeOptions } from "./recover-scheme.js";
+import { checkRecovered, type RecoveredTensors, recoverDiff, sumsOfRun } from "./recovered-check.js";
 import { checkReleased } from "./released.js";
 import type { RunOptions } from "./run-plan.js";
 import { checkListedFiles, checkSideFiles, checkTokenizer, checkUnfinished } from "./side-check.js";
@@ -31,15 +31,12 @@ import { checkSum, expectedSum, type SumCheck, sumsOf } from "./sum-check.js";
 import { loneFile, type Survey, surveyCheckpoint, unusable } from "./survey.js";
 import { checkXorFiles, findXorManifest } from "./xor-check.js";
 
-export interface VerifyOptions extends RunOptions {
+export interface VerifyOptions extends RunOptions, SchemeOptions {
   readonly path: string;
   /** A manifest kept elsewhere; null takes the one beside the weights, if there is one. */
   readonly manifest?: string | null;
-  /** The base of a diff: what it recovers is computed, not written, and held against the manifest. */
+  /** The base of a diff: what it recovers, by the scheme, is computed, not written, and held against the manifest. */
   readonly raw?: string | null;
-  /** As for recover. */
-  readonly scheme?: string;
-  readonly custom?: Partial<CustomAxes>;
   /** Another checkpoint that should be the same model. */
   readonly against?: string | null;
   /** Is a checkpoint without digests a failure? */
@@ -64,8 +61,8 @@ export interface VerifyReport {
   readonly whole: boolean;
   readonly sums: NaiveSums | null;
   readonly sumCheck: SumCheck | null;
-  /** What was recovered with the base: how many tensors, and how many of them the manifest had a digest for. */
-  readonly recovered: { readonly tensors: number; readonly compared: number; readonly inexact: number } | null;
+  /** What was recovered with the base. */
+  readonly recovered: RecoveredTensors | null;
   readonly comparison: CheckpointComparison | null;
   /** No finding is an error. */
   readonly sound: boolean;
@@ -106,9 +103,10 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     checkDigestsThere(manifest, options, about("digests"));
   }
 
-  const run = isGiven(options.raw) ? await recoverWith(options.raw, options, about("recovered")) : null;
+  const run = isGiven(options.raw) ? await recoverDiff(options.raw, options, about("recovered")) : null;
   const recovered = run === null ? null : checkRecovered(run, manifest, about("recovered"));
-  const sums = sumsHere && reading !== null ? sumsOf(checkpoint, config, reading) : (run?.sums ?? null);
+  const sums =
+    sumsHere && reading !== null ? sumsOf(checkpoint, config, reading) : run === null ? null : sumsOfRun(run);
   const sumCheck = checkSum(wanted, sums, identity, checkpoint, about("sum"));
   const comparison = isGiven(options.against)
     ? await compare(checkpoint, options.against, options, about("compare"))
@@ -122,7 +120,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     tensors: checkpoint.stateDict.size,
     read: reading !== null,
     whole: false,
-    sums,
+    sums: sums?.sums ?? null,
     sumCheck,
     recovered,
     comparison,
@@ -250,50 +248,6 @@ function checkDigestsThere(manifest: Manifest | null, options: VerifyOptions, re
   if (manifest === null && options.requireDigests === true) {
     report("error", `no digests: there is no usable ${MANIFEST}, and --require digests wants one`);
   }
-}
-
-/** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
-async function recoverWith(
-  raw: string,
-  options: VerifyOptions & { readonly hub: Hub },
-  report: Report,
-): Promise<RecoverReport | null> {
-  await openCheckpoint(raw, options.hub);
-  try {
-    return await recover({
-      ...options,
-      raw,
-      diff: options.path,
-      tuned: null,
-      expectSum: null,
-      invFreq: "keep",
-      scheme: options.scheme ?? "auto",
-    });
-  } catch (error) {
-    report("error", unusable(error, options.path));
-    return null;
-  }
-}
-
-function checkRecovered(run: RecoverReport, manifest: Manifest | null, report: Report): VerifyReport["recovered"] {
-  if (manifest?.operation !== "make-diff") {
-    report("note", `${run.tensors.length} tensors were recovered; no manifest of make-diff says what they should be`);
-    return { tensors: run.tensors.length, compared: 0, inexact: 0 };
-  }
-  const found = new Map(run.tensors.map((tensor) => [tensor.name, tensor]));
-  for (const { name, recovered } of manifest.tensors) {
-    const tensor = found.get(name);
-    if (tensor === undefined) {
-      report("error", "is in the manifest, and was not recovered", { tensor: name });
-    } else if (tensor.sha256 !== recovered) {
-      report("error", "with this base, the recovered tensor is not the one that the manifest has", { tensor: name });
-    }
-  }
-  const inexact = manifest.tensors.reduce((sum, tensor) => sum + tensor.inexact, 0);
-  if (inexact > 0) {
-    report("note", `${inexact} elements do not come back bit for bit: so the manifest says, and so it is meant`);
-  }
-  return { tensors: run.tensors.length, compared: manifest.tensors.length, inexact };
 }
 
 async function compare(

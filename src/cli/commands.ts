@@ -35,6 +35,7 @@ import {
 import { openProgress, type ProgressPrinter } from "./progress.js";
 import { pushFields, pushJson, pushText } from "./push-report.js";
 import { makeDiffJson, makeDiffText, recoverJson, recoverText } from "./report.js";
+import { barePaths } from "./scheme-flags.js";
 import { schemesJson, schemesText } from "./schemes-report.js";
 import type { ResultWriter } from "./stdout.js";
 import { VERIFY_FORMATS } from "./verify-report.js";
@@ -49,8 +50,8 @@ export interface CommandHost {
 /** Adds every command to the program. */
 export function declareCommands(program: Command, host: CommandHost): void {
   declareRecover(program.command("recover").description("base + diff -> the fine-tuned model")).action(
-    async (flags: Record<string, unknown>) => {
-      const { options, notes, ...look } = recoverOptions(flags);
+    async (flags: Record<string, unknown>, { args }: Command) => {
+      const { options, notes, ...look } = recoverOptions(barePaths(args, flags));
       const speak = await speaker(look);
       notes.forEach(speak.note);
       try {

@@ -31,9 +31,23 @@ function hideForeign(command: Command): Command {
 
 const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
 
-/** The axes of --scheme custom. */
-function declareAxes(command: Command): Command {
+/** Flags of recover and verify that say which scheme: its name, the scripts' own, and the axes of custom. @param when they count. */
+function declareScheme(command: Command, when: string): Command {
   return command
+    .option(
+      "--scheme <name>",
+      `${when}auto, custom, or which script's rules to follow: weight-diff schemes lists them`,
+      "auto",
+    )
+    .option("--is-fp16 [bool]", "as KnowLM's script with this flag: float16 throughout")
+    .option(
+      "--low-cpu-mem [bool]",
+      "as FastChat's script with this flag: the files' own dtypes; memory is small without it",
+    )
+    .option(
+      "--rows <mean|zero|overlap|refuse>",
+      "rule for new vocabulary rows, instead of the scheme's: the base's mean is added, or nothing; mean also allows more than 64 of them",
+    )
     .option("--op <add|subtract>", "with --scheme custom: base + diff, or diff - base (default: add)")
     .option("--arith <dtype>", "with --scheme custom: float32 (default), float16, bfloat16, or stored: as in the files")
     .option(
@@ -68,44 +82,31 @@ const COMMON = (command: Command): Command =>
 
 /** Adds recover's flags. */
 export function declareRecover(command: Command): Command {
-  const declared = COMMON(
-    command
-      .option("--path-raw <base>", "the base model: a directory, one weight file, or org/name on the Hub")
-      .option("--path-diff <diff>", "the published diff, likewise")
-      .option(
-        "--path-tuned <out>",
-        "where the recovered model goes; without it everything is computed and checked, and nothing written",
-      )
-      .option(
-        "--scheme <name>",
-        "auto, custom, or which script's rules to follow: weight-diff schemes lists them",
-        "auto",
-      )
-      .option(
-        "--dtype <dtype>",
-        "float32, float16 or bfloat16 instead of what the scheme's script saves: rounded once more, as torch does",
-      )
-      .option("--is-fp16 [bool]", "as KnowLM's script with this flag: float16 throughout")
-      .option(
-        "--low-cpu-mem [bool]",
-        "as FastChat's script with this flag: the files' own dtypes; memory is small without it",
-      )
-      .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
-      .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
-      .option(
-        "--rows <mean|zero|overlap|refuse>",
-        "rule for new vocabulary rows, instead of the scheme's: the base's mean is added, or nothing; mean also allows more than 64 of them",
-      )
-      .option("--expect-sum <number>", "hold the naive sum of the recovered weights against this number")
-      .option("--check-integrity-naively [bool]", "hold it against the published sum, if the diff is known to have one")
-      .option("--dry-run", "print what would be done, and stop")
-      .option("--force", "replace the model that is in the output directory")
-      .option("--resume", "continue an unfinished run")
-      .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`),
-  )
+  const paths = command
+    // Paths without flags, as some scripts have them: no help is spent on that.
+    .allowExcessArguments()
+    .option("--path-raw <base>", "the base model: a directory, one weight file, or org/name on the Hub")
+    .option("--path-diff <diff>", "the published diff, likewise")
+    .option(
+      "--path-tuned <out>",
+      "where the recovered model goes; without it everything is computed and checked, and nothing written",
+    );
+  const declared = declareScheme(paths, "")
+    .option(
+      "--dtype <dtype>",
+      "float32, float16 or bfloat16 instead of what the scheme's script saves: rounded once more, as torch does",
+    )
+    .option("--max-shard-size <size>", "tensor bytes in one output file, as 5GB, 500MB, 10GiB", "5GB")
+    .option("--inv-freq <drop|keep>", "rotary_emb.inv_freq buffers: drop (models recompute them) or keep", "drop")
+    .option("--expect-sum <number>", "hold the naive sum of the recovered weights against this number")
+    .option("--check-integrity-naively [bool]", "hold it against the published sum, if the diff is known to have one")
+    .option("--dry-run", "print what would be done, and stop")
+    .option("--force", "replace the model that is in the output directory")
+    .option("--resume", "continue an unfinished run")
+    .option("--ignore <guards>", `switch guards off, separated by commas: ${GUARDS.join(", ")}`)
     .addOption(new Option("--alpaca-farm-model-name <name>").hideHelp())
     .addOption(new Option("--models-save-dir <out>").hideHelp());
-  return declareAxes(hideForeign(declared));
+  return hideForeign(COMMON(declared));
 }
 
 /** Adds make-diff's flags. */
@@ -187,22 +188,21 @@ export function declarePush(command: Command): Command {
 
 /** Adds verify's flags. */
 export function declareVerify(command: Command): Command {
-  const declared = COMMON(
-    command
-      .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or org/name on the Hub")
-      .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
-      .option(
-        "--path-raw <base>",
-        "of a diff: compute what it recovers, write nothing, and check it against the manifest",
-      )
-      .option("--scheme <name>", "with --path_raw: auto, or which script's rules to follow", "auto")
+  const inputs = command
+    .argument("<checkpoint>", "a diff or a model: a directory, one weight file, or org/name on the Hub")
+    .option("--manifest <file>", "the manifest to go by (default: weight-diff.json beside the weights)")
+    .option(
+      "--path-raw <base>",
+      "of a diff: compute what it recovers, write nothing, and check it against the manifest",
+    );
+  return COMMON(
+    declareScheme(inputs, "with --path_raw: ")
       .option("--against <other>", "another checkpoint that should be the same model, in whatever format and dtype")
       .option("--require <what>", "digests: fail if there are none to check against")
       .option("--known <name>", "hold the sum of all weights against a published one, as alpaca-7b")
       .option("--expect-sum <number>", "hold it against this number")
       .option("--format <format>", "text, json, or github (annotations for a workflow)"),
   );
-  return declareAxes(declared);
 }
 
 /** Adds the flags of schemes. */

@@ -15,6 +15,8 @@ examples:
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --dtype bfloat16
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume
   weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run
+  weight-diff schemes
+  weight-diff recover --path_raw llama-7b --path_diff vicuna-7b-delta --path_tuned vicuna-7b --scheme fastchat
   weight-diff convert LLaMA/7B llama-7b
   weight-diff recover --path_raw huggyllama/llama-7b --path_diff allenai/tulu-7b --path_tuned tulu-7b
   weight-diff verify tulu-7b --require digests

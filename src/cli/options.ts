@@ -12,7 +12,7 @@ import { NEW_ROWS, type NewRows } from "../scheme-axes.js";
 import type { VerifyOptions } from "../verify.js";
 import type { XorOptions } from "../xor-options.js";
 import { FOREIGN } from "./flags.js";
-import { customAxes, farmPaths } from "./scheme-flags.js";
+import { farmPaths, schemeOptions } from "./scheme-flags.js";
 
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
 
@@ -82,8 +82,12 @@ const making = common.extend({
 
 const COMPUTE_DTYPES = ["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"] as const;
 
-/** The axes of --scheme custom, as flags. */
-const axes = {
+/** Which scheme, the axes of a custom one, and the flags of the scripts. */
+const schemeShape = {
+  scheme: z.string(),
+  rows: oneOf(NEW_ROWS).optional(),
+  isFp16: fireBool.default(false),
+  lowCpuMem: fireBool.default(false),
   op: oneOf(["add", "subtract"]).optional(),
   arith: oneOf([...COMPUTE_DTYPES, "stored"])
     .transform((name) => (name === "stored" ? name : DTYPES[name]))
@@ -93,13 +97,9 @@ const axes = {
 };
 
 const recoverSchema = making.extend({
-  ...axes,
+  ...schemeShape,
   pathDiff: z.string("is missing: give the diff").min(1, "is empty"),
-  rows: oneOf(NEW_ROWS).optional(),
-  isFp16: fireBool.default(false),
-  lowCpuMem: fireBool.default(false),
   pathTuned: z.string().min(1, "is empty").optional(),
-  scheme: z.string(),
   dtype: oneOf(COMPUTE_DTYPES)
     .transform((name) => DTYPES[name])
     .optional(),
@@ -148,10 +148,9 @@ const xorSchema = common.extend({
 });
 
 const verifySchema = common.extend({
-  ...axes,
+  ...schemeShape,
   manifest: z.string().min(1, "is empty").optional(),
   pathRaw: z.string().min(1, "is empty").optional(),
-  scheme: z.string(),
   against: z.string().min(1, "is empty").optional(),
   require: oneOf(["digests"]).optional(),
   known: z.string().optional(),
@@ -190,12 +189,7 @@ export function recoverOptions(flags: Readonly<Record<string, unknown>>): Recove
       raw: values.pathRaw,
       diff: values.pathDiff,
       tuned: values.pathTuned ?? null,
-      scheme: values.scheme,
-      custom: customAxes(values),
-      variants: [
-        ...(values.isFp16 ? (["is_fp16"] as const) : []),
-        ...(values.lowCpuMem ? (["low_cpu_mem"] as const) : []),
-      ],
+      ...schemeOptions(values),
       ...(values.dtype === undefined ? {} : { dtype: values.dtype }),
       expectSum: values.checkIntegrityNaively ? "known" : (values.expectSum ?? null),
       ...makingOptions(values, "--path_tuned", values.pathTuned),
@@ -375,8 +369,7 @@ export function verifyOptions(flags: Readonly<Record<string, unknown>>): VerifyC
     options: {
       manifest: values.manifest ?? null,
       raw: values.pathRaw ?? null,
-      scheme: values.scheme,
-      custom: customAxes(values),
+      ...schemeOptions(values),
       against: values.against ?? null,
       requireDigests: values.require === "digests",
       known: values.known ?? null,

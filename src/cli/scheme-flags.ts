@@ -1,6 +1,9 @@
-/** Flags that say which scheme: the axes of a custom one, and AlpacaFarm's way to name a model. */
+/** Flags that say which scheme: its name, the axes of a custom one, the scripts' own; and other ways to name the paths. */
 import type { CustomAxes } from "../custom-scheme.js";
 import { WeightDiffError } from "../errors.js";
+import { quote } from "../formats/quote.js";
+import type { SchemeOptions } from "../recover-scheme.js";
+import type { NewRows } from "../scheme-axes.js";
 
 /** AlpacaFarm's flags name the model; diff and output follow from it. @throws {WeightDiffError} USAGE. */
 export function farmPaths(flags: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
@@ -22,14 +25,54 @@ export function farmPaths(flags: Readonly<Record<string, unknown>>): Readonly<Re
   };
 }
 
-/** The axes that were given. @throws {WeightDiffError} USAGE where another scheme was named. */
-export function customAxes(values: {
+/**
+ * Paths without flags, as fire takes them (raw, diff, tuned), and as MMPretrain's converter does beside --delta (src, dst).
+ * @throws {WeightDiffError} USAGE for a word too many.
+ */
+export function barePaths(
+  words: readonly string[],
+  flags: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const { pathDiff } = flags;
+  const places = pathDiff === undefined ? ["pathRaw", "pathDiff", "pathTuned"] : ["pathRaw", "pathTuned"];
+  const given = words.map((word, index) => ({ word, place: places[index] }));
+  const extra = given.find(({ place }) => place === undefined || flags[place] !== undefined);
+  if (extra !== undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${quote(extra.word)}: one word too many: without flags, the paths are BASE DIFF OUT`,
+      "see weight-diff --help",
+    );
+  }
+  return { ...flags, ...Object.fromEntries(given.map(({ word, place }) => [place, word])) };
+}
+
+/** Which scheme the flags ask for, and how it is to be changed. @throws {WeightDiffError} USAGE. */
+export function schemeOptions(values: SchemeValues): SchemeOptions {
+  return {
+    scheme: values.scheme,
+    custom: customAxes(values),
+    variants: [
+      ...(values.isFp16 ? (["is_fp16"] as const) : []),
+      ...(values.lowCpuMem ? (["low_cpu_mem"] as const) : []),
+    ],
+    rows: values.rows ?? null,
+  };
+}
+
+interface SchemeValues {
   readonly scheme: string;
+  readonly rows?: NewRows | undefined;
+  readonly isFp16: boolean;
+  readonly lowCpuMem: boolean;
   readonly op?: CustomAxes["operation"] | undefined;
   readonly arith?: CustomAxes["arithmetic"] | undefined;
   readonly verbatim?: readonly string[] | undefined;
   readonly driver?: CustomAxes["driver"] | undefined;
-}): Partial<CustomAxes> {
+}
+
+/** The axes that were given. @throws {WeightDiffError} USAGE where another scheme was named. */
+function customAxes(values: SchemeValues): Partial<CustomAxes> {
   const { scheme, op, arith, verbatim, driver } = values;
   const [given] = Object.entries({ op, arith, verbatim, driver }).flatMap(([flag, value]) =>
     value === undefined ? [] : [flag],

@@ -1,6 +1,6 @@
 /** Schemes on the command line: the table, what is said of a choice, custom axes, the scripts' own flags, stated sums. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -183,5 +183,119 @@ test("takes the base's tokenizer where the diff has none", async () => {
       said.join("\n"),
     );
     assert.deepEqual(readFileSync(join(out, "tokenizer.model")), readFileSync(join(BASE, "tokenizer.model")));
+  });
+});
+
+/** Command lines as the scripts' own instructions have them, and which pair each is of. */
+for (const [who, pair, base, line] of [
+  ["FastChat", "fastchat", "base-f16", "--base-model-path B --target-model-path O --delta-path D --scheme fastchat"],
+  ["FastChat, abbreviated", "fastchat", "base-f16", "--base B --target O --delta D --scheme fastchat"],
+  ["LLaVA", "llava", "base-f16", "--base B --target O --delta D"],
+  ["YuLan-Chat", "yulan", "base-f16", "--base-model-path B --tuned-model-path O --delta-path D --scheme yulan"],
+  ["MMPretrain", "mmpretrain-llava", "base-f16", "B O --delta D --scheme mmpretrain-llava"],
+  ["python-fire without flags", "alpaca", "base-f16", "B D O"],
+  ["python-fire without flags, recover only checked", "alpaca", "base-f16", "B D"],
+  [
+    "OpenChineseLLaMA",
+    "openchinesellama",
+    "base-decapoda",
+    "--base_model B --base_model_format hf --patch_model D --offload --offload_path x",
+  ],
+  ["AlpacaFarm", "alpaca-farm", "base-f16", "--llama-7b-hf-dir B --path_diff D --models-save-dir O --device cpu"],
+] as const) {
+  test(`takes the command line of ${who}`, async () => {
+    await withFolder(async (folder) => {
+      const expected = JSON.parse(readFileSync(join(PAIRS, pair, "expected.json"), "utf8")) as {
+        readonly diff: string;
+        readonly tensors: readonly { readonly name: string; readonly sha256: string }[];
+      };
+      const paths = { B: join(PAIRS, base), D: join(PAIRS, pair, expected.diff), O: join(folder, "out") };
+      const words = line.split(" ").map((word) => (word in paths ? paths[word as keyof typeof paths] : word));
+      const { code, out, said } = await weightDiff(["recover", ...words, "--json", "--no-progress"]);
+      assert.equal(code, 0, said.join("\n"));
+      const wanted = expected.tensors.filter(({ name }) => !name.endsWith("rotary_emb.inv_freq"));
+      assert.deepEqual(
+        new Map(digests(out) as [string, string][]),
+        new Map(wanted.map(({ name, sha256 }) => [name, sha256])),
+      );
+      assert.equal(existsSync(join(folder, "out", "config.json")), line.split(" ").includes("O"));
+    });
+  });
+}
+
+test("AlpacaFarm's model name says where diff and output are; all at once is refused", async () => {
+  await withFolder(async (folder) => {
+    const farm = (name: string): Promise<Outcome> =>
+      weightDiff(
+        [
+          ...["recover", "--llama-7b-hf-dir", BASE, "--alpaca-farm-model-name", name, "--models-save-dir", folder],
+          ...["--path-to-sft10k", "x", "--offline", "--no-progress"],
+        ],
+        { HF_HUB_CACHE: join(folder, "cache"), HF_HOME: folder },
+      );
+    const one = await farm("sft10k");
+    assert.equal(one.code, 4, one.said.join("\n"));
+    assert.deepEqual(
+      one.said[0],
+      "weight-diff: --path-to-sft10k: not needed: the script takes the config of a reward model from it, here it is the diff's",
+    );
+    assert.match(one.said[1] ?? "", /^weight-diff: error: .*tatsu-lab\/alpaca-farm-sft10k-wdiff/);
+    const all = await farm("all");
+    assert.deepEqual(
+      [all.code, all.said[0]],
+      [2, "weight-diff: error: --alpaca-farm-model-name: all: one model at a time"],
+    );
+  });
+});
+
+test("verify takes the flags of recover that say which scheme", async () => {
+  const diff = join(PAIRS, "knowlm/diff");
+  const verify = (...more: readonly string[]): Promise<Outcome> =>
+    weightDiff(["verify", diff, "--path_raw", BASE, "--no-progress", ...more]);
+  const sum = async (...more: readonly string[]): Promise<unknown> => {
+    const { code, out, said } = await verify("--json", ...more);
+    assert.equal(code, 0, said.join("\n") + out);
+    return (JSON.parse(out) as { readonly sums: unknown }).sums;
+  };
+  const plain = await sum("--scheme", "knowlm");
+  const narrow = await sum("--scheme", "knowlm", "--is_fp16", "True");
+  assert.notDeepEqual(narrow, plain);
+  assert.deepEqual(narrow, await sum("--scheme", "custom", "--arith", "float16", "--rows", "refuse"));
+  assert.deepEqual(await sum("--scheme", "knowlm", "--low-cpu-mem"), plain);
+  const wrong = await verify("--scheme", "alpaca", "--is_fp16");
+  assert.deepEqual(
+    [wrong.code, wrong.said[0]],
+    [2, "weight-diff: error: --is_fp16: the script of scheme alpaca has no such flag"],
+  );
+});
+
+test("BiLLa's published sum is that of its embedding alone, in verify and in recover", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "BiLLa-7B-SFT");
+    await cp(join(PAIRS, "billa/diff"), diff, { recursive: true });
+    const base = join(PAIRS, "base-billa");
+    const run = await weightDiff([
+      "recover",
+      base,
+      diff,
+      "--check_integrity_naively",
+      "True",
+      "--json",
+      "--no-progress",
+    ]);
+    assert.equal(run.code, 3);
+    const { sum_check: check } = JSON.parse(run.out) as {
+      readonly sum_check: { readonly expected: number; readonly found: number; readonly reason: string };
+    };
+    assert.equal(check.expected, -3756.942626953125);
+    const verified = await weightDiff(["verify", diff, "--path_raw", base, "--no-progress"]);
+    assert.equal(verified.code, 3);
+    assert.ok(
+      verified.out.includes(
+        `the sum of model.embed_tokens.weight is ${Number(check.found.toPrecision(9))}, expected -3756.942626953125: off by`,
+      ),
+      verified.out,
+    );
+    assert.doesNotMatch(verified.out, /inv_freq/);
   });
 });

@@ -66,7 +66,13 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
   ["a missing flag", ["recover", "--path_diff", DIFF], "--path_raw: is missing: give the base model"],
   ["a missing value", ["recover", "--path_raw"], "option '--path-raw <base>' argument missing"],
   ["an empty value", [...REQUIRED, "--path_tuned", ""], "--path_tuned: is empty"],
-  ["an argument too many", [...REQUIRED, "x"], "too many arguments for 'recover'. Expected 0 arguments but got 1."],
+  ["a word too many", [...REQUIRED, "x"], '"x": one word too many: without flags, the paths are BASE DIFF OUT'],
+  ["four paths", ["recover", "a", "b", "c", "d"], '"d": one word too many: without flags, the paths are BASE DIFF OUT'],
+  [
+    "a path twice",
+    ["recover", "a", "--path_raw", "b"],
+    '"a": one word too many: without flags, the paths are BASE DIFF OUT',
+  ],
   ["inspect without a path", ["inspect"], "missing required argument 'path'"],
   ["verify without a path", ["verify"], "missing required argument 'checkpoint'"],
   [

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { ModelConfig } from "../../src/checkpoint/config.js";
 import { familyName, isHalfPrecisionOriginal } from "../../src/family.js";
 import { filesOfSize, fileWithDigest, KNOWN_FILES } from "../../src/known-files.js";
-import { KNOWN_SUMS, sumNamed, sumOfRepo } from "../../src/known-sums.js";
+import { KNOWN_SUMS, publishedSum, sumNamed } from "../../src/known-sums.js";
 import type { ModelShape } from "../../src/model-shape.js";
 import { refuses } from "../refusal.js";
 
@@ -74,11 +74,30 @@ test("knows published files by digest, and hints by size", () => {
 
 test("knows published sums by name and by repository or folder, not by names of Object's own", async () => {
   assert.equal(sumNamed("Alpaca-7B").value, 50637.1836);
-  assert.equal(sumOfRepo({ repo: "tatsu-lab/alpaca-7b-wdiff", directory: null })?.name, "alpaca-7b");
-  assert.equal(sumOfRepo({ repo: null, directory: "/models/alpaca-7b-wdiff/" })?.name, "alpaca-7b");
+  assert.equal(publishedSum({ repo: "tatsu-lab/alpaca-7b-wdiff", directory: null })?.name, "alpaca-7b");
+  assert.equal(publishedSum({ repo: null, directory: "/models/alpaca-7b-wdiff/" })?.name, "alpaca-7b");
   for (const repo of ["allenai/tulu-7b", "x/__proto__", "x/constructor", "alpaca-7b-wdiff-2"]) {
-    assert.equal(sumOfRepo({ repo, directory: null }), null, repo);
+    assert.equal(publishedSum({ repo, directory: null }), null, repo);
   }
+  for (const [repo, value, tolerance] of [
+    ["fnlp/moss-rlhf-reward-model-7B-en", 50810.703125, 0.50810704],
+    ["fnlp/moss-rlhf-sft-model-7B-en", 50874.84765625, 0.50874849],
+    ["Ablustrund/moss-rlhf-reward-model-7B-zh", 49954.0859375, 0.49954087],
+    ["jayelm/llama-7b-gist-1", 50547.957, 0.01],
+    ["jayelm/llama-7b-pos_control-1", 50596.9141, 0.01],
+    ["jayelm/llama-7b-neg_control-1", 50503.8789, 0.01],
+    ["zjunlp/zhixi-13b-diff", 94052.2891, 0.01],
+    ["epfml/landmark-attention-llama7b-wdiff", 49798.7656, 0.01],
+    ["Neutralzz/BiLLa-7B-SFT", -3756.942626953125, 0.2501],
+  ] as const) {
+    const found = publishedSum({ repo, directory: null });
+    assert.equal(found?.value, value, repo);
+    assert.ok(Math.abs((found?.tolerance ?? 0) - tolerance) < 1e-8, `${repo}: ${found?.tolerance}`);
+  }
+  assert.equal(sumNamed("billa-7b-sft-embedding").tensor, "model.embed_tokens.weight");
+  assert.ok(KNOWN_SUMS.every(({ repos }) => repos.every((repo) => repo === repo.toLowerCase())));
+  // The script of the policy model compares with 0, whatever comes out: no sum was published.
+  assert.equal(publishedSum({ repo: "fnlp/moss-rlhf-policy-model-7B-en", directory: null }), null);
   assert.equal(new Set(KNOWN_SUMS.map(({ name }) => name)).size, KNOWN_SUMS.length);
   await refuses(() => sumNamed("constructor"), "USAGE", /no sum is known/);
 });

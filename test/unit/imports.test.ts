@@ -28,7 +28,7 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ["cli", /^cli\//],
   [
     "commands",
-    /^(index|recover|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor|xor-files|xor-inputs|xor-options|xor-models|xor-output|xor-record|xor-check|side-check|added-tokens|sum-check|identify|traps|inputs|hub-check|push|push-target|push-files)\.ts$/,
+    /^(index|recover|recover-notes|recover-report|recover-sum|make-diff|convert|verify|inspect|run-plan|destination|run-outcome|released|published|model-card|verify-model|digest|read-jobs|compare|survey|contents|xor|xor-files|xor-inputs|xor-options|xor-models|xor-output|xor-record|xor-check|side-check|added-tokens|sum-check|recovered-check|identify|traps|inputs|hub-check|push|push-target|push-files)\.ts$/,
   ],
   [
     "plan",
