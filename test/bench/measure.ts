@@ -127,9 +127,12 @@ export async function chill(files: readonly string[]): Promise<void> {
   }
 }
 
-/** Waits, half a minute at most, until the machine is nine tenths idle; what runs at a lower priority gives way. */
+/** Half seconds that this process may still spend on waiting: on a machine that never rests, turns and medians have to do. */
+let patience = 120;
+
+/** Waits until the machine is nine tenths idle; what runs at a lower priority gives way. */
 async function quiet(): Promise<void> {
-  for (let attempt = 0; attempt < 60; attempt++) {
+  for (; patience > 0; patience--) {
     const before = processorTime();
     await new Promise((resolve) => setTimeout(resolve, 500));
     const after = processorTime();

@@ -7,7 +7,7 @@ import { fillWith, LAYOUTS, type Model, prepareModel } from "./model.js";
 import { costTable } from "./table.js";
 import { type BinTensor, writeTorchBin } from "./torch-bin.js";
 
-const NAME = "0.53G";
+const NAME = "0.27G";
 const HEADS = 32;
 
 export async function againstMeta(bench: Bench): Promise<void> {
@@ -26,7 +26,7 @@ export async function againstMeta(bench: Bench): Promise<void> {
 }
 
 /** The base in so many parts, written if it is not there yet; values are of the same kind, not the same. */
-async function prepareMeta(bench: Bench, model: Model, parts: number): Promise<Model> {
+export async function prepareMeta(bench: Bench, model: Model, parts: number): Promise<Model> {
   const place = join(bench.dir, `${NAME}-meta-${parts}`);
   const files = Array.from({ length: parts }, (_, part) => `consolidated.${String(part).padStart(2, "0")}.pth`);
   if ((await stat(place).catch(() => null)) === null) {

@@ -44,6 +44,7 @@ export interface Model {
   readonly bytes: number;
 }
 
+const TORCH_NAME = { F16: "float16", BF16: "bfloat16", F32: "float32" } as const;
 const HEAD_SIZE = 128;
 /** transformers' limit in 2023. */
 const SHARD_BYTES = 10_000_000_000;
@@ -80,8 +81,32 @@ export async function prepareModel(dir: string, name: ModelName): Promise<Model>
   };
 }
 
+export interface Side {
+  /** Directory. */
+  readonly path: string;
+  readonly files: readonly string[];
+}
+
+/** One side alone, in one file: a model of this layout, `moreRows` rows in its embeddings beyond it. Written if it is not there yet. */
+export async function prepareSide(
+  place: string,
+  name: ModelName,
+  dtype: BinTensor["dtype"],
+  { moreRows = 0, fill }: { readonly moreRows?: number; readonly fill: Fill },
+): Promise<Side> {
+  const layout: Layout = LAYOUTS[name];
+  const vocab = layout.vocab + moreRows;
+  if ((await stat(place).catch(() => null)) === null) {
+    const partial = `${place}.partial`;
+    await rm(partial, { recursive: true, force: true });
+    await writeModel(partial, layout, vocab, TORCH_NAME[dtype], [tensorsOf(layout, vocab, dtype)], fill);
+    await rename(partial, place);
+  }
+  return { path: place, files: [join(place, shardName(0, 1))] };
+}
+
 /** In the order of the state dicts of 2023. */
-function tensorsOf(layout: Layout, vocab: number, dtype: "F16" | "F32"): readonly BinTensor[] {
+function tensorsOf(layout: Layout, vocab: number, dtype: BinTensor["dtype"]): readonly BinTensor[] {
   const { hidden, intermediate } = layout;
   const layer = (index: number): BinTensor[] => {
     const tensor = (name: string, ...shape: number[]): BinTensor => ({
@@ -195,7 +220,14 @@ function valueBlock(deviation: number, seed: number, dtype: BinTensor["dtype"]):
   const values = Float32Array.from({ length: BLOCK_VALUES }, () => {
     return (uniform() + uniform() + uniform() + uniform()) * Math.sqrt(3) * deviation;
   });
-  return new Uint8Array(dtype === "F32" ? values.buffer : halves(values).buffer);
+  return new Uint8Array(
+    dtype === "F32" ? values.buffer : (dtype === "F16" ? halves(values) : upperHalves(values)).buffer,
+  );
+}
+
+/** BF16 bits, rounded towards zero. */
+function upperHalves(values: Float32Array): Uint16Array {
+  return Uint16Array.from(new Uint32Array(values.buffer), (word) => word >>> 16);
 }
 
 /** F16 bits, rounded towards zero; exactness does not matter here, subnormals become zero. */

@@ -9,15 +9,15 @@ import { crc32 } from "node:zlib";
 
 export interface BinTensor {
   readonly name: string;
-  readonly dtype: "F16" | "F32";
+  readonly dtype: "F16" | "BF16" | "F32";
   readonly shape: readonly number[];
 }
 
 /** The bytes of a tensor, in pieces. */
 export type Fill = (tensor: BinTensor) => Iterable<Uint8Array>;
 
-const STORAGE = { F16: "HalfStorage", F32: "FloatStorage" } as const;
-const WIDTH = { F16: 2, F32: 4 } as const;
+const STORAGE = { F16: "HalfStorage", BF16: "BFloat16Storage", F32: "FloatStorage" } as const;
+const WIDTH = { F16: 2, BF16: 2, F32: 4 } as const;
 const ALIGNMENT = 64;
 const MAX_32 = 0xffffffff;
 /** Bit 3: sizes follow the data. Bit 11: names are UTF-8. */
