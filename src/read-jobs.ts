@@ -25,7 +25,7 @@ export async function readAll(
   const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
-  const { threads, windowBytes, slots } = choosePace(files, total, jobs.length, options);
+  const { threads, windowBytes, slots } = choosePace(files, total, jobs, options);
   const results = new Map<number, TensorResult>();
   let done = 0;
   await runJobs(

@@ -2,6 +2,7 @@
 import { defaultThreads } from "./engine/cpu.js";
 import { type Disk, localDisk } from "./engine/disk.js";
 import { type InputFile, refuseChange, statFile } from "./engine/files.js";
+import { isBanded } from "./engine/gather.js";
 import type { DigestJob, Job, TensorResult } from "./engine/job.js";
 import type { OutputDirectory } from "./engine/output.js";
 import { chooseDirect } from "./engine/page-cache.js";
@@ -44,6 +45,8 @@ export interface RunResult {
 
 /** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
 const WINDOW_BYTES = 1 << 22;
+/** Where transposed matrices are read: their bands take what is saved here. */
+const BANDED_WINDOW_BYTES = 1 << 21;
 /** One is read, one computed, one written. */
 const SLOTS = 3;
 /** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
@@ -65,17 +68,23 @@ export interface Pace {
 export function choosePace(
   files: readonly Pick<InputFile, "remote">[],
   bytes: number,
-  jobs: number,
+  jobs: readonly Job[],
   options: RunOptions,
 ): Pace {
   const remote = files.some((file) => file.remote !== undefined);
   const most = remote ? REMOTE_PACE.threads : defaultThreads();
-  const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs));
+  const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
   return {
     threads: options.threads ?? threads,
-    windowBytes: options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : WINDOW_BYTES),
+    windowBytes: options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs)),
     slots: remote ? REMOTE_PACE.slots : SLOTS,
   };
+}
+
+function windowFor(jobs: readonly Job[]): number {
+  const operands = jobs.flatMap((job) => (job.kind === "tensor" ? [job.driver, job.raw] : []));
+  const banded = operands.some((operand) => operand?.kind === "stored" && isBanded(operand));
+  return banded ? BANDED_WINDOW_BYTES : WINDOW_BYTES;
 }
 
 /**
@@ -87,7 +96,7 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   const traffic = planTraffic(plan);
   let total = traffic.read + (output === null ? 0 : traffic.write);
   const small = total < SMALL_BYTES;
-  const { threads, windowBytes, slots } = choosePace(files, total, plan.jobs.length, options);
+  const { threads, windowBytes, slots } = choosePace(files, total, plan.jobs, options);
   const always = options.directIo === "always";
   const directIo = always || (options.directIo !== false && !small);
   const cold = directIo && !always ? chooseDirect(files) : [];

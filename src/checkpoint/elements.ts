@@ -46,13 +46,20 @@ export async function readElements(places: readonly Place[]): Promise<readonly U
   return values;
 }
 
+/** Of a transposed matrix every element is a read of its own: thousands under way would take tens of megabytes. */
+const READS_AT_ONCE = 64;
+
 async function readInto(source: FileSource, reads: readonly Read[]): Promise<void> {
-  const settled = await Promise.allSettled(
-    reads.map(async ({ position, length, target, at }) => target.set(await source.readAt(position, length), at)),
-  );
-  const failed = settled.find((outcome) => outcome.status === "rejected");
-  if (failed !== undefined) {
-    throw failed.reason;
+  for (let first = 0; first < reads.length; first += READS_AT_ONCE) {
+    const settled = await Promise.allSettled(
+      reads
+        .slice(first, first + READS_AT_ONCE)
+        .map(async ({ position, length, target, at }) => target.set(await source.readAt(position, length), at)),
+    );
+    const failed = settled.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) {
+      throw failed.reason;
+    }
   }
 }
 

@@ -1,18 +1,20 @@
 /**
  * Transposed matrices: neighbours in a row of the tensor lie a row of storage apart, so that a window of a few rows touches every
  * page of the matrix. Such a matrix is read in bands of many rows: each band once, some columns at a time, and turned in memory;
- * windows are copied from it. They come in order, so one band is kept per operand, and none past its last element.
+ * windows are copied from it. They come in order, so one band is kept per operand, and none past its last element; its memory
+ * is then the next operand's.
  */
-import { dtypeBits } from "../formats/dtype.js";
+import { type Dtype, dtypeBits } from "../formats/dtype.js";
 import { type DiskFile, readFully } from "./disk.js";
 import type { OperandPiece, StoredOperand } from "./job.js";
+import { turnBlock } from "./turn.js";
 
-/** Bytes of one band. */
-const BAND_BYTES = 16 << 20;
+/** Bytes of one band: each of two workers has two, and all of a storage row is read for every band that it is in. */
+const BAND_BYTES = 8 << 20;
 /** Bytes of storage turned at once: what a processor's cache holds. */
 const BLOCK_BYTES = 1 << 20;
-/** Reading this much more costs less than another call. */
-const MAX_GAP_BYTES = 16_384;
+/** Reading this much more costs less than another call: of pages that are in memory, 13 GB a second are copied. */
+const MAX_GAP_BYTES = 131_072;
 /** Fewer rows than this are not worth turning. */
 const MIN_ROWS = 16;
 /** How much longer than its rows a band's stretch of a storage row may be: heads whose rows are stored in another order. */
@@ -20,8 +22,6 @@ const MAX_SPREAD = 4;
 
 /** Elements between columns of a block: stretches a power of two apart would fight for the same lines of the cache. */
 const PADDING = 40;
-
-type Words = Uint16Array | Uint32Array;
 
 /** A matrix whose rows run across storage. In elements. */
 interface Turned {
@@ -33,16 +33,28 @@ interface Turned {
   readonly outer: readonly { readonly size: number; readonly stride: number }[];
 }
 
-interface Band {
-  /** Elements of the tensor in C order: `begin` is in, `end` is out. */
-  readonly begin: number;
-  readonly end: number;
-  readonly bytes: Promise<Uint8Array>;
+/** What is known of one operand. */
+interface Reader {
+  /** Of one band. */
+  readonly memory: ArrayBuffer;
+  /** The band in it. Elements of the tensor in C order: `begin` is in, `end` is out. */
+  begin: number;
+  end: number;
+  /** Windows are read ahead: each waits until the one before it has been copied. */
+  last: Promise<void>;
 }
 
 type Open = (input: number) => Promise<DiskFile>;
 
-const bands = new WeakMap<StoredOperand, Band>();
+const readers = new WeakMap<StoredOperand, Reader>();
+/** Of this thread, used again and again. */
+const spare: ArrayBuffer[] = [];
+
+/** At least so many bytes, a multiple of 8. */
+function borrow(bytes: number): ArrayBuffer {
+  const found = spare.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes);
+  return spare.splice(found, found < 0 ? 0 : 1)[0] ?? new ArrayBuffer(Math.ceil(bytes / 8) * 8);
+}
 
 /**
  * Fills `target` with the elements [begin, begin + count) of an operand that is this one piece, if it is a transposed matrix.
@@ -61,23 +73,37 @@ export async function fromBands(
   if (turned === null) {
     return false;
   }
+  const reader = readers.get(operand) ?? {
+    memory: borrow(bandRows(turned, width) * turned.columns * width),
+    begin: 0,
+    end: 0,
+    last: Promise.resolve(),
+  };
+  readers.set(operand, reader);
   const end = begin + count;
-  for (let at = begin; at < end; ) {
-    const known = bands.get(operand);
-    const band =
-      known !== undefined && known.begin <= at && at < known.end
-        ? known
-        : startBand(await open(piece.input), piece, turned, Math.floor(at / turned.columns), width);
-    bands.set(operand, band);
-    const bytes = await band.bytes;
-    const to = Math.min(end, band.end);
-    target.set(bytes.subarray((at - band.begin) * width, (to - band.begin) * width), (at - begin) * width);
-    at = to;
-  }
+  const copied = reader.last.then(async () => {
+    for (let at = begin; at < end; ) {
+      if (at < reader.begin || reader.end <= at) {
+        await fillBand(await open(piece.input), piece, turned, Math.floor(at / turned.columns), width, reader);
+      }
+      const to = Math.min(end, reader.end);
+      const bytes = new Uint8Array(reader.memory, (at - reader.begin) * width, (to - at) * width);
+      target.set(bytes, (at - begin) * width);
+      at = to;
+    }
+  });
+  reader.last = copied.catch(() => {}); // whoever asked for that window is told
+  await copied;
   if (end === turned.rows * turned.columns) {
-    bands.delete(operand);
+    readers.delete(operand);
+    spare.push(reader.memory);
   }
   return true;
+}
+
+/** Is an operand that is this one piece read in bands? */
+export function isTurned(dtype: Dtype, piece: OperandPiece): boolean {
+  return turnedOf(piece, dtypeBits(dtype) / 8) !== null;
 }
 
 function turnedOf({ shape, strides, steps, first }: OperandPiece, width: number): Turned | null {
@@ -121,10 +147,19 @@ function isNarrow(turned: Turned, width: number): boolean {
   return extent <= MAX_SPREAD * (wanted + MIN_ROWS);
 }
 
-function startBand(file: DiskFile, piece: OperandPiece, turned: Turned, row: number, width: number): Band {
+async function fillBand(
+  file: DiskFile,
+  piece: OperandPiece,
+  turned: Turned,
+  row: number,
+  width: number,
+  reader: Reader,
+): Promise<void> {
   const to = Math.min(turned.rows, row + bandRows(turned, width));
-  const bytes = readBand(file, piece.range.begin, turned, { row, to }, width);
-  return { begin: row * turned.columns, end: to * turned.columns, bytes };
+  reader.end = reader.begin; // until it has been read
+  await readBand(file, piece.range.begin, turned, { row, to }, width, reader.memory);
+  reader.begin = row * turned.columns;
+  reader.end = to * turned.columns;
 }
 
 async function readBand(
@@ -133,38 +168,39 @@ async function readBand(
   { columns, across, outer }: Turned,
   { row, to }: { readonly row: number; readonly to: number },
   width: number,
-): Promise<Uint8Array> {
+  memory: ArrayBuffer,
+): Promise<void> {
   const offsets = Float64Array.from({ length: to - row }, (_, k) => offsetOf(outer, row + k));
   const lowest = offsets.reduce((least, offset) => Math.min(least, offset), Number.POSITIVE_INFINITY);
   const extent = offsets.reduce((most, offset) => Math.max(most, offset), 0) - lowest + 1;
   const together = (across - extent) * width <= MAX_GAP_BYTES;
   const apart = together ? across : extent;
-  const atOnce = Math.min(columns, Math.max(1, Math.floor((BLOCK_BYTES / width - extent) / apart) + 1));
-  const stretch = words(width, (atOnce - 1) * apart + extent);
-  const bytes = new Uint8Array(stretch.buffer);
-  const pitch = extent + PADDING;
-  const block = words(width, atOnce * pitch);
-  const turned = words(width, (to - row) * columns);
-  for (let column = 0; column < columns; column += atOnce) {
-    const many = Math.min(atOnce, columns - column);
-    const start = position + (lowest + column * across) * width;
-    if (together) {
-      await readFully(file, bytes.subarray(0, ((many - 1) * apart + extent) * width), start);
-    } else {
-      await readEach(file, bytes, many, extent * width, start, across * width);
-    }
-    for (let c = 0; c < many; c++) {
-      block.set(stretch.subarray(c * apart, c * apart + extent), c * pitch);
-    }
-    for (let k = 0; k < offsets.length; k++) {
-      const from = (offsets[k] ?? 0) - lowest;
-      const at = k * columns + column;
-      for (let c = 0; c < many; c++) {
-        turned[at + c] = block[from + c * pitch] ?? 0;
+  const fitting = Math.max(1, Math.floor((BLOCK_BYTES / width - extent) / apart) + 1);
+  const atOnce = Math.min(columns, fitting > 1 ? fitting - (fitting % 2) : 1);
+  const storage = borrow(Math.max(BLOCK_BYTES, ((atOnce - 1) * apart + extent) * width));
+  // Even, as a pair of elements is turned at once.
+  const pitch = extent + (extent % 2) + PADDING;
+  const padded = borrow(Math.max(BLOCK_BYTES, atOnce * pitch * width));
+  const bytes = new Uint8Array(storage);
+  const block = new Uint8Array(padded);
+  const from = offsets.map((offset) => offset - lowest);
+  try {
+    for (let column = 0; column < columns; column += atOnce) {
+      const many = Math.min(atOnce, columns - column);
+      const start = position + (lowest + column * across) * width;
+      if (together) {
+        await readFully(file, bytes.subarray(0, ((many - 1) * apart + extent) * width), start);
+      } else {
+        await readEach(file, bytes, many, extent * width, start, across * width);
       }
+      for (let c = 0; c < many; c++) {
+        block.set(bytes.subarray(c * apart * width, (c * apart + extent) * width), c * pitch * width);
+      }
+      turnBlock({ block: padded, pitch, from, many }, { turned: memory, columns, column }, width);
     }
+  } finally {
+    spare.push(storage, padded);
   }
-  return new Uint8Array(turned.buffer);
 }
 
 /** Reads `many` stretches of `length` bytes, each `apart` bytes after the one before. */
@@ -185,10 +221,6 @@ async function readEach(
   if (failed !== undefined) {
     throw failed.reason;
   }
-}
-
-function words(width: number, count: number): Words {
-  return width === 2 ? new Uint16Array(count) : new Uint32Array(count);
 }
 
 /** Where a row begins in storage. */

@@ -8,7 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { type Piece, type Runs, runsOf, soleRun, walkOf, wholePiece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
-import { fromBands } from "./bands.js";
+import { fromBands, isTurned } from "./bands.js";
 import { type DiskFile, readFully } from "./disk.js";
 import type { OperandPiece, StoredOperand } from "./job.js";
 
@@ -25,6 +25,12 @@ const MIN_COPY_BYTES = 32;
 /** Is the operand anything else than one run of bytes? */
 export function isScattered({ strides, pieces }: StoredOperand): boolean {
   return strides !== undefined || pieces !== undefined;
+}
+
+/** Does reading it take memory of its own, for bands of a transposed matrix? */
+export function isBanded(operand: StoredOperand): boolean {
+  const [first, ...others] = isScattered(operand) ? piecesOf(operand) : [];
+  return first !== undefined && others.length === 0 && isTurned(operand.dtype, first);
 }
 
 function piecesOf({ input, name, range, shape, strides, pieces }: StoredOperand): readonly OperandPiece[] {

@@ -7,7 +7,7 @@ import { fillWith, LAYOUTS, type Model, prepareModel } from "./model.js";
 import { costTable } from "./table.js";
 import { type BinTensor, writeTorchBin } from "./torch-bin.js";
 
-const NAME = "0.27G";
+const NAME = "0.53G";
 const HEADS = 32;
 
 export async function againstMeta(bench: Bench): Promise<void> {

@@ -50,13 +50,15 @@ function layOut(given: Case): { operand: StoredOperand; piece: OperandPiece; byt
 
 const CASES: readonly (readonly [what: string, given: Case, step: number])[] = [
   ["a small matrix", { dtype: "F16", outer: [[16, 1]], columns: 24, across: 16 }, 50],
+  ["an odd number of rows, an even one of columns", { dtype: "F16", outer: [[33, 1]], columns: 24, across: 40 }, 64],
+  ["an odd number of columns", { dtype: "F16", outer: [[34, 1]], columns: 23, across: 34 }, 64],
   ["float32", { dtype: "F32", outer: [[33, 1]], columns: 5, across: 40 }, 7],
   [
     "more than one band, blocks and windows cut anywhere",
     { dtype: "F16", outer: [[600, 1]], columns: 16_000, across: 600 },
     999_983,
   ],
-  ["storage rows too long to be read together", { dtype: "F32", outer: [[20, 1]], columns: 60, across: 9_000 }, 100],
+  ["storage rows too long to be read together", { dtype: "F32", outer: [[20, 1]], columns: 60, across: 35_000 }, 100],
   [
     "rows of heads in another order",
     {
@@ -134,7 +136,7 @@ for (const [what, change] of OTHERS) {
 
 for (const [what, across] of [
   ["together", 16],
-  ["one by one", 20_000],
+  ["one by one", 80_000],
 ] as const) {
   test(`tells of a disk that fails, columns read ${what}`, async () => {
     const { operand, piece, bytes } = layOut({ dtype: "F16", outer: [[16, 1]], columns: 24, across });
