@@ -1,5 +1,6 @@
 /** Are two checkpoints the same model? Tensor by tensor, whatever formats, shards and dtypes they are stored in. */
-import type { Checkpoint, Shard } from "./checkpoint/checkpoint.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import type { Shard } from "./checkpoint/shard.js";
 import { tensorOperand } from "./digest.js";
 import type { CompareJob, Comparison } from "./engine/job.js";
 import { isFloatDtype } from "./formats/dtype.js";

@@ -1,5 +1,6 @@
 /** verify's look at the bytes of the tensors: ordinary numbers, and the digests that the manifest has. */
-import type { Checkpoint, Shard } from "./checkpoint/checkpoint.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import type { Shard } from "./checkpoint/shard.js";
 import type { Reading } from "./digest.js";
 import type { Report } from "./finding.js";
 import type { Manifest } from "./manifest.js";

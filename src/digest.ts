@@ -1,13 +1,14 @@
 /** The sha256 of every tensor of a checkpoint: of its contiguous little-endian bytes, however they are stored; and what else one reading can tell. */
-import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import { openFileSource } from "./checkpoint/file-source.js";
+import type { Shard } from "./checkpoint/shard.js";
 import type { InputFile } from "./engine/files.js";
 import type { DigestJob, StoredOperand, TensorResult } from "./engine/job.js";
 import { WeightDiffError } from "./errors.js";
 import { dtypeBits, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import type { ByteRange } from "./formats/tensor-info.js";
-import { recordsOf, storedOperand } from "./plan.js";
+import { recordsOf, storedOperand } from "./operands.js";
 import { readAll } from "./read-jobs.js";
 import type { RunOptions } from "./run-plan.js";
 

@@ -1,5 +1,6 @@
 /** Weight files against the digests that the Hub lists for them: whole files, git-lfs' own sha256. */
-import type { Checkpoint, Shard } from "./checkpoint/checkpoint.js";
+import type { Checkpoint } from "./checkpoint/checkpoint.js";
+import type { Shard } from "./checkpoint/shard.js";
 import type { Reading } from "./digest.js";
 import type { Report } from "./finding.js";
 import type { Manifest } from "./manifest.js";

@@ -1,9 +1,9 @@
 /** What a run reads, made ready to be read: files of the Hub come into the cache first, or are left to be read by range. */
 import { stat } from "node:fs/promises";
-import type { Shard } from "./checkpoint/checkpoint.js";
 import type { FetchProgress, Hub, HubFile } from "./checkpoint/hub-place.js";
 import { openHub } from "./checkpoint/hub-session.js";
 import type { HubOptions } from "./checkpoint/hub-settings.js";
+import type { Shard } from "./checkpoint/shard.js";
 import type { InputFile } from "./engine/files.js";
 import { throwIfAborted } from "./engine/pool.js";
 import { WeightDiffError } from "./errors.js";

@@ -2,13 +2,14 @@
  * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
-import type { Checkpoint, Shard, StoredTensor } from "./checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "./checkpoint/checkpoint.js";
 import type { HubFile } from "./checkpoint/hub-place.js";
 import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "./engine/job.js";
 import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
 import { elementCount, isFloatDtype, tensorBytes } from "./formats/dtype.js";
-import type { ByteRange, StoredRecord } from "./formats/tensor-info.js";
+import type { ByteRange } from "./formats/tensor-info.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
+import { type PlacedRecord, recordJobs, recordsOf, storedOperand } from "./operands.js";
 import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
 import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
@@ -218,86 +219,6 @@ function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly P
     header: header.digest,
     ...(hub === undefined ? {} : { hub }),
   }));
-}
-
-/** The records that a tensor reads from, and what it calls itself there. */
-export function recordsOf({
-  name,
-  shard,
-  record,
-  pieces,
-}: StoredTensor): readonly Omit<PlacedRecord & { shard: Shard }, "input">[] {
-  return (pieces ?? [{ name, shard, record }]).flatMap((piece) =>
-    piece.record === undefined ? [] : [{ name: piece.name, shard: piece.shard, record: piece.record }],
-  );
-}
-
-/** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. @param inputOf its place. */
-export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
-  const { name, dtype, shape, range, strides, bigEndian, record } = tensor;
-  const pieces = tensor.pieces?.map(({ shard, record: _, ...piece }) => ({ ...piece, input: inputOf(shard) }));
-  const whole =
-    record !== undefined &&
-    record.range.begin === range.begin &&
-    record.range.end === range.end &&
-    strides === undefined;
-  return {
-    kind: "stored",
-    input: inputOf(tensor.shard),
-    name,
-    dtype,
-    shape,
-    range,
-    ...(pieces === undefined ? {} : { pieces }),
-    ...(strides === undefined ? {} : { strides }),
-    ...(bigEndian === undefined ? {} : { bigEndian }),
-    ...(whole && record.crc32 !== null ? { crc32: record.crc32 } : {}),
-  };
-}
-
-/** A record in an input, and a tensor that lies in it. */
-interface PlacedRecord {
-  readonly name: string;
-  readonly record: StoredRecord;
-  readonly input: number;
-}
-
-/** A checksum for every record that some tensor reads from and no tensor reads whole. */
-function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
-  const whole = new Set(
-    jobs.flatMap((job) =>
-      [job.driver, job.raw].flatMap((operand) =>
-        operand?.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
-      ),
-    ),
-  );
-  const records = new Map<string, Job>();
-  for (const { name, record, input } of sources) {
-    if (record.crc32 === null || record.range.begin === record.range.end) {
-      continue;
-    }
-    const key = `${input}:${record.range.begin}`;
-    if (!whole.has(key) && !records.has(key)) {
-      const { range, crc32 } = record;
-      const source = {
-        kind: "stored",
-        input,
-        name,
-        dtype: "U8",
-        shape: [rangeLength(range)],
-        range,
-        crc32,
-      } as const;
-      records.set(key, {
-        kind: "digest",
-        id: jobs.length + records.size,
-        name: record.name,
-        source,
-        checksumOnly: true,
-      });
-    }
-  }
-  return [...records.values()];
 }
 
 function rangeLength(range: ByteRange | undefined): number {

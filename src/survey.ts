@@ -4,17 +4,11 @@
  * is no checkpoint.
  */
 import { basename, join, resolve } from "node:path";
-import {
-  type Checkpoint,
-  loneState,
-  openCheckpoint,
-  openShard,
-  readIndex,
-  type Shard,
-  type StoredTensor,
-} from "./checkpoint/checkpoint.js";
+import { type Checkpoint, loneState, openCheckpoint, readIndex, type StoredTensor } from "./checkpoint/checkpoint.js";
 import type { Hub, HubPlace } from "./checkpoint/hub-place.js";
 import { expandHome, inRepository, type Location, locate } from "./checkpoint/locate.js";
+import type { Shard } from "./checkpoint/shard.js";
+import { openShard } from "./checkpoint/shard.js";
 import { regularFiles } from "./checkpoint/small-files.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import type { Report } from "./finding.js";

@@ -2,7 +2,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Checkpoint, Shard, StoredTensor } from "../src/checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "../src/checkpoint/checkpoint.js";
+import type { Shard } from "../src/checkpoint/shard.js";
 import { type Dtype, tensorBytes } from "../src/formats/dtype.js";
 import { layoutShard } from "../src/formats/safetensors.js";
 import type { Shape, StoredRecord } from "../src/formats/tensor-info.js";

@@ -14,3 +14,14 @@ export async function refuses(run: () => unknown, code: ErrorCode, message: RegE
     },
   );
 }
+
+/** The error of a run that must not choose a scheme. */
+export function undecided(run: () => unknown): WeightDiffError {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
+    return error;
+  }
+  return assert.fail("a scheme was chosen");
+}

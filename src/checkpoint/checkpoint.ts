@@ -7,34 +7,19 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import type { Piece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
-import type { ShardHeader, StoredRecord, TensorInfo } from "../formats/tensor-info.js";
-import { readWeightFile } from "../formats/weight-file.js";
+import type { StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import { metaTensors } from "./easylm-layout.js";
 import { decodeText, openFileSource } from "./file-source.js";
-import { isTrueBlob } from "./hub-cache.js";
-import type { Hub, HubFile } from "./hub-place.js";
-import { openShardSource } from "./hub-source.js";
+import type { Hub } from "./hub-place.js";
 import { type Location, locate } from "./locate.js";
 import { metaConfigText } from "./meta-config.js";
-import { type MetaModel, type MetaTensor, metaPartName, readMetaLayout } from "./meta-layout.js";
+import { type MetaModel, type MetaTensor, readMetaLayout } from "./meta-layout.js";
 import { refuseOtherNorms } from "./meta-norms.js";
 import { type MetaParams, PARAMS, parseParams } from "./meta-params.js";
+import { metaPartName } from "./meta-parts.js";
+import { openEach, openShard, type Shard } from "./shard.js";
 import { refusePlaceholder } from "./side-files.js";
-
-/** One weight file of a checkpoint, its header read. */
-export interface Shard {
-  /** Bare file name. */
-  readonly file: string;
-  readonly path: string;
-  /** Bytes. */
-  readonly size: number;
-  /** Nanoseconds since 1970, as text. */
-  readonly modified: string;
-  readonly header: ShardHeader;
-  /** Of a repository on the Hub: its bytes may not be on this disk yet, or never. */
-  readonly hub?: HubFile;
-}
 
 /** A tensor and the shard that holds it. */
 export interface StoredTensor extends TensorInfo {
@@ -94,9 +79,6 @@ export async function openCheckpoint(path: string, hub: Hub | null = null): Prom
   return { ...base, ...opened, notes };
 }
 
-/** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
-const REMOTE_PARALLEL = 8;
-
 type Opened = Pick<Checkpoint, "shards" | "stateDict" | "notes" | "meta">;
 
 async function openShards(location: Location): Promise<Opened> {
@@ -108,21 +90,6 @@ async function openShards(location: Location): Promise<Opened> {
   const { weightMap } = await readIndex(directory, index);
   const shards = await openEach(location, [...new Set(weightMap.values())].sort());
   return { shards, ...collect(shards, weightMap, index) };
-}
-
-async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {
-  const step = location.hub === undefined ? 1 : REMOTE_PARALLEL;
-  const shards: Shard[] = [];
-  for (let first = 0; first < files.length; first += step) {
-    const opened = await Promise.allSettled(files.slice(first, first + step).map((file) => openShard(location, file)));
-    for (const outcome of opened) {
-      if (outcome.status === "rejected") {
-        throw outcome.reason;
-      }
-      shards.push(outcome.value);
-    }
-  }
-  return shards;
 }
 
 /** Where the first of several sets of weights cannot be read, no other is taken silently; the user is told of it. */
@@ -234,39 +201,6 @@ async function readSmallText(directory: string, file: string): Promise<string> {
 
 /** Parsing costs some ten times the text; the largest index seen (65B) has 70 kB. */
 const MAX_INDEX_BYTES = 25_000_000;
-
-/** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
-export async function openShard(location: Location, file: string): Promise<Shard> {
-  const { directory, index, hub } = location;
-  const path = join(directory, file);
-  const remote = hub?.files.get(file);
-  const source = await openShardSource({ path, ...(remote === undefined ? {} : { hub: remote }) }).catch(
-    (error: unknown) => {
-      if (index !== null && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
-        throw new WeightDiffError(
-          "NOT_FOUND",
-          `${path}: shard is missing, ${index} lists it`,
-          hub?.remedy ?? `fetch ${file} from where the other shards came from`,
-        );
-      }
-      throw error;
-    },
-  );
-  try {
-    const header = await readWeightFile(source);
-    const { size, modified } = source;
-    return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
-  } catch (error) {
-    // A copy in the cache that is not what the Hub has is as good as none.
-    if (hub !== undefined && !hub.offline && remote?.cached === true && !(await isTrueBlob(path, remote.etag))) {
-      const files = new Map([...hub.files, [file, { ...remote, cached: false }]]);
-      return await openShard({ ...location, hub: { ...hub, files } }, file);
-    }
-    throw error;
-  } finally {
-    await source.close();
-  }
-}
 
 function loneWrapper(tensors: readonly TensorInfo[]): string | null {
   const first = tensors[0]?.path[0];

@@ -10,8 +10,8 @@ import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
 import { fileError } from "./file-source.js";
 import type { HubFile, HubPlace } from "./hub-place.js";
-import { isMetaPart } from "./meta-layout.js";
 import { PARAMS } from "./meta-params.js";
+import { isMetaPart } from "./meta-parts.js";
 
 export interface Location {
   /** Absolute; holds the weight files. */

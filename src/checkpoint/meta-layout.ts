@@ -8,13 +8,7 @@ import type { Piece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
 import type { Shape, StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import type { MetaParams } from "./meta-params.js";
-
-/** One consolidated.NN.pth, its header read. */
-export interface MetaPart {
-  /** Bare name. */
-  readonly file: string;
-  readonly tensors: readonly TensorInfo[];
-}
+import { type MetaPart, refuseGaps, refuseOtherCount } from "./meta-parts.js";
 
 /** A tensor of transformers' state dict, and which part holds it, or its first piece. */
 export interface MetaTensor extends TensorInfo {
@@ -71,15 +65,6 @@ const LAYER_NAME = /^layers\.(0|[1-9]\d{0,5})\./;
 const HEAD_SIZE = 128;
 const RELEASED_DIMS: ReadonlySet<number> = new Set([4096, 5120, 6656, 8192]);
 const PROBLEMS_SHOWN = 20;
-
-/** Is this the name of a weight file in Meta's layout? */
-export function isMetaPart(file: string): boolean {
-  return /^consolidated\.\d{2}\.pth$/.test(file);
-}
-
-export function metaPartName(part: number): string {
-  return `consolidated.${String(part).padStart(2, "0")}.pth`;
-}
 
 /**
  * The state dict that the parts make together.
@@ -140,57 +125,6 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     );
   }
   return { ...sizes, tensors };
-}
-
-/** @throws {WeightDiffError} NOT_FOUND if the numbers do not run from 00 without a gap. */
-function refuseGaps(parts: readonly MetaPart[], directory: string): void {
-  const there = new Set(parts.map(({ file }) => file));
-  const highest = Math.max(...parts.map(({ file }) => Number(file.split(".")[1])));
-  const missing = Array.from({ length: highest + 1 }, (_, part) => metaPartName(part)).filter(
-    (file) => !there.has(file),
-  );
-  if (missing.length > 0) {
-    throw missingParts(directory, [...there], missing, highest + 1);
-  }
-}
-
-/** Queries have as many rows as columns in all: what a part has of them tells how many parts there are. */
-function refuseOtherCount(parts: readonly MetaPart[], hiddenSize: number, queryRows: number, directory: string): void {
-  const wanted = hiddenSize / queryRows;
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 100) {
-    throw new WeightDiffError(
-      "MISMATCH",
-      `${directory}: ${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which is no part of ${hiddenSize}`,
-      "fetch the weights again",
-    );
-  }
-  const files = parts.map(({ file }) => file);
-  const missing = Array.from({ length: wanted }, (_, part) => metaPartName(part)).filter(
-    (file) => !files.includes(file),
-  );
-  if (missing.length > 0) {
-    throw missingParts(directory, files, missing, wanted);
-  }
-  if (parts.length > wanted) {
-    throw new WeightDiffError(
-      "MISMATCH",
-      `${directory}: the shapes in ${files[0]} are of a model of ${wanted} ${wanted === 1 ? "part" : "parts"}, there are ${parts.length}: ${files.join(", ")}`,
-      "parts of several models are in one directory: give each model its own",
-    );
-  }
-}
-
-function missingParts(
-  directory: string,
-  files: readonly string[],
-  missing: readonly string[],
-  wanted: number,
-): WeightDiffError {
-  return new WeightDiffError(
-    "NOT_FOUND",
-    `${directory}: has ${files.length} of ${wanted} parts of the model (${files.join(", ")}): ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`,
-    `fetch ${missing.join(", ")} from where the others came from`,
-  );
 }
 
 function headsOf(params: MetaParams | null, hiddenSize: number, directory: string): number {

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
-import { JsonScanner } from "./json.js";
+import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
 import type { ByteRange, ByteSource, Shape, ShardHeader, TensorInfo } from "./tensor-info.js";
 

@@ -4,7 +4,7 @@
  * published files have a wrong, fractional or missing `total_size`, which transformers ignores too.
  */
 import { WeightDiffError } from "../errors.js";
-import { JsonScanner } from "./json.js";
+import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
 
 /** UTF-16 units. The index of a model with 20,000 tensors takes 2 MB. */

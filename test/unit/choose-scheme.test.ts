@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Choice, chooseScheme, type Evidence } from "../../src/choose-scheme.js";
-import { WeightDiffError } from "../../src/errors.js";
+import type { WeightDiffError } from "../../src/errors.js";
 import type { Dtype } from "../../src/formats/dtype.js";
 import { type ImaginedTensor, imagine } from "../checkpoints.js";
+import { undecided } from "../refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const Q = "model.layers.0.self_attn.q_proj.weight";
@@ -31,16 +32,6 @@ function choose(
     newRows: rows - 100,
     ...more,
   });
-}
-
-function refusal(run: () => unknown): WeightDiffError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
-    return error;
-  }
-  return assert.fail("a scheme was chosen");
 }
 
 const OWN = [{ name: EMBED, cosine: 0.9, scale: 1, kind: "own" }] as const;
@@ -124,7 +115,7 @@ const candidates = ({ hint = "" }: WeightDiffError): readonly string[] =>
     });
 
 test("refuses a float16 diff by its dtype alone, with one line for each result, likeliest first", () => {
-  const error = refusal(() => choose("F16", 100));
+  const error = undecided(() => choose("F16", 100));
   assert.match(error.message, /^diff: tensor "model\.embed_tokens\.weight" in pytorch_model-1\.bin is F16: /);
   assert.equal(
     error.hint,
@@ -142,13 +133,13 @@ test("refuses a float16 diff by its dtype alone, with one line for each result, 
 });
 
 test("values that tell whether embeddings are the model's own leave fewer candidates, and choose where one is left", () => {
-  const shared = candidates(refusal(() => choose("F16", 100, { own: DIFFERENCE })));
+  const shared = candidates(undecided(() => choose("F16", 100, { own: DIFFERENCE })));
   assert.equal(shared[0], "fastchat fastchat-v0 knowlm-fp16");
   assert.ok(shared.every((line) => !/huatuo|ziya|panda|moss/.test(line)));
-  const own = candidates(refusal(() => choose("F16", 100, { own: OWN })));
+  const own = candidates(undecided(() => choose("F16", 100, { own: OWN })));
   assert.deepEqual(own, ["huatuo ziya", "ziya-low-mem pandallm-low-mem", "moss-rlhf pandallm"]);
   const norm = (kind: "own" | "difference") => ({ name: "model.norm.weight", cosine: 1, scale: 1, kind });
-  const several = refusal(() => choose("F32", 100, { own: [...OWN, norm("difference")] }));
+  const several = undecided(() => choose("F32", 100, { own: [...OWN, norm("difference")] }));
   assert.match(several.message, /^diff: its "model\.embed_tokens\.weight" is the model's own: several scripts /);
   assert.equal(candidates(several)[0], "pandallm");
   const { scheme, reason } = choose("F32", 100, { own: [...OWN, norm("own")] });
@@ -160,14 +151,14 @@ test("values that tell whether embeddings are the model's own leave fewer candid
 });
 
 test("refuses a bfloat16 diff too, with new rows or without: other scripts load it in float32 or as it is", () => {
-  assert.deepEqual(candidates(refusal(() => choose("BF16", 100, { own: DIFFERENCE }))), [
+  assert.deepEqual(candidates(undecided(() => choose("BF16", 100, { own: DIFFERENCE }))), [
     "lmflow yulan",
     "koala",
     "fastchat-low-mem lmflow-low-mem",
     "open-instruct alpaca gisting knowlm landmark lawyer-llama yulan-f32",
     "fastchat fastchat-v0 knowlm-fp16",
   ]);
-  assert.deepEqual(candidates(refusal(() => choose("BF16", 102, { own: DIFFERENCE }))), [
+  assert.deepEqual(candidates(undecided(() => choose("BF16", 102, { own: DIFFERENCE }))), [
     "yulan",
     "open-instruct alpaca landmark lawyer-llama",
     "gisting yulan-f32",
@@ -176,7 +167,7 @@ test("refuses a bfloat16 diff too, with new rows or without: other scripts load 
 });
 
 test("refuses three new rows in float32: a mean to one script, nothing to another", () => {
-  const error = refusal(() => choose("F32", 103, { own: DIFFERENCE }));
+  const error = undecided(() => choose("F32", 103, { own: DIFFERENCE }));
   assert.match(error.message, /^diff: has 3 vocabulary rows more than the base: /);
   assert.deepEqual(error.hint?.split("\n"), [
     "say which script made it:",
@@ -186,7 +177,7 @@ test("refuses three new rows in float32: a mean to one script, nothing to anothe
 });
 
 test("names no float16 script for a float32 diff: it would drop half of what was published", () => {
-  const names = candidates(refusal(() => choose("F32", 103))).join(" ");
+  const names = candidates(undecided(() => choose("F32", 103))).join(" ");
   assert.doesNotMatch(names, /huatuo|fastchat|lmflow|yulan(?!-f32)|koala|fp16/);
 });
 
@@ -209,14 +200,14 @@ for (const [what, embedding, head, isBilla] of [
       assert.match(reason, /^its "model\.embed_tokens\.weight" is 1\.97 times the base's, its "lm_head\.weight" is /);
     } else {
       const raw = imagine("base", model("F16", 100, ...extra));
-      assert.ok(!candidates(refusal(() => choose("F16", 100, { own, raw }, extra))).includes("billa"));
+      assert.ok(!candidates(undecided(() => choose("F16", 100, { own, raw }, extra))).includes("billa"));
     }
   });
 }
 
 test("does not take an embedding alone for BiLLa's: nothing tells that all else is a model", () => {
   const own = [{ name: EMBED, cosine: 0.99, scale: 2, kind: "own" }] as const;
-  refusal(() => choose("F16", 100, { own }));
+  undecided(() => choose("F16", 100, { own }));
 });
 
 test("stays with open-instruct for float32 and one new row where nothing contradicts it", () => {

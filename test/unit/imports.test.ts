@@ -32,7 +32,7 @@ const ROOMS: readonly (readonly [name: string, files: RegExp])[] = [
   ],
   [
     "plan",
-    /^(plan|plan-convert|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|candidates|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-base|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
+    /^(plan|plan-convert|operands|layout|pairing|pair-rules|exact|preflight|guards|not-a-diff|wrong-base|base-precision|bit-census|sample|manifest|scheme|scheme-axes|scheme-presets|custom-scheme|candidates|choose-scheme|recover-scheme|own-tensors|stated-sum|xor-payload|xor-plan|xor-base|xor-look|xor-judge|known-xor|pair|one-sided|mismatch|naive-sum|known-sums|known-files|known-models|family|model-shape|finding)\.ts$|^(checkpoint|engine)\//,
   ],
   ["kernel", /^(kernel|formats|http)\//],
   ["errors", /^(errors|version)\.ts$/],
@@ -42,7 +42,7 @@ const level = (file: string): number => ROOMS.findIndex(([, pattern]) => pattern
 /** package -> the files that may import it. */
 const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
-  [/^zod$/, /^(cli\/options|checkpoint\/(config|tokenizer|meta-params|hub)|manifest)\.ts$/],
+  [/^zod$/, /^(cli\/(flag-schemas|flag-values)|checkpoint\/(config|tokenizer|meta-params|hub)|manifest)\.ts$/],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|engine)\/|^(preflight|manifest|inputs)\.ts$/],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^checkpoint\/hub(-[a-z]+)?\.ts$/],

@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Choice, chooseScheme, type Evidence } from "../../src/choose-scheme.js";
-import { WeightDiffError } from "../../src/errors.js";
 import type { Dtype } from "../../src/formats/dtype.js";
 import { SCHEMES, schemeNamed } from "../../src/scheme.js";
 import { imagine } from "../checkpoints.js";
-import { refuses } from "../refusal.js";
+import { refuses, undecided } from "../refusal.js";
 
 const diffOf = (...dtypes: readonly Dtype[]) =>
   imagine(
@@ -61,13 +60,3 @@ test("refuses an unknown scheme and lists the known ones", async () => {
   await refuses(() => schemeNamed("vicuna"), "USAGE", /^unknown scheme "vicuna"$/);
   await refuses(() => schemeNamed("__proto__"), "USAGE", /unknown scheme/);
 });
-
-function undecided(run: () => unknown): WeightDiffError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
-    return error;
-  }
-  return assert.fail("a scheme was chosen");
-}

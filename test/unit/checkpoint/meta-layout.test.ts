@@ -1,8 +1,9 @@
 /** Meta's parts as transformers' state dict: what makes one model, and what is refused before a byte is read. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type MetaPart, metaPartName, readMetaLayout } from "../../../src/checkpoint/meta-layout.js";
+import { readMetaLayout } from "../../../src/checkpoint/meta-layout.js";
 import { type MetaParams, parseParams } from "../../../src/checkpoint/meta-params.js";
+import { type MetaPart, metaPartName } from "../../../src/checkpoint/meta-parts.js";
 import { type Dtype, tensorBytes } from "../../../src/formats/dtype.js";
 import type { TensorInfo } from "../../../src/formats/tensor-info.js";
 import { refuses } from "../../refusal.js";

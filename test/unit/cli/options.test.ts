@@ -1,7 +1,8 @@
 /** Flags that commander has read -> options, or a refusal that names the flag. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspectOptions, parseSize, recoverOptions } from "../../../src/cli/options.js";
+import { parseSize } from "../../../src/cli/flag-values.js";
+import { inspectOptions, recoverOptions } from "../../../src/cli/options.js";
 import { refuses } from "../../refusal.js";
 
 /** What commander gives for a command line with nothing but the required flags. */

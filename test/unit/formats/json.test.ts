@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { JsonScanner, parseJson, topLevelSpans } from "../../../src/formats/json.js";
+import { parseJson, topLevelSpans } from "../../../src/formats/json.js";
+import { JsonScanner } from "../../../src/formats/json-scanner.js";
 import { refuses } from "../../refusal.js";
 
 test("reads what JSON.parse reads", () => {

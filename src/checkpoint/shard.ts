@@ -1,0 +1,75 @@
+/** Weight files of a checkpoint, on this disk or at the Hub: each opened, its header read, closed again. */
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import type { ShardHeader } from "../formats/tensor-info.js";
+import { readWeightFile } from "../formats/weight-file.js";
+import { isTrueBlob } from "./hub-cache.js";
+import type { HubFile } from "./hub-place.js";
+import { openShardSource } from "./hub-source.js";
+import type { Location } from "./locate.js";
+
+/** One weight file of a checkpoint, its header read. */
+export interface Shard {
+  /** Bare file name. */
+  readonly file: string;
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Nanoseconds since 1970, as text. */
+  readonly modified: string;
+  readonly header: ShardHeader;
+  /** Of a repository on the Hub: its bytes may not be on this disk yet, or never. */
+  readonly hub?: HubFile;
+}
+
+/** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
+const REMOTE_PARALLEL = 8;
+
+/** The shards in the order of `files`. @throws {WeightDiffError} of the first that cannot be opened. */
+export async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {
+  const step = location.hub === undefined ? 1 : REMOTE_PARALLEL;
+  const shards: Shard[] = [];
+  for (let first = 0; first < files.length; first += step) {
+    const opened = await Promise.allSettled(files.slice(first, first + step).map((file) => openShard(location, file)));
+    for (const outcome of opened) {
+      if (outcome.status === "rejected") {
+        throw outcome.reason;
+      }
+      shards.push(outcome.value);
+    }
+  }
+  return shards;
+}
+
+/** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
+export async function openShard(location: Location, file: string): Promise<Shard> {
+  const { directory, index, hub } = location;
+  const path = join(directory, file);
+  const remote = hub?.files.get(file);
+  const source = await openShardSource({ path, ...(remote === undefined ? {} : { hub: remote }) }).catch(
+    (error: unknown) => {
+      if (index !== null && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+        throw new WeightDiffError(
+          "NOT_FOUND",
+          `${path}: shard is missing, ${index} lists it`,
+          hub?.remedy ?? `fetch ${file} from where the other shards came from`,
+        );
+      }
+      throw error;
+    },
+  );
+  try {
+    const header = await readWeightFile(source);
+    const { size, modified } = source;
+    return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
+  } catch (error) {
+    // A copy in the cache that is not what the Hub has is as good as none.
+    if (hub !== undefined && !hub.offline && remote?.cached === true && !(await isTrueBlob(path, remote.etag))) {
+      const files = new Map([...hub.files, [file, { ...remote, cached: false }]]);
+      return await openShard({ ...location, hub: { ...hub, files } }, file);
+    }
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
