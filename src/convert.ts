@@ -24,11 +24,11 @@ import { type Dtype, torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
 import { fetchNote, withHub } from "./inputs.js";
 import { type ConvertManifest, filesOf, MANIFEST_SCHEMA, sourceOf, writeManifest } from "./manifest.js";
-import { type Plan, planTraffic } from "./plan.js";
-import { planConvert } from "./plan-convert.js";
+import { type Plan, planTraffic } from "./plan/plan.js";
+import { planConvert } from "./plan/plan-convert.js";
 import { overflowOf, warnOverflow, writtenTensors } from "./run-outcome.js";
 import { clock } from "./run-plan.js";
-import { verifyModel } from "./verify-model.js";
+import { verifyModel } from "./verify/model.js";
 import { VERSION } from "./version.js";
 
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {

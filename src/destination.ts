@@ -9,13 +9,13 @@ import { isWeightFile } from "./engine/output-state.js";
 import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { writeWeightIndex } from "./formats/weight-index.js";
-import type { Guard } from "./guards.js";
+import type { Guard } from "./guards/guards.js";
 import { provideInputs } from "./inputs.js";
 import { digestOf } from "./manifest.js";
-import type { Plan } from "./plan.js";
+import type { Plan } from "./plan/plan.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
 import { type RunFigures, type RunOptions, type RunResult, runPlan } from "./run-plan.js";
-import type { NewRows } from "./scheme-axes.js";
+import type { NewRows } from "./scheme/axes.js";
 import { VERSION } from "./version.js";
 
 /** What recover and make-diff let the caller say of their output. */

@@ -8,7 +8,7 @@ import { WeightDiffError } from "./errors.js";
 import { dtypeBits, tensorBytes } from "./formats/dtype.js";
 import { quote } from "./formats/quote.js";
 import type { ByteRange } from "./formats/tensor-info.js";
-import { recordsOf, storedOperand } from "./operands.js";
+import { recordsOf, storedOperand } from "./plan/operands.js";
 import { readAll } from "./read-jobs.js";
 import type { RunOptions } from "./run-plan.js";
 

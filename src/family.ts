@@ -1,7 +1,7 @@
 /** Names of the published models by their sizes (ARTIFACTS 2): what a user calls "LLaMA 7B". */
 import type { ModelConfig } from "./checkpoint/config.js";
-import { MODELS } from "./known-models.js";
-import type { ModelShape } from "./model-shape.js";
+import type { ModelShape } from "./guards/model-shape.js";
+import { MODELS } from "./known/models.js";
 
 const GENERAL = { llama: "LLaMA architecture", gpt_neox: "GPT-NeoX architecture" } as const;
 /** Of Llama 2; LLaMA has 2048. */

@@ -2,9 +2,9 @@
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import type { ModelConfig } from "./checkpoint/config.js";
 import { WeightDiffError } from "./errors.js";
-import { ENCODING_KEY } from "./exact.js";
+import { censusNorms, hasDiffNorms, hasFullNorms, type NormCensus, normText } from "./guards/not-a-diff.js";
 import type { Manifest } from "./manifest.js";
-import { censusNorms, hasDiffNorms, hasFullNorms, type NormCensus, normText } from "./not-a-diff.js";
+import { ENCODING_KEY } from "./plan/exact.js";
 
 export interface Identity {
   /** Null where nothing tells. */

@@ -23,17 +23,17 @@ import { digestFiles } from "./digest.js";
 import type { TensorJob } from "./engine/job.js";
 import type { ExtraFile } from "./engine/output.js";
 import { hasFile } from "./engine/output-state.js";
-import type { Encoding } from "./exact.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import { guardModels } from "./guards.js";
+import { guardModels } from "./guards/guards.js";
 import { fetchNote, withHub } from "./inputs.js";
 import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
 import { CARD, modelCard } from "./model-card.js";
-import { type Plan, planDiff, planTraffic } from "./plan.js";
+import type { Encoding } from "./plan/exact.js";
+import { type Plan, planDiff, planTraffic } from "./plan/plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { clock, type RunResult } from "./run-plan.js";
-import { verifyModel } from "./verify-model.js";
+import { verifyModel } from "./verify/model.js";
 import { VERSION } from "./version.js";
 
 export interface MakeDiffOptions extends MakingOptions {

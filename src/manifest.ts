@@ -9,7 +9,7 @@ import { decodeText, openFileSource } from "./checkpoint/file-source.js";
 import { WeightDiffError } from "./errors.js";
 import { DTYPES } from "./formats/dtype.js";
 import { parseJson } from "./formats/json.js";
-import type { Plan } from "./plan.js";
+import type { Plan } from "./plan/plan.js";
 
 const SCHEMA = 1;
 /** A tensor takes some 250 bytes. */

@@ -1,5 +1,5 @@
 /** The README.md of a published diff: what it is, the command that recovers the model, and what must come out. */
-import type { Encoding } from "./exact.js";
+import type { Encoding } from "./plan/exact.js";
 import { bytesText } from "./preflight.js";
 
 export const CARD = "README.md";

@@ -9,7 +9,7 @@ import { type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype, ten
 import { quote } from "./formats/quote.js";
 import { createScalarKernel } from "./kernel/scalar.js";
 import { type MakeDiffManifest, readManifest } from "./manifest.js";
-import type { Plan } from "./plan.js";
+import type { Plan } from "./plan/plan.js";
 import type { RunResult } from "./run-plan.js";
 
 type PublishedTensor = MakeDiffManifest["tensors"][number];

@@ -9,8 +9,8 @@ import { expandHome } from "./checkpoint/locate.js";
 import { MANIFEST } from "./engine/output-state.js";
 import { WeightDiffError } from "./errors.js";
 import { printable } from "./formats/quote.js";
-import { compareFiles, filesToPush, isSame, type LocalFile, type PushedFile, warnOfOthers } from "./push-files.js";
-import { openTarget, type PushOptions } from "./push-target.js";
+import { compareFiles, filesToPush, isSame, type LocalFile, type PushedFile, warnOfOthers } from "./push/files.js";
+import { openTarget, type PushOptions } from "./push/target.js";
 import { verify } from "./verify.js";
 
 export interface PushReport {

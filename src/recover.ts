@@ -5,8 +5,6 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
 import type { Hub } from "./checkpoint/hub-place.js";
-import type { Choice } from "./choose-scheme.js";
-import { refuseRoundedMean } from "./custom-scheme.js";
 import {
   identityOf,
   MAX_SHARD_SIZE,
@@ -16,28 +14,30 @@ import {
   smallFiles,
 } from "./destination.js";
 import { WeightDiffError } from "./errors.js";
-import { type ExactRecord, readExactRecord } from "./exact.js";
 import { torchName } from "./formats/dtype.js";
-import { guardBase, guardRoles, type Inputs } from "./guards.js";
+import { guardBase, guardRoles, type Inputs } from "./guards/guards.js";
+import type { SampledPair } from "./guards/sample.js";
 import { fetchNote, withHub } from "./inputs.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import type { NaiveSums } from "./naive-sum.js";
-import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "./plan.js";
+import { type ExactRecord, readExactRecord } from "./plan/exact.js";
+import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "./plan/plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
-import { tellDestination, tellPlan } from "./recover-notes.js";
-import { draftReport, filesReport, type RecoverReport } from "./recover-report.js";
-import { decideScheme, type SchemeOptions, summedPart, withFlags } from "./recover-scheme.js";
-import { buffersOf, judgeRecovered, sumRecovered } from "./recover-sum.js";
+import type { Choice } from "./recover/choose-scheme.js";
+import { tellDestination, tellPlan } from "./recover/notes.js";
+import { draftReport, filesReport, type RecoverReport } from "./recover/report.js";
+import { decideScheme, type SchemeOptions, summedPart, withFlags } from "./recover/scheme.js";
+import { statedSum } from "./recover/stated-sum.js";
+import { buffersOf, judgeRecovered, sumRecovered } from "./recover/sum.js";
 import { overflowOf, warnOverflow, writtenTensors } from "./run-outcome.js";
 import { clock, type RunResult } from "./run-plan.js";
-import type { SampledPair } from "./sample.js";
-import type { Scheme } from "./scheme-axes.js";
-import { statedSum } from "./stated-sum.js";
-import { verifyModel } from "./verify-model.js";
+import type { Scheme } from "./scheme/axes.js";
+import { refuseRoundedMean } from "./scheme/custom.js";
+import { verifyModel } from "./verify/model.js";
 import { VERSION } from "./version.js";
-import { xorFiles } from "./xor-files.js";
-import { findXorPayload } from "./xor-payload.js";
+import { xorFiles } from "./xor/files.js";
+import { findXorPayload } from "./xor/payload.js";
 
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory, a weight file, or a Hub cache folder. */

@@ -2,7 +2,7 @@
 import type { MakingOptions } from "./destination.js";
 import type { Dtype } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import type { Plan } from "./plan.js";
+import type { Plan } from "./plan/plan.js";
 import type { RunResult } from "./run-plan.js";
 
 /** A tensor of the output; the sha256 is of its little-endian bytes. */

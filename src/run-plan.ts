@@ -9,7 +9,7 @@ import { chooseDirect } from "./engine/page-cache.js";
 import type { PipelineSetup } from "./engine/pipeline.js";
 import { runJobs } from "./engine/pool.js";
 import { type HubRunOptions, provideInputs } from "./inputs.js";
-import { type Plan, planTraffic } from "./plan.js";
+import { type Plan, planTraffic } from "./plan/plan.js";
 
 export interface RunOptions extends HubRunOptions {
   /** Worker threads; null chooses. 0 works in the calling thread. */

@@ -6,10 +6,10 @@ import { readText, regularFiles } from "./checkpoint/small-files.js";
 import type { TokenizerFile } from "./checkpoint/tokenizer.js";
 import { isHalfPrecisionOriginal } from "./family.js";
 import { isFloatDtype, torchName } from "./formats/dtype.js";
+import type { ModelShape } from "./guards/model-shape.js";
 import type { Identity } from "./identify.js";
 import type { Manifest } from "./manifest.js";
-import type { ModelShape } from "./model-shape.js";
-import { INV_FREQ } from "./pair.js";
+import { INV_FREQ } from "./plan/pair.js";
 
 export interface Subject {
   readonly checkpoint: Checkpoint;

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { openCheckpoint, type StoredTensor } from "../src/checkpoint/checkpoint.js";
 import { type Dtype, elementCount } from "../src/formats/dtype.js";
 import { layoutShard } from "../src/formats/safetensors.js";
+import { fromNumbers, readPlaces, toNumbers } from "../src/guards/sample.js";
 import { narrowBits, widenBF16, widenF16 } from "../src/kernel/bits.js";
 import type { NarrowDtype } from "../src/kernel/kernel.js";
-import { fromNumbers, readPlaces, toNumbers } from "../src/sample.js";
 
 /** Name -> F32 bits and shape. */
 export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly bits: Uint32Array }>;

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { KEY_CHUNK } from "../src/formats/xor-key.js";
-import { type XorReport, xorFiles } from "../src/xor-files.js";
-import type { XorOptions } from "../src/xor-options.js";
-import { findXorPayload } from "../src/xor-payload.js";
+import { type XorReport, xorFiles } from "../src/xor/files.js";
+import type { XorOptions } from "../src/xor/options.js";
+import { findXorPayload } from "../src/xor/payload.js";
 import { safetensors, writeFiles } from "./checkpoints.js";
 
 export type Files = Readonly<Record<string, Uint8Array>>;

@@ -1,8 +1,8 @@
 /** Which flags each command has, and what each may hold; what they mean together is options.ts. */
 import { z } from "zod";
-import { ENCODINGS } from "../exact.js";
-import { GUARDS } from "../guards.js";
-import { NEW_ROWS } from "../scheme-axes.js";
+import { GUARDS } from "../guards/guards.js";
+import { ENCODINGS } from "../plan/exact.js";
+import { NEW_ROWS } from "../scheme/axes.js";
 import { COMPUTE_DTYPES, DTYPES, fireBool, oneOf, parsed, parseNumber, parseSize } from "./flag-values.js";
 
 export const common = z.object({

@@ -2,13 +2,13 @@
 import type { HubOptions } from "../checkpoint/hub-settings.js";
 import type { ConvertOptions } from "../convert.js";
 import { WeightDiffError } from "../errors.js";
-import type { Guard } from "../guards.js";
+import type { Guard } from "../guards/guards.js";
 import type { MakeDiffOptions } from "../make-diff.js";
-import type { PushOptions } from "../push-target.js";
+import type { PushOptions } from "../push/target.js";
 import type { RecoverOptions } from "../recover.js";
-import type { NewRows } from "../scheme-axes.js";
+import type { NewRows } from "../scheme/axes.js";
 import type { VerifyOptions } from "../verify.js";
-import type { XorOptions } from "../xor-options.js";
+import type { XorOptions } from "../xor/options.js";
 import {
   type Common,
   convertSchema,

@@ -4,7 +4,7 @@ import { torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { MakeDiffReport } from "../make-diff.js";
 import { bytesText } from "../preflight.js";
-import type { RecoverReport } from "../recover-report.js";
+import type { RecoverReport } from "../recover/report.js";
 import type { RunFigures } from "../run-plan.js";
 
 /** recover's result in a few lines. */

@@ -1,9 +1,10 @@
 /** Flags that say which scheme: its name, the axes of a custom one, the scripts' own; and other ways to name the paths. */
-import type { CustomAxes } from "../custom-scheme.js";
+
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
-import type { SchemeOptions } from "../recover-scheme.js";
-import type { NewRows } from "../scheme-axes.js";
+import type { SchemeOptions } from "../recover/scheme.js";
+import type { NewRows } from "../scheme/axes.js";
+import type { CustomAxes } from "../scheme/custom.js";
 
 /** AlpacaFarm's flags name the model; diff and output follow from it. @throws {WeightDiffError} USAGE. */
 export function farmPaths(flags: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

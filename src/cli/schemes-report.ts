@@ -1,6 +1,6 @@
 /** The table of schemes, for people and for scripts: one block per scheme, in the words that the flags of custom have. */
 import { torchName } from "../formats/dtype.js";
-import { type Scheme, VARIANTS } from "../scheme-axes.js";
+import { type Scheme, VARIANTS } from "../scheme/axes.js";
 import { json } from "./report.js";
 
 /** A block of lines per scheme. */

@@ -1,7 +1,7 @@
 /** The result of recover and xor where whole files were XORed. */
 import { printable } from "../formats/quote.js";
 import { bytesText } from "../preflight.js";
-import type { XorReport } from "../xor-files.js";
+import type { XorReport } from "../xor/files.js";
 import { json, performanceJson, tookLine } from "./report.js";
 
 /** In a few lines. */

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SCHEMES } from "../../src/scheme.js";
+import { SCHEMES } from "../../src/scheme/scheme.js";
 import { withFolder } from "../checkpoints.js";
 import { FIXTURES } from "../fixtures.js";
 import { type Outcome, weightDiff } from "./command.js";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SCHEMES } from "../../src/scheme.js";
+import { SCHEMES } from "../../src/scheme/scheme.js";
 import { ROOT } from "../fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 

@@ -19,8 +19,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { inspect } from "../../src/inspect.js";
+import type { RecoverReport } from "../../src/recover/report.js";
 import { type RecoverOptions, recover } from "../../src/recover.js";
-import type { RecoverReport } from "../../src/recover-report.js";
 import { withFolder } from "../checkpoints.js";
 import { FIXTURES } from "../fixtures.js";
 

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { DTYPES, type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype } from "../../src/formats/dtype.js";
-import { GUARDS } from "../../src/guards.js";
+import { GUARDS } from "../../src/guards/guards.js";
 import { addBits, narrowBits, negateBits, widenBF16, widenF16, widenF64 } from "../../src/kernel/bits.js";
 import { type MakeDiffOptions, makeDiff } from "../../src/make-diff.js";
 import { recover } from "../../src/recover.js";

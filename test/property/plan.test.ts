@@ -4,8 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WeightDiffError } from "../../src/errors.js";
 import { tensorBytes } from "../../src/formats/dtype.js";
-import { type Plan, planRecover } from "../../src/plan.js";
-import { schemeNamed } from "../../src/scheme.js";
+import { type Plan, planRecover } from "../../src/plan/plan.js";
+import { schemeNamed } from "../../src/scheme/scheme.js";
 import { type ImaginedTensor, imagine } from "../checkpoints.js";
 
 const NAMES = [

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ModelConfig } from "../../src/checkpoint/config.js";
 import { familyName, isHalfPrecisionOriginal } from "../../src/family.js";
-import { filesOfSize, fileWithDigest, KNOWN_FILES } from "../../src/known-files.js";
-import { KNOWN_SUMS, publishedSum, sumNamed } from "../../src/known-sums.js";
-import type { ModelShape } from "../../src/model-shape.js";
+import type { ModelShape } from "../../src/guards/model-shape.js";
+import { filesOfSize, fileWithDigest, KNOWN_FILES } from "../../src/known/files.js";
+import { KNOWN_SUMS, publishedSum, sumNamed } from "../../src/known/sums.js";
 import { refuses } from "../refusal.js";
 
 function shape(family: ModelShape["family"], hiddenSize: number, layers: number, intermediateSize: number): ModelShape {

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { GUARDS } from "../../src/guards.js";
+import { GUARDS } from "../../src/guards/guards.js";
 import { inspect } from "../../src/inspect.js";
 import { type MakeDiffOptions, makeDiff } from "../../src/make-diff.js";
 import { type MakeDiffManifest, readManifest } from "../../src/manifest.js";

@@ -1,0 +1,247 @@
+/**
+ * The guards: mistakes that names and shapes do not show, each with a name by which `--ignore` switches it off, refusals and
+ * warnings alike. Certain mistakes are refused, likely ones are warned of. What they judge by stands in not-a-diff.ts,
+ * wrong-base.ts, base-precision.ts and bit-census.ts; here is what they say.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { WeightDiffError } from "../errors.js";
+import { torchName } from "../formats/dtype.js";
+import { isFirstLlama, judgePrecision } from "./base-precision.js";
+import { type BitVerdict, censusBits, judgeBits } from "./bit-census.js";
+import {
+  censusNorms,
+  hasDiffNorms,
+  hasFullNorms,
+  hasUntouchedRows,
+  likeness,
+  type NormCensus,
+  normText,
+  resembles,
+} from "./not-a-diff.js";
+import { type SampledPair, samplePairs } from "./sample.js";
+import { compareConfigs, mixedUpLlamas } from "./wrong-base.js";
+
+/** Every guard that the user may switch off by name. */
+export const GUARDS = ["swapped", "not-a-diff", "not-a-model", "wrong-base", "base-precision", "bit-census"] as const;
+export type Guard = (typeof GUARDS)[number];
+
+/** Base and diff, opened, before they are paired. */
+export interface Inputs {
+  readonly raw: Checkpoint;
+  readonly diff: Checkpoint;
+  readonly rawConfig: ModelConfig | null;
+  readonly diffConfig: ModelConfig | null;
+}
+
+export interface GuardOptions {
+  readonly ignore?: readonly Guard[];
+  readonly tuned?: string | null;
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+/**
+ * Refuses what is not what it is given as. @returns the values that were sampled, for `guardBase`.
+ * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base),
+ * MISMATCH (Llama 2 for LLaMA-1), IO, INPUT_CHANGED.
+ */
+export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {
+  const { raw, diff, rawConfig, diffConfig } = inputs;
+  const sample = await samplePairs(raw, diff);
+  const rawNorms = await censusNorms(raw, rawConfig ?? diffConfig);
+  const diffNorms = await censusNorms(diff, diffConfig ?? rawConfig);
+  if (isOn("swapped", options) && hasDiffNorms(rawNorms) && hasFullNorms(diffNorms, null)) {
+    throw swapped(inputs, options, diffNorms);
+  }
+  if (isOn("not-a-diff", options)) {
+    refuseFullModel(inputs, sample, diffNorms, rawNorms);
+  }
+  if (isOn("not-a-model", options)) {
+    refuseDiff("base", raw, rawNorms);
+  }
+  if (isOn("wrong-base", options)) {
+    refuseOtherLlama(inputs);
+  }
+  return sample;
+}
+
+/**
+ * make-diff's guards: both are models, and the base is as precise as it was released.
+ * @param inputs with the tuned model as `diff`. @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
+ */
+export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<void> {
+  const { raw, diff: tuned, rawConfig, diffConfig: tunedConfig } = inputs;
+  if (isOn("not-a-model", options)) {
+    refuseDiff("base", raw, await censusNorms(raw, rawConfig));
+    refuseDiff("tuned model", tuned, await censusNorms(tuned, tunedConfig));
+  }
+  warnPrecision(inputs, await samplePairs(raw, tuned), options);
+}
+
+function isOn(guard: Guard, { ignore }: GuardOptions): boolean {
+  return ignore?.includes(guard) !== true;
+}
+
+function warn(guard: Guard, text: string, options: GuardOptions): void {
+  if (isOn(guard, options)) {
+    options.onWarning?.(`${text} (--ignore ${guard} silences this)`);
+  }
+}
+
+function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: NormCensus | null): void {
+  if (norms !== null && hasDiffNorms(norms)) {
+    const remedy =
+      role === "base"
+        ? "give the base model that the diff's card names"
+        : "to get the tuned model from a diff: weight-diff recover";
+    throw new WeightDiffError(
+      "NOT_A_MODEL",
+      `${role} ${path}: not a model but a diff: its ${norms.count} norm weights scatter around 0 with a mean size of ${norms.magnitude.toPrecision(3)} (a model's lie on one side, far from it)`,
+      `${remedy}; if you are sure that it is a model: --ignore not-a-model`,
+    );
+  }
+}
+
+function swapped({ raw, diff }: Inputs, { tuned }: GuardOptions, norms: NormCensus | null): WeightDiffError {
+  const out = tuned === undefined || tuned === null ? "" : ` --path_tuned ${shellWord(tuned)}`;
+  return new WeightDiffError(
+    "NOT_A_DIFF",
+    `base and diff are swapped: --path_raw ${raw.path} is the diff, --path_diff ${diff.path} the model${norms === null ? "" : `: ${normText(norms)}`}`,
+    `weight-diff recover --path_raw ${shellWord(diff.path)} --path_diff ${shellWord(raw.path)}${out}`,
+  );
+}
+
+function refuseFullModel(
+  { raw, diff }: Inputs,
+  sample: readonly SampledPair[],
+  norms: NormCensus | null,
+  rawNorms: NormCensus | null,
+): void {
+  const cosine = likeness(sample);
+  const ignore = "if you are sure that it is a diff: --ignore not-a-diff";
+  const windows = sample.flatMap((pair) => pair.windows);
+  if (
+    windows.some((window) => window.raw.some((bits) => bits << 1 !== 0)) &&
+    windows.every((window) => sameBits(window.raw, window.diff))
+  ) {
+    throw new WeightDiffError(
+      "NOT_A_DIFF",
+      `diff ${diff.path}: not a diff but a copy of the base ${raw.path}: adding both would double every weight`,
+      `give the published diff; ${ignore}`,
+    );
+  }
+  if (cosine !== null && resembles(cosine)) {
+    throw new WeightDiffError(
+      "NOT_A_DIFF",
+      `diff ${diff.path}: not a diff but a full model, tuned from the base: its matrices point where the base's do (cosine ${cosine.toFixed(2)}, a diff's is near 0)${norms !== null && hasFullNorms(norms, rawNorms) ? `, and ${normText(norms)}` : ""}; adding the base would destroy it`,
+      `it needs no recovering: simply use it as it is; to make a diff of it: weight-diff make-diff --path_raw ${shellWord(raw.path)} --path_tuned ${shellWord(diff.path)} --path_diff OUT; ${ignore}`,
+    );
+  }
+  if (norms !== null && hasFullNorms(norms, rawNorms) && !hasUntouchedRows(sample)) {
+    throw new WeightDiffError(
+      "NOT_A_DIFF",
+      `diff ${diff.path}: not a diff but a full model: ${normText(norms)}; adding a base would destroy it`,
+      `simply use it as it is; ${ignore}`,
+    );
+  }
+}
+
+function refuseOtherLlama({ raw, diff, rawConfig, diffConfig }: Inputs): void {
+  const mixed = mixedUpLlamas(rawConfig, diffConfig);
+  if (mixed !== null) {
+    throw new WeightDiffError(
+      "MISMATCH",
+      `base ${raw.path} is ${mixed.raw}, and diff ${diff.path} was made for ${mixed.diff}: ${differences(rawConfig, diffConfig)}; both have the same names and shapes, their sum would be noise`,
+      `give the ${mixed.diff} base of the same size; if a config.json is wrong: --ignore wrong-base`,
+    );
+  }
+}
+
+/**
+ * Says what the sampled values and the configs tell of the base: the first line of evidence where there is no manifest.
+ * @param additive whether the scheme adds float32 numbers; else bits tell nothing.
+ */
+export function guardBase(
+  inputs: Inputs,
+  sample: readonly SampledPair[],
+  additive: boolean,
+  options: GuardOptions,
+): BitVerdict {
+  const { raw, diff, rawConfig, diffConfig } = inputs;
+  const verdict: BitVerdict = additive ? judgeBits(censusBits(sample)) : { kind: "none", elements: 0 };
+  const differing = differences(rawConfig, diffConfig);
+  if (differing !== "") {
+    warn(
+      "wrong-base",
+      `the configs of base ${raw.path} and diff ${diff.path} differ in what a fine-tune keeps: ${differing}: is this the base that the diff's card names?`,
+      options,
+    );
+  }
+  if (verdict.kind === "right") {
+    if (isOn("bit-census", options)) {
+      options.onNote?.(
+        `the base is the one the diff was made with: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}, as the tuned model was saved`,
+      );
+    }
+    // A base that the diff was made with is as precise as it must be.
+    return verdict;
+  }
+  warnPrecision(inputs, sample, options);
+  if (verdict.kind === "suspect") {
+    warn(
+      "bit-census",
+      `wrong base, or the right one rounded: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}; on the base that the diff was made with, all would be, and of a float32 fine-tune none. the result is probably NOT the tuned model: check the base ${raw.path} against the diff's card`,
+      options,
+    );
+  }
+  return verdict;
+}
+
+function warnPrecision(inputs: Inputs, sample: readonly SampledPair[], options: GuardOptions): void {
+  const { raw, rawConfig, diffConfig } = inputs;
+  const precision = judgePrecision(sample);
+  if (precision.kind === "fine" || !isFirstLlama(raw, rawConfig, diffConfig)) {
+    return;
+  }
+  const what =
+    precision.kind === "stored"
+      ? "is stored in bfloat16"
+      : `holds bfloat16 values in ${torchName(precision.dtype)}: all ${precision.elements} sampled ones, where one in eight would be by chance`;
+  warn(
+    "base-precision",
+    `base ${raw.path} ${what}, but LLaMA-1 was released in float16: its weights were rounded when it was converted. A diff made with the released ones does NOT give the tuned model on it. Give Meta's own files (consolidated.*.pth) as the base, or take a float16 upload such as huggyllama's`,
+    options,
+  );
+}
+
+/** "rms_norm_eps 1e-05 in the base, 1e-06 in the diff; …", or "". */
+function differences(raw: ModelConfig | null, diff: ModelConfig | null): string {
+  return compareConfigs(raw, diff)
+    .map(
+      ({ key, raw: ours, diff: theirs }) => `${key} ${valueText(ours)} in the base, ${valueText(theirs)} in the diff`,
+    )
+    .join("; ");
+}
+
+/** As Python writes numbers in config.json: 1e-05. */
+function valueText(value: string | number): string {
+  return typeof value === "number" && Math.abs(value) < 1e-4
+    ? value.toExponential().replace(/e-(\d)$/, "e-0$1")
+    : String(value);
+}
+
+/** Never rounded up to 100. */
+function percent(share: number): string {
+  return `${share === 1 ? "100" : (Math.floor(share * 10_000) / 100).toFixed(2)} %`;
+}
+
+function sameBits(a: Uint32Array, b: Uint32Array): boolean {
+  return a.length === b.length && a.every((bits, index) => bits === b[index]);
+}
+
+/** As a POSIX shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,168 @@
+/**
+ * Is this a diff, or a full model? Judged before names and shapes are paired, by two independent marks, with thresholds from
+ * trained models (fixtures/trained/README.md has the table):
+ *
+ * 1. Norm weights of a full model lie on one side of zero, far from it compared to their spread, and are as large as the
+ *    base's. A diff's scatter around zero, or shrink; where all of them grew, they grew by a part of what they were.
+ *    Strength = median over the norms of mean/deviation, times the median of mean |w| relative to the base's. Of what is
+ *    positive: trained diffs 0.57 at most; full models of LLaMA and GPT-NeoX 1.00 at least, mostly 5 to 10.
+ * 2. Matrices of a full model that was tuned from the base point where the base's do: median cosine 0.66 and more, unless
+ *    tuned to ruin; a diff's is 0.27 at most, however large the update, and negative under weight decay.
+ *
+ * Whole stretches of zeros, rows of tokens that training never met, acquit what looks full by its norms: full models have
+ * none. Families whose norms are stored as offset from 1 (Gemma) are judged by the second mark only.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { elementCount } from "../formats/dtype.js";
+import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./sample.js";
+
+/** Norm weights of the families: RMSNorm and LayerNorm scales. */
+const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_norm)\.weight$/;
+/** Enough of them to judge by, and few enough to read at once. */
+const MAX_NORMS = 32;
+const MAX_NORM_ELEMENTS = 4096;
+/** Families that store norm weights as offset from 1. */
+const OFFSET_NORMS = /^(gemma|recurrent_gemma|nemotron$|qwen3_next)/;
+
+/** Relative to the base's norms: between 0.57 and 1.00. */
+const RELATIVE_STRENGTH = 0.75;
+/** Without a base: full models have 0.29 at least, others 0.57; diffs 0.11, and 0.24 for one whose norms all grew. */
+const STRENGTH = 0.18;
+/** Of a freshly initialised norm, whose deviation is 0. */
+const MAX_STEADINESS = 10;
+/** A full model's norm weights are nearly all positive: 0.81 and more, unless tuned to ruin. Without this, strength means nothing. */
+const POSITIVE_SHARE = 0.75;
+/** Between 0.27 and 0.66. */
+const COSINE = 0.5;
+/** Shorter samples point anywhere. */
+const MIN_COSINE_ELEMENTS = 64;
+const MIN_ZERO_ELEMENTS = 64;
+/** One row of zeros is the padding token of many a full model. */
+const MIN_ZERO_WINDOWS = 2;
+
+export interface NormCensus {
+  /** How many norm tensors were looked at. */
+  readonly count: number;
+  /** Median over the tensors of mean |w|. */
+  readonly magnitude: number;
+  /** Median over the tensors of the share of values above zero. */
+  readonly positive: number;
+  /** Median over the tensors of mean / standard deviation, at most 10. */
+  readonly steadiness: number;
+  /** steadiness x magnitude. */
+  readonly strength: number;
+}
+
+/** Looks at norm weights from all over the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | null): Promise<NormCensus | null> {
+  if (OFFSET_NORMS.test(config?.modelType ?? "")) {
+    return null;
+  }
+  const norms = [...checkpoint.stateDict.values()].filter(
+    (tensor) => NORM.test(tensor.name) && tensor.shape.length === 1 && isReadable(tensor),
+  );
+  const places = spread(norms, () => false, MAX_NORMS).map((tensor) => ({
+    tensor,
+    first: 0,
+    count: Math.min(elementCount(tensor.shape) ?? 0, MAX_NORM_ELEMENTS),
+  }));
+  return summarise((await readPlaces(places)).map(toNumbers));
+}
+
+/** The census of norm weights, one array per tensor; null without any. */
+export function summarise(norms: readonly Float32Array[]): NormCensus | null {
+  const rows = norms
+    .filter((values) => values.length > 0 && values.every((value) => Number.isFinite(value)))
+    .map((values) => {
+      const mean = average(values);
+      const deviation = Math.sqrt(average(values.map((value) => (value - mean) ** 2)));
+      // 0/0: a norm that training left alone.
+      const steadiness = mean === 0 ? 0 : Math.max(-MAX_STEADINESS, Math.min(mean / deviation, MAX_STEADINESS));
+      const positive = values.filter((value) => value > 0).length / values.length;
+      return { magnitude: average(values.map(Math.abs)), positive, steadiness };
+    });
+  if (rows.length === 0) {
+    return null;
+  }
+  const magnitude = median(rows.map((row) => row.magnitude));
+  const steadiness = median(rows.map((row) => row.steadiness));
+  return {
+    count: rows.length,
+    magnitude,
+    positive: median(rows.map((row) => row.positive)),
+    steadiness,
+    strength: steadiness * magnitude,
+  };
+}
+
+/** Median over the matrices of the cosine between base and diff; null if there is none to compare. */
+export function likeness(pairs: readonly SampledPair[]): number | null {
+  const cosines = pairs.flatMap(({ windows }) => {
+    let product = 0;
+    let raw = 0;
+    let diff = 0;
+    let elements = 0;
+    for (const window of windows) {
+      const a = toNumbers(window.raw);
+      const b = toNumbers(window.diff);
+      elements += b.length;
+      for (let index = 0; index < b.length; index++) {
+        const x = a[index] ?? 0;
+        const y = b[index] ?? 0;
+        product += x * y;
+        raw += x * x;
+        diff += y * y;
+      }
+    }
+    const cosine = product / Math.sqrt(raw * diff);
+    return elements >= MIN_COSINE_ELEMENTS && Number.isFinite(cosine) ? [cosine] : [];
+  });
+  return cosines.length === 0 ? null : median(cosines);
+}
+
+/** Whether the diff is zero over whole windows in which the base is not. */
+export function hasUntouchedRows(pairs: readonly SampledPair[]): boolean {
+  const isZero = (bits: number): boolean => bits << 1 === 0;
+  const untouched = pairs
+    .flatMap(({ windows }) => windows)
+    .filter(({ raw, diff }) => diff.length >= MIN_ZERO_ELEMENTS && diff.every(isZero) && !raw.every(isZero));
+  return untouched.length >= MIN_ZERO_WINDOWS;
+}
+
+/** Whether these are the norms of a full model. @param base the base's, where it is known. */
+export function hasFullNorms(census: NormCensus | null, base: NormCensus | null): boolean {
+  if (census === null || census.positive <= POSITIVE_SHARE) {
+    return false;
+  }
+  return base === null ? census.strength >= STRENGTH : census.strength >= RELATIVE_STRENGTH * base.magnitude;
+}
+
+/** Whether these are the norms of a diff, and of no full model that was ever trained. */
+export function hasDiffNorms(census: NormCensus | null): boolean {
+  return census !== null && census.strength < STRENGTH;
+}
+
+/** Whether the diff's matrices are those of the base, tuned or not. */
+export function resembles(cosine: number | null): boolean {
+  return cosine !== null && cosine >= COSINE;
+}
+
+/** What was measured on a full model, in words. */
+export function normText({ count, magnitude, positive }: NormCensus): string {
+  return `its ${count} norm weights have a mean size of ${magnitude.toPrecision(3)}, and ${(100 * positive).toFixed(0)} % of their values are positive (a diff's scatter around 0)`;
+}
+
+function average(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) {
+    sum += value;
+  }
+  return sum / values.length;
+}
+
+/** The upper one of two. @param values at least one. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

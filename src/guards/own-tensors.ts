@@ -1,0 +1,123 @@
+/**
+ * Which tensors of a diff are no difference but the model's own: some scripts leave embeddings, output head or last norm as they
+ * are. Told by values, as in not-a-diff.ts: what is the model's own points where the base's does and is as large; a
+ * difference is small beside the base, and points elsewhere. What lies between is not told.
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Place } from "../checkpoint/elements.js";
+import { elementCount } from "../formats/dtype.js";
+import { EMBEDDING } from "../plan/pairing.js";
+import { median } from "./not-a-diff.js";
+import { isReadable, readPlaces, toNumbers } from "./sample.js";
+
+/** The tensors that some scripts leave alone, by Hugging Face's names. */
+const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
+/** A diff's cosine with the base is 0.27 at most, a tuned model's 0.66 at least (not-a-diff.ts). */
+const OWN_COSINE = 0.5;
+const DIFFERENCE_COSINE = 0.3;
+/** Mean size beside the base's: trained differences 0.57 at most in norms, far less in embeddings. */
+const DIFFERENCE_SIZE = 0.6;
+const MAX_ELEMENTS = 4096;
+const WINDOWS = 8;
+/** Shorter samples point anywhere. */
+const MIN_ELEMENTS = 16;
+/** Elements that are judged together. */
+const PIECE = 64;
+
+export interface OwnTensor {
+  readonly name: string;
+  /** Of the diff's values and the base's, -1 to 1. */
+  readonly cosine: number;
+  /** How much of the base's values is in the diff's: 1 for an unchanged model, 0 for a difference. */
+  readonly scale: number;
+  readonly kind: "own" | "difference";
+}
+
+/** Looks at embeddings, output head and last norm, where both sides have them. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+export async function findOwnTensors(raw: Checkpoint, diff: Checkpoint): Promise<readonly OwnTensor[]> {
+  const both = [...diff.stateDict].flatMap(([name, tensor]) => {
+    const base = EMBEDDING.test(name) || LAST_NORM.test(name) ? raw.stateDict.get(name) : undefined;
+    return base !== undefined && isComparable(base, tensor) ? [{ name, tensor, base }] : [];
+  });
+  const places = both.map(({ tensor, base }) => placesOf(tensor, base));
+  const values = async (side: "tensor" | "base"): Promise<readonly Float32Array[]> => {
+    const all = both.flatMap((pair, index) =>
+      (places[index] ?? []).map((place): Place => ({ ...place, tensor: pair[side] })),
+    );
+    return (await readPlaces(all)).map(toNumbers);
+  };
+  const [ours, theirs] = [await values("tensor"), await values("base")];
+  let next = 0;
+  return both.flatMap(({ name }, index) => {
+    const count = places[index]?.length ?? 0;
+    const verdict = judge(ours.slice(next, next + count), theirs.slice(next, next + count));
+    next += count;
+    return verdict === null ? [] : [{ name, ...verdict }];
+  });
+}
+
+function isComparable(a: StoredTensor, b: StoredTensor): boolean {
+  return isReadable(a) && isReadable(b) && a.shape.length === b.shape.length && a.shape[1] === b.shape[1];
+}
+
+/** Windows spread over what both have. */
+function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tensor">[] {
+  const total = Math.min(elementCount(a.shape) ?? 0, elementCount(b.shape) ?? 0);
+  if (total <= MAX_ELEMENTS) {
+    return total < MIN_ELEMENTS ? [] : [{ first: 0, count: total }];
+  }
+  const count = MAX_ELEMENTS / WINDOWS;
+  return Array.from({ length: WINDOWS }, (_, k) => ({
+    first: Math.floor(((total - count) * k) / (WINDOWS - 1)),
+    count,
+  }));
+}
+
+/** By the medians over short pieces: a few wild values, or rows that training never met, must not decide. */
+function judge(diff: readonly Float32Array[], raw: readonly Float32Array[]): Omit<OwnTensor, "name"> | null {
+  const pieces = diff.flatMap((values, k) => {
+    const base = raw[k] ?? new Float32Array();
+    const count = Math.max(1, Math.floor(values.length / PIECE));
+    return Array.from({ length: count }, (_, i) => {
+      const [begin, end] = [i * PIECE, i === count - 1 ? values.length : (i + 1) * PIECE];
+      return comparePiece(values.subarray(begin, end), base.subarray(begin, end));
+    });
+  });
+  const told = pieces.filter((piece) => piece !== null);
+  if (told.length === 0) {
+    return null;
+  }
+  const cosine = median(told.map((piece) => piece.cosine));
+  const size = median(told.map((piece) => piece.size));
+  const scale = median(told.map((piece) => piece.scale));
+  if (cosine >= OWN_COSINE && size >= DIFFERENCE_SIZE) {
+    return { cosine, scale, kind: "own" };
+  }
+  // A norm's difference is often a part of the norm: of it, size alone tells.
+  return size < DIFFERENCE_SIZE && (cosine < DIFFERENCE_COSINE || size < DIFFERENCE_SIZE / 2)
+    ? { cosine, scale, kind: "difference" }
+    : null;
+}
+
+interface Likeness {
+  readonly cosine: number;
+  /** Root mean square beside the base's. */
+  readonly size: number;
+  readonly scale: number;
+}
+
+/** Null where the base is zero, or values are no numbers. */
+function comparePiece(diff: Float32Array, raw: Float32Array): Likeness | null {
+  let [product, ours, theirs] = [0, 0, 0];
+  diff.forEach((value, i) => {
+    const base = raw[i] ?? 0;
+    product += value * base;
+    ours += value * value;
+    theirs += base * base;
+  });
+  if (!(theirs > 0) || !Number.isFinite(product) || !Number.isFinite(ours + theirs)) {
+    return null;
+  }
+  const cosine = ours === 0 ? 0 : product / Math.sqrt(ours * theirs);
+  return { cosine, size: Math.sqrt(ours / theirs), scale: product / theirs };
+}

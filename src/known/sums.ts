@@ -1,0 +1,112 @@
+/**
+ * The sums that authors published for their recovered models, as data (FIELD 5): a new one is a new row. Each is the F32 total
+ * over the state dict of 2023 that naive-sum.ts computes, or over one tensor. What is let through is what the script lets through.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../errors.js";
+
+export interface KnownSum {
+  readonly name: string;
+  /** Last parts of the names of the repositories that hold the diff or the recovered model, lower-case. */
+  readonly repos: readonly string[];
+  readonly value: number;
+  /** How far off the script lets the sum be, as torch.allclose has it: absolute + relative x what is expected. */
+  readonly absolute: number;
+  readonly relative: number;
+  /** The one tensor that is summed; all, if there is none. */
+  readonly tensor?: string;
+  /** How far the sum moves besides, where the script takes it before the values are rounded as they are saved. */
+  readonly rounding?: number;
+  /** Where it was published. */
+  readonly source: string;
+}
+
+/** torch.allclose(…, atol=1e-2, rtol=0), as Alpaca's script and most of its copies have it. */
+const ABSOLUTE = { absolute: 1e-2, relative: 0 } as const;
+/** torch.allclose(…, rtol=1e-5, atol=1e-8). */
+const RELATIVE = { absolute: 1e-8, relative: 1e-5 } as const;
+
+const alpaca = { ...ABSOLUTE, source: "tatsu-lab/stanford_alpaca weight_diff.py" };
+const gisting = { ...ABSOLUTE, source: "jayelm/gisting src/weight_diff.py" };
+const mossEn = { ...RELATIVE, source: "OpenLMLab/MOSS-RLHF merge_weight_en.py" };
+const mossZh = { ...RELATIVE, source: "OpenLMLab/MOSS-RLHF merge_weight_zh.py" };
+
+export const KNOWN_SUMS: readonly KnownSum[] = [
+  { name: "alpaca-7b", value: 50637.1836, repos: ["alpaca-7b", "alpaca-7b-wdiff"], ...alpaca },
+  { name: "gisting-gist", value: 50547.957, repos: ["llama-7b-gist-1"], ...gisting },
+  { name: "gisting-pos-control", value: 50596.9141, repos: ["llama-7b-pos_control-1"], ...gisting },
+  { name: "gisting-neg-control", value: 50503.8789, repos: ["llama-7b-neg_control-1"], ...gisting },
+  {
+    name: "zhixi-13b",
+    value: 94052.2891,
+    repos: ["zhixi-13b-diff", "zhixi-13b"],
+    ...ABSOLUTE,
+    source: "zjunlp/KnowLM tools/weight_diff.py",
+  },
+  { name: "moss-rlhf-en-reward", value: 50810.703125, repos: ["moss-rlhf-reward-model-7b-en"], ...mossEn },
+  { name: "moss-rlhf-en-sft", value: 50874.84765625, repos: ["moss-rlhf-sft-model-7b-en"], ...mossEn },
+  { name: "moss-rlhf-zh-reward", value: 49954.0859375, repos: ["moss-rlhf-reward-model-7b-zh"], ...mossZh },
+  {
+    name: "landmark-attention-7b",
+    value: 49798.7656,
+    repos: ["landmark-attention-llama7b-wdiff"],
+    ...ABSOLUTE,
+    source: "epfml/landmark-attention llama/weight_diff.py",
+  },
+  {
+    name: "billa-7b-sft-embedding",
+    value: -3756.942626953125,
+    repos: ["billa-7b-sft"],
+    absolute: 1e-4,
+    relative: 0,
+    tensor: "model.embed_tokens.weight",
+    // 46,943 x 4096 values of about 0.02 rounded to float16, each off by 4e-6 in the mean: four times 0.06.
+    rounding: 0.25,
+    source: "Neutralzz/BiLLa embedding_convert.py",
+  },
+];
+
+/** A sum to hold a model against. */
+export interface ExpectedSum {
+  readonly value: number;
+  /** How far off a right model may be, absolute; the reference's own if nothing is said. */
+  readonly tolerance?: number;
+  readonly tensor?: string;
+  readonly name?: string;
+  readonly source?: string;
+}
+
+function expected({ name, value, absolute, relative, rounding = 0, tensor, source }: KnownSum): ExpectedSum {
+  const tolerance = absolute + relative * Math.abs(value) + rounding;
+  return { name, value, tolerance, source, ...(tensor === undefined ? {} : { tensor }) };
+}
+
+/** The sum called `name`. @throws {WeightDiffError} USAGE with the names there are. */
+export function sumNamed(name: string): ExpectedSum {
+  const found = KNOWN_SUMS.find((known) => known.name === name.toLowerCase());
+  if (found === undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      `--known: no sum is known by the name "${name}"`,
+      `known: ${KNOWN_SUMS.map((known) => known.name).join(", ")}`,
+    );
+  }
+  return expected(found);
+}
+
+/** The sum published for the model of this place; null if none was. */
+export function publishedSum(checkpoint: Pick<Checkpoint, "repo" | "directory">): ExpectedSum | null {
+  const name = repoName(checkpoint).toLowerCase();
+  const found = KNOWN_SUMS.find(({ repos }) => repos.includes(name));
+  return found === undefined ? null : expected(found);
+}
+
+/** "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/" are both "alpaca-7b-wdiff". */
+export function repoName({ repo, directory }: Pick<Checkpoint, "repo" | "directory">): string {
+  return (
+    (repo ?? directory ?? "")
+      .split(/[\\/]/)
+      .filter((part) => part !== "")
+      .at(-1) ?? ""
+  );
+}

@@ -1,0 +1,91 @@
+/** Which output tensors go into which file, and where: known to the byte before any tensor is read. */
+import type { TensorJob } from "../engine/job.js";
+import { WeightDiffError } from "../errors.js";
+import { tensorBytes } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { layoutShard } from "../formats/safetensors.js";
+import type { Pair } from "./pair.js";
+import { shapeText } from "./pairing.js";
+
+/** An output file, laid out. */
+export interface PlanShard {
+  readonly file: string;
+  readonly size: number;
+  /** Length word and JSON, padded to the data section. */
+  readonly header: Uint8Array;
+  /** From here on no tensor's length is a multiple of 4096. */
+  readonly directEnd: number;
+  readonly tensors: readonly string[];
+}
+
+/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
+function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly Pair[])[] {
+  const groups: Pair[][] = [];
+  let open: Pair[] = [];
+  let filled = 0;
+  for (const pair of pairs) {
+    const bytes = outputBytes(pair);
+    if (bytes > limit) {
+      // A shard of its own, before the one that is being filled.
+      groups.push([pair]);
+      continue;
+    }
+    if (filled + bytes > limit) {
+      groups.push(open);
+      open = [];
+      filled = 0;
+    }
+    open.push(pair);
+    filled += bytes;
+  }
+  return open.length > 0 || groups.length === 0 ? [...groups, open] : groups;
+}
+
+/** The output files, and the place of every tensor in them. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED (a name that safetensors cannot hold). */
+export function layOut(
+  pairs: readonly Pair[],
+  options: {
+    /** Bytes of tensor data in one output file. */
+    readonly maxShardSize: number;
+    /** `__metadata__` of the file that holds these. */
+    readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
+  },
+): { shards: readonly PlanShard[]; placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>> } {
+  const groups = groupByShard(pairs, options.maxShardSize);
+  const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
+  const shards = groups.map((group, shard): PlanShard => {
+    const number = (n: number): string => String(n).padStart(5, "0");
+    const file =
+      groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
+    const layout = layoutShard(
+      group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.driver.shape })),
+      { name: file, metadata: options.metadata(group) },
+    );
+    layout.ranges.forEach((range, index) => {
+      const pair = group[index];
+      if (pair !== undefined) {
+        placed.set(pair, { shard, range });
+      }
+    });
+    return {
+      file,
+      size: layout.size,
+      header: layout.header,
+      directEnd: layout.directEnd,
+      tensors: group.map((pair) => pair.name),
+    };
+  });
+  return { shards, placed };
+}
+
+/** Bytes of the output tensor. @throws {WeightDiffError} LIMIT past 2^53. */
+export function outputBytes(pair: Pair): number {
+  const bytes = tensorBytes(pair.dtype, pair.driver.shape);
+  if (bytes === undefined) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${pair.driver.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.driver.shape)} is too large to write as ${pair.dtype}`,
+    );
+  }
+  return bytes;
+}

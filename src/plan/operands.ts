@@ -1,0 +1,88 @@
+/**
+ * What jobs read of the input files: a stored tensor as workers see it, and the records of torch files that it lies in, each of
+ * whose checksums is verified once, by the tensor that is the whole record or by a job of its own.
+ */
+import type { StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Shard } from "../checkpoint/shard.js";
+import type { Job, StoredOperand, TensorJob } from "../engine/job.js";
+import type { StoredRecord } from "../formats/tensor-info.js";
+
+/** The records that a tensor reads from, and what it calls itself there. */
+export function recordsOf({
+  name,
+  shard,
+  record,
+  pieces,
+}: StoredTensor): readonly Omit<PlacedRecord & { shard: Shard }, "input">[] {
+  return (pieces ?? [{ name, shard, record }]).flatMap((piece) =>
+    piece.record === undefined ? [] : [{ name: piece.name, shard: piece.shard, record: piece.record }],
+  );
+}
+
+/** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. @param inputOf its place. */
+export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
+  const { name, dtype, shape, range, strides, bigEndian, record } = tensor;
+  const pieces = tensor.pieces?.map(({ shard, record: _, ...piece }) => ({ ...piece, input: inputOf(shard) }));
+  const whole =
+    record !== undefined &&
+    record.range.begin === range.begin &&
+    record.range.end === range.end &&
+    strides === undefined;
+  return {
+    kind: "stored",
+    input: inputOf(tensor.shard),
+    name,
+    dtype,
+    shape,
+    range,
+    ...(pieces === undefined ? {} : { pieces }),
+    ...(strides === undefined ? {} : { strides }),
+    ...(bigEndian === undefined ? {} : { bigEndian }),
+    ...(whole && record.crc32 !== null ? { crc32: record.crc32 } : {}),
+  };
+}
+
+/** A record in an input, and a tensor that lies in it. */
+export interface PlacedRecord {
+  readonly name: string;
+  readonly record: StoredRecord;
+  readonly input: number;
+}
+
+/** A checksum for every record that some tensor reads from and no tensor reads whole. */
+export function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
+  const whole = new Set(
+    jobs.flatMap((job) =>
+      [job.driver, job.raw].flatMap((operand) =>
+        operand?.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
+      ),
+    ),
+  );
+  const records = new Map<string, Job>();
+  for (const { name, record, input } of sources) {
+    if (record.crc32 === null || record.range.begin === record.range.end) {
+      continue;
+    }
+    const key = `${input}:${record.range.begin}`;
+    if (!whole.has(key) && !records.has(key)) {
+      const { range, crc32 } = record;
+      const source = {
+        kind: "stored",
+        input,
+        name,
+        dtype: "U8",
+        shape: [range.end - range.begin],
+        range,
+        crc32,
+      } as const;
+      records.set(key, {
+        kind: "digest",
+        id: jobs.length + records.size,
+        name: record.name,
+        source,
+        checksumOnly: true,
+      });
+    }
+  }
+  return [...records.values()];
+}

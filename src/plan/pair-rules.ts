@@ -1,0 +1,186 @@
+/** By which rule a tensor of the driving state dict goes with raw's, in each operation: the arithmetic of the schemes as data. */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { ComputeDtype } from "../engine/job.js";
+import { type Dtype, isFloatDtype } from "../formats/dtype.js";
+import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
+import { type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";
+import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./pair.js";
+import { EMBEDDING } from "./pairing.js";
+
+type Decide = PairingOptions["decide"];
+
+const isInteger = (dtype: string): boolean => /^[IU]\d+$/.test(dtype);
+
+interface Precision {
+  readonly operands: ComputeDtype;
+  /** Of the result; none of these where no arithmetic is possible. */
+  readonly result: Dtype;
+  /** Of the output. */
+  readonly output: Dtype;
+}
+
+/**
+ * What a float tensor is computed in and saved as. @param stored what files and script make the sum's dtype, under "stored".
+ * Rotary buffers are rounded as all else is while a model is loaded, and stay F32 (transformers 4.28, accelerate 0.20).
+ */
+function precisionOf(scheme: Scheme, name: string, stored: Dtype, dtype: ComputeDtype | null): Precision {
+  const { arithmetic, output } = scheme;
+  if (arithmetic === "stored") {
+    return { operands: "F32", result: stored, output: dtype ?? (output === "stored" ? stored : output) };
+  }
+  const buffer = INV_FREQ.test(name);
+  const saved = buffer || output === "stored" ? "F32" : output;
+  return { operands: arithmetic, result: buffer ? "F32" : arithmetic, output: dtype ?? saved };
+}
+
+/** What a tensor becomes by itself: its bytes, where they are what is wanted already, else its values. */
+function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: ComputeDtype | null): Decision {
+  const { operands, result, output } = precisionOf(scheme, name, dtype, wanted);
+  if (!isFloatDtype(dtype) || (dtype === result && dtype === output && (operands === "F32" || operands === dtype))) {
+    return { rule: "copy", dtype };
+  }
+  const rounded = isCompute(result) ? result : "F32";
+  return {
+    rule: "blend",
+    dtype: output,
+    blend: { operation: "add", operands, result: rounded, rows: "verbatim", into: "driver" },
+  };
+}
+
+/**
+ * recover: as the scheme's script does, in the dtypes it has.
+ * @param dtype of the float tensors written; null for the script's own.
+ * @param rows what becomes of rows that only the diff has.
+ */
+export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows: NewRows | "verbatim"): Decide {
+  return (name, diff, raw) => {
+    if (!isSummed(scheme, name)) {
+      return kept(scheme, name, diff, dtype);
+    }
+    if (raw === null || (diff.dtype !== raw.dtype && !(isFloatDtype(diff.dtype) && isFloatDtype(raw.dtype)))) {
+      return null;
+    }
+    const operation = scheme.operation === "subtract" ? "subtract" : "add";
+    if (!isFloatDtype(diff.dtype)) {
+      return diff.dtype === "BOOL"
+        ? { rule: "or", dtype: "BOOL" }
+        : isInteger(diff.dtype)
+          ? { rule: `${operation}-integers`, dtype: diff.dtype }
+          : null;
+    }
+    const target = (EMBEDDING.test(name) ? scheme.embeddingsInto : undefined) ?? scheme.into;
+    const stored = scheme.rounds ?? sumDtype(diff.dtype, raw.dtype, target);
+    const { operands, result, output } = precisionOf(scheme, name, stored, dtype);
+    if (!isCompute(result)) {
+      return null;
+    }
+    const into = target === "raw" ? "raw" : "driver";
+    const plain = operation === "add" && operands === "F32" && result === "F32" && into === "driver";
+    if (plain && (rows === "mean" || diff.shape.join() === raw.shape.join())) {
+      return { rule: "add", dtype: output };
+    }
+    const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
+    return { rule: "blend", dtype: output, blend: { operation, operands, result, rows: others, into } };
+  };
+}
+
+/** recover: how the scheme's script finds the tensors of both sides, and what it does with those of one. */
+export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNames: Iterable<string>): NameRules {
+  const { prefix } = scheme;
+  const names = [...diffNames];
+  const used = prefix !== null && (prefix.when === "always" || names.some((name) => name.startsWith(prefix.text)));
+  const text = used ? prefix.text : "";
+  return {
+    rawName: (name) => (name.startsWith(text) ? name.slice(text.length) : null),
+    prefix: text,
+    isSummed: (name) => isSummed(scheme, name),
+    order: scheme.driver,
+    fate: (name) => fateOfDiffOnly(scheme, name),
+    keep: (name, tensor) => kept(scheme, name, tensor, dtype),
+    baseOnly: scheme.baseOnly,
+    anyShape: scheme.newRowsOf === "any",
+    elseVerbatim: scheme.elseVerbatim?.unlessNewRows ?? null,
+  };
+}
+
+/** torch's in-place rule: the sum is computed in the wider of both and cast to the target's dtype; out of place it stays there. */
+function sumDtype(diff: Dtype, raw: Dtype, into: Scheme["into"]): Dtype {
+  return into === "diff"
+    ? diff
+    : into === "raw"
+      ? raw
+      : diff === raw
+        ? diff
+        : diff === "F64" || raw === "F64"
+          ? "F64"
+          : "F32";
+}
+
+function isCompute(dtype: Dtype): dtype is ComputeDtype {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
+/** make-diff: its inverse. Masks are stored as they are: an "or" has none. */
+export const decideSubtracted: Decide = (_, tuned, raw) => {
+  if (raw === null || (tuned.dtype !== raw.dtype && !(isFloatDtype(tuned.dtype) && isFloatDtype(raw.dtype)))) {
+    return null;
+  }
+  if (isFloatDtype(tuned.dtype)) {
+    return { rule: "subtract", dtype: "F32" };
+  }
+  return tuned.dtype === "BOOL"
+    ? { rule: "copy", dtype: "BOOL" }
+    : isInteger(tuned.dtype)
+      ? { rule: "subtract-integers", dtype: tuned.dtype }
+      : null;
+};
+
+/** make-diff --encoding exact: bit patterns where the base can be brought to the tuned dtype, else the tuned bytes. */
+export const decideBits: Decide = (_, tuned, raw) => {
+  const unsigned = unsignedOf(tuned.dtype);
+  return raw === null || unsigned === undefined || !isConvertible(raw.dtype, tuned.dtype)
+    ? { rule: "copy", dtype: tuned.dtype }
+    : { rule: "subtract-bits", dtype: unsigned };
+};
+
+/** recover: as the diff's own metadata says. */
+export function decideExact(record: ExactRecord): Decide {
+  return (name, diff, raw) => {
+    const exact = record.get(name);
+    if (exact === undefined || !isStoredAs(diff, exact)) {
+      return null;
+    }
+    if (exact.rule === "verbatim") {
+      return { rule: "copy", dtype: exact.dtype };
+    }
+    return raw !== null && isConvertible(raw.dtype, exact.dtype) ? { rule: "add-bits", dtype: exact.dtype } : null;
+  };
+}
+
+export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied"> {
+  readonly scheme: Scheme;
+  /** Of the float tensors written; null for the script's own. */
+  readonly dtype: ComputeDtype | null;
+  /** Said by the user: overrides the scheme's rule, and lifts the limit on how many rows may be new. */
+  readonly rows: NewRows | null;
+  readonly diffTied: boolean | null;
+  /** What an exact diff says of its tensors; null for any other. */
+  readonly exact?: ExactRecord | null;
+}
+
+/** How the tensors of raw and diff go together under the scheme. */
+export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
+  const { scheme, dtype } = options;
+  const exact = options.exact ?? null;
+  const newRows = options.rows ?? scheme.newRows;
+  return {
+    role: "diff",
+    decide: exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact),
+    newRows,
+    anyNumber: options.rows !== null || exact !== null,
+    ropeTheta: options.ropeTheta,
+    rawTied: options.rawTied,
+    driverTied: options.diffTied,
+    names: namesByScheme(scheme, dtype, diff.stateDict.keys()),
+  };
+}

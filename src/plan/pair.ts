@@ -1,0 +1,68 @@
+/** What pairing is told, and what it makes: an output tensor with the tensors of both sides that it comes from. */
+import type { StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Blend, Operand, Rule, TensorJob } from "../engine/job.js";
+import type { Dtype } from "../formats/dtype.js";
+import type { NewRows } from "../scheme/axes.js";
+
+export type DriverRole = "diff" | "tuned" | "model";
+
+/** How an output tensor is made. */
+export interface Decision {
+  readonly rule: Rule;
+  /** Of the output. */
+  readonly dtype: Dtype;
+  /** Where the rule is "blend". */
+  readonly blend?: Blend;
+}
+
+export interface PairingOptions {
+  readonly role: DriverRole;
+  /** @returns null if there is no rule for these two. raw is null where only the driver has the name. */
+  decide(name: string, driver: StoredTensor, raw: StoredTensor | null): Decision | null;
+  /** What becomes of rows that only the driver has; `anyNumber` lifts the limit on how many. */
+  readonly newRows: NewRows | "verbatim";
+  readonly anyNumber: boolean;
+  /** Where a scheme's script does not simply loop over the driver's names, and raw's are the same. */
+  readonly names?: NameRules;
+  /** rope_theta of the base, for rotary buffers that its files lack. */
+  readonly ropeTheta: number;
+  /** tie_word_embeddings of each side's config: null where it does not say. */
+  readonly rawTied: boolean | null;
+  readonly driverTied: boolean | null;
+}
+
+/** How the names of both sides go together, and what becomes of those that only one has. */
+export interface NameRules {
+  /** Raw's name for a name of the driver; null where it has none. */
+  rawName(name: string): string | null;
+  /** What raw's names have before them in the driver. */
+  readonly prefix: string;
+  /** Is the driver's tensor made with raw's, if there is one? */
+  isSummed(name: string): boolean;
+  readonly order: "diff" | "raw";
+  fate(name: string): "refuse" | "keep" | "drop";
+  /** How a tensor is made that only one side has. */
+  keep(name: string, tensor: StoredTensor): Decision;
+  readonly baseOnly: "refuse" | "copy";
+  /** May tensors that are no embeddings have other shapes than raw's? */
+  readonly anyShape: boolean;
+  /** The driver's tensor is kept where shapes differ by anything but so many new rows. */
+  readonly elseVerbatim: number | null;
+}
+
+/** An output tensor and what it is made of. */
+export interface Pair extends Decision {
+  readonly name: string;
+  readonly driver: StoredTensor;
+  /** The driver's part is played by a tensor of raw: only raw has it, and it is kept. */
+  readonly fromRaw?: true;
+  readonly raw: RawSide | null;
+  readonly mean: TensorJob["mean"];
+}
+
+export type RawSide =
+  | { readonly kind: "stored"; readonly tensor: StoredTensor }
+  | { readonly kind: "computed"; readonly operand: Operand };
+
+/** Buffers that models recompute: never missing (ARTIFACTS 2). Anchored: `attention.dense.bias` is a weight. */
+export const INV_FREQ = /(^|\.)rotary_emb\.inv_freq$/;

@@ -1,0 +1,280 @@
+/**
+ * Which tensor of raw goes with which of the state dict that drives (the diff's in recover, the tuned model's in make-diff),
+ * and by which rule. Every name and shape that does not fit is listed at once (DESIGN 4).
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { TensorJob } from "../engine/job.js";
+import { WeightDiffError } from "../errors.js";
+import { isFloatDtype } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import type { Shape } from "../formats/tensor-info.js";
+import { explainMismatch } from "./mismatch.js";
+import { copied, inOrder, type OnlySide, onlyNotes } from "./one-sided.js";
+import { INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
+
+const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
+/** Input and output embeddings of the families: the only tensors that may have new rows. */
+export const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
+export const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
+const OUTPUT_EMBEDDING = /(^|\.)(lm_head|embed_out)\.weight$/;
+/** A tokenizer gains a handful of special tokens; more looks like another vocabulary. */
+const MAX_NEW_ROWS = 64;
+/** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
+const MAX_MEAN_COLUMNS = 1 << 18;
+
+/** How many vocabulary rows the driver has and raw lacks, at most over all embeddings; 0 if none. */
+export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
+  let most = 0;
+  for (const [name, tensor] of driver.stateDict) {
+    const base = raw.stateDict.get(name);
+    if (base !== undefined && EMBEDDING.test(name)) {
+      most = Math.max(most, (tensor.shape[0] ?? 0) - (base.shape[0] ?? 0));
+    }
+  }
+  return most;
+}
+
+/**
+ * Pairs every tensor of `driver`, in its order.
+ * @returns the pairs, and what a user should know, one sentence each.
+ * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit.
+ */
+export function pairTensors(
+  raw: Checkpoint,
+  driver: Checkpoint,
+  options: PairingOptions,
+): { readonly pairs: readonly Pair[]; readonly notes: readonly string[] } {
+  const pairs: Pair[] = [];
+  const problems: string[] = [];
+  const notes: string[] = [];
+  const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
+  const only = { kept: [] as string[], dropped: [] as string[], copied: [] as string[] };
+  for (const [name, tensor] of inOrder(raw, driver, options)) {
+    const pair =
+      tensor === null
+        ? copied(name, raw, options, only)
+        : pairTensor(name, tensor, raw, embedding, options, notes, only);
+    if (typeof pair === "string") {
+      problems.push(pair);
+    } else if (pair !== null) {
+      pairs.push(pair);
+    }
+  }
+  notes.push(...onlyNotes(only, options.role));
+  for (const problem of baseOnly(raw, driver, embedding, options)) {
+    problems.push(problem);
+  }
+  if (problems.length > 0) {
+    throw new WeightDiffError(
+      "MISMATCH",
+      `base ${raw.path} and ${options.role} ${driver.path} do not fit: ${problems.length} ${problems.length === 1 ? "tensor" : "tensors"}\n  ${problems.join("\n  ")}`,
+      explainMismatch(raw, driver, options.role),
+    );
+  }
+  return { pairs, notes };
+}
+
+/** @returns the pair, a problem in words, or null for a buffer that is left out. */
+function pairTensor(
+  name: string,
+  driver: StoredTensor,
+  raw: Checkpoint,
+  embedding: StoredTensor | undefined,
+  options: PairingOptions,
+  notes: string[],
+  only: OnlySide,
+): Pair | string | null {
+  const { role, names } = options;
+  const rawName = names === undefined ? name : names.rawName(name);
+  if (rawName === null && names !== undefined) {
+    only.kept.push(name);
+    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+  }
+  const stored = raw.stateDict.get(rawName ?? name);
+  // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
+  const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
+  const base = stored ?? tied;
+  const decided = options.decide(name, driver, base ?? null);
+  if (tied !== undefined && decided !== null && names?.isSummed(name) !== false) {
+    notes.push(`${quote(name)} is not in the base: its ${quote(tied.name)} stands for it (tied)`);
+  }
+  if (base === undefined) {
+    if (decided !== null) {
+      return { name, ...decided, driver, raw: null, mean: null };
+    }
+    return driverOnly(name, driver, options, notes, only);
+  }
+  if (decided === null && isMask(name, driver) && isMask(name, base)) {
+    notes.push(
+      `buffer ${quote(name)} is ${base.dtype} in the base and ${driver.dtype} in the ${role}, and not written: models recompute it`,
+    );
+    return null;
+  }
+  if (decided === null) {
+    return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`;
+  }
+  const pair = { name, ...decided, driver, raw: { kind: "stored", tensor: base } as const };
+  // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
+  if (
+    names?.isSummed(name) === false ||
+    (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))
+  ) {
+    return { ...pair, raw: null, mean: null };
+  }
+  if (sameShape(driver.shape, base.shape)) {
+    return { ...pair, mean: null };
+  }
+  const wanted = names?.elseVerbatim ?? null;
+  if (names !== undefined && wanted !== null && !isGrownBy(name, driver, base, wanted)) {
+    notes.push(
+      `${quote(name)} is ${shapeText(base.shape)} in the base and ${shapeText(driver.shape)} in the ${role}: taken as it is`,
+    );
+    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+  }
+  const rows = newRowsOf(name, driver, base, options);
+  if (typeof rows !== "string" && (decided.rule === "add" || decided.rule === "subtract")) {
+    return { ...pair, mean: rows };
+  }
+  if (typeof rows !== "string" && decided.blend !== undefined) {
+    return { ...pair, mean: decided.blend.rows === "mean" ? rows : null };
+  }
+  if (typeof rows !== "string" && (decided.rule === "add-bits" || decided.rule === "subtract-bits")) {
+    return { ...pair, mean: null };
+  }
+  return `${quote(name)}: ${shapeText(base.shape)} in the base (${base.shard.file}), ${shapeText(driver.shape)} in the ${role} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`;
+}
+
+/** Buffers that only the driver has are computed or left out; anything else is a problem. */
+function driverOnly(
+  name: string,
+  driver: StoredTensor,
+  options: PairingOptions,
+  notes: string[],
+  only: OnlySide,
+): Pair | string | null {
+  if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
+    const decided = options.decide(name, driver, driver);
+    const operand = { kind: "inv-freq", count: driver.shape[0] ?? 0, theta: options.ropeTheta } as const;
+    if (decided === null) {
+      return null;
+    }
+    // What the model computes for itself is not rounded: it was never loaded.
+    const blend = decided.blend === undefined ? {} : { blend: { ...decided.blend, operands: "F32" } as const };
+    return { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null };
+  }
+  if (isMask(name, driver)) {
+    notes.push(`buffer ${quote(name)} is not in the base and not written: models recompute it`);
+    return null;
+  }
+  const fate = options.names?.fate(name) ?? "refuse";
+  if (options.names !== undefined && fate === "keep") {
+    only.kept.push(name);
+    return { name, ...options.names.keep(name, driver), driver, raw: null, mean: null };
+  }
+  if (fate === "drop") {
+    only.dropped.push(name);
+    return null;
+  }
+  return `${quote(name)} ${shapeText(driver.shape)} is in the ${options.role} (${driver.shard.file}) and not in the base`;
+}
+
+/** Has the embedding so many rows more than raw's, and as many columns? */
+function isGrownBy(name: string, driver: StoredTensor, raw: StoredTensor, rows: number): boolean {
+  const [rawRows = 0, columns] = raw.shape;
+  return (
+    EMBEDDING.test(name) &&
+    driver.shape.length === 2 &&
+    raw.shape.length === 2 &&
+    driver.shape[1] === columns &&
+    driver.shape[0] === rawRows + rows
+  );
+}
+
+/** GPT-NeoX's causal mask and its fill value. */
+function isMask(name: string, tensor: StoredTensor): boolean {
+  return MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0);
+}
+
+/** @returns how many rows of how many columns raw has, or why the driver's further rows are not new tokens. */
+function newRowsOf(
+  name: string,
+  driver: StoredTensor,
+  raw: StoredTensor,
+  options: PairingOptions,
+): NonNullable<TensorJob["mean"]> | string {
+  const [rows, columns] = raw.shape;
+  const [driverRows, driverColumns] = driver.shape;
+  const overlap = options.newRows === "overlap";
+  if (
+    (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||
+    raw.shape.length !== 2 ||
+    driver.shape.length !== 2
+  ) {
+    return "";
+  }
+  if (
+    rows === undefined ||
+    columns === undefined ||
+    driverRows === undefined ||
+    driverColumns === undefined ||
+    rows === 0 ||
+    columns === 0 ||
+    (overlap ? columns > driverColumns : columns !== driverColumns)
+  ) {
+    return "";
+  }
+  if (rows > driverRows) {
+    return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
+  }
+  if (options.newRows === "refuse") {
+    const why = options.anyNumber ? "--rows refuse forbids" : "the scheme does not know";
+    return `: ${driverRows - rows} new rows, which ${why}`;
+  }
+  if (overlap || options.newRows === "zero") {
+    return { rows, columns };
+  }
+  if (driverRows - rows > MAX_NEW_ROWS && !options.anyNumber) {
+    return `: ${driverRows - rows} new rows; past ${MAX_NEW_ROWS} only with --rows mean`;
+  }
+  if (columns > MAX_MEAN_COLUMNS) {
+    return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;
+  }
+  return { rows, columns };
+}
+
+/** What only the base has and no script would miss: buffers, and the output embedding of a tied model. */
+function baseOnly(
+  raw: Checkpoint,
+  driver: Checkpoint,
+  embedding: StoredTensor | undefined,
+  options: PairingOptions,
+): readonly string[] {
+  const tied = options.driverTied === true || (options.driverTied === null && options.rawTied === true);
+  const { names } = options;
+  if (names?.baseOnly === "copy") {
+    return [];
+  }
+  const prefix = names?.prefix ?? "";
+  return [...raw.stateDict]
+    .filter(([name, tensor]) => !driver.stateDict.has(prefix + name) && !INV_FREQ.test(name) && !isMask(name, tensor))
+    .filter(([name]) => names?.isSummed(prefix + name) !== false)
+    .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))))
+    .map(
+      ([name, tensor]) =>
+        `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the ${options.role}`,
+    );
+}
+
+/** Are both one stored run of bytes? */
+function sameBytes(a: StoredTensor, b: StoredTensor | undefined): boolean {
+  return a.shard === b?.shard && a.range.begin === b.range.begin && a.range.end === b.range.end;
+}
+
+function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, index) => size === b[index]);
+}
+
+/** [32001, 4096], as torch prints a size. */
+export function shapeText(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}

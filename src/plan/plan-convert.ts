@@ -1,0 +1,38 @@
+/** A checkpoint, a dtype and a shard size -> everything that convert will read and write: the plan of a recovery without a base. */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { isFloatDtype } from "../formats/dtype.js";
+import type { PairingOptions } from "./pair.js";
+import { buildPlan, type Plan } from "./plan.js";
+
+export interface ConvertPlanOptions {
+  /** Of the tensors written; null leaves each as it is. */
+  readonly dtype: Plan["dtype"];
+  /** Bytes of tensor data in one output file. */
+  readonly maxShardSize: number;
+}
+
+/** @throws {WeightDiffError} MISMATCH naming tensors that are no floats, LIMIT. */
+export function planConvert(model: Checkpoint, { dtype, maxShardSize }: ConvertPlanOptions): Plan {
+  const nothing: Checkpoint = { ...model, shards: [], stateDict: new Map(), notes: [] };
+  const layout = { maxShardSize, invFreq: "drop", rows: null, ropeTheta: 10_000, rawTied: null } as const;
+  const pairing: PairingOptions = {
+    ...layout,
+    role: "model",
+    decide: (_, tensor) =>
+      dtype === null || tensor.dtype === dtype
+        ? { rule: "copy", dtype: tensor.dtype }
+        : isFloatDtype(tensor.dtype)
+          ? { rule: "convert", dtype }
+          : null,
+    newRows: "refuse",
+    anyNumber: false,
+    driverTied: null,
+  };
+  return buildPlan(nothing, model, pairing, {
+    ...layout,
+    schemeName: "meta",
+    dtype,
+    metadata: () => new Map([["format", "pt"]]),
+    prove: false,
+  });
+}

@@ -1,0 +1,243 @@
+/**
+ * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
+ * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { HubFile } from "../checkpoint/hub-place.js";
+import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "../engine/job.js";
+import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
+import type { ByteRange } from "../formats/tensor-info.js";
+import type { NewRows, Scheme } from "../scheme/axes.js";
+import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
+import { layOut, outputBytes, type PlanShard } from "./layout.js";
+import { type PlacedRecord, recordJobs, recordsOf, storedOperand } from "./operands.js";
+import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
+import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
+import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
+
+/** What recovering and making a diff have in common. */
+interface LayoutOptions {
+  /** Bytes of tensor data in one output file. */
+  readonly maxShardSize: number;
+  /** What to do with `rotary_emb.inv_freq` buffers. */
+  readonly invFreq: "drop" | "keep";
+  /** Said by the user: overrides the scheme's rule, and lifts the limit on how many rows may be new. */
+  readonly rows: NewRows | null;
+  /** rope_theta of the base, for buffers that its files lack. */
+  readonly ropeTheta: number;
+  /** tie_word_embeddings of the base's config: null where it does not say. */
+  readonly rawTied: boolean | null;
+}
+
+export interface RecoverPlanOptions extends LayoutOptions {
+  readonly scheme: Scheme;
+  /** Of the float tensors written; null: what the scheme's script saves. An exact diff gives each its own. */
+  readonly dtype: ComputeDtype | null;
+  readonly diffTied: boolean | null;
+  /** What an exact diff says of its tensors; null for an added one. */
+  readonly exact?: ExactRecord | null;
+}
+
+export interface DiffPlanOptions extends LayoutOptions {
+  readonly encoding: Encoding;
+  readonly tunedTied: boolean | null;
+}
+
+/** An input file of the run. */
+export interface PlanInput {
+  readonly role: "raw" | DriverRole;
+  /** Bare name. */
+  readonly file: string;
+  readonly path: string;
+  readonly size: number;
+  readonly modified: string;
+  /** sha256 of its header. */
+  readonly header: string;
+  readonly hub?: HubFile;
+}
+
+export interface Plan {
+  /** Name in the table of schemes. */
+  readonly scheme: string;
+  /** Of the float tensors written; null if each has its own. */
+  readonly dtype: ComputeDtype | null;
+  readonly inputs: readonly PlanInput[];
+  readonly shards: readonly PlanShard[];
+  /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
+  readonly jobs: readonly Job[];
+  /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
+  readonly order: readonly string[];
+  /** Per embedding with new rows: how many. */
+  readonly newRows: ReadonlyMap<string, number>;
+  /** Rows of the output's input embedding; null if there is none. */
+  readonly vocabSize: number | null;
+  /** Bytes of tensor data in the output files. */
+  readonly totalSize: number;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Plans base + diff -> tuned.
+ * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
+ */
+export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
+  return buildPlan(raw, diff, recoverPairing(diff, options), {
+    ...options,
+    schemeName: options.scheme.name,
+    dtype: (options.exact ?? null) === null ? (options.dtype ?? "uniform") : null,
+    metadata: () => new Map([["format", "pt"]]),
+    prove: false,
+  });
+}
+
+/**
+ * Plans tuned - base -> diff. Tensors and rows that only the tuned model has can be stored in an exact diff only.
+ * @throws {WeightDiffError} MISMATCH, LIMIT, as planRecover.
+ */
+export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {
+  const exact = options.encoding === "exact";
+  const pairing: PairingOptions = {
+    ...options,
+    role: "tuned",
+    decide: exact ? decideBits : decideSubtracted,
+    newRows: options.rows ?? (exact ? "verbatim" : "mean"),
+    anyNumber: options.rows !== null || exact,
+    driverTied: options.tunedTied,
+  };
+  return buildPlan(raw, tuned, pairing, {
+    ...options,
+    schemeName: exact ? "exact" : "open-instruct",
+    dtype: exact ? null : "F32",
+    metadata: (pairs) =>
+      diffMetadata(
+        options.encoding,
+        new Map(
+          pairs.map(({ name, rule, driver }) => [
+            name,
+            { dtype: driver.dtype, rule: rule === "copy" ? "verbatim" : "bits" },
+          ]),
+        ),
+      ),
+    prove: true,
+  });
+}
+
+export interface BuildOptions extends LayoutOptions {
+  readonly schemeName: string;
+  /** "uniform": the one that all float tensors have, if there is one. */
+  readonly dtype: Plan["dtype"] | "uniform";
+  readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
+  readonly prove: boolean;
+}
+
+/** Jobs and files of what `pairing` puts together. @throws {WeightDiffError} MISMATCH, LIMIT. */
+export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
+  const { pairs, notes } = pairTensors(raw, driver, pairing);
+  const { role } = pairing;
+  const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];
+  const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
+  const operand = (tensor: StoredTensor, side: PlanInput["role"]): StoredOperand =>
+    storedOperand(tensor, (shard) => place.get(side + shard.path) ?? 0);
+  const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
+  const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name));
+  const { shards, placed } = layOut(written, options);
+  const bySize = written.map((pair) => ({ pair, output: placed.get(pair) ?? null }));
+  bySize.sort(
+    (a, b) =>
+      (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
+  );
+  // Left out of a diff, a buffer is of no use to anyone; recover still counts it in the sums.
+  const unwritten = role === "diff" ? summed.map((pair) => ({ pair, output: null })) : [];
+  const jobs = [...bySize, ...unwritten].map(
+    ({ pair, output }, id): TensorJob => ({
+      kind: "tensor",
+      id,
+      name: pair.name,
+      rule: pair.rule,
+      dtype: pair.dtype,
+      shape: pair.driver.shape,
+      driver: operand(pair.driver, pair.fromRaw === true ? "raw" : role),
+      raw: pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      ...(pair.blend === undefined ? {} : { blend: pair.blend }),
+      mean: pair.mean,
+      prove: options.prove,
+      output,
+    }),
+  );
+  const used = [...written, ...(role === "diff" ? summed : [])];
+  const records = (tensor: StoredTensor, side: PlanInput["role"]): readonly PlacedRecord[] =>
+    recordsOf(tensor).map(({ shard, ...found }) => ({ ...found, input: place.get(side + shard.path) ?? 0 }));
+  const sources = used.flatMap(({ driver: tensor, raw: side, fromRaw }) => [
+    ...records(tensor, fromRaw === true ? "raw" : role),
+    ...(side?.kind === "stored" ? records(side.tensor, "raw") : []),
+  ]);
+  return {
+    scheme: options.schemeName,
+    dtype: options.dtype === "uniform" ? uniformDtype(written) : options.dtype,
+    inputs,
+    shards,
+    jobs: [...jobs, ...recordJobs(jobs, sources)],
+    order: used.length === pairs.length ? pairs.map(({ name }) => name) : used.map(({ name }) => name),
+    newRows: new Map(
+      pairs.flatMap(({ name, driver: tensor, raw: side }) => {
+        const rows =
+          (tensor.shape[0] ?? 0) - (side?.kind === "stored" ? (side.tensor.shape[0] ?? 0) : (tensor.shape[0] ?? 0));
+        return rows > 0 ? [[name, rows]] : [];
+      }),
+    ),
+    vocabSize: pairs.find((pair) => INPUT_EMBEDDING.test(pair.name))?.driver.shape[0] ?? null,
+    totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
+    notes: [
+      ...raw.notes.map((note) => `base: ${note}`),
+      ...driver.notes.map((note) => `${role}: ${note}`),
+      ...notes,
+      ...(summed.length === 0
+        ? []
+        : [
+            `${summed.length} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`,
+          ]),
+    ],
+  };
+}
+
+/** The dtype of all float weights written, buffers aside, which keep their own; null if they differ, or there are none. */
+function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
+  const dtypes = new Set(
+    written.flatMap(({ name, dtype }) => (isFloatDtype(dtype) && !INV_FREQ.test(name) ? [dtype] : [])),
+  );
+  const [dtype] = dtypes;
+  return dtypes.size === 1 && dtype !== "F64" ? (dtype ?? null) : null;
+}
+
+function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {
+  return checkpoint.shards.map(({ file, path, size, modified, header, hub }) => ({
+    role,
+    file,
+    path,
+    size,
+    modified,
+    header: header.digest,
+    ...(hub === undefined ? {} : { hub }),
+  }));
+}
+
+function rangeLength(range: ByteRange | undefined): number {
+  return range === undefined ? 0 : range.end - range.begin;
+}
+
+/** Bytes that jobs read and write. */
+export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: number; readonly write: number } {
+  let read = 0;
+  let write = 0;
+  for (const job of jobs) {
+    const operands: readonly (Operand | null)[] =
+      job.kind === "tensor" ? [job.driver, job.raw] : job.kind === "digest" ? [job.source] : [job.left, job.right];
+    read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);
+    write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
+  }
+  return { read, write };
+}
+
+function operandBytes(operand: StoredOperand): number {
+  return (elementCount(operand.shape) ?? 0) === 0 ? 0 : (tensorBytes(operand.dtype, operand.shape) ?? 0);
+}

@@ -1,0 +1,137 @@
+/**
+ * What there is to say of a scheme: the axes along which the published scripts differ (DESIGN 5, FIELD 1). An axis has exactly
+ * the values that some script uses. How each is carried out stands in pair-rules.ts, pairing.ts and engine/blend.ts.
+ */
+import type { ComputeDtype } from "../engine/job.js";
+import type { ShardHeader } from "../formats/tensor-info.js";
+
+/**
+ * Vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. "zero": plus +0, which turns -0 into
+ * +0. "overlap": raw is added to the top left block it covers, the rest is taken as it is. "refuse": there must be none.
+ */
+export const NEW_ROWS = ["mean", "zero", "overlap", "refuse"] as const;
+export type NewRows = (typeof NEW_ROWS)[number];
+
+/** The file of a script as it was read. */
+export interface Script {
+  readonly repo: string;
+  readonly file: string;
+  readonly commit: string;
+}
+
+/** What marks a diff as one of this family, beside the name of its repository. */
+export interface Marks {
+  /** Files beside the weights that only this family's scripts write. */
+  readonly files?: readonly string[];
+  /** Patterns of names (see matchesName) of which the diff has at least one. */
+  readonly tensors?: readonly string[];
+  /** The format of its weight files, in which no other family publishes. */
+  readonly format?: ShardHeader["format"];
+  /** Tokens that its script adds to the tokenizer. */
+  readonly tokens?: readonly string[];
+}
+
+/** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */
+export const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
+export type Variant = keyof typeof VARIANTS;
+
+export interface Scheme {
+  readonly name: string;
+  /** Whose diffs these are. */
+  readonly who: string;
+  readonly summary: string;
+  /** The script whose result is reproduced; null for this tool's own. */
+  readonly script: Script | null;
+  /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. "xor": whole files, not tensors. */
+  readonly operation: "add" | "subtract" | "add-bits" | "xor";
+  /** Whose names decide what is recovered, and in which order. */
+  readonly driver: "diff" | "raw";
+  /** Whose tensor the script adds into; "new": neither's. Under "stored", its dtype is the sum's, a new one's the wider. */
+  readonly into: "diff" | "raw" | "new";
+  /** The same for embeddings, where it differs. */
+  readonly embeddingsInto?: "diff";
+  /** Both operands are converted to it, the sum is rounded once to it. "stored": as they are in the files. */
+  readonly arithmetic: ComputeDtype | "stored";
+  /** What sums are rounded to where that is not the arithmetic's. */
+  readonly rounds?: ComputeDtype;
+  /** What the script saves: the float tensors' dtype, unless the user wants another. */
+  readonly output: ComputeDtype | "stored";
+  /** "verbatim" is of exact diffs: there rows are bit patterns. */
+  readonly newRows: NewRows | "verbatim";
+  /** Which tensors may differ in shape. */
+  readonly newRowsOf: "embeddings" | "any";
+  /** A diff's tensor of any other shape than raw's with so many rows more is the model's own: the script leaves it alone. */
+  readonly elseVerbatim?: { readonly unlessNewRows: number };
+  /** Patterns of names that are taken from the diff as they are. */
+  readonly verbatim: readonly string[];
+  /** Patterns of the only names that are not; null for all. */
+  readonly summed: readonly string[] | null;
+  /** The diff's names are raw's with this before them. "if-used": where no name has it, names are raw's. */
+  readonly prefix: { readonly text: string; readonly when: "always" | "if-used" } | null;
+  /** Tensors that only the diff has; patterns: those are kept, any other is a mismatch. */
+  readonly diffOnly: "refuse" | "keep" | "drop" | readonly string[];
+  /** Tensors that only raw has. */
+  readonly baseOnly: "refuse" | "copy";
+  /** Where config and side files come from. "diff, else base": tokenizer files that the diff lacks are the base's. */
+  readonly sideFiles: "diff" | "diff, else base";
+  /** A file beside the diff with the sum of the recovered model, and how far off the script lets it be. */
+  readonly sumFile?: { readonly file: string; readonly absolute: number; readonly relative: number };
+  /** What the script writes wrong and this tool writes right, in words. */
+  readonly mends?: string;
+  /** Last parts of the names of repositories that are known to be of this family, lower-case; `*` stands for anything. */
+  readonly repos: readonly string[];
+  readonly marks?: Marks;
+  /** What flags of the script change. */
+  readonly variants?: Readonly<Partial<Record<Variant, Partial<Scheme>>>>;
+  /** Never a candidate by dtypes and shapes: every diff of the family has a mark, or it is another way to treat such a diff. */
+  readonly byNameOnly?: true;
+}
+
+/** A pattern with `*` is compared with the whole name, `*` standing for anything; one without is looked for anywhere in it. */
+export function matchesName(pattern: string, name: string): boolean {
+  if (!pattern.includes("*")) {
+    return name.includes(pattern);
+  }
+  // Piece by piece, each at its first place after the one before: no pattern makes this slow.
+  const pieces = pattern.split("*");
+  const [head = "", tail = ""] = [pieces[0], pieces.at(-1)];
+  if (!name.startsWith(head) || name.length < head.length + tail.length) {
+    return false;
+  }
+  let at = head.length;
+  for (const piece of pieces.slice(1, -1)) {
+    const found = name.indexOf(piece, at);
+    if (found < 0) {
+      return false;
+    }
+    at = found + piece.length;
+  }
+  return name.endsWith(tail) && name.length - tail.length >= at;
+}
+
+const matchesAny = (patterns: readonly string[], name: string): boolean =>
+  patterns.some((pattern) => matchesName(pattern, name));
+
+/** Is this tensor of the diff added to raw's (or raw's taken from it), rather than taken as it is? */
+export function isSummed({ verbatim, summed }: Scheme, name: string): boolean {
+  return !matchesAny(verbatim, name) && (summed === null || matchesAny(summed, name));
+}
+
+/** The scheme as its script is with the flag; null if it has no such flag. */
+export function variantOf(scheme: Scheme, flag: Variant): Scheme | null {
+  const changed = scheme.variants?.[flag];
+  return changed === undefined
+    ? null
+    : {
+        ...scheme,
+        repos: [],
+        ...changed,
+        name: `${scheme.name}-${VARIANTS[flag]}`,
+        who: `${scheme.who}, with --${flag}`,
+      };
+}
+
+/** What becomes of a tensor that only the diff has. */
+export function fateOfDiffOnly({ diffOnly }: Scheme, name: string): "refuse" | "keep" | "drop" {
+  return typeof diffOnly === "string" ? diffOnly : matchesAny(diffOnly, name) ? "keep" : "refuse";
+}

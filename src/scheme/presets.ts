@@ -1,0 +1,57 @@
+/** What whole lines of scripts have in common: the rows of scheme.ts start from one of these and say what is different. */
+import type { Scheme } from "./axes.js";
+
+type Axes = Omit<Scheme, "name" | "who" | "summary" | "script" | "repos">;
+
+/** weight_diff.py: two float32 models, loop over the diff's names. */
+export const WEIGHT_DIFF: Axes = {
+  operation: "add",
+  driver: "diff",
+  into: "diff",
+  arithmetic: "F32",
+  output: "F32",
+  newRows: "mean",
+  newRowsOf: "embeddings",
+  verbatim: [],
+  summed: null,
+  prefix: null,
+  diffOnly: "refuse",
+  baseOnly: "refuse",
+  sideFiles: "diff",
+};
+
+const MENDED_CONFIG = "config.json is the diff's: the script saves the base's, whose token ids may be wrong";
+
+/** FastChat's apply_delta.py and its copies: two float16 models, loop over the base's names. */
+export const APPLY_DELTA: Axes = {
+  ...WEIGHT_DIFF,
+  driver: "raw",
+  into: "raw",
+  arithmetic: "F16",
+  output: "F16",
+  newRows: "refuse",
+  diffOnly: "drop",
+  sideFiles: "diff, else base",
+  mends: MENDED_CONFIG,
+};
+
+/** Its copies that loop over the diff's names. */
+export const DELTA_DRIVEN: Axes = {
+  ...WEIGHT_DIFF,
+  arithmetic: "F16",
+  output: "F16",
+  newRows: "refuse",
+  sideFiles: "diff, else base",
+};
+
+/** apply_delta_low_cpu_mem: file by file of the base, in the dtypes of the files; its config is the delta's. */
+export const LOW_CPU_MEM = {
+  driver: "raw",
+  into: "raw",
+  arithmetic: "stored",
+  output: "stored",
+  diffOnly: "drop",
+} as const;
+
+/** Embeddings and rotary buffers are not differences. */
+export const OWN_EMBEDDINGS = ["embed_tokens", "lm_head.weight", "self_attn.rotary_emb.inv_freq"];

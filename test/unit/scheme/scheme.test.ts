@@ -1,0 +1,62 @@
+/** Which scheme is chosen for what, and what is said where none can be. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Dtype } from "../../../src/formats/dtype.js";
+import { type Choice, chooseScheme, type Evidence } from "../../../src/recover/choose-scheme.js";
+import { SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
+import { imagine } from "../../checkpoints.js";
+import { refuses, undecided } from "../../refusal.js";
+
+const diffOf = (...dtypes: readonly Dtype[]) =>
+  imagine(
+    "some/diff",
+    dtypes.map((dtype, index) => ({ name: `t${index}`, dtype, shape: [1] })),
+  );
+
+/** What is chosen for a diff that is looked at by itself. */
+const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence> = {}): Choice =>
+  chooseScheme({ diff, newRows, raw: null, config: null, files: [], tokens: [], own: [], ...more });
+
+test("takes open-instruct for a diff that is all F32, with no or one new row", () => {
+  for (const [rows, words] of [
+    [0, /no vocabulary row is new/],
+    [1, /one vocabulary row is new/],
+  ] as const) {
+    const { scheme, reason } = choose(diffOf("F32", "F32"), rows);
+    assert.equal(scheme.name, "open-instruct");
+    assert.match(reason, words);
+  }
+});
+
+test("does not mind integers and booleans beside F32", () => {
+  assert.equal(choose(diffOf("F32", "I64", "BOOL"), 0).scheme.name, "open-instruct");
+});
+
+for (const dtype of ["F16", "BF16", "F64"] as const) {
+  test(`cannot decide for a diff that holds ${dtype}, and names tensor and candidates`, () => {
+    const error = undecided(() => choose(diffOf("F32", dtype), 0));
+    assert.match(error.message, new RegExp(`^some/diff: tensor "t1" in pytorch_model-1\\.bin is ${dtype}: `));
+    for (const { name } of SCHEMES.filter(({ operation, byNameOnly }) => operation === "add" && byNameOnly !== true)) {
+      assert.ok(error.hint?.includes(`--scheme ${name} `), error.hint);
+    }
+  });
+}
+
+test("cannot decide for two new rows, and says why it matters", () => {
+  assert.match(undecided(() => choose(diffOf("F32"), 2)).message, /^some\/diff: has 2 vocabulary rows more/);
+});
+
+test("knows the Alpaca diff by the name of its repository or directory, whatever its dtypes and rows", () => {
+  const tensors = [{ name: "a", dtype: "F16", shape: [1] }] as const;
+  const byRepo = imagine("x", tensors, { repo: "tatsu-lab/alpaca-7b-wdiff" });
+  const byFolder = imagine("x", tensors, { directory: "/models/alpaca-7b-wdiff/" });
+  for (const diff of [byRepo, byFolder]) {
+    const { scheme, reason } = choose(diff, 5);
+    assert.deepEqual([scheme.name, reason], ["alpaca", "the diff is alpaca-7b-wdiff"]);
+  }
+});
+
+test("refuses an unknown scheme and lists the known ones", async () => {
+  await refuses(() => schemeNamed("vicuna"), "USAGE", /^unknown scheme "vicuna"$/);
+  await refuses(() => schemeNamed("__proto__"), "USAGE", /unknown scheme/);
+});
