@@ -5,7 +5,13 @@ export type Action = "read" | "write";
 
 export interface Faults {
   /** Called before each read and write, with its memory; throws to make it fail. */
-  readonly before?: (action: Action, path: string, position: number, bytes: Uint8Array) => void | Promise<void>;
+  readonly before?: (
+    action: Action,
+    path: string,
+    position: number,
+    bytes: Uint8Array,
+    direct: boolean,
+  ) => void | Promise<void>;
   /** How many of `length` bytes the disk takes or gives at once. */
   readonly cut?: (action: Action, length: number) => number;
   /** Called with what was read, which it may change. */
@@ -29,14 +35,14 @@ export function faultyFile(file: DiskFile, faults: Faults, direct = file.direct)
     ...file,
     direct,
     async read(target, position) {
-      await faults.before?.("read", file.path, position, target);
+      await faults.before?.("read", file.path, position, target, direct);
       const piece = cut("read", target);
       const count = await file.read(piece, position);
       faults.after?.(file.path, position, piece.subarray(0, count));
       return count;
     },
     async write(source, position) {
-      await faults.before?.("write", file.path, position, source);
+      await faults.before?.("write", file.path, position, source, direct);
       return file.write(cut("write", source), position);
     },
     async close() {

@@ -187,7 +187,8 @@ function changed(path: string, how: string): WeightDiffError {
   );
 }
 
-function isInvalid(error: unknown): boolean {
+/** Was a read or write refused for its place, length or memory, as direct ones may be? */
+export function isInvalid(error: unknown): boolean {
   return (
     error instanceof WeightDiffError &&
     error.cause instanceof Error &&
