@@ -43,7 +43,8 @@ export async function perByte(bench: Bench): Promise<void> {
       return cost;
     },
   }));
-  const costs = await interleave(rivals, Math.min(bench.rounds, MOST_ROUNDS));
+  const rounds = Math.min(bench.rounds, MOST_ROUNDS);
+  const costs = await interleave(rivals, rounds);
   const figures = families.map(({ name }) => {
     const { wall, user, system, peak, others } = median(costs.get(name) ?? []);
     const size = bytes.get(name) ?? Number.NaN;
@@ -67,7 +68,7 @@ export async function perByte(bench: Bench): Promise<void> {
   });
   table(
     bench.print,
-    `10. recover, ${NAME} parameters, inputs cached: what a byte costs against open-instruct`,
+    `10. recover, ${NAME} parameters, inputs cached, medians of ${rounds}: what a byte costs against open-instruct`,
     ["", "GB in + out", "wall s", "cpu s", "of it sys", "wall / byte", "cpu / byte", "peak MB", "others"],
     rows,
   );
