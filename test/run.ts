@@ -1,6 +1,7 @@
 /** Runs every compiled test file with this Node: `node dist/test/run.js [folder or file fragment …]`. */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,5 +16,7 @@ if (files.length === 0) {
   process.stderr.write(`no test file matches ${wanted.join(" ")}\n`);
   process.exitCode = 1;
 } else {
-  process.exitCode = spawnSync(process.execPath, ["--test", ...files], { stdio: "inherit" }).status ?? 1;
+  // Left to itself, Node keeps one processor free.
+  const flags = ["--test", `--test-concurrency=${availableParallelism()}`];
+  process.exitCode = spawnSync(process.execPath, [...flags, ...files], { stdio: "inherit" }).status ?? 1;
 }
