@@ -9,6 +9,7 @@ import { GENERATION_CONFIG } from "./checkpoint/meta-config.js";
 import { findMetaTokenizer, TOKENIZER } from "./checkpoint/meta-tokenizer.js";
 import {
   type Destination,
+  foresee,
   identityOf,
   MAX_SHARD_SIZE,
   type MakingOptions,
@@ -22,9 +23,9 @@ import type { ExtraFile } from "./engine/output.js";
 import { WeightDiffError } from "./errors.js";
 import { type Dtype, torchName } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
-import { fetchNote, withHub } from "./inputs.js";
+import { withHub } from "./inputs.js";
 import { type ConvertManifest, filesOf, MANIFEST_SCHEMA, sourceOf, writeManifest } from "./manifest.js";
-import { type Plan, planTraffic } from "./plan/plan.js";
+import type { Plan } from "./plan/plan.js";
 import { planConvert } from "./plan/plan-convert.js";
 import { overflowOf, warnOverflow, writtenTensors } from "./run-outcome.js";
 import { clock } from "./run-plan.js";
@@ -88,12 +89,7 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
     say(`not copied: ${destination.side.left.map(printable).join(", ")}`);
   }
   if (options.dryRun === true) {
-    const fetched = await fetchNote(plan.inputs, options);
-    if (fetched !== null) {
-      say(fetched);
-    }
-    const { read, write } = planTraffic(plan);
-    return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
+    return { ...draft, ...(await foresee(plan, options)), ...clock(started) };
   }
 
   const side = destination?.side ?? null;

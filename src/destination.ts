@@ -1,4 +1,4 @@
-/** Where a run's output goes, and the run itself with what must happen if it fails: shared by recover and make-diff. */
+/** Where a run's output goes, and the run itself with what must happen if it fails: shared by recover, make-diff and convert. */
 import { basename, join } from "node:path";
 import type { Checkpoint } from "./checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "./checkpoint/config.js";
@@ -10,9 +10,9 @@ import { EXIT_CODES, WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { writeWeightIndex } from "./formats/weight-index.js";
 import type { Guard } from "./guards/guards.js";
-import { provideInputs } from "./inputs.js";
+import { fetchNote, provideInputs } from "./inputs.js";
 import { digestOf } from "./manifest.js";
-import type { Plan } from "./plan/plan.js";
+import { type Plan, planTraffic } from "./plan/plan.js";
 import { refuseFullDisk, resolveOutput } from "./preflight.js";
 import { type RunFigures, type RunOptions, type RunResult, runPlan } from "./run-plan.js";
 import type { NewRows } from "./scheme/axes.js";
@@ -58,6 +58,19 @@ export function plannedReport(
     threads: 0,
     resumed: 0,
   };
+}
+
+/** What a run would read and write; says what it would fetch from the Hub. */
+export async function foresee(
+  plan: Plan,
+  options: MakingOptions,
+): Promise<Pick<MakingReport, "bytesRead" | "bytesWritten">> {
+  const fetching = await fetchNote(plan.inputs, options);
+  if (fetching !== null) {
+    options.onNote?.(fetching);
+  }
+  const { read, write } = planTraffic(plan);
+  return { bytesRead: read, bytesWritten: write };
 }
 
 /** transformers' own limit; later versions write larger files. */

@@ -10,6 +10,7 @@ import type { Hub } from "./checkpoint/hub-place.js";
 import { sha256Of, sizeOf } from "./checkpoint/small-files.js";
 import {
   type Destination,
+  foresee,
   identityOf,
   MAX_SHARD_SIZE,
   type MakingOptions,
@@ -26,18 +27,18 @@ import { hasFile } from "./engine/output-state.js";
 import { elementCount } from "./formats/dtype.js";
 import { printable } from "./formats/quote.js";
 import { guardModels } from "./guards/guards.js";
-import { fetchNote, withHub } from "./inputs.js";
+import { withHub } from "./inputs.js";
 import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifest } from "./manifest.js";
 import { CARD, modelCard } from "./model-card.js";
 import type { Encoding } from "./plan/exact.js";
-import { type Plan, planDiff, planTraffic } from "./plan/plan.js";
+import { type Plan, planDiff } from "./plan/plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { clock, type RunResult } from "./run-plan.js";
 import { verifyModel } from "./verify/model.js";
 import { VERSION } from "./version.js";
 
 export interface MakeDiffOptions extends MakingOptions {
-  /** The base model: a directory, a weight file, or a Hub cache folder. */
+  /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
   readonly raw: string;
   /** The fine-tuned model, likewise. */
   readonly tuned: string;
@@ -100,12 +101,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
     say(`not copied from the tuned model: ${destination.side.left.map(printable).join(", ")}`);
   }
   if (options.dryRun === true) {
-    const fetching = await fetchNote(plan.inputs, options);
-    if (fetching !== null) {
-      say(fetching);
-    }
-    const { read, write } = planTraffic(plan);
-    return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
+    return { ...draft, ...(await foresee(plan, options)), ...clock(started) };
   }
 
   const identity = identityOf(plan, {

@@ -1,11 +1,12 @@
 /**
  * recover: base + diff -> the fine-tuned model. Open both, refuse what can be refused, plan, stream, give final names.
- * The result is that of `recover` in the reference scripts, to the last bit (scheme.ts names them).
+ * The result is that of `recover` in the reference scripts, to the last bit (scheme/scheme.ts names them).
  */
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.js";
 import { configOf } from "./checkpoint/config.js";
 import type { Hub } from "./checkpoint/hub-place.js";
 import {
+  foresee,
   identityOf,
   MAX_SHARD_SIZE,
   type MakingOptions,
@@ -17,11 +18,11 @@ import { WeightDiffError } from "./errors.js";
 import { torchName } from "./formats/dtype.js";
 import { guardBase, guardRoles, type Inputs } from "./guards/guards.js";
 import type { SampledPair } from "./guards/sample.js";
-import { fetchNote, withHub } from "./inputs.js";
+import { withHub } from "./inputs.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "./manifest.js";
 import type { NaiveSums } from "./naive-sum.js";
 import { type ExactRecord, readExactRecord } from "./plan/exact.js";
-import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "./plan/plan.js";
+import { type Plan, planRecover, type RecoverPlanOptions } from "./plan/plan.js";
 import { refuseQuantised } from "./preflight.js";
 import { readPublished, refuseOtherBase, refuseOtherResult } from "./published.js";
 import type { Choice } from "./recover/choose-scheme.js";
@@ -40,7 +41,7 @@ import { xorFiles } from "./xor/files.js";
 import { findXorPayload } from "./xor/payload.js";
 
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
-  /** The base model: a directory, a weight file, or a Hub cache folder. */
+  /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
   readonly raw: string;
   readonly diff: string;
   /** Where the model goes; null computes and checks everything and writes nothing. */
@@ -98,12 +99,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     tellDestination(destination, plan, diffConfig, say);
   }
   if (options.dryRun === true) {
-    const fetching = await fetchNote(plan.inputs, options);
-    if (fetching !== null) {
-      say(fetching);
-    }
-    const { read, write } = planTraffic(plan);
-    return { ...draft, bytesRead: read, bytesWritten: write, ...clock(started) };
+    return { ...draft, ...(await foresee(plan, options)), ...clock(started) };
   }
 
   const buffers = buffersOf(plan, raw, inputs.rawConfig);

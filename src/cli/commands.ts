@@ -1,15 +1,7 @@
-/** The commands: flags in, one call of the library, one report out. */
+/** The commands: flags in, one call of the library, one report out. Each loads its own story: together they take as long as a small run. */
 import type { Command } from "commander";
-import { convert } from "../convert.js";
 import { EXIT_CODES } from "../errors.js";
-import { inspect } from "../inspect.js";
-import { makeDiff } from "../make-diff.js";
-import { openTarget } from "../push/target.js";
-import { push } from "../push.js";
-import { recover } from "../recover.js";
 import { ALL_SCHEMES, SCHEMES } from "../scheme/scheme.js";
-import { verify } from "../verify.js";
-import { xor } from "../xor.js";
 import { convertJson, convertText } from "./convert-report.js";
 import {
   declareConvert,
@@ -55,7 +47,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const speak = await speaker(look);
       notes.forEach(speak.note);
       try {
-        const report = await recover({
+        const report = await (await import("../recover.js")).recover({
           ...options,
           signal: host.signal,
           onNote: speak.note,
@@ -94,9 +86,13 @@ export function declareCommands(program: Command, host: CommandHost): void {
         notes.forEach(speak.note);
         if (publish !== null) {
           // What stands in the way of publishing is said before an hour's work, not after it.
-          await openTarget({ ...publish, signal: host.signal, onWarning: speak.warn });
+          await (await import("../push/target.js")).openTarget({
+            ...publish,
+            signal: host.signal,
+            onWarning: speak.warn,
+          });
         }
-        const report = await makeDiff({ ...options, ...during });
+        const report = await (await import("../make-diff.js")).makeDiff({ ...options, ...during });
         speak.done();
         if (publish === null || report.output === null || report.outcome === "planned") {
           host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
@@ -105,7 +101,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
         if (!look.json) {
           host.out.write(makeDiffText(report));
         }
-        const pushed = await push({ ...publish, ...during, path: report.output });
+        const pushed = await (await import("../push.js")).push({ ...publish, ...during, path: report.output });
         speak.done();
         host.out.write(look.json ? makeDiffJson(report, pushFields(pushed)) : pushText(pushed));
       } finally {
@@ -119,7 +115,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, ...look } = pushOptions(repo, flags);
       const speak = await speaker(look);
       try {
-        const report = await push({
+        const report = await (await import("../push.js")).push({
           path,
           ...options,
           signal: host.signal,
@@ -140,7 +136,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, ...look } = convertOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await convert({
+        const report = await (await import("../convert.js")).convert({
           source,
           output,
           ...options,
@@ -162,7 +158,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, scheme, ...look } = xorOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await xor({
+        const report = await (await import("../xor.js")).xor({
           ...options,
           scheme,
           payload,
@@ -186,7 +182,12 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, format, ...look } = verifyOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await verify({ path, ...options, signal: host.signal, onProgress: speak.progress });
+        const report = await (await import("../verify.js")).verify({
+          path,
+          ...options,
+          signal: host.signal,
+          onProgress: speak.progress,
+        });
         speak.done();
         host.out.write(VERIFY_FORMATS[format](report));
         host.setExitCode(report.sound ? 0 : EXIT_CODES.CHECK_FAILED);
@@ -207,7 +208,12 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { json, quiet, progress, tensors, ...options } = inspectOptions(flags);
       const speak = await speaker({ json, quiet, progress });
       try {
-        const report = await inspect({ path, ...options, signal: host.signal, onProgress: speak.progress });
+        const report = await (await import("../inspect.js")).inspect({
+          path,
+          ...options,
+          signal: host.signal,
+          onProgress: speak.progress,
+        });
         speak.done();
         host.out.write(json ? inspectJson(report) : inspectText(report, tensors || options.digest));
       } finally {

@@ -6,7 +6,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { VERSION } from "../version.js";
 import { normaliseArgv } from "./argv.js";
-import { errorText } from "./report.js";
+import { errorText } from "./error-text.js";
 import { openStdout } from "./stdout.js";
 
 const EXAMPLES = `

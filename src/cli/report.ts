@@ -1,5 +1,4 @@
 /** What the user reads: results as text or JSON on stdout, all else on stderr (DESIGN 6). */
-import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { MakeDiffReport } from "../make-diff.js";
@@ -161,13 +160,4 @@ export function performanceJson(report: RunFigures) {
 /** One document, for scripts. */
 export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-/** An error in the form of every message: what, then what to do. */
-export function errorText(error: unknown): string {
-  if (error instanceof WeightDiffError) {
-    return `weight-diff: error: ${error.message}\n${error.hint === undefined ? "" : `weight-diff: hint: ${error.hint}\n`}`;
-  }
-  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `weight-diff: error: this is a bug in weight-diff: ${reason}\nweight-diff: hint: please report it with the command that you ran\n`;
 }

@@ -1,4 +1,4 @@
-/** The sum that some scripts put beside the diff they make: of all weights of the recovered model, as text (scheme.ts, sumFile). */
+/** The sum that some scripts put beside the diff they make: of all weights of the recovered model, as text (scheme/axes.ts, sumFile). */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { decodeText, openFileSource } from "../checkpoint/file-source.js";
