@@ -5,19 +5,19 @@
 
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { decodeText, openFileSource } from "../files/file-source.js";
 import type { Piece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
 import type { StoredRecord, TensorInfo } from "../formats/tensor-info.js";
 import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
-import { metaTensors } from "./easylm-layout.js";
-import { decodeText, openFileSource } from "./file-source.js";
-import type { Hub } from "./hub-place.js";
+import type { Hub } from "../hub/place.js";
+import { metaTensors } from "./layouts/easylm.js";
+import { metaConfigText } from "./layouts/meta/config.js";
+import { type MetaModel, type MetaTensor, readMetaLayout } from "./layouts/meta/layout.js";
+import { refuseOtherNorms } from "./layouts/meta/norms.js";
+import { type MetaParams, PARAMS, parseParams } from "./layouts/meta/params.js";
+import { metaPartName } from "./layouts/meta/parts.js";
 import { type Location, locate } from "./locate.js";
-import { metaConfigText } from "./meta-config.js";
-import { type MetaModel, type MetaTensor, readMetaLayout } from "./meta-layout.js";
-import { refuseOtherNorms } from "./meta-norms.js";
-import { type MetaParams, PARAMS, parseParams } from "./meta-params.js";
-import { metaPartName } from "./meta-parts.js";
 import { openEach, openShard, type Shard } from "./shard.js";
 import { refusePlaceholder } from "./side-files.js";
 

@@ -3,9 +3,9 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
+import { decodeText, fileError } from "../files/file-source.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { decodeText, fileError } from "./file-source.js";
 import { refusePlaceholder } from "./side-files.js";
 
 /** Real ones have some hundred bytes. */

@@ -1,9 +1,10 @@
 /** Elements of a tensor by positioned reads, however it is stored: for the few that are looked at before a run. */
+
+import type { FileSource } from "../files/file-source.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { runsOf, walkOf, wholePiece } from "../formats/pieces.js";
+import { openShardSource } from "../hub/source.js";
 import type { StoredTensor } from "./checkpoint.js";
-import type { FileSource } from "./file-source.js";
-import { openShardSource } from "./hub-source.js";
 import type { Shard } from "./shard.js";
 
 /** Elements of a tensor, counted in C order. */

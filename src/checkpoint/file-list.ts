@@ -2,10 +2,11 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { fileError } from "../files/file-source.js";
+import { expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
-import { fileError } from "./file-source.js";
-import type { Hub, HubFile, HubPlace } from "./hub-place.js";
-import { expandHome, hubSnapshot } from "./locate.js";
+import type { Hub, HubFile, HubPlace } from "../hub/place.js";
+import { hubSnapshot } from "./locate.js";
 
 /** A regular file; symlinks are followed, since a Hub cache consists of them. */
 export interface ListedFile {

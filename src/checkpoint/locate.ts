@@ -4,14 +4,14 @@
  * what to do about it (FIELD 8.5, 8.6).
  */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { fileError } from "../files/file-source.js";
+import { expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
-import { fileError } from "./file-source.js";
-import type { HubFile, HubPlace } from "./hub-place.js";
-import { PARAMS } from "./meta-params.js";
-import { isMetaPart } from "./meta-parts.js";
+import type { HubFile, HubPlace } from "../hub/place.js";
+import { PARAMS } from "./layouts/meta/params.js";
+import { isMetaPart } from "./layouts/meta/parts.js";
 
 export interface Location {
   /** Absolute; holds the weight files. */
@@ -164,11 +164,6 @@ async function metaSizes(
         `${path}: no weights here, but Meta's in ${sizes.map(printable).join(", ")}`,
         `give one of them: ${sizes.map((name) => printable(join(path, name))).join(", ")}`,
       );
-}
-
-/** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */
-export function expandHome(path: string): string {
-  return path === "~" || path.startsWith("~/") || path.startsWith("~\\") ? join(homedir(), path.slice(1)) : path;
 }
 
 function plain(directory: string): Pick<Location, "directory" | "repo" | "commit"> {

@@ -1,9 +1,9 @@
 /** Where the tokenizer of a model in Meta's layout is: one for all sizes, beside their folders; many people copied it into each. */
 import { dirname, join } from "node:path";
+import { sizeOf } from "../files/small-files.js";
+import type { Hub } from "../hub/place.js";
 import type { Checkpoint } from "./checkpoint.js";
-import type { Hub } from "./hub-place.js";
 import { refusePlaceholder } from "./side-files.js";
-import { sizeOf } from "./small-files.js";
 
 export const TOKENIZER = "tokenizer.model";
 

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
-import { isTrueBlob } from "./hub-cache.js";
-import type { HubFile } from "./hub-place.js";
-import { openShardSource } from "./hub-source.js";
+import { isTrueBlob } from "../hub/cache.js";
+import type { HubFile } from "../hub/place.js";
+import { openShardSource } from "../hub/source.js";
 import type { Location } from "./locate.js";
 
 /** One weight file of a checkpoint, its header read. */

@@ -2,29 +2,10 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "./file-source.js";
-import type { HubFile } from "./hub-place.js";
-import { openShardSource } from "./hub-source.js";
-
-/** Copied byte for byte: a JSON round trip turns 1e30 and 1.0 into something else, which breaks loaders. */
-const COPIED = [
-  /^generation_config\.json$/,
-  /^tokenizer.*$/,
-  /^special_tokens_map\.json$/,
-  /^added_tokens\.json$/,
-  /^vocab\..*$/,
-  /^merges.*$/,
-  /^chat_template.*$/,
-  /^preprocessor_config\.json$/,
-  /^LICENSE.*$/i,
-  /license.*\.txt$/i,
-  /^NOTICE$/i,
-];
-
-/** Does a file of this name go with the model? */
-export function isSideFile(name: string): boolean {
-  return COPIED.some((pattern) => pattern.test(name));
-}
+import { fileError } from "../files/file-source.js";
+import { isSideFile } from "../files/side-names.js";
+import type { HubFile } from "../hub/place.js";
+import { openShardSource } from "../hub/source.js";
 
 export interface SideFiles {
   /** Bare names to copy, sorted. */

@@ -7,8 +7,8 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
+import { decodeText, fileError } from "../files/file-source.js";
 import { parseJson } from "../formats/json.js";
-import { decodeText, fileError } from "./file-source.js";
 
 export interface TokenizerFile {
   readonly file: string;

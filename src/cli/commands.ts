@@ -47,7 +47,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const speak = await speaker(look);
       notes.forEach(speak.note);
       try {
-        const report = await (await import("../recover.js")).recover({
+        const report = await (await import("../commands/recover.js")).recover({
           ...options,
           signal: host.signal,
           onNote: speak.note,
@@ -86,13 +86,13 @@ export function declareCommands(program: Command, host: CommandHost): void {
         notes.forEach(speak.note);
         if (publish !== null) {
           // What stands in the way of publishing is said before an hour's work, not after it.
-          await (await import("../push/target.js")).openTarget({
+          await (await import("../commands/push/target.js")).openTarget({
             ...publish,
             signal: host.signal,
             onWarning: speak.warn,
           });
         }
-        const report = await (await import("../make-diff.js")).makeDiff({ ...options, ...during });
+        const report = await (await import("../commands/make-diff.js")).makeDiff({ ...options, ...during });
         speak.done();
         if (publish === null || report.output === null || report.outcome === "planned") {
           host.out.write(look.json ? makeDiffJson(report) : makeDiffText(report));
@@ -101,7 +101,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
         if (!look.json) {
           host.out.write(makeDiffText(report));
         }
-        const pushed = await (await import("../push.js")).push({ ...publish, ...during, path: report.output });
+        const pushed = await (await import("../commands/push.js")).push({ ...publish, ...during, path: report.output });
         speak.done();
         host.out.write(look.json ? makeDiffJson(report, pushFields(pushed)) : pushText(pushed));
       } finally {
@@ -115,7 +115,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, ...look } = pushOptions(repo, flags);
       const speak = await speaker(look);
       try {
-        const report = await (await import("../push.js")).push({
+        const report = await (await import("../commands/push.js")).push({
           path,
           ...options,
           signal: host.signal,
@@ -136,7 +136,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, ...look } = convertOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await (await import("../convert.js")).convert({
+        const report = await (await import("../commands/convert.js")).convert({
           source,
           output,
           ...options,
@@ -158,7 +158,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, scheme, ...look } = xorOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await (await import("../xor.js")).xor({
+        const report = await (await import("../commands/xor.js")).xor({
           ...options,
           scheme,
           payload,
@@ -182,7 +182,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { options, format, ...look } = verifyOptions(flags);
       const speak = await speaker(look);
       try {
-        const report = await (await import("../verify.js")).verify({
+        const report = await (await import("../commands/verify.js")).verify({
           path,
           ...options,
           signal: host.signal,
@@ -208,7 +208,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
       const { json, quiet, progress, tensors, ...options } = inspectOptions(flags);
       const speak = await speaker({ json, quiet, progress });
       try {
-        const report = await (await import("../inspect.js")).inspect({
+        const report = await (await import("../commands/inspect.js")).inspect({
           path,
           ...options,
           signal: host.signal,

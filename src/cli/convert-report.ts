@@ -1,6 +1,6 @@
 /** convert's result, for people and for scripts. */
-import type { ConvertReport } from "../convert.js";
-import { bytesText } from "../preflight.js";
+import type { ConvertReport } from "../commands/convert.js";
+import { bytesText } from "../run/preflight.js";
 import { json, performanceJson, tookLine } from "./report.js";
 
 /** A few lines. */

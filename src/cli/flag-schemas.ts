@@ -1,6 +1,6 @@
 /** Which flags each command has, and what each may hold; what they mean together is options.ts. */
 import { z } from "zod";
-import { GUARDS } from "../guards/guards.js";
+import { GUARDS } from "../evidence/guards.js";
 import { ENCODINGS } from "../plan/exact.js";
 import { NEW_ROWS } from "../scheme/axes.js";
 import { COMPUTE_DTYPES, DTYPES, fireBool, oneOf, parsed, parseNumber, parseSize } from "./flag-values.js";

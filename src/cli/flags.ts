@@ -1,6 +1,6 @@
 /** The flags of every command, declared for commander: names, help, defaults. What they may hold is checked in options.ts. */
 import { type Command, Option } from "commander";
-import { GUARDS } from "../guards/guards.js";
+import { GUARDS } from "../evidence/guards.js";
 
 /** Flags of the reference scripts that mean nothing here, and what to tell whoever passes them. */
 export const FOREIGN: Readonly<Record<string, string>> = {

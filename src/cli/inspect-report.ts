@@ -1,7 +1,8 @@
 /** inspect's result: one screen for people, the tensors where they are asked for; a document for scripts. */
+
+import type { InspectReport } from "../commands/inspect.js";
 import { printable } from "../formats/quote.js";
-import type { InspectReport } from "../inspect.js";
-import { bytesText } from "../preflight.js";
+import { bytesText } from "../run/preflight.js";
 import { json } from "./report.js";
 import { tableText } from "./table.js";
 

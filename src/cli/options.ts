@@ -1,14 +1,15 @@
 /** The flags of a command, turned into what its function takes. Contradictions end here, before any I/O. */
-import type { HubOptions } from "../checkpoint/hub-settings.js";
-import type { ConvertOptions } from "../convert.js";
+
+import type { ConvertOptions } from "../commands/convert.js";
+import type { MakeDiffOptions } from "../commands/make-diff.js";
+import type { PushOptions } from "../commands/push/target.js";
+import type { RecoverOptions } from "../commands/recover.js";
+import type { VerifyOptions } from "../commands/verify.js";
+import type { XorOptions } from "../commands/xor/options.js";
 import { WeightDiffError } from "../errors.js";
-import type { Guard } from "../guards/guards.js";
-import type { MakeDiffOptions } from "../make-diff.js";
-import type { PushOptions } from "../push/target.js";
-import type { RecoverOptions } from "../recover.js";
+import type { Guard } from "../evidence/guards.js";
+import type { HubOptions } from "../hub/settings.js";
 import type { NewRows } from "../scheme/axes.js";
-import type { VerifyOptions } from "../verify.js";
-import type { XorOptions } from "../xor/options.js";
 import {
   type Common,
   convertSchema,

@@ -1,7 +1,7 @@
 /** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, always on stderr. */
 import { printable } from "../formats/quote.js";
-import { bytesText } from "../preflight.js";
-import type { ProgressState } from "../run-plan.js";
+import { bytesText } from "../run/preflight.js";
+import type { ProgressState } from "../run/run-plan.js";
 
 export interface ProgressPrinter {
   update(state: ProgressState): void;

@@ -1,7 +1,8 @@
 /** push's result: a line for every file, or a document for scripts. */
+
+import type { PushReport } from "../commands/push.js";
 import { printable } from "../formats/quote.js";
-import { bytesText } from "../preflight.js";
-import type { PushReport } from "../push.js";
+import { bytesText } from "../run/preflight.js";
 import { json } from "./report.js";
 
 /** What went where, with every file's sha256. */

@@ -1,10 +1,11 @@
 /** What the user reads: results as text or JSON on stdout, all else on stderr (DESIGN 6). */
+
+import type { MakeDiffReport } from "../commands/make-diff.js";
+import type { RecoverReport } from "../commands/recover/report.js";
 import { torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
-import type { MakeDiffReport } from "../make-diff.js";
-import { bytesText } from "../preflight.js";
-import type { RecoverReport } from "../recover/report.js";
-import type { RunFigures } from "../run-plan.js";
+import { bytesText } from "../run/preflight.js";
+import type { RunFigures } from "../run/run-plan.js";
 
 /** recover's result in a few lines. */
 export function recoverText(report: RecoverReport): string {

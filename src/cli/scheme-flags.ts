@@ -1,8 +1,8 @@
 /** Flags that say which scheme: its name, the axes of a custom one, the scripts' own; and other ways to name the paths. */
 
 import { WeightDiffError } from "../errors.js";
+import type { SchemeOptions } from "../evidence/scheme.js";
 import { quote } from "../formats/quote.js";
-import type { SchemeOptions } from "../recover/scheme.js";
 import type { NewRows } from "../scheme/axes.js";
 import type { CustomAxes } from "../scheme/custom.js";
 

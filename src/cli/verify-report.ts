@@ -1,9 +1,9 @@
 /** verify's result: a table for people, a document for scripts, annotations for GitHub's workflows. */
 import { join } from "node:path";
+import type { VerifyReport } from "../commands/verify.js";
 import type { Finding } from "../finding.js";
 import { printable } from "../formats/quote.js";
-import { bytesText } from "../preflight.js";
-import type { VerifyReport } from "../verify.js";
+import { bytesText } from "../run/preflight.js";
 import { json } from "./report.js";
 import { tableText } from "./table.js";
 

@@ -1,7 +1,8 @@
 /** The result of recover and xor where whole files were XORed. */
+
+import type { XorReport } from "../commands/xor/files.js";
 import { printable } from "../formats/quote.js";
-import { bytesText } from "../preflight.js";
-import type { XorReport } from "../xor/files.js";
+import { bytesText } from "../run/preflight.js";
 import { json, performanceJson, tookLine } from "./report.js";
 
 /** In a few lines. */

@@ -8,15 +8,15 @@ import type { Shape } from "../formats/tensor-info.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
-import { startCompare } from "./compare-run.js";
-import { startDigest } from "./digest-run.js";
-import { type Disk, PAGE } from "./disk.js";
-import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./files.js";
-import { gather, isScattered, runAt } from "./gather.js";
-import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job.js";
-import { type MemoryPlan, planMemory, type Slot } from "./memory.js";
-import { operandDtype, rawBefore, widthOf } from "./operand.js";
-import { type JobRun, type LoadedWindow, startTensor } from "./tensor-run.js";
+import { type Disk, PAGE } from "./io/disk.js";
+import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
+import { gather, isScattered, runAt } from "./io/gather.js";
+import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
+import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job/job.js";
+import { startCompare } from "./work/compare.js";
+import { startDigest } from "./work/digest.js";
+import { operandDtype, rawBefore, widthOf } from "./work/operand.js";
+import { type JobRun, type LoadedWindow, startTensor } from "./work/tensor.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
 export interface PipelineSetup {

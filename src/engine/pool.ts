@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
-import { type Disk, localDisk } from "./disk.js";
-import type { Job, TensorResult } from "./job.js";
+import { abortReason, throwIfAborted } from "./io/abort.js";
+import { type Disk, localDisk } from "./io/disk.js";
+import type { Job, TensorResult } from "./job/job.js";
 import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
 
 export type ToWorker = { readonly type: "job"; readonly job: Job | null } | { readonly type: "abort" };
@@ -129,15 +130,4 @@ function workerDied(reason: string): WeightDiffError {
     `a worker thread died: ${reason}`,
     "run the same command with --resume, perhaps with fewer --threads",
   );
-}
-
-function abortReason(signal: AbortSignal | undefined): unknown {
-  return signal?.reason instanceof WeightDiffError ? signal.reason : new WeightDiffError("INTERRUPTED", "interrupted");
-}
-
-/** @throws the reason for which the run was aborted, if it was. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) {
-    throw abortReason(signal);
-  }
 }

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
-import { localDisk } from "./disk.js";
-import type { Job } from "./job.js";
+import { localDisk } from "./io/disk.js";
+import type { Job } from "./job/job.js";
 import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
 import type { FromWorker, ToWorker } from "./pool.js";
 

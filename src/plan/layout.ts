@@ -1,5 +1,5 @@
 /** Which output tensors go into which file, and where: known to the byte before any tensor is read. */
-import type { TensorJob } from "../engine/job.js";
+import type { TensorJob } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";

@@ -4,7 +4,7 @@
  */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
-import type { Job, StoredOperand, TensorJob } from "../engine/job.js";
+import type { Job, StoredOperand, TensorJob } from "../engine/job/job.js";
 import type { StoredRecord } from "../formats/tensor-info.js";
 
 /** The records that a tensor reads from, and what it calls itself there. */

@@ -1,6 +1,6 @@
 /** By which rule a tensor of the driving state dict goes with raw's, in each operation: the arithmetic of the schemes as data. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { ComputeDtype } from "../engine/job.js";
+import type { ComputeDtype } from "../engine/job/job.js";
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
 import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
 import { type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";

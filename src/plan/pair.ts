@@ -1,6 +1,6 @@
 /** What pairing is told, and what it makes: an output tensor with the tensors of both sides that it comes from. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
-import type { Blend, Operand, Rule, TensorJob } from "../engine/job.js";
+import type { Blend, Operand, Rule, TensorJob } from "../engine/job/job.js";
 import type { Dtype } from "../formats/dtype.js";
 import type { NewRows } from "../scheme/axes.js";
 

@@ -3,7 +3,7 @@
  * and by which rule. Every name and shape that does not fit is listed at once (DESIGN 4).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { TensorJob } from "../engine/job.js";
+import type { TensorJob } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";

@@ -3,10 +3,10 @@
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { HubFile } from "../checkpoint/hub-place.js";
-import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "../engine/job.js";
+import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "../engine/job/job.js";
 import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
+import type { HubFile } from "../hub/place.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
 import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";

@@ -2,7 +2,7 @@
  * What there is to say of a scheme: the axes along which the published scripts differ (DESIGN 5, FIELD 1). An axis has exactly
  * the values that some script uses. How each is carried out stands in pair-rules.ts, pairing.ts and engine/blend.ts.
  */
-import type { ComputeDtype } from "../engine/job.js";
+import type { ComputeDtype } from "../engine/job/job.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 
 /**

@@ -1,5 +1,5 @@
 /** --scheme custom: a scheme that nobody published, put together from the axes by the user. */
-import type { ComputeDtype } from "../engine/job.js";
+import type { ComputeDtype } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import type { NewRows, Scheme } from "./axes.js";

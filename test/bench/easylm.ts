@@ -1,6 +1,6 @@
 /** Writes EasyLM's streaming checkpoints of a LLaMA: one msgpack pair of key and flax array after the other (formats/easylm.ts). */
 import { open } from "node:fs/promises";
-import { text } from "../easylm-files.js";
+import { text } from "../support/easylm-files.js";
 import { type BinTensor, binBytes, type Fill } from "./torch-bin.js";
 
 const NUMPY_NAME = { F16: "float16", BF16: "bfloat16", F32: "float32" } as const;

@@ -1,7 +1,7 @@
 /** Runs the built program as a user does: bin/weight-diff.js in a process of its own. */
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { FIXTURES, ROOT } from "../fixtures.js";
+import { FIXTURES, ROOT } from "../support/fixtures.js";
 
 export const BIN = join(ROOT, "bin/weight-diff.js");
 export const BASE = join(FIXTURES, "demo/base");

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder } from "../checkpoints.js";
-import { goldenOf, META } from "../meta.js";
+import { withFolder } from "../support/checkpoints.js";
+import { goldenOf, META } from "../support/meta.js";
 import { weightDiff } from "./command.js";
 
 const TWO = join(META, "two-parts");

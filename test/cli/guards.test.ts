@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
-import { readWeights, rounded, subtract, writeWeights } from "../trained.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { readWeights, rounded, subtract, writeWeights } from "../support/trained.js";
 import { weightDiff } from "./command.js";
 
 const BASE = join(FIXTURES, "trained/llama/base");

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { safetensors, withFolder, writeFiles } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { BASE, DIFF, weightDiff } from "./command.js";
 
 test("says on one screen what a diff is, how it knows, and what to mind", async () => {

@@ -5,8 +5,8 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { withFolder, writeFiles } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { withFolder, writeFiles } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { BASE, type Outcome, recoverDemo, weightDiff } from "./command.js";
 
 /** The demo's model in bfloat16: one new row, a tokenizer, licences. */

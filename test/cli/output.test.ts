@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { chmod, copyFile, open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder, writeFiles } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { withFolder, writeFiles } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
 const FILES = [

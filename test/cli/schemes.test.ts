@@ -5,8 +5,8 @@ import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { SCHEMES } from "../../src/scheme/scheme.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { type Outcome, weightDiff } from "./command.js";
 
 const PAIRS = join(FIXTURES, "schemes");

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { SCHEMES } from "../../src/scheme/scheme.js";
-import { ROOT } from "../fixtures.js";
+import { ROOT } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
 const REQUIRED = ["recover", "--path_raw", BASE, "--path_diff", DIFF];

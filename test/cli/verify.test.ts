@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder } from "../checkpoints.js";
-import { publish } from "../diffs.js";
+import { withFolder } from "../support/checkpoints.js";
+import { publish } from "../support/diffs.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
 /** Without the line that tells the time. */

@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bytesText } from "../../src/preflight.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { bytesText } from "../../src/run/preflight.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { weightDiff } from "./command.js";
 
 const XOR = join(FIXTURES, "xor");

@@ -8,8 +8,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Kernel } from "../../src/kernel/kernel.js";
-import { FIXTURES } from "../fixtures.js";
-import { bothKernels, peek, places, poke, sha256, spread } from "../kernels.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { bothKernels, peek, places, poke, sha256, spread } from "../support/kernels.js";
 
 interface Vectors {
   readonly cases: {

@@ -4,16 +4,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import type { HubOptions } from "../../src/checkpoint/hub-settings.js";
-import { inspect } from "../../src/inspect.js";
-import { makeDiff } from "../../src/make-diff.js";
-import { recover } from "../../src/recover.js";
-import type { ProgressState } from "../../src/run-plan.js";
-import { type VerifyOptions, type VerifyReport, verify } from "../../src/verify.js";
+import { inspect } from "../../src/commands/inspect.js";
+import { makeDiff } from "../../src/commands/make-diff.js";
+import { recover } from "../../src/commands/recover.js";
+import { type VerifyOptions, type VerifyReport, verify } from "../../src/commands/verify.js";
+import type { HubOptions } from "../../src/hub/settings.js";
+import type { ProgressState } from "../../src/run/run-plan.js";
 import { BASE, DIFF, weightDiff } from "../cli/command.js";
 import { filesOf, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
-import { refuses } from "../refusal.js";
+import { refuses } from "../support/refusal.js";
 
 let hub: TestHub;
 let place: string;

@@ -4,13 +4,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { HubOptions } from "../../src/checkpoint/hub-settings.js";
-import { convert } from "../../src/convert.js";
-import { makeDiff } from "../../src/make-diff.js";
-import { recover } from "../../src/recover.js";
+import { convert } from "../../src/commands/convert.js";
+import { makeDiff } from "../../src/commands/make-diff.js";
+import { recover } from "../../src/commands/recover.js";
+import type { HubOptions } from "../../src/hub/settings.js";
 import { filesOf, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
-import { convertedAndTuned, META, META_CASES } from "../meta.js";
+import { convertedAndTuned, META, META_CASES } from "../support/meta.js";
 
 let hub: TestHub;
 let place: string;

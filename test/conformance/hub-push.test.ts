@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { test } from "node:test";
-import { push } from "../../src/push.js";
-import { recover } from "../../src/recover.js";
-import { FIXTURES } from "../fixtures.js";
+import { push } from "../../src/commands/push.js";
+import { recover } from "../../src/commands/recover.js";
 import { startPython } from "../hub/python.js";
 import { startHub } from "../hub/server.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 const python = process.env.WEIGHT_DIFF_PYTHON;
 const absent = "WEIGHT_DIFF_PYTHON names no Python with huggingface_hub";

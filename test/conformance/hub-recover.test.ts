@@ -17,13 +17,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import type { HubOptions } from "../../src/checkpoint/hub-settings.js";
-import { type RecoverOptions, recover } from "../../src/recover.js";
+import { type RecoverOptions, recover } from "../../src/commands/recover.js";
+import type { HubOptions } from "../../src/hub/settings.js";
 import { BASE, DIFF } from "../cli/command.js";
 import { startPython } from "../hub/python.js";
 import { commit, filesOf, type Repo, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
-import { refuses } from "../refusal.js";
+import { refuses } from "../support/refusal.js";
 
 const python = process.env.WEIGHT_DIFF_PYTHON;
 const skip = python === undefined && process.env.CI !== "true" ? "WEIGHT_DIFF_PYTHON names no Python" : false;

@@ -7,10 +7,10 @@ import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
-import { FIXTURES } from "../fixtures.js";
 import { type PythonAnswer, type PythonHub, startPython } from "../hub/python.js";
 import { commit, digest, filesOf, type Repo, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 const TOKEN = "hf_writer";
 const DIFF = join(FIXTURES, "demo/diff");

@@ -6,11 +6,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inspect } from "../../src/inspect.js";
-import { recover } from "../../src/recover.js";
-import { verify } from "../../src/verify.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { inspect } from "../../src/commands/inspect.js";
+import { recover } from "../../src/commands/recover.js";
+import { verify } from "../../src/commands/verify.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 interface Tensor {
   readonly name: string;

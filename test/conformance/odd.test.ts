@@ -17,12 +17,12 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { chmod, cp, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "../../src/commands/inspect.js";
+import type { RecoverReport } from "../../src/commands/recover/report.js";
+import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
-import { inspect } from "../../src/inspect.js";
-import type { RecoverReport } from "../../src/recover/report.js";
-import { type RecoverOptions, recover } from "../../src/recover.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 interface Expect {
   readonly like?: string;

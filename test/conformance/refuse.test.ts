@@ -5,9 +5,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
-import { recover } from "../../src/recover.js";
-import { FIXTURES } from "../fixtures.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 const root = join(FIXTURES, "refuse");
 for (const entry of readdirSync(root, { withFileTypes: true }).filter((found) => found.isDirectory())) {

@@ -10,10 +10,10 @@ import { crc32 } from "node:zlib";
 import type { ErrorCode } from "../../src/errors.js";
 import { dtypeFromTorch } from "../../src/formats/dtype.js";
 import { readWeightFile } from "../../src/formats/weight-file.js";
-import { FIXTURES } from "../fixtures.js";
-import { gather } from "../gather.js";
-import { memorySource } from "../memory-source.js";
-import { refuses } from "../refusal.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { gather } from "../support/gather.js";
+import { memorySource } from "../support/memory-source.js";
+import { refuses } from "../support/refusal.js";
 
 interface Dump {
   readonly ok: boolean;

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { FIXTURES, ROOT } from "../fixtures.js";
+import { FIXTURES, ROOT } from "../support/fixtures.js";
 
 const BINARY = join(ROOT, "bin", "weight-diff.js");
 const CHECK = join(ROOT, "test", "conformance", "recovered_model.py");

@@ -5,10 +5,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { recover } from "../../src/commands/recover.js";
+import { verify } from "../../src/commands/verify.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
-import { recover } from "../../src/recover.js";
-import { verify } from "../../src/verify.js";
-import { FIXTURES } from "../fixtures.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 /** What is wrong with a pair that recover can work with: one of its tensors does not fit the config, or NaN are in it on purpose. */
 const ODD: ReadonlyMap<string, RegExp> = new Map([

@@ -6,16 +6,16 @@ import assert from "node:assert/strict";
 import { appendFile, readdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Disk, PAGE } from "../../src/engine/disk.js";
-import { STAGING } from "../../src/engine/output-state.js";
+import { recover } from "../../src/commands/recover.js";
+import { type Disk, PAGE } from "../../src/engine/io/disk.js";
 import { WeightDiffError } from "../../src/errors.js";
-import { recover } from "../../src/recover.js";
-import { withFolder } from "../checkpoints.js";
-import { errno, type Faults, faultyDisk, insistOnPages } from "../faulty-disk.js";
-import { FIXTURES } from "../fixtures.js";
-import { hashed } from "../kernels.js";
-import { type Matrix, type Pair, treeOf, writePair } from "../models.js";
-import { refuses } from "../refusal.js";
+import { STAGING } from "../../src/output/state.js";
+import { withFolder } from "../support/checkpoints.js";
+import { errno, type Faults, faultyDisk, insistOnPages } from "../support/faulty-disk.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { hashed } from "../support/kernels.js";
+import { type Matrix, type Pair, treeOf, writePair } from "../support/models.js";
+import { refuses } from "../support/refusal.js";
 
 /** Lengths on and off pages, a view of one row, new rows, an empty tensor. */
 const MATRICES: readonly Matrix[] = [

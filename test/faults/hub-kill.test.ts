@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { withFolder } from "../checkpoints.js";
 import { filesOf } from "../hub/repo.js";
 import { startHub } from "../hub/server.js";
-import { hashed } from "../kernels.js";
-import { writePair } from "../models.js";
+import { withFolder } from "../support/checkpoints.js";
+import { hashed } from "../support/kernels.js";
+import { writePair } from "../support/models.js";
 import { start } from "./program.js";
 
 const KILLS = 12;

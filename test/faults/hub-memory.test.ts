@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder } from "../checkpoints.js";
 import { BIN } from "../cli/command.js";
 import { filesOf } from "../hub/repo.js";
 import { startHub } from "../hub/server.js";
-import { type Matrix, writePair } from "../models.js";
+import { withFolder } from "../support/checkpoints.js";
+import { type Matrix, writePair } from "../support/models.js";
 
 /** What a run may take, wherever its inputs are. */
 const LIMIT = 200e6;

@@ -4,10 +4,10 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { MANIFEST } from "../../src/engine/output-state.js";
-import { withFolder } from "../checkpoints.js";
-import { hashed } from "../kernels.js";
-import { midSize, treeOf, writePair } from "../models.js";
+import { MANIFEST } from "../../src/output/state.js";
+import { withFolder } from "../support/checkpoints.js";
+import { hashed } from "../support/kernels.js";
+import { midSize, treeOf, writePair } from "../support/models.js";
 import { recoverArgs, start } from "./program.js";
 
 const KILLS = 50;

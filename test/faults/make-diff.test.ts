@@ -4,10 +4,10 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { MANIFEST, STAGING } from "../../src/engine/output-state.js";
-import { withFolder } from "../checkpoints.js";
-import { hashed } from "../kernels.js";
-import { midSize, type Pair, treeOf, writePair } from "../models.js";
+import { MANIFEST, STAGING } from "../../src/output/state.js";
+import { withFolder } from "../support/checkpoints.js";
+import { hashed } from "../support/kernels.js";
+import { midSize, type Pair, treeOf, writePair } from "../support/models.js";
 import { type Ended, reaches, start } from "./program.js";
 
 const KILLS = 10;

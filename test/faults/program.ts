@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { STAGING } from "../../src/engine/output-state.js";
-import { ROOT } from "../fixtures.js";
-import type { Pair } from "../models.js";
+import { STAGING } from "../../src/output/state.js";
+import { ROOT } from "../support/fixtures.js";
+import type { Pair } from "../support/models.js";
 
 export interface Ended {
   readonly code: number | null;

@@ -4,15 +4,15 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { makeDiff } from "../../src/make-diff.js";
-import type { PushOptions } from "../../src/push/target.js";
-import { push } from "../../src/push.js";
-import { recover } from "../../src/recover.js";
-import { FIXTURES } from "../fixtures.js";
+import { makeDiff } from "../../src/commands/make-diff.js";
+import type { PushOptions } from "../../src/commands/push/target.js";
+import { push } from "../../src/commands/push.js";
+import { recover } from "../../src/commands/recover.js";
 import type { RepoOptions } from "../hub/repo.js";
 import { commit, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
-import { refuses } from "../refusal.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { refuses } from "../support/refusal.js";
 
 const TOKEN = "hf_of_the_tester";
 const HOME = mkdtempSync(join(tmpdir(), "weight-diff-"));

@@ -4,9 +4,9 @@ import { spawnSync } from "node:child_process";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { STAGING } from "../../src/engine/output-state.js";
-import { withFolder } from "../checkpoints.js";
-import { midSize, type Pair, treeOf, writePair } from "../models.js";
+import { STAGING } from "../../src/output/state.js";
+import { withFolder } from "../support/checkpoints.js";
+import { midSize, type Pair, treeOf, writePair } from "../support/models.js";
 import { type Ended, reaches, recoverArgs, start } from "./program.js";
 
 let release: () => void = () => {};

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { verify } from "../../src/verify.js";
-import { withFolder } from "../checkpoints.js";
-import { publish } from "../diffs.js";
+import { verify } from "../../src/commands/verify.js";
+import { withFolder } from "../support/checkpoints.js";
+import { publish } from "../support/diffs.js";
 
 /** The card tells the digests, so no digest is of it; loaders do not need it. */
 const HARMLESS = new Set(["README.md"]);

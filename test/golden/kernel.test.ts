@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { FloatDtype } from "../../src/formats/dtype.js";
 import type { Kernel, NarrowDtype } from "../../src/kernel/kernel.js";
-import { FIXTURES } from "../fixtures.js";
-import { assertBytes, bothKernels, hashed, meanRow, peek, poke, sha256, spread, sum } from "../kernels.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { assertBytes, bothKernels, hashed, meanRow, peek, poke, sha256, spread, sum } from "../support/kernels.js";
 
 interface Golden {
   readonly special: { readonly F32: number[]; readonly F16: number[]; readonly BF16: number[]; readonly F64: string[] };

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inspect } from "../../src/inspect.js";
-import { type MakeDiffOptions, makeDiff } from "../../src/make-diff.js";
-import { readManifest } from "../../src/manifest.js";
-import { recover } from "../../src/recover.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { inspect } from "../../src/commands/inspect.js";
+import { type MakeDiffOptions, makeDiff } from "../../src/commands/make-diff.js";
+import { recover } from "../../src/commands/recover.js";
+import { readManifest } from "../../src/manifest/manifest.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 interface Expected {
   readonly new_rows: number;

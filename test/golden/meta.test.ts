@@ -7,14 +7,14 @@ import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { convert } from "../../src/convert.js";
-import { inspect } from "../../src/inspect.js";
-import { makeDiff } from "../../src/make-diff.js";
-import { recover } from "../../src/recover.js";
-import { verify } from "../../src/verify.js";
-import { withFolder } from "../checkpoints.js";
-import { convertedAndTuned, goldenOf, META, META_CASES } from "../meta.js";
-import { treeOf } from "../models.js";
+import { convert } from "../../src/commands/convert.js";
+import { inspect } from "../../src/commands/inspect.js";
+import { makeDiff } from "../../src/commands/make-diff.js";
+import { recover } from "../../src/commands/recover.js";
+import { verify } from "../../src/commands/verify.js";
+import { withFolder } from "../support/checkpoints.js";
+import { convertedAndTuned, goldenOf, META, META_CASES } from "../support/meta.js";
+import { treeOf } from "../support/models.js";
 
 const DTYPES = { float16: "F16", bfloat16: "BF16", float32: "F32" } as const;
 

@@ -5,9 +5,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inspect } from "../../src/inspect.js";
-import { type RecoverOptions, recover } from "../../src/recover.js";
-import { FIXTURES } from "../fixtures.js";
+import { inspect } from "../../src/commands/inspect.js";
+import { type RecoverOptions, recover } from "../../src/commands/recover.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 interface Expected {
   readonly flags: { readonly scheme?: string };

@@ -8,11 +8,11 @@ import { cp, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "../../src/commands/inspect.js";
+import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { WeightDiffError } from "../../src/errors.js";
-import { inspect } from "../../src/inspect.js";
-import { type RecoverOptions, recover } from "../../src/recover.js";
 import { weightDiff } from "../cli/command.js";
-import { FIXTURES } from "../fixtures.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 interface Expected {
   readonly scheme: string;

@@ -5,10 +5,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { recover } from "../../src/recover.js";
-import { withFolder, writeFiles } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
-import { decode, encryptedFile, gunzipped } from "../xor-payloads.js";
+import { recover } from "../../src/commands/recover.js";
+import { withFolder, writeFiles } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { decode, encryptedFile, gunzipped } from "../support/xor-payloads.js";
 
 const root = join(FIXTURES, "xor");
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

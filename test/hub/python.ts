@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { ROOT } from "../fixtures.js";
+import { ROOT } from "../support/fixtures.js";
 
 const CLIENT = join(ROOT, "test", "conformance", "hub_client.py");
 

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { ComputeDtype, StoredOperand, TensorJob } from "../../src/engine/job.js";
-import { planMemory } from "../../src/engine/memory.js";
-import { rawBefore } from "../../src/engine/operand.js";
-import { startTensor } from "../../src/engine/tensor-run.js";
+import { planMemory } from "../../src/engine/io/memory.js";
+import type { ComputeDtype, StoredOperand, TensorJob } from "../../src/engine/job/job.js";
+import { rawBefore } from "../../src/engine/work/operand.js";
+import { startTensor } from "../../src/engine/work/tensor.js";
 import type { Kernel } from "../../src/kernel/kernel.js";
 import { createScalarKernel } from "../../src/kernel/scalar.js";
-import { type BlendCase, blended } from "../blend-oracle.js";
-import { simdKernel } from "../kernels.js";
+import { type BlendCase, blended } from "../support/blend-oracle.js";
+import { simdKernel } from "../support/kernels.js";
 
 const WIDTH = { F32: 4, F16: 2, BF16: 2 } as const;
 const DTYPES = ["F32", "F16", "BF16"] as const;

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { compareCheckpoints } from "../../src/check/compare.js";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { ELEMENT_BYTES, fromBits, narrowBits, widenBF16, widenF16, widenF64 } from "../../src/kernel/bits.js";
-import { compareCheckpoints } from "../../src/verify/compare.js";
-import { safetensors, withFolder, writeFiles } from "../checkpoints.js";
+import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
 
 const FLOATS = ["BF16", "F16", "F32", "F64"] as const;
 type Float = (typeof FLOATS)[number];

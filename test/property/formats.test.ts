@@ -13,10 +13,10 @@ import { readTorchLegacy } from "../../src/formats/torch-legacy.js";
 import { readTorchZip } from "../../src/formats/torch-zip.js";
 import { readWeightFile } from "../../src/formats/weight-file.js";
 import { parseWeightIndex, writeWeightIndex } from "../../src/formats/weight-index.js";
-import { arrayOf, easylmEntry } from "../easylm-files.js";
-import { FIXTURES } from "../fixtures.js";
-import { safetensorsFile } from "../hostile-files.js";
-import { memorySource } from "../memory-source.js";
+import { arrayOf, easylmEntry } from "../support/easylm-files.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { safetensorsFile } from "../support/hostile-files.js";
+import { memorySource } from "../support/memory-source.js";
 
 const SEED = 20230613;
 const TORCH = ["torch-bin", "torch-2"].flatMap((folder) =>

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import type { FloatDtype } from "../../src/formats/dtype.js";
 import { ELEMENT_BYTES } from "../../src/kernel/bits.js";
 import type { Kernel } from "../../src/kernel/kernel.js";
-import { bothKernels, peek, poke } from "../kernels.js";
+import { bothKernels, peek, poke } from "../support/kernels.js";
 
 const BYTES = 2 ** 20;
 const [simd, scalar] = bothKernels(BYTES);

@@ -9,13 +9,13 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { type MakeDiffOptions, makeDiff } from "../../src/commands/make-diff.js";
+import { recover } from "../../src/commands/recover.js";
+import { GUARDS } from "../../src/evidence/guards.js";
 import { DTYPES, type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype } from "../../src/formats/dtype.js";
-import { GUARDS } from "../../src/guards/guards.js";
 import { addBits, narrowBits, negateBits, widenBF16, widenF16, widenF64 } from "../../src/kernel/bits.js";
-import { type MakeDiffOptions, makeDiff } from "../../src/make-diff.js";
-import { recover } from "../../src/recover.js";
-import { safetensors, type TensorSpec, withFolder, writeFiles } from "../checkpoints.js";
-import { treeOf } from "../models.js";
+import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";
+import { treeOf } from "../support/models.js";
 
 /** A tensor on both sides, or only in the tuned model. */
 interface Twin {

@@ -6,7 +6,7 @@ import { WeightDiffError } from "../../src/errors.js";
 import { tensorBytes } from "../../src/formats/dtype.js";
 import { type Plan, planRecover } from "../../src/plan/plan.js";
 import { schemeNamed } from "../../src/scheme/scheme.js";
-import { type ImaginedTensor, imagine } from "../checkpoints.js";
+import { type ImaginedTensor, imagine } from "../support/checkpoints.js";
 
 const NAMES = [
   "a",

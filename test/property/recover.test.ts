@@ -7,10 +7,10 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
-import { type RecoverOptions, recover } from "../../src/recover.js";
-import { withFolder } from "../checkpoints.js";
-import { FIXTURES } from "../fixtures.js";
+import { withFolder } from "../support/checkpoints.js";
+import { FIXTURES } from "../support/fixtures.js";
 
 type Change = (bytes: Buffer) => Buffer;
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { WeightDiffError } from "../../src/errors.js";
-import { withFolder, writeFiles } from "../checkpoints.js";
-import { decode, encryptedFiles, type Files, lay, modelFiles, noise, TUNED, xored } from "../xor-payloads.js";
+import { withFolder, writeFiles } from "../support/checkpoints.js";
+import { decode, encryptedFiles, type Files, lay, modelFiles, noise, TUNED, xored } from "../support/xor-payloads.js";
 
 const bytes = fc.uint8Array({ maxLength: 700 });
 const names = fc.constantFrom(

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../src/errors.js";
-import { indexText, safetensors, withFolder, writeFiles } from "../../checkpoints.js";
-import { FIXTURES } from "../../fixtures.js";
-import { dictOf, pickleOf, tensorPickle, torchZip } from "../../hostile-files.js";
-import { refuses } from "../../refusal.js";
+import { indexText, safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
+import { FIXTURES } from "../../support/fixtures.js";
+import { dictOf, pickleOf, tensorPickle, torchZip } from "../../support/hostile-files.js";
+import { refuses } from "../../support/refusal.js";
 
 const INDEX = "model.safetensors.index.json";
 const A = "model-00001-of-00002.safetensors";

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { editConfig, type ModelConfig, readConfig } from "../../../src/checkpoint/config.js";
 import { WeightDiffError } from "../../../src/errors.js";
-import { withFolder, writeFiles } from "../../checkpoints.js";
-import { refuses } from "../../refusal.js";
+import { withFolder, writeFiles } from "../../support/checkpoints.js";
+import { refuses } from "../../support/refusal.js";
 
 const read = (text: string | Uint8Array): Promise<ModelConfig | null> =>
   withFolder(async (folder) => readConfig(await writeFiles(folder, { "config.json": text })));

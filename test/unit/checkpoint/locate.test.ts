@@ -5,9 +5,10 @@ import { homedir } from "node:os";
 import { join, relative } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
-import { expandHome, locate } from "../../../src/checkpoint/locate.js";
-import { safetensors, withFolder, writeFiles } from "../../checkpoints.js";
-import { refuses } from "../../refusal.js";
+import { locate } from "../../../src/checkpoint/locate.js";
+import { expandHome } from "../../../src/files/paths.js";
+import { safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
+import { refuses } from "../../support/refusal.js";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const ORDER = [

@@ -5,9 +5,9 @@ import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { refusePlaceholder, sideFiles } from "../../../src/checkpoint/side-files.js";
-import { isWeightFile } from "../../../src/engine/output-state.js";
-import { withFolder, writeFiles } from "../../checkpoints.js";
-import { refuses } from "../../refusal.js";
+import { isWeightFile } from "../../../src/output/state.js";
+import { withFolder, writeFiles } from "../../support/checkpoints.js";
+import { refuses } from "../../support/refusal.js";
 
 const COPIED = [
   "generation_config.json",

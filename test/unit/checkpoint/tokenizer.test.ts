@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { readTokenizer } from "../../../src/checkpoint/tokenizer.js";
-import { withFolder, writeFiles } from "../../checkpoints.js";
-import { FIXTURES } from "../../fixtures.js";
+import { withFolder, writeFiles } from "../../support/checkpoints.js";
+import { FIXTURES } from "../../support/fixtures.js";
 
 test("reads the ids of sentencepiece, Hugging Face and added tokens", async () => {
   const { files, broken } = await readTokenizer(join(FIXTURES, "demo/diff"));

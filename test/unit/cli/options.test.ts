@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseSize } from "../../../src/cli/flag-values.js";
 import { inspectOptions, recoverOptions } from "../../../src/cli/options.js";
-import { refuses } from "../../refusal.js";
+import { refuses } from "../../support/refusal.js";
 
 /** What commander gives for a command line with nothing but the required flags. */
 const FLAGS = { pathRaw: "b", pathDiff: "d", scheme: "auto", dtype: "float32", maxShardSize: "5GB", invFreq: "drop" };

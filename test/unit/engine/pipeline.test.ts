@@ -4,14 +4,14 @@ import { createHash } from "node:crypto";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { Disk } from "../../../src/engine/disk.js";
-import type { Job, StoredOperand, TensorJob, TensorResult } from "../../../src/engine/job.js";
+import type { Disk } from "../../../src/engine/io/disk.js";
+import type { Job, StoredOperand, TensorJob, TensorResult } from "../../../src/engine/job/job.js";
 import { type PoolOptions, runJobs } from "../../../src/engine/pool.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { type Dtype, dtypeBits } from "../../../src/formats/dtype.js";
 import type { Shape } from "../../../src/formats/tensor-info.js";
-import { memoryFile } from "../../faulty-disk.js";
-import { refuses } from "../../refusal.js";
+import { memoryFile } from "../../support/faulty-disk.js";
+import { refuses } from "../../support/refusal.js";
 
 type Files = Readonly<Record<string, Uint8Array>>;
 

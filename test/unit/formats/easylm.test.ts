@@ -7,10 +7,10 @@ import { test } from "node:test";
 import type { WeightDiffError } from "../../../src/errors.js";
 import { looksLikeEasylm, readEasylm } from "../../../src/formats/easylm.js";
 import { readWeightFile } from "../../../src/formats/weight-file.js";
-import { arrayOf, binary, easylmEntry, extension, text } from "../../easylm-files.js";
-import { FIXTURES } from "../../fixtures.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { arrayOf, binary, easylmEntry, extension, text } from "../../support/easylm-files.js";
+import { FIXTURES } from "../../support/fixtures.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 const KOALA = join(FIXTURES, "koala");
 const { stored } = JSON.parse(readFileSync(join(KOALA, "expected.json"), "utf8")) as {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseJson, topLevelSpans } from "../../../src/formats/json.js";
 import { JsonScanner } from "../../../src/formats/json-scanner.js";
-import { refuses } from "../../refusal.js";
+import { refuses } from "../../support/refusal.js";
 
 test("reads what JSON.parse reads", () => {
   for (const text of [

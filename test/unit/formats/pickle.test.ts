@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, WeightDiffError } from "../../../src/errors.js";
 import { type Unpickled, unpickle } from "../../../src/formats/pickle.js";
-import { op, pickleOf } from "../../hostile-files.js";
-import { refuses } from "../../refusal.js";
+import { op, pickleOf } from "../../support/hostile-files.js";
+import { refuses } from "../../support/refusal.js";
 
 const ALLOWED = new Set(["collections.OrderedDict", "torch.Size"]);
 

@@ -4,9 +4,9 @@ import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import { layoutShard, readSafetensors } from "../../../src/formats/safetensors.js";
 import type { ShardHeader } from "../../../src/formats/tensor-info.js";
-import { safetensorsFile, u64 } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { safetensorsFile, u64 } from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 const read = (bytes: Uint8Array): Promise<ShardHeader> => readSafetensors(memorySource(bytes, "m.safetensors"));
 const tensor = (dtype: unknown, shape: unknown, data_offsets: unknown): object => ({ dtype, shape, data_offsets });

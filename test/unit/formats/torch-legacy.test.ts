@@ -4,9 +4,9 @@ import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import type { ShardHeader } from "../../../src/formats/tensor-info.js";
 import { readTorchLegacy } from "../../../src/formats/torch-legacy.js";
-import { dictOf, op, pickleOf, tensorPickle, torchLegacy } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { dictOf, op, pickleOf, tensorPickle, torchLegacy } from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 const read = (file: Uint8Array): Promise<ShardHeader> => readTorchLegacy(memorySource(file, "m.bin"));
 const t = (key: string, parts = {}): Buffer => tensorPickle({ key, ...parts }, true);

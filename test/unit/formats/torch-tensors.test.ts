@@ -3,9 +3,9 @@ import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import type { TensorInfo } from "../../../src/formats/tensor-info.js";
 import { readTorchZip } from "../../../src/formats/torch-zip.js";
-import { dictOf, op, pickleOf, type TensorPickle, tensorPickle, torchZip } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { dictOf, op, pickleOf, type TensorPickle, tensorPickle, torchZip } from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 async function read(object: Uint8Array, storages?: readonly Uint8Array[]): Promise<readonly TensorInfo[]> {
   return (await readTorchZip(memorySource(torchZip(pickleOf(object), storages), "m.bin"))).tensors;

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import type { ShardHeader } from "../../../src/formats/tensor-info.js";
 import { readTorchZip } from "../../../src/formats/torch-zip.js";
-import { dictOf, op, pickleOf, tensorPickle, torchZip, type ZipPart, zipFile } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { dictOf, op, pickleOf, tensorPickle, torchZip, type ZipPart, zipFile } from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 const read = (file: Uint8Array): Promise<ShardHeader> => readTorchZip(memorySource(file, "m.bin"));
 const PICKLE = pickleOf(dictOf({ w: tensorPickle() }));

@@ -2,9 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import { readWeightFile } from "../../../src/formats/weight-file.js";
-import { dictOf, pickleOf, safetensorsFile, tensorPickle, torchLegacy, torchZip, u64 } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import {
+  dictOf,
+  pickleOf,
+  safetensorsFile,
+  tensorPickle,
+  torchLegacy,
+  torchZip,
+  u64,
+} from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 test("tells the three formats apart by their bytes, not their names", async () => {
   const files = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseWeightIndex, writeWeightIndex } from "../../../src/formats/weight-index.js";
-import { refuses } from "../../refusal.js";
+import { refuses } from "../../support/refusal.js";
 
 const parse = (value: unknown): ReturnType<typeof parseWeightIndex> =>
   parseWeightIndex(typeof value === "string" ? value : JSON.stringify(value), "model.safetensors.index.json");

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
 import { locateEntry, readZipDirectory } from "../../../src/formats/zip.js";
-import { u32, u64, type ZipOptions, type ZipPart, zipFile } from "../../hostile-files.js";
-import { memorySource } from "../../memory-source.js";
-import { refuses } from "../../refusal.js";
+import { u32, u64, type ZipOptions, type ZipPart, zipFile } from "../../support/hostile-files.js";
+import { memorySource } from "../../support/memory-source.js";
+import { refuses } from "../../support/refusal.js";
 
 const A: ZipPart = { name: "a", data: Buffer.from("one") };
 const B: ZipPart = { name: "b/c", data: Buffer.from("three") };

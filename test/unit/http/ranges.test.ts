@@ -5,7 +5,7 @@ import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
 import { openRanges } from "../../../src/http/ranges.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
-import { refuses } from "../../refusal.js";
+import { refuses } from "../../support/refusal.js";
 
 const BYTES = randomBytes(300_000);
 const NAME = "model.safetensors";

@@ -1,7 +1,7 @@
 /** What both kernels promise beyond torch's bits: memory that is not touched, misuse that is refused, pushes of any size. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bothKernels, hashed, meanRow, peek, places, poke, spread, sum } from "../../kernels.js";
+import { bothKernels, hashed, meanRow, peek, places, poke, spread, sum } from "../../support/kernels.js";
 
 const BYTES = 2 ** 20;
 

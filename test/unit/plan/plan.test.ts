@@ -1,14 +1,14 @@
 /** Pairing, mismatches and layout: what planRecover makes of two state dicts that exist in memory only. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Job, TensorJob } from "../../../src/engine/job.js";
+import type { Job, TensorJob } from "../../../src/engine/job/job.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { countNewRows } from "../../../src/plan/pairing.js";
 import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { schemeNamed } from "../../../src/scheme/scheme.js";
-import { type ImaginedTensor, imagine, recordAt } from "../../checkpoints.js";
-import { refuses } from "../../refusal.js";
+import { type ImaginedTensor, imagine, recordAt } from "../../support/checkpoints.js";
+import { refuses } from "../../support/refusal.js";
 
 const OPTIONS: RecoverPlanOptions = {
   scheme: schemeNamed("open-instruct"),

@@ -1,14 +1,14 @@
 /** What planRecover makes of each axis of a scheme: which tensors are summed, in which arithmetic, and whose names come out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TensorJob } from "../../../src/engine/job.js";
+import type { TensorJob } from "../../../src/engine/job/job.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { type Plan, planRecover, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { matchesName } from "../../../src/scheme/axes.js";
 import { CUSTOM_DEFAULTS, customScheme } from "../../../src/scheme/custom.js";
 import { ALL_SCHEMES, SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
-import { type ImaginedTensor, imagine } from "../../checkpoints.js";
-import { refuses } from "../../refusal.js";
+import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
+import { refuses } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";

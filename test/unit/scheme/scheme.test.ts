@@ -1,11 +1,11 @@
 /** Which scheme is chosen for what, and what is said where none can be. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type Choice, chooseScheme, type Evidence } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
-import { type Choice, chooseScheme, type Evidence } from "../../../src/recover/choose-scheme.js";
 import { SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
-import { imagine } from "../../checkpoints.js";
-import { refuses, undecided } from "../../refusal.js";
+import { imagine } from "../../support/checkpoints.js";
+import { refuses, undecided } from "../../support/refusal.js";
 
 const diffOf = (...dtypes: readonly Dtype[]) =>
   imagine(

@@ -1,0 +1,57 @@
+/** A finished output against its manifest: recover --resume asks whether it is what was to be made, and whole. */
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { type Finding, reporter } from "../finding.js";
+import { quote } from "../formats/quote.js";
+import { digestOf, type Manifest, readManifest } from "../manifest/manifest.js";
+import { MANIFEST } from "../output/state.js";
+import { readTensors } from "../run/digest.js";
+import type { RunOptions } from "../run/run-plan.js";
+import { checkManifest, checkRecords } from "./contents.js";
+import { surveyCheckpoint } from "./survey.js";
+
+const AGAIN = "make it again with --force";
+const SHOWN = 20;
+
+/**
+ * @param made keys of the manifest that say what the output must have been made from and how.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it was made otherwise; CHECK_FAILED naming every file and tensor that differs, is missing, cannot be read, or should not be there.
+ */
+export async function verifyModel(
+  path: string,
+  made: Readonly<Record<string, unknown>>,
+  options: RunOptions,
+): Promise<Pick<Manifest, "tensors">> {
+  const manifest = await readManifest(join(path, MANIFEST));
+  const parts = new Map<string, unknown>(Object.entries(manifest));
+  const other = Object.keys(made).filter((part) => digestOf(parts.get(part)) !== digestOf(made[part]));
+  if (other.length > 0) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      `${path}: holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
+      "give another output directory, or replace the model in it with --force",
+    );
+  }
+  const findings: Finding[] = [];
+  const survey = await surveyCheckpoint(path, manifest, reporter(findings, "structure"));
+  const reading = await readTensors(survey.checkpoint, options);
+  checkRecords(reading, reporter(findings, "digests"));
+  checkManifest(survey, manifest, reading, reporter(findings, "digests"));
+  const errors = findings.filter(({ level }) => level === "error");
+  if (errors.length > 0) {
+    throw new WeightDiffError("CHECK_FAILED", `${path}: ${toldShortly(errors, manifest.tensors.length)}`, AGAIN);
+  }
+  return { tensors: manifest.tensors };
+}
+
+/** The files that are wrong, and why; the tensors, by name. */
+function toldShortly(errors: readonly Finding[], count: number): string {
+  const files = errors.flatMap(({ file, tensor, message }) =>
+    tensor === null ? [`${file ?? "all"}: ${message}`] : [],
+  );
+  const tensors = [...new Set(errors.flatMap(({ tensor }) => tensor ?? []))];
+  const names = `${tensors.slice(0, SHOWN).map(quote).join(", ")}${tensors.length > SHOWN ? ", …" : ""}`;
+  const some =
+    tensors.length === 0 ? [] : [`${tensors.length} of ${count} tensors are not what ${MANIFEST} says: ${names}`];
+  return [...files, ...some].join("; ");
+}

@@ -1,0 +1,112 @@
+/** verify's look at the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
+import { join } from "node:path";
+import { refusePlaceholder } from "../checkpoint/side-files.js";
+import type { Tokenizer } from "../checkpoint/tokenizer.js";
+import { modelShape } from "../evidence/model-shape.js";
+import { readText, regularFiles, sizeOf } from "../files/small-files.js";
+import type { Level, Report } from "../finding.js";
+import { parseJson } from "../formats/json.js";
+import { isBareFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
+import { sha256Of } from "../hub/source.js";
+import type { Manifest } from "../manifest/manifest.js";
+import { MANIFEST, outputState } from "../output/state.js";
+import { type Survey, unusable } from "./survey.js";
+
+/** Files that nobody loads: what is wrong with them is worth a warning. */
+const HARMLESS = new Set(["README.md", ".gitattributes", ".gitignore"]);
+/** Larger JSON beside weights is a tokenizer, which is read on its own. */
+const MAX_JSON_BYTES = 10_000_000;
+const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");
+
+/** Placeholders and broken JSON. Other files may be anything. @throws {WeightDiffError} IO. */
+export async function checkSideFiles(directory: string, weights: ReadonlySet<string>, report: Report): Promise<void> {
+  for (const file of await regularFiles(directory)) {
+    if (weights.has(file) || file === MANIFEST) {
+      continue;
+    }
+    const path = join(directory, file);
+    try {
+      await refusePlaceholder(path, file);
+      const size = (await sizeOf(path)) ?? 0;
+      // The config has its own reader, and its own findings.
+      if (file.endsWith(".json") && file !== "config.json" && file !== "tokenizer.json" && size <= MAX_JSON_BYTES) {
+        parseJson(await readText(path, MAX_JSON_BYTES), path, "python");
+      }
+    } catch (error) {
+      report(levelOf(file), unusable(error, path), { file });
+    }
+  }
+}
+
+/** Ids past the embedding's last row crash the model that meets them. */
+export function checkTokenizer(tokenizer: Tokenizer, { checkpoint }: Survey, report: Report): void {
+  for (const { file, message } of tokenizer.broken) {
+    report("error", message, { file });
+  }
+  const { vocabulary } = modelShape(checkpoint.stateDict);
+  for (const { file, highestId } of tokenizer.files) {
+    if (vocabulary !== null && highestId >= vocabulary) {
+      report("error", `has token id ${highestId}, the input embedding ${vocabulary} rows`, { file });
+    }
+  }
+}
+
+/** What the manifest says of the files beside the weights, config included. @throws {WeightDiffError} IO. */
+export async function checkListedFiles(
+  directory: string,
+  manifest: Manifest,
+  survey: Survey,
+  report: Report,
+): Promise<void> {
+  const listed = manifest.operation === "make-diff" ? manifest.side_files : [];
+  const known = new Set([...listed, ...manifest.files].map(({ file }) => file));
+  for (const { file, size, sha256 } of listed) {
+    if (!isBareFileName(file)) {
+      report("error", "the manifest lists it, and it is no bare file name", { file });
+      continue;
+    }
+    const path = join(directory, file);
+    const found = await sizeOf(path);
+    if (found === null) {
+      report(levelOf(file), "missing: the manifest lists it", { file });
+    } else if (found !== size) {
+      report(levelOf(file), `has ${found} bytes, the manifest says ${size}`, { file });
+    } else if ((await sha256Of(path)) !== sha256) {
+      report(levelOf(file), "differs: its sha256 is not the one in the manifest", { file });
+    }
+  }
+  checkIndexText(survey, manifest, known, report);
+  if (manifest.operation === "make-diff") {
+    const extra = (await regularFiles(directory)).filter(
+      (file) => !known.has(file) && file !== MANIFEST && file !== survey.index?.file && !HARMLESS.has(file),
+    );
+    for (const file of extra) {
+      report("warning", "extra: the manifest does not list it", { file });
+    }
+  }
+}
+
+/** An index that no digest covers is what this tool writes for these files, to the byte. */
+function checkIndexText(
+  { index, checkpoint }: Survey,
+  manifest: Manifest,
+  known: ReadonlySet<string>,
+  report: Report,
+): void {
+  if (index === null || index.text === null || known.has(index.file)) {
+    return;
+  }
+  const { totalSize } = parseWeightIndex(index.text, index.file);
+  const map = new Map([...checkpoint.stateDict].map(([name, { shard }]) => [name, shard.file] as const));
+  const complete = manifest.tensors.every(({ name }) => map.has(name));
+  if (complete && index.text !== writeWeightIndex(map, totalSize ?? 0)) {
+    report("error", "is not the text that was written with the weights", { file: index.file });
+  }
+}
+
+/** An unfinished run of ours. */
+export async function checkUnfinished(directory: string, report: Report): Promise<void> {
+  if ((await outputState(directory)) === "partial") {
+    report("warning", "an unfinished run is in this directory: continue it with --resume");
+  }
+}

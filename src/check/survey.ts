@@ -1,0 +1,211 @@
+/**
+ * A checkpoint as far as it can be opened, for verify: what is wrong with one file must not hide what is wrong with the next.
+ * Where a manifest lists the weight files, a file that cannot be read is damage; without one, a place where nothing can be read
+ * is no checkpoint.
+ */
+import { basename, join, resolve } from "node:path";
+import { type Checkpoint, loneState, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
+import { inRepository, type Location, locate } from "../checkpoint/locate.js";
+import type { Shard } from "../checkpoint/shard.js";
+import { openShard } from "../checkpoint/shard.js";
+import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { expandHome } from "../files/paths.js";
+import { regularFiles } from "../files/small-files.js";
+import type { Report } from "../finding.js";
+import { tensorBytes } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { isBareFileName } from "../formats/weight-index.js";
+import type { Hub, HubPlace } from "../hub/place.js";
+import type { Manifest } from "../manifest/manifest.js";
+
+export interface Survey {
+  /** Of what could be read: shards that could not are not in it. */
+  readonly checkpoint: Checkpoint;
+  /** Bare name of the index, if there is one, and its text if it could be read. */
+  readonly index: { readonly file: string; readonly text: string | null } | null;
+  /** Bare names of the weight files that belong to the checkpoint and cannot be read. */
+  readonly unreadable: ReadonlySet<string>;
+}
+
+/** Opens what can be opened. @throws {WeightDiffError} as openCheckpoint, if that is nothing and no manifest tells what should be there; IO. */
+export async function surveyCheckpoint(
+  path: string,
+  manifest: Manifest | null,
+  report: Report,
+  hub: Hub | null = null,
+): Promise<Survey> {
+  const place = (await hub?.find(path)) ?? null;
+  const location = await locate(path, place).catch((error: unknown) => placeOf(path, place, manifest, report, error));
+  const { directory, repo, commit } = location;
+  if (location.parts.length > 0) {
+    return { checkpoint: await openCheckpoint(path, hub), index: null, unreadable: new Set() };
+  }
+  const base = { path, directory: location.single ? null : directory, repo, commit };
+  const unreadable = new Set<string>();
+  const open = async (file: string): Promise<Shard | null> => {
+    try {
+      return await openShard(location, file);
+    } catch (error) {
+      unreadable.add(file);
+      report("error", unusable(error, join(directory, file)), { file });
+      return null;
+    }
+  };
+
+  if (location.index === null && location.file !== "") {
+    const shard = await open(location.file);
+    if (shard === null) {
+      await refuseNothing(path, manifest, hub);
+      return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
+    }
+    const lone =
+      shard.header.format === "easylm" ? await openCheckpoint(path, hub) : { shards: [shard], ...loneState(shard) };
+    return { checkpoint: { ...base, ...lone }, index: null, unreadable };
+  }
+
+  const index = location.index ?? "";
+  const listed = location.index === null ? null : await indexOf(directory, index, manifest, report);
+  const files = new Set(listed === null ? manifest?.files.map(({ file }) => file) : listed.weightMap.values());
+  const shards: Shard[] = [];
+  for (const file of [...files].filter(isBareFileName).sort()) {
+    const shard = await open(file);
+    if (shard !== null) {
+      shards.push(shard);
+    }
+  }
+  if (shards.length === 0) {
+    await refuseNothing(path, manifest, hub);
+  }
+  const stateDict =
+    listed === null
+      ? new Map(shards.flatMap((shard) => shard.header.tensors.map((tensor) => [tensor.name, { ...tensor, shard }])))
+      : assigned(shards, listed.weightMap, unreadable, index, report);
+  if (listed !== null) {
+    checkTotal(index, listed.totalSize, stateDict, unreadable.size === 0, report);
+    await checkStrayFiles(directory, new Set(listed.weightMap.values()), report);
+  }
+  const found = location.index === null ? null : { file: index, text: listed?.text ?? null };
+  return { checkpoint: { ...base, shards, stateDict, notes: [] }, index: found, unreadable };
+}
+
+/** What the manifest lists, where the usual files are not found. */
+function placeOf(
+  path: string,
+  place: HubPlace | null,
+  manifest: Manifest | null,
+  report: Report,
+  error: unknown,
+): Location {
+  if (manifest === null || !(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== 4) {
+    throw error;
+  }
+  report("error", error.message);
+  const unknown = { file: "", index: null, others: [], single: false, parts: [], params: false };
+  return place === null
+    ? { ...unknown, directory: resolve(expandHome(path)), repo: null, commit: null }
+    : { ...unknown, ...inRepository(place) };
+}
+
+/** Without a manifest, opening the place as every command does says best why it is no checkpoint. */
+async function refuseNothing(path: string, manifest: Manifest | null, hub: Hub | null): Promise<void> {
+  if (manifest === null) {
+    await openCheckpoint(path, hub);
+  }
+}
+
+async function indexOf(
+  directory: string,
+  index: string,
+  manifest: Manifest | null,
+  report: Report,
+): Promise<Awaited<ReturnType<typeof readIndex>> | null> {
+  try {
+    return await readIndex(directory, index);
+  } catch (error) {
+    const message = unusable(error, join(directory, index));
+    if (manifest === null) {
+      throw error;
+    }
+    report("error", message, { file: index });
+    return null;
+  }
+}
+
+/** What is wrong with a file, without its path. @throws what is not about its content. */
+export function unusable(error: unknown, path: string): string {
+  if (!(error instanceof WeightDiffError) || (EXIT_CODES[error.code] !== 4 && EXIT_CODES[error.code] !== 3)) {
+    throw error;
+  }
+  return error.message.replaceAll(`${path}: `, "").replaceAll(`${path} `, "");
+}
+
+/** Takes from each shard what the index assigns to it, and tells what does not agree. */
+function assigned(
+  shards: readonly Shard[],
+  weightMap: ReadonlyMap<string, string>,
+  unreadable: ReadonlySet<string>,
+  index: string,
+  report: Report,
+): ReadonlyMap<string, StoredTensor> {
+  const stateDict = new Map<string, StoredTensor>();
+  for (const shard of shards) {
+    for (const tensor of shard.header.tensors) {
+      const file = weightMap.get(tensor.name);
+      if (file === shard.file) {
+        stateDict.set(tensor.name, { ...tensor, shard });
+      } else {
+        const what = file === undefined ? `is not in ${index}` : `is here too, ${index} has it in ${quote(file)}`;
+        report("error", `stray tensor: it ${what}`, { file: shard.file, tensor: tensor.name });
+      }
+    }
+  }
+  for (const [name, file] of weightMap) {
+    if (!stateDict.has(name) && !unreadable.has(file)) {
+      report("error", `missing: ${index} says it is in this file`, { file, tensor: name });
+    }
+  }
+  return stateDict;
+}
+
+/** transformers ignores total_size, and converters got it wrong (ARTIFACTS 1.3). */
+function checkTotal(
+  index: string,
+  stated: number | null,
+  stateDict: ReadonlyMap<string, StoredTensor>,
+  complete: boolean,
+  report: Report,
+): void {
+  const total = [...stateDict.values()].reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
+  if (stated === null) {
+    report("warning", "states no usable total_size", { file: index });
+  } else if (complete && stated !== total) {
+    report("warning", `total_size is ${stated}, the tensors have ${total} bytes`, { file: index });
+  }
+}
+
+const SHARD = /^(.+)-(\d+)-of-(\d+)\.(bin|safetensors)$/;
+
+/** Files that look like shards of the same set and are not listed: left over from another upload, or an index cut short. */
+async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, report: Report): Promise<void> {
+  const kind = (file: string): string | null => {
+    const match = SHARD.exec(file);
+    return match === null ? null : `${match[1]}.${match[4]}`;
+  };
+  const kinds = new Set([...listed].map(kind));
+  for (const name of await regularFiles(directory)) {
+    const own = kind(name);
+    if (own !== null && kinds.has(own) && !listed.has(name)) {
+      report("warning", "looks like a shard of this checkpoint, and the index does not list it", { file: name });
+    }
+  }
+  const counts = new Set([...listed].map((file) => Number(SHARD.exec(file)?.[3] ?? Number.NaN)));
+  const [count = Number.NaN] = counts;
+  if (counts.size === 1 && count > listed.size) {
+    report("warning", `the names of the shards promise ${count} of them, the index lists ${listed.size}`);
+  }
+}
+
+/** Bare name of a lone weight file. */
+export function loneFile(path: string, checkpoint: Pick<Checkpoint, "directory">): string | null {
+  return checkpoint.directory === null ? basename(path) : null;
+}

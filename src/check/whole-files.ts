@@ -1,0 +1,91 @@
+/** verify's look at what XOR codecs made: the manifest knows whole files, and each is digested as a whole, or known to the Hub. */
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { expandHome } from "../files/paths.js";
+import { regularFiles, sizeOf } from "../files/small-files.js";
+import type { Report } from "../finding.js";
+import { isBareFileName } from "../formats/weight-index.js";
+import type { Hub, HubFile, HubPlace } from "../hub/place.js";
+import { sha256Of } from "../hub/source.js";
+import { parseXorManifest, readManifestText, type XorManifest } from "../manifest/manifest.js";
+import { hasFile, MANIFEST } from "../output/state.js";
+import { digestFiles } from "../run/digest.js";
+import { withHub } from "../run/inputs.js";
+import type { RunOptions } from "../run/run-plan.js";
+
+/** The manifest beside XORed files; null if there is none, or another one. What is wrong with it, its readers tell. @throws {WeightDiffError} IO, HUB_…, NETWORK. */
+export async function findXorManifest(path: string, hub: Hub): Promise<XorManifest | null> {
+  const directory = (await hub.find(path))?.directory ?? expandHome(path);
+  if (!(await hasFile(directory, MANIFEST))) {
+    return null;
+  }
+  const place = join(directory, MANIFEST);
+  try {
+    return parseXorManifest(await readManifestText(place), place);
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code !== "IO") {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/**
+ * Every file against the manifest: what differs, is missing, or is extra. At the Hub, its own digests of large files count.
+ * @returns bytes read. @throws {WeightDiffError} IO, INTERRUPTED, HUB_…, NETWORK.
+ */
+export async function checkXorFiles(
+  path: string,
+  manifest: XorManifest,
+  options: RunOptions,
+  report: Report,
+): Promise<number> {
+  const place = await withHub(options, ({ hub }) => hub.find(path));
+  const directory = place?.directory ?? expandHome(path);
+  const whole: { readonly entry: XorManifest["files"][number]; readonly hub: HubFile | undefined }[] = [];
+  for (const entry of manifest.files) {
+    const { file, size } = entry;
+    const hub = place?.files.get(file);
+    const found = isBareFileName(file) ? (hub?.size ?? (await sizeOf(join(directory, file)))) : null;
+    if (!isBareFileName(file)) {
+      report("error", "the manifest lists it, and it is no bare file name", { file });
+    } else if (found === null) {
+      report("error", "missing: the manifest lists it", { file });
+    } else if (found !== size) {
+      report("error", `has ${found} bytes, the manifest says ${size}`, { file });
+    } else {
+      whole.push({ entry, hub });
+    }
+  }
+  const here = whole.filter(({ hub }) => hub === undefined || hub.cached);
+  const digests = await digestFiles(
+    here.map(({ entry }) => join(directory, entry.file)),
+    options,
+  );
+  let read = here.reduce((sum, { entry }) => sum + entry.size, 0);
+  for (const { entry, hub } of whole) {
+    const { file, size, sha256 } = entry;
+    let found = digests.get(join(directory, file)) ?? hub?.sha256 ?? null;
+    if (found === null) {
+      found = await sha256Of(join(directory, file), hub); // one that git itself keeps: it is small
+      read += size;
+    }
+    if (found !== sha256) {
+      report("error", "differs: its sha256 is not the one in the manifest", { file });
+    }
+  }
+  const listed = new Set(manifest.files.map(({ file }) => file));
+  for (const file of await namesIn(place, directory)) {
+    if (!listed.has(file) && file !== MANIFEST) {
+      report("note", "the manifest does not list it", { file });
+    }
+  }
+  return read;
+}
+
+/** What git and the Hub keep for themselves is no part of the model. */
+async function namesIn(place: HubPlace | null, directory: string): Promise<readonly string[]> {
+  return place === null
+    ? regularFiles(directory)
+    : place.names.filter((file) => !file.startsWith(".git") && file !== "README.md");
+}

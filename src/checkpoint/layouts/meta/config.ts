@@ -1,0 +1,65 @@
+/**
+ * The config.json and generation_config.json that a model in Meta's layout comes without: what transformers' converter of the
+ * LLaMA-1 era writes for it (4.28.1, convert_llama_weights_to_hf.py and the defaults of LlamaConfig), from the shapes and
+ * params.json. No version of transformers is claimed.
+ */
+import type { Dtype } from "../../../formats/dtype.js";
+import { torchName } from "../../../formats/dtype.js";
+import type { MetaModel } from "./layout.js";
+import type { MetaParams } from "./params.js";
+
+/** Ids in Meta's tokenizer.model; it has no padding token, transformers said 0. */
+const TOKENS = { bos_token_id: 1, eos_token_id: 2, pad_token_id: 0 } as const;
+/** The largest of LLaMA-1 has the epsilon of Llama 2; no Llama 2 has its shape. */
+const LARGEST_FIRST = 22_016;
+
+/** Text of config.json. Without params.json it does not say what only that knows. */
+export function metaConfigText(model: MetaModel, params: MetaParams | null): string {
+  const { hiddenSize, layers, heads, keyValueHeads, intermediateSize, vocabulary, tensors } = model;
+  const dtype: Dtype = tensors[0]?.dtype ?? "F16";
+  const values: readonly (readonly [key: string, value: unknown])[] = [
+    ["architectures", ["LlamaForCausalLM"]],
+    ["bos_token_id", TOKENS.bos_token_id],
+    ["eos_token_id", TOKENS.eos_token_id],
+    ["hidden_act", "silu"],
+    ["hidden_size", hiddenSize],
+    ["initializer_range", 0.02],
+    ["intermediate_size", intermediateSize],
+    ...(params === null ? [] : [["max_position_embeddings", positionsOf(model, params)] as const]),
+    ["model_type", "llama"],
+    ["num_attention_heads", heads],
+    ["num_hidden_layers", layers],
+    ...(keyValueHeads === heads ? [] : [["num_key_value_heads", keyValueHeads] as const]),
+    ["pad_token_id", TOKENS.pad_token_id],
+    ...(params === null ? [] : [["rms_norm_eps", params.normEps] as const]),
+    ...(params?.ropeTheta === null || params === null ? [] : [["rope_theta", params.ropeTheta] as const]),
+    ["tie_word_embeddings", false],
+    ["torch_dtype", torchName(dtype)],
+    ["use_cache", true],
+    ["vocab_size", vocabulary],
+  ];
+  return objectText(values);
+}
+
+/** Text of generation_config.json. */
+export const GENERATION_CONFIG = objectText([["_from_model_config", true], ...Object.entries(TOKENS)]);
+
+/** What the model was trained on: LLaMA-1 2048 tokens, Llama 2 4096, Code Llama, which alone states its rope_theta, 16384. */
+function positionsOf({ intermediateSize }: MetaModel, { normEps, ropeTheta }: MetaParams): number {
+  if (ropeTheta !== null && ropeTheta !== 10_000) {
+    return 16_384;
+  }
+  return normEps < 5e-6 || intermediateSize === LARGEST_FIRST ? 2048 : 4096;
+}
+
+/** As Python's json module with an indent of 2: small numbers read 1e-06. */
+function objectText(values: readonly (readonly [key: string, value: unknown])[]): string {
+  const lines = values.map(([key, value]) => {
+    const text =
+      typeof value === "number" && value > 0 && value < 1e-4
+        ? value.toExponential().replace(/e-(\d)$/, "e-0$1")
+        : JSON.stringify(value, null, 2).replaceAll("\n", "\n  ");
+    return `  ${JSON.stringify(key)}: ${text}`;
+  });
+  return `{\n${lines.join(",\n")}\n}\n`;
+}

@@ -1,0 +1,75 @@
+/** The consolidated.NN.pth of Meta's layout: what they are called, and whether all that belong together are there, and no others. */
+import { WeightDiffError } from "../../../errors.js";
+import type { TensorInfo } from "../../../formats/tensor-info.js";
+
+/** One consolidated.NN.pth, its header read. */
+export interface MetaPart {
+  /** Bare name. */
+  readonly file: string;
+  readonly tensors: readonly TensorInfo[];
+}
+
+/** Is this the name of a weight file in Meta's layout? */
+export function isMetaPart(file: string): boolean {
+  return /^consolidated\.\d{2}\.pth$/.test(file);
+}
+
+export function metaPartName(part: number): string {
+  return `consolidated.${String(part).padStart(2, "0")}.pth`;
+}
+
+/** @throws {WeightDiffError} NOT_FOUND if the numbers do not run from 00 without a gap. */
+export function refuseGaps(parts: readonly MetaPart[], directory: string): void {
+  const there = new Set(parts.map(({ file }) => file));
+  const highest = Math.max(...parts.map(({ file }) => Number(file.split(".")[1])));
+  const missing = Array.from({ length: highest + 1 }, (_, part) => metaPartName(part)).filter(
+    (file) => !there.has(file),
+  );
+  if (missing.length > 0) {
+    throw missingParts(directory, [...there], missing, highest + 1);
+  }
+}
+
+/** Queries have as many rows as columns in all: what a part has of them tells how many parts there are. */
+export function refuseOtherCount(
+  parts: readonly MetaPart[],
+  hiddenSize: number,
+  queryRows: number,
+  directory: string,
+): void {
+  const wanted = hiddenSize / queryRows;
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 100) {
+    throw new WeightDiffError(
+      "MISMATCH",
+      `${directory}: ${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which is no part of ${hiddenSize}`,
+      "fetch the weights again",
+    );
+  }
+  const files = parts.map(({ file }) => file);
+  const missing = Array.from({ length: wanted }, (_, part) => metaPartName(part)).filter(
+    (file) => !files.includes(file),
+  );
+  if (missing.length > 0) {
+    throw missingParts(directory, files, missing, wanted);
+  }
+  if (parts.length > wanted) {
+    throw new WeightDiffError(
+      "MISMATCH",
+      `${directory}: the shapes in ${files[0]} are of a model of ${wanted} ${wanted === 1 ? "part" : "parts"}, there are ${parts.length}: ${files.join(", ")}`,
+      "parts of several models are in one directory: give each model its own",
+    );
+  }
+}
+
+function missingParts(
+  directory: string,
+  files: readonly string[],
+  missing: readonly string[],
+  wanted: number,
+): WeightDiffError {
+  return new WeightDiffError(
+    "NOT_FOUND",
+    `${directory}: has ${files.length} of ${wanted} parts of the model (${files.join(", ")}): ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`,
+    `fetch ${missing.join(", ")} from where the others came from`,
+  );
+}

@@ -1,0 +1,173 @@
+/**
+ * convert: LLaMA or Llama 2 as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files: what
+ * transformers' converter wrote in float16 before it went through bfloat16 (ARTIFACTS 1.4, 1.6).
+ */
+
+import { verifyModel } from "../check/model.js";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import { configOf } from "../checkpoint/config.js";
+import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
+import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
+import { WeightDiffError } from "../errors.js";
+import { type Dtype, torchName } from "../formats/dtype.js";
+import { printable } from "../formats/quote.js";
+import type { Hub } from "../hub/place.js";
+import {
+  type Destination,
+  foresee,
+  identityOf,
+  MAX_SHARD_SIZE,
+  type MakingOptions,
+  type MakingReport,
+  plannedReport,
+  prepareDestination,
+  runInto,
+  smallFiles,
+} from "../make/destination.js";
+import { overflowOf, warnOverflow, writtenTensors } from "../make/outcome.js";
+import { type ConvertManifest, filesOf, MANIFEST_SCHEMA, sourceOf, writeManifest } from "../manifest/manifest.js";
+import type { ExtraFile } from "../output/directory.js";
+import type { Plan } from "../plan/plan.js";
+import { planConvert } from "../plan/plan-convert.js";
+import { withHub } from "../run/inputs.js";
+import { clock } from "../run/run-plan.js";
+import { VERSION } from "../version.js";
+
+export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
+  /** Meta's directory, params.json and consolidated.NN.pth, or a Hub repository of that layout. */
+  readonly source: string;
+  /** Where the model goes. */
+  readonly output: string;
+  /** Of the tensors written; by default each keeps the one it is stored in. */
+  readonly dtype?: "F32" | "F16" | "BF16" | null;
+}
+
+export interface ConvertReport extends Omit<MakingReport, "newRows"> {
+  /** Dtypes of what is written, as config.json spells them. */
+  readonly dtype: string;
+  /** "planned": a dry run. "verified": the output was complete already. */
+  readonly outcome: "converted" | "planned" | "verified";
+  readonly tensors: ConvertManifest["tensors"];
+  /** Finite values that the output dtype cannot hold, by tensor. */
+  readonly overflow: ReadonlyMap<string, number>;
+}
+
+/** Converts. @throws {WeightDiffError} with any code of errors.ts; FORMAT_UNSUPPORTED if the source is not in Meta's layout. */
+export async function convert(options: ConvertOptions): Promise<ConvertReport> {
+  return withHub(options, convertWith);
+}
+
+async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Promise<ConvertReport> {
+  const started = performance.now();
+  const say = options.onNote ?? (() => {});
+  const model = await openCheckpoint(options.source, options.hub);
+  refuseUnconvertible(model);
+  const config = await configOf(model);
+  const plan = planConvert(model, {
+    dtype: options.dtype ?? null,
+    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
+  });
+  plan.notes.forEach(say);
+  const dtype = dtypeText(plan);
+  const rounded = [
+    ...new Set(plan.jobs.flatMap((job) => (job.kind === "tensor" && job.rule === "convert" ? [job.driver.dtype] : []))),
+  ];
+  if (rounded.length > 0 && options.dtype !== "F32") {
+    say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);
+  }
+  const tokenizer = await findMetaTokenizer(model, options.hub);
+  if (tokenizer === null) {
+    say(`no ${TOKENIZER} in ${options.source} or beside it: copy it into the output yourself`);
+  }
+  const destination = await prepareDestination(options.output, options.mode ?? "new", plan, model, model);
+  const draft = draftReport(plan, destination, dtype);
+  const made = { operation: "convert", dtype, raw: sourceOf(model) } as const;
+  if (destination?.mode === "verify") {
+    const { tensors } = await verifyModel(destination.path, made, options);
+    return { ...draft, tensors, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
+  }
+  if (destination !== null && destination.side.left.length > 0) {
+    say(`not copied: ${destination.side.left.map(printable).join(", ")}`);
+  }
+  if (options.dryRun === true) {
+    return { ...draft, ...(await foresee(plan, options)), ...clock(started) };
+  }
+
+  const side = destination?.side ?? null;
+  const identity = identityOf(plan, { "the command": "convert", "--dtype": dtype });
+  const run = await runInto(destination, plan, identity, options, async (finished) => {
+    const manifest: ConvertManifest = {
+      schema: MANIFEST_SCHEMA,
+      tool: `weight-diff ${VERSION}`,
+      scheme: plan.scheme,
+      ...made,
+      tensors: writtenTensors(plan, finished),
+      files: filesOf(plan),
+    };
+    const small = smallFiles(plan, model, config, side);
+    const has = (file: string): boolean => small.some((extra) => extra.file === file);
+    const extras: readonly ExtraFile[] = [
+      ...small,
+      ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
+      ...(tokenizer === null || has(TOKENIZER) ? [] : [{ file: TOKENIZER, from: tokenizer }]),
+    ];
+    return { extras, manifest: writeManifest(manifest) };
+  });
+  const overflow = overflowOf(plan, run);
+  warnOverflow(overflow, dtype, options);
+  return {
+    ...draft,
+    outcome: "converted",
+    tensors: writtenTensors(plan, run),
+    overflow,
+    bytesRead: run.read,
+    bytesWritten: run.written,
+    threads: run.threads,
+    resumed: run.resumed,
+    ...clock(started),
+  };
+}
+
+/** @throws {WeightDiffError} FORMAT_UNSUPPORTED, NOT_FOUND without params.json: a config needs what only that knows. */
+function refuseUnconvertible({ meta, path }: Checkpoint): void {
+  if (meta === undefined) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${path}: not in Meta's layout (params.json, consolidated.00.pth): there is nothing to convert`,
+      "recover, make-diff and verify read it as it is",
+    );
+  }
+  if (meta.params === null) {
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      `${path}: has no params.json: the config of the converted model needs its norm_eps`,
+      "fetch params.json from where the weights came from",
+    );
+  }
+  if (meta.params.scaledRope) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${meta.params.path}: use_scaled_rope: a Llama 3.1 or later, whose config has values that are not known here`,
+      "take the publisher's own files in Hugging Face's format",
+    );
+  }
+}
+
+function torchText(dtype: Dtype): string {
+  return torchName(dtype) ?? dtype;
+}
+
+/** Dtypes of the output. */
+function dtypeText(plan: Plan): string {
+  const dtypes = plan.jobs.flatMap((job) => (job.kind === "tensor" ? [job.dtype] : []));
+  return [...new Set(dtypes)].map(torchText).join(" and ");
+}
+
+function draftReport(
+  plan: Plan,
+  destination: Destination | null,
+  dtype: string,
+): Omit<ConvertReport, "seconds" | "peakBytes"> {
+  const { newRows: _, ...planned } = plannedReport(plan, destination);
+  return { ...planned, dtype, outcome: "planned", tensors: [], overflow: new Map() };
+}

@@ -1,0 +1,228 @@
+/** inspect: what a checkpoint is. From its headers, config and side files, and a handful of small tensors; with digests if asked. */
+import { join } from "node:path";
+import { type Checkpoint, openCheckpoint, type StoredTensor } from "../checkpoint/checkpoint.js";
+import { configOf, type ModelConfig } from "../checkpoint/config.js";
+import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
+import { fileNames } from "../checkpoint/side-files.js";
+import { addedTokens, readTokenizer, type TokenizerFile } from "../checkpoint/tokenizer.js";
+import { WeightDiffError } from "../errors.js";
+import { chooseScheme } from "../evidence/choose-scheme.js";
+import { familyName } from "../evidence/family.js";
+import { type Identity, identify } from "../evidence/identify.js";
+import { type ModelShape, modelShape } from "../evidence/model-shape.js";
+import { findTraps } from "../evidence/traps.js";
+import { type Dtype, elementCount, tensorBytes } from "../formats/dtype.js";
+import type { Hub } from "../hub/place.js";
+import { sha256Of } from "../hub/source.js";
+import { filesOfSize, fileWithDigest } from "../known/files.js";
+import { type Manifest, readManifest } from "../manifest/manifest.js";
+import { MANIFEST } from "../output/state.js";
+import { readTensors } from "../run/digest.js";
+import { withHub } from "../run/inputs.js";
+import type { RunOptions } from "../run/run-plan.js";
+
+export interface InspectOptions extends RunOptions {
+  readonly path: string;
+  /** Reads every byte and adds each tensor's sha256. */
+  readonly digest?: boolean;
+}
+
+export interface InspectReport {
+  readonly path: string;
+  readonly repo: string | null;
+  readonly commit: string | null;
+  readonly identity: Identity;
+  /** What it is called, as "LLaMA 7B"; null for an unknown architecture. */
+  readonly family: string | null;
+  readonly shape: ModelShape;
+  /** Elements of all tensors. */
+  readonly parameters: number;
+  readonly files: readonly InspectedFile[];
+  /** The manifest beside the weights; null without one. */
+  readonly manifest: Pick<Manifest, "operation" | "tool" | "scheme"> | null;
+  /** Files that say how many tokens there are, and the highest id in each. */
+  readonly tokenizer: readonly TokenizerFile[];
+  /** Of a diff: which script's rules fit, and why; or why that cannot be told. */
+  readonly scheme: { readonly name: string | null; readonly reason: string } | null;
+  readonly tensors: readonly InspectedTensor[];
+  /** Number of tensors, elements and bytes by dtype, most bytes first. */
+  readonly totals: readonly DtypeTotal[];
+  /** What could go wrong with it, one sentence each. */
+  readonly traps: readonly string[];
+  readonly notes: readonly string[];
+}
+
+export interface InspectedFile {
+  readonly file: string;
+  readonly size: number;
+  readonly format: string;
+  /** A published file it is, or may be. */
+  readonly known: string | null;
+}
+
+export interface DtypeTotal {
+  readonly dtype: Dtype;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly bytes: number;
+}
+
+export interface InspectedTensor {
+  /** As in the file: keys of nested dicts joined with ".". */
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly shard: string;
+  /** Of the contiguous little-endian bytes; only with `digest`. */
+  readonly sha256?: string;
+}
+
+/** Says what a checkpoint is. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
+export async function inspect(options: InspectOptions): Promise<InspectReport> {
+  return withHub(options, inspectWith);
+}
+
+async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Promise<InspectReport> {
+  const checkpoint = await openCheckpoint(options.path, options.hub);
+  const notes = [...checkpoint.notes];
+  const note = (error: unknown): null => {
+    if (!(error instanceof WeightDiffError)) {
+      throw error;
+    }
+    notes.push(error.message);
+    return null;
+  };
+  const config = await configOf(checkpoint).catch(note);
+  const manifest = await manifestBeside(checkpoint).catch(note);
+  const tokenizer =
+    checkpoint.directory === null ? { files: [], broken: [] } : await readTokenizer(checkpoint.directory);
+  notes.push(...tokenizer.broken.map(({ file, message }) => `${file}: ${message}`));
+  const identity = await identify(checkpoint, config, manifest);
+  const shape = modelShape(checkpoint.stateDict);
+  const family = familyName(shape, config);
+  const digests = options.digest === true ? await digestAll(checkpoint, options) : null;
+  const totals = totalsOf([...checkpoint.stateDict.values()]);
+  return {
+    path: checkpoint.path,
+    repo: checkpoint.repo,
+    commit: checkpoint.commit,
+    identity,
+    family,
+    shape,
+    parameters: totals.reduce((sum, { elements }) => sum + elements, 0),
+    files: [...weightFiles(checkpoint, digests?.files ?? null), ...(await knownTokenizer(checkpoint, options.hub))],
+    manifest:
+      manifest === null ? null : { operation: manifest.operation, tool: manifest.tool, scheme: manifest.scheme },
+    tokenizer: tokenizer.files,
+    scheme:
+      identity.kind === "diff"
+        ? schemeOf(
+            checkpoint,
+            config,
+            manifest,
+            shape,
+            await fileNames(checkpoint.directory),
+            await addedTokens(checkpoint.directory),
+          )
+        : null,
+    tensors: [...checkpoint.stateDict].map(([key, { name, dtype, shape: sizes, shard }]): InspectedTensor => {
+      const sha256 = digests?.tensors.get(key);
+      return { name, dtype, shape: sizes, shard: shard.file, ...(sha256 === undefined ? {} : { sha256 }) };
+    }),
+    totals,
+    traps: await findTraps({ checkpoint, config, identity, family, shape, manifest, tokenizer: tokenizer.files }),
+    notes,
+  };
+}
+
+async function manifestBeside({ directory }: Checkpoint): Promise<Manifest | null> {
+  if (directory === null) {
+    return null;
+  }
+  try {
+    return await readManifest(join(directory, MANIFEST));
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** The scheme that recover would choose; how many rows are new is guessed from the vocabulary that LLaMA has. */
+function schemeOf(
+  diff: Checkpoint,
+  config: ModelConfig | null,
+  manifest: Manifest | null,
+  shape: ModelShape,
+  files: readonly string[],
+  tokens: readonly string[],
+): InspectReport["scheme"] {
+  if (manifest?.operation === "make-diff") {
+    return { name: manifest.scheme, reason: "its manifest says so" };
+  }
+  const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
+  try {
+    const { scheme, reason } = chooseScheme({ diff, config, files, tokens, own: [], raw: null, newRows });
+    const guessed = reason.startsWith("every float tensor");
+    return {
+      name: scheme.name,
+      reason: guessed ? "every float tensor is F32; if at most one vocabulary row is new to the base" : reason,
+    };
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN") {
+      return { name: null, reason: error.message };
+    }
+    throw error;
+  }
+}
+
+const LLAMA_VOCABULARY = 32_000;
+
+interface Digests {
+  readonly tensors: ReadonlyMap<string, string>;
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** @throws {WeightDiffError} CRC_MISMATCH. */
+async function digestAll(checkpoint: Checkpoint, options: RunOptions): Promise<Digests> {
+  const { tensors, files, damaged } = await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards });
+  const [first] = damaged;
+  if (first !== undefined) {
+    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
+  }
+  return { tensors: new Map([...tensors].map(([name, { sha256 }]) => [name, sha256])), files };
+}
+
+function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string> | null): readonly InspectedFile[] {
+  return shards.map(({ file, size, header }) => {
+    const digest = digests?.get(file);
+    const hints = filesOfSize(size).map(({ what }) => what);
+    const hint = hints.length === 0 ? null : `perhaps ${hints.join(" or ")} (same size; --digest tells)`;
+    const known = digest === undefined ? hint : (fileWithDigest(digest)?.what ?? null);
+    return { file, size, format: header.format, known };
+  });
+}
+
+/** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
+async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly InspectedFile[]> {
+  const { directory, meta } = model;
+  const file = TOKENIZER;
+  const beside = directory === null ? null : join(directory, file);
+  const path = meta === undefined ? beside : await findMetaTokenizer(model, hub).catch(() => null);
+  const digest = path === null ? null : await sha256Of(path).catch(() => null);
+  const known = digest === null ? null : fileWithDigest(digest);
+  return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];
+}
+
+function totalsOf(tensors: readonly StoredTensor[]): readonly DtypeTotal[] {
+  const byDtype = new Map<Dtype, { dtype: Dtype; tensors: number; elements: number; bytes: number }>();
+  for (const { dtype, shape } of tensors) {
+    const total = byDtype.get(dtype) ?? { dtype, tensors: 0, elements: 0, bytes: 0 };
+    total.tensors++;
+    total.elements += elementCount(shape) ?? 0;
+    total.bytes += tensorBytes(dtype, shape) ?? 0;
+    byDtype.set(dtype, total);
+  }
+  return [...byDtype.values()].sort((a, b) => b.bytes - a.bytes);
+}

@@ -1,0 +1,159 @@
+/**
+ * push: a diff or a model onto the Hub. Ask whether that may be, verify what is to go, send what is not there yet in one commit,
+ * and hold what the Hub lists afterwards against what is here. Nothing is ever deleted there.
+ */
+import { resolve } from "node:path";
+import { openCheckpoint } from "../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../errors.js";
+import { expandHome } from "../files/paths.js";
+import { printable } from "../formats/quote.js";
+import { commitFiles, createRemote, type HubWriter, type RemoteState, remoteState } from "../hub/upload.js";
+import { MANIFEST } from "../output/state.js";
+import { compareFiles, filesToPush, isSame, type LocalFile, type PushedFile, warnOfOthers } from "./push/files.js";
+import { openTarget, type PushOptions } from "./push/target.js";
+import { verify } from "./verify.js";
+
+export interface PushReport {
+  readonly repo: string;
+  readonly branch: string;
+  /** The page of the commit, or of the repository. */
+  readonly url: string;
+  readonly outcome: "pushed" | "planned" | "unchanged";
+  /** Was the repository made now? */
+  readonly created: boolean;
+  /** null if it is not there. */
+  readonly private: boolean | null;
+  /** Of the branch, at the end. */
+  readonly commit: string | null;
+  readonly files: readonly PushedFile[];
+  /** Bytes of files that were sent: of large ones, what the Hub did not have. */
+  readonly bytesSent: number;
+  readonly seconds: number;
+}
+
+/** Pushes. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE; as verify. */
+export async function push(options: PushOptions): Promise<PushReport> {
+  const started = performance.now();
+  const say = options.onNote ?? (() => {});
+  const sending = { total: 0, done: 0, file: "" };
+  const { writer, before } = await openTarget(options, (count) => {
+    sending.done += count;
+    options.onProgress?.({ done: sending.done, total: sending.total, shard: "upload", tensor: sending.file });
+  });
+  // Absolute, it can be no name of a repository.
+  const path = resolve(expandHome(options.path));
+  const checkpoint = await openCheckpoint(path);
+  const local = await filesToPush(checkpoint, options);
+  await refuseUnsound(path, options);
+  const files = await compareFiles(local, before, options);
+  const changed = local.filter((_, index) => files[index]?.change !== "same");
+  warnOfOthers(local, before, options);
+  const draft = { repo: writer.id, branch: writer.branch, url: writer.page, files, created: false };
+  const done = { private: before?.private ?? null, commit: before?.commit ?? null, bytesSent: 0 };
+  if (options.dryRun === true || (before !== null && changed.length === 0)) {
+    const outcome = options.dryRun === true ? "planned" : "unchanged";
+    return { ...draft, ...done, outcome, seconds: (performance.now() - started) / 1000 };
+  }
+
+  const base = before ?? (await makeRepository(writer, options));
+  sending.total = changed.reduce((sum, { size }) => sum + size, 0);
+  say(`sending ${changed.length} of ${files.length} files to ${writer.page}`);
+  const after = await sendAndCheck(writer, changed, files, base, options, (file) => {
+    sending.file = file;
+  });
+  return {
+    ...draft,
+    outcome: "pushed",
+    created: before === null,
+    url: `${writer.page}/commit/${after.commit}`,
+    private: after.private,
+    commit: after.commit,
+    bytesSent: sending.done,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** @throws {WeightDiffError} CHECK_FAILED naming the first damage. */
+async function refuseUnsound(path: string, options: PushOptions): Promise<void> {
+  const { signal, onProgress, threads, directIo } = options;
+  const rest = { ...(threads === undefined ? {} : { threads }), ...(directIo === undefined ? {} : { directIo }) };
+  const report = await verify({
+    path,
+    requireDigests: options.force !== true,
+    signal,
+    onProgress,
+    ...rest,
+  });
+  const errors = report.findings.filter(({ level }) => level === "error");
+  const [first] = errors;
+  if (first !== undefined) {
+    const where = [first.file, first.tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ");
+    const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`;
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${options.path}: ${where === "" ? "" : `${where}: `}${first.message}${more}: nothing was pushed`,
+      `weight-diff verify ${options.path} lists it all`,
+    );
+  }
+  const how =
+    report.manifest === null ? "structure and values only" : `${report.tensors} tensors as ${MANIFEST} has them`;
+  options.onNote?.(`verified: ${how}`);
+}
+
+async function makeRepository(writer: HubWriter, options: PushOptions): Promise<RemoteState> {
+  await createRemote(writer, options.private === true);
+  const made = await remoteState(writer);
+  if (made === null) {
+    throw new WeightDiffError("NETWORK", `${writer.id}: was made, and is not there`, "run the same command again");
+  }
+  options.onNote?.(`made ${writer.page}, ${made.private ? "private" : "public"}`);
+  return made;
+}
+
+/**
+ * Commits, and compares what the Hub lists then. A commit whose answer was lost counts if the Hub lists what it should.
+ * @throws {WeightDiffError} CHECK_FAILED if it lists something else; as commitFiles.
+ */
+async function sendAndCheck(
+  writer: HubWriter,
+  changed: readonly LocalFile[],
+  files: readonly PushedFile[],
+  base: RemoteState,
+  options: PushOptions,
+  onFile: (file: string) => void,
+): Promise<RemoteState> {
+  const differing = async (state: RemoteState): Promise<readonly string[]> => {
+    const wrong: string[] = [];
+    for (const { file, path, size } of changed) {
+      const remote = state.files.get(file);
+      const sha256 = files.find((known) => known.file === file)?.sha256 ?? "";
+      if (remote === undefined || !(await isSame(remote, path, size, sha256))) {
+        wrong.push(printable(file));
+      }
+    }
+    return wrong;
+  };
+  const title =
+    options.message ??
+    `Upload ${changed.length === 1 ? (changed[0]?.file ?? "") : `${changed.length} files`} with weight-diff`;
+  try {
+    await commitFiles(writer, changed, title, base.commit, onFile);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const now = await remoteState(writer).catch(() => null);
+    if (now === null || now.commit === base.commit || (await differing(now)).length > 0) {
+      throw error;
+    }
+    return now;
+  }
+  const after = await remoteState(writer);
+  const wrong = after === null ? ["everything"] : await differing(after);
+  if (after === null || wrong.length > 0) {
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${writer.id}: after the commit the Hub lists other contents for ${wrong.join(", ")}`,
+      `see ${writer.page}/tree/${writer.branch}; run the same command again`,
+    );
+  }
+  return after;
+}

@@ -1,0 +1,126 @@
+/** What a push sends: which files of the directory, and which of them the Hub does not have yet. */
+import { join } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { sideFiles } from "../../checkpoint/side-files.js";
+import { WeightDiffError } from "../../errors.js";
+import { gitBlobOf, regularFiles, sizeOf } from "../../files/small-files.js";
+import { printable } from "../../formats/quote.js";
+import type { HubEntry } from "../../hub/api.js";
+import type { RemoteState } from "../../hub/upload.js";
+import { hasFile, isWeightFile, MANIFEST, outputState } from "../../output/state.js";
+import { digestFiles } from "../../run/digest.js";
+import { CARD } from "../make-diff/card.js";
+import type { PushOptions } from "./target.js";
+
+export interface LocalFile {
+  readonly file: string;
+  readonly path: string;
+  readonly size: number;
+}
+
+export interface PushedFile {
+  readonly file: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly change: "new" | "replaced" | "same";
+}
+
+/** Weights, config, tokenizer, licences, card and manifest: what a model or a diff consists of. The rest is named, and stays. */
+export async function filesToPush(
+  { path, directory, shards }: Checkpoint,
+  options: PushOptions,
+): Promise<readonly LocalFile[]> {
+  if (directory === null) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${path}: a lone file is not pushed`,
+      "give the directory that recover or make-diff wrote",
+    );
+  }
+  if ((await outputState(directory)) === "partial") {
+    throw new WeightDiffError("OUTPUT_REFUSED", `${path}: an unfinished run`, "continue it with --resume, then push");
+  }
+  if (options.force !== true && !(await hasFile(directory, MANIFEST))) {
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${path}: has no ${MANIFEST}: nothing says what its files should be`,
+      "push what recover or make-diff wrote; --force pushes it after a check of structure and values only",
+    );
+  }
+  const weights = new Set(shards.map(({ file }) => file));
+  const { copied, left } = await sideFiles(directory, (name) => weights.has(name) || isIndex(name, weights));
+  const indexes = (await regularFiles(directory)).filter((name) => isIndex(name, weights));
+  const extras = [...copied, ...indexes, "config.json", MANIFEST, CARD];
+  const stays = left.filter((name) => name !== CARD && !name.startsWith("."));
+  if (stays.length > 0) {
+    options.onNote?.(`not pushed: ${stays.map(printable).join(", ")}`);
+  }
+  const files: LocalFile[] = [];
+  for (const file of [...new Set([...weights, ...extras])].sort()) {
+    const size = await sizeOf(join(directory, file));
+    if (size !== null) {
+      files.push({ file, path: join(directory, file), size });
+    }
+  }
+  return files;
+}
+
+/** The index of the weights that are pushed, not of another format beside them. */
+function isIndex(name: string, weights: ReadonlySet<string>): boolean {
+  const format = [...weights].some((file) => file.endsWith(".safetensors")) ? ".safetensors" : ".bin";
+  return name.endsWith(`${format}.index.json`);
+}
+
+/** What is new, what takes another's place, and what the Hub has already. */
+export async function compareFiles(
+  local: readonly LocalFile[],
+  before: RemoteState | null,
+  options: PushOptions,
+): Promise<readonly PushedFile[]> {
+  const { signal, onProgress } = options;
+  const digests = await digestFiles(
+    local.map(({ path }) => path),
+    { signal, onProgress, threads: options.threads ?? null },
+  );
+  const files: PushedFile[] = [];
+  for (const { file, path, size } of local) {
+    const sha256 = digests.get(path) ?? "";
+    const remote = before?.files.get(file);
+    const same = remote !== undefined && (await isSame(remote, path, size, sha256));
+    files.push({ file, size, sha256, change: remote === undefined ? "new" : same ? "same" : "replaced" });
+  }
+  const replaced = files.flatMap(({ file, change }) => (change === "replaced" ? [printable(file)] : []));
+  if (replaced.length > 0) {
+    options.onNote?.(`${options.repo}: other contents take the place of ${replaced.join(", ")}`);
+  }
+  return files;
+}
+
+/** Large files are listed by sha256, small ones by git's sha1. */
+export async function isSame(
+  { etag, size }: HubEntry,
+  path: string,
+  ourSize: number,
+  sha256: string,
+): Promise<boolean> {
+  return size === ourSize && (etag === sha256 || (etag.length === 40 && etag === (await gitBlobOf(path))));
+}
+
+/** Weights that stay beside ours may be loaded in their place. */
+export function warnOfOthers(local: readonly LocalFile[], before: RemoteState | null, options: PushOptions): void {
+  const ours = new Set(local.map(({ file }) => file));
+  const others = [...(before?.files.keys() ?? [])].filter((file) => !ours.has(file));
+  const weights = others.filter(isWeightFile);
+  if (weights.length > 0) {
+    options.onWarning?.(
+      `${options.repo}: keeps ${weights.map(printable).join(", ")}: loaders may take them instead; delete them on its page if they are old`,
+    );
+  }
+  if (others.includes(MANIFEST)) {
+    options.onWarning?.(`${options.repo}: keeps ${MANIFEST}, which is about other files: delete it on its page`);
+  }
+  const rest = others.filter((file) => !isWeightFile(file) && file !== MANIFEST && !file.startsWith("."));
+  if (rest.length > 0) {
+    options.onNote?.(`${options.repo}: keeps ${rest.map(printable).join(", ")}`);
+  }
+}

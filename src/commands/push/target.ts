@@ -1,0 +1,105 @@
+/** Where a push goes: everything that can be refused before a byte is read or sent. */
+
+import { WeightDiffError } from "../../errors.js";
+import { printable } from "../../formats/quote.js";
+import { parseHubName } from "../../hub/name.js";
+import { type HubOptions, hubSettings } from "../../hub/settings.js";
+import { type HubWriter, openHubWriter, type RemoteState, remoteState, whoAsks } from "../../hub/upload.js";
+import type { RunOptions } from "../../run/run-plan.js";
+
+/** All that push takes. */
+export interface PushOptions extends Omit<RunOptions, "hub" | "signal">, TargetOptions {
+  /** The directory that recover or make-diff wrote. */
+  readonly path: string;
+  /** The commit's title. */
+  readonly message?: string | null;
+  /** Check and compare, then stop. */
+  readonly dryRun?: boolean;
+  /** Push also what has no manifest, and so was checked in structure and values only. Damage never goes. */
+  readonly force?: boolean;
+  readonly onNote?: (text: string) => void;
+}
+
+/** What of it says where. */
+export interface TargetOptions {
+  /** "org/name", or "org/name@branch". */
+  readonly repo: string;
+  /** Where the Hub is, and who asks. */
+  readonly hub?: HubOptions;
+  /** Of a repository that is made now: private, else what the organisation's settings say. */
+  readonly private?: boolean;
+  /** How long an upload may stand still. */
+  readonly idleMs?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** A repository that may be written to, as it is now. */
+export interface PushTarget {
+  readonly writer: HubWriter;
+  /** null: it will be made. */
+  readonly before: RemoteState | null;
+}
+
+const DEFAULT_IDLE_MS = 120_000;
+
+/**
+ * Everything that can be refused before a byte is read: no name, no token, no right to write, another visibility.
+ * @throws {WeightDiffError} USAGE, HUB_DENIED, HUB_OFFLINE, HUB_NO_REVISION, OUTPUT_REFUSED, NETWORK.
+ */
+export async function openTarget(
+  options: TargetOptions,
+  onSent: (count: number) => void = () => {},
+): Promise<PushTarget> {
+  const name = parseHubName(options.repo);
+  if (name === null || name.path !== "" || !name.id.includes("/")) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${options.repo}: not the name of a repository`,
+      "write org/name, or org/name@branch",
+    );
+  }
+  const { access, offline } = await hubSettings(options.hub ?? {});
+  if (offline) {
+    throw new WeightDiffError(
+      "HUB_OFFLINE",
+      `${name.id}: offline, nothing can be pushed`,
+      "leave out --offline and HF_HUB_OFFLINE",
+    );
+  }
+  const tokens = `${access.endpoint}/settings/tokens`;
+  if (access.token === null) {
+    const hint = `make one with the right to write: ${tokens}, and give it as HF_TOKEN, --token-file, or through hf auth login`;
+    throw new WeightDiffError("HUB_DENIED", `${name.id}: pushing wants a token`, hint);
+  }
+  const writer = openHubWriter(access, name.id, name.revision ?? "main", {
+    signal: options.signal,
+    idleMs: options.idleMs ?? DEFAULT_IDLE_MS,
+    onSent,
+  });
+  const { name: account, organisations, writes } = await whoAsks(writer);
+  if (writes === false) {
+    const hint = `make one with the right to write: ${tokens}`;
+    throw new WeightDiffError("HUB_DENIED", `${name.id}: the token of ${printable(account)} may only read`, hint);
+  }
+  const before = await remoteState(writer);
+  if (before === null && writer.branch !== "main") {
+    const hint = "a new repository has main only: push there, or make the branch first";
+    throw new WeightDiffError(
+      "HUB_NO_REVISION",
+      `${name.id}: there is no such repository, and so no branch ${writer.branch}`,
+      hint,
+    );
+  }
+  const [owner = ""] = name.id.split("/");
+  if (before === null && owner !== account && !organisations.includes(owner)) {
+    options.onWarning?.(
+      `${name.id}: the token of ${printable(account)} names no organisation ${owner}: the Hub may refuse to make the repository`,
+    );
+  }
+  if (before?.private === false && options.private === true) {
+    const hint = `push to a new name, leave --private out, or make it private at ${writer.page}/settings`;
+    throw new WeightDiffError("OUTPUT_REFUSED", `${name.id}: exists and is public: --private would not hide it`, hint);
+  }
+  return { writer, before };
+}

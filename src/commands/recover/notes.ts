@@ -1,0 +1,67 @@
+/** What recover tells the user before it starts: of the scheme, of the plan, and of what lies beside the weights. */
+import { basename } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../../checkpoint/config.js";
+import { rowsKept } from "../../evidence/added-tokens.js";
+import { printable } from "../../formats/quote.js";
+import type { Destination } from "../../make/destination.js";
+import type { Plan } from "../../plan/plan.js";
+import type { Scheme } from "../../scheme/axes.js";
+
+type Say = (text: string) => void;
+
+/** Of the plan. @param rows the rule for new ones, the user's or the scheme's. @throws {WeightDiffError} as rowsKept. */
+export async function tellPlan(
+  plan: Plan,
+  raw: Checkpoint,
+  diff: Checkpoint,
+  { mends }: Scheme,
+  rows: Scheme["newRows"],
+  say: Say,
+): Promise<void> {
+  plan.notes.forEach(say);
+  if (mends !== undefined) {
+    say(mends);
+  }
+  for (const [name, count] of plan.newRows) {
+    say(`${printable(name)}: ${count} new ${count === 1 ? "row" : "rows"} ${newRowsText(rows, raw, name, count)}`);
+  }
+  const kept = plan.newRows.size === 0 ? await rowsKept(raw, diff) : null;
+  if (kept !== null) {
+    say(kept);
+  }
+}
+
+/** Of the files that go along, or are missed. */
+export function tellDestination(
+  { fromBase, side }: Destination,
+  plan: Plan,
+  diffConfig: ModelConfig | null,
+  say: Say,
+): void {
+  if (fromBase.length > 0) {
+    say(
+      `the diff has no tokenizer: taken from the base: ${fromBase.map((path) => printable(basename(path))).join(", ")}`,
+    );
+  }
+  if (side.left.length > 0) {
+    say(`not copied from the diff: ${side.left.map(printable).join(", ")}`);
+  }
+  if (diffConfig === null) {
+    say(
+      `the diff brings no config.json, so none is written, and loaders need one: take the base's, with the vocab_size ${plan.vocabSize ?? "of the diff"}`,
+    );
+  }
+}
+
+function newRowsText(rule: Scheme["newRows"], raw: Checkpoint, name: string, rows: number): string {
+  return rule === "mean"
+    ? `= the diff's + the mean of the base's ${rawRows(raw, name)}`
+    : `as the diff has ${rows === 1 ? "it" : "them"}`;
+}
+
+/** Rows of the base's tensor for this one, which may have a prefix of its own. */
+function rawRows(raw: Checkpoint, name: string): number {
+  const found = [...raw.stateDict].find(([own]) => name === own || name.endsWith(`.${own}`));
+  return found?.[1].shape[0] ?? 0;
+}

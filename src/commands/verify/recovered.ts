@@ -1,0 +1,69 @@
+/** verify's look at what a diff recovers with its base: computed and not written, held against the manifest of make-diff. */
+
+import { unusable } from "../../check/survey.js";
+import { openCheckpoint } from "../../checkpoint/checkpoint.js";
+import type { SchemeOptions } from "../../evidence/scheme.js";
+import type { Report } from "../../finding.js";
+import type { Hub } from "../../hub/place.js";
+import type { Manifest } from "../../manifest/manifest.js";
+import type { RunOptions } from "../../run/run-plan.js";
+import type { ModelSums } from "../../sums/judge.js";
+import type { RecoverReport } from "../recover/report.js";
+import { recover } from "../recover.js";
+
+/** How many tensors were recovered, how many of them the manifest had a digest for, and how many elements it calls inexact. */
+export interface RecoveredTensors {
+  readonly tensors: number;
+  readonly compared: number;
+  readonly inexact: number;
+}
+
+interface DiffOptions extends RunOptions, SchemeOptions {
+  /** The diff. */
+  readonly path: string;
+  readonly hub: Hub;
+}
+
+/** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
+export async function recoverDiff(raw: string, options: DiffOptions, report: Report): Promise<RecoverReport | null> {
+  await openCheckpoint(raw, options.hub);
+  try {
+    return await recover({
+      ...options,
+      raw,
+      diff: options.path,
+      tuned: null,
+      expectSum: null,
+      invFreq: "keep",
+      scheme: options.scheme ?? "auto",
+    });
+  } catch (error) {
+    report("error", unusable(error, options.path));
+    return null;
+  }
+}
+
+export function sumsOfRun({ sums, tensorSums }: RecoverReport): ModelSums | null {
+  return sums === null ? null : { sums, byTensor: tensorSums };
+}
+
+export function checkRecovered(run: RecoverReport, manifest: Manifest | null, report: Report): RecoveredTensors {
+  if (manifest?.operation !== "make-diff") {
+    report("note", `${run.tensors.length} tensors were recovered; no manifest of make-diff says what they should be`);
+    return { tensors: run.tensors.length, compared: 0, inexact: 0 };
+  }
+  const found = new Map(run.tensors.map((tensor) => [tensor.name, tensor]));
+  for (const { name, recovered } of manifest.tensors) {
+    const tensor = found.get(name);
+    if (tensor === undefined) {
+      report("error", "is in the manifest, and was not recovered", { tensor: name });
+    } else if (tensor.sha256 !== recovered) {
+      report("error", "with this base, the recovered tensor is not the one that the manifest has", { tensor: name });
+    }
+  }
+  const inexact = manifest.tensors.reduce((sum, tensor) => sum + tensor.inexact, 0);
+  if (inexact > 0) {
+    report("note", `${inexact} elements do not come back bit for bit: so the manifest says, and so it is meant`);
+  }
+  return { tensors: run.tensors.length, compared: manifest.tensors.length, inexact };
+}

@@ -1,0 +1,29 @@
+/** xor: what the codecs' own scripts do, by the same arguments: a payload and a base give a model, or a model and a base a payload. */
+import { WeightDiffError } from "../errors.js";
+import { withHub } from "../run/inputs.js";
+import { type XorReport, xorFiles } from "./xor/files.js";
+import type { XorOptions } from "./xor/options.js";
+import { findXorPayload } from "./xor/payload.js";
+
+export interface XorCommandOptions extends XorOptions {
+  /** The payload, or the model to be encoded: a directory, a Hub cache folder, or a repository of the Hub. */
+  readonly payload: string;
+  /** "auto" (the default), or which script's rules to follow. */
+  readonly scheme?: string;
+}
+
+/** Decodes or encodes. @throws {WeightDiffError} as xorFiles; NOT_A_DIFF if nothing is XORed. */
+export async function xor(options: XorCommandOptions): Promise<XorReport> {
+  return withHub(options, async (opened) => {
+    const { payload, scheme = "auto" } = opened;
+    const found = await findXorPayload({ ...opened, diff: payload, scheme });
+    if (found === null) {
+      throw new WeightDiffError(
+        "NOT_A_DIFF",
+        `${payload}: nothing here is XORed: every weight file is what its name says, or there is none`,
+        "to make a payload of a model, add --encode; to decode all the same, say which codec it is: --scheme oa-xor",
+      );
+    }
+    return xorFiles(found, opened);
+  });
+}

@@ -1,0 +1,79 @@
+/** Are base and result the published models? Told by the hashes on their cards (xor/known.ts), which alone can tell. */
+import { type ListedFile, listFile } from "../../checkpoint/file-list.js";
+import { runXor, type XorResult, type XorRunOptions } from "../../engine/work/xor.js";
+import { KEY_NAME } from "./base.js";
+import { expectedBase, KNOWN_KEY, type KnownSet, recognise } from "./known.js";
+import { copied, type XorFile } from "./look.js";
+import { runOptionsOf, type XorOptions } from "./options.js";
+import type { XorPlan } from "./plan.js";
+
+/** Digests a file as it lies there. @throws {WeightDiffError} as runXor. */
+export function digestWhole(file: ListedFile, md5: boolean, options: XorRunOptions): Promise<XorResult> {
+  return runXor({ ...copied(file), md5, output: null }, options);
+}
+
+/**
+ * The base's hash (hex): as the Hub lists it, or of what is on this disk; null if everything would have to be fetched for it.
+ */
+async function hashOf(
+  input: ListedFile,
+  algorithm: KnownSet["algorithm"],
+  options: XorOptions,
+): Promise<string | null> {
+  const { hub } = input;
+  if (algorithm === "sha256" && hub !== undefined && hub.sha256 !== null) {
+    return hub.sha256;
+  }
+  if (hub?.cached === false) {
+    return null;
+  }
+  const here = hub === undefined ? input : await listFile(input.path);
+  return (await digestWhole(here, algorithm === "md5", runOptionsOf(options)))[algorithm];
+}
+
+/** Known base hashes, before the run: the base's own hash may not be on the list. @returns whether it is a known base. */
+export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boolean> {
+  const key = plan.files.find(({ key: by }) => by?.rule === "chunks")?.key?.input;
+  if (key !== undefined && key.size !== KNOWN_KEY.bytes) {
+    options.onWarning?.(
+      `${key.name}: has ${key.size} bytes; Meta's 7B ${KEY_NAME}, the key of all published .enc files, has ${KNOWN_KEY.bytes}`,
+    );
+    return false;
+  }
+  const known = expectedBase(plan.base.files);
+  if (known === null) {
+    return false;
+  }
+  const wrong: string[] = [];
+  for (const input of plan.base.files.filter(({ file }) => known.files.has(file))) {
+    const { file } = input;
+    const found = await hashOf(input, known.algorithm, options);
+    if (found === null) {
+      return false;
+    }
+    if (found !== known.files.get(file)) {
+      wrong.push(`${file} has ${known.algorithm} ${found}, expected ${known.files.get(file)}`);
+    }
+  }
+  if (wrong.length === 0) {
+    options.onNote?.(`the base is ${known.what}, byte for byte`);
+  } else {
+    options.onWarning?.(`${plan.base.path}: not ${known.what}: ${wrong.join("; ")}`);
+  }
+  return wrong.length === 0;
+}
+
+/** Is the result the published model? */
+export function identify(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>, options: XorOptions): string | null {
+  const likeness = recognise(new Map([...results].map(([{ file }, result]) => [file, result])));
+  if (plan.direction === "encode" || likeness === null) {
+    return null;
+  }
+  if (likeness.wrong.length > 0) {
+    options.onWarning?.(
+      `the result is ${likeness.known.what} but for ${likeness.wrong.join(", ")}: these have other hashes than on its card`,
+    );
+    return null;
+  }
+  return likeness.known.what;
+}

@@ -1,0 +1,108 @@
+/** What weight-diff.json says of XORed files: what they were made from, and what they are; and whether a finished output is that. */
+import { join } from "node:path";
+import { checkXorFiles } from "../../check/whole-files.js";
+import type { ListedFile } from "../../checkpoint/file-list.js";
+import type { XorResult } from "../../engine/work/xor.js";
+import { WeightDiffError } from "../../errors.js";
+import { printable } from "../../formats/quote.js";
+import {
+  digestOf,
+  MANIFEST_SCHEMA,
+  parseXorManifest,
+  readManifestText,
+  type XorManifest,
+} from "../../manifest/manifest.js";
+import { MANIFEST } from "../../output/state.js";
+import type { RunOptions } from "../../run/run-plan.js";
+import { VERSION } from "../../version.js";
+import type { XorFile } from "./look.js";
+import type { XorPlan } from "./plan.js";
+
+/** A file of the output. */
+export interface XorOutputFile {
+  readonly file: string;
+  readonly how: "xor" | "copied";
+  /** Bytes; null where only the run tells. */
+  readonly size: number | null;
+  /** Null before the run. */
+  readonly sha256: string | null;
+}
+
+export function manifestOf(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>): XorManifest {
+  return {
+    schema: MANIFEST_SCHEMA,
+    tool: `weight-diff ${VERSION}`,
+    ...madeFrom(plan),
+    files: filesOf(plan, results).map(({ file, size, sha256 }) => ({ file, size: size ?? 0, sha256: sha256 ?? "" })),
+  };
+}
+
+/** What a finished output must have been made from. */
+function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
+  const listed = (inputs: readonly ListedFile[]) =>
+    inputs
+      .map(({ file, size, hub }) => ({ file, size, ...(hub?.sha256 == null ? {} : { sha256: hub.sha256 }) }))
+      .sort((a, b) => (a.file < b.file ? -1 : 1));
+  return {
+    operation: "xor",
+    direction,
+    scheme,
+    raw: { repo: base.repo, commit: base.commit, files: listed(base.files) },
+    diff: { repo: payload.repo, commit: payload.commit, files: listed(files.map(({ payload: input }) => input)) },
+  } as const;
+}
+
+/** By name. */
+export function filesOf(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>): readonly XorOutputFile[] {
+  return plan.files
+    .map((file) => ({
+      file: file.file,
+      how: file.key === null ? ("copied" as const) : ("xor" as const),
+      size: results.get(file)?.size ?? file.size,
+      sha256: results.get(file)?.sha256 ?? null,
+    }))
+    .sort((a, b) => (a.file < b.file ? -1 : 1));
+}
+
+/**
+ * A finished output: made from the same, and whole? @returns its files, and the bytes that were read.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED, IO, INTERRUPTED.
+ */
+export async function verifyFinished(
+  path: string,
+  plan: XorPlan,
+  options: RunOptions,
+): Promise<{ readonly files: readonly XorOutputFile[]; readonly read: number }> {
+  const place = join(path, MANIFEST);
+  const manifest = parseXorManifest(await readManifestText(place), place);
+  const made = madeFrom(plan);
+  const same =
+    manifest !== null &&
+    Object.entries(made).every(([part, value]) => {
+      return digestOf(new Map<string, unknown>(Object.entries(manifest)).get(part)) === digestOf(value);
+    });
+  if (!same) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      `${path}: holds a finished model that was made otherwise`,
+      "give another output directory, or replace the model in it with --force",
+    );
+  }
+  const damaged: string[] = [];
+  const read = await checkXorFiles(path, manifest, options, (level, _, where) => {
+    if (level === "error") {
+      damaged.push(printable(where?.file ?? path));
+    }
+  });
+  if (damaged.length > 0) {
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${path}: ${damaged.length} of ${manifest.files.length} files are not what ${MANIFEST} says: ${damaged.join(", ")}`,
+      "make it again with --force",
+    );
+  }
+  const how = new Map(
+    plan.files.map((file) => [file.file, file.key === null ? ("copied" as const) : ("xor" as const)]),
+  );
+  return { read, files: manifest.files.map((file) => ({ ...file, how: how.get(file.file) ?? "xor" })) };
+}

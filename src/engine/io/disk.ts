@@ -1,0 +1,160 @@
+/**
+ * Reads and writes at positions, exactly: every count is checked, what may be retried is retried, everything else names file
+ * and byte. The disk itself is a parameter, so that tests can put a failing one in its place.
+ */
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { WeightDiffError } from "../../errors.js";
+
+export interface DiskFile {
+  readonly path: string;
+  /** Offset, length and memory of every read and write must be multiples of `PAGE`. */
+  readonly direct: boolean;
+  /** @returns how many bytes came, 0 only at the end of the file. */
+  read(target: Uint8Array, position: number): Promise<number>;
+  /** @returns how many bytes went. */
+  write(source: Uint8Array, position: number): Promise<number>;
+  stat(): Promise<{ readonly size: number; readonly modified: string }>;
+  truncate(size: number): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Disk {
+  /** Opens an existing file. `direct` asks to pass by the page cache; where the file system cannot, the file comes back without. */
+  openFile(path: string, mode: "read" | "write", direct: boolean): Promise<DiskFile>;
+}
+
+/** Unit of direct input and output. Most disks are content with 512; those with 4096-byte sectors are not. */
+export const PAGE = 4096;
+
+/** Attempts before a call that only asks to be repeated, or that brings nothing new, counts as failed; with the pauses below, about a second. */
+const MAX_ATTEMPTS = 12;
+
+export const localDisk: Disk = {
+  async openFile(path, mode, direct) {
+    const access = mode === "read" ? constants.O_RDONLY : constants.O_RDWR;
+    let handle: Awaited<ReturnType<typeof open>> | undefined;
+    let isDirect = direct && constants.O_DIRECT !== undefined;
+    if (isDirect) {
+      // tmpfs and some network file systems refuse O_DIRECT at open.
+      handle = await open(path, access | constants.O_DIRECT).catch(() => undefined);
+      isDirect = handle !== undefined;
+    }
+    const file = handle ?? (await open(path, access));
+    return {
+      path,
+      direct: isDirect,
+      read: async (target, position) => (await file.read(target, 0, target.length, position)).bytesRead,
+      write: async (source, position) => (await file.write(source, 0, source.length, position)).bytesWritten,
+      stat: async () => {
+        const info = await file.stat({ bigint: true });
+        return { size: Number(info.size), modified: String(info.mtimeNs) };
+      },
+      truncate: (size) => file.truncate(size),
+      sync: () => file.sync(),
+      close: () => file.close(),
+    };
+  },
+};
+
+/** Fills `target` from `position`. With `atLeast`, the file may end after that many bytes (the last page of a direct read). */
+export async function readFully(
+  file: DiskFile,
+  target: Uint8Array,
+  position: number,
+  atLeast = target.length,
+): Promise<void> {
+  let filled = 0;
+  let stalled = 0;
+  while (filled < atLeast) {
+    // A short direct read leaves an unaligned rest; reading its page again is aligned and harmless.
+    const from = file.direct ? filled - (filled % PAGE) : filled;
+    const count = await persist(file, "read", position + from, () => file.read(target.subarray(from), position + from));
+    if (from + count > filled) {
+      filled = from + count;
+      stalled = 0;
+      continue;
+    }
+    // A repeated page may come short once more without being the last one of the file.
+    stalled++;
+    if (count === 0 || stalled === MAX_ATTEMPTS) {
+      throw new WeightDiffError(
+        "INPUT_CHANGED",
+        `${file.path}: ends at byte ${position + filled}, was longer when the run began`,
+        "another program is changing the file: wait for it, then run again",
+      );
+    }
+  }
+}
+
+/** Writes all of `source` at `position`. */
+export async function writeFully(file: DiskFile, source: Uint8Array, position: number): Promise<void> {
+  let written = 0;
+  let stalled = 0;
+  while (written < source.length) {
+    const from = file.direct ? written - (written % PAGE) : written;
+    const count = await persist(file, "write", position + from, () =>
+      file.write(source.subarray(from), position + from),
+    );
+    if (from + count > written) {
+      written = from + count;
+      stalled = 0;
+      continue;
+    }
+    stalled++;
+    if (count === 0 || stalled === MAX_ATTEMPTS) {
+      throw diskError(file.path, "write", position + from, new Error("the disk takes no more bytes"));
+    }
+  }
+}
+
+/** Repeats a call that was interrupted (EINTR) or told to come back (EAGAIN), with growing pauses. */
+async function persist(
+  file: DiskFile,
+  action: "read" | "write",
+  position: number,
+  call: () => Promise<number>,
+): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const code = errnoOf(error);
+      if ((code !== "EINTR" && code !== "EAGAIN") || attempt === MAX_ATTEMPTS) {
+        throw diskError(file.path, action, position, error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(2 ** attempt, 200)));
+    }
+  }
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** What the operating system said, with file and byte. */
+export function diskError(path: string, action: string, position: number | null, error: unknown): WeightDiffError {
+  if (error instanceof WeightDiffError) {
+    return error;
+  }
+  const code = errnoOf(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  const at = position === null ? "" : ` at byte ${position}`;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new WeightDiffError(
+      "DISK_FULL",
+      `${path}: no room left on the disk (${action}${at})`,
+      "free some space, then run the same command with --resume; --dtype bfloat16 needs half the room of float32",
+      { cause: error },
+    );
+  }
+  return new WeightDiffError(
+    "IO",
+    `${path}: cannot ${action}${at}: ${reason}`,
+    "check the disk, then run the same command with --resume",
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,198 @@
+/** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
+import { WeightDiffError } from "../../errors.js";
+import type { ByteRange } from "../../formats/tensor-info.js";
+import type { RemoteFile } from "../../http/access.js";
+import { type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
+import { openRemote } from "./remote.js";
+
+/** An input file as it was when the run was planned. */
+export interface InputFile {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Nanoseconds since 1970, as text. */
+  readonly modified: string;
+  /** Read past the page cache: for files that are not in it. */
+  readonly direct: boolean;
+  /** Not on this disk: read from the Hub, by range. */
+  readonly remote?: RemoteFile;
+}
+
+/** An output file in the staging folder. */
+export interface OutputFile {
+  readonly path: string;
+  /** No page before this byte is shared with ordinary output. */
+  readonly directEnd: number;
+  readonly direct: boolean;
+}
+
+export interface WorkerFiles {
+  /** An input without direct reads, for pieces that are no pages. */
+  input(index: number): Promise<DiskFile>;
+  /**
+   * Reads `length` bytes of an input, from `position` on, into `memory` at `buffer`. Past the page cache whole pages come:
+   * up to two more than `length`. @returns where the first byte ended up, within the buffer's first page.
+   */
+  read(index: number, position: number, length: number, memory: Uint8Array, buffer: number): Promise<number>;
+  /** Writes `source` into the output tensor at `tensor`, from byte `position` of the file. */
+  write(index: number, tensor: ByteRange, source: Uint8Array, position: number): Promise<void>;
+  /** @throws {WeightDiffError} IO, DISK_FULL: network file systems may report a failed write only now. */
+  close(): Promise<void>;
+}
+
+export function openWorkerFiles(
+  disk: Disk,
+  inputs: readonly InputFile[],
+  outputs: readonly OutputFile[],
+  signal?: AbortSignal,
+): WorkerFiles {
+  const opened = new Map<string, Promise<DiskFile>>();
+  const once = (key: string, open: () => Promise<DiskFile>): Promise<DiskFile> => {
+    const file = opened.get(key) ?? open();
+    opened.set(key, file);
+    // Whoever asked awaits it; the copy in the map must not count as unhandled.
+    file.catch(() => {});
+    return file;
+  };
+  const refusedReads = new Set<number>();
+  const refusedWrites = new Set<number>();
+  const input = (index: number, direct: boolean): Promise<DiskFile> => {
+    const planned = inputs[index];
+    if (planned === undefined) {
+      throw new RangeError(`no input ${index}`);
+    }
+    return once(`in ${index} ${direct}`, async () => {
+      const file = await openInput(disk, planned, direct, signal);
+      try {
+        refuseChange(planned, await file.stat());
+        return file;
+      } catch (error) {
+        await file.close().catch(() => {}); // the file was only read
+        throw diskError(planned.path, "look at", null, error);
+      }
+    });
+  };
+  const output = (index: number, direct: boolean): Promise<DiskFile> => {
+    const file = outputs[index];
+    if (file === undefined) {
+      throw new RangeError(`no output ${index}`);
+    }
+    return once(`out ${index} ${direct}`, () => openAs(disk, file.path, "write", direct));
+  };
+  return {
+    input: (index) => input(index, false),
+    async read(index, position, length, memory, buffer) {
+      if (inputs[index]?.direct === true && !refusedReads.has(index)) {
+        const file = await input(index, true);
+        const skip = file.direct ? position % PAGE : 0;
+        const end = file.direct ? Math.ceil((skip + length) / PAGE) * PAGE : length;
+        try {
+          await readFully(file, memory.subarray(buffer, buffer + end), position - skip, skip + length);
+          return buffer + skip;
+        } catch (error) {
+          // Some file systems take O_DIRECT at open and refuse the read itself.
+          if (!file.direct || !isInvalid(error)) {
+            throw error;
+          }
+          refusedReads.add(index);
+        }
+      }
+      await readFully(await input(index, false), memory.subarray(buffer, buffer + length), position);
+      return buffer;
+    },
+    async write(index, tensor, source, position) {
+      const planned = outputs[index];
+      const direct = planned?.direct === true && tensor.end <= planned.directEnd && !refusedWrites.has(index);
+      try {
+        await writeFully(await output(index, direct), source, position);
+      } catch (error) {
+        // As with reads.
+        if (!direct || !isInvalid(error)) {
+          throw error;
+        }
+        refusedWrites.add(index);
+        await writeFully(await output(index, false), source, position);
+      }
+    },
+    async close() {
+      const closed = await Promise.allSettled(
+        [...opened.values()].map(async (opening) => {
+          const file = await opening.catch(() => null); // whoever opened it was told
+          await file?.close().catch((error: unknown) => {
+            throw diskError(file.path, "close", null, error);
+          });
+        }),
+      );
+      const failed = closed.find((outcome) => outcome.status === "rejected");
+      if (failed !== undefined) {
+        throw failed.reason;
+      }
+    },
+  };
+}
+
+/** Opens a file. @throws {WeightDiffError} INPUT_CHANGED if there is none to read any more, IO. */
+export async function openAs(disk: Disk, path: string, mode: "read" | "write", direct: boolean): Promise<DiskFile> {
+  try {
+    return await disk.openFile(path, mode, direct);
+  } catch (error) {
+    throw mode === "read" && error instanceof Error && "code" in error && error.code === "ENOENT"
+      ? changed(path, "it is gone")
+      : diskError(path, "open", null, error);
+  }
+}
+
+/** Opens an input, wherever it is. @throws {WeightDiffError} likewise; of a file at the Hub, only its reads throw. */
+export function openInput(
+  disk: Disk,
+  input: Pick<InputFile, "path" | "remote">,
+  direct: boolean,
+  signal?: AbortSignal,
+): Promise<DiskFile> {
+  return input.remote === undefined
+    ? openAs(disk, input.path, "read", direct)
+    : Promise.resolve(openRemote(input.remote, signal));
+}
+
+/** Size and modification of a file that was there before. @throws {WeightDiffError} INPUT_CHANGED if it is gone, IO. */
+export async function statFile(
+  disk: Disk,
+  input: Pick<InputFile, "path" | "remote">,
+): Promise<Awaited<ReturnType<DiskFile["stat"]>>> {
+  const file = await openInput(disk, input, false);
+  try {
+    return await file.stat();
+  } catch (error) {
+    throw diskError(input.path, "look at", null, error);
+  } finally {
+    await file.close().catch(() => {}); // the file was only looked at
+  }
+}
+
+/** @throws {WeightDiffError} INPUT_CHANGED if the file is not what it was at planning. */
+export function refuseChange(planned: InputFile, now: { readonly size: number; readonly modified: string }): void {
+  if (now.size !== planned.size) {
+    throw changed(planned.path, `it had ${planned.size} bytes, now ${now.size}`);
+  }
+  if (now.modified !== planned.modified) {
+    throw changed(planned.path, "it was written to since the run began");
+  }
+}
+
+function changed(path: string, how: string): WeightDiffError {
+  return new WeightDiffError(
+    "INPUT_CHANGED",
+    `${path}: the input changed during the run: ${how}`,
+    "wait until nothing writes to it, then start over with --force",
+  );
+}
+
+/** Was a read or write refused for its place, length or memory, as direct ones may be? */
+export function isInvalid(error: unknown): boolean {
+  return (
+    error instanceof WeightDiffError &&
+    error.cause instanceof Error &&
+    "code" in error.cause &&
+    error.cause.code === "EINVAL"
+  );
+}

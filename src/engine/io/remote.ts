@@ -1,0 +1,28 @@
+/** A file at the Hub in the place of one on this disk: every read is a range request, whole when it comes back. */
+import { WeightDiffError } from "../../errors.js";
+import type { RemoteFile } from "../../http/access.js";
+import { openRanges } from "../../http/ranges.js";
+import type { DiskFile } from "./disk.js";
+
+/** @param signal ends requests that are under way: a server may take its time. */
+export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
+  const ranges = openRanges(file, signal);
+  const refuse = async (): Promise<never> => {
+    throw new WeightDiffError("IO", `${file.name}: is at the Hub, and only read`);
+  };
+  return {
+    path: file.name,
+    direct: false,
+    async read(target, position) {
+      const length = Math.min(target.length, Math.max(0, file.size - position));
+      await ranges.read(target.subarray(0, length), position);
+      return length;
+    },
+    write: refuse,
+    // At a fixed commit, the same name has the same bytes for ever.
+    stat: async () => ({ size: file.size, modified: file.etag }),
+    truncate: refuse,
+    sync: refuse,
+    close: async () => {},
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * The messages that workers get: small, plain, clonable. A job names files by their place in the plan's list of inputs and
+ * bytes by their position in the file; no tensor byte is ever in one.
+ */
+import type { Dtype } from "../../formats/dtype.js";
+import type { Piece } from "../../formats/pieces.js";
+import type { ByteRange, Shape } from "../../formats/tensor-info.js";
+
+/** A tensor as it lies in an input file, or in several. */
+export interface StoredOperand {
+  readonly kind: "stored";
+  /** Index into the plan's inputs. */
+  readonly input: number;
+  /** The tensor's name in that file, for messages. */
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly range: ByteRange;
+  readonly strides?: readonly number[];
+  /** Only where the tensor is cut up or its rows are stored in another order; `input` and `range` are the first one's. */
+  readonly pieces?: readonly OperandPiece[];
+  readonly bigEndian?: true;
+  /** CRC-32 that the bytes of `range` must have; absent where the record states none, or another job checks it. */
+  readonly crc32?: number;
+}
+
+export interface OperandPiece extends Piece {
+  /** Index into the plan's inputs. */
+  readonly input: number;
+  /** The tensor's name in that file, for messages. */
+  readonly name: string;
+}
+
+/** A rotary buffer that the base does not store: 1 / theta^(2i / 2count), F32 (EXACTNESS 5, transformers modeling_llama.py). */
+export interface InvFreqOperand {
+  readonly kind: "inv-freq";
+  readonly count: number;
+  readonly theta: number;
+}
+
+export type Operand = StoredOperand | InvFreqOperand;
+
+/** How an output tensor comes from the driver's and raw's. */
+export type Rule =
+  /** Widened to F32, added, rounded once to the output dtype. Rows that raw lacks: plus the mean of raw's rows. */
+  | "add"
+  /** Widened to F32, subtracted; rows that raw lacks: minus that mean. F32 output. */
+  | "subtract"
+  /** Integers of one width, modulo 2^bits. */
+  | "add-integers"
+  | "subtract-integers"
+  /** Boolean or. */
+  | "or"
+  /** The driver's bytes as they are; raw is not looked at. */
+  | "copy"
+  /** Widened to F32 and rounded once to the output dtype; there is no raw. */
+  | "convert"
+  /** Raw converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; rows that raw lacks as they are. */
+  | "add-bits"
+  | "subtract-bits"
+  /** As `blend` says: floats of any dtype, operands rounded first, the result once more. */
+  | "blend";
+
+/** A dtype that floats are computed in. */
+export type ComputeDtype = "F32" | "F16" | "BF16";
+
+/** The arithmetic of a scheme that is not plain F32, or whose rows are not: what the script does to one tensor. */
+export interface Blend {
+  readonly operation: "add" | "subtract";
+  /** Both operands are converted to this first, as `from_pretrained(torch_dtype=…)` does; F32 leaves every value as it is. */
+  readonly operands: ComputeDtype;
+  /** The sum, computed in F32, is rounded once to this; only then to the output's dtype. */
+  readonly result: ComputeDtype;
+  /** What elements of the output that raw lacks get added: raw's mean row, +0, or nothing (the driver's bits stay). */
+  readonly rows: "mean" | "zero" | "verbatim";
+  /** Whose tensor the script adds into; one is subtracted from the driver's only. Of two NaNs the other one's stays (EXACTNESS 2.3). */
+  readonly into: "driver" | "raw";
+}
+
+export interface TensorJob {
+  readonly kind: "tensor";
+  /** Place in the plan's list of jobs. */
+  readonly id: number;
+  readonly name: string;
+  readonly rule: Rule;
+  /** Of the output. */
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  /** The tensor of the state dict that drives: the diff's in recover, the tuned model's in make-diff. */
+  readonly driver: StoredOperand;
+  /** Null where the rule is "copy" or "convert", and where a blend only converts. */
+  readonly raw: Operand | null;
+  /** Only where the rule is "blend". */
+  readonly blend?: Blend;
+  /** Rows of `columns` that raw has and whose mean the driver's further rows get; null if there are none, or no mean is wanted. */
+  readonly mean: { readonly rows: number; readonly columns: number } | null;
+  /** make-diff: digest both operands, apply the diff again at once, and count what does not come back. */
+  readonly prove: boolean;
+  /** Where the result goes; null if it is only summed and digested. */
+  readonly output: { readonly shard: number; readonly range: ByteRange } | null;
+}
+
+/** Bytes that are only read and digested: a record no tensor covers in one piece, a tensor to be shown or verified. */
+export interface DigestJob {
+  readonly kind: "digest";
+  readonly id: number;
+  /** For messages. */
+  readonly name: string;
+  readonly source: StoredOperand;
+  /** Only the checksum is wanted: the result has no sha256. */
+  readonly checksumOnly?: true;
+  /** Also count NaN, infinities and zeros; for float tensors. */
+  readonly count?: true;
+  /** Also take the F32 sum; for float and integer tensors. */
+  readonly sum?: true;
+  /** A checksum that does not fit is told in the result and does not end the run. */
+  readonly lenient?: true;
+}
+
+/** Two tensors of one shape that are only read and compared. */
+export interface CompareJob {
+  readonly kind: "compare";
+  readonly id: number;
+  readonly name: string;
+  readonly left: StoredOperand;
+  readonly right: StoredOperand;
+}
+
+export type Job = TensorJob | DigestJob | CompareJob;
+
+export interface TensorResult {
+  readonly id: number;
+  /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes; "" for a comparison. */
+  readonly sha256: string;
+  /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (EXACTNESS 4, 5). */
+  readonly sum: number;
+  /** Finite float32 values that became infinite in the output dtype. */
+  readonly overflow: number;
+  /** Only where the job asked for it. */
+  readonly proof?: Proof;
+  readonly counts?: ValueCounts;
+  readonly comparison?: Comparison;
+  /** A lenient digest's checksum that did not fit, in words. */
+  readonly damage?: string;
+}
+
+/** Elements of a float tensor that are no ordinary number. */
+export interface ValueCounts {
+  readonly nan: number;
+  readonly infinite: number;
+  /** Of either sign. */
+  readonly zero: number;
+}
+
+export interface Comparison {
+  /** Elements whose values, widened to F32, have other bits; of dtypes that are not computed with, other bytes. */
+  readonly different: number;
+  /** Largest |left - right| in F32; Infinity where a NaN or an infinity is on one side only; null for dtypes that are not computed with. */
+  readonly maxDifference: number | null;
+  /** Is the wider one, rounded to the dtype of the narrower, the narrower bit for bit (any NaN counting as any other)? */
+  readonly equalRounded: boolean;
+}
+
+/** What make-diff found when it applied the diff it had just made. Digests are sha256 (hex) of contiguous little-endian bytes. */
+export interface Proof {
+  /** Of raw as stored; null without one. */
+  readonly raw: string | null;
+  /** Of the tuned tensor as stored. */
+  readonly tuned: string;
+  /** Of what recover writes by default: F32 for an added diff, the tuned dtype for an exact one. */
+  readonly recovered: string;
+  /** Elements whose recovered value has other bits than the tuned one, both in F32, or once it is rounded to a tuned F16 or BF16. */
+  readonly inexact: number;
+}

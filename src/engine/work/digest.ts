@@ -1,0 +1,78 @@
+/** One tensor's way through the digest: bytes in order, and what else was asked for of its values, block by block. */
+import { createHash } from "node:crypto";
+import { WeightDiffError } from "../../errors.js";
+import { dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
+import { sumIntegers } from "../../kernel/integers.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import type { DigestJob, ValueCounts } from "../job/job.js";
+import { type ByteOrder, type JobRun, orderBytes } from "./tensor.js";
+
+/** Starts a job that only digests its bytes. Only one run at a time may use the kernel. */
+export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): JobRun {
+  const memory = new Uint8Array(kernel.memory);
+  const { dtype } = job.source;
+  const hash = job.checksumOnly === true ? null : createHash("sha256");
+  const width = dtypeBits(dtype) / 8;
+  const bytes = orderBytes(job.source);
+  const float = isFloatDtype(dtype) ? dtype : null;
+  const counters = new DataView(kernel.memory, areas.sumBlock, 12);
+  const counts = { nan: 0, infinite: 0, zero: 0 };
+  let integerSum = 0;
+  if (job.sum === true && float !== null) {
+    kernel.sumBegin(areas.sumState, elementCount(job.source.shape) ?? 0);
+  }
+  const examine = (at: number, items: number): void => {
+    if (job.sum === true && float !== null) {
+      kernel.widen(float, at, areas.sumBlock, items);
+      kernel.sumPush(areas.sumState, areas.sumBlock, items);
+    } else if (job.sum === true) {
+      integerSum += sumIntegers(memory.subarray(at, at + items * width), dtype);
+    }
+    if (job.count === true && float !== null) {
+      kernel.countSpecial(float, at, areas.sumBlock, items);
+      counts.nan += counters.getUint32(0, true);
+      counts.infinite += counters.getUint32(4, true);
+      counts.zero += counters.getUint32(8, true);
+    }
+  };
+  return {
+    push({ begin, end, driverAt }) {
+      for (let i = begin; i < end; i += BLOCK) {
+        const at = driverAt + (i - begin) * width;
+        const items = Math.min(BLOCK, end - i);
+        const block = memory.subarray(at, at + items * width);
+        bytes.take(block);
+        hash?.update(block);
+        examine(at, items);
+      }
+      return driverAt;
+    },
+    finish(paths) {
+      const damage = damageOf(bytes, job, paths);
+      const sum = job.sum !== true ? 0 : float === null ? integerSum : kernel.sumEnd(areas.sumState);
+      const counted: ValueCounts | null = job.count === true && float !== null ? counts : null;
+      return {
+        id: job.id,
+        sha256: hash?.digest("hex") ?? "",
+        sum,
+        overflow: 0,
+        ...(counted === null ? {} : { counts: counted }),
+        ...(damage === null ? {} : { damage }),
+      };
+    },
+  };
+}
+
+/** @throws {WeightDiffError} CRC_MISMATCH, unless the job is lenient. */
+function damageOf(bytes: ByteOrder, job: DigestJob, paths: readonly string[]): string | null {
+  try {
+    bytes.finish(paths);
+    return null;
+  } catch (error) {
+    if (job.lenient === true && error instanceof WeightDiffError && error.code === "CRC_MISMATCH") {
+      return error.message;
+    }
+    throw error;
+  }
+}

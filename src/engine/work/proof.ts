@@ -1,0 +1,84 @@
+/** make-diff's proof: the diff is applied again while its bytes are hot, and what does not come back is counted. */
+import { createHash, type Hash } from "node:crypto";
+import { orBytes } from "../../kernel/integers.js";
+import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
+import type { MemoryPlan } from "../io/memory.js";
+import type { Proof, TensorJob } from "../job/job.js";
+
+/** The digests and counts of make-diff. */
+export interface ProofRun {
+  /** The block's operands as stored, in little-endian order, before the output takes their place. */
+  takeOperands(raw: Uint8Array, driver: Uint8Array): void;
+  /** `items` F32 values each in the areas of tuned and recovered; `driver` as in takeOperands. */
+  takeRecovered(items: number, driver: Uint8Array): void;
+  finish(): Proof;
+}
+
+/** Starts the proof of one tensor. */
+export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): ProofRun {
+  const memory = new Uint8Array(kernel.memory);
+  const raw = job.raw === null ? null : createHash("sha256");
+  const tuned = createHash("sha256");
+  // What comes back is hashed on its own only where it can differ from the tuned bytes: widened, or once an element did not come back.
+  const widened = job.rule === "subtract" && job.driver.dtype !== "F32";
+  let recovered: Hash | null = widened ? createHash("sha256") : null;
+  const narrow = job.driver.dtype === "F16" || job.driver.dtype === "BF16" ? job.driver.dtype : null;
+  const masks = job.rule === "copy" && job.dtype === "BOOL" && job.raw !== null;
+  let inexact = 0;
+  return {
+    takeOperands(rawBytes, driverBytes) {
+      raw?.update(rawBytes);
+      if (masks) {
+        // recover adds by "or": a mask bit that only the base has cannot be taken away.
+        const together = driverBytes.slice();
+        orBytes(together.subarray(0, rawBytes.length), rawBytes);
+        inexact += together.filter((byte, i) => byte !== driverBytes[i]).length;
+        recovered ??= tuned.copy();
+        recovered.update(together);
+      }
+      if (job.rule !== "subtract" || widened) {
+        tuned.update(driverBytes);
+      }
+    },
+    takeRecovered(items, driver) {
+      const lost = kernel.countDifferent(areas.recoveredBlock, areas.tunedBlock, items);
+      inexact += narrow === null ? lost : countLost(kernel, areas, items, narrow, driver, lost);
+      if (lost > 0) {
+        recovered ??= tuned.copy();
+      }
+      recovered?.update(memory.subarray(areas.recoveredBlock, areas.recoveredBlock + items * 4));
+      if (!widened) {
+        tuned.update(memory.subarray(areas.tunedBlock, areas.tunedBlock + items * 4));
+      }
+    },
+    finish() {
+      const sha256 = tuned.copy().digest("hex");
+      return { raw: raw?.digest("hex") ?? null, tuned: sha256, recovered: recovered?.digest("hex") ?? sha256, inexact };
+    },
+  };
+}
+
+/**
+ * Counts the elements of a block that are lost in F32 or once rounded back to the tuned dtype: a NaN that comes back whole in
+ * F32 may not survive the rounding (EXACTNESS 2.4, 2.5). `lostWide`: how many are lost in F32.
+ */
+function countLost(
+  kernel: Kernel,
+  { recoveredBlock, tunedBlock, sumBlock }: MemoryPlan,
+  items: number,
+  dtype: NarrowDtype,
+  driver: Uint8Array,
+  lostWide: number,
+): number {
+  kernel.narrow(dtype, recoveredBlock, sumBlock, items);
+  const rounded = new Uint8Array(kernel.memory, sumBlock, items * 2);
+  if (Buffer.compare(rounded, driver) === 0) {
+    return lostWide;
+  }
+  let lost = 0;
+  for (let i = 0; i < items; i++) {
+    const same = rounded[2 * i] === driver[2 * i] && rounded[2 * i + 1] === driver[2 * i + 1];
+    lost += same ? kernel.countDifferent(recoveredBlock + 4 * i, tunedBlock + 4 * i, 1) : 1;
+  }
+  return lost;
+}

@@ -1,0 +1,23 @@
+/** What a stage is: the arithmetic of one tensor, fed block by block in order. stages.ts has one for every rule. */
+import type { Kernel } from "../../kernel/kernel.js";
+import type { MemoryPlan } from "../io/memory.js";
+import type { TensorJob, TensorResult } from "../job/job.js";
+import type { ProofRun } from "./proof.js";
+
+/** Elements [first, first + items) of the output, and the bytes of their operands; `stored` of them exist in raw, the first ones unless raw has fewer columns. */
+export interface Block {
+  readonly first: number;
+  readonly items: number;
+  readonly stored: number;
+  readonly rawAt: number;
+  readonly driverAt: number;
+  readonly outAt: number;
+}
+
+export interface Stage {
+  /** Writes the block's output. */
+  run(block: Block): void;
+  finish(): Pick<TensorResult, "sum" | "overflow">;
+}
+
+export type StartStage = (job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null) => Stage;

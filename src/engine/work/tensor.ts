@@ -1,0 +1,131 @@
+/**
+ * One tensor's way through the arithmetic, window by window, in order. A window is cut into blocks that stay in the
+ * processor's cache while checksum, addition, sum and digest pass over them one after the other; digest, checksums, sum and
+ * mean row are therefore ready when the last window has passed, without another look at the bytes.
+ */
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { WeightDiffError } from "../../errors.js";
+import { quote } from "../../formats/quote.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import { PAGE } from "../io/disk.js";
+import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import type { StoredOperand, TensorJob, TensorResult } from "../job/job.js";
+import { blendsInPlace } from "./blend.js";
+import { operandDtype, rawBefore, widthOf } from "./operand.js";
+import { startProof } from "./proof.js";
+import { STAGES } from "./stages.js";
+
+/** Elements [begin, end) of the output, and where their operands lie in the kernel's memory. */
+export interface LoadedWindow {
+  readonly begin: number;
+  readonly end: number;
+  readonly rawAt: number;
+  readonly driverAt: number;
+  /** An empty buffer of one window. */
+  readonly outAt: number;
+}
+
+export interface JobRun {
+  /** `aligned`: the output must begin on a page. @returns where the window's output bytes begin, in the output's dtype. */
+  push(window: LoadedWindow, aligned: boolean): number;
+  /** After the last window. @throws {WeightDiffError} CRC_MISMATCH. */
+  finish(paths: readonly string[]): TensorResult;
+}
+
+/** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
+export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): JobRun {
+  const memory = new Uint8Array(kernel.memory);
+  const rawWidth = job.raw === null ? 0 : widthOf(operandDtype(job.raw));
+  const driverWidth = widthOf(job.driver.dtype);
+  const outWidth = widthOf(job.dtype);
+  const hash = createHash("sha256");
+  const driverBytes = orderBytes(job.driver);
+  const rawBytes = job.raw?.kind === "stored" ? orderBytes(job.raw) : null;
+  const proof = job.prove ? startProof(job, kernel, areas) : null;
+  const stage = STAGES[job.rule](job, kernel, areas, proof);
+  const computed = job.rule === "add" || job.rule === "subtract" || job.rule === "convert";
+  // The output can take the driver's place where no value changes its width.
+  const fits =
+    outWidth === driverWidth &&
+    (!computed || job.driver.dtype === job.dtype) &&
+    (job.rule !== "blend" || blendsInPlace(job));
+  return {
+    push(window, aligned) {
+      const rawFirst = rawBefore(job, window.begin);
+      const outAt = fits && (!aligned || window.driverAt % PAGE === 0) ? window.driverAt : window.outAt;
+      for (let i = 0; i < window.end - window.begin; i += BLOCK) {
+        const first = window.begin + i;
+        const items = Math.min(BLOCK, window.end - first);
+        const rawSkipped = rawBefore(job, first);
+        const stored = rawBefore(job, first + items) - rawSkipped;
+        const block = {
+          first,
+          items,
+          stored,
+          rawAt: window.rawAt + (rawSkipped - rawFirst) * rawWidth,
+          driverAt: window.driverAt + i * driverWidth,
+          outAt: outAt + i * outWidth,
+        };
+        const raw = memory.subarray(block.rawAt, block.rawAt + stored * rawWidth);
+        const driver = memory.subarray(block.driverAt, block.driverAt + items * driverWidth);
+        rawBytes?.take(raw);
+        driverBytes.take(driver);
+        proof?.takeOperands(raw, driver);
+        stage.run(block);
+        hash.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
+      }
+      return outAt;
+    },
+    finish(paths) {
+      driverBytes.finish(paths);
+      rawBytes?.finish(paths);
+      const result = { id: job.id, sha256: hash.digest("hex"), ...stage.finish() };
+      return proof === null ? result : { ...result, proof: proof.finish() };
+    },
+  };
+}
+
+/** Bytes on their way into the arithmetic. */
+export interface ByteOrder {
+  /** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
+  take(bytes: Uint8Array): void;
+  /** @throws {WeightDiffError} CRC_MISMATCH. */
+  finish(paths: readonly string[]): void;
+}
+
+export function orderBytes(operand: StoredOperand): ByteOrder {
+  const width = widthOf(operand.dtype);
+  let crc = 0;
+  return {
+    take(bytes) {
+      if (operand.crc32 !== undefined) {
+        crc = crc32(bytes, crc);
+      }
+      if (operand.bigEndian === true) {
+        swapBytes(bytes, width);
+      }
+    },
+    finish(paths) {
+      if (operand.crc32 !== undefined && operand.crc32 !== crc) {
+        const hex = (value: number): string => value.toString(16).padStart(8, "0");
+        throw new WeightDiffError(
+          "CRC_MISMATCH",
+          `${paths[operand.input] ?? "input"}: tensor ${quote(operand.name)} is damaged: CRC-32 ${hex(operand.crc32)} expected, ${hex(crc)} found`,
+          "the file was corrupted on its way or on the disk: fetch it again",
+        );
+      }
+    },
+  };
+}
+
+function swapBytes(bytes: Uint8Array, width: number): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (width === 2) {
+    buffer.swap16();
+  } else if (width === 4) {
+    buffer.swap32();
+  } else if (width === 8) {
+    buffer.swap64();
+  }
+}

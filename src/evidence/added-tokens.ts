@@ -1,0 +1,21 @@
+/**
+ * Does the base have the rows of the diff's added tokens already? Then it was extended once, by whoever converted or tuned it,
+ * and its own rows are used where the user may expect a mean row (DESIGN 4). Tokenizer files tell; shapes cannot.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { readTokenizer } from "../checkpoint/tokenizer.js";
+import { INPUT_EMBEDDING } from "../plan/pairing.js";
+
+const ADDED = "added_tokens.json";
+/** Added tokens stand at the end of a vocabulary, which may be padded. */
+const AT_THE_END = 64;
+
+/** What to tell the user of a base with as many vocabulary rows as the diff; null if nothing is odd. @throws {WeightDiffError} IO. */
+export async function rowsKept(raw: Checkpoint, diff: Checkpoint): Promise<string | null> {
+  const rows = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? 0;
+  const { files } = diff.directory === null ? { files: [] } : await readTokenizer(diff.directory);
+  const id = files.find(({ file }) => file === ADDED)?.highestId ?? -1;
+  return id >= Math.max(0, rows - AT_THE_END) && id < rows
+    ? `the base already has ${rows} vocabulary rows, that of the diff's added token ${id} (${ADDED}) among them: its own rows are used, no mean row`
+    : null;
+}

@@ -1,0 +1,38 @@
+/** Names of the published models by their sizes (ARTIFACTS 2): what a user calls "LLaMA 7B". */
+import type { ModelConfig } from "../checkpoint/config.js";
+import { MODELS } from "../known/models.js";
+import type { ModelShape } from "./model-shape.js";
+
+const GENERAL = { llama: "LLaMA architecture", gpt_neox: "GPT-NeoX architecture" } as const;
+/** Of Llama 2; LLaMA has 2048. */
+const SECOND_POSITIONS = 4096;
+
+/** What the model is called, as far as shapes and config tell; null for an unknown architecture. */
+export function familyName(shape: ModelShape, config: ModelConfig | null): string | null {
+  if (shape.family === null) {
+    return config?.modelType ?? null;
+  }
+  const row = MODELS.find(
+    ({ family, hiddenSize, layers, intermediateSize }) =>
+      family === shape.family &&
+      hiddenSize === shape.hiddenSize &&
+      layers === shape.layers &&
+      intermediateSize === shape.intermediateSize,
+  );
+  if (row === undefined) {
+    return GENERAL[shape.family];
+  }
+  if (row.second === undefined) {
+    return row.name;
+  }
+  const { context = null, normEps = null } = config ?? {};
+  if (context === null && normEps === null) {
+    return `${row.name} or ${row.second}`;
+  }
+  return context === SECOND_POSITIONS || (normEps !== null && normEps !== row.normEps) ? row.second : row.name;
+}
+
+/** Was the original released in float16, so that bfloat16 has lost bits (ARTIFACTS 1.4)? */
+export function isHalfPrecisionOriginal(name: string | null): boolean {
+  return name !== null && /^LLaMA \d+B$/.test(name);
+}

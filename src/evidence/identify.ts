@@ -1,0 +1,55 @@
+/** Is a checkpoint a diff or a full model? By what its maker wrote into it, else by its norm weights. */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { WeightDiffError } from "../errors.js";
+import type { Manifest } from "../manifest/manifest.js";
+import { ENCODING_KEY } from "../plan/exact.js";
+import { censusNorms, hasDiffNorms, hasFullNorms, type NormCensus, normText } from "./not-a-diff.js";
+
+export interface Identity {
+  /** Null where nothing tells. */
+  readonly kind: "diff" | "full" | null;
+  /** How that is known, in words. */
+  readonly reason: string;
+}
+
+/** Reads norm weights if it must. @throws {WeightDiffError} IO. */
+export async function identify(
+  checkpoint: Checkpoint,
+  config: ModelConfig | null,
+  manifest: Manifest | null,
+): Promise<Identity> {
+  const marked = checkpoint.shards.find(({ header }) => header.metadata.has(ENCODING_KEY));
+  if (marked !== undefined) {
+    return { kind: "diff", reason: `${marked.file} is marked as one in its metadata` };
+  }
+  if (manifest !== null) {
+    const made = manifest.operation === "make-diff";
+    return { kind: made ? "diff" : "full", reason: `weight-diff.json says that ${manifest.operation} made it` };
+  }
+  let norms: NormCensus | null;
+  try {
+    norms = await censusNorms(checkpoint, config);
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "TRUNCATED") {
+      return { kind: null, reason: "its norm weights cannot be read" };
+    }
+    throw error;
+  }
+  if (norms !== null && hasFullNorms(norms, null)) {
+    return { kind: "full", reason: normText(norms) };
+  }
+  if (norms !== null && hasDiffNorms(norms)) {
+    return {
+      kind: "diff",
+      reason: `its ${norms.count} norm weights scatter around 0 with a mean size of ${norms.magnitude.toPrecision(3)}: a full model's lie on one side, far from it`,
+    };
+  }
+  return {
+    kind: null,
+    reason:
+      norms === null
+        ? "it has no norm weights to judge by"
+        : `${normText(norms)}: neither a diff's nor a model's for certain`,
+  };
+}

@@ -1,0 +1,65 @@
+/** What lies beside weights, read whole: names, sizes, texts and digests of files that are small. */
+import { createHash, type Hash } from "node:crypto";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { decodeText, type FileSource, fileError, openFileSource } from "./file-source.js";
+
+/** Bytes digested at once. */
+const PIECE = 1 << 20;
+
+/** Bare names of the regular files in a directory, sorted; symlinks are followed. @throws {WeightDiffError} IO, NOT_FOUND. */
+export async function regularFiles(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw fileError(directory, "list", error);
+  });
+  const regular: string[] = [];
+  for (const name of names.sort()) {
+    const info = await stat(join(directory, name)).catch(() => null);
+    if (info?.isFile() === true) {
+      regular.push(name);
+    }
+  }
+  return regular;
+}
+
+/** Bytes of a regular file; null where there is none. */
+export async function sizeOf(path: string): Promise<number | null> {
+  const info = await stat(path).catch(() => null);
+  return info?.isFile() === true ? info.size : null;
+}
+
+/** A small file's text. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, FORMAT_INVALID if it is not UTF-8, IO. */
+export async function readText(path: string, most: number): Promise<string> {
+  const source = await openFileSource(path);
+  try {
+    if (source.size > most) {
+      throw new WeightDiffError("LIMIT", `${path}: ${source.size} bytes, at most ${most} are read`);
+    }
+    return decodeText(await source.readAt(0, source.size), path);
+  } finally {
+    await source.close();
+  }
+}
+
+/** Of the whole source, which is closed. @throws {WeightDiffError} as its reads. */
+export function digestSource(source: FileSource): Promise<string> {
+  return digestOf(source, () => createHash("sha256"));
+}
+
+/** What git calls the file's content: sha1 over "blob", its length, and its bytes. @throws {WeightDiffError} NOT_FOUND, IO. */
+export async function gitBlobOf(path: string): Promise<string> {
+  return digestOf(await openFileSource(path), (size) => createHash("sha1").update(`blob ${size}\0`));
+}
+
+async function digestOf(source: FileSource, begin: (size: number) => Hash): Promise<string> {
+  const hash = begin(source.size);
+  try {
+    for (let at = 0; at < source.size; at += PIECE) {
+      hash.update(await source.readAt(at, Math.min(PIECE, source.size - at)));
+    }
+  } finally {
+    await source.close();
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,232 @@
+/**
+ * The Hub's cache on this disk, laid out as huggingface_hub does (its file_download.py; ARTIFACTS 6.2), so that either finds what
+ * the other fetched: models--org--name/ with blobs/<etag>, refs/<revision> and snapshots/<commit>/<path>, a relative symlink to
+ * the blob or, where there are none, the file itself. A blob may be a link into a store that all repositories share.
+ * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { fileError, openFileSource } from "../files/file-source.js";
+import { isCommit } from "./name.js";
+
+/** A repository's folder in the cache, and one commit of it. */
+export interface HubSnapshot {
+  /** …/models--org--name. */
+  readonly folder: string;
+  readonly commit: string;
+  /** …/snapshots/<commit>. */
+  readonly directory: string;
+}
+
+/** Bytes digested at once. */
+const PIECE = 1 << 20;
+
+const TAG =
+  "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by huggingface_hub.\n" +
+  "# For information about cache directory tags, see:\n#\thttps://bford.info/cachedir/\n";
+
+/** The folder of a repository. */
+export function repoFolder(cache: string, id: string): string {
+  return join(cache, `models--${id.replaceAll("/", "--")}`);
+}
+
+export function snapshotOf(folder: string, commit: string): HubSnapshot {
+  return { folder, commit, directory: join(folder, "snapshots", commit) };
+}
+
+export function blobPath(folder: string, etag: string): string {
+  return join(folder, "blobs", etag);
+}
+
+/** The commit that a revision stood for when it was last asked for; null if it never was. A commit stands for itself. */
+export async function cachedCommit(folder: string, revision: string): Promise<string | null> {
+  if (isCommit(revision)) {
+    return revision;
+  }
+  const text = (await readFile(join(folder, "refs", ...revision.split("/")), "utf8").catch(() => "")).trim();
+  return isCommit(text) ? text : null;
+}
+
+/** Notes what a revision stands for. @throws {WeightDiffError} IO, DISK_FULL. */
+export async function writeRef(folder: string, revision: string, commit: string): Promise<void> {
+  if (revision === commit || (await cachedCommit(folder, revision)) === commit) {
+    return;
+  }
+  await replaceFile(join(folder, "refs", ...revision.split("/")), commit);
+}
+
+/** Marks the cache as one that backups need not keep. @throws {WeightDiffError} IO. */
+export async function prepareCache(cache: string): Promise<void> {
+  await makeFolder(cache);
+  await writeFile(join(cache, "CACHEDIR.TAG"), TAG, { flag: "wx" }).catch(() => {}); // there already, or not ours to write
+}
+
+/**
+ * A file of the snapshot, by its blob or its own name there; null if it is not cached or has another size than `size`.
+ * A blob without a snapshot is given one.
+ */
+export async function cachedFile(
+  snapshot: HubSnapshot,
+  path: string,
+  blob: { readonly etag: string; readonly size: number },
+  symlinks: boolean,
+): Promise<string | null> {
+  const pointer = join(snapshot.directory, path);
+  if ((await sizeAt(pointer)) === blob.size) {
+    return pointer;
+  }
+  const stored = blobPath(snapshot.folder, blob.etag);
+  if ((await sizeAt(stored)) !== blob.size) {
+    return null;
+  }
+  await pointTo(stored, pointer, { symlinks, fresh: false });
+  return pointer;
+}
+
+/** Makes `pointer` stand for the blob. Where links cannot be made, a fresh blob is moved there and an old one copied. @throws {WeightDiffError} IO, DISK_FULL. */
+export async function pointTo(
+  blob: string,
+  pointer: string,
+  { symlinks, fresh }: { readonly symlinks: boolean; readonly fresh: boolean },
+): Promise<void> {
+  await makeFolder(dirname(pointer));
+  const temporary = `${pointer}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    const linked =
+      symlinks && (await symlink(relative(dirname(pointer), blob), temporary).then(() => true, cannotLink));
+    if (!linked) {
+      await (fresh ? rename(blob, temporary) : copyFile(blob, temporary));
+    }
+    await rename(temporary, pointer);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw fileError(pointer, "write", error);
+  }
+}
+
+/** Windows without the right to make links, and file systems without any. */
+function cannotLink(error: unknown): false {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (
+    code === "EPERM" ||
+    code === "ENOSYS" ||
+    code === "EOPNOTSUPP" ||
+    code === "ENOTSUP" ||
+    code === "EACCES" ||
+    code === "EINVAL"
+  ) {
+    return false;
+  }
+  throw error;
+}
+
+/** Removes a blob that is not what its name says, the copy that stands in a snapshot, and the note that it was. */
+export async function dropBlob(snapshot: HubSnapshot, path: string, etag: string): Promise<void> {
+  for (const place of [
+    join(snapshot.directory, path),
+    blobPath(snapshot.folder, etag),
+    notePath(snapshot.folder, etag),
+  ]) {
+    await rm(place, { force: true }).catch((error: unknown) => {
+      throw fileError(place, "remove", error);
+    });
+  }
+}
+
+/** Does the Hub call a file by the sha256 of its bytes (a large one), or by git's sha1 of the blob (a small one)? */
+export function blobDigest(etag: string, size: number): { readonly hash: ReturnType<typeof createHash> } | null {
+  if (/^[0-9a-f]{64}$/.test(etag)) {
+    return { hash: createHash("sha256") };
+  }
+  return isCommit(etag) ? { hash: createHash("sha1").update(`blob ${size}\0`) } : null;
+}
+
+/** Are the file's bytes what `etag` says? @throws {WeightDiffError} IO, NOT_FOUND, INPUT_CHANGED; the signal's reason. */
+export async function isTrueBlob(
+  path: string,
+  etag: string,
+  signal?: AbortSignal,
+  onBytes: (count: number) => void = () => {},
+): Promise<boolean> {
+  const source = await openFileSource(path);
+  try {
+    const digest = blobDigest(etag, source.size);
+    if (digest === null) {
+      return true;
+    }
+    for (let at = 0; at < source.size; at += PIECE) {
+      signal?.throwIfAborted();
+      const piece = await source.readAt(at, Math.min(PIECE, source.size - at));
+      digest.hash.update(piece);
+      onBytes(piece.length);
+    }
+    return digest.hash.digest("hex") === etag;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Was the file, as it is now, digested before and found true? */
+export async function isNoted(snapshot: HubSnapshot, path: string, etag: string): Promise<boolean> {
+  const note = await readFile(notePath(snapshot.folder, etag), "utf8").catch(() => null);
+  return note !== null && note === (await stamp(join(snapshot.directory, path)));
+}
+
+/** Notes that it is. A cache that cannot be written to only costs the next run the time to digest it again. */
+export async function note(snapshot: HubSnapshot, path: string, etag: string): Promise<void> {
+  const now = await stamp(join(snapshot.directory, path));
+  if (now !== null) {
+    await replaceFile(notePath(snapshot.folder, etag), now).catch(() => {});
+  }
+}
+
+function notePath(folder: string, etag: string): string {
+  return join(folder, ".verified", etag);
+}
+
+async function stamp(path: string): Promise<string | null> {
+  const info = await stat(path, { bigint: true }).catch(() => null);
+  return info === null ? null : `${info.size} ${info.mtimeNs}\n`;
+}
+
+async function sizeAt(path: string): Promise<number | null> {
+  const info = await stat(path).catch(() => null);
+  return info?.isFile() === true ? info.size : null;
+}
+
+/** Bare names of the folders of a snapshot folder, sorted. */
+export async function snapshotFolders(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
+}
+
+/** Names of the regular files of a snapshot folder; null if there is none. */
+export async function snapshotNames(directory: string): Promise<readonly string[] | null> {
+  const names = await readdir(directory).catch(() => null);
+  return names === null ? null : names.filter((name) => !name.endsWith(".tmp")).sort();
+}
+
+/** Writes a small file whole or not at all. @throws {WeightDiffError} IO. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await makeFolder(dirname(path));
+  const temporary = join(dirname(path), `${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
+  try {
+    await writeFile(temporary, text);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw fileError(path, "write", error);
+  }
+}
+
+/** @throws {WeightDiffError} IO. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: unknown) => {
+    const found = fileError(path, "make the folder", error);
+    throw new WeightDiffError("IO", found.message, "give a cache that can be written to: HF_HUB_CACHE, or --no-cache", {
+      cause: error,
+    });
+  });
+}

@@ -1,0 +1,170 @@
+/** From a name to a folder of a repository: its commit, its small files on this disk, and where its weights are. */
+import { mkdtemp, readlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { fileError } from "../files/file-source.js";
+import { isSideFile } from "../files/side-names.js";
+import { sizeOf } from "../files/small-files.js";
+import { printable } from "../formats/quote.js";
+import { type HubEntry, listFolder, pageOf, resolveCommit, resolveUrl } from "./api.js";
+import {
+  cachedCommit,
+  cachedFile,
+  type HubSnapshot,
+  prepareCache,
+  repoFolder,
+  snapshotFolders,
+  snapshotNames,
+  snapshotOf,
+  writeRef,
+} from "./cache.js";
+import { inParallel } from "./download.js";
+import { provide } from "./fetch.js";
+import type { HubName } from "./name.js";
+import type { HubFile, HubPlace } from "./place.js";
+import type { HubSettings } from "./settings.js";
+
+/** Beside the weights, and read before them. */
+const READ_FIRST =
+  /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|added_tokens\.json|README\.md|.+\.index\.json)$/;
+/** Larger ones are not small; the largest tokenizer seen has 35 MB. */
+const MAX_SMALL_BYTES = 200_000_000;
+/** A repository has some ten. */
+const MAX_SMALL_FILES = 500;
+const SMALL_PARALLEL = 8;
+const WEIGHTS = /\.(bin|safetensors|pth|pt|enc)$/;
+
+function isSmallName(name: string): boolean {
+  return READ_FIRST.test(name) || isSideFile(name);
+}
+
+/** Splits a path in the repository into the folder and the weight file that it may name. */
+function splitPath({ path }: HubName): { readonly folder: string; readonly single: string | null } {
+  if (!WEIGHTS.test(path)) {
+    return { folder: path, single: null };
+  }
+  const folder = dirname(path);
+  return { folder: folder === "." ? "" : folder, single: basename(path) };
+}
+
+/**
+ * Asks the Hub, and brings the small files here.
+ * @param temporary gets the temporary folder, where nothing is cached. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT, IO, DISK_FULL.
+ */
+export async function findOnline(
+  name: HubName,
+  { access, cache, symlinks }: HubSettings,
+  temporary: string[],
+  signal: AbortSignal | undefined,
+): Promise<HubPlace> {
+  const { id } = name;
+  const { folder, single } = splitPath(name);
+  const revision = name.revision ?? "main";
+  const commit = await resolveCommit(access, id, revision, signal);
+  const { files, folders, notes } = await listFolder(access, id, commit, folder, signal);
+  const page = pageOf(access, id);
+  if (single !== null && !files.some(({ file }) => file === single)) {
+    throw new WeightDiffError(
+      "HUB_NO_FILE",
+      `${id}@${commit.slice(0, 8)}: the repository has no file ${printable(name.path)}`,
+      `its files are listed at ${page}/tree/${commit}`,
+    );
+  }
+  let snapshot: HubSnapshot | null = null;
+  let directory: string;
+  if (cache === null) {
+    directory = await mkdtemp(join(tmpdir(), "weight-diff-hub-")).catch((error: unknown) => {
+      throw fileError(tmpdir(), "make a folder in", error);
+    });
+    temporary.push(directory);
+  } else {
+    snapshot = snapshotOf(repoFolder(cache, id), commit);
+    directory = join(snapshot.directory, folder);
+    await prepareCache(cache);
+    await writeRef(snapshot.folder, revision, commit);
+  }
+  const all = files.map(({ file, size, etag }: HubEntry): HubFile => {
+    const path = folder === "" ? file : `${folder}/${file}`;
+    return {
+      name: `${id}@${commit.slice(0, 8)}: ${printable(path)}`,
+      repo: id,
+      url: resolveUrl(access, id, commit, path),
+      page,
+      size,
+      etag,
+      access,
+      sha256: etag.length === 64 ? etag : null,
+      path,
+      snapshot,
+      cached: false,
+    };
+  });
+  const isSmall = ({ path, size }: HubFile): boolean =>
+    single === null && size <= MAX_SMALL_BYTES && isSmallName(basename(path));
+  const small = all.filter(isSmall);
+  if (small.length > MAX_SMALL_FILES) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${id}: ${small.length} small files beside the weights, at most ${MAX_SMALL_FILES} are fetched`,
+    );
+  }
+  await inParallel(small, signal, (file, stop) => provide(file, directory, symlinks, stop), SMALL_PARALLEL);
+  const others = new Map<string, HubFile>();
+  for (const file of all.filter((candidate) => !isSmall(candidate))) {
+    const cached = snapshot !== null && (await cachedFile(snapshot, file.path, file, symlinks)) !== null;
+    others.set(basename(file.path), { ...file, cached });
+  }
+  const names = all.map(({ path }) => basename(path));
+  return {
+    id,
+    commit,
+    folder,
+    page: `${page}/tree/${commit}${folder === "" ? "" : `/${folder}`}`,
+    directory,
+    names,
+    folders,
+    single,
+    files: others,
+    offline: false,
+    notes,
+  };
+}
+
+/** What the cache has of the folder, without asking anybody. @throws {WeightDiffError} HUB_OFFLINE. */
+export async function findCached(name: HubName, { access, cache }: HubSettings): Promise<HubPlace> {
+  const { id } = name;
+  const { folder, single } = splitPath(name);
+  const page = pageOf(access, id);
+  const revision = name.revision ?? "main";
+  const spelled = name.revision === null ? id : `${id}@${revision}`;
+  const root = repoFolder(cache ?? "", id);
+  const commit = await cachedCommit(root, revision);
+  const snapshot = commit === null ? null : snapshotOf(root, commit);
+  const directory = snapshot === null ? "" : join(snapshot.directory, folder);
+  const names = snapshot === null ? null : await snapshotNames(directory);
+  if (commit === null || snapshot === null || names === null || (single !== null && !names.includes(single))) {
+    const what = single !== null && names !== null ? `the file ${printable(name.path)}` : "it";
+    throw new WeightDiffError(
+      "HUB_OFFLINE",
+      `${spelled}: offline, and ${what} is not in the cache ${cache ?? ""}`,
+      `run once without --offline and HF_HUB_OFFLINE, or: hf download ${id}${name.revision === null ? "" : ` --revision ${revision}`}; see ${page}`,
+    );
+  }
+  const files = new Map<string, HubFile>();
+  for (const file of names.filter((candidate) => candidate === single || !isSmallName(candidate))) {
+    const path = folder === "" ? file : `${folder}/${file}`;
+    // Where the cache has no links, the blob's name is not known.
+    const etag = basename(await readlink(join(directory, file)).catch(() => ""));
+    const size = await sizeOf(join(directory, file));
+    if (size !== null) {
+      const sha256 = /^[0-9a-f]{64}$/.test(etag) ? etag : null;
+      const url = resolveUrl(access, id, commit, path);
+      const label = `${id}@${commit.slice(0, 8)}: ${printable(path)}`;
+      files.set(file, { name: label, repo: id, url, page, size, etag, access, sha256, path, snapshot, cached: true });
+    }
+  }
+  const folders = await snapshotFolders(directory);
+  const at = `${page}/tree/${commit}`;
+  return { id, commit, folder, page: at, directory, names, folders, single, files, offline: true, notes: [] };
+}

@@ -1,0 +1,64 @@
+/** What a command sees of the Hub: repositories as folders whose weights may be elsewhere. */
+import type { RemoteFile } from "../http/access.js";
+import type { HubSnapshot } from "./cache.js";
+
+/** A file of a repository, and where it is or would be on this disk. Plain data. */
+export interface HubFile extends RemoteFile {
+  /** Its own bytes' digest, where the Hub knows it: of large files. */
+  readonly sha256: string | null;
+  /** In the repository. */
+  readonly path: string;
+  /** Of the cache; null if nothing is cached. */
+  readonly snapshot: HubSnapshot | null;
+  /** Is it there, of the right size? */
+  readonly cached: boolean;
+}
+
+/** A folder of a repository at a commit. */
+export interface HubPlace {
+  /** "org/name". */
+  readonly id: string;
+  readonly commit: string;
+  /** In the repository; "" is its root. */
+  readonly folder: string;
+  /** The folder's page. */
+  readonly page: string;
+  /** On this disk, with the small files. */
+  readonly directory: string;
+  /** Every file of the folder, bare. */
+  readonly names: readonly string[];
+  /** Folders in it, bare. */
+  readonly folders: readonly string[];
+  /** The user named this weight file; null for the folder. */
+  readonly single: string | null;
+  /** All that are not brought to this disk at once, by bare name. */
+  readonly files: ReadonlyMap<string, HubFile>;
+  readonly offline: boolean;
+  readonly notes: readonly string[];
+}
+
+export interface FetchProgress {
+  /** Bytes so far and in all. */
+  readonly done: number;
+  readonly total: number;
+  readonly file: string;
+  /** "checked" is what is in the cache already and was not digested before. */
+  readonly how: "fetched" | "checked";
+}
+
+export interface Hub {
+  /**
+   * The repository that `path` names; null if it is a local path, which it is wherever something of that name exists.
+   * @throws {WeightDiffError} HUB_…, NETWORK, USAGE, LIMIT, IO, DISK_FULL.
+   */
+  find(path: string): Promise<HubPlace | null>;
+  /** Bytes that `fetch` would download. */
+  missing(files: readonly HubFile[]): Promise<number>;
+  /**
+   * Brings files into the cache, and sees to it that those which are there are what the Hub has; without a cache there is nothing to do.
+   * @throws {WeightDiffError} as find, and HUB_OFFLINE for a damaged file that must not be fetched.
+   */
+  fetch(files: readonly HubFile[], onProgress?: (state: FetchProgress) => void): Promise<void>;
+  /** Removes what is not in the cache. */
+  close(): Promise<void>;
+}

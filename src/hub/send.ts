@@ -1,0 +1,234 @@
+/**
+ * The fetch that @huggingface/hub is given for uploads: it decides who sees the token (the endpoint's own origin, nobody else),
+ * counts what leaves, ends every wait, tries again what may pass, and turns a refusal into words while the Hub's headers are there
+ * (the library drops them).
+ */
+import { WeightDiffError } from "../errors.js";
+import { FilePart } from "../files/file-part.js";
+import { printable } from "../formats/quote.js";
+import { type HubAccess, isEndpoint } from "../http/access.js";
+import { orAborted } from "../http/request.js";
+import { Passing, persist, retryAfter } from "../http/retry.js";
+
+export interface Sending {
+  readonly access: HubAccess;
+  /** "org/name". */
+  readonly id: string;
+  readonly page: string;
+  readonly signal: AbortSignal | undefined;
+  /** Bytes of files that left; negative if they must leave again. */
+  readonly onSent: (count: number) => void;
+  /** How long nothing may move: an upload's last answer takes its time. */
+  readonly idleMs: number;
+}
+
+const MAX_REDIRECTS = 5;
+/** Listings and answers to commits; nothing else comes back. */
+const MAX_ANSWER_BYTES = 50_000_000;
+const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** "Exists already": whoever asks knows what to do. */
+const CONFLICT = 409;
+
+/** @throws {WeightDiffError} (the function it returns) NETWORK, HUB_…, INPUT_CHANGED; the signal's reason. */
+export function sendingFetch(sending: Sending): typeof fetch {
+  return async (input, init = {}) => {
+    try {
+      const address = new URL(input instanceof Request ? input.url : input);
+      return await persist(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
+    } catch (error) {
+      if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof Passing) {
+        const hint =
+          "check the connection, then run the same command again: files that are on the Hub are not sent twice";
+        throw new WeightDiffError("NETWORK", error.message, hint, { cause: error.cause });
+      }
+      throw error;
+    }
+  };
+}
+
+/** One exchange, redirects included. @throws {Passing}; {WeightDiffError}. */
+async function sendOnce(sending: Sending, address: URL, init: RequestInit): Promise<Response> {
+  let url = address;
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    const response = await exchange(sending, url, init);
+    const location = response.headers.get("location");
+    if (response.status < 300 || response.status > 399 || location === null) {
+      if (PASSING.has(response.status)) {
+        throw new Passing(`${url.host} answers ${response.status}`, retryAfter(response.headers.get("retry-after")));
+      }
+      if (!response.ok && response.status !== CONFLICT) {
+        throw isEndpoint(sending.access, url)
+          ? await refusal(sending, response)
+          : storageRefusal(sending, url, response);
+      }
+      return response;
+    }
+    const target = URL.canParse(location, url.href) ? new URL(location, url) : null;
+    if (target === null || !isEndpoint(sending.access, target)) {
+      throw new WeightDiffError(
+        "NETWORK",
+        `${sending.id}: ${url.host} redirects an upload to ${target === null ? "no address" : target.host}: not followed`,
+        "check the endpoint, and whether a proxy stands between",
+      );
+    }
+    url = target;
+  }
+  throw new WeightDiffError("NETWORK", `${url.host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
+}
+
+async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<Response> {
+  const { access, signal } = sending;
+  if (url.protocol !== "https:" && !access.endpoint.startsWith("http:")) {
+    throw new WeightDiffError(
+      "NETWORK",
+      `${url.host}: an address without encryption is not used`,
+      "check the endpoint",
+    );
+  }
+  signal?.throwIfAborted();
+  const stop = new AbortController();
+  const stopFor = (other: AbortSignal | null | undefined): (() => void) => {
+    const onAbort = (): void => stop.abort(other?.reason);
+    other?.addEventListener("abort", onAbort, { once: true });
+    return () => other?.removeEventListener("abort", onAbort);
+  };
+  const unlink = [stopFor(signal), stopFor(init.signal)];
+  let timer: NodeJS.Timeout | undefined;
+  const alive = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(
+      () => stop.abort(new Passing(`${url.host}: silence for ${sending.idleMs / 1000} s`)),
+      sending.idleMs,
+    );
+  };
+  const headers = new Headers(init.headers);
+  headers.delete("authorization");
+  headers.set("user-agent", "weight-diff");
+  if (access.token !== null && isEndpoint(access, url)) {
+    headers.set("authorization", `Bearer ${access.token}`);
+  }
+  let sent = 0;
+  const count = (bytes: number): void => {
+    alive();
+    sent += bytes;
+    sending.onSent(bytes);
+  };
+  const body = init.body instanceof FilePart ? init.body.counted(count) : init.body;
+  alive();
+  try {
+    const request = { ...init, headers, redirect: "manual", signal: stop.signal } as const;
+    return await orAborted(stop.signal, async () => {
+      const response = await fetch(url.href, body === undefined ? request : { ...request, body });
+      if (!response.ok) {
+        sending.onSent(-sent);
+        sent = 0;
+      }
+      return new Response(await readBody(response, alive), { status: response.status, headers: response.headers });
+    });
+  } catch (error) {
+    sending.onSent(-sent);
+    throw reasonOf(error, stop.signal, url);
+  } finally {
+    clearTimeout(timer);
+    for (const off of unlink) {
+      off();
+    }
+  }
+}
+
+/** null for statuses that have none. @throws {WeightDiffError} LIMIT. */
+async function readBody(response: Response, alive: () => void): Promise<Buffer | null> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of response.body ?? []) {
+    alive();
+    size += piece.length;
+    if (size > MAX_ANSWER_BYTES) {
+      throw new WeightDiffError("LIMIT", `an answer of more than ${MAX_ANSWER_BYTES} bytes`, "check the endpoint");
+    }
+    pieces.push(piece);
+  }
+  return [204, 205, 304].includes(response.status) ? null : Buffer.concat(pieces);
+}
+
+/** Why an exchange failed: fetch hides what the body's stream or the signal said in its cause. */
+function reasonOf(error: unknown, stopped: AbortSignal, url: URL): unknown {
+  if (stopped.aborted) {
+    return stopped.reason;
+  }
+  for (let reason = error; reason instanceof Error; reason = reason.cause) {
+    if (reason instanceof WeightDiffError) {
+      return reason;
+    }
+  }
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : "";
+  return new Passing(`${url.host}: the connection failed${code}`, null, { cause: error });
+}
+
+/** The Hub's no, by its code where it gives one, else by the status. */
+async function refusal({ access, id, page }: Sending, response: Response): Promise<WeightDiffError> {
+  const { status, headers } = response;
+  const text = await response.text();
+  const raw = headers.get("x-error-message") ?? jsonError(text);
+  const words = raw === null ? "" : ` (${printable(access.token === null ? raw : raw.replaceAll(access.token, "…"))})`;
+  const tokens = `${access.endpoint}/settings/tokens`;
+  const owner = id.split("/")[0] ?? id;
+  const refuse = (
+    code: ConstructorParameters<typeof WeightDiffError>[0],
+    what: string,
+    hint: string,
+  ): WeightDiffError => new WeightDiffError(code, `${id}: ${what}${words}`, hint);
+  if (headers.get("x-error-code") === "RevisionNotFound") {
+    return refuse(
+      "HUB_NO_REVISION",
+      "the repository has no such branch",
+      `create it at ${page}, or leave --branch out`,
+    );
+  }
+  if (headers.get("x-error-code") === "RepoNotFound") {
+    return refuse("HUB_NO_REPO", "no such repository that this token may see", `check the name: ${page}`);
+  }
+  if (status === 412) {
+    return refuse(
+      "INPUT_CHANGED",
+      "somebody else has changed the repository in the meantime",
+      "run the same command again",
+    );
+  }
+  if (/storage|quota|limit reached|payment/i.test(words) || status === 402 || status === 413) {
+    const hint = `make room or take a larger plan: ${access.endpoint}/settings/billing; a public repository has other limits`;
+    return refuse("HUB_DENIED", "the Hub has no room for it", hint);
+  }
+  if (status === 401) {
+    return refuse(
+      "HUB_DENIED",
+      "the token is not accepted",
+      `make a new one with the right to write: ${tokens}, and give it as HF_TOKEN`,
+    );
+  }
+  if (status === 403) {
+    const hint = `take a token with the right to write to ${owner}: ${tokens}, or push to a name of your own`;
+    return refuse("HUB_DENIED", "this token may not write there", hint);
+  }
+  return refuse("NETWORK", `an answer that was not expected: status ${status}`, `see ${page}; check the endpoint`);
+}
+
+function storageRefusal({ id }: Sending, url: URL, { status }: Response): WeightDiffError {
+  return new WeightDiffError(
+    "NETWORK",
+    `${id}: the storage at ${url.host} refuses the upload: status ${status}`,
+    "its address may have expired: run the same command again: files that are on the Hub are not sent twice",
+  );
+}
+
+function jsonError(text: string): string | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && "error" in value && typeof value.error === "string"
+      ? value.error
+      : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The Hub during one command: each name that the user gave is resolved to a commit once, its small files are brought to this
+ * disk, and its weights stay where they are until somebody wants their bytes: in the cache, or, without one, at the Hub.
+ */
+import { rm, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { expandHome } from "../files/paths.js";
+import { fetchFiles, isThere } from "./fetch.js";
+import { findCached, findOnline } from "./find.js";
+import { parseHubName } from "./name.js";
+import type { Hub, HubFile, HubPlace } from "./place.js";
+import { type HubOptions, type HubSettings, hubSettings } from "./settings.js";
+
+/** Opens the Hub: nothing is read or asked before the first name. @param signal ends whatever is under way. */
+export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
+  const places = new Map<string, Promise<HubPlace | null>>();
+  const folders: string[] = [];
+  let reading: Promise<HubSettings> | null = null;
+  const settings = (): Promise<HubSettings> => {
+    reading ??= hubSettings(options);
+    return reading;
+  };
+  const look = async (path: string): Promise<HubPlace | null> => {
+    const name = parseHubName(path);
+    if (name === null || (!name.explicit && (await exists(path)))) {
+      return null;
+    }
+    const how = await settings();
+    try {
+      return how.offline ? await findCached(name, how) : await findOnline(name, how, folders, signal);
+    } catch (error) {
+      throw name.explicit ? error : withBothReadings(error, path);
+    }
+  };
+  return {
+    find(path) {
+      const found = places.get(path) ?? look(path);
+      places.set(path, found);
+      return found;
+    },
+    async missing(files) {
+      const open = await Promise.all(
+        files.map(async (file) => (file.snapshot === null || (await isThere(file)) ? 0 : file.size)),
+      );
+      return open.reduce((sum, size) => sum + size, 0);
+    },
+    async fetch(files, onProgress) {
+      const how = await settings();
+      const wanted = files.filter((file) => file.snapshot !== null);
+      await fetchFiles(wanted, how, signal, onProgress ?? (() => {}));
+      for (const [path, place] of places) {
+        places.set(
+          path,
+          place.then((known) => (known === null ? null : nowCached(known, wanted))),
+        );
+      }
+    },
+    async close() {
+      for (const folder of folders) {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(resolve(expandHome(path))).catch(() => null)) !== null;
+}
+
+/** Nothing is known of a repository of that name. */
+const BOTH_READINGS: ReadonlySet<string> = new Set(["HUB_NO_REPO", "HUB_DENIED", "HUB_OFFLINE", "NETWORK"]);
+
+/** A name that could have been a path: whoever mistyped one must not be left with the Hub's answer alone. */
+function withBothReadings(error: unknown, path: string): unknown {
+  return error instanceof WeightDiffError && BOTH_READINGS.has(error.code)
+    ? new WeightDiffError(
+        error.code,
+        `${path}: no file or directory here; as a repository of the Hub: ${error.message}`,
+        error.hint,
+        { cause: error },
+      )
+    : error;
+}
+
+function nowCached(place: HubPlace, fetched: readonly HubFile[]): HubPlace {
+  const urls = new Set(fetched.map(({ url }) => url));
+  const files = [...place.files].map(
+    ([name, file]) => [name, urls.has(file.url) ? { ...file, cached: true } : file] as const,
+  );
+  return { ...place, files: new Map(files) };
+}

@@ -1,0 +1,76 @@
+/** A weight file as formats/ sees it, wherever it is. At the Hub, small reads near each other share a request. */
+import { WeightDiffError } from "../errors.js";
+import { type FileSource, openFileSource } from "../files/file-source.js";
+import { digestSource } from "../files/small-files.js";
+import { openRanges } from "../http/ranges.js";
+import type { HubFile } from "./place.js";
+
+/** The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. */
+const LEAST = 16_384;
+/** Blocks kept for the next read. */
+const KEPT = 8;
+
+/** The shard's bytes: from this disk where they are, else from the Hub by range. @throws {WeightDiffError} NOT_FOUND, HUB_…, NETWORK, IO. */
+export async function openShardSource({
+  path,
+  hub,
+}: {
+  readonly path: string;
+  readonly hub?: HubFile;
+}): Promise<FileSource> {
+  return hub === undefined || hub.cached ? openFileSource(path) : openHubSource(hub, path);
+}
+
+/** sha256 (hex) of the whole file, which may be at the Hub. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */
+export async function sha256Of(path: string, hub?: HubFile): Promise<string> {
+  return digestSource(await openShardSource({ path, ...(hub === undefined ? {} : { hub }) }));
+}
+
+/** Whoever looks into a file again has its blocks, and its signed address, already. */
+const sources = new WeakMap<HubFile, FileSource>();
+
+/** Opens the file for reads by range. Nothing is asked before the first. */
+function openHubSource(file: HubFile, path: string): FileSource {
+  const source = sources.get(file) ?? newHubSource(file, path);
+  sources.set(file, source);
+  return source;
+}
+
+function newHubSource(file: HubFile, path: string): FileSource {
+  const ranges = openRanges(file);
+  const blocks: { readonly begin: number; readonly bytes: Uint8Array }[] = [];
+  return {
+    path,
+    name: file.name,
+    size: file.size,
+    // At a fixed commit, the same name has the same bytes for ever.
+    modified: file.etag,
+    async readAt(offset, length) {
+      if (
+        !Number.isSafeInteger(offset) ||
+        !Number.isSafeInteger(length) ||
+        offset < 0 ||
+        length < 0 ||
+        offset + length > file.size
+      ) {
+        throw new WeightDiffError(
+          "TRUNCATED",
+          `${file.name}: bytes ${offset} to ${offset + length} are wanted, the file has ${file.size}`,
+          `it was uploaded incomplete: tell its owner; see ${file.page}`,
+        );
+      }
+      const block = blocks.find(({ begin, bytes }) => begin <= offset && offset + length <= begin + bytes.length);
+      if (block !== undefined) {
+        return block.bytes.slice(offset - block.begin, offset - block.begin + length);
+      }
+      const fetched = new Uint8Array(Math.min(Math.max(length, LEAST), file.size - offset));
+      await ranges.read(fetched, offset);
+      if (length < LEAST) {
+        blocks.unshift({ begin: offset, bytes: fetched });
+        blocks.length = Math.min(blocks.length, KEPT);
+      }
+      return fetched.length === length ? fetched : fetched.slice(0, length);
+    },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,53 @@
+/** What a run that writes a model tells of its tensors: recover and convert. */
+
+import type { Dtype } from "../formats/dtype.js";
+import { printable } from "../formats/quote.js";
+import type { Plan } from "../plan/plan.js";
+import type { RunResult } from "../run/run-plan.js";
+import type { MakingOptions } from "./destination.js";
+
+/** A tensor of the output; the sha256 is of its little-endian bytes. */
+export interface WrittenTensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: number[];
+  readonly sha256: string;
+}
+
+/** The tensors of the output, in the driver's order. */
+export function writtenTensors(plan: Plan, run: RunResult): WrittenTensor[] {
+  const written = new Map<string, WrittenTensor>();
+  for (const job of plan.jobs) {
+    if (job.kind === "tensor" && job.output !== null) {
+      const sha256 = run.results.get(job.id)?.sha256 ?? "";
+      written.set(job.name, { name: job.name, dtype: job.dtype, shape: [...job.shape], sha256 });
+    }
+  }
+  return plan.order.flatMap((name) => written.get(name) ?? []);
+}
+
+/** Finite values that the output dtype cannot hold, by tensor; only tensors that have some. */
+export function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
+  return new Map(
+    plan.jobs.flatMap((job) => {
+      const count = run.results.get(job.id)?.overflow ?? 0;
+      return count > 0 ? [[job.name, count] as const] : [];
+    }),
+  );
+}
+
+/** @param dtype as the user spells it. */
+export function warnOverflow(
+  overflow: ReadonlyMap<string, number>,
+  dtype: string,
+  options: Pick<MakingOptions, "onWarning">,
+  remedy = "float32 or bfloat16 hold them",
+): void {
+  if (overflow.size > 0) {
+    const total = [...overflow.values()].reduce((sum, count) => sum + count, 0);
+    const [first = ""] = overflow.keys();
+    options.onWarning?.(
+      `${total} values in ${overflow.size} tensors (first: ${printable(first)}) are too large for ${dtype} and became infinite; ${remedy}`,
+    );
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * weight-diff.json: what was made from what, with a digest for every tensor (DESIGN 7). The same inputs give the same bytes:
+ * no path, time, host or thread count is in it. It ends with the digest of its own canonical form.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../errors.js";
+import { decodeText, openFileSource } from "../files/file-source.js";
+import { DTYPES } from "../formats/dtype.js";
+import { parseJson } from "../formats/json.js";
+import type { Plan } from "../plan/plan.js";
+
+const SCHEMA = 1;
+/** A tensor takes some 250 bytes. */
+const MAX_BYTES = 100_000_000;
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const bytes = z.number().int().nonnegative();
+
+/** A weight file: its length, sha256 of the bytes that describe its tensors, and of the whole file where that was taken. */
+const file = z.object({ file: z.string(), size: bytes, header: sha256, sha256: sha256.optional() });
+const source = z.object({ repo: z.string().nullable(), commit: z.string().nullable(), files: z.array(file) });
+/** A tensor's contiguous little-endian bytes. Lists, not objects: a tensor may be called "__proto__". */
+const contents = z.object({ dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 });
+const tensor = contents.extend({ name: z.string() });
+
+const common = z.object({
+  schema: z.literal(SCHEMA),
+  tool: z.string(),
+  scheme: z.string(),
+  raw: source,
+  files: z.array(file),
+});
+
+const recoverSchema = common.extend({
+  operation: z.literal("recover"),
+  /** Of the float tensors, as config.json spells it. */
+  dtype: z.string(),
+  diff: source,
+  tensors: z.array(tensor),
+  /** F32 totals of the float32 values; null stands for NaN or an infinity. */
+  sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }),
+});
+
+const makeDiffSchema = common.extend({
+  operation: z.literal("make-diff"),
+  encoding: z.enum(["additive", "exact"]),
+  tuned: source,
+  /** Config, tokenizer, licences: what lies beside the weights. */
+  side_files: z.array(z.object({ file: z.string(), size: bytes, sha256 })),
+  tensors: z.array(
+    tensor.extend({
+      raw: contents.nullable(),
+      tuned: contents,
+      /** Of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
+      recovered: sha256,
+      /** Elements that do not come back bit for bit: in F32, or once rounded to a tuned F16 or BF16. */
+      inexact: bytes,
+    }),
+  ),
+  sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }).optional(),
+});
+
+/** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
+const wholeFile = z.object({ file: z.string(), size: bytes, sha256 });
+const inputFiles = z.object({
+  repo: z.string().nullable(),
+  commit: z.string().nullable(),
+  files: z.array(z.object({ file: z.string(), size: bytes, sha256: sha256.optional() })),
+});
+const xorSchema = z.object({
+  schema: z.literal(SCHEMA),
+  tool: z.string(),
+  operation: z.literal("xor"),
+  direction: z.enum(["decode", "encode"]),
+  scheme: z.string(),
+  raw: inputFiles,
+  diff: inputFiles,
+  files: z.array(wholeFile),
+});
+
+/** `raw` is what was converted. */
+const convertSchema = common.extend({ operation: z.literal("convert"), dtype: z.string(), tensors: z.array(tensor) });
+
+const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema, convertSchema]);
+const writtenSchema = z.discriminatedUnion("operation", [
+  recoverSchema.extend({ digest: sha256 }),
+  makeDiffSchema.extend({ digest: sha256 }),
+  convertSchema.extend({ digest: sha256 }),
+]);
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type RecoverManifest = z.infer<typeof recoverSchema>;
+export type ConvertManifest = z.infer<typeof convertSchema>;
+export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
+export type XorManifest = z.infer<typeof xorSchema>;
+export const MANIFEST_SCHEMA = SCHEMA;
+
+/** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */
+export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
+  const files = shards.map(({ file, size, header, hub }) => {
+    const sha256 = hub?.sha256 ?? null;
+    return { file, size, header: header.digest, ...(sha256 === null ? {} : { sha256 }) };
+  });
+  return { repo, commit, files };
+}
+
+/** The output's weight files. */
+export function filesOf(plan: Plan): RecoverManifest["files"] {
+  return plan.shards.map(({ file, size, header }) => ({
+    file,
+    size,
+    header: createHash("sha256").update(header).digest("hex"),
+  }));
+}
+
+/** The file's text: keys as given, then `digest`. */
+export function writeManifest(manifest: Manifest | XorManifest): string {
+  return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
+}
+
+/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
+export async function readManifest(path: string): Promise<Manifest> {
+  return parseManifest(await readManifestText(path), path);
+}
+
+/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not UTF-8, IO. */
+export async function readManifestText(path: string): Promise<string> {
+  const source = await openFileSource(path);
+  try {
+    if (source.size > MAX_BYTES) {
+      throw new WeightDiffError(
+        "LIMIT",
+        `${path}: ${source.size} bytes, at most ${MAX_BYTES} are read`,
+        "this is no manifest",
+      );
+    }
+    return decodeText(await source.readAt(0, source.size), path);
+  } finally {
+    await source.close();
+  }
+}
+
+/** @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
+export function parseManifest(text: string, path: string): Manifest {
+  const parsed = writtenSchema.safeParse(parseJson(text, path));
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `${path}: not a manifest of this tool: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`,
+      "it may be from a newer version: update weight-diff",
+    );
+  }
+  const { digest, ...manifest } = parsed.data;
+  refuseEdited(digest, manifest, path);
+  return manifest;
+}
+
+/**
+ * The manifest of files that were XORed; null if the text is something else.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, CHECK_FAILED if its own digest does not fit.
+ */
+export function parseXorManifest(text: string, path: string): XorManifest | null {
+  const parsed = xorSchema.extend({ digest: sha256 }).safeParse(parseJson(text, path));
+  if (!parsed.success) {
+    return null;
+  }
+  const { digest, ...manifest } = parsed.data;
+  refuseEdited(digest, manifest, path);
+  return manifest;
+}
+
+function refuseEdited(digest: string, manifest: Manifest | XorManifest, path: string): void {
+  if (digest !== digestOf(manifest)) {
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `${path}: damaged or edited: its own digest does not fit`,
+      "get the file again",
+    );
+  }
+}
+
+/** Is it byte for byte what `writeManifest` wrote? The digest is over the values and does not see white space. */
+export function isVerbatim(text: string, path: string): boolean {
+  return text === `${JSON.stringify(parseJson(text, path), null, 2)}\n`;
+}
+
+/** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */
+export function digestOf(value: unknown): string {
+  return createHash("sha256").update(canonical(value)).digest("hex");
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) {
+    return `[${value.map(canonical).join(",")}]`;
+  }
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join(",")}}`;
+  }
+  return JSON.stringify(value) ?? "null";
+}

@@ -1,0 +1,138 @@
+/** The sha256 of every tensor of a checkpoint: of its contiguous little-endian bytes, however they are stored; and what else one reading can tell. */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Shard } from "../checkpoint/shard.js";
+import type { InputFile } from "../engine/io/files.js";
+import type { DigestJob, StoredOperand, TensorResult } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import { openFileSource } from "../files/file-source.js";
+import { dtypeBits, tensorBytes } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import type { ByteRange } from "../formats/tensor-info.js";
+import { recordsOf, storedOperand } from "../plan/operands.js";
+import { readAll } from "./read-jobs.js";
+import type { RunOptions } from "./run-plan.js";
+
+/** What to find out besides the digests. */
+export interface ReadingOptions extends RunOptions {
+  /** Count NaN, infinities and zeros of float tensors. */
+  readonly count?: boolean;
+  /** Sum float and integer tensors in F32. */
+  readonly sum?: boolean;
+  /** Shards to digest as whole files too. */
+  readonly wholeFiles?: readonly Shard[];
+}
+
+export interface Reading {
+  /** By name in the state dict. */
+  readonly tensors: ReadonlyMap<string, TensorResult>;
+  /** sha256 of whole files, by bare name. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Stored runs of bytes whose checksum does not fit. */
+  readonly damaged: readonly { readonly file: string; readonly tensor: string | null; readonly message: string }[];
+  /** Bytes. */
+  readonly read: number;
+}
+
+/**
+ * Digests by name in the state dict. Records with a checksum are verified on the way.
+ * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided sub-byte types.
+ */
+export async function digestTensors(checkpoint: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
+  const { tensors, damaged } = await readTensors(checkpoint, options);
+  const [first] = damaged;
+  if (first !== undefined) {
+    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
+  }
+  return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
+}
+
+/** Reads every tensor once. Damage that a checksum shows is told, not thrown. @throws {WeightDiffError} otherwise as digestTensors. */
+export async function readTensors(checkpoint: Checkpoint, options: ReadingOptions): Promise<Reading> {
+  const { shards } = checkpoint;
+  const place = new Map(shards.map((shard, index) => [shard, index]));
+  const placeOf = (shard: Shard): number => place.get(shard) ?? 0;
+  const jobs: DigestJob[] = [];
+  const names: string[] = [];
+  const about: { readonly file: string; readonly tensor: string | null }[] = [];
+  const add = (name: string, shard: Shard, tensor: string | null, source: StoredOperand, look = {}): void => {
+    about.push({ file: shard.file, tensor });
+    jobs.push({ kind: "digest", id: jobs.length, name, source, lenient: true, ...look });
+  };
+  const look = { ...(options.count === true ? { count: true } : {}), ...(options.sum === true ? { sum: true } : {}) };
+  const covered = new Set<string>();
+  for (const [name, tensor] of checkpoint.stateDict) {
+    const operand = tensorOperand(tensor, placeOf);
+    names.push(name);
+    add(name, tensor.shard, name, operand, look);
+    if (operand.crc32 !== undefined) {
+      covered.add(`${operand.input}:${operand.range.begin}`);
+    }
+  }
+  for (const { name, shard, record } of [...checkpoint.stateDict.values()].flatMap(recordsOf)) {
+    const input = placeOf(shard);
+    const key = `${input}:${record.range.begin}`;
+    if (record.crc32 === null || record.range.begin === record.range.end || covered.has(key)) {
+      continue;
+    }
+    covered.add(key);
+    const source = { ...bytesOperand(input, name, record.range), crc32: record.crc32 };
+    add(record.name, shard, name, source, { checksumOnly: true });
+  }
+  const firstFile = jobs.length;
+  const whole = options.wholeFiles ?? [];
+  for (const shard of whole) {
+    const range = { begin: 0, end: shard.size };
+    add(shard.file, shard, null, bytesOperand(place.get(shard) ?? 0, shard.file, range));
+  }
+  const { results, read } = await readAll(shards, jobs, options);
+  const found = (id: number): TensorResult => results.get(id) ?? { id, sha256: "", sum: 0, overflow: 0 };
+  return {
+    tensors: new Map(names.map((name, id) => [name, found(id)])),
+    files: new Map(whole.map(({ file }, index) => [file, found(firstFile + index).sha256])),
+    damaged: jobs.flatMap(({ id }) => {
+      const { damage } = found(id);
+      return damage === undefined ? [] : [{ ...(about[id] ?? { file: "", tensor: null }), message: damage }];
+    }),
+    read,
+  };
+}
+
+/** The sha256 (hex) of whole files, by path. @throws {WeightDiffError} NOT_FOUND, INPUT_CHANGED, IO, INTERRUPTED. */
+export async function digestFiles(paths: readonly string[], options: RunOptions): Promise<ReadonlyMap<string, string>> {
+  const files: Omit<InputFile, "direct">[] = [];
+  for (const path of paths) {
+    const { size, modified, close } = await openFileSource(path);
+    await close();
+    files.push({ path, size, modified });
+  }
+  const jobs = files.map(({ path, size }, id): DigestJob => {
+    return { kind: "digest", id, name: path, source: bytesOperand(id, path, { begin: 0, end: size }) };
+  });
+  const { results } = await readAll(files, jobs, options);
+  return new Map(paths.map((path, id) => [path, results.get(id)?.sha256 ?? ""]));
+}
+
+function bytesOperand(input: number, name: string, range: ByteRange): StoredOperand {
+  return { kind: "stored", input, name, dtype: "U8", shape: [range.end - range.begin], range };
+}
+
+/**
+ * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is
+ * stored. @throws {WeightDiffError} FORMAT_UNSUPPORTED.
+ */
+export function tensorOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
+  const operand = storedOperand(tensor, inputOf);
+  const packed = dtypeBits(tensor.dtype) % 8 !== 0;
+  if (
+    packed &&
+    (tensor.strides !== undefined ||
+      tensor.pieces !== undefined ||
+      tensorBytes(tensor.dtype, tensor.shape) === undefined)
+  ) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,
+    );
+  }
+  return packed ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] } : operand;
+}

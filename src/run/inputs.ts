@@ -1,0 +1,101 @@
+/** What a run reads, made ready to be read: files of the Hub come into the cache first, or are left to be read by range. */
+import { stat } from "node:fs/promises";
+import type { Shard } from "../checkpoint/shard.js";
+import { throwIfAborted } from "../engine/io/abort.js";
+import type { InputFile } from "../engine/io/files.js";
+import { WeightDiffError } from "../errors.js";
+import type { FetchProgress, Hub, HubFile } from "../hub/place.js";
+import { openHub } from "../hub/session.js";
+import type { HubOptions } from "../hub/settings.js";
+import { bytesText, refuseFullCache } from "./preflight.js";
+
+export interface HubRunOptions {
+  /** Of repositories on the Hub, where a checkpoint may be one; by default as the environment says. */
+  readonly hub?: HubOptions | Hub;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Runs `work` with the Hub opened, for as long as it takes; a command inside another one shares its. */
+export async function withHub<O extends HubRunOptions, T>(
+  options: O,
+  work: (options: O & { readonly hub: Hub }) => Promise<T>,
+): Promise<T> {
+  const { hub: given } = options;
+  if (isOpen(given)) {
+    return work({ ...options, hub: given });
+  }
+  const hub = openHub(given ?? {}, options.signal);
+  try {
+    return await work({ ...options, hub });
+  } catch (error) {
+    if (!(error instanceof WeightDiffError)) {
+      throwIfAborted(options.signal);
+    }
+    throw error;
+  } finally {
+    await hub.close();
+  }
+}
+
+function isOpen(hub: HubOptions | Hub | undefined): hub is Hub {
+  return hub !== undefined && "find" in hub;
+}
+
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+  readonly shard: string | null;
+  readonly tensor: string;
+}
+
+type Stored = Pick<Shard, "path" | "size" | "modified" | "hub">;
+
+/**
+ * The files as workers open them.
+ * @param output what is to be written, and where, so that cache and output together fit the disk.
+ * @throws {WeightDiffError} DISK_FULL before anything is fetched; HUB_…, NETWORK, IO, INTERRUPTED.
+ */
+export async function provideInputs(
+  files: readonly Stored[],
+  options: HubRunOptions & { readonly onProgress?: ((state: Progress) => void) | undefined },
+  output: { readonly path: string; readonly bytes: number } | null = null,
+): Promise<readonly Omit<InputFile, "direct">[]> {
+  const cacheable = files.flatMap(({ hub }) => (hub !== undefined && hub.snapshot !== null ? [hub] : []));
+  if (cacheable.length > 0) {
+    await withHub(options, async ({ hub }) => {
+      await refuseFullCache(cacheable[0]?.snapshot?.folder ?? "", await hub.missing(cacheable), output);
+      await hub.fetch(cacheable, (state) => options.onProgress?.(progressOf(state)));
+    });
+  }
+  return Promise.all(
+    files.map(async ({ path, size, modified, hub }) => {
+      if (hub === undefined) {
+        return { path, size, modified };
+      }
+      if (hub.snapshot === null) {
+        return { path, size, modified: hub.etag, remote: remoteOf(hub) };
+      }
+      return { path, size, modified: String((await stat(path, { bigint: true })).mtimeNs) };
+    }),
+  );
+}
+
+/** What a dry run says of the Hub; null if nothing would be fetched. */
+export async function fetchNote(files: readonly Stored[], options: HubRunOptions): Promise<string | null> {
+  const ofHub = files.flatMap(({ hub }) => (hub === undefined ? [] : [hub]));
+  const streamed = ofHub.filter(({ snapshot }) => snapshot === null);
+  if (streamed.length > 0) {
+    return `${streamed.length} files would be read from the Hub, without a copy`;
+  }
+  const bytes = await withHub(options, ({ hub }) => hub.missing(ofHub));
+  return bytes === 0 ? null : `${bytesText(bytes)} of weights would be fetched into the cache`;
+}
+
+function progressOf({ done, total, file, how }: FetchProgress): Progress {
+  return { done, total, shard: file, tensor: `is being ${how}` };
+}
+
+/** What the threads need of it, and no more. */
+function remoteOf({ name, repo, url, page, size, etag, access }: HubFile): NonNullable<InputFile["remote"]> {
+  return { name, repo, url, page, size, etag, access };
+}

@@ -1,0 +1,149 @@
+/** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
+import { readlink, realpath, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { WeightDiffError } from "../errors.js";
+import { fileError } from "../files/file-source.js";
+import { expandHome } from "../files/paths.js";
+import { quote } from "../formats/quote.js";
+
+/** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
+const QUANTISED = /\.(qweight|SCB|weight_format|absmax|quant_map|quant_state\..*)$/;
+
+/** @throws {WeightDiffError} FORMAT_UNSUPPORTED if the weights are quantised: a diff of float weights cannot be added to them. */
+export function refuseQuantised(
+  checkpoint: Checkpoint,
+  role: "base" | "diff" | "tuned model",
+  config: ModelConfig | null,
+): void {
+  const found = [...checkpoint.stateDict.values()].find((tensor) => QUANTISED.test(tensor.name));
+  if (found !== undefined || config?.quantised === true) {
+    const evidence =
+      found === undefined
+        ? "config.json has a quantization_config"
+        : `${found.shard.file}: tensor ${quote(found.name)}`;
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `${role} ${checkpoint.path}: quantised weights (${evidence})`,
+      "get the original float16 or float32 weights: quantised ones cannot take a diff",
+    );
+  }
+}
+
+/** Where an input lies: what of a checkpoint matters here. */
+export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
+  readonly shards: readonly (Pick<Checkpoint["shards"][number], "path"> &
+    Partial<Pick<Checkpoint["shards"][number], "hub">>)[];
+};
+
+/**
+ * The output directory, absolute. @throws {WeightDiffError} OUTPUT_REFUSED if it is, contains or lies in an input, whatever
+ * links lead there.
+ */
+export async function resolveOutput(path: string, inputs: readonly InputPlace[]): Promise<string> {
+  const output = resolve(expandHome(path));
+  const real = await realTarget(output);
+  for (const input of inputs) {
+    const here = input.shards.filter(({ hub }) => hub === undefined || hub.cached);
+    const folders = input.directory === null ? [] : [input.directory];
+    for (const place of new Set([...folders, ...here.flatMap((shard) => [dirname(shard.path), shard.path])])) {
+      const realInput = await realpath(place).catch((error: unknown) => {
+        throw fileError(place, "open", error);
+      });
+      if (contains(real, realInput) || (input.directory !== null && contains(realInput, real))) {
+        throw new WeightDiffError(
+          "OUTPUT_REFUSED",
+          `${path}: the output ${real === realInput ? "is" : "overlaps"} the input ${input.path}`,
+          "give a directory of its own: inputs are never written to",
+        );
+      }
+    }
+  }
+  return output;
+}
+
+/** Where `path` will really lie: its deepest existing ancestor, resolved, and the rest; links that lead nowhere yet are followed. */
+async function realTarget(path: string, hops = 40): Promise<string> {
+  const real = await realpath(path).catch(() => null);
+  const parent = dirname(path);
+  if (real !== null || parent === path) {
+    return real ?? path;
+  }
+  const place = await realTarget(parent, hops);
+  const link = await readlink(path).catch(() => null);
+  return link === null || hops === 0 ? join(place, basename(path)) : realTarget(resolve(place, link), hops - 1);
+}
+
+function contains(outer: string, inner: string): boolean {
+  const way = relative(outer, inner);
+  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || resolve(way) === way);
+}
+
+/** Bytes in decimal units, as disks are sold and transformers counts. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let power = 0;
+  let value = bytes;
+  // From 999.5 on, three digits would round to a thousand.
+  while (value >= (power === 0 ? 1000 : 999.5) && power < units.length - 1) {
+    value /= 1000;
+    power++;
+  }
+  return power === 0 ? `${bytes} B` : `${value >= 999.5 ? Math.round(value) : value.toPrecision(3)} ${units[power]}`;
+}
+
+/**
+ * @param needed bytes of all output files. @param smaller the same in a 16-bit dtype, if that would be less.
+ * @throws {WeightDiffError} DISK_FULL with needed and free.
+ */
+export async function refuseFullDisk(output: string, needed: number, smaller: number): Promise<void> {
+  const free = await freeBytes(output);
+  if (free !== null && free < needed) {
+    const hint =
+      smaller < needed
+        ? `free ${bytesText(needed - free)}, or write half of it: --dtype bfloat16 needs ${bytesText(smaller)}`
+        : `free ${bytesText(needed - free)}, or give an output directory on another disk`;
+    throw new WeightDiffError(
+      "DISK_FULL",
+      `${output}: the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
+      hint,
+    );
+  }
+}
+
+/**
+ * @param cache folder that `needed` bytes are fetched into. @param output what else may be written to the same disk.
+ * @throws {WeightDiffError} DISK_FULL with needed and free.
+ */
+export async function refuseFullCache(
+  cache: string,
+  needed: number,
+  output: { readonly path: string; readonly bytes: number } | null,
+): Promise<void> {
+  if (needed === 0) {
+    return;
+  }
+  const free = await freeBytes(cache);
+  const shared = output !== null && (await deviceOf(cache)) === (await deviceOf(output.path)) ? output.bytes : 0;
+  if (free !== null && free < needed + shared) {
+    throw new WeightDiffError(
+      "DISK_FULL",
+      `${cache}: the download needs ${bytesText(needed)}${shared === 0 ? "" : `, the output ${bytesText(shared)}`}, the disk has ${bytesText(free)} free`,
+      `free ${bytesText(needed + shared - free)}, put the cache on another disk (HF_HUB_CACHE), or read without a copy: --no-cache`,
+    );
+  }
+}
+
+async function deviceOf(path: string): Promise<number | null> {
+  const info = await stat(path).catch(() => null);
+  return info !== null ? info.dev : dirname(path) === path ? null : deviceOf(dirname(path));
+}
+
+async function freeBytes(path: string): Promise<number | null> {
+  const info = await statfs(path).catch(() => null);
+  if (info !== null) {
+    return info.bavail * info.bsize;
+  }
+  return dirname(path) === path ? null : freeBytes(dirname(path));
+}

@@ -1,0 +1,58 @@
+/** Runs jobs that only read: how many threads, which files past the page cache, how far it is. */
+
+import { chooseDirect } from "../engine/io/page-cache.js";
+import type { Job, TensorResult } from "../engine/job/job.js";
+import { runJobs } from "../engine/pool.js";
+import { tensorBytes } from "../formats/dtype.js";
+import { provideInputs } from "./inputs.js";
+import { choosePace, type RunOptions, SMALL_BYTES } from "./run-plan.js";
+
+export interface ReadResult {
+  readonly results: ReadonlyMap<number, TensorResult>;
+  /** Bytes. */
+  readonly read: number;
+}
+
+/**
+ * @param jobs whose `input` is a place in `shards`. @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient),
+ * INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
+ */
+export async function readAll(
+  shards: Parameters<typeof provideInputs>[0],
+  jobs: readonly Job[],
+  options: RunOptions,
+): Promise<ReadResult> {
+  const files = await provideInputs(shards, options);
+  const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
+  const small = total < SMALL_BYTES;
+  const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
+  const { threads, windowBytes, slots } = choosePace(files, total, jobs, options);
+  const results = new Map<number, TensorResult>();
+  let done = 0;
+  await runJobs(
+    {
+      inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
+      outputs: [],
+      windowBytes,
+      slots,
+      meanColumns: 0,
+    },
+    jobs,
+    {
+      threads,
+      ...(options.disk === undefined ? {} : { disk: options.disk }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      onResult: (job, result) => results.set(job.id, result),
+      onProgress(job, read) {
+        done += read;
+        options.onProgress?.({ done, total, shard: null, tensor: job.name });
+      },
+    },
+  );
+  return { results, read: done };
+}
+
+function jobBytes(job: Job): number {
+  const operands = job.kind === "digest" ? [job.source] : job.kind === "compare" ? [job.left, job.right] : [];
+  return operands.reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
+}

@@ -1,0 +1,279 @@
+/** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, seals each shard. */
+import { defaultThreads } from "../engine/cpu.js";
+import { type Disk, localDisk } from "../engine/io/disk.js";
+import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
+import { isBanded } from "../engine/io/gather.js";
+import { chooseDirect } from "../engine/io/page-cache.js";
+import type { DigestJob, Job, TensorResult } from "../engine/job/job.js";
+import type { PipelineSetup } from "../engine/pipeline.js";
+import { runJobs } from "../engine/pool.js";
+import type { OutputDirectory } from "../output/directory.js";
+import { type Plan, planTraffic } from "../plan/plan.js";
+import { type HubRunOptions, provideInputs } from "./inputs.js";
+
+export interface RunOptions extends HubRunOptions {
+  /** Worker threads; null chooses. 0 works in the calling thread. */
+  readonly threads?: number | null;
+  /** May files be read and written past the page cache? "always": also small work and cached inputs, wherever the file system can. */
+  readonly directIo?: boolean | "always";
+  /** Bytes of one operand in one window; a multiple of 64 KiB. */
+  readonly windowBytes?: number;
+  /** Another disk, for tests. */
+  readonly disk?: Disk;
+  readonly onProgress?: ((state: ProgressState) => void) | undefined;
+}
+
+export interface ProgressState {
+  /** Bytes read and written so far, and in all. */
+  readonly done: number;
+  readonly total: number;
+  /** Where the last window went; null if it is not written. */
+  readonly shard: string | null;
+  readonly tensor: string;
+}
+
+export interface RunResult {
+  /** By the job's id. */
+  readonly results: ReadonlyMap<number, TensorResult>;
+  readonly threads: number;
+  /** Bytes. */
+  readonly read: number;
+  readonly written: number;
+  /** Tensors taken over from an earlier run, after their bytes were verified. */
+  readonly resumed: number;
+}
+
+/** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
+const WINDOW_BYTES = 1 << 22;
+/** Where transposed matrices are read: their bands take what is saved here. */
+const BANDED_WINDOW_BYTES = 1 << 21;
+/** One is read, one computed, one written. */
+const SLOTS = 3;
+/** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
+export const SMALL_BYTES = 1 << 26;
+
+/**
+ * Where the network is the disk: twelve requests are under way for two operands, of as many bytes as otherwise, which hides 50 ms
+ * up to 400 MB/s. One thread keeps up with 300 MB/s, and each has its own connections and their memory.
+ */
+const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 1 };
+
+export interface Pace {
+  readonly threads: number;
+  readonly windowBytes: number;
+  readonly slots: number;
+}
+
+/** How to work through so many bytes and jobs, where the user does not say. */
+export function choosePace(
+  files: readonly Pick<InputFile, "remote">[],
+  bytes: number,
+  jobs: readonly Job[],
+  options: RunOptions,
+): Pace {
+  const remote = files.some((file) => file.remote !== undefined);
+  const most = remote ? REMOTE_PACE.threads : defaultThreads();
+  const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
+  return {
+    threads: options.threads ?? threads,
+    windowBytes: options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs)),
+    slots: remote ? REMOTE_PACE.slots : SLOTS,
+  };
+}
+
+function windowFor(jobs: readonly Job[]): number {
+  const operands = jobs.flatMap((job) => (job.kind === "tensor" ? [job.driver, job.raw] : []));
+  const banded = operands.some((operand) => operand?.kind === "stored" && isBanded(operand));
+  return banded ? BANDED_WINDOW_BYTES : WINDOW_BYTES;
+}
+
+/**
+ * Runs every job of the plan. With `output`, tensors are written to its staged shards; without, they are only digested.
+ * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
+ */
+export async function runPlan(plan: Plan, output: OutputDirectory | null, options: RunOptions): Promise<RunResult> {
+  const files = await provideInputs(plan.inputs, options);
+  const traffic = planTraffic(plan);
+  let total = traffic.read + (output === null ? 0 : traffic.write);
+  const small = total < SMALL_BYTES;
+  const { threads, windowBytes, slots } = choosePace(files, total, plan.jobs, options);
+  const always = options.directIo === "always";
+  const directIo = always || (options.directIo !== false && !small);
+  const cold = directIo && !always ? chooseDirect(files) : [];
+  const inputs: readonly InputFile[] = files.map((file, index) => ({
+    ...file,
+    direct: (always || cold[index] === true) && file.remote === undefined,
+  }));
+  const setup: PipelineSetup = {
+    inputs,
+    outputs:
+      output === null
+        ? []
+        : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
+    windowBytes,
+    slots,
+    meanColumns: plan.jobs.reduce(
+      (most, job) => Math.max(most, job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0),
+      0,
+    ),
+  };
+  const pool = {
+    threads,
+    ...(options.disk === undefined ? {} : { disk: options.disk }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  };
+
+  const results = new Map<number, TensorResult>();
+  let read = 0;
+  let written = 0;
+  let done = 0;
+  const report = (job: Job, came: number, went: number): void => {
+    read += came;
+    written += went;
+    done += came + went;
+    const shard =
+      job.kind === "tensor" && job.output !== null && output !== null
+        ? (plan.shards[job.output.shard]?.file ?? null)
+        : null;
+    options.onProgress?.({ done, total, shard, tensor: job.name });
+  };
+  if (output !== null) {
+    for (const result of await verifyFinished(plan, output, setup, { ...pool, onProgress: report })) {
+      results.set(result.id, result);
+    }
+  }
+  const resumed = results.size;
+
+  const todo = plan.jobs
+    .filter((job) => !results.has(job.id))
+    .map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
+  // Verifying read the outputs of what is done; its inputs will not be read again.
+  const rest = planTraffic({ jobs: todo });
+  total = done + rest.read + rest.write;
+  const left = openTensors(plan, results);
+  const seals: Promise<void>[] = [];
+  const sealIfDone = (shard: number): void => {
+    const file = plan.shards[shard]?.file;
+    if (output !== null && file !== undefined && left[shard] === 0) {
+      const seal = output.seal(file);
+      seal.catch(() => {}); // awaited below
+      seals.push(seal);
+    }
+  };
+  left.forEach((_, shard) => {
+    sealIfDone(shard);
+  });
+  try {
+    await runJobs(setup, todo, {
+      ...pool,
+      onProgress: report,
+      onResult(job, result) {
+        results.set(result.id, result);
+        if (job.kind === "tensor") {
+          output?.journal.add(result);
+          if (job.output !== null) {
+            left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
+            sealIfDone(job.output.shard);
+          }
+        }
+      },
+    });
+  } finally {
+    await Promise.allSettled(seals);
+  }
+  await Promise.all(seals);
+  await refuseChanges(inputs, options.disk ?? localDisk);
+  return { results, threads, read, written, resumed };
+}
+
+/** Reads what the journal calls finished; what has the digest it should have need not be computed again. */
+async function verifyFinished(
+  plan: Plan,
+  output: OutputDirectory,
+  setup: PipelineSetup,
+  pool: Parameters<typeof runJobs>[2],
+): Promise<readonly TensorResult[]> {
+  const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
+  const jobs: DigestJob[] = [];
+  const inputs: InputFile[] = [];
+  for (const { file, size } of plan.shards) {
+    const now = await statFile(pool.disk ?? localDisk, { path: output.staged(file) });
+    inputs.push({
+      path: output.staged(file),
+      size,
+      modified: now.modified,
+      direct: setup.outputs.some(({ direct }) => direct),
+    });
+  }
+  const unwritten: TensorResult[] = [];
+  for (const job of plan.jobs) {
+    const result = claimed.get(job.id);
+    if (result === undefined || job.kind !== "tensor" || (job.prove && result.proof === undefined)) {
+      continue;
+    }
+    if (job.output === null) {
+      unwritten.push(result);
+    } else {
+      const { shard, range } = job.output;
+      const source = {
+        kind: "stored",
+        input: shard,
+        name: job.name,
+        dtype: job.dtype,
+        shape: job.shape,
+        range,
+      } as const;
+      jobs.push({ kind: "digest", id: job.id, name: job.name, source });
+    }
+  }
+  const verified: TensorResult[] = [];
+  if (jobs.length > 0) {
+    await runJobs({ ...setup, inputs, outputs: [] }, jobs, {
+      ...pool,
+      onResult(job, { sha256 }) {
+        const result = claimed.get(job.id);
+        if (result !== undefined && result.sha256 === sha256) {
+          verified.push(result);
+        }
+      },
+    });
+  }
+  return [...verified, ...unwritten];
+}
+
+/** Tensors still to be written, by shard. */
+function openTensors(plan: Plan, results: ReadonlyMap<number, TensorResult>): number[] {
+  const left = plan.shards.map(() => 0);
+  for (const job of plan.jobs) {
+    if (job.kind === "tensor" && job.output !== null && !results.has(job.id)) {
+      left[job.output.shard] = (left[job.output.shard] ?? 0) + 1;
+    }
+  }
+  return left;
+}
+
+/** @throws {WeightDiffError} INPUT_CHANGED if an input is no longer the file that was planned for. */
+async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<void> {
+  for (const input of inputs) {
+    refuseChange(input, await statFile(disk, input));
+  }
+}
+
+/** What every run reports of itself. */
+export interface RunFigures {
+  /** Bytes. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Wall time. */
+  readonly seconds: number;
+  /** The most memory the process has had. */
+  readonly peakBytes: number;
+  readonly threads: number;
+  /** Tensors taken over from an earlier run. */
+  readonly resumed: number;
+}
+
+/** Wall time since `started`, and the most memory the process has had. */
+export function clock(started: number): { readonly seconds: number; readonly peakBytes: number } {
+  return { seconds: (performance.now() - started) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
+}

@@ -1,0 +1,85 @@
+/** verify's look at the naive sum: which number is expected, what the values give, and why they differ (EXACTNESS 5, FIELD 5). */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import type { Identity } from "../evidence/identify.js";
+import type { Report } from "../finding.js";
+import { printable } from "../formats/quote.js";
+import { type ExpectedSum, publishedSum } from "../known/sums.js";
+import { INV_FREQ } from "../plan/pair.js";
+import type { Reading } from "../run/digest.js";
+import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive.js";
+
+export interface SumCheck extends SumVerdict {
+  /** Name of the published sum, and where it was published; null for a number of the user's. */
+  readonly known: string | null;
+  readonly source: string | null;
+}
+
+/** The sum to hold the model against: the user's number, the one named, or the one published for this place. */
+export function expectedSum(
+  number: number | null,
+  named: ExpectedSum | null,
+  checkpoint: Checkpoint,
+): ExpectedSum | null {
+  return number === null ? (named ?? publishedSum(checkpoint)) : { value: number };
+}
+
+/** The sums of a model, and of each of its tensors by itself. */
+export interface ModelSums {
+  readonly sums: NaiveSums;
+  readonly byTensor: ReadonlyMap<string, number>;
+}
+
+/** Of the values as they are stored. */
+export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, reading: Reading): ModelSums {
+  const names = [...checkpoint.stateDict.keys()];
+  const stored = names.find((name) => INV_FREQ.test(name));
+  const length = stored === undefined ? undefined : checkpoint.stateDict.get(stored)?.shape[0];
+  const byTensor = new Map([...reading.tensors].map(([name, { sum }]) => [name, sum]));
+  return { sums: naiveSums(byTensor, computedInvFreq(names, length, config)), byTensor };
+}
+
+/** Says how the sum compares. Null if none was expected, or it cannot be told from a diff alone. */
+export function checkSum(
+  wanted: ExpectedSum | null,
+  found: ModelSums | null,
+  identity: Identity,
+  checkpoint: Checkpoint,
+  report: Report,
+): SumCheck | null {
+  if (wanted === null) {
+    return null;
+  }
+  if (found === null) {
+    identity.kind === "diff" &&
+      report("note", `the sum ${wanted.value} is that of the recovered model: give --path_raw to compute it`);
+    return null;
+  }
+  const names = [...checkpoint.stateDict.keys()];
+  const layers = computedInvFreq(names, 2, null)?.layers ?? 0;
+  const verdict = judgeWanted(wanted, found, layers);
+  const halves = [...checkpoint.stateDict.values()].some(({ dtype }) => dtype === "F16" || dtype === "BF16");
+  const rounded =
+    halves && identity.kind !== "diff" && wanted.tensor === undefined
+      ? "; the weights are stored in 16 bits, the sum was published for float32"
+      : "";
+  const what = wanted.tensor === undefined ? "all weights" : printable(wanted.tensor);
+  const text = `the sum of ${what} is ${sumText(verdict.found)}, expected ${wanted.value}: ${verdict.reason}`;
+  report(verdict.verdict === "fail" ? "error" : "note", verdict.verdict === "fail" ? text + rounded : text);
+  return { ...verdict, known: wanted.name ?? null, source: wanted.source ?? null };
+}
+
+/** The verdict on the sum that is wanted: of all, or of one tensor. @param layers how many rotary buffers there are. */
+export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, layers: number): SumVerdict {
+  const { value, tolerance, tensor } = wanted;
+  if (tensor === undefined) {
+    return judgeSum(value, sums, layers, tolerance);
+  }
+  const alone = byTensor.get(tensor) ?? Number.NaN;
+  return judgeSum(value, { withInvFreq: alone, withoutInvFreq: alone }, 0, tolerance);
+}
+
+/** As many digits as an F32 has. */
+function sumText(sum: number): string {
+  return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
+}

@@ -1,0 +1,155 @@
+/**
+ * The reference's integrity check: the sum of all elements of the recovered state dict (stanford_alpaca weight_diff.py, recover).
+ * Per-tensor F32 sums are added in F32 in the order of the state dict of 2023; the value depends on that order, on torch's
+ * thread count and on whether the dict held the rotary buffers (EXACTNESS 5, FIELD 5).
+ */
+import { invFreq } from "../kernel/inv-freq.js";
+
+export interface NaiveSums {
+  /** Over every tensor but rotary_emb.inv_freq. */
+  readonly withoutInvFreq: number;
+  /** With those buffers, as transformers kept them until 4.31. */
+  readonly withInvFreq: number;
+}
+
+/** Rotary buffers that no file holds: how many layers have one, its length, and rope_theta. */
+export interface RotaryBuffers {
+  readonly layers: number;
+  readonly count: number;
+  readonly theta: number;
+}
+
+export interface SumVerdict {
+  readonly verdict: "pass" | "pass-within-noise" | "fail";
+  readonly expected: number;
+  /** The total that came closest. */
+  readonly found: number;
+  readonly includesInvFreq: boolean;
+  /** Why, in words. */
+  readonly reason: string;
+}
+
+/** The script's own tolerance. */
+const TOLERANCE = 1e-2;
+/** How far two honest runs of the reference lie apart at most, by thread count and vector width (EXACTNESS 5). */
+const NOISE = 0.04;
+/** Place of a parameter within its layer, in transformers' LLaMA of 2023 (4.28 to 4.30). */
+const IN_LAYER = [
+  "self_attn.q_proj.weight",
+  "self_attn.k_proj.weight",
+  "self_attn.v_proj.weight",
+  "self_attn.o_proj.weight",
+  "self_attn.rotary_emb.inv_freq",
+  "mlp.gate_proj.weight",
+  "mlp.down_proj.weight",
+  "mlp.up_proj.weight",
+  "input_layernorm.weight",
+  "post_attention_layernorm.weight",
+];
+const OUTSIDE = new Map([
+  ["model.embed_tokens.weight", -1],
+  ["model.norm.weight", Number.MAX_SAFE_INTEGER - 1],
+  ["lm_head.weight", Number.MAX_SAFE_INTEGER],
+]);
+
+/** Names in the order of the LLaMA state dict of 2023; as they come if one of them is not of that family. */
+export function stateDictOrder(names: readonly string[]): readonly string[] {
+  const ranks = new Map(names.map((name) => [name, rank(name)]));
+  if ([...ranks.values()].includes(null)) {
+    return names;
+  }
+  return [...names].sort((a, b) => (ranks.get(a) ?? 0) - (ranks.get(b) ?? 0));
+}
+
+function rank(name: string): number | null {
+  const match = /^model\.layers\.(\d{1,6})\.(.+)$/.exec(name);
+  const place = IN_LAYER.indexOf(match?.[2] ?? "");
+  return OUTSIDE.get(name) ?? (match === null || place < 0 ? null : Number(match[1]) * IN_LAYER.length + place);
+}
+
+const isInvFreq = (name: string): boolean => name.endsWith("rotary_emb.inv_freq");
+
+/**
+ * @param sums each tensor's own sum, an F32 (or an integer's exact) value.
+ * @param computed buffers that neither file holds: how many layers have one, its length, and rope_theta; null if there are none.
+ */
+export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuffers | null): NaiveSums {
+  const order = stateDictOrder([...sums.keys()]);
+  const total = (names: readonly string[], start: number): number =>
+    names.reduce((sum, name) => Math.fround(sum + Math.fround(sums.get(name) ?? 0)), start);
+  const withoutInvFreq = total(
+    order.filter((name) => !isInvFreq(name)),
+    0,
+  );
+  let withInvFreq = total(order, 0);
+  if (computed !== null && !order.some(isInvFreq)) {
+    const one = Math.fround(invFreq(computed.count, computed.theta).reduce((sum, value) => sum + value, 0));
+    for (let layer = 0; layer < computed.layers; layer++) {
+      withInvFreq = Math.fround(withInvFreq + one);
+    }
+  }
+  return { withoutInvFreq, withInvFreq };
+}
+
+/**
+ * The rotary buffers of a LLaMA: they count in one of the sums, stored or not. Null for other families.
+ * @param stored length of a buffer that a file holds.
+ */
+export function computedInvFreq(
+  names: Iterable<string>,
+  stored: number | undefined,
+  config: { readonly headSize: number | null; readonly ropeTheta: number } | null,
+): RotaryBuffers | null {
+  const layers = new Set([...names].flatMap((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  const count = stored ?? (config?.headSize ?? 0) / 2;
+  return layers > 0 && Number.isInteger(count) && count > 0
+    ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
+    : null;
+}
+
+/**
+ * Judges the totals as the script does, and within the noise that the script itself has. `layers`: how many rotary buffers there
+ * are; `tolerance`: the script's own.
+ */
+export function judgeSum(expected: number, sums: NaiveSums, layers: number, tolerance = TOLERANCE): SumVerdict {
+  const target = Math.fround(expected);
+  const choices = [
+    { found: sums.withInvFreq, includesInvFreq: true },
+    { found: sums.withoutInvFreq, includesInvFreq: false },
+  ] as const;
+  const distance = (found: number): number =>
+    Number.isFinite(found) ? Math.abs(found - target) : Number.POSITIVE_INFINITY;
+  const best = distance(choices[1].found) < distance(choices[0].found) ? choices[1] : choices[0];
+  const off = distance(best.found);
+  const which =
+    sums.withInvFreq === sums.withoutInvFreq
+      ? ""
+      : best.includesInvFreq
+        ? " with the inv_freq buffers, as transformers kept them in 2023"
+        : " without the inv_freq buffers";
+  if (off <= tolerance) {
+    return { verdict: "pass", expected, ...best, reason: `within ${Number(tolerance.toPrecision(3))}${which}` };
+  }
+  if (off <= NOISE) {
+    return {
+      verdict: "pass-within-noise",
+      expected,
+      ...best,
+      reason: `off by ${off.toFixed(4)}${which}: two runs of the reference with other thread counts differ as much`,
+    };
+  }
+  if (!Number.isFinite(best.found)) {
+    return { verdict: "fail", expected, ...best, reason: "the recovered weights hold NaN or infinite values" };
+  }
+  const gap = Math.abs(sums.withInvFreq - sums.withoutInvFreq);
+  // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 a layer (FIELD 5).
+  const isGap = layers > 0 && gap > NOISE && Math.abs(off - gap) <= NOISE + 0.001 * layers;
+  return {
+    verdict: "fail",
+    expected,
+    ...best,
+    reason: isGap
+      ? `off by ${off.toFixed(4)}, about ${(gap / layers).toFixed(2)} x ${layers} layers: inv_freq is why: the sum that was expected counts those buffers otherwise than these files do; the weights themselves may be right`
+      : `off by ${off.toFixed(4)}: another base, another diff, or damaged files`,
+  };
+}

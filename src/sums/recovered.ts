@@ -1,0 +1,58 @@
+/**
+ * recover's look at the naive sum: what the recovered weights must sum to by the file beside the diff, by what was published for
+ * its repository, or by the user's word, and how the sum compares (EXACTNESS 5, FIELD 5).
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { type ExpectedSum, publishedSum } from "../known/sums.js";
+import { INV_FREQ } from "../plan/pair.js";
+import type { Plan } from "../plan/plan.js";
+import type { RunResult } from "../run/run-plan.js";
+import { judgeWanted, type ModelSums } from "./judge.js";
+import { computedInvFreq, naiveSums, type RotaryBuffers, type SumVerdict } from "./naive.js";
+import type { StatedSum } from "./stated.js";
+
+/** The rotary buffers that count in one of the sums, stored or not. */
+export function buffersOf(plan: Plan, raw: Checkpoint, rawConfig: ModelConfig | null): RotaryBuffers | null {
+  const stored = [...raw.stateDict].find(([name]) => INV_FREQ.test(name))?.[1];
+  return computedInvFreq(plan.order, stored?.shape[0], rawConfig);
+}
+
+/** The sums of what was recovered, in the order of the state dict. */
+export function sumRecovered(plan: Plan, run: RunResult, buffers: RotaryBuffers | null): ModelSums {
+  const byName = new Map(
+    plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])),
+  );
+  const byTensor = new Map(plan.order.map((name) => [name, byName.get(name) ?? 0]));
+  return { sums: naiveSums(byTensor, buffers), byTensor };
+}
+
+/**
+ * Judges what was recovered by the sum that was asked for; null if none was. What a file beside the diff states is said even
+ * then.
+ */
+export function judgeRecovered(
+  found: ModelSums,
+  stated: StatedSum | null,
+  diff: Checkpoint,
+  buffers: RotaryBuffers | null,
+  options: {
+    readonly expectSum?: number | "known" | null;
+    readonly onNote?: (text: string) => void;
+    readonly onWarning?: (text: string) => void;
+  },
+): SumVerdict | null {
+  const layers = buffers?.layers ?? [...found.byTensor.keys()].filter((name) => INV_FREQ.test(name)).length;
+  const { expectSum = null } = options;
+  const wanted: ExpectedSum | null =
+    expectSum === "known" ? (stated ?? publishedSum(diff)) : expectSum === null ? null : { value: expectSum };
+  if (wanted !== null) {
+    return judgeWanted(wanted, found, layers);
+  }
+  if (stated !== null) {
+    const { verdict, reason } = judgeWanted({ value: stated.value, tolerance: stated.tolerance }, found, layers);
+    const speak = verdict === "fail" ? options.onWarning : options.onNote;
+    speak?.(`the sum in ${stated.file}, ${stated.value}: ${verdict.replaceAll("-", " ")}: ${reason}`);
+  }
+  return null;
+}

@@ -1,0 +1,27 @@
+/** Asserts that something is refused, and how. */
+import assert from "node:assert/strict";
+import { type ErrorCode, WeightDiffError } from "../../src/errors.js";
+
+/** `run` must throw or reject with this code and a message that matches. */
+export async function refuses(run: () => unknown, code: ErrorCode, message: RegExp): Promise<void> {
+  await assert.rejects(
+    async () => run(),
+    (error) => {
+      assert.ok(error instanceof WeightDiffError, `not a WeightDiffError: ${error}`);
+      assert.equal(error.code, code, error.message);
+      assert.match(error.message, message);
+      return true;
+    },
+  );
+}
+
+/** The error of a run that must not choose a scheme. */
+export function undecided(run: () => unknown): WeightDiffError {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
+    return error;
+  }
+  return assert.fail("a scheme was chosen");
+}

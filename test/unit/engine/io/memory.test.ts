@@ -1,0 +1,53 @@
+/** Areas of a worker's memory. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { PAGE } from "../../../../src/engine/io/disk.js";
+import { BLOCK, planMemory } from "../../../../src/engine/io/memory.js";
+
+test("areas lie on pages, do not overlap, and hold what they must", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(4).map((pages) => pages * PAGE),
+      fc.integer({ min: 1, max: 64 }).map((k) => k * 65_536),
+      fc.integer({ min: 1, max: 4 }),
+      fc.nat(100_000),
+      fc.nat(100_000),
+      fc.nat(70_000),
+      (base, windowBytes, slots, sumBytes, meanBytes, meanColumns) => {
+        const plan = planMemory(base, { windowBytes, slots, sumBytes, meanBytes, meanColumns });
+        assert.equal(plan.slots.length, slots);
+        // A direct read brings up to a page more at either end.
+        const window = windowBytes + 2 * PAGE;
+        const areas: [at: number, bytes: number][] = [
+          ...plan.slots.flatMap(({ raw, driver, out }) =>
+            [raw, driver, out].map((at): [number, number] => [at, window]),
+          ),
+          [plan.rawBlock, BLOCK * 4],
+          [plan.sumBlock, BLOCK * 4],
+          [plan.sumState, sumBytes],
+          [plan.meanState, meanBytes],
+          [plan.meanRow, meanColumns * 4],
+        ];
+        let end = base;
+        for (const [at, bytes] of areas) {
+          assert.equal(at % PAGE, 0);
+          assert.ok(at >= end, `${at} lies before ${end}`);
+          end = at + bytes;
+        }
+        assert.ok(plan.end >= end);
+      },
+    ),
+  );
+});
+
+test("two workers with windows of 4 MiB need less than 90 MB", () => {
+  const { end } = planMemory(0, {
+    windowBytes: 1 << 22,
+    slots: 3,
+    sumBytes: 65_536,
+    meanBytes: 1 << 20,
+    meanColumns: 8192,
+  });
+  assert.ok(2 * end < 90e6, String(end));
+});

@@ -1,0 +1,87 @@
+/** XORed files written past the page cache: whole pages by themselves, the rest as ever, and all of it where the disk will not. */
+import assert from "node:assert/strict";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runXor } from "../../../../src/engine/work/xor.js";
+import { withFolder } from "../../../support/checkpoints.js";
+import { errno, type Faults, faultyDisk, insistOnPages } from "../../../support/faulty-disk.js";
+
+const LENGTH = 5 * 4096 + 77;
+
+/** Runs a payload of LENGTH bytes on a disk where every file is direct that is asked for as such. @returns the output. */
+async function decode(windowBytes: number, faults: Faults, directFrom = 0): Promise<Buffer> {
+  return await withFolder(async (folder) => {
+    const path = (name: string): string => join(folder, name);
+    await writeFile(
+      path("payload"),
+      Uint8Array.from({ length: LENGTH }, (_, i) => i * 7),
+    );
+    await writeFile(
+      path("key"),
+      Uint8Array.from({ length: LENGTH }, (_, i) => i >> 3),
+    );
+    // Longer than what is written: of an earlier run.
+    await writeFile(path("out"), Buffer.alloc(LENGTH + 5000));
+    const input = async (name: string) => ({
+      path: path(name),
+      size: LENGTH,
+      modified: String((await stat(path(name), { bigint: true })).mtimeNs),
+    });
+    const job = {
+      file: "out",
+      payload: await input("payload"),
+      skip: 0,
+      gzip: null,
+      key: { input: await input("key"), rule: "same-place" },
+      most: LENGTH,
+      records: [],
+      md5: false,
+      output: path("out"),
+    } as const;
+    await runXor(job, { disk: faultyDisk(faults), windowBytes, directFrom });
+    return await readFile(path("out"));
+  });
+}
+
+const EXPECTED = Buffer.from(Uint8Array.from({ length: LENGTH }, (_, i) => (i * 7) ^ ((i >> 3) & 0xff)));
+
+for (const [what, windowBytes, direct] of [
+  ["windows of whole pages are written past the page cache, the last one is not", 8192, 2],
+  ["windows that are no pages go through the page cache", 1000, 0],
+] as const) {
+  test(what, async () => {
+    let count = 0;
+    const found = await decode(windowBytes, {
+      direct: true,
+      before(action, _path, position, bytes, isDirect) {
+        if (action === "write" && isDirect) {
+          insistOnPages(position, bytes);
+          count++;
+        }
+      },
+    });
+    assert.ok(found.equals(EXPECTED));
+    assert.equal(count, direct);
+  });
+}
+
+test("a disk that refuses direct writes gets all of them the other way", async () => {
+  let refused = 0;
+  const found = await decode(4096, {
+    direct: true,
+    before(action, _path, _position, _bytes, isDirect) {
+      if (action === "write" && isDirect) {
+        refused++;
+        throw errno("EINVAL");
+      }
+    },
+  });
+  assert.ok(found.equals(EXPECTED));
+  assert.equal(refused, 1);
+});
+
+test("small files stay in the page cache", async () => {
+  const before = (...[, , , , isDirect]: Parameters<NonNullable<Faults["before"]>>): void => assert.ok(!isDirect);
+  assert.ok((await decode(4096, { direct: true, before }, LENGTH + 1)).equals(EXPECTED));
+});
