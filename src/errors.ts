@@ -3,77 +3,111 @@
  * "Exit codes"), so that the mapping stands in one place. Whatever bytes come in, nothing but a WeightDiffError goes out.
  */
 
-/** Every error code, with the exit code of the command line. Add a row here to add an error. */
-export const EXIT_CODES = {
+/** Every error code, with the exit code of the command line and the kind of trouble it is. Add a row here to add an error. */
+const ERRORS = {
   /** Contradictory or unknown flags. */
-  USAGE: 2,
+  USAGE: { exitCode: 2, kind: "usage" },
   /** A check was made and failed: a sum, a digest, damage found by verify. */
-  CHECK_FAILED: 3,
+  CHECK_FAILED: { exitCode: 3, kind: "check" },
   /** A path, shard, index or config that is not there. */
-  NOT_FOUND: 4,
+  NOT_FOUND: { exitCode: 4, kind: "input" },
   /** A git-lfs pointer, an HTML page, or an empty file in place of weights. */
-  NOT_WEIGHTS: 4,
+  NOT_WEIGHTS: { exitCode: 4, kind: "input" },
   /** The file ends before its own header says it does, or goes on after it. */
-  TRUNCATED: 4,
+  TRUNCATED: { exitCode: 4, kind: "input" },
   /** The bytes break the rules of their format. */
-  FORMAT_INVALID: 4,
+  FORMAT_INVALID: { exitCode: 4, kind: "input" },
   /** A format, dtype or layout that is understood and not supported (tar, GGUF, deflated, sparse, quantised …). */
-  FORMAT_UNSUPPORTED: 4,
+  FORMAT_UNSUPPORTED: { exitCode: 4, kind: "input" },
   /** A pickle asks for a global outside the closed world. */
-  PICKLE_GLOBAL: 4,
+  PICKLE_GLOBAL: { exitCode: 4, kind: "input" },
   /** A limit on hostile input was passed (header size, nesting, view blow-up). */
-  LIMIT: 4,
+  LIMIT: { exitCode: 4, kind: "limit" },
   /** Names or shapes of raw and diff do not fit each other. */
-  MISMATCH: 4,
+  MISMATCH: { exitCode: 4, kind: "input" },
   /** The diff is a full model. */
-  NOT_A_DIFF: 4,
+  NOT_A_DIFF: { exitCode: 4, kind: "input" },
   /** A diff was given where a model is meant. */
-  NOT_A_MODEL: 4,
+  NOT_A_MODEL: { exitCode: 4, kind: "input" },
   /** The scheme cannot be decided from what is there. */
-  SCHEME_UNKNOWN: 4,
+  SCHEME_UNKNOWN: { exitCode: 4, kind: "input" },
   /** A record's bytes do not have the CRC-32 its archive states. */
-  CRC_MISMATCH: 4,
+  CRC_MISMATCH: { exitCode: 4, kind: "input" },
   /** An input changed, shrank or vanished during the run. */
-  INPUT_CHANGED: 4,
+  INPUT_CHANGED: { exitCode: 4, kind: "input" },
   /** OUT is not empty, or lies in an input, or holds a partial run. */
-  OUTPUT_REFUSED: 4,
+  OUTPUT_REFUSED: { exitCode: 4, kind: "output" },
   /** Another live run holds OUT. */
-  OUTPUT_LOCKED: 4,
+  OUTPUT_LOCKED: { exitCode: 4, kind: "output" },
   /** The repository's terms must be accepted first. */
-  HUB_GATED: 4,
+  HUB_GATED: { exitCode: 4, kind: "hub" },
   /** The token is not accepted, or may not see this. */
-  HUB_DENIED: 4,
+  HUB_DENIED: { exitCode: 4, kind: "hub" },
   /** No such repository on the Hub, or one that does not show itself without a token. */
-  HUB_NO_REPO: 4,
+  HUB_NO_REPO: { exitCode: 4, kind: "hub" },
   /** The repository has no such branch, tag or commit. */
-  HUB_NO_REVISION: 4,
+  HUB_NO_REVISION: { exitCode: 4, kind: "hub" },
   /** The repository has no such file. */
-  HUB_NO_FILE: 4,
+  HUB_NO_FILE: { exitCode: 4, kind: "hub" },
   /** Not in the cache, and the Hub must not be asked. */
-  HUB_OFFLINE: 4,
+  HUB_OFFLINE: { exitCode: 4, kind: "hub" },
   /** Not enough room for the output. */
-  DISK_FULL: 5,
+  DISK_FULL: { exitCode: 5, kind: "system" },
   /** The operating system refused a read or a write. */
-  IO: 5,
+  IO: { exitCode: 5, kind: "system" },
   /** A server did not answer, was too busy, or sent something else than it was asked for, again and again. */
-  NETWORK: 5,
+  NETWORK: { exitCode: 5, kind: "system" },
   /** SIGINT. */
-  INTERRUPTED: 130,
+  INTERRUPTED: { exitCode: 130, kind: "stopped" },
   /** SIGTERM. */
-  TERMINATED: 143,
-} as const;
+  TERMINATED: { exitCode: 143, kind: "stopped" },
+} as const satisfies Readonly<Record<string, { readonly exitCode: number; readonly kind: string }>>;
 
-export type ErrorCode = keyof typeof EXIT_CODES;
+export type ErrorCode = keyof typeof ERRORS;
 
-/** An error with a remedy. `message` names file and tensor, expected and found; `hint` says what to do next. Lower case, no full stop. */
+/**
+ * What a caller may do about an error: "usage" - call it another way; "check" - the data is not what it should be; "input" - a
+ * file cannot be used; "limit" - an input, or the memory at hand, is past a limit; "output" - the place for the result; "hub" - a
+ * repository; "system" - disk or network, worth another try; "stopped" - the user ended the run.
+ */
+export type ErrorKind = (typeof ERRORS)[ErrorCode]["kind"];
+
+/** The exit code of the command line, by error code. */
+export const EXIT_CODES = Object.fromEntries(
+  Object.entries(ERRORS).map(([code, { exitCode }]) => [code, exitCode]),
+) as {
+  readonly [C in ErrorCode]: (typeof ERRORS)[C]["exitCode"];
+};
+
+/** What an error is about. */
+export interface ErrorPlace {
+  /** The file, folder or repository, as messages name it. */
+  readonly file?: string;
+  readonly tensor?: string;
+}
+
+export interface ErrorDetails extends ErrorOptions {
+  readonly at?: ErrorPlace;
+}
+
+/**
+ * An error with a remedy. `fact` is what is wrong, with expected and found; `message` is the same with the file before it; `hint`
+ * says what to do next. Lower case, no full stop. Callers decide by `code` or `kind`, never by the words.
+ */
 export class WeightDiffError extends Error {
   override readonly name = "WeightDiffError";
   readonly code: ErrorCode;
+  readonly kind: ErrorKind;
+  readonly fact: string;
   readonly hint: string | undefined;
+  readonly at: ErrorPlace;
 
-  constructor(code: ErrorCode, message: string, hint?: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: ErrorCode, fact: string, hint?: string, { at = {}, ...options }: ErrorDetails = {}) {
+    super(at.file === undefined ? fact : `${at.file}: ${fact}`, options);
     this.code = code;
+    this.kind = ERRORS[code].kind;
+    this.fact = fact;
     this.hint = hint;
+    this.at = at;
   }
 }

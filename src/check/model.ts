@@ -28,8 +28,9 @@ export async function verifyModel(
   if (other.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
-      `${path}: holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
+      `holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
       "give another output directory, or replace the model in it with --force",
+      { at: { file: path } },
     );
   }
   const findings: Finding[] = [];
@@ -39,7 +40,9 @@ export async function verifyModel(
   checkManifest(survey, manifest, reading, reporter(findings, "digests"));
   const errors = findings.filter(({ level }) => level === "error");
   if (errors.length > 0) {
-    throw new WeightDiffError("CHECK_FAILED", `${path}: ${toldShortly(errors, manifest.tensors.length)}`, AGAIN);
+    throw new WeightDiffError("CHECK_FAILED", `${toldShortly(errors, manifest.tensors.length)}`, AGAIN, {
+      at: { file: path },
+    });
   }
   return { tensors: manifest.tensors };
 }

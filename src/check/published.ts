@@ -44,8 +44,9 @@ export async function refuseOtherBase(raw: Checkpoint, published: MakeDiffManife
       const origin = published.raw.repo === null ? "the base it names on its card" : published.raw.repo;
       throw new WeightDiffError(
         "MISMATCH",
-        `${raw.path}: not the base that this diff was made from: ${tensor.shard.file}: tensor ${quote(tensor.name)} has sha256 ${found} as ${expected.raw?.dtype}, the diff's manifest says ${expected.raw?.sha256}`,
+        `not the base that this diff was made from: ${tensor.shard.file}: tensor ${quote(tensor.name)} has sha256 ${found} as ${expected.raw?.dtype}, the diff's manifest says ${expected.raw?.sha256}`,
         `get ${origin}; to go on all the same: --ignore wrong-base`,
+        { at: { file: raw.path } },
       );
     }
   }

@@ -100,7 +100,7 @@ function nameOthers(error: unknown, { index, file, others }: Location): unknown 
   }
   const hint = error.hint === undefined ? "" : `${error.hint}; `;
   const remedy = `or move ${index ?? file} to another place: then ${next} beside it is used`;
-  return new WeightDiffError(error.code, error.message, `${hint}${remedy}`, { cause: error });
+  return new WeightDiffError(error.code, error.fact, `${hint}${remedy}`, { at: error.at, cause: error });
 }
 
 /** The weights as Meta released them. */
@@ -189,8 +189,9 @@ async function readSmallText(directory: string, file: string): Promise<string> {
     if (source.size > MAX_INDEX_BYTES) {
       throw new WeightDiffError(
         "LIMIT",
-        `${source.path}: ${source.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
+        `${source.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
         "real ones have some hundred bytes per tensor: fetch it again",
+        { at: { file: source.path } },
       );
     }
     return decodeText(await source.readAt(0, source.size), source.path);
@@ -233,8 +234,9 @@ function collect(
     const rest = missing.length > MISSING_SHOWN ? `\n  and ${missing.length - MISSING_SHOWN} more` : "";
     throw new WeightDiffError(
       "MISMATCH",
-      `${index}: ${missing.length} of its ${weightMap.size} entries are wrong\n  ${shown.join("\n  ")}${rest}`,
+      `${missing.length} of its ${weightMap.size} entries are wrong\n  ${shown.join("\n  ")}${rest}`,
       "index and shards are from different uploads: fetch the index and the shards again",
+      { at: { file: index } },
     );
   }
   return { stateDict, notes: strays };

@@ -88,11 +88,9 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
     return null;
   }
   if (info.size > MAX_CONFIG_BYTES) {
-    throw new WeightDiffError(
-      "LIMIT",
-      `${path}: ${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`,
-      "fetch it again",
-    );
+    throw new WeightDiffError("LIMIT", `${info.size} bytes, at most ${MAX_CONFIG_BYTES} are read`, "fetch it again", {
+      at: { file: path },
+    });
   }
   const bytes = await readFile(path).catch((error: unknown) => {
     throw fileError(path, "read", error);
@@ -105,7 +103,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
 function parseConfig(text: string, path: string): ModelConfig {
   const parsed = shape.safeParse(parseJson(text, path, "python"));
   if (!parsed.success) {
-    throw new WeightDiffError("FORMAT_INVALID", `${path}: not a JSON object`, "fetch it again");
+    throw new WeightDiffError("FORMAT_INVALID", "not a JSON object", "fetch it again", { at: { file: path } });
   }
   const values = parsed.data;
   const heads = values.num_attention_heads;

@@ -107,8 +107,9 @@ async function statFiles(
     if (info === null) {
       throw new WeightDiffError(
         "NOT_FOUND",
-        `${join(path, printable(file))}: a link that leads nowhere, or a file that cannot be read`,
+        "a link that leads nowhere, or a file that cannot be read",
         "fetch the file again, or remove the link",
+        { at: { file: join(path, printable(file)) } },
       );
     }
     if (info.isFile()) {
@@ -138,7 +139,9 @@ export async function listFile(path: string): Promise<ListedFile> {
     throw fileError(path, "open", error);
   });
   if (!info.isFile()) {
-    throw new WeightDiffError("NOT_FOUND", `${path}: not a regular file`, "give a file, or its directory");
+    throw new WeightDiffError("NOT_FOUND", "not a regular file", "give a file, or its directory", {
+      at: { file: path },
+    });
   }
   return {
     file: basename(absolute),

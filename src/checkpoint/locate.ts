@@ -64,14 +64,17 @@ export async function locate(path: string, place: HubPlace | null = null): Promi
     throw found.code === "NOT_FOUND"
       ? new WeightDiffError(
           "NOT_FOUND",
-          `${path}: no such file or directory`,
+          "no such file or directory",
           "give a local checkpoint directory or one weight file",
+          { at: { file: path } },
         )
       : found;
   });
   if (!info.isDirectory()) {
     if (absolute.endsWith(".index.json")) {
-      throw new WeightDiffError("NOT_FOUND", `${path}: an index, not weights`, `give its directory: ${dirname(path)}`);
+      throw new WeightDiffError("NOT_FOUND", "an index, not weights", `give its directory: ${dirname(path)}`, {
+        at: { file: path },
+      });
     }
     const place = plain(dirname(absolute));
     // One part is no checkpoint; with the others beside it, they are meant.
@@ -103,7 +106,7 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
     return await chooseWeights(path, found, new Set(place.names));
   } catch (error) {
     throw error instanceof WeightDiffError
-      ? new WeightDiffError(error.code, error.message, `${error.hint ?? ""}; ${found.hub.remedy}`)
+      ? new WeightDiffError(error.code, error.fact, `${error.hint ?? ""}; ${found.hub.remedy}`, { at: error.at })
       : error;
   }
 }
@@ -161,8 +164,9 @@ async function metaSizes(
     ? undefined
     : new WeightDiffError(
         "NOT_FOUND",
-        `${path}: no weights here, but Meta's in ${sizes.map(printable).join(", ")}`,
+        `no weights here, but Meta's in ${sizes.map(printable).join(", ")}`,
         `give one of them: ${sizes.map((name) => printable(join(path, name))).join(", ")}`,
+        { at: { file: path } },
       );
 }
 
@@ -193,8 +197,9 @@ export async function hubSnapshot(
   if (!/^[0-9a-f]{40}$/.test(commit)) {
     throw new WeightDiffError(
       "NOT_FOUND",
-      `${path}: a Hub cache folder without a commit in refs/main`,
+      "a Hub cache folder without a commit in refs/main",
       "give one of its snapshots/<commit> folders",
+      { at: { file: path } },
     );
   }
   return plain(join(directory, "snapshots", commit));
@@ -241,27 +246,32 @@ function nothingToRead(path: string, names: ReadonlySet<string>): WeightDiffErro
     const index = shard.endsWith(".bin") ? "pytorch_model.bin.index.json" : "model.safetensors.index.json";
     return new WeightDiffError(
       "NOT_FOUND",
-      `${path}: has shards (${shard}) without their index ${index}`,
+      `has shards (${shard}) without their index ${index}`,
       `fetch ${index} from where the shards came from: it says which tensor is in which shard`,
+      { at: { file: path } },
     );
   }
   const shouted = [...names].sort().find((name) => PRECEDENCE.some(({ file }) => file === name.toLowerCase()));
   if (shouted !== undefined) {
     return new WeightDiffError(
       "NOT_FOUND",
-      `${path}: no weights here: ${printable(shouted)} is not ${shouted.toLowerCase()}, the name that every loader looks for`,
+      `no weights here: ${printable(shouted)} is not ${shouted.toLowerCase()}, the name that every loader looks for`,
       `rename it to ${shouted.toLowerCase()}`,
+      { at: { file: path } },
     );
   }
   for (const [pattern, what, hint] of INSTEAD) {
     const name = [...names].sort().find((candidate) => pattern.test(candidate));
     if (name !== undefined) {
-      return new WeightDiffError("FORMAT_UNSUPPORTED", `${path}: holds ${printable(name)}: ${what}`, hint);
+      return new WeightDiffError("FORMAT_UNSUPPORTED", `holds ${printable(name)}: ${what}`, hint, {
+        at: { file: path },
+      });
     }
   }
   return new WeightDiffError(
     "NOT_FOUND",
-    `${path}: no weights here (looked for ${PRECEDENCE.map(({ file }) => file).join(", ")})`,
+    `no weights here (looked for ${PRECEDENCE.map(({ file }) => file).join(", ")})`,
     "give the directory that holds config.json and the weight files",
+    { at: { file: path } },
   );
 }

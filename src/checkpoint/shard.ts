@@ -51,8 +51,9 @@ export async function openShard(location: Location, file: string): Promise<Shard
       if (index !== null && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
         throw new WeightDiffError(
           "NOT_FOUND",
-          `${path}: shard is missing, ${index} lists it`,
+          `shard is missing, ${index} lists it`,
           hub?.remedy ?? `fetch ${file} from where the other shards came from`,
+          { at: { file: path } },
         );
       }
       throw error;

@@ -63,15 +63,17 @@ export async function refuseStandIn(
     if (head.startsWith("version https://git-lfs")) {
       throw new WeightDiffError(
         "NOT_WEIGHTS",
-        `${name}: a git-lfs pointer, not the file itself`,
+        "a git-lfs pointer, not the file itself",
         "run git lfs pull in the clone, or download the file",
+        { at: { file: name } },
       );
     }
     if (!/\.html?$/i.test(file) && /^\s*<(!doctype html|html)/i.test(head)) {
       throw new WeightDiffError(
         "NOT_WEIGHTS",
-        `${name}: an HTML page, not the file itself`,
+        "an HTML page, not the file itself",
         "download the file again; a gated repository wants a login",
+        { at: { file: name } },
       );
     }
   } finally {

@@ -78,7 +78,7 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
       if (!(error instanceof WeightDiffError)) {
         throw error;
       }
-      broken.push({ file, message: error.message.replaceAll(`${path}: `, "") });
+      broken.push({ file, message: error.fact });
     }
   }
   return { files, broken };

@@ -133,22 +133,25 @@ function refuseUnconvertible({ meta, path }: Checkpoint): void {
   if (meta === undefined) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${path}: not in Meta's layout (params.json, consolidated.00.pth): there is nothing to convert`,
+      "not in Meta's layout (params.json, consolidated.00.pth): there is nothing to convert",
       "recover, make-diff and verify read it as it is",
+      { at: { file: path } },
     );
   }
   if (meta.params === null) {
     throw new WeightDiffError(
       "NOT_FOUND",
-      `${path}: has no params.json: the config of the converted model needs its norm_eps`,
+      "has no params.json: the config of the converted model needs its norm_eps",
       "fetch params.json from where the weights came from",
+      { at: { file: path } },
     );
   }
   if (meta.params.scaledRope) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${meta.params.path}: use_scaled_rope: a Llama 3.1 or later, whose config has values that are not known here`,
+      "use_scaled_rope: a Llama 3.1 or later, whose config has values that are not known here",
       "take the publisher's own files in Hugging Face's format",
+      { at: { file: meta.params.path } },
     );
   }
 }

@@ -91,8 +91,9 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
     const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`;
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${options.path}: ${where === "" ? "" : `${where}: `}${first.message}${more}: nothing was pushed`,
+      `${where === "" ? "" : `${where}: `}${first.message}${more}: nothing was pushed`,
       `weight-diff verify ${options.path} lists it all`,
+      { at: { file: options.path } },
     );
   }
   const how =
@@ -104,7 +105,9 @@ async function makeRepository(writer: HubWriter, options: PushOptions): Promise<
   await createRemote(writer, options.private === true);
   const made = await remoteState(writer);
   if (made === null) {
-    throw new WeightDiffError("NETWORK", `${writer.id}: was made, and is not there`, "run the same command again");
+    throw new WeightDiffError("NETWORK", "was made, and is not there", "run the same command again", {
+      at: { file: writer.id },
+    });
   }
   options.onNote?.(`made ${writer.page}, ${made.private ? "private" : "public"}`);
   return made;
@@ -151,8 +154,9 @@ async function sendAndCheck(
   if (after === null || wrong.length > 0) {
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${writer.id}: after the commit the Hub lists other contents for ${wrong.join(", ")}`,
+      `after the commit the Hub lists other contents for ${wrong.join(", ")}`,
       `see ${writer.page}/tree/${writer.branch}; run the same command again`,
+      { at: { file: writer.id } },
     );
   }
   return after;

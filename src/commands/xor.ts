@@ -20,8 +20,9 @@ export async function xor(options: XorCommandOptions): Promise<XorReport> {
     if (found === null) {
       throw new WeightDiffError(
         "NOT_A_DIFF",
-        `${payload}: nothing here is XORed: every weight file is what its name says, or there is none`,
+        "nothing here is XORed: every weight file is what its name says, or there is none",
         "to make a payload of a model, add --encode; to decode all the same, say which codec it is: --scheme oa-xor",
+        { at: { file: payload } },
       );
     }
     return xorFiles(found, opened);

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { type ErrorCode, WeightDiffError } from "../errors.js";
+import { type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
@@ -17,7 +17,13 @@ export type FromWorker =
   | { readonly type: "finished"; readonly id: number; readonly result: TensorResult }
   | { readonly type: "progress"; readonly id: number; readonly read: number; readonly written: number }
   | { readonly type: "done" }
-  | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string; readonly hint: string | undefined }
+  | {
+      readonly type: "failed";
+      readonly code: ErrorCode;
+      readonly fact: string;
+      readonly hint: string | undefined;
+      readonly at: ErrorPlace;
+    }
   | { readonly type: "crashed"; readonly reason: string };
 
 export interface PoolOptions {
@@ -99,7 +105,7 @@ async function runThreads(
           options.onProgress?.(job, message.read, message.written);
         } else if (message.type === "failed") {
           ended = true;
-          fail(new WeightDiffError(message.code, message.message, message.hint));
+          fail(new WeightDiffError(message.code, message.fact, message.hint, { at: message.at }));
         } else if (message.type === "crashed") {
           ended = true;
           fail(new Error(`a worker failed: ${message.reason}`));

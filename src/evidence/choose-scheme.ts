@@ -235,7 +235,8 @@ function undecided(
   const lines = candidates.map((candidate) => candidateText(candidate, newRows > 0));
   return new WeightDiffError(
     "SCHEME_UNKNOWN",
-    `${diff.path}: ${reason}`,
+    `${reason}`,
     `say which script made it${order}:\n  ${lines.join("\n  ")}`,
+    { at: { file: diff.path } },
   );
 }

@@ -68,8 +68,9 @@ export class FilePart extends Blob {
       if (at !== size) {
         throw new WeightDiffError(
           "INPUT_CHANGED",
-          `${path}: is ${size - at} bytes shorter than before`,
+          `is ${size - at} bytes shorter than before`,
           "run the command again",
+          { at: { file: path } },
         );
       }
     }

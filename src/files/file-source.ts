@@ -23,11 +23,9 @@ export async function openFileSource(path: string): Promise<FileSource> {
   try {
     const stat = await handle.stat({ bigint: true });
     if (!stat.isFile()) {
-      throw new WeightDiffError(
-        "NOT_FOUND",
-        `${path}: not a regular file`,
-        "give a checkpoint directory or one weight file",
-      );
+      throw new WeightDiffError("NOT_FOUND", "not a regular file", "give a checkpoint directory or one weight file", {
+        at: { file: path },
+      });
     }
     const size = Number(stat.size);
     return {
@@ -61,8 +59,9 @@ async function readExactly(
   ) {
     throw new WeightDiffError(
       "TRUNCATED",
-      `${path}: bytes ${offset} to ${offset + length} are wanted, the file has ${size}`,
+      `bytes ${offset} to ${offset + length} are wanted, the file has ${size}`,
       "the download is incomplete: fetch the file again",
+      { at: { file: path } },
     );
   }
   const buffer = new Uint8Array(length);
@@ -77,8 +76,9 @@ async function readExactly(
     if (bytesRead === 0) {
       throw new WeightDiffError(
         "INPUT_CHANGED",
-        `${path}: ends at byte ${offset + filled}, had ${size} bytes when it was opened`,
+        `ends at byte ${offset + filled}, had ${size} bytes when it was opened`,
         "another program is changing the file: wait for it, then run again",
+        { at: { file: path } },
       );
     }
     filled += bytesRead;
@@ -91,7 +91,7 @@ export function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new WeightDiffError("FORMAT_INVALID", `${path}: not UTF-8 text`, "fetch it again");
+    throw new WeightDiffError("FORMAT_INVALID", "not UTF-8 text", "fetch it again", { at: { file: path } });
   }
 }
 

@@ -34,7 +34,9 @@ export async function readText(path: string, most: number): Promise<string> {
   const source = await openFileSource(path);
   try {
     if (source.size > most) {
-      throw new WeightDiffError("LIMIT", `${path}: ${source.size} bytes, at most ${most} are read`);
+      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${most} are read`, undefined, {
+        at: { file: path },
+      });
     }
     return decodeText(await source.readAt(0, source.size), path);
   } finally {

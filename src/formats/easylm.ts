@@ -31,7 +31,9 @@ export async function readEasylm(source: ByteSource): Promise<ShardHeader> {
   const tensors = new Map<string, TensorInfo>();
   for (let at = 0, count = 0; at < source.size; count++) {
     if (count >= MAX_TENSORS) {
-      throw new WeightDiffError("LIMIT", `${source.name}: has more than ${MAX_TENSORS} entries`);
+      throw new WeightDiffError("LIMIT", `has more than ${MAX_TENSORS} entries`, undefined, {
+        at: { file: source.name },
+      });
     }
     const head = await source.readAt(at, Math.min(MAX_HEADER, source.size - at));
     const reader = new HeaderReader(head, at, source);
@@ -73,8 +75,9 @@ function readEntry(reader: HeaderReader): Entry {
     if (reader.isMap()) {
       throw new WeightDiffError(
         "FORMAT_UNSUPPORTED",
-        `${reader.name}: tensor ${name} is stored in chunks, as flax does past 1 GiB`,
+        `tensor ${name} is stored in chunks, as flax does past 1 GiB`,
         "no published EasyLM checkpoint is: save the model as safetensors",
+        { at: { file: reader.name } },
       );
     }
     return { path, tensor: null, end };
@@ -87,7 +90,9 @@ function readEntry(reader: HeaderReader): Entry {
   }
   const rank = reader.array(`the shape of ${name}`);
   if (rank > MAX_RANK) {
-    throw new WeightDiffError("LIMIT", `${reader.name}: tensor ${name} has ${rank} dimensions`);
+    throw new WeightDiffError("LIMIT", `tensor ${name} has ${rank} dimensions`, undefined, {
+      at: { file: reader.name },
+    });
   }
   const shape = Array.from({ length: rank }, () => reader.size());
   const dtype = dtypeOf(reader.text(), name, reader);
@@ -105,8 +110,9 @@ function dtypeOf(text: string, name: string, { name: file }: HeaderReader): Dtyp
   if (dtype === undefined || text === "complex64") {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: tensor ${name} has the dtype ${quote(text)}, which is not supported`,
+      `tensor ${name} has the dtype ${quote(text)}, which is not supported`,
       "save the model in float32, float16 or bfloat16",
+      { at: { file } },
     );
   }
   return dtype;
@@ -209,8 +215,9 @@ class HeaderReader {
   invalid(what: string): WeightDiffError {
     return new WeightDiffError(
       "FORMAT_INVALID",
-      `${this.name}: is not the EasyLM checkpoint that it begins as: ${what} (near byte ${this.position})`,
+      `is not the EasyLM checkpoint that it begins as: ${what} (near byte ${this.position})`,
       "the file is damaged: download it again",
+      { at: { file: this.name } },
     );
   }
 
@@ -225,8 +232,9 @@ class HeaderReader {
   #truncated(what: string): WeightDiffError {
     return new WeightDiffError(
       "TRUNCATED",
-      `${this.name}: has ${this.#source.size} bytes, but ${what}`,
+      `has ${this.#source.size} bytes, but ${what}`,
       "the download is incomplete: fetch the file again",
+      { at: { file: this.name } },
     );
   }
 
@@ -252,7 +260,9 @@ class HeaderReader {
       }
       throw new WeightDiffError(
         "LIMIT",
-        `${this.name}: a header of more than ${MAX_HEADER} bytes at byte ${this.#start}`,
+        `a header of more than ${MAX_HEADER} bytes at byte ${this.#start}`,
+        undefined,
+        { at: { file: this.name } },
       );
     }
     this.#at += length;

@@ -7,15 +7,17 @@ export function gzipError(path: string, error: unknown): WeightDiffError | null 
   if (code === "Z_BUF_ERROR") {
     return new WeightDiffError(
       "TRUNCATED",
-      `${path}: the gzip data ends too early`,
+      "the gzip data ends too early",
       "the download is incomplete: fetch the file again",
+      { at: { file: path } },
     );
   }
   if (code.startsWith("Z_")) {
     return new WeightDiffError(
       "FORMAT_INVALID",
-      `${path}: damaged gzip data: ${error instanceof Error ? error.message : code}`,
+      `damaged gzip data: ${error instanceof Error ? error.message : code}`,
       "fetch the file again; if it is not compressed, leave --compress out",
+      { at: { file: path } },
     );
   }
   return null;

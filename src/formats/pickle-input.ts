@@ -29,8 +29,9 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function invalid(input: PickleInput, what: string): WeightDiffError {
   return new WeightDiffError(
     "FORMAT_INVALID",
-    `${input.rules.name}: pickle ${what} (at byte ${input.at})`,
+    `pickle ${what} (at byte ${input.at})`,
     "the file is damaged or was tampered with: download it again",
+    { at: { file: input.rules.name } },
   );
 }
 
@@ -70,7 +71,9 @@ export function text(input: PickleInput, length: number): string {
 export function long(input: PickleInput, length: number): number | bigint {
   const begin = take(input, length);
   if (length > 64) {
-    throw new WeightDiffError("LIMIT", `${input.rules.name}: pickle holds an integer of ${length} bytes`);
+    throw new WeightDiffError("LIMIT", `pickle holds an integer of ${length} bytes`, undefined, {
+      at: { file: input.rules.name },
+    });
   }
   let value = 0n;
   for (let index = length - 1; index >= 0; index -= 1) {

@@ -16,7 +16,9 @@ export interface Machine extends PickleInput {
 }
 
 export function tooMuch(machine: Machine, what: string): WeightDiffError {
-  return new WeightDiffError("LIMIT", `${machine.rules.name}: pickle makes more than ${MAX_VALUES} ${what}`);
+  return new WeightDiffError("LIMIT", `pickle makes more than ${MAX_VALUES} ${what}`, undefined, {
+    at: { file: machine.rules.name },
+  });
 }
 
 export function push(machine: Machine, value: PickleValue): void {

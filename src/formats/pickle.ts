@@ -82,8 +82,9 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
     if (run === undefined) {
       throw new WeightDiffError(
         "FORMAT_UNSUPPORTED",
-        `${rules.name}: pickle opcode 0x${opcode.toString(16)} at byte ${machine.at - 1} is none that weight files use`,
+        `pickle opcode 0x${opcode.toString(16)} at byte ${machine.at - 1} is none that weight files use`,
         "the file is damaged, or holds more than weights: load it with torch where you trust it, and save its state_dict()",
+        { at: { file: rules.name } },
       );
     }
     run(machine);
@@ -201,7 +202,9 @@ function setItem(
   if (value === undefined || (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${machine.rules.name}: pickle has a dict whose keys are neither strings nor integers (at byte ${machine.at})`,
+      `pickle has a dict whose keys are neither strings nor integers (at byte ${machine.at})`,
+      undefined,
+      { at: { file: machine.rules.name } },
     );
   }
   if (target.entries.has(key)) {
@@ -218,9 +221,10 @@ function global(machine: Machine, module: PickleValue | undefined, name: PickleV
   if (!machine.rules.allows(full)) {
     throw new WeightDiffError(
       "PICKLE_GLOBAL",
-      `${machine.rules.name}: pickle asks for ${quote(full)}, which no plain weight file needs`,
+      `pickle asks for ${quote(full)}, which no plain weight file needs`,
       "nothing was executed. the file is not plain weights, and may be malicious: get a safetensors version of it, or, " +
         "only if you trust its origin, load it with torch and save its state_dict()",
+      { at: { file: machine.rules.name } },
     );
   }
   made(machine);

@@ -39,8 +39,9 @@ export async function readSafetensors(source: ByteSource): Promise<ShardHeader> 
   if (size < 8) {
     throw new WeightDiffError(
       "TRUNCATED",
-      `${file}: ${size} bytes cannot hold a safetensors header`,
+      `${size} bytes cannot hold a safetensors header`,
       "the download is incomplete: fetch the file again",
+      { at: { file } },
     );
   }
   const prefix = await source.readAt(0, 8);
@@ -48,16 +49,18 @@ export async function readSafetensors(source: ByteSource): Promise<ShardHeader> 
   if (length > MAX_HEADER) {
     throw new WeightDiffError(
       "LIMIT",
-      `${file}: states a header of ${length} bytes; more than ${MAX_HEADER} are not read`,
+      `states a header of ${length} bytes; more than ${MAX_HEADER} are not read`,
       "the file is damaged or no safetensors file: download it again",
+      { at: { file } },
     );
   }
   const dataStart = 8 + Number(length);
   if (dataStart > size) {
     throw new WeightDiffError(
       "TRUNCATED",
-      `${file}: has ${size} bytes, but its header alone takes ${dataStart}`,
+      `has ${size} bytes, but its header alone takes ${dataStart}`,
       "the download is incomplete: fetch the file again",
+      { at: { file } },
     );
   }
   const bytes = await source.readAt(8, Number(length));
@@ -136,7 +139,9 @@ function readEntry(scanner: JsonScanner, name: string, file: string): Entry {
   if (!isDtype(dtype)) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: tensor ${quote(name)} has the dtype ${quote(dtype)}, which safetensors 0.8 does not know`,
+      `tensor ${quote(name)} has the dtype ${quote(dtype)}, which safetensors 0.8 does not know`,
+      undefined,
+      { at: { file } },
     );
   }
   return { name, dtype, shape, begin, end };
@@ -192,8 +197,9 @@ function validateHeader(entries: readonly Entry[], dataStart: number, size: numb
   if (total !== size) {
     throw new WeightDiffError(
       "TRUNCATED",
-      `${file}: has ${size} bytes, but its header describes ${total}`,
+      `has ${size} bytes, but its header describes ${total}`,
       size < total ? "the download is incomplete: fetch the file again" : DAMAGED,
+      { at: { file } },
     );
   }
   return tensors;
@@ -275,8 +281,9 @@ export function layoutShard(
   if (dataStart - 8 > MAX_HEADER || !Number.isSafeInteger(size)) {
     throw new WeightDiffError(
       "LIMIT",
-      `${file}: the header of ${tensors.length} tensors would take ${text.length} bytes; readers refuse more than ${MAX_HEADER}`,
+      `the header of ${tensors.length} tensors would take ${text.length} bytes; readers refuse more than ${MAX_HEADER}`,
       "use a smaller --max-shard-size",
+      { at: { file } },
     );
   }
   const header = new Uint8Array(dataStart).fill(0x20);

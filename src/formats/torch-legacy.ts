@@ -27,8 +27,10 @@ export async function readTorchLegacy(source: ByteSource): Promise<ShardHeader> 
     allows: (global) => torchGlobal(global) !== undefined,
     runsOut: () =>
       bytes.length === source.size
-        ? new WeightDiffError("TRUNCATED", `${file}: ends within its pickles`, INCOMPLETE)
-        : new WeightDiffError("LIMIT", `${file}: pickles of more than ${MAX_PICKLE} bytes are not read`),
+        ? new WeightDiffError("TRUNCATED", "ends within its pickles", INCOMPLETE, { at: { file } })
+        : new WeightDiffError("LIMIT", `pickles of more than ${MAX_PICKLE} bytes are not read`, undefined, {
+            at: { file },
+          }),
   };
   const magic = unpickle(bytes, 0, rules);
   const protocol = unpickle(bytes, magic.end, rules);
@@ -108,8 +110,9 @@ async function locateStorages(
     if (end > source.size) {
       throw new WeightDiffError(
         "TRUNCATED",
-        `${source.name}: has ${source.size} bytes, but the storage ${quote(key)} ends at ${end}`,
+        `has ${source.size} bytes, but the storage ${quote(key)} ends at ${end}`,
         INCOMPLETE,
+        { at: { file: source.name } },
       );
     }
     const word = await source.readAt(at, 8);
@@ -122,15 +125,13 @@ async function locateStorages(
     at = end;
   }
   if (at !== source.size) {
-    throw new WeightDiffError(
-      "TRUNCATED",
-      `${source.name}: has ${source.size} bytes, but its last storage ends at ${at}`,
-      DAMAGED,
-    );
+    throw new WeightDiffError("TRUNCATED", `has ${source.size} bytes, but its last storage ends at ${at}`, DAMAGED, {
+      at: { file: source.name },
+    });
   }
   return ranges;
 }
 
 function invalid(file: string, what: string): WeightDiffError {
-  return new WeightDiffError("FORMAT_INVALID", `${file}: ${what}`, DAMAGED);
+  return new WeightDiffError("FORMAT_INVALID", what, DAMAGED, { at: { file } });
 }

@@ -57,8 +57,9 @@ export function storageReference({ id }: PicklePersistent, fields: 5 | 6, file: 
   if (tag === "module") {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: holds a whole pickled module, not weights`,
+      "holds a whole pickled module, not weights",
       "load it with torch where you trust it, and save its state_dict()",
+      { at: { file } },
     );
   }
   const rule = isKind(type, "global") ? torchGlobal(type.name) : undefined;
@@ -73,11 +74,11 @@ export function storageReference({ id }: PicklePersistent, fields: 5 | 6, file: 
     throw invalid(file, "pickle refers to a storage in a way torch does not");
   }
   if (key.length > MAX_KEY) {
-    throw new WeightDiffError("LIMIT", `${file}: a storage key of ${key.length} characters`);
+    throw new WeightDiffError("LIMIT", `a storage key of ${key.length} characters`, undefined, { at: { file } });
   }
   if (rule.kind !== "storage" || (fields === 6 && view !== null)) {
     const what = rule.kind === "storage" ? "is a view of another storage" : "has no plain element type";
-    throw new WeightDiffError("FORMAT_UNSUPPORTED", `${file}: the storage ${quote(key)} ${what}`, SAVE_DENSE);
+    throw new WeightDiffError("FORMAT_UNSUPPORTED", `the storage ${quote(key)} ${what}`, SAVE_DENSE, { at: { file } });
   }
   if (!Number.isSafeInteger(numel * rule.itemBytes)) {
     throw invalid(file, `the storage ${quote(key)} claims ${numel} elements`);
@@ -97,7 +98,9 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
     visits += 1;
     if (visits > MAX_VISITS || path.length > MAX_DEPTH) {
       const what = path.length > MAX_DEPTH ? `nested deeper than ${MAX_DEPTH} levels` : "too large to walk";
-      throw new WeightDiffError("LIMIT", `${file.name}: the pickled object is ${what}, or contains itself`);
+      throw new WeightDiffError("LIMIT", `the pickled object is ${what}, or contains itself`, undefined, {
+        at: { file: file.name },
+      });
     }
     if (isKind(value, "dict")) {
       for (const [key, item] of value.entries) {
@@ -112,7 +115,7 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
       if (names > MAX_NAMES || tensors.size >= MAX_TENSORS) {
         const what =
           names > MAX_NAMES ? `tensor names of more than ${MAX_NAMES} characters` : `over ${MAX_TENSORS} tensors`;
-        throw new WeightDiffError("LIMIT", `${file.name}: the pickled object makes ${what}`);
+        throw new WeightDiffError("LIMIT", `the pickled object makes ${what}`, undefined, { at: { file: file.name } });
       }
       const name = path.join(".");
       const tensor = readCall(value, name, path, file);
@@ -219,7 +222,7 @@ function readSizes(value: PickleValue | undefined, what: string, file: string): 
     throw invalid(file, `${what} is no tuple`);
   }
   if (inner.items.length > MAX_RANK) {
-    throw new WeightDiffError("LIMIT", `${file}: ${what} has ${inner.items.length} dimensions`);
+    throw new WeightDiffError("LIMIT", `${what} has ${inner.items.length} dimensions`, undefined, { at: { file } });
   }
   return inner.items.map((item) => {
     if (typeof item !== "number" || item < 0) {
@@ -273,8 +276,9 @@ function placeView(
   if (!contiguous && count * itemBytes > Math.max(VIEW_BYTES, VIEW_FACTOR * storageBytes)) {
     throw new WeightDiffError(
       "LIMIT",
-      `${file}: ${tensor} is a view of ${count * itemBytes} bytes on a storage of ${storageBytes}`,
+      `${tensor} is a view of ${count * itemBytes} bytes on a storage of ${storageBytes}`,
       SAVE_DENSE,
+      { at: { file } },
     );
   }
   const begin = storage.range.begin + offset * itemBytes;
@@ -282,13 +286,11 @@ function placeView(
 }
 
 function invalid(file: string, what: string): WeightDiffError {
-  return new WeightDiffError(
-    "FORMAT_INVALID",
-    `${file}: ${what}`,
-    "the file is damaged or was tampered with: download it again",
-  );
+  return new WeightDiffError("FORMAT_INVALID", what, "the file is damaged or was tampered with: download it again", {
+    at: { file },
+  });
 }
 
 function unsupported(file: string, name: string, what: string): WeightDiffError {
-  return new WeightDiffError("FORMAT_UNSUPPORTED", `${file}: tensor ${quote(name)} ${what}`, SAVE_DENSE);
+  return new WeightDiffError("FORMAT_UNSUPPORTED", `tensor ${quote(name)} ${what}`, SAVE_DENSE, { at: { file } });
 }

@@ -30,19 +30,23 @@ export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
     const found = version === null ? "has no version record" : `has the version ${quote(version)}`;
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${source.name}: ${found}; torch writes 1 to 10`,
+      `${found}; torch writes 1 to 10`,
       "torch refuses such a file too: download it again",
+      { at: { file: source.name } },
     );
   }
   const byteOrder = (await readSmall(source, directory.entries.get(`${root}byteorder`))) ?? "little";
   if (byteOrder !== "little" && byteOrder !== "big") {
-    throw new WeightDiffError("FORMAT_INVALID", `${source.name}: has the byte order ${quote(byteOrder)}`, DAMAGED);
+    throw new WeightDiffError("FORMAT_INVALID", `has the byte order ${quote(byteOrder)}`, DAMAGED, {
+      at: { file: source.name },
+    });
   }
   const pickle = await readPickle(source, directory.entries.get(`${root}${PICKLE}`));
   const { value, persistent } = unpickle(pickle, 0, {
     name: source.name,
     allows: (global) => torchGlobal(global) !== undefined,
-    runsOut: () => new WeightDiffError("FORMAT_INVALID", `${source.name}: ${PICKLE} ends before its pickle`, DAMAGED),
+    runsOut: () =>
+      new WeightDiffError("FORMAT_INVALID", `${PICKLE} ends before its pickle`, DAMAGED, { at: { file: source.name } }),
   });
   const storages = await locateStorages(source, directory, root, persistent);
   return {
@@ -60,23 +64,23 @@ function findRoot({ entries }: ZipDirectory, file: string): string {
   if (pickle === undefined) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: is a zip file, but not one that torch.save made: it has no ${PICKLE}`,
+      `is a zip file, but not one that torch.save made: it has no ${PICKLE}`,
       "if it is a packed model folder, unzip it first",
+      { at: { file } },
     );
   }
   if (found.length > 1) {
-    throw new WeightDiffError(
-      "FORMAT_INVALID",
-      `${file}: has ${found.length} entries ${PICKLE}, expected one`,
-      DAMAGED,
-    );
+    throw new WeightDiffError("FORMAT_INVALID", `has ${found.length} entries ${PICKLE}, expected one`, DAMAGED, {
+      at: { file },
+    });
   }
   const root = pickle.slice(0, -PICKLE.length);
   if (entries.has(`${root}constants.pkl`)) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: is a TorchScript program, not weights`,
+      "is a TorchScript program, not weights",
       "load it with torch.jit.load where you trust it, and save its state_dict()",
+      { at: { file } },
     );
   }
   return root;
@@ -94,18 +98,17 @@ async function readPickle(source: ByteSource, entry: ZipEntry | undefined): Prom
   if (entry === undefined || entry.size > MAX_PICKLE) {
     throw new WeightDiffError(
       "LIMIT",
-      `${source.name}: ${PICKLE} has ${entry?.size} bytes; more than ${MAX_PICKLE} are not read`,
+      `${PICKLE} has ${entry?.size} bytes; more than ${MAX_PICKLE} are not read`,
       "split the checkpoint into shards, or drop from it what are not weights",
+      { at: { file: source.name } },
     );
   }
   const { begin, end } = await locateEntry(source, entry);
   const bytes = await source.readAt(begin, end - begin);
   if (entry.crc32 !== 0 && crc32(bytes) !== entry.crc32) {
-    throw new WeightDiffError(
-      "CRC_MISMATCH",
-      `${source.name}: ${PICKLE} does not have the CRC-32 that the archive states`,
-      DAMAGED,
-    );
+    throw new WeightDiffError("CRC_MISMATCH", `${PICKLE} does not have the CRC-32 that the archive states`, DAMAGED, {
+      at: { file: source.name },
+    });
   }
   return bytes;
 }
@@ -122,13 +125,16 @@ async function locateStorages(
     const { key, numel, itemBytes, torchDtype } = storageReference(id, 5, source.name);
     const entry = entries.get(`${root}data/${key}`);
     if (entry === undefined) {
-      throw new WeightDiffError("FORMAT_INVALID", `${source.name}: has no record ${quote(`data/${key}`)}`, DAMAGED);
+      throw new WeightDiffError("FORMAT_INVALID", `has no record ${quote(`data/${key}`)}`, DAMAGED, {
+        at: { file: source.name },
+      });
     }
     if (entry.size !== numel * itemBytes) {
       throw new WeightDiffError(
         "FORMAT_INVALID",
-        `${source.name}: the record ${quote(entry.name)} has ${entry.size} bytes, expected ${numel} of ${torchDtype}`,
+        `the record ${quote(entry.name)} has ${entry.size} bytes, expected ${numel} of ${torchDtype}`,
         DAMAGED,
+        { at: { file: source.name } },
       );
     }
     wanted.set(id, { torchDtype, entry });

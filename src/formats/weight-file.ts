@@ -120,7 +120,7 @@ export async function mayBeXored(source: ByteSource): Promise<boolean> {
 /** @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw */
 export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   if (source.size === 0) {
-    throw new WeightDiffError("NOT_WEIGHTS", `${source.name}: is empty`, AGAIN);
+    throw new WeightDiffError("NOT_WEIGHTS", "is empty", AGAIN, { at: { file: source.name } });
   }
   const bytes = Buffer.from(await source.readAt(0, Math.min(source.size, HEAD)));
   const head = bytes.toString("latin1");
@@ -139,24 +139,26 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
   if (await isAllZeros(source, head)) {
     throw new WeightDiffError(
       "NOT_WEIGHTS",
-      `${source.name}: holds nothing but zeros`,
+      "holds nothing but zeros",
       "the download was never filled in: download it again",
+      { at: { file: source.name } },
     );
   }
   const stranger = STRANGERS.find(({ is }) => is(head));
   if (stranger !== undefined) {
-    throw new WeightDiffError(stranger.code, `${source.name}: ${stranger.what}`, stranger.hint);
+    throw new WeightDiffError(stranger.code, `${stranger.what}`, stranger.hint, { at: { file: source.name } });
   }
   if (/^[\t\n\r\x20-\x7e]+$/.test(head)) {
-    throw new WeightDiffError("NOT_WEIGHTS", `${source.name}: is text, not weights`, LOOK);
+    throw new WeightDiffError("NOT_WEIGHTS", "is text, not weights", LOOK, { at: { file: source.name } });
   }
   if (source.name.endsWith(".safetensors")) {
     return readSafetensors(source);
   }
   throw new WeightDiffError(
     "FORMAT_UNSUPPORTED",
-    `${source.name}: is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)`,
+    "is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
     `${XOR_HINT}; if it is no such diff, download it again: the file may be damaged`,
+    { at: { file: source.name } },
   );
 }
 

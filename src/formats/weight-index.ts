@@ -20,7 +20,9 @@ export interface WeightIndex {
 /** @throws {WeightDiffError} FORMAT_INVALID, also for a shard that is not a bare file name; LIMIT */
 export function parseWeightIndex(text: string, fileName: string): WeightIndex {
   if (text.length > MAX_INDEX) {
-    throw new WeightDiffError("LIMIT", `${fileName}: ${text.length} characters; more than ${MAX_INDEX} are not read`);
+    throw new WeightDiffError("LIMIT", `${text.length} characters; more than ${MAX_INDEX} are not read`, undefined, {
+      at: { file: fileName },
+    });
   }
   const scanner = new JsonScanner(text, fileName, "python");
   const weightMap = new Map<string, string>();
@@ -42,8 +44,9 @@ export function parseWeightIndex(text: string, fileName: string): WeightIndex {
   if (weightMap.size === 0) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${fileName}: has no weight_map, or an empty one`,
+      "has no weight_map, or an empty one",
       "this is not an index of weights: download it again",
+      { at: { file: fileName } },
     );
   }
   return { weightMap, totalSize };
@@ -71,8 +74,9 @@ function readShard(scanner: JsonScanner, tensor: string, fileName: string): stri
   if (!isBareFileName(shard)) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${fileName}: tensor ${quote(tensor)} is said to be in ${quote(shard)}, which is not a bare file name`,
+      `tensor ${quote(tensor)} is said to be in ${quote(shard)}, which is not a bare file name`,
       "an index may only name files beside itself: do not use it unless you trust its origin, and then correct the entry",
+      { at: { file: fileName } },
     );
   }
   return shard;

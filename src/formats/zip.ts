@@ -59,7 +59,9 @@ export async function readZipDirectory(source: ByteSource): Promise<ZipDirectory
   if (size > MAX_DIRECTORY) {
     throw new WeightDiffError(
       "LIMIT",
-      `${source.name}: a zip directory of ${size} bytes; more than ${MAX_DIRECTORY} are not read`,
+      `a zip directory of ${size} bytes; more than ${MAX_DIRECTORY} are not read`,
+      undefined,
+      { at: { file: source.name } },
     );
   }
   const bytes = await source.readAt(offset, size);
@@ -77,15 +79,18 @@ async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
   if (at < 0) {
     throw new WeightDiffError(
       "TRUNCATED",
-      `${source.name}: begins as a zip file, but has no end record`,
+      "begins as a zip file, but has no end record",
       "the download is incomplete: fetch the file again",
+      { at: { file: source.name } },
     );
   }
   const plain = { count: u16(tail, at + 10), size: u32(tail, at + 12), offset: u32(tail, at + 16) };
   const end = tailStart + at;
   const hasLocator = at >= LOCATOR_LENGTH && u32(tail, at - LOCATOR_LENGTH) === LOCATOR;
   if (u16(tail, at + 4) % IN_ZIP64_16 !== 0 || u16(tail, at + 6) % IN_ZIP64_16 !== 0) {
-    throw new WeightDiffError("FORMAT_UNSUPPORTED", `${source.name}: is one part of a zip archive of several files`);
+    throw new WeightDiffError("FORMAT_UNSUPPORTED", "is one part of a zip archive of several files", undefined, {
+      at: { file: source.name },
+    });
   }
   const place = hasLocator
     ? await readEnd64(source, big(tail, at - LOCATOR_LENGTH + 8, source.name), end, plain)
@@ -226,8 +231,9 @@ export async function locateEntry(source: ByteSource, entry: ZipEntry): Promise<
     const how = entry.encrypted ? "encrypted" : entry.method === 8 ? "deflated" : `packed by method ${entry.method}`;
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${source.name}: ${what} is ${how}; torch stores entries as they are, and only that is read`,
+      `${what} is ${how}; torch stores entries as they are, and only that is read`,
       "load and re-save it with torch.save, or unpack it and pack it again with zip -0",
+      { at: { file: source.name } },
     );
   }
   if (entry.packedSize !== entry.size) {
@@ -252,7 +258,7 @@ export async function locateEntry(source: ByteSource, entry: ZipEntry): Promise<
 }
 
 function invalid(file: string, what: string): WeightDiffError {
-  return new WeightDiffError("FORMAT_INVALID", `${file}: ${what}`, "the file is damaged: download it again");
+  return new WeightDiffError("FORMAT_INVALID", what, "the file is damaged: download it again", { at: { file } });
 }
 
 function view(bytes: Uint8Array): DataView {

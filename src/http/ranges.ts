@@ -81,7 +81,9 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
       if (position < 0 || position + target.length > file.size) {
         throw new WeightDiffError(
           "TRUNCATED",
-          `${file.name}: bytes ${position} to ${position + target.length} are wanted, the file has ${file.size}`,
+          `bytes ${position} to ${position + target.length} are wanted, the file has ${file.size}`,
+          undefined,
+          { at: { file: file.name } },
         );
       }
       if (target.length > 0) {
@@ -116,8 +118,9 @@ async function findBytes(file: RemoteFile, signal: AbortSignal | undefined): Pro
   if ((etag !== null && plainEtag(etag) !== file.etag) || (size !== null && Number(size) !== file.size)) {
     throw new WeightDiffError(
       "INPUT_CHANGED",
-      `${file.name}: the repository's list has ${file.etag} of ${file.size} bytes, its server ${plainEtag(etag ?? "?")} of ${size ?? "?"}`,
+      `the repository's list has ${file.etag} of ${file.size} bytes, its server ${plainEtag(etag ?? "?")} of ${size ?? "?"}`,
       "run the command again; if that stays, tell the repository's owner",
+      { at: { file: file.name } },
     );
   }
   return target ?? answer.url;

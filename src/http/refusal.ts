@@ -94,7 +94,7 @@ export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer)
   await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
   const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
   const name = WHOLE.has(ours) ? asked.repo : asked.name;
-  return new WeightDiffError(ours, `${name}: ${what}${quoted}`, hint);
+  return new WeightDiffError(ours, `${what}${quoted}`, hint, { at: { file: name } });
 }
 
 const MAX_BODY = 65_536;

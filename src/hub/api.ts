@@ -70,11 +70,9 @@ export async function resolveCommit(
   const { text } = await askApi(access, asked, url, signal);
   const info = infoSchema.safeParse(parseJson(text, asked.name));
   if (!info.success) {
-    throw new WeightDiffError(
-      "NETWORK",
-      `${asked.name}: the Hub's answer names no commit`,
-      `check the endpoint ${access.endpoint}`,
-    );
+    throw new WeightDiffError("NETWORK", "the Hub's answer names no commit", `check the endpoint ${access.endpoint}`, {
+      at: { file: asked.name },
+    });
   }
   return info.data.sha;
 }
@@ -96,7 +94,9 @@ export async function listFolder(
   let pages = 0;
   const guarded = async (input: string | URL | Request): Promise<Response> => {
     if (++pages > MAX_PAGES) {
-      throw new WeightDiffError("LIMIT", `${asked.name}: a list of more than ${MAX_PAGES} pages`, `see ${asked.page}`);
+      throw new WeightDiffError("LIMIT", `a list of more than ${MAX_PAGES} pages`, `see ${asked.page}`, {
+        at: { file: asked.name },
+      });
     }
     const { text, link } = await askApi(access, asked, input instanceof Request ? input.url : input, signal);
     return new Response(text, { headers: { "content-type": "application/json", ...(link === null ? {} : { link }) } });
@@ -111,11 +111,9 @@ export async function listFolder(
   })) {
     entries.push(entry);
     if (entries.length > MAX_FILES) {
-      throw new WeightDiffError(
-        "LIMIT",
-        `${asked.name}: more than ${MAX_FILES} files in one folder`,
-        `see ${asked.page}`,
-      );
+      throw new WeightDiffError("LIMIT", `more than ${MAX_FILES} files in one folder`, `see ${asked.page}`, {
+        at: { file: asked.name },
+      });
     }
   }
   return sortOut(entries, folder === "" ? "" : `${folder}/`);
@@ -132,8 +130,9 @@ async function askApi(
   if (url === null || !isEndpoint(access, url)) {
     throw new WeightDiffError(
       "NETWORK",
-      `${asked.name}: the Hub's list goes on at another host`,
+      "the Hub's list goes on at another host",
       `check the endpoint ${access.endpoint}`,
+      { at: { file: asked.name } },
     );
   }
   return persist(access, asked.name, signal, async () => {

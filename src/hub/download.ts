@@ -75,8 +75,9 @@ export async function downloadFile(
       if (!found.resumed && ++damaged === MAX_DAMAGED) {
         throw new WeightDiffError(
           "NETWORK",
-          `${file.name}: arrived damaged ${damaged} times: its digest must be ${file.etag}, the last one had ${found.digest}`,
+          `arrived damaged ${damaged} times: its digest must be ${file.etag}, the last one had ${found.digest}`,
           "something between here and the Hub changes bytes: try another network, or without a proxy",
+          { at: { file: file.name } },
         );
       }
     }
@@ -143,11 +144,9 @@ async function digestPart(
       throw fileError(part, "read", error);
     });
     if (bytesRead === 0) {
-      throw new WeightDiffError(
-        "IO",
-        `${part}: became shorter while it was read`,
-        "is another program using the cache?",
-      );
+      throw new WeightDiffError("IO", "became shorter while it was read", "is another program using the cache?", {
+        at: { file: part },
+      });
     }
     digest.update(buffer.subarray(0, bytesRead));
     at += bytesRead;

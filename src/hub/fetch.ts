@@ -79,8 +79,9 @@ export async function fetchFiles(
     if (how.offline) {
       throw new WeightDiffError(
         "HUB_OFFLINE",
-        `${file.name}: damaged in the cache: its digest is not ${file.etag}`,
+        `damaged in the cache: its digest is not ${file.etag}`,
         `run once without --offline and HF_HUB_OFFLINE: it is fetched again; see ${file.page}`,
+        { at: { file: file.name } },
       );
     }
     await download(file, snapshot, how.symlinks, stop, count("fetched"));

@@ -106,7 +106,9 @@ export async function findOnline(
   if (small.length > MAX_SMALL_FILES) {
     throw new WeightDiffError(
       "LIMIT",
-      `${id}: ${small.length} small files beside the weights, at most ${MAX_SMALL_FILES} are fetched`,
+      `${small.length} small files beside the weights, at most ${MAX_SMALL_FILES} are fetched`,
+      undefined,
+      { at: { file: id } },
     );
   }
   await inParallel(small, signal, (file, stop) => provide(file, directory, symlinks, stop), SMALL_PARALLEL);
@@ -147,8 +149,9 @@ export async function findCached(name: HubName, { access, cache }: HubSettings):
     const what = single !== null && names !== null ? `the file ${printable(name.path)}` : "it";
     throw new WeightDiffError(
       "HUB_OFFLINE",
-      `${spelled}: offline, and ${what} is not in the cache ${cache ?? ""}`,
+      `offline, and ${what} is not in the cache ${cache ?? ""}`,
       `run once without --offline and HF_HUB_OFFLINE, or: hf download ${id}${name.revision === null ? "" : ` --revision ${revision}`}; see ${page}`,
+      { at: { file: spelled } },
     );
   }
   const files = new Map<string, HubFile>();

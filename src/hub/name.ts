@@ -86,8 +86,9 @@ function decoded(text: string, whole: string): string {
 function malformed(text: string, why: string): WeightDiffError {
   return new WeightDiffError(
     "USAGE",
-    `${text}: ${why}`,
+    `${why}`,
     "write hf://org/name, hf://org/name@revision or hf://org/name@revision/subfolder",
+    { at: { file: text } },
   );
 }
 

@@ -67,8 +67,9 @@ async function sendOnce(sending: Sending, address: URL, init: RequestInit): Prom
     if (target === null || !isEndpoint(sending.access, target)) {
       throw new WeightDiffError(
         "NETWORK",
-        `${sending.id}: ${url.host} redirects an upload to ${target === null ? "no address" : target.host}: not followed`,
+        `${url.host} redirects an upload to ${target === null ? "no address" : target.host}: not followed`,
         "check the endpoint, and whether a proxy stands between",
+        { at: { file: sending.id } },
       );
     }
     url = target;
@@ -178,7 +179,7 @@ async function refusal({ access, id, page }: Sending, response: Response): Promi
     code: ConstructorParameters<typeof WeightDiffError>[0],
     what: string,
     hint: string,
-  ): WeightDiffError => new WeightDiffError(code, `${id}: ${what}${words}`, hint);
+  ): WeightDiffError => new WeightDiffError(code, `${what}${words}`, hint, { at: { file: id } });
   if (headers.get("x-error-code") === "RevisionNotFound") {
     return refuse(
       "HUB_NO_REVISION",
@@ -217,8 +218,9 @@ async function refusal({ access, id, page }: Sending, response: Response): Promi
 function storageRefusal({ id }: Sending, url: URL, { status }: Response): WeightDiffError {
   return new WeightDiffError(
     "NETWORK",
-    `${id}: the storage at ${url.host} refuses the upload: status ${status}`,
+    `the storage at ${url.host} refuses the upload: status ${status}`,
     "its address may have expired: run the same command again: files that are on the Hub are not sent twice",
+    { at: { file: id } },
   );
 }
 

@@ -119,7 +119,9 @@ async function tokenOf(options: HubOptions, env: Environment): Promise<string | 
   if (options.tokenFile !== undefined) {
     const token = cleaned(await readText(expandHome(options.tokenFile), MAX_TOKEN_BYTES), options.tokenFile);
     if (token === null) {
-      throw new WeightDiffError("USAGE", `${options.tokenFile}: holds no token`, "hf auth login writes one");
+      throw new WeightDiffError("USAGE", "holds no token", "hf auth login writes one", {
+        at: { file: options.tokenFile },
+      });
     }
     return token;
   }
@@ -139,11 +141,9 @@ async function tokenOf(options: HubOptions, env: Environment): Promise<string | 
 function cleaned(text: string, where: string): string | null {
   const token = text.trim();
   if (!/^[\x21-\x7e]*$/.test(token)) {
-    throw new WeightDiffError(
-      "USAGE",
-      `${where}: holds characters that no token has`,
-      "copy it again from the Hub's settings",
-    );
+    throw new WeightDiffError("USAGE", "holds characters that no token has", "copy it again from the Hub's settings", {
+      at: { file: where },
+    });
   }
   return token === "" ? null : token;
 }

@@ -55,8 +55,9 @@ function newHubSource(file: HubFile, path: string): FileSource {
       ) {
         throw new WeightDiffError(
           "TRUNCATED",
-          `${file.name}: bytes ${offset} to ${offset + length} are wanted, the file has ${file.size}`,
+          `bytes ${offset} to ${offset + length} are wanted, the file has ${file.size}`,
           `it was uploaded incomplete: tell its owner; see ${file.page}`,
+          { at: { file: file.name } },
         );
       }
       const block = blocks.find(({ begin, bytes }) => begin <= offset && offset + length <= begin + bytes.length);

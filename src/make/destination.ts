@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "../checkpoint/config.js";
 import { type SideFiles, sideFiles } from "../checkpoint/side-files.js";
-import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { WeightDiffError } from "../errors.js";
 import type { Guard } from "../evidence/guards.js";
 import { torchName } from "../formats/dtype.js";
 import { writeWeightIndex } from "../formats/weight-index.js";
@@ -157,8 +157,7 @@ export async function runInto(
 export async function leave(output: OutputDirectory | null, error: unknown): Promise<void> {
   // Bad input will not get better by resuming; anything else leaves what is finished for the next run. LIMIT is memory
   // that so many threads cannot have.
-  const exitCode = error instanceof WeightDiffError && error.code !== "LIMIT" ? EXIT_CODES[error.code] : null;
-  const unusable = exitCode === EXIT_CODES.MISMATCH || exitCode === EXIT_CODES.CHECK_FAILED;
+  const unusable = error instanceof WeightDiffError && ["check", "input", "output", "hub"].includes(error.kind);
   // What goes wrong in here must not hide what ended the run.
   await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
 }

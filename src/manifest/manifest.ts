@@ -129,11 +129,9 @@ export async function readManifestText(path: string): Promise<string> {
   const source = await openFileSource(path);
   try {
     if (source.size > MAX_BYTES) {
-      throw new WeightDiffError(
-        "LIMIT",
-        `${path}: ${source.size} bytes, at most ${MAX_BYTES} are read`,
-        "this is no manifest",
-      );
+      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${MAX_BYTES} are read`, "this is no manifest", {
+        at: { file: path },
+      });
     }
     return decodeText(await source.readAt(0, source.size), path);
   } finally {
@@ -148,8 +146,9 @@ export function parseManifest(text: string, path: string): Manifest {
     const issue = parsed.error.issues[0];
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${path}: not a manifest of this tool: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`,
+      `not a manifest of this tool: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`,
       "it may be from a newer version: update weight-diff",
+      { at: { file: path } },
     );
   }
   const { digest, ...manifest } = parsed.data;
@@ -173,11 +172,9 @@ export function parseXorManifest(text: string, path: string): XorManifest | null
 
 function refuseEdited(digest: string, manifest: Manifest | XorManifest, path: string): void {
   if (digest !== digestOf(manifest)) {
-    throw new WeightDiffError(
-      "CHECK_FAILED",
-      `${path}: damaged or edited: its own digest does not fit`,
-      "get the file again",
-    );
+    throw new WeightDiffError("CHECK_FAILED", "damaged or edited: its own digest does not fit", "get the file again", {
+      at: { file: path },
+    });
   }
 }
 

@@ -223,8 +223,9 @@ async function removeOld(path: string): Promise<void> {
 function missingInput(path: string): WeightDiffError {
   return new WeightDiffError(
     "INPUT_CHANGED",
-    `${path}: the input changed during the run: it is gone`,
+    "the input changed during the run: it is gone",
     "put it back, then run again",
+    { at: { file: path } },
   );
 }
 
@@ -269,8 +270,9 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
   throw state === "partial"
     ? new WeightDiffError(
         "OUTPUT_REFUSED",
-        `${path}: holds an unfinished run`,
+        "holds an unfinished run",
         "continue it with --resume, or start over with --force",
+        { at: { file: path } },
       )
     : notEmpty(path);
 }
@@ -278,8 +280,9 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
 function notEmpty(path: string): WeightDiffError {
   return new WeightDiffError(
     "OUTPUT_REFUSED",
-    `${path}: is not empty`,
+    "is not empty",
     "give another output directory, or replace the model in it with --force",
+    { at: { file: path } },
   );
 }
 

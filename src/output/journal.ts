@@ -50,8 +50,9 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
     throw error instanceof Error && "code" in error && error.code === "ENOENT"
       ? new WeightDiffError(
           "OUTPUT_REFUSED",
-          `${staging}: there is no journal to resume from`,
+          "there is no journal to resume from",
           "start over: delete this folder and run without --resume",
+          { at: { file: staging } },
         )
       : diskError(path, "read", null, error);
   });
@@ -64,8 +65,9 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   if (changed.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
-      `${staging}: the earlier run was another one: what differs is ${changed.join(", ")}`,
+      `the earlier run was another one: what differs is ${changed.join(", ")}`,
       "run exactly the earlier command with --resume, or start over with --force",
+      { at: { file: staging } },
     );
   }
   const swept = lines.some((line) => line?.sweep === true);

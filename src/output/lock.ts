@@ -31,8 +31,9 @@ export async function lockOutput(staging: string): Promise<() => Promise<void>> 
     if (holder !== null) {
       throw new WeightDiffError(
         "OUTPUT_LOCKED",
-        `${staging}: another run is writing here (${holder.slice(0, 200)})`,
+        `another run is writing here (${holder.slice(0, 200)})`,
         `wait for it to end, or give another --path_tuned; if it ran on a machine that is gone, delete ${path}`,
+        { at: { file: staging } },
       );
     }
     return async () => {

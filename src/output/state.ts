@@ -32,7 +32,9 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
       return null;
     }
     if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
-      throw new WeightDiffError("OUTPUT_REFUSED", `${path}: is a file, not a directory`, "give a directory of its own");
+      throw new WeightDiffError("OUTPUT_REFUSED", "is a file, not a directory", "give a directory of its own", {
+        at: { file: path },
+      });
     }
     throw diskError(path, "list", null, error);
   });

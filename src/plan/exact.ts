@@ -62,8 +62,9 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
   if (encoding === undefined || marks.size > 1) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${checkpoint.path}: its files are marked as diffs of ${[...marks].map((name) => (name === null ? "no encoding" : quote(name))).join(" and ")}`,
+      `its files are marked as diffs of ${[...marks].map((name) => (name === null ? "no encoding" : quote(name))).join(" and ")}`,
       "get all files from one upload; a newer encoding wants a newer weight-diff",
+      { at: { file: checkpoint.path } },
     );
   }
   return encoding;
@@ -84,8 +85,9 @@ export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
       ) {
         throw new WeightDiffError(
           "FORMAT_INVALID",
-          `${path}: metadata ${TENSORS_KEY} is not what make-diff writes`,
+          `metadata ${TENSORS_KEY} is not what make-diff writes`,
           "get the file again",
+          { at: { file: path } },
         );
       }
       record.set(name, { dtype, rule });

@@ -84,7 +84,9 @@ export function outputBytes(pair: Pair): number {
   if (bytes === undefined) {
     throw new WeightDiffError(
       "LIMIT",
-      `${pair.driver.shard.file}: tensor ${quote(pair.name)} ${shapeText(pair.driver.shape)} is too large to write as ${pair.dtype}`,
+      `tensor ${quote(pair.name)} ${shapeText(pair.driver.shape)} is too large to write as ${pair.dtype}`,
+      undefined,
+      { at: { file: pair.driver.shard.file } },
     );
   }
   return bytes;

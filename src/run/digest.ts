@@ -131,7 +131,9 @@ export function tensorOperand(tensor: StoredTensor, inputOf: (shard: Shard) => n
   ) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${tensor.shard.file}: tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,
+      `tensor ${quote(tensor.name)}: ${tensor.dtype} that is not contiguous`,
+      undefined,
+      { at: { file: tensor.shard.file, tensor: tensor.name } },
     );
   }
   return packed ? { ...operand, dtype: "U8", shape: [operand.range.end - operand.range.begin] } : operand;

@@ -54,8 +54,9 @@ export async function resolveOutput(path: string, inputs: readonly InputPlace[])
       if (contains(real, realInput) || (input.directory !== null && contains(realInput, real))) {
         throw new WeightDiffError(
           "OUTPUT_REFUSED",
-          `${path}: the output ${real === realInput ? "is" : "overlaps"} the input ${input.path}`,
+          `the output ${real === realInput ? "is" : "overlaps"} the input ${input.path}`,
           "give a directory of its own: inputs are never written to",
+          { at: { file: path } },
         );
       }
     }
@@ -106,8 +107,9 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
         : `free ${bytesText(needed - free)}, or give an output directory on another disk`;
     throw new WeightDiffError(
       "DISK_FULL",
-      `${output}: the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
+      `the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
       hint,
+      { at: { file: output } },
     );
   }
 }
@@ -129,8 +131,9 @@ export async function refuseFullCache(
   if (free !== null && free < needed + shared) {
     throw new WeightDiffError(
       "DISK_FULL",
-      `${cache}: the download needs ${bytesText(needed)}${shared === 0 ? "" : `, the output ${bytesText(shared)}`}, the disk has ${bytesText(free)} free`,
+      `the download needs ${bytesText(needed)}${shared === 0 ? "" : `, the output ${bytesText(shared)}`}, the disk has ${bytesText(free)} free`,
       `free ${bytesText(needed + shared - free)}, put the cache on another disk (HF_HUB_CACHE), or read without a copy: --no-cache`,
+      { at: { file: cache } },
     );
   }
 }

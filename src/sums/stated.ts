@@ -37,7 +37,9 @@ export async function statedSum({ directory }: Checkpoint, { sumFile }: Scheme):
     const text = decodeText(await source.readAt(0, Math.min(source.size, MAX_BYTES)), path).trim();
     const value = text === "" ? Number.NaN : Number(text);
     if (source.size > MAX_BYTES || !Number.isFinite(value)) {
-      throw new WeightDiffError("FORMAT_INVALID", `${path}: no number`, "get the file again, or remove it");
+      throw new WeightDiffError("FORMAT_INVALID", "no number", "get the file again, or remove it", {
+        at: { file: path },
+      });
     }
     // numpy.isclose(stated, found): the tolerance is relative to what was found, which is as large.
     return { file: sumFile.file, value, tolerance: sumFile.absolute + sumFile.relative * Math.abs(value) };

@@ -39,8 +39,9 @@ export function metaTensors(tensors: readonly TensorInfo[], file: string): reado
     const [first] = tensors;
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `${file}: an EasyLM checkpoint, but not of a LLaMA: it has no "transformer.wte.embedding"${first === undefined ? "" : `; its first tensor is ${quote(first.name)}`}`,
+      `an EasyLM checkpoint, but not of a LLaMA: it has no "transformer.wte.embedding"${first === undefined ? "" : `; its first tensor is ${quote(first.name)}`}`,
       HINT,
+      { at: { file } },
     );
   }
   return tensors
@@ -48,7 +49,9 @@ export function metaTensors(tensors: readonly TensorInfo[], file: string): reado
     .map((tensor) => {
       const found = rowOf(tensor.name.slice(prefix.length));
       if (found === null) {
-        throw new WeightDiffError("MISMATCH", `${file}: tensor ${quote(tensor.name)} is no part of a LLaMA`, HINT);
+        throw new WeightDiffError("MISMATCH", `tensor ${quote(tensor.name)} is no part of a LLaMA`, HINT, {
+          at: { file },
+        });
       }
       return renamed(tensor, found.name, found.transposed);
     });

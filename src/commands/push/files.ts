@@ -33,18 +33,22 @@ export async function filesToPush(
   if (directory === null) {
     throw new WeightDiffError(
       "USAGE",
-      `${path}: a lone file is not pushed`,
+      "a lone file is not pushed",
       "give the directory that recover or make-diff wrote",
+      { at: { file: path } },
     );
   }
   if ((await outputState(directory)) === "partial") {
-    throw new WeightDiffError("OUTPUT_REFUSED", `${path}: an unfinished run`, "continue it with --resume, then push");
+    throw new WeightDiffError("OUTPUT_REFUSED", "an unfinished run", "continue it with --resume, then push", {
+      at: { file: path },
+    });
   }
   if (options.force !== true && !(await hasFile(directory, MANIFEST))) {
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${path}: has no ${MANIFEST}: nothing says what its files should be`,
+      `has no ${MANIFEST}: nothing says what its files should be`,
       "push what recover or make-diff wrote; --force pushes it after a check of structure and values only",
+      { at: { file: path } },
     );
   }
   const weights = new Set(shards.map(({ file }) => file));

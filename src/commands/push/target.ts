@@ -53,24 +53,23 @@ export async function openTarget(
 ): Promise<PushTarget> {
   const name = parseHubName(options.repo);
   if (name === null || name.path !== "" || !name.id.includes("/")) {
-    throw new WeightDiffError(
-      "USAGE",
-      `${options.repo}: not the name of a repository`,
-      "write org/name, or org/name@branch",
-    );
+    throw new WeightDiffError("USAGE", "not the name of a repository", "write org/name, or org/name@branch", {
+      at: { file: options.repo },
+    });
   }
   const { access, offline } = await hubSettings(options.hub ?? {});
   if (offline) {
     throw new WeightDiffError(
       "HUB_OFFLINE",
-      `${name.id}: offline, nothing can be pushed`,
+      "offline, nothing can be pushed",
       "leave out --offline and HF_HUB_OFFLINE",
+      { at: { file: name.id } },
     );
   }
   const tokens = `${access.endpoint}/settings/tokens`;
   if (access.token === null) {
     const hint = `make one with the right to write: ${tokens}, and give it as HF_TOKEN, --token-file, or through hf auth login`;
-    throw new WeightDiffError("HUB_DENIED", `${name.id}: pushing wants a token`, hint);
+    throw new WeightDiffError("HUB_DENIED", "pushing wants a token", hint, { at: { file: name.id } });
   }
   const writer = openHubWriter(access, name.id, name.revision ?? "main", {
     signal: options.signal,
@@ -80,15 +79,18 @@ export async function openTarget(
   const { name: account, organisations, writes } = await whoAsks(writer);
   if (writes === false) {
     const hint = `make one with the right to write: ${tokens}`;
-    throw new WeightDiffError("HUB_DENIED", `${name.id}: the token of ${printable(account)} may only read`, hint);
+    throw new WeightDiffError("HUB_DENIED", `the token of ${printable(account)} may only read`, hint, {
+      at: { file: name.id },
+    });
   }
   const before = await remoteState(writer);
   if (before === null && writer.branch !== "main") {
     const hint = "a new repository has main only: push there, or make the branch first";
     throw new WeightDiffError(
       "HUB_NO_REVISION",
-      `${name.id}: there is no such repository, and so no branch ${writer.branch}`,
+      `there is no such repository, and so no branch ${writer.branch}`,
       hint,
+      { at: { file: name.id } },
     );
   }
   const [owner = ""] = name.id.split("/");
@@ -99,7 +101,9 @@ export async function openTarget(
   }
   if (before?.private === false && options.private === true) {
     const hint = `push to a new name, leave --private out, or make it private at ${writer.page}/settings`;
-    throw new WeightDiffError("OUTPUT_REFUSED", `${name.id}: exists and is public: --private would not hide it`, hint);
+    throw new WeightDiffError("OUTPUT_REFUSED", "exists and is public: --private would not hide it", hint, {
+      at: { file: name.id },
+    });
   }
   return { writer, before };
 }

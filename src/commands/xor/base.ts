@@ -21,8 +21,9 @@ export async function findBase(raw: string, hub: Hub | null): Promise<XorBase> {
   if (folder === null) {
     throw new WeightDiffError(
       "NOT_FOUND",
-      `${raw}: no such directory`,
+      "no such directory",
       "give the directory of the base: each payload file is XORed with the base's file of the same name",
+      { at: { file: raw } },
     );
   }
   return folder;
@@ -43,8 +44,9 @@ export async function findKey(raw: string, hub: Hub | null): Promise<XorBase> {
       if (candidate.files.some(({ file }) => file === "consolidated.01.pth")) {
         throw new WeightDiffError(
           "MISMATCH",
-          `${candidate.path}: holds a model in several parts: the key is the 7B model's ${KEY_NAME}, whatever the size of the model that is recovered`,
+          `holds a model in several parts: the key is the 7B model's ${KEY_NAME}, whatever the size of the model that is recovered`,
           `give Meta's 7B ${KEY_NAME}`,
+          { at: { file: candidate.path } },
         );
       }
       return { ...candidate, files: [key] };
@@ -52,7 +54,8 @@ export async function findKey(raw: string, hub: Hub | null): Promise<XorBase> {
   }
   throw new WeightDiffError(
     "NOT_FOUND",
-    `${raw}: holds no ${KEY_NAME}`,
+    `holds no ${KEY_NAME}`,
     `the key of .enc files is Meta's own 7B ${KEY_NAME}, not a converted model: give the file or its directory`,
+    { at: { file: raw } },
   );
 }

@@ -3,7 +3,7 @@
  * every weight file; what remains is a base of the same layout, which only hashes tell. And what else may be the matter.
  */
 
-import { EXIT_CODES, WeightDiffError } from "../../errors.js";
+import { WeightDiffError } from "../../errors.js";
 import { decodeText } from "../../files/file-source.js";
 import { FILE_HEAD, type FilePromise, headText, promiseOf } from "../../formats/file-start.js";
 import { parseJson } from "../../formats/json.js";
@@ -37,10 +37,10 @@ export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
     );
     return { ...file, records: [...records.values()] };
   } catch (error) {
-    if (!(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== 4 || error.code === "INPUT_CHANGED") {
+    if (!(error instanceof WeightDiffError) || error.kind !== "input" || error.code === "INPUT_CHANGED") {
       throw error;
     }
-    const reason = error.message.replaceAll(`${file.payload.name}: `, "").replaceAll(`${file.payload.name} `, "");
+    const reason = error.fact;
     if (error.code === "FORMAT_UNSUPPORTED" || error.code === "PICKLE_GLOBAL") {
       notes.push(`${printable(file.file)}: recovered without a look at its tensors: ${reason}`);
       return file;
@@ -62,8 +62,9 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
   throw promise.holds(await headOf(copied(file.key.input), FILE_HEAD))
     ? new WeightDiffError(
         "NOT_A_DIFF",
-        `${file.payload.name}: is ${promise.what} already, no payload`,
+        `is ${promise.what} already, no payload`,
         "nothing is to be recovered from it; to make a payload of it: weight-diff xor DEST PAYLOAD BASE --encode",
+        { at: { file: file.payload.name } },
       )
     : new WeightDiffError(
         "NOT_A_DIFF",
@@ -86,8 +87,9 @@ export async function refuseEncoding(file: XorFile, raw: string): Promise<void> 
     if (!promise.holds(head)) {
       throw new WeightDiffError(
         "NOT_A_MODEL",
-        `${input.name}: is not ${promise.what}, as one of ${role} should be: it begins with ${headText(head)}`,
+        `is not ${promise.what}, as one of ${role} should be: it begins with ${headText(head)}`,
         "give two models: the fine-tuned one, then the base that everybody can get; to decode a payload, leave --encode out",
+        { at: { file: input.name } },
       );
     }
   }
@@ -98,16 +100,18 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
   if (promise.kind === "json" && (await isMangled(file))) {
     return new WeightDiffError(
       "FORMAT_INVALID",
-      `${file.payload.name}: damaged by git: its line feeds were turned into CR LF, as git on Windows does with text files; with LF alone it decodes`,
+      "damaged by git: its line feeds were turned into CR LF, as git on Windows does with text files; with LF alone it decodes",
       "clone again with git -c core.autocrlf=false clone …, or download the file with a browser",
+      { at: { file: file.payload.name } },
     );
   }
   const legible = promise.kind === "json" && (await isLegible(copied(file.payload)));
   if (legible) {
     return new WeightDiffError(
       "MISMATCH",
-      `${file.payload.name}: is JSON text as it is, and not XORed with the base`,
+      "is JSON text as it is, and not XORed with the base",
       "Pygmalion's later uploads are so: --scheme pygmalion or --scheme auto copies such files",
+      { at: { file: file.payload.name } },
     );
   }
   const exact =
@@ -116,8 +120,9 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
       : "the base must be, byte for byte, what the publisher had: LLaMA converted by transformers at d04ec99b with torch 1.13.1 (see the model's card); other versions write other bytes";
   return new WeightDiffError(
     "MISMATCH",
-    `${input.name}: not the file that the payload was made with: with it, ${printable(file.file)} would not be ${promise.what}: ${reason}`,
+    `not the file that the payload was made with: with it, ${printable(file.file)} would not be ${promise.what}: ${reason}`,
     `${exact}; to go on all the same: --ignore wrong-base`,
+    { at: { file: input.name } },
   );
 }
 

@@ -87,7 +87,7 @@ export async function jsonError(file: XorFile): Promise<string | null> {
     return null;
   } catch (error) {
     if (error instanceof WeightDiffError) {
-      return error.message.replace(`${file.file}: `, "");
+      return error.fact;
     }
     throw error;
   }

@@ -1,9 +1,9 @@
 /** The output of XORed files: each is streamed, checked and remembered; then the whole is checked, and gets its final names. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { type ListedFile, listFile } from "../../checkpoint/file-list.js";
 import { runXor, type XorInput, type XorResult, type XorRunOptions } from "../../engine/work/xor.js";
-import { EXIT_CODES, WeightDiffError } from "../../errors.js";
+import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { leave } from "../../make/destination.js";
 import { digestOf, writeManifest } from "../../manifest/manifest.js";
@@ -103,7 +103,7 @@ async function findKept(
   const found = await listFile(output.staged(file))
     .then((listed) => digestWhole(listed, wantsMd5(file), how))
     .catch((error: unknown) => {
-      if (error instanceof WeightDiffError && EXIT_CODES[error.code] < 128) {
+      if (error instanceof WeightDiffError && error.kind !== "stopped") {
         return null; // what cannot be read is made again
       }
       throw error;
@@ -126,8 +126,9 @@ function refuseOther(file: XorFile, { sha256 }: XorResult): void {
   if (file.expected !== null && sha256 !== file.expected) {
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${printable(file.file)}: the result has sha256 ${sha256}, ${file.payload.name} states ${file.expected}`,
+      `the result has sha256 ${sha256}, ${file.payload.name} states ${file.expected}`,
       `${file.key?.input.name} is not Meta's 7B ${KEY_NAME}, or one of the two is damaged: check the key's sha256 (${KNOWN_KEY.files.get(KEY_NAME)}), download the payload again`,
+      { at: { file: printable(file.file) } },
     );
   }
 }
@@ -142,10 +143,10 @@ async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options:
   try {
     await openCheckpoint(staging);
   } catch (error) {
-    if (!(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== EXIT_CODES.MISMATCH) {
+    if (!(error instanceof WeightDiffError) || (error.kind !== "input" && error.kind !== "limit")) {
       throw error;
     }
-    const reason = error.message.replaceAll(`${staging}/`, "").replaceAll(`${staging}: `, "");
+    const reason = error.at.file === undefined ? error.fact : `${basename(error.at.file)}: ${error.fact}`;
     if (
       error.code === "FORMAT_UNSUPPORTED" ||
       error.code === "PICKLE_GLOBAL" ||
@@ -156,8 +157,9 @@ async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options:
     }
     throw new WeightDiffError(
       "MISMATCH",
-      `${plan.base.path}: not the base that the payload was made with: the result does not open as a checkpoint: ${reason}`,
+      `not the base that the payload was made with: the result does not open as a checkpoint: ${reason}`,
       "check the base's files against the hashes on the model's card; to keep the result all the same: --ignore wrong-base",
+      { at: { file: plan.base.path } },
     );
   }
 }

@@ -57,11 +57,9 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
   if (asked !== undefined) {
     const folder = await findFolder(diff, hub);
     if (folder === null) {
-      throw new WeightDiffError(
-        "NOT_FOUND",
-        `${diff}: no such directory`,
-        "give the directory with the payload's files",
-      );
+      throw new WeightDiffError("NOT_FOUND", "no such directory", "give the directory with the payload's files", {
+        at: { file: diff },
+      });
     }
     return { folder: await descend(folder, hub), scheme: asked.name, reason: "as --scheme says" };
   }

@@ -113,8 +113,9 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
   if (drafts.every(({ key: used }) => used === null)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
-      `${folder.path}: holds no file to XOR with the base`,
+      "holds no file to XOR with the base",
       "give the directory with the payload's weight files",
+      { at: { file: folder.path } },
     );
   }
   const scheme = found.scheme ?? (plainJson === null ? "oa-xor" : "pygmalion");
@@ -174,28 +175,31 @@ async function encrypted(payload: ListedFile, key: ListedFile): Promise<XorFile>
   if (!isBareFileName(file) || RESERVED.test(file)) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${printable(payload.name)}: not the name of an encrypted file: <name>.<64 hexadecimal digits>.enc is expected`,
+      "not the name of an encrypted file: <name>.<64 hexadecimal digits>.enc is expected",
       "rename it as it was published",
+      { at: { file: printable(payload.name) } },
     );
   }
   if (key.size === 0) {
-    throw new WeightDiffError("NOT_WEIGHTS", `${key.name}: is empty`, "download it again");
+    throw new WeightDiffError("NOT_WEIGHTS", "is empty", "download it again", { at: { file: key.name } });
   }
   const source = await openXorSource({ ...payload, skip: 0 }, null);
   try {
     if (payload.size < DIGEST) {
       throw new WeightDiffError(
         "TRUNCATED",
-        `${payload.name}: has ${payload.size} bytes, not even the ${DIGEST} of its sha256`,
+        `has ${payload.size} bytes, not even the ${DIGEST} of its sha256`,
         "download it again",
+        { at: { file: payload.name } },
       );
     }
     const stated = Buffer.from(await source.readAt(0, DIGEST)).toString("hex");
     if (stated !== named) {
       throw new WeightDiffError(
         "FORMAT_INVALID",
-        `${payload.name}: begins with the sha256 ${stated}, its name says ${named}`,
+        `begins with the sha256 ${stated}, its name says ${named}`,
         "the download is damaged, or saved under another file's name: download it again",
+        { at: { file: payload.name } },
       );
     }
   } finally {
@@ -249,8 +253,9 @@ async function checkIndexes(files: readonly XorFile[], notes: string[]): Promise
     if (missing !== undefined) {
       throw new WeightDiffError(
         "NOT_FOUND",
-        `${printable(missing)}: ${printable(index.file)} lists it, and the payload has no such file`,
+        `${printable(index.file)} lists it, and the payload has no such file`,
         "fetch it from where the other files came from",
+        { at: { file: printable(missing) } },
       );
     }
   }
@@ -265,7 +270,8 @@ async function checkIndexes(files: readonly XorFile[], notes: string[]): Promise
 function lacking(file: string, raw: string): WeightDiffError {
   return new WeightDiffError(
     "MISMATCH",
-    `${raw}: has no ${printable(file)}, which the payload is to be XORed with`,
+    `has no ${printable(file)}, which the payload is to be XORed with`,
     "each payload file needs the base's file of the same name: convert the base as the publisher did (see the model's card)",
+    { at: { file: raw } },
   );
 }

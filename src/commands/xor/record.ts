@@ -84,8 +84,9 @@ export async function verifyFinished(
   if (!same) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
-      `${path}: holds a finished model that was made otherwise`,
+      "holds a finished model that was made otherwise",
       "give another output directory, or replace the model in it with --force",
+      { at: { file: path } },
     );
   }
   const damaged: string[] = [];
@@ -97,8 +98,9 @@ export async function verifyFinished(
   if (damaged.length > 0) {
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${path}: ${damaged.length} of ${manifest.files.length} files are not what ${MANIFEST} says: ${damaged.join(", ")}`,
+      `${damaged.length} of ${manifest.files.length} files are not what ${MANIFEST} says: ${damaged.join(", ")}`,
       "make it again with --force",
+      { at: { file: path } },
     );
   }
   const how = new Map(

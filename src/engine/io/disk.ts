@@ -81,8 +81,9 @@ export async function readFully(
     if (count === 0 || stalled === MAX_ATTEMPTS) {
       throw new WeightDiffError(
         "INPUT_CHANGED",
-        `${file.path}: ends at byte ${position + filled}, was longer when the run began`,
+        `ends at byte ${position + filled}, was longer when the run began`,
         "another program is changing the file: wait for it, then run again",
+        { at: { file: file.path } },
       );
     }
   }

@@ -182,8 +182,9 @@ export function refuseChange(planned: InputFile, now: { readonly size: number; r
 function changed(path: string, how: string): WeightDiffError {
   return new WeightDiffError(
     "INPUT_CHANGED",
-    `${path}: the input changed during the run: ${how}`,
+    `the input changed during the run: ${how}`,
     "wait until nothing writes to it, then start over with --force",
+    { at: { file: path } },
   );
 }
 

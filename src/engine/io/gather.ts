@@ -106,8 +106,9 @@ async function readRuns(
   if (count > 0 && (offsets[count - 1] ?? 0) >= MAX_EXTENT) {
     throw new WeightDiffError(
       "LIMIT",
-      `${file.path}: tensor ${quote(piece.name)} is spread over more than ${MAX_EXTENT} elements`,
+      `tensor ${quote(piece.name)} is spread over more than ${MAX_EXTENT} elements`,
       "save it again with .contiguous()",
+      { at: { file: file.path } },
     );
   }
   for (let first = 0; first < count; ) {

@@ -65,8 +65,9 @@ export function openInflater(file: DiskFile, options: InflateOptions): Inflater 
       if (total > most) {
         throw new WeightDiffError(
           "MISMATCH",
-          `${file.path}: inflates to more than ${most} bytes, far more than its base file has`,
+          `inflates to more than ${most} bytes, far more than its base file has`,
           "this is not a payload for this base: fetch it again",
+          { at: { file: file.path } },
         );
       }
     }

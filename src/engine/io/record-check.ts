@@ -39,8 +39,9 @@ export function checkRecords(
         if (crc !== record.crc32) {
           throw new WeightDiffError(
             "CRC_MISMATCH",
-            `${file}: record ${quote(record.name)} of the result is damaged: CRC-32 ${hex(record.crc32 ?? 0)} expected, ${hex(crc)} found, at bytes ${range.begin} to ${range.end}`,
+            `record ${quote(record.name)} of the result is damaged: CRC-32 ${hex(record.crc32 ?? 0)} expected, ${hex(crc)} found, at bytes ${range.begin} to ${range.end}`,
             damaged,
+            { at: { file } },
           );
         }
         crc = 0;
@@ -52,8 +53,9 @@ export function checkRecords(
       if (missing !== undefined) {
         throw new WeightDiffError(
           "TRUNCATED",
-          `${file}: the result has ${length} bytes, its record ${quote(missing.name)} ends at ${missing.range.end}`,
+          `the result has ${length} bytes, its record ${quote(missing.name)} ends at ${missing.range.end}`,
           cut,
+          { at: { file } },
         );
       }
     },

@@ -111,8 +111,9 @@ export function orderBytes(operand: StoredOperand): ByteOrder {
         const hex = (value: number): string => value.toString(16).padStart(8, "0");
         throw new WeightDiffError(
           "CRC_MISMATCH",
-          `${paths[operand.input] ?? "input"}: tensor ${quote(operand.name)} is damaged: CRC-32 ${hex(operand.crc32)} expected, ${hex(crc)} found`,
+          `tensor ${quote(operand.name)} is damaged: CRC-32 ${hex(operand.crc32)} expected, ${hex(crc)} found`,
           "the file was corrupted on its way or on the disk: fetch it again",
+          { at: { file: paths[operand.input] ?? "input" } },
         );
       }
     },

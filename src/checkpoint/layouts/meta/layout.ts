@@ -80,8 +80,9 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     if (shape === undefined) {
       throw new WeightDiffError(
         "MISMATCH",
-        `${directory}: ${parts[0]?.file ?? ""}: has no tensor ${quote(name)}: not a LLaMA as Meta released it`,
+        `${parts[0]?.file ?? ""}: has no tensor ${quote(name)}: not a LLaMA as Meta released it`,
         "fetch the weights again, or give the model in Hugging Face's format",
+        { at: { file: directory } },
       );
     }
     return shape;
@@ -120,8 +121,9 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     const rest = problems.length > PROBLEMS_SHOWN ? `\n  and ${problems.length - PROBLEMS_SHOWN} more` : "";
     throw new WeightDiffError(
       "MISMATCH",
-      `${directory}: the parts do not make one LLaMA: ${problems.length} ${problems.length === 1 ? "thing does" : "things do"} not fit\n  ${problems.slice(0, PROBLEMS_SHOWN).join("\n  ")}${rest}`,
+      `the parts do not make one LLaMA: ${problems.length} ${problems.length === 1 ? "thing does" : "things do"} not fit\n  ${problems.slice(0, PROBLEMS_SHOWN).join("\n  ")}${rest}`,
       "parts or params.json are of different models, or damaged: fetch them again from one place",
+      { at: { file: directory } },
     );
   }
   return { ...sizes, tensors };
@@ -131,16 +133,18 @@ function headsOf(params: MetaParams | null, hiddenSize: number, directory: strin
   if (params === null && !RELEASED_DIMS.has(hiddenSize)) {
     throw new WeightDiffError(
       "NOT_FOUND",
-      `${directory}: has no params.json, and a hidden size of ${hiddenSize} does not tell how many heads there are`,
+      `has no params.json, and a hidden size of ${hiddenSize} does not tell how many heads there are`,
       "fetch params.json from where the weights came from",
+      { at: { file: directory } },
     );
   }
   const heads = params?.heads ?? hiddenSize / HEAD_SIZE;
   if (!Number.isInteger(hiddenSize / heads / 2)) {
     throw new WeightDiffError(
       "MISMATCH",
-      `${params?.path ?? directory}: n_heads is ${heads}, which does not divide the ${hiddenSize} rows of "layers.0.attention.wq.weight" into heads of an even size`,
+      `n_heads is ${heads}, which does not divide the ${hiddenSize} rows of "layers.0.attention.wq.weight" into heads of an even size`,
       "params.json and weights are of different models: fetch both from one place",
+      { at: { file: params?.path ?? directory } },
     );
   }
   return heads;
@@ -153,8 +157,9 @@ function layersOf(parts: readonly MetaPart[], directory: string): number {
     const missing = Array.from({ length: layers.size }, (_, layer) => layer).find((layer) => !layers.has(layer));
     throw new WeightDiffError(
       "MISMATCH",
-      `${directory}: ${parts[0]?.file ?? ""}: layer ${missing ?? 0} is missing, the highest is ${highest}`,
+      `${parts[0]?.file ?? ""}: layer ${missing ?? 0} is missing, the highest is ${highest}`,
       "fetch the weights again",
+      { at: { file: directory } },
     );
   }
   return layers.size;

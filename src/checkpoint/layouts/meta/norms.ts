@@ -36,8 +36,9 @@ export async function refuseOtherNorms(norms: readonly NormOfPart[]): Promise<vo
       const [one, two] = [readable[0]?.shard.file ?? "", readable[index + 1]?.shard.file ?? ""];
       throw new WeightDiffError(
         "MISMATCH",
-        `${readable[index + 1]?.shard.path ?? ""}: is of another model than ${one}: of the ${other.length} norm weights that every part has a copy of, ${far} differ`,
+        `is of another model than ${one}: of the ${other.length} norm weights that every part has a copy of, ${far} differ`,
         `fetch ${one} and ${two} again from one place`,
+        { at: { file: readable[index + 1]?.shard.path ?? "" } },
       );
     }
   }

@@ -46,8 +46,9 @@ export function parseParams(text: string, path: string): MetaParams {
     const key = issue?.path.join(".") ?? "";
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${path}: not the params.json of a LLaMA: ${key === "" ? "" : `${key}: `}${issue?.message ?? "not understood"}`,
+      `not the params.json of a LLaMA: ${key === "" ? "" : `${key}: `}${issue?.message ?? "not understood"}`,
       "fetch params.json again from where the weights came from",
+      { at: { file: path } },
     );
   }
   const { dim, n_heads, n_layers, n_kv_heads, norm_eps, vocab_size, rope_theta, use_scaled_rope } = parsed.data;

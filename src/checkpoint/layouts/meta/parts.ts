@@ -41,8 +41,9 @@ export function refuseOtherCount(
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > 100) {
     throw new WeightDiffError(
       "MISMATCH",
-      `${directory}: ${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which is no part of ${hiddenSize}`,
+      `${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which is no part of ${hiddenSize}`,
       "fetch the weights again",
+      { at: { file: directory } },
     );
   }
   const files = parts.map(({ file }) => file);
@@ -55,8 +56,9 @@ export function refuseOtherCount(
   if (parts.length > wanted) {
     throw new WeightDiffError(
       "MISMATCH",
-      `${directory}: the shapes in ${files[0]} are of a model of ${wanted} ${wanted === 1 ? "part" : "parts"}, there are ${parts.length}: ${files.join(", ")}`,
+      `the shapes in ${files[0]} are of a model of ${wanted} ${wanted === 1 ? "part" : "parts"}, there are ${parts.length}: ${files.join(", ")}`,
       "parts of several models are in one directory: give each model its own",
+      { at: { file: directory } },
     );
   }
 }
@@ -69,7 +71,8 @@ function missingParts(
 ): WeightDiffError {
   return new WeightDiffError(
     "NOT_FOUND",
-    `${directory}: has ${files.length} of ${wanted} parts of the model (${files.join(", ")}): ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`,
+    `has ${files.length} of ${wanted} parts of the model (${files.join(", ")}): ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`,
     `fetch ${missing.join(", ")} from where the others came from`,
+    { at: { file: directory } },
   );
 }
