@@ -1,14 +1,6 @@
 /** Names that one side has and the other lacks, as the schemes' scripts treat them, and the order that names come in. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import { quote } from "../formats/quote.js";
-import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
-
-/** Names that only one side has, by what became of them. */
-export interface OnlySide {
-  readonly kept: string[];
-  readonly dropped: string[];
-  readonly copied: string[];
-}
+import { INV_FREQ, type Outcome, type PairingOptions } from "./pair.js";
 
 /** The driver's tensors in the order of the output; null for a name that only raw has. */
 export function inOrder(
@@ -28,23 +20,11 @@ export function inOrder(
 }
 
 /** What only raw has goes into the output as it is, where the script copies it; else `baseOnly` judges it. */
-export function copied(name: string, raw: Checkpoint, { names }: PairingOptions, only: OnlySide): Pair | null {
+export function copied(name: string, raw: Checkpoint, { names }: PairingOptions): Outcome {
   const tensor = raw.stateDict.get(name.slice(names?.prefix.length ?? 0));
   if (names?.baseOnly !== "copy" || tensor === undefined || INV_FREQ.test(name)) {
-    return null;
+    return { kind: "left out" };
   }
-  only.copied.push(name);
-  return { name, ...names.keep(name, tensor), driver: tensor, fromRaw: true, raw: null, mean: null };
-}
-
-export function onlyNotes({ kept, dropped, copied }: OnlySide, role: DriverRole): readonly string[] {
-  const some = (names: readonly string[]): string =>
-    `${names.length} ${names.length === 1 ? "tensor" : "tensors"} (${names.slice(0, 3).map(quote).join(", ")}${names.length > 3 ? ", …" : ""})`;
-  return [
-    ...(kept.length === 0
-      ? []
-      : [`${some(kept)} of the ${role} have no counterpart in the base, and are kept as they are`]),
-    ...(dropped.length === 0 ? [] : [`${some(dropped)} are in the ${role} only, and left out as by the script`]),
-    ...(copied.length === 0 ? [] : [`${some(copied)} are in the base only, and copied from it`]),
-  ];
+  const pair = { name, ...names.keep(name, tensor), driver: tensor, fromRaw: true, raw: null, mean: null } as const;
+  return { kind: "paired", pair, step: { kind: "copied", name } };
 }

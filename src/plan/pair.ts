@@ -60,6 +60,36 @@ export interface Pair extends Decision {
   readonly mean: TensorJob["mean"];
 }
 
+/** What became of one name. */
+export type Outcome =
+  | { readonly kind: "paired"; readonly pair: Pair; readonly step?: Step }
+  | { readonly kind: "left out"; readonly step?: Step }
+  /** `problem` names the tensor, both sides and what does not fit. */
+  | { readonly kind: "mismatch"; readonly problem: string };
+
+/** What pairing did with a name beyond pairing it with the same one: the user is told of it (steps.ts). */
+export interface Step {
+  readonly kind: StepKind;
+  readonly name: string;
+  /** What else the note says: a dtype, a shape, another name. */
+  readonly raw?: string;
+  readonly driver?: string;
+}
+
+export type StepKind =
+  /** The base's input embedding stands for the output embedding that it lacks. */
+  | "tied"
+  /** A computed buffer that only the driver has, or that has another dtype in the base: not written. */
+  | "buffer missing"
+  | "buffer of another dtype"
+  /** A tensor of another shape than the base's, taken as it is. */
+  | "of another shape"
+  /** Only the driver has it: kept as it is; left out, as the script does. */
+  | "kept"
+  | "dropped"
+  /** Only the base has it, and it is copied. */
+  | "copied";
+
 export type RawSide =
   | { readonly kind: "stored"; readonly tensor: StoredTensor }
   | { readonly kind: "computed"; readonly operand: Operand };

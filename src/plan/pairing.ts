@@ -9,8 +9,17 @@ import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import { explainMismatch } from "./mismatch.js";
-import { copied, inOrder, type OnlySide, onlyNotes } from "./one-sided.js";
-import { INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
+import { copied, inOrder } from "./one-sided.js";
+import {
+  type Decision,
+  INV_FREQ,
+  type NameRules,
+  type Outcome,
+  type Pair,
+  type PairingOptions,
+  type Step,
+} from "./pair.js";
+import { stepNotes } from "./steps.js";
 
 const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
 /** Input and output embeddings of the families: the only tensors that may have new rows. */
@@ -44,26 +53,14 @@ export function pairTensors(
   driver: Checkpoint,
   options: PairingOptions,
 ): { readonly pairs: readonly Pair[]; readonly notes: readonly string[] } {
-  const pairs: Pair[] = [];
-  const problems: string[] = [];
-  const notes: string[] = [];
   const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
-  const only = { kept: [] as string[], dropped: [] as string[], copied: [] as string[] };
-  for (const [name, tensor] of inOrder(raw, driver, options)) {
-    const pair =
-      tensor === null
-        ? copied(name, raw, options, only)
-        : pairTensor(name, tensor, raw, embedding, options, notes, only);
-    if (typeof pair === "string") {
-      problems.push(pair);
-    } else if (pair !== null) {
-      pairs.push(pair);
-    }
-  }
-  notes.push(...onlyNotes(only, options.role));
-  for (const problem of baseOnly(raw, driver, embedding, options)) {
-    problems.push(problem);
-  }
+  const outcomes = [...inOrder(raw, driver, options)].map(([name, tensor]) =>
+    tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, raw, embedding, options),
+  );
+  const problems = [
+    ...outcomes.flatMap((outcome) => (outcome.kind === "mismatch" ? [outcome.problem] : [])),
+    ...baseOnly(raw, driver, embedding, options),
+  ];
   if (problems.length > 0) {
     throw new WeightDiffError(
       "MISMATCH",
@@ -71,111 +68,118 @@ export function pairTensors(
       explainMismatch(raw, driver, options.role),
     );
   }
-  return { pairs, notes };
+  const steps = outcomes.flatMap((outcome) =>
+    outcome.kind === "mismatch" || outcome.step === undefined ? [] : [outcome.step],
+  );
+  return {
+    pairs: outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : [])),
+    notes: stepNotes(steps, options.role),
+  };
 }
 
-/** @returns the pair, a problem in words, or null for a buffer that is left out. */
 function pairTensor(
   name: string,
   driver: StoredTensor,
   raw: Checkpoint,
   embedding: StoredTensor | undefined,
   options: PairingOptions,
-  notes: string[],
-  only: OnlySide,
-): Pair | string | null {
+): Outcome {
   const { role, names } = options;
   const rawName = names === undefined ? name : names.rawName(name);
   if (rawName === null && names !== undefined) {
-    only.kept.push(name);
-    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+    return kept(name, driver, names, { kind: "kept", name });
   }
   const stored = raw.stateDict.get(rawName ?? name);
   // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
   const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
   const base = stored ?? tied;
   const decided = options.decide(name, driver, base ?? null);
-  if (tied !== undefined && decided !== null && names?.isSummed(name) !== false) {
-    notes.push(`${quote(name)} is not in the base: its ${quote(tied.name)} stands for it (tied)`);
-  }
   if (base === undefined) {
-    if (decided !== null) {
-      return { name, ...decided, driver, raw: null, mean: null };
-    }
-    return driverOnly(name, driver, options, notes, only);
+    return decided === null
+      ? driverOnly(name, driver, options)
+      : { kind: "paired", pair: { name, ...decided, driver, raw: null, mean: null } };
   }
   if (decided === null && isMask(name, driver) && isMask(name, base)) {
-    notes.push(
-      `buffer ${quote(name)} is ${base.dtype} in the base and ${driver.dtype} in the ${role}, and not written: models recompute it`,
-    );
-    return null;
+    return {
+      kind: "left out",
+      step: { kind: "buffer of another dtype", name, raw: base.dtype, driver: driver.dtype },
+    };
   }
   if (decided === null) {
-    return `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`;
+    return {
+      kind: "mismatch",
+      problem: `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`,
+    };
   }
+  const summed = names?.isSummed(name) !== false;
   const pair = { name, ...decided, driver, raw: { kind: "stored", tensor: base } as const };
+  const step = tied !== undefined && summed ? { step: { kind: "tied", name, raw: tied.name } as const } : {};
   // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
-  if (
-    names?.isSummed(name) === false ||
-    (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))
-  ) {
-    return { ...pair, raw: null, mean: null };
+  if (!summed || (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))) {
+    return { kind: "paired", pair: { ...pair, raw: null, mean: null }, ...step };
   }
   if (sameShape(driver.shape, base.shape)) {
-    return { ...pair, mean: null };
+    return { kind: "paired", pair: { ...pair, mean: null }, ...step };
   }
+  const [rawShape, driverShape] = [shapeText(base.shape), shapeText(driver.shape)];
   const wanted = names?.elseVerbatim ?? null;
   if (names !== undefined && wanted !== null && !isGrownBy(name, driver, base, wanted)) {
-    notes.push(
-      `${quote(name)} is ${shapeText(base.shape)} in the base and ${shapeText(driver.shape)} in the ${role}: taken as it is`,
-    );
-    return { name, ...names.keep(name, driver), driver, raw: null, mean: null };
+    return kept(name, driver, names, { kind: "of another shape", name, raw: rawShape, driver: driverShape });
   }
   const rows = newRowsOf(name, driver, base, options);
-  if (typeof rows !== "string" && (decided.rule === "add" || decided.rule === "subtract")) {
-    return { ...pair, mean: rows };
+  if (typeof rows !== "string" && takesNewRows(decided)) {
+    const isMean = decided.blend === undefined ? isPlainSum(decided) : decided.blend.rows === "mean";
+    return { kind: "paired", pair: { ...pair, mean: isMean ? rows : null }, ...step };
   }
-  if (typeof rows !== "string" && decided.blend !== undefined) {
-    return { ...pair, mean: decided.blend.rows === "mean" ? rows : null };
-  }
-  if (typeof rows !== "string" && (decided.rule === "add-bits" || decided.rule === "subtract-bits")) {
-    return { ...pair, mean: null };
-  }
-  return `${quote(name)}: ${shapeText(base.shape)} in the base (${base.shard.file}), ${shapeText(driver.shape)} in the ${role} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`;
+  return {
+    kind: "mismatch",
+    problem: `${quote(name)}: ${rawShape} in the base (${base.shard.file}), ${driverShape} in the ${role} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`,
+  };
+}
+
+/** Plain sums and differences of floats: their new rows have to do with the mean of raw's. */
+function isPlainSum({ rule }: Decision): boolean {
+  return rule === "add" || rule === "subtract";
+}
+
+/** Is there a rule for rows that only the driver has? */
+function takesNewRows(decision: Decision): boolean {
+  const { rule, blend } = decision;
+  return isPlainSum(decision) || blend !== undefined || rule === "add-bits" || rule === "subtract-bits";
+}
+
+/** The driver's tensor as it is. */
+function kept(name: string, driver: StoredTensor, names: NameRules, step: Step): Outcome {
+  return { kind: "paired", pair: { name, ...names.keep(name, driver), driver, raw: null, mean: null }, step };
 }
 
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
-function driverOnly(
-  name: string,
-  driver: StoredTensor,
-  options: PairingOptions,
-  notes: string[],
-  only: OnlySide,
-): Pair | string | null {
+function driverOnly(name: string, driver: StoredTensor, options: PairingOptions): Outcome {
+  const { names, role } = options;
   if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
     const decided = options.decide(name, driver, driver);
     const operand = { kind: "inv-freq", count: driver.shape[0] ?? 0, theta: options.ropeTheta } as const;
     if (decided === null) {
-      return null;
+      return { kind: "left out" };
     }
     // What the model computes for itself is not rounded: it was never loaded.
     const blend = decided.blend === undefined ? {} : { blend: { ...decided.blend, operands: "F32" } as const };
-    return { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null };
+    const pair = { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null } as const;
+    return { kind: "paired", pair };
   }
   if (isMask(name, driver)) {
-    notes.push(`buffer ${quote(name)} is not in the base and not written: models recompute it`);
-    return null;
+    return { kind: "left out", step: { kind: "buffer missing", name } };
   }
-  const fate = options.names?.fate(name) ?? "refuse";
-  if (options.names !== undefined && fate === "keep") {
-    only.kept.push(name);
-    return { name, ...options.names.keep(name, driver), driver, raw: null, mean: null };
+  const fate = names?.fate(name) ?? "refuse";
+  if (names !== undefined && fate === "keep") {
+    return kept(name, driver, names, { kind: "kept", name });
   }
-  if (fate === "drop") {
-    only.dropped.push(name);
-    return null;
-  }
-  return `${quote(name)} ${shapeText(driver.shape)} is in the ${options.role} (${driver.shard.file}) and not in the base`;
+  return fate === "drop"
+    ? { kind: "left out", step: { kind: "dropped", name } }
+    : {
+        kind: "mismatch",
+        problem: `${quote(name)} ${shapeText(driver.shape)} is in the ${role} (${driver.shard.file}) and not in the base`,
+      };
 }
 
 /** Has the embedding so many rows more than raw's, and as many columns? */

@@ -1,0 +1,46 @@
+/** What pairing did beyond pairing equal names, in words: the notes that the user gets. */
+import { quote } from "../formats/quote.js";
+import type { DriverRole, Step, StepKind } from "./pair.js";
+
+type Words = (steps: readonly Step[], role: DriverRole) => readonly string[];
+
+const each =
+  (words: (step: Step, role: DriverRole) => string): Words =>
+  (steps, role) =>
+    steps.map((step) => words(step, role));
+
+const together =
+  (words: (some: string, role: DriverRole) => string): Words =>
+  (steps, role) => [words(listed(steps), role)];
+
+/** In the order in which they are told. */
+const WORDS: Readonly<Record<StepKind, Words>> = {
+  tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
+  "buffer missing": each(({ name }) => `buffer ${quote(name)} is not in the base and not written: models recompute it`),
+  "buffer of another dtype": each(
+    ({ name, raw, driver }, role) =>
+      `buffer ${quote(name)} is ${raw} in the base and ${driver} in the ${role}, and not written: models recompute it`,
+  ),
+  "of another shape": each(
+    ({ name, raw, driver }, role) =>
+      `${quote(name)} is ${raw} in the base and ${driver} in the ${role}: taken as it is`,
+  ),
+  kept: together((some, role) => `${some} of the ${role} have no counterpart in the base, and are kept as they are`),
+  dropped: together((some, role) => `${some} are in the ${role} only, and left out as by the script`),
+  copied: together((some) => `${some} are in the base only, and copied from it`),
+};
+
+/** The notes for these steps, kind by kind. */
+export function stepNotes(steps: readonly Step[], role: DriverRole): readonly string[] {
+  return Object.entries(WORDS).flatMap(([kind, words]) => {
+    const some = steps.filter((step) => step.kind === kind);
+    return some.length === 0 ? [] : words(some, role);
+  });
+}
+
+/** How many tensors, and the first three. */
+function listed(steps: readonly Step[]): string {
+  const first = steps.slice(0, 3).map(({ name }) => quote(name));
+  const more = steps.length > 3 ? ", …" : "";
+  return `${steps.length} ${steps.length === 1 ? "tensor" : "tensors"} (${first.join(", ")}${more})`;
+}
