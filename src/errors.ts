@@ -86,8 +86,22 @@ export interface ErrorPlace {
   readonly tensor?: string;
 }
 
+/**
+ * What the caller may ask for instead, as an option of its function: { to: "continue it", option: "mode", value: "resume" }. How
+ * that is spelled (a flag, a field) is the caller's to say.
+ */
+export interface Advice {
+  /** What it does, as a command: "start over", "go on all the same". */
+  readonly to: string;
+  /** A field of the options, "hub.cache" for one within another. */
+  readonly option: string;
+  /** What it should be; left out where any other value may help. */
+  readonly value?: string | number | boolean | null;
+}
+
 export interface ErrorDetails extends ErrorOptions {
   readonly at?: ErrorPlace;
+  readonly advice?: readonly Advice[];
 }
 
 /**
@@ -101,13 +115,16 @@ export class WeightDiffError extends Error {
   readonly fact: string;
   readonly hint: string | undefined;
   readonly at: ErrorPlace;
+  /** Options that would help. `hint` does not name them. */
+  readonly advice: readonly Advice[];
 
-  constructor(code: ErrorCode, fact: string, hint?: string, { at = {}, ...options }: ErrorDetails = {}) {
+  constructor(code: ErrorCode, fact: string, hint?: string, { at = {}, advice = [], ...options }: ErrorDetails = {}) {
     super(at.file === undefined ? fact : `${at.file}: ${fact}`, options);
     this.code = code;
     this.kind = ERRORS[code].kind;
     this.fact = fact;
     this.hint = hint;
     this.at = at;
+    this.advice = advice;
   }
 }
