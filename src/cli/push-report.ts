@@ -16,7 +16,7 @@ export function pushText(report: PushReport): string {
     unchanged: `${url} has all ${count(files.length)} already`,
   } as const;
   const visibility = report.private === null ? "" : `, ${report.private ? "private" : "public"}`;
-  const width = Math.max(...files.map(({ change }) => change.length));
+  const width = files.reduce((widest, { change }) => Math.max(widest, change.length), 0);
   return `${[
     headlines[outcome],
     `  branch   ${printable(branch)} of ${repo}${created ? ", made now" : ""}${visibility}`,

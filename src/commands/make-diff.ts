@@ -127,7 +127,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
       ...file,
       sha256: digests.get(output?.staged(file.file) ?? "") ?? "",
     }));
-    const newRows = Math.max(0, ...plan.newRows.values());
+    const newRows = [...plan.newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
     const card: readonly ExtraFile[] =
       output !== null && (await hasFile(output.path, CARD))
         ? []

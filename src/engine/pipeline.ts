@@ -272,11 +272,9 @@ async function loadOperand(
 ): Promise<number> {
   if (operand.kind === "inv-freq") {
     const view = new DataView(memory.buffer, buffer, (end - begin) * 4);
-    invFreq(operand.count, operand.theta)
-      .subarray(begin, end)
-      .forEach((value, i) => {
-        view.setFloat32(i * 4, value, true);
-      });
+    invFreq(operand.count, operand.theta, begin, end).forEach((value, i) => {
+      view.setFloat32(i * 4, value, true);
+    });
     return buffer;
   }
   const width = widthOf(operand.dtype);

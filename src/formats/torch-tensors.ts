@@ -94,6 +94,15 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
   const tensors = new Map<string, TensorInfo>();
   let visits = 0;
   let names = 0;
+  /** A name, once it is known that all of them together stay small: one long key may be part of every name. */
+  const nameAt = (path: readonly string[]): string => {
+    names += path.reduce((sum, key) => sum + key.length + 1, 0);
+    if (names > MAX_NAMES) {
+      const what = `tensor names of more than ${MAX_NAMES} characters`;
+      throw new WeightDiffError("LIMIT", `the pickled object makes ${what}`, undefined, { at: { file: file.name } });
+    }
+    return path.join(".");
+  };
   const visit = (value: PickleValue, path: readonly string[]): void => {
     visits += 1;
     if (visits > MAX_VISITS || path.length > MAX_DEPTH) {
@@ -111,13 +120,12 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
         visit(item, [...path, String(index)]);
       }
     } else if (isKind(value, "call")) {
-      names += path.reduce((sum, key) => sum + key.length + 1, 0);
-      if (names > MAX_NAMES || tensors.size >= MAX_TENSORS) {
-        const what =
-          names > MAX_NAMES ? `tensor names of more than ${MAX_NAMES} characters` : `over ${MAX_TENSORS} tensors`;
-        throw new WeightDiffError("LIMIT", `the pickled object makes ${what}`, undefined, { at: { file: file.name } });
+      if (tensors.size >= MAX_TENSORS) {
+        throw new WeightDiffError("LIMIT", `the pickled object makes over ${MAX_TENSORS} tensors`, undefined, {
+          at: { file: file.name },
+        });
       }
-      const name = path.join(".");
+      const name = nameAt(path);
       const tensor = readCall(value, name, path, file);
       if (tensor !== undefined && tensors.has(name)) {
         throw invalid(file.name, `the tensor name ${quote(name)} occurs twice`);
@@ -126,7 +134,7 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
         tensors.set(name, tensor);
       }
     } else if (isKind(value, "persistent")) {
-      throw unsupported(file.name, path.join("."), "is a bare storage, not a tensor");
+      throw unsupported(file.name, nameAt(path), "is a bare storage, not a tensor");
     }
   };
   visit(root, []);

@@ -4,11 +4,12 @@
  * inv_freq as transformers computes it: `1.0 / (base ** (torch.arange(0, dim, 2).float() / dim))` with dim = 2 count, each step
  * rounded to F32 (modeling_llama.py). Equal to torch 2.13 for every head size of the LLaMA and Pythia families (8 to 128);
  * for dim 256 one value of 128 differs by one unit in the last place, since torch's vector pow does not round correctly.
- * @returns `count` values, each an F32.
+ * @param count how many values the whole buffer has; only those from `begin` to `end` are made.
+ * @returns each an F32.
  */
-export function invFreq(count: number, base: number): Float32Array {
-  return Float32Array.from({ length: count }, (_, i) => {
-    const exponent = Math.fround((2 * i) / (2 * count));
+export function invFreq(count: number, base: number, begin: number, end: number): Float32Array {
+  return Float32Array.from({ length: end - begin }, (_, i) => {
+    const exponent = Math.fround((2 * (begin + i)) / (2 * count));
     return 1 / Math.fround(base ** exponent);
   });
 }

@@ -5,9 +5,16 @@ import type { Identity } from "../evidence/identify.js";
 import type { Report } from "../finding.js";
 import { printable } from "../formats/quote.js";
 import { type ExpectedSum, publishedSum } from "../known/sums.js";
-import { INV_FREQ } from "../plan/pair.js";
 import type { Reading } from "../run/digest.js";
-import { computedInvFreq, judgeSum, type NaiveSums, naiveSums, type SumVerdict } from "./naive.js";
+import {
+  computedInvFreq,
+  judgeSum,
+  layersOf,
+  type NaiveSums,
+  naiveSums,
+  rotaryLengths,
+  type SumVerdict,
+} from "./naive.js";
 
 export interface SumCheck extends SumVerdict {
   /** Name of the published sum, and where it was published; null for a number of the user's. */
@@ -32,11 +39,10 @@ export interface ModelSums {
 
 /** Of the values as they are stored. */
 export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, reading: Reading): ModelSums {
-  const names = [...checkpoint.stateDict.keys()];
-  const stored = names.find((name) => INV_FREQ.test(name));
-  const length = stored === undefined ? undefined : checkpoint.stateDict.get(stored)?.shape[0];
+  const { stateDict } = checkpoint;
   const byTensor = new Map([...reading.tensors].map(([name, { sum }]) => [name, sum]));
-  return { sums: naiveSums(byTensor, computedInvFreq(names, length, config)), byTensor };
+  const buffers = computedInvFreq(stateDict.keys(), rotaryLengths(stateDict), config);
+  return { sums: naiveSums(byTensor, buffers), byTensor };
 }
 
 /** Says how the sum compares. Null if none was expected, or it cannot be told from a diff alone. */
@@ -55,9 +61,7 @@ export function checkSum(
       report("note", `the sum ${wanted.value} is that of the recovered model: give --path_raw to compute it`);
     return null;
   }
-  const names = [...checkpoint.stateDict.keys()];
-  const layers = computedInvFreq(names, 2, null)?.layers ?? 0;
-  const verdict = judgeWanted(wanted, found, layers);
+  const verdict = judgeWanted(wanted, found, layersOf(checkpoint.stateDict.keys()));
   const halves = [...checkpoint.stateDict.values()].some(({ dtype }) => dtype === "F16" || dtype === "BF16");
   const rounded =
     halves && identity.kind !== "diff" && wanted.tensor === undefined

@@ -3,6 +3,7 @@
  * Per-tensor F32 sums are added in F32 in the order of the state dict of 2023; the value depends on that order, on torch's
  * thread count and on whether the dict held the rotary buffers (EXACTNESS 5, FIELD 5).
  */
+import type { Shape } from "../formats/tensor-info.js";
 import { invFreq } from "../kernel/inv-freq.js";
 
 export interface NaiveSums {
@@ -33,6 +34,8 @@ export interface SumVerdict {
 const TOLERANCE = 1e-2;
 /** How far two honest runs of the reference lie apart at most, by thread count and vector width (EXACTNESS 5). */
 const NOISE = 0.04;
+/** Values of a rotary buffer; the largest head has some hundred. What a config says beyond that is no length. */
+const MAX_ROTARY = 65_536;
 /** Place of a parameter within its layer, in transformers' LLaMA of 2023 (4.28 to 4.30). */
 const IN_LAYER = [
   "self_attn.q_proj.weight",
@@ -67,6 +70,7 @@ function rank(name: string): number | null {
   return OUTSIDE.get(name) ?? (match === null || place < 0 ? null : Number(match[1]) * IN_LAYER.length + place);
 }
 
+const QUERIES = /^model\.layers\.\d{1,6}\.self_attn\.q_proj\.weight$/;
 const isInvFreq = (name: string): boolean => name.endsWith("rotary_emb.inv_freq");
 
 /**
@@ -83,7 +87,9 @@ export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuf
   );
   let withInvFreq = total(order, 0);
   if (computed !== null && !order.some(isInvFreq)) {
-    const one = Math.fround(invFreq(computed.count, computed.theta).reduce((sum, value) => sum + value, 0));
+    const one = Math.fround(
+      invFreq(computed.count, computed.theta, 0, computed.count).reduce((sum, value) => sum + value, 0),
+    );
     for (let layer = 0; layer < computed.layers; layer++) {
       withInvFreq = Math.fround(withInvFreq + one);
     }
@@ -91,18 +97,51 @@ export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuf
   return { withoutInvFreq, withInvFreq };
 }
 
-/**
- * The rotary buffers of a LLaMA: they count in one of the sums, stored or not. Null for other families.
- * @param stored length of a buffer that a file holds.
- */
+/** What tensors tell of the length of a rotary buffer. */
+export interface RotaryLengths {
+  /** Values of a buffer that a file holds. */
+  readonly stored: number | null;
+  /** Rows of a layer's query matrix, those of all its heads. */
+  readonly queryRows: number | null;
+}
+
+export function rotaryLengths(
+  tensors: Iterable<readonly [name: string, tensor: { readonly shape: Shape }]>,
+): RotaryLengths {
+  let stored: number | null = null;
+  let queryRows: number | null = null;
+  for (const [name, { shape }] of tensors) {
+    if (stored === null && isInvFreq(name)) {
+      stored = shape[0] ?? null;
+    } else if (queryRows === null && QUERIES.test(name)) {
+      queryRows = shape[0] ?? null;
+    }
+  }
+  return { stored, queryRows };
+}
+
+/** How many layers the names are of. */
+export function layersOf(names: Iterable<string>): number {
+  const layers = new Set<string>();
+  for (const name of names) {
+    const layer = /^model\.layers\.(\d{1,6})\./.exec(name)?.[1];
+    if (layer !== undefined) {
+      layers.add(layer);
+    }
+  }
+  return layers.size;
+}
+
+/** The rotary buffers of a LLaMA: they count in one of the sums, stored or not. Null for other families. */
 export function computedInvFreq(
   names: Iterable<string>,
-  stored: number | undefined,
-  config: { readonly headSize: number | null; readonly ropeTheta: number } | null,
+  { stored, queryRows }: RotaryLengths,
+  config: { readonly headSize: number | null; readonly heads: number | null; readonly ropeTheta: number } | null,
 ): RotaryBuffers | null {
-  const layers = new Set([...names].flatMap((name) => /^model\.layers\.(\d+)\./.exec(name)?.[1] ?? [])).size;
-  const count = stored ?? (config?.headSize ?? 0) / 2;
-  return layers > 0 && Number.isInteger(count) && count > 0
+  const layers = layersOf(names);
+  const headSize = queryRows !== null && config?.heads != null ? queryRows / config.heads : (config?.headSize ?? 0);
+  const count = stored ?? headSize / 2;
+  return layers > 0 && Number.isInteger(count) && count > 0 && count <= MAX_ROTARY
     ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
     : null;
 }

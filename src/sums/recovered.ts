@@ -9,13 +9,12 @@ import { INV_FREQ } from "../plan/pair.js";
 import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
 import { judgeWanted, type ModelSums } from "./judge.js";
-import { computedInvFreq, naiveSums, type RotaryBuffers, type SumVerdict } from "./naive.js";
+import { computedInvFreq, naiveSums, type RotaryBuffers, rotaryLengths, type SumVerdict } from "./naive.js";
 import type { StatedSum } from "./stated.js";
 
 /** The rotary buffers that count in one of the sums, stored or not. */
 export function buffersOf(plan: Plan, raw: Checkpoint, rawConfig: ModelConfig | null): RotaryBuffers | null {
-  const stored = [...raw.stateDict].find(([name]) => INV_FREQ.test(name))?.[1];
-  return computedInvFreq(plan.order, stored?.shape[0], rawConfig);
+  return computedInvFreq(plan.order, rotaryLengths(raw.stateDict), rawConfig);
 }
 
 /** The sums of what was recovered, in the order of the state dict. */

@@ -224,3 +224,23 @@ test("bounds the tensors that one recalled over and over makes", async () => {
   const object = Buffer.concat([tensorPickle(), op.put(0), op.pop, op.emptyList, again]);
   await refuses(() => read(object), "LIMIT", /over 300000 tensors/);
 });
+
+test("bounds the name of a bare storage, which one long key at many depths makes", async () => {
+  const depth = 70;
+  const key = Buffer.concat([op.text("k".repeat(1_000_000)), op.put(0), op.pop, op.pop]);
+  const storage = Buffer.concat([
+    op.tupleOf(op.text("storage"), op.global("torch", "FloatStorage"), op.text("0"), op.text("cpu"), op.int(2)),
+    op.persistent,
+  ]);
+  const inner = Buffer.concat([op.emptyDict, op.get(0)]);
+  const object = Buffer.concat([
+    op.emptyDict,
+    key,
+    op.emptyDict,
+    op.get(0),
+    ...Array<Uint8Array>(depth).fill(inner),
+    storage,
+    ...Array<Uint8Array>(depth + 1).fill(op.setItem),
+  ]);
+  await refuses(() => read(object), "LIMIT", /names of more than/);
+});

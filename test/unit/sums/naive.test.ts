@@ -1,7 +1,7 @@
 /** The reference's sum: in which order, and what its distance from a published one means (EXACTNESS 5, FIELD 5). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { judgeSum, naiveSums, stateDictOrder } from "../../../src/sums/naive.js";
+import { computedInvFreq, judgeSum, naiveSums, rotaryLengths, stateDictOrder } from "../../../src/sums/naive.js";
 
 const ALPACA = 50637.1836;
 /** Of 32 buffers of 64 values at theta 10000, in float32. */
@@ -131,3 +131,20 @@ for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFIN
     assert.equal(verdict.reason, "the recovered weights hold NaN or infinite values");
   });
 }
+
+test("takes the length of a rotary buffer from the tensors before the config, and never one that no head has", () => {
+  const layer = "model.layers.0.self_attn.q_proj.weight";
+  const config = (hidden: number, heads: number) => ({ headSize: hidden / heads, heads, ropeTheta: 1e4 });
+  const lengthOf = (shape: readonly number[], hidden: number, heads: number) =>
+    computedInvFreq([layer], rotaryLengths([[layer, { shape }]]), config(hidden, heads))?.count ?? null;
+  assert.equal(lengthOf([4096, 4096], 1e300, 32), 64);
+  assert.equal(lengthOf([4096, 4096], 4096, 1e-300), null);
+  assert.equal(lengthOf([4096, 4096], 4096, 1), 2048);
+  const noQueries = (hidden: number) => computedInvFreq([layer], rotaryLengths([]), config(hidden, 1));
+  assert.equal(noQueries(128)?.count, 64);
+  for (const hidden of [1e300, 2 ** 53, Number.POSITIVE_INFINITY, -2, 0.5]) {
+    assert.equal(noQueries(hidden), null, String(hidden));
+  }
+  const stored = rotaryLengths([["a.rotary_emb.inv_freq", { shape: [2 ** 52] }]]);
+  assert.equal(computedInvFreq([layer], stored, null), null);
+});

@@ -101,27 +101,37 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     intermediateSize: (shapeOf("layers.0.feed_forward.w1.weight")[0] ?? 0) * count,
     vocabulary: shapeOf("tok_embeddings.weight")[0] ?? 0,
   };
-  const problems = [...compareParams(sizes, params, count), ...strangers(parts)];
+  const tensors: MetaTensor[] = [];
+  // Told by the thousand where a file is hostile: only those that are shown are kept.
+  const shown: string[] = [];
+  let problems = 0;
+  const tell = (problem: string): void => {
+    problems++;
+    if (problems <= PROBLEMS_SHOWN) {
+      shown.push(problem);
+    }
+  };
+  compareParams(sizes, params, count, tell);
+  tellStrangers(parts, tell);
   const expected = shapesOf(sizes, count);
-  const tensors = rowsOf(sizes.layers).flatMap(([ours, metas, axis, rotary]): readonly MetaTensor[] => {
+  for (const [ours, metas, axis, rotary] of rowsOf(sizes.layers)) {
     const views = byName.map((part) => part.get(metas));
     const problem = checkViews(metas, views, parts, expected(metas));
     if (problem !== null) {
-      problems.push(problem);
-      return [];
+      tell(problem);
+    } else if (problems === 0) {
+      const all = views.flatMap((view) => view ?? []);
+      const tensor = joined(ours, all, axis, rotary === undefined ? null : headSize);
+      if (tensor !== null) {
+        tensors.push(tensor);
+      }
     }
-    return joined(
-      ours,
-      views.flatMap((view) => view ?? []),
-      axis,
-      rotary === undefined ? null : headSize,
-    );
-  });
-  if (problems.length > 0) {
-    const rest = problems.length > PROBLEMS_SHOWN ? `\n  and ${problems.length - PROBLEMS_SHOWN} more` : "";
+  }
+  if (problems > 0) {
+    const rest = problems > PROBLEMS_SHOWN ? `\n  and ${problems - PROBLEMS_SHOWN} more` : "";
     throw new WeightDiffError(
       "MISMATCH",
-      `the parts do not make one LLaMA: ${problems.length} ${problems.length === 1 ? "thing does" : "things do"} not fit\n  ${problems.slice(0, PROBLEMS_SHOWN).join("\n  ")}${rest}`,
+      `the parts do not make one LLaMA: ${problems} ${problems === 1 ? "thing does" : "things do"} not fit\n  ${shown.join("\n  ")}${rest}`,
       "parts or params.json are of different models, or damaged: fetch them again from one place",
       { at: { file: directory } },
     );
@@ -151,8 +161,15 @@ function headsOf(params: MetaParams | null, hiddenSize: number, directory: strin
 }
 
 function layersOf(parts: readonly MetaPart[], directory: string): number {
-  const layers = new Set(parts[0]?.tensors.flatMap(({ name }) => LAYER_NAME.exec(name)?.[1] ?? []).map(Number));
-  const highest = Math.max(...layers);
+  const layers = new Set<number>();
+  let highest = 0;
+  for (const { name } of parts[0]?.tensors ?? []) {
+    const layer = LAYER_NAME.exec(name)?.[1];
+    if (layer !== undefined) {
+      layers.add(Number(layer));
+      highest = Math.max(highest, Number(layer));
+    }
+  }
   if (highest + 1 !== layers.size) {
     const missing = Array.from({ length: layers.size }, (_, layer) => layer).find((layer) => !layers.has(layer));
     throw new WeightDiffError(
@@ -167,45 +184,48 @@ function layersOf(parts: readonly MetaPart[], directory: string): number {
 
 type Sizes = Omit<MetaModel, "tensors">;
 
-function compareParams(sizes: Sizes, params: MetaParams | null, parts: number): string[] {
+function compareParams(sizes: Sizes, params: MetaParams | null, parts: number, tell: (problem: string) => void): void {
   const { heads, keyValueHeads } = sizes;
-  const uneven = [heads, keyValueHeads].filter((number) => !Number.isInteger(number / parts) || number === 0);
-  const problems = uneven.map((number) => `${number} heads cannot be cut into ${parts} parts`);
+  for (const number of [heads, keyValueHeads]) {
+    if (!Number.isInteger(number / parts) || number === 0) {
+      tell(`${number} heads cannot be cut into ${parts} parts`);
+    }
+  }
   if (params === null) {
-    return problems;
+    return;
   }
   const compare = (key: string, stated: number | null, found: number, what: string): void => {
     if (stated !== null && stated !== found) {
-      problems.push(`params.json: ${key} is ${stated}, ${what} ${found}`);
+      tell(`params.json: ${key} is ${stated}, ${what} ${found}`);
     }
   };
   compare("dim", params.dim, sizes.hiddenSize, "the length of the norm weights is");
   compare("n_layers", params.layers, sizes.layers, "the number of layers among the tensors is");
   compare("n_kv_heads", params.keyValueHeads ?? heads, keyValueHeads, "the heads among the rows of wk are");
   compare("vocab_size", params.vocabulary, sizes.vocabulary, "the rows of tok_embeddings are");
-  return problems;
 }
 
 /** Tensors that belong to no LLaMA. */
-function strangers(parts: readonly MetaPart[]): readonly string[] {
+function tellStrangers(parts: readonly MetaPart[], tell: (problem: string) => void): void {
   const known = new Set(LAYER.map(([, metas]) => metas));
   const outer = new Set<string>([...OUTER.first, ...OUTER.last].map(([, metas]) => metas));
-  return parts.flatMap(({ file, tensors }) =>
-    tensors
-      .filter(({ name }) => !outer.has(name) && !known.has(name.replace(LAYER_NAME, "")) && !IGNORED.test(name))
-      .map(({ name }) => `${file}: tensor ${quote(name)} belongs to no LLaMA`),
-  );
+  for (const { file, tensors } of parts) {
+    for (const { name } of tensors) {
+      if (!outer.has(name) && !known.has(name.replace(LAYER_NAME, "")) && !IGNORED.test(name)) {
+        tell(`${file}: tensor ${quote(name)} belongs to no LLaMA`);
+      }
+    }
+  }
 }
 
-function rowsOf(layers: number): readonly Row[] {
-  const numbers = Array.from({ length: layers }, (_, layer) => layer);
-  return [
-    ...OUTER.first,
-    ...numbers.flatMap((layer) =>
-      LAYER.map(([ours, metas, ...how]): Row => [`model.layers.${layer}.${ours}`, `layers.${layer}.${metas}`, ...how]),
-    ),
-    ...OUTER.last,
-  ];
+function* rowsOf(layers: number): Generator<Row> {
+  yield* OUTER.first;
+  for (let layer = 0; layer < layers; layer++) {
+    for (const [ours, metas, ...how] of LAYER) {
+      yield [`model.layers.${layer}.${ours}`, `layers.${layer}.${metas}`, ...how];
+    }
+  }
+  yield* OUTER.last;
 }
 
 /** The shape of a tensor in each of the parts, by Meta's name. */
@@ -253,18 +273,13 @@ function checkViews(
 }
 
 /** One tensor of all its views. Norms are in every part: the first one's is taken, as the converter does. */
-function joined(
-  name: string,
-  views: readonly TensorInfo[],
-  axis: Axis,
-  headSize: number | null,
-): readonly MetaTensor[] {
+function joined(name: string, views: readonly TensorInfo[], axis: Axis, headSize: number | null): MetaTensor | null {
   const [first] = views;
   if (first === undefined) {
-    return [];
+    return null;
   }
   if (headSize === null && (axis === null || views.length === 1)) {
-    return [{ ...first, name, path: [name], part: 0 }];
+    return { ...first, name, path: [name], part: 0 };
   }
   const { strides: _, record: __, ...info } = first;
   const [rows = 0, columns = 0] = first.shape;
@@ -292,5 +307,5 @@ function joined(
       first: at,
     };
   });
-  return [{ ...info, name, path: [name], shape, part: 0, pieces }];
+  return { ...info, name, path: [name], shape, part: 0, pieces };
 }

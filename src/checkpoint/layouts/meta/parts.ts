@@ -21,7 +21,7 @@ export function metaPartName(part: number): string {
 /** @throws {WeightDiffError} NOT_FOUND if the numbers do not run from 00 without a gap. */
 export function refuseGaps(parts: readonly MetaPart[], directory: string): void {
   const there = new Set(parts.map(({ file }) => file));
-  const highest = Math.max(...parts.map(({ file }) => Number(file.split(".")[1])));
+  const highest = parts.reduce((most, { file }) => Math.max(most, Number(file.split(".")[1])), 0);
   const missing = Array.from({ length: highest + 1 }, (_, part) => metaPartName(part)).filter(
     (file) => !there.has(file),
   );

@@ -215,6 +215,19 @@ test("lists at most 20 problems", async () => {
   );
 });
 
+test("130,000 layers are refused with 20 problems, and not by the stack", async () => {
+  const [one] = partsOf({ ...SMALL, parts: 1 });
+  const more = Array.from({ length: 130_000 }, (_, layer): TensorInfo => {
+    return { name: `layers.${layer}.`, path: [], dtype: "F16", shape: [0], range: { begin: 0, end: 0 } };
+  });
+  const parts = [{ file: "consolidated.00.pth", tensors: [...(one?.tensors ?? []), ...more] }];
+  await refuses(
+    () => readMetaLayout(parts, params(SMALL), "dir"),
+    "MISMATCH",
+    /^dir: .* 1299983 things do not fit\n(.*\n){20} {2}and 1299963 more$/,
+  );
+});
+
 test("a layer number far beyond the others is a gap, not a loop", async () => {
   const [one] = partsOf({ ...SMALL, parts: 1 });
   const tensors = one?.tensors.map((tensor) => ({
