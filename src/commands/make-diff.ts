@@ -30,6 +30,7 @@ import { filesOf, MANIFEST_SCHEMA, type MakeDiffManifest, sourceOf, writeManifes
 import type { ExtraFile } from "../output/directory.js";
 import { hasFile } from "../output/state.js";
 import type { Encoding } from "../plan/exact.js";
+import { alignNames } from "../plan/names.js";
 import { type Plan, planDiff } from "../plan/plan.js";
 import { digestFiles } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
@@ -69,12 +70,13 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   const started = performance.now();
   const say = options.onNote ?? (() => {});
   const encoding = options.encoding ?? "additive";
-  const raw = await openCheckpoint(options.raw, options.hub);
-  const rawConfig = await configOf(raw);
-  refuseQuantised(raw, "base", rawConfig);
-  const tuned = await openCheckpoint(options.tuned, options.hub);
-  const tunedConfig = await configOf(tuned);
-  refuseQuantised(tuned, "tuned model", tunedConfig);
+  const base = await openCheckpoint(options.raw, options.hub);
+  const rawConfig = await configOf(base);
+  refuseQuantised(base, "base", rawConfig);
+  const model = await openCheckpoint(options.tuned, options.hub);
+  const tunedConfig = await configOf(model);
+  refuseQuantised(model, "tuned model", tunedConfig);
+  const { raw, driver: tuned } = alignNames(base, model, "tuned");
   await guardModels({ raw, diff: tuned, rawConfig, diffConfig: tunedConfig }, options);
   const plan = planDiff(raw, tuned, {
     encoding,

@@ -26,6 +26,7 @@ import {
 import { overflowOf, warnOverflow, writtenTensors } from "../make/outcome.js";
 import { filesOf, MANIFEST_SCHEMA, type RecoverManifest, sourceOf, writeManifest } from "../manifest/manifest.js";
 import { type ExactRecord, readExactRecord } from "../plan/exact.js";
+import { alignNames } from "../plan/names.js";
 import { type Plan, planRecover, type RecoverPlanOptions } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import { refuseQuantised } from "../run/preflight.js";
@@ -152,7 +153,8 @@ async function openBoth(options: RecoverOptions & { readonly hub: Hub }): Promis
   const diff = await openCheckpoint(options.diff, options.hub);
   const diffConfig = await configOf(diff);
   refuseQuantised(diff, "diff", diffConfig);
-  return { raw, diff, rawConfig, diffConfig };
+  const aligned = alignNames(raw, diff, "diff");
+  return { raw: aligned.raw, diff: aligned.driver, rawConfig, diffConfig };
 }
 
 interface Chosen {

@@ -1,0 +1,84 @@
+/**
+ * Names that the same tensor has in different files, as data: what wrappers put into names, the prefixes of base models, and the
+ * names that transformers changed. Read from the sources of transformers 4.0.1, 4.20.1, 4.44.2, 4.57.1 and 5.23.0.
+ */
+
+/** A part of names that belongs to something around the model. */
+export interface Wrapper {
+  readonly part: string;
+  readonly who: string;
+  /** No model calls a part of its own so: it goes wherever it stands. Else only where names of both sides then meet. */
+  readonly always: boolean;
+}
+
+export const WRAPPERS: readonly Wrapper[] = [
+  { part: "_orig_mod", who: "torch.compile", always: true },
+  { part: "_fsdp_wrapped_module", who: "FSDP", always: true },
+  { part: "_fpw_module", who: "FSDP", always: true },
+  { part: "_checkpoint_wrapped_module", who: "activation checkpointing", always: true },
+  { part: "_forward_module", who: "Lightning", always: true },
+  { part: "module", who: "DistributedDataParallel or DeepSpeed", always: false },
+  { part: "pretrained_model", who: "TRL", always: false },
+  { part: "base_model.model", who: "PEFT", always: false },
+  { part: "base_layer", who: "PEFT", always: false },
+];
+
+/** Tensors of adapters beside the weights that they change (peft, tuners/lora and utils/other.py). */
+export const ADAPTER =
+  /(^|\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save|original_module)(\.|$)/;
+
+/**
+ * What a model with a head puts before the names of the model without one: `base_model_prefix` of transformers' classes.
+ * from_pretrained adds it or takes it off (modeling_utils.py 4.44.2, line 4109; core_model_loading.py 5.23.0, line 1567). Left out
+ * are those that name one tower of several: language_model, vision_model, encoder and their like.
+ */
+export const BASE_PREFIXES: ReadonlySet<string> = new Set(
+  `model transformer gpt_neox gpt_neox_japanese rwkv backbone
+  albert bert bert_model big_bird biogpt blip bros canine clip convbert cpmant ctrl data2vec_audio data2vec_text
+  data2vec_vision deberta decision_transformer distilbert electra ernie ernie_m esm esmc flaubert flava fnet funnel git gte
+  gptsan_japanese graphormer hubert ibert layoutlm layoutlmv2 layoutlmv3 led lilt longformer luke lxmert markuplm mega
+  mobilebert mpnet mra nezha nomic_bert nystromformer perceiver prophetnet realm reformer rembert retribert roberta
+  roberta_prelayernorm roc_bert roformer sew sew_d siglip speecht5 splinter squeezebert switch_transformers tapas unispeech
+  unispeech_sat vilt visual_bert wav2vec2 wav2vec2_bert wav2vec2_conformer wavlm yoso
+  audio_spectrogram_transformer beit bit convnext convnextv2 cvt deit dinov2 dinov2_with_registers dpt efficientnet focalnet glpn
+  groupvit hiera levit mobilenet_v1 mobilenet_v2 mobilevit mobilevitv2 owlvit poolformer pvt regnet resnet sam segformer
+  swiftformer swin swinv2 swin2sr timesformer van videomae vit vivit xlm-roberta`.split(/\s+/),
+);
+
+/** Old names of tensors and those that transformers gives them while it loads a file (conversion_mapping.py 5.23.0, "legacy" and GPTNeoXForCausalLM). */
+const RENAMED: readonly (readonly [old: RegExp, now: string])[] = [
+  [/(^|\.)LayerNorm\.gamma$/, "$1LayerNorm.weight"],
+  [/(^|\.)LayerNorm\.beta$/, "$1LayerNorm.bias"],
+  [/\.weight_g$/, ".parametrizations.weight.original0"],
+  [/\.weight_v$/, ".parametrizations.weight.original1"],
+  [/^embed_out\./, "lm_head."],
+];
+
+/** A part of a model beside its language model; where both sides have one, both are models of several towers. */
+const TOWER =
+  /^(model\.|thinker\.|model\.thinker\.)?(vision_tower|vision_model|visual|image_tower|video_tower|audio_tower|multi_modal_projector)\./;
+
+/**
+ * Where such a model has its language model: "language_model.model.layers" until 4.51, "model.language_model.layers" from 4.52 on;
+ * Qwen2-VL: "model.layers" and "model.language_model.layers". from_pretrained turns one into the other (conversion_mapping.py
+ * 5.23.0, "llava" and "Qwen2VLForConditionalGeneration").
+ */
+const TOWERED: readonly (readonly [RegExp, string])[] = [
+  [/^(thinker\.)?model\./, "$1"],
+  [/^(thinker\.)?(language_model|text_model)\.(model\.)*/, "$1"],
+  [/^(thinker\.)?(vision_tower|image_tower|video_tower)\.vision_model\./, "$1$2."],
+];
+
+export function hasTowers(names: Iterable<string>): boolean {
+  for (const name of names) {
+    if (TOWER.test(name)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** One name for all that transformers takes for the same tensor. @param towers whether both sides are models of several towers. */
+export function commonName(name: string, towers: boolean): string {
+  return [...RENAMED, ...(towers ? TOWERED : [])].reduce((found, [pattern, now]) => found.replace(pattern, now), name);
+}

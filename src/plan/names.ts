@@ -1,0 +1,232 @@
+/**
+ * Two checkpoints under one set of names. A base and what was made from it often name the same tensors differently: one side was
+ * saved without its head, by another version of transformers, or with a wrapper around the model. Names are brought together as
+ * from_pretrained does it, before anything else looks at the pair. The driver's names are those of the result.
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../errors.js";
+import { quote } from "../formats/quote.js";
+import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper } from "../known/names.js";
+import type { DriverRole } from "./pair.js";
+
+type Side = "base" | DriverRole;
+
+/** The names of one side as they stand in its files, and without wrappers. */
+interface Reading {
+  readonly names: ReadonlyMap<string, string>;
+  /** How many names each wrapper was taken off. */
+  readonly taken: ReadonlyMap<Wrapper, number>;
+}
+
+/** What raw's names are in the driver. */
+interface Meeting {
+  /** How many of raw's names the driver has, under whatever name. */
+  readonly met: number;
+  readonly renamed: ReadonlyMap<string, { readonly now: string; readonly by: "prefix" | "version" }>;
+  readonly prefix: Prefix | null;
+  /** Raw's head, where the driver is the model without one. */
+  readonly head: ReadonlySet<string>;
+}
+
+interface Prefix {
+  readonly text: string;
+  readonly step: "added" | "taken off";
+}
+
+export interface AlignedPair {
+  readonly raw: Checkpoint;
+  readonly driver: Checkpoint;
+}
+
+/**
+ * Both sides, raw's tensors under the driver's names for them; each kind of step stands in the notes of its side.
+ * @throws {WeightDiffError} MISMATCH where two names of one side become one.
+ */
+export function alignNames(raw: Checkpoint, driver: Checkpoint, role: DriverRole): AlignedPair {
+  const drivers = readings(driver);
+  const candidates = readings(raw).flatMap((theirs) =>
+    drivers.map((ours) => ({ theirs, ours, meeting: meet([...theirs.names.values()], new Set(ours.names.values())) })),
+  );
+  // The plainest of equals.
+  const most = candidates.reduce((best, { meeting }) => Math.max(best, meeting.met), 0);
+  const best = candidates.find(({ meeting }) => meeting.met === most);
+  return best === undefined
+    ? { raw, driver }
+    : {
+        raw: renamed(unwrapped(raw, best.theirs, "base"), best.meeting, role),
+        driver: unwrapped(driver, best.ours, role),
+      };
+}
+
+/** Without what no model's own part is called; without any wrapper before the names; without any at all. */
+function readings({ stateDict }: Checkpoint): readonly Reading[] {
+  const names = [...stateDict.keys()];
+  const all = [
+    read(names, ({ always }) => (always ? "anywhere" : "nowhere")),
+    read(names, ({ always }) => (always ? "anywhere" : "in front")),
+    read(names, () => "anywhere"),
+  ];
+  return all.filter(({ taken }, index) => index === 0 || sizeOf(taken) > sizeOf(all[index - 1]?.taken));
+}
+
+function sizeOf(taken: ReadonlyMap<Wrapper, number> = new Map()): number {
+  return [...taken.values()].reduce((sum, count) => sum + count, 0);
+}
+
+function read(stored: readonly string[], where: (wrapper: Wrapper) => "anywhere" | "in front" | "nowhere"): Reading {
+  const taken = new Map<Wrapper, number>();
+  const places = WRAPPERS.flatMap((wrapper) => {
+    const place = where(wrapper);
+    return place === "nowhere" ? [] : [{ wrapper, front: place === "in front" }];
+  });
+  const names = stored.map((name): [string, string] => {
+    let [now, before] = [name, ""];
+    // One wrapper may hide another.
+    while (now !== before) {
+      before = now;
+      for (const { wrapper, front } of places) {
+        const without = withoutPart(now, wrapper.part, front);
+        if (without !== now) {
+          taken.set(wrapper, (taken.get(wrapper) ?? 0) + 1);
+          now = without;
+        }
+      }
+    }
+    return [name, now];
+  });
+  return { names: new Map(names), taken };
+}
+
+/** The name without the first such part: one or several of the words between its dots. */
+function withoutPart(name: string, part: string, front: boolean): string {
+  const at = `.${name}`.indexOf(`.${part}.`);
+  const without = name.slice(0, at) + name.slice(at + part.length + 1);
+  return at < 0 || (front && at > 0) || without === "" ? name : without;
+}
+
+function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: Side): Checkpoint {
+  if (taken.size === 0) {
+    return checkpoint;
+  }
+  const stateDict = rekeyed(checkpoint, (name) => names.get(name) ?? name, side);
+  const notes = [...taken].map(
+    ([{ part, who }, count]) =>
+      `${namesText(count)} read without ${quote(`${part}.`)}: ${who} put it there, and loaders do not know it`,
+  );
+  return { ...checkpoint, stateDict, notes: [...checkpoint.notes, ...notes] };
+}
+
+function renamed(raw: Checkpoint, { renamed: names, prefix, head }: Meeting, role: DriverRole): Checkpoint {
+  if (names.size === 0) {
+    return raw;
+  }
+  const stateDict = rekeyed(raw, (name) => (head.has(name) ? null : (names.get(name)?.now ?? name)), "base");
+  const count = (by: "prefix" | "version"): number => [...names.values()].filter((name) => name.by === by).length;
+  const [old, now] = [...names].find(([, { by }]) => by === "version") ?? [];
+  const notes = [
+    ...(prefix === null
+      ? []
+      : [
+          `${namesText(count("prefix"))} read with ${quote(`${prefix.text}.`)} ${prefix.step}, as from_pretrained does: the ${role} has them so`,
+        ]),
+    ...(old === undefined || now === undefined
+      ? []
+      : [
+          `${namesText(count("version"))} read as another version of transformers has them: ${quote(old)} is ${quote(now.now)} in the ${role}`,
+        ]),
+    ...(head.size === 0
+      ? []
+      : [
+          `its head is left out (${[...head].slice(0, 3).map(quote).join(", ")}${head.size > 3 ? ", …" : ""}): the ${role} is the model without one`,
+        ]),
+  ];
+  return { ...raw, stateDict, notes: [...raw.notes, ...notes] };
+}
+
+function namesText(count: number): string {
+  return `${count} ${count === 1 ? "name is" : "names are"}`;
+}
+
+/** @param nameOf null leaves the tensor out. @throws {WeightDiffError} MISMATCH where two names become one. */
+function rekeyed(
+  { path, stateDict }: Checkpoint,
+  nameOf: (name: string) => string | null,
+  side: Side,
+): Checkpoint["stateDict"] {
+  const found = new Map<string, StoredTensor>();
+  const origin = new Map<string, string>();
+  for (const [name, tensor] of stateDict) {
+    const now = nameOf(name);
+    if (now === null) {
+      continue;
+    }
+    const first = origin.get(now);
+    if (first !== undefined) {
+      throw new WeightDiffError(
+        "MISMATCH",
+        `${quote(first)} and ${quote(name)} of the ${side} are both ${quote(now)} by the names that loaders know`,
+        "one of the two does not belong there: save the model again without it",
+        { at: { file: path, tensor: name } },
+      );
+    }
+    origin.set(now, name);
+    found.set(now, tensor);
+  }
+  return found;
+}
+
+/** Raw's names in the driver's: as they are, by the names of another version, and with the base model's prefix added or taken off. */
+function meet(theirs: readonly string[], ours: ReadonlySet<string>): Meeting {
+  const unmet = theirs.filter((name) => !ours.has(name));
+  if (unmet.length === 0) {
+    return { met: theirs.length, renamed: new Map(), prefix: null, head: new Set() };
+  }
+  const towers = hasTowers(theirs) && hasTowers(ours);
+  // By common name, the driver's; null where it has two of that name.
+  const common = new Map<string, string | null>();
+  for (const name of ours) {
+    const key = commonName(name, towers);
+    common.set(key, common.has(key) ? null : name);
+  }
+  const found = new Map<string, { now: string; by: "prefix" | "version" }>();
+  const rest = unmet.filter((name) => {
+    const now = common.get(commonName(name, towers)) ?? null;
+    if (now !== null) {
+      found.set(name, { now, by: "version" });
+    }
+    return now === null;
+  });
+  const keys = rest.map((name) => commonName(name, towers));
+  const prefix = choosePrefix(keys, common);
+  const head = new Set<string>();
+  rest.forEach((name, index) => {
+    const now = prefix === null ? null : (common.get(withPrefix(keys[index] ?? "", prefix) ?? "") ?? null);
+    if (now !== null) {
+      found.set(name, { now, by: "prefix" });
+    } else if (prefix?.step === "taken off" && !name.startsWith(`${prefix.text}.`)) {
+      head.add(name);
+    }
+  });
+  return { met: theirs.length - unmet.length + found.size, renamed: found, prefix, head };
+}
+
+/** The name with the prefix added or taken off; null where it does not have it. */
+function withPrefix(name: string, { text, step }: Prefix): string | null {
+  return step === "added" ? `${text}.${name}` : name.startsWith(`${text}.`) ? name.slice(text.length + 1) : null;
+}
+
+/** The base model's prefix by which most names meet; null where none does, where two do so alike, or where both sides have it. */
+function choosePrefix(names: readonly string[], common: ReadonlyMap<string, string | null>): Prefix | null {
+  const words = (list: Iterable<string>): ReadonlySet<string> =>
+    new Set([...list].map((name) => name.slice(0, Math.max(0, name.indexOf(".")))));
+  const [theirs, ours] = [words(names), words(common.keys())];
+  const candidates = [...BASE_PREFIXES].flatMap((text): readonly Prefix[] => [
+    ...(ours.has(text) ? [{ text, step: "added" } as const] : []),
+    ...(theirs.has(text) && !ours.has(text) ? [{ text, step: "taken off" } as const] : []),
+  ]);
+  const counted = candidates
+    .map((prefix) => ({ prefix, met: names.filter((name) => common.has(withPrefix(name, prefix) ?? "")).length }))
+    .sort((a, b) => b.met - a.met);
+  const [first, second] = counted;
+  return first === undefined || first.met === 0 || first.met === second?.met ? null : first.prefix;
+}
