@@ -11,6 +11,8 @@ const ERRORS = {
   CHECK_FAILED: { exitCode: 3, kind: "check" },
   /** A path, shard, index or config that is not there. */
   NOT_FOUND: { exitCode: 4, kind: "input" },
+  /** A file that would be copied lies outside the checkpoint: a link leads there. */
+  LINK_OUTSIDE: { exitCode: 4, kind: "input" },
   /** A git-lfs pointer, an HTML page, or an empty file in place of weights. */
   NOT_WEIGHTS: { exitCode: 4, kind: "input" },
   /** The file ends before its own header says it does, or goes on after it. */

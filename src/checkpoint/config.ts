@@ -1,9 +1,10 @@
 /** config.json: the few values that recovering needs, and the text itself, which is edited in place rather than rewritten. */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
-import { decodeText, fileError } from "../files/file-source.js";
+import { decodeText } from "../files/file-source.js";
+import { readBytes } from "../files/small-files.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { refusePlaceholder } from "./side-files.js";
@@ -92,9 +93,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
       at: { file: path },
     });
   }
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw fileError(path, "read", error);
-  });
+  const bytes = await readBytes(path, MAX_CONFIG_BYTES);
   await refusePlaceholder(path, "config.json");
   // A byte order mark, as Windows editors put it, would keep Python's json from reading the output's config.
   return parseConfig(decodeText(bytes, path).replace(/^\ufeff/, ""), path);

@@ -3,11 +3,12 @@
  * transformers' from_pretrained (ARTIFACTS 1.3); and, where there is nothing to read, what the directory holds instead and
  * what to do about it (FIELD 8.5, 8.6).
  */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/file-source.js";
 import { expandHome } from "../files/paths.js";
+import { readText } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
 import type { HubFile, HubPlace } from "../hub/place.js";
 import { PARAMS } from "./layouts/meta/params.js";
@@ -185,6 +186,9 @@ function namedSnapshot(directory: string): { repo: string | null; commit: string
   return { repo: folder.slice("models--".length).replace("--", "/"), commit };
 }
 
+/** A commit's name, with room for white space. */
+const MAX_REF_BYTES = 100;
+
 /** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (ARTIFACTS 6.2). */
 export async function hubSnapshot(
   directory: string,
@@ -193,7 +197,7 @@ export async function hubSnapshot(
   if (!basename(directory).startsWith("models--")) {
     return plain(directory);
   }
-  const commit = (await readFile(join(directory, "refs", "main"), "utf8").catch(() => "")).trim();
+  const commit = (await readText(join(directory, "refs", "main"), MAX_REF_BYTES).catch(() => "")).trim();
   if (!/^[0-9a-f]{40}$/.test(commit)) {
     throw new WeightDiffError(
       "NOT_FOUND",

@@ -1,23 +1,27 @@
 /** Where the tokenizer of a model in Meta's layout is: one for all sizes, beside their folders; many people copied it into each. */
 import { dirname, join } from "node:path";
+import type { PlacedFile } from "../files/file-source.js";
 import { sizeOf } from "../files/small-files.js";
 import type { Hub } from "../hub/place.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { refusePlaceholder } from "./side-files.js";
+import { refuseStandIn } from "./side-files.js";
 
 export const TOKENIZER = "tokenizer.model";
 
 /**
- * Path of tokenizer.model in the model's folder, or above it; null if it is in neither, or the model is a lone file.
- * @throws {WeightDiffError} NOT_WEIGHTS, IO; HUB_…, NETWORK.
+ * tokenizer.model in the model's folder, or above it, where a link in the model's folder may lead; null if it is in neither, or the
+ * model is a lone file. @throws {WeightDiffError} NOT_WEIGHTS, LINK_OUTSIDE, IO; HUB_…, NETWORK.
  */
-export async function findMetaTokenizer(model: Checkpoint, hub: Hub): Promise<string | null> {
-  const places = model.directory === null ? [] : [model.directory, await folderAbove(model.path, model.directory, hub)];
-  for (const place of places) {
-    const path = place === null ? null : join(place, TOKENIZER);
-    if (path !== null && (await sizeOf(path)) !== null) {
-      await refusePlaceholder(path, TOKENIZER);
-      return path;
+export async function findMetaTokenizer(model: Checkpoint, hub: Hub): Promise<PlacedFile | null> {
+  if (model.directory === null) {
+    return null;
+  }
+  const above = await folderAbove(model.path, model.directory, hub);
+  for (const folder of above === null ? [model.directory] : [model.directory, above]) {
+    const place = { path: join(folder, TOKENIZER), within: above ?? folder };
+    if ((await sizeOf(place.path)) !== null) {
+      await refuseStandIn({ ...place, name: place.path }, TOKENIZER);
+      return place;
     }
   }
   return null;

@@ -2,35 +2,45 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
+import { fileError, type PlacedFile } from "../files/file-source.js";
 import { isSideFile } from "../files/side-names.js";
-import type { HubFile } from "../hub/place.js";
-import { openShardSource } from "../hub/source.js";
+import { openShardSource, type ShardPlace } from "../hub/source.js";
+
+/** A small file that goes along. */
+export interface SideFile extends PlacedFile {
+  /** Bare name. */
+  readonly file: string;
+}
 
 export interface SideFiles {
-  /** Bare names to copy, sorted. */
-  readonly copied: readonly string[];
+  /** To copy, sorted by name. */
+  readonly copied: readonly SideFile[];
   /** Bare names of what else is there and stays behind. */
   readonly left: readonly string[];
 }
 
 /**
- * Sorts the files of `directory` into those that go with the model and those that do not; config.json and
- * what `isWeights` says are neither. @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; IO.
+ * Sorts the files of `directory` into those that go with the model and those that do not; config.json, which is edited, and what
+ * `isOther` says are neither.
+ * @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; LINK_OUTSIDE if it is a link out of
+ * the directory; IO.
  */
-export async function sideFiles(directory: string, isWeights: (name: string) => boolean): Promise<SideFiles> {
-  const copied: string[] = [];
+export async function sideFiles(directory: string, isOther: (name: string) => boolean): Promise<SideFiles> {
+  const copied: SideFile[] = [];
   const left: string[] = [];
   const names = await fileNames(directory);
   for (const name of [...names].sort()) {
-    // Symlinks are followed: a Hub cache consists of them.
+    // Symlinks are followed: a Hub cache consists of them. Where to, is looked at when the file is opened.
     const info = await stat(join(directory, name)).catch(() => null);
-    if (info === null || !info.isFile() || isWeights(name) || name === "config.json" || name === "weight-diff.json") {
+    if (info === null || !info.isFile() || isOther(name) || name === "weight-diff.json") {
       continue;
     }
-    if (isSideFile(name)) {
-      await refusePlaceholder(join(directory, name), name);
-      copied.push(name);
+    const place = { path: join(directory, name), within: directory };
+    if (name === "config.json") {
+      await refuseStandIn({ ...place, name: place.path }, name);
+    } else if (isSideFile(name)) {
+      await refuseStandIn({ ...place, name: place.path }, name);
+      copied.push({ file: name, ...place });
     } else {
       left.push(name);
     }
@@ -54,10 +64,10 @@ export async function refusePlaceholder(path: string, name: string): Promise<voi
 
 /** Likewise, of a file that may be at the Hub. @param file bare name. */
 export async function refuseStandIn(
-  { path, name, hub }: { readonly path: string; readonly name: string; readonly hub?: HubFile },
+  { name, ...place }: ShardPlace & { readonly name: string },
   file: string,
 ): Promise<void> {
-  const source = await openShardSource({ path, ...(hub === undefined ? {} : { hub }) });
+  const source = await openShardSource(place);
   try {
     const head = new TextDecoder("latin1").decode(await source.readAt(0, Math.min(source.size, 64)));
     if (head.startsWith("version https://git-lfs")) {

@@ -3,11 +3,12 @@
  * tokenizer.json is Hugging Face's (tokenizers, "model.vocab" and "added_tokens"), tokenizer.model sentencepiece's protobuf
  * (sentencepiece_model.proto: field 1, one message per piece), added_tokens.json token -> id.
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
-import { decodeText, fileError } from "../files/file-source.js";
+import { decodeText } from "../files/file-source.js";
+import { readBytes } from "../files/small-files.js";
 import { parseJson } from "../formats/json.js";
 
 export interface TokenizerFile {
@@ -49,7 +50,7 @@ export async function addedTokens(directory: string | null): Promise<readonly st
     return [];
   }
   try {
-    return Object.keys(parse(addedSchema, await readFile(path), path));
+    return Object.keys(parse(addedSchema, await readBytes(path, MAX_BYTES), path));
   } catch {
     return [];
   }
@@ -69,9 +70,7 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
       broken.push({ file, message: `${info.size} bytes, at most ${MAX_BYTES} are read` });
       continue;
     }
-    const bytes = await readFile(path).catch((error: unknown) => {
-      throw fileError(path, "read", error);
-    });
+    const bytes = await readBytes(path, MAX_BYTES);
     try {
       files.push({ file, highestId: highestId(bytes, path) });
     } catch (error) {

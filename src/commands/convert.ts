@@ -79,7 +79,9 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
   if (tokenizer === null) {
     say(`no ${TOKENIZER} in ${options.source} or beside it: copy it into the output yourself`);
   }
-  const destination = await prepareDestination(options.output, options.mode ?? "new", plan, model, model);
+  const destination = await prepareDestination(options.output, options.mode ?? "new", plan, model, model, {
+    apart: [TOKENIZER],
+  });
   const draft = draftReport(plan, destination, dtype);
   const made = { operation: "convert", dtype, raw: sourceOf(model) } as const;
   if (destination?.mode === "verify") {
@@ -104,12 +106,12 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
       tensors: writtenTensors(plan, finished),
       files: filesOf(plan),
     };
-    const small = smallFiles(plan, model, config, side);
+    const small = smallFiles(plan, config, side);
     const has = (file: string): boolean => small.some((extra) => extra.file === file);
     const extras: readonly ExtraFile[] = [
       ...small,
       ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
-      ...(tokenizer === null || has(TOKENIZER) ? [] : [{ file: TOKENIZER, from: tokenizer }]),
+      ...(tokenizer === null ? [] : [{ file: TOKENIZER, ...tokenizer }]),
     ];
     return { extras, manifest: writeManifest(manifest) };
   });

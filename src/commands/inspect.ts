@@ -209,7 +209,7 @@ async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly Ins
   const { directory, meta } = model;
   const file = TOKENIZER;
   const beside = directory === null ? null : join(directory, file);
-  const path = meta === undefined ? beside : await findMetaTokenizer(model, hub).catch(() => null);
+  const path = meta === undefined ? beside : ((await findMetaTokenizer(model, hub).catch(() => null))?.path ?? null);
   const digest = path === null ? null : await sha256Of(path).catch(() => null);
   const known = digest === null ? null : fileWithDigest(digest);
   return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];

@@ -117,7 +117,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
     if (base === null && output !== null) {
       say(`${CARD}: the base's name on the Hub is not known: fill it in, or give --base-model`);
     }
-    const small = smallFiles(plan, tuned, tunedConfig, destination?.side ?? null);
+    const small = smallFiles(plan, tunedConfig, destination?.side ?? null);
     const digests =
       output === null
         ? new Map<string, string>()
@@ -200,8 +200,8 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
 async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {
   const list: MakeDiffManifest["side_files"] = [];
   for (const extra of files) {
-    if ("from" in extra) {
-      list.push({ file: extra.file, size: (await sizeOf(extra.from)) ?? 0, sha256: await sha256Of(extra.from) });
+    if ("path" in extra) {
+      list.push({ file: extra.file, size: (await sizeOf(extra.path)) ?? 0, sha256: await sha256Of(extra.path) });
     } else {
       const bytes = Buffer.from(extra.text);
       list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });

@@ -7,9 +7,16 @@ import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
-import { commitFiles, createRemote, type HubWriter, type RemoteState, remoteState } from "../hub/upload.js";
+import {
+  commitFiles,
+  createRemote,
+  type HubWriter,
+  type RemoteState,
+  remoteState,
+  type UploadFile,
+} from "../hub/upload.js";
 import { MANIFEST } from "../output/state.js";
-import { compareFiles, filesToPush, isSame, type LocalFile, type PushedFile, warnOfOthers } from "./push/files.js";
+import { compareFiles, filesToPush, isSame, type PushedFile, warnOfOthers } from "./push/files.js";
 import { openTarget, type PushOptions } from "./push/target.js";
 import { verify } from "./verify.js";
 
@@ -119,7 +126,7 @@ async function makeRepository(writer: HubWriter, options: PushOptions): Promise<
  */
 async function sendAndCheck(
   writer: HubWriter,
-  changed: readonly LocalFile[],
+  changed: readonly UploadFile[],
   files: readonly PushedFile[],
   base: RemoteState,
   options: PushOptions,

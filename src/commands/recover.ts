@@ -91,7 +91,9 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   }
 
   const elseBase = scheme.sideFiles === "diff, else base";
-  const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff, elseBase);
+  const destination = await prepareDestination(options.tuned ?? null, options.mode ?? "new", plan, raw, diff, {
+    elseBase,
+  });
   const draft = draftReport(choice, plan, destination);
   if (destination?.mode === "verify") {
     const { tensors } = await verifyModel(destination.path, madeOf(plan, raw, diff), options);
@@ -120,7 +122,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
     }
     const manifest = manifestOf(plan, finished, raw, diff, sumRecovered(plan, finished, buffers).sums);
     return {
-      extras: smallFiles(plan, diff, diffConfig, destination?.side ?? null, destination?.fromBase),
+      extras: smallFiles(plan, diffConfig, destination?.side ?? null, destination?.fromBase),
       manifest: writeManifest(manifest),
     };
   });

@@ -2,16 +2,15 @@
  * A file, or a part of it, as a Blob that is read when it is needed: what fetch and @huggingface/hub take for an upload. The
  * library's own one ignores how many bytes a read gave.
  */
-import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { WeightDiffError } from "../errors.js";
-import { openFileSource } from "./file-source.js";
+import { type FileSource, openFileSource, type PlacedFile } from "./file-source.js";
 
 /** Bytes read at once. */
 const PIECE = 1 << 18;
 
 export class FilePart extends Blob {
-  readonly path: string;
+  readonly place: PlacedFile;
   /** Bytes of the file: from, to. */
   readonly begin: number;
   readonly end: number;
@@ -19,10 +18,10 @@ export class FilePart extends Blob {
   readonly #onBytes: (count: number) => void;
 
   /** @param onBytes is told of every piece that leaves through a stream. */
-  constructor(path: string, begin: number, end: number, onBytes: (count: number) => void = () => {}) {
+  constructor(place: PlacedFile, begin: number, end: number, onBytes: (count: number) => void = () => {}) {
     super([]);
     this.size = end - begin;
-    this.path = path;
+    this.place = place;
     this.begin = begin;
     this.end = end;
     this.#onBytes = onBytes;
@@ -30,17 +29,17 @@ export class FilePart extends Blob {
 
   override slice(from = 0, to = this.size): FilePart {
     const at = (place: number): number => Math.min(Math.max(place < 0 ? this.size + place : place, 0), this.size);
-    return new FilePart(this.path, this.begin + at(from), this.begin + Math.max(at(from), at(to)), this.#onBytes);
+    return new FilePart(this.place, this.begin + at(from), this.begin + Math.max(at(from), at(to)), this.#onBytes);
   }
 
   /** The same bytes, counted by somebody else. */
   counted(onBytes: (count: number) => void): FilePart {
-    return new FilePart(this.path, this.begin, this.end, onBytes);
+    return new FilePart(this.place, this.begin, this.end, onBytes);
   }
 
-  /** @throws {WeightDiffError} INPUT_CHANGED if the file has become shorter; IO, NOT_FOUND. */
+  /** @throws {WeightDiffError} INPUT_CHANGED if the file has become shorter; LINK_OUTSIDE, IO, NOT_FOUND. */
   override async arrayBuffer(): Promise<ArrayBuffer> {
-    const source = await openFileSource(this.path);
+    const source = await this.#open();
     try {
       return Uint8Array.from(await source.readAt(this.begin, this.size)).buffer;
     } finally {
@@ -52,28 +51,38 @@ export class FilePart extends Blob {
     return new TextDecoder().decode(await this.arrayBuffer());
   }
 
-  /** Fails with a WeightDiffError if the file has become shorter. */
+  /** Fails with a WeightDiffError as arrayBuffer does. */
   override stream(): ReturnType<Blob["stream"]> {
-    const { path, begin, end, size } = this;
+    const { begin, end } = this;
     const onBytes = this.#onBytes;
+    const open = (): Promise<FileSource> => this.#open();
     async function* pieces(): AsyncGenerator<Uint8Array> {
-      let at = 0;
-      for await (const piece of size === 0
-        ? []
-        : createReadStream(path, { start: begin, end: end - 1, highWaterMark: PIECE })) {
-        at += piece.length;
-        onBytes(piece.length);
-        yield piece;
-      }
-      if (at !== size) {
-        throw new WeightDiffError(
-          "INPUT_CHANGED",
-          `is ${size - at} bytes shorter than before`,
-          "run the command again",
-          { at: { file: path } },
-        );
+      const source = await open();
+      try {
+        for (let at = begin; at < end; at += PIECE) {
+          const piece = await source.readAt(at, Math.min(PIECE, end - at));
+          onBytes(piece.length);
+          yield piece;
+        }
+      } finally {
+        await source.close();
       }
     }
     return Readable.toWeb(Readable.from(pieces(), { objectMode: false })) as ReturnType<Blob["stream"]>;
+  }
+
+  async #open(): Promise<FileSource> {
+    const { path, within } = this.place;
+    const source = await openFileSource(path, within);
+    if (source.size < this.end) {
+      await source.close();
+      throw new WeightDiffError(
+        "INPUT_CHANGED",
+        `is ${this.end - source.size} bytes shorter than before`,
+        "run the command again",
+        { at: { file: path } },
+      );
+    }
+    return source;
   }
 }

@@ -1,8 +1,9 @@
 /** A local file as formats/ sees it: its path, its size, and exact reads. Opened read-only, never kept open between reads of different shards. */
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../errors.js";
+import { printable } from "../formats/quote.js";
 import type { ByteSource } from "../formats/tensor-info.js";
+import { isWithin, type OpenedFile, openRegular, placeOf } from "./regular-file.js";
 
 export interface FileSource extends ByteSource {
   readonly path: string;
@@ -11,35 +12,65 @@ export interface FileSource extends ByteSource {
   close(): Promise<void>;
 }
 
-/** Opens `path` for reading. @throws {WeightDiffError} NOT_FOUND, IO. */
-export async function openFileSource(path: string): Promise<FileSource> {
-  let handle: FileHandle;
-  try {
-    // Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  } catch (error) {
+/** A file whose bytes go into an output, and the folder that links must not lead it out of. */
+export interface PlacedFile {
+  readonly path: string;
+  readonly within: string;
+}
+
+/**
+ * Opens `path` for reading. @param within a folder that links must not lead out of, unless into the Hub cache's blobs: for
+ * files whose bytes go into an output. Null where they only tell something about a model: people keep weights on other disks.
+ * @throws {WeightDiffError} NOT_FOUND, LINK_OUTSIDE, INPUT_CHANGED, IO.
+ */
+export async function openFileSource(path: string, within: string | null = null): Promise<FileSource> {
+  const opened = await openRegular(path).catch((error: unknown) => {
     throw fileError(path, "open", error);
+  });
+  if (opened === null) {
+    throw new WeightDiffError("NOT_FOUND", "not a regular file", "give a checkpoint directory or one weight file", {
+      at: { file: path },
+    });
   }
+  const { handle, info } = opened;
   try {
-    const stat = await handle.stat({ bigint: true });
-    if (!stat.isFile()) {
-      throw new WeightDiffError("NOT_FOUND", "not a regular file", "give a checkpoint directory or one weight file", {
-        at: { file: path },
-      });
+    if (within !== null) {
+      await refuseStray(opened, path, within);
     }
-    const size = Number(stat.size);
-    return {
-      path,
-      // Base and diff often have files of the same name: messages say which.
-      name: path,
-      size,
-      modified: String(stat.mtimeNs),
-      readAt: (offset, length) => readExactly(handle, path, size, offset, length),
-      close: () => handle.close(),
-    };
   } catch (error) {
     await handle.close();
-    throw error;
+    throw fileError(path, "open", error);
+  }
+  const size = Number(info.size);
+  return {
+    path,
+    // Base and diff often have files of the same name: messages say which.
+    name: path,
+    size,
+    modified: String(info.mtimeNs),
+    readAt: (offset, length) => readExactly(handle, path, size, offset, length),
+    close: () => handle.close(),
+  };
+}
+
+/** A link may lead to anything that the user can read: what is copied, and published, must be the checkpoint's own. */
+async function refuseStray(opened: OpenedFile, path: string, within: string): Promise<void> {
+  const place = await placeOf(opened, path);
+  if (place === null) {
+    throw new WeightDiffError(
+      "INPUT_CHANGED",
+      "another file took its place while it was opened",
+      "wait until nothing writes to it, then run again",
+      { at: { file: path } },
+    );
+  }
+  if (!(await isWithin(place, within))) {
+    throw new WeightDiffError(
+      "LINK_OUTSIDE",
+      `a link leads out of its folder, to ${printable(place)}, which is not copied`,
+      "if that file belongs to the model, put a copy of it in place of the link; else remove the link",
+      { at: { file: path } },
+    );
   }
 }
 

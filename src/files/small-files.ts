@@ -31,6 +31,11 @@ export async function sizeOf(path: string): Promise<number | null> {
 
 /** A small file's text. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, FORMAT_INVALID if it is not UTF-8, IO. */
 export async function readText(path: string, most: number): Promise<string> {
+  return decodeText(await readBytes(path, most), path);
+}
+
+/** A small file's bytes. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, IO. */
+export async function readBytes(path: string, most: number): Promise<Uint8Array> {
   const source = await openFileSource(path);
   try {
     if (source.size > most) {
@@ -38,7 +43,7 @@ export async function readText(path: string, most: number): Promise<string> {
         at: { file: path },
       });
     }
-    return decodeText(await source.readAt(0, source.size), path);
+    return await source.readAt(0, source.size);
   } finally {
     await source.close();
   }

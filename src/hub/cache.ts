@@ -5,10 +5,11 @@
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError, openFileSource } from "../files/file-source.js";
+import { readText } from "../files/small-files.js";
 import { isCommit } from "./name.js";
 
 /** A repository's folder in the cache, and one commit of it. */
@@ -20,6 +21,8 @@ export interface HubSnapshot {
   readonly directory: string;
 }
 
+/** A commit, or a size and a time: far more than either takes. */
+const MAX_NOTE_BYTES = 1000;
 /** Bytes digested at once. */
 const PIECE = 1 << 20;
 
@@ -45,7 +48,7 @@ export async function cachedCommit(folder: string, revision: string): Promise<st
   if (isCommit(revision)) {
     return revision;
   }
-  const text = (await readFile(join(folder, "refs", ...revision.split("/")), "utf8").catch(() => "")).trim();
+  const text = (await readText(join(folder, "refs", ...revision.split("/")), MAX_NOTE_BYTES).catch(() => "")).trim();
   return isCommit(text) ? text : null;
 }
 
@@ -170,7 +173,7 @@ export async function isTrueBlob(
 
 /** Was the file, as it is now, digested before and found true? */
 export async function isNoted(snapshot: HubSnapshot, path: string, etag: string): Promise<boolean> {
-  const note = await readFile(notePath(snapshot.folder, etag), "utf8").catch(() => null);
+  const note = await readText(notePath(snapshot.folder, etag), MAX_NOTE_BYTES).catch(() => null);
   return note !== null && note === (await stamp(join(snapshot.directory, path)));
 }
 

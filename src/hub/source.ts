@@ -10,15 +10,18 @@ const LEAST = 16_384;
 /** Blocks kept for the next read. */
 const KEPT = 8;
 
-/** The shard's bytes: from this disk where they are, else from the Hub by range. @throws {WeightDiffError} NOT_FOUND, HUB_…, NETWORK, IO. */
-export async function openShardSource({
-  path,
-  hub,
-}: {
+/** Where a file is. */
+export interface ShardPlace {
   readonly path: string;
+  /** Of one that may be at the Hub. */
   readonly hub?: HubFile;
-}): Promise<FileSource> {
-  return hub === undefined || hub.cached ? openFileSource(path) : openHubSource(hub, path);
+  /** A folder that links must not lead out of, of one that is copied. */
+  readonly within?: string;
+}
+
+/** The file's bytes: from this disk where they are, else from the Hub by range. @throws {WeightDiffError} as openFileSource; HUB_…, NETWORK. */
+export async function openShardSource({ path, hub, within }: ShardPlace): Promise<FileSource> {
+  return hub === undefined || hub.cached ? openFileSource(path, within ?? null) : openHubSource(hub, path);
 }
 
 /** sha256 (hex) of the whole file, which may be at the Hub. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */

@@ -4,6 +4,7 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { FilePart } from "../files/file-part.js";
+import type { PlacedFile } from "../files/file-source.js";
 import { printable } from "../formats/quote.js";
 import type { HubAccess } from "../http/access.js";
 import { type HubEntry, listFolder } from "./api.js";
@@ -28,10 +29,9 @@ export interface RemoteState {
   readonly files: ReadonlyMap<string, HubEntry>;
 }
 
-export interface UploadFile {
+export interface UploadFile extends PlacedFile {
   /** Its name in the repository. */
   readonly file: string;
-  readonly path: string;
   readonly size: number;
 }
 
@@ -139,10 +139,10 @@ export async function commitFiles(
       hubUrl: writer.access.endpoint,
       fetch: writer.fetch,
       useXet: false,
-      operations: files.map(({ file, path, size }) => ({
+      operations: files.map(({ file, size, ...place }) => ({
         operation: "addOrUpdate",
         path: file,
-        content: new FilePart(path, 0, size),
+        content: new FilePart(place, 0, size),
       })),
       ...(writer.signal === undefined ? {} : { abortSignal: writer.signal }),
     });

@@ -1,8 +1,7 @@
 /** Where a run's output goes, and the run itself with what must happen if it fails: shared by recover, make-diff and convert. */
-import { basename, join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "../checkpoint/config.js";
-import { type SideFiles, sideFiles } from "../checkpoint/side-files.js";
+import { type SideFile, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
 import { WeightDiffError } from "../errors.js";
 import type { Guard } from "../evidence/guards.js";
 import { torchName } from "../formats/dtype.js";
@@ -81,8 +80,8 @@ export interface Destination {
   readonly mode: OutputMode | "verify";
   /** Beside the driver's weights. */
   readonly side: SideFiles;
-  /** Paths of the base's tokenizer files, where they are wanted and the driver has none. */
-  readonly fromBase: readonly string[];
+  /** The base's tokenizer files, where they are wanted and the driver has none. */
+  readonly fromBase: readonly SideFile[];
 }
 
 /** What makes a tokenizer; without one of these a directory has none. */
@@ -92,7 +91,8 @@ const TOKENIZER_FILE = /^(tokenizer.*|special_tokens_map\.json|added_tokens\.jso
 /**
  * Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here.
  * @param driver whose config and side files go along. @param elseBase is a tokenizer that it lacks the base's?
- * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), IO.
+ * @param apart names beside its weights that the caller sees to.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), LINK_OUTSIDE, IO.
  */
 export async function prepareDestination(
   output: string | null,
@@ -100,21 +100,20 @@ export async function prepareDestination(
   plan: Plan,
   raw: Checkpoint,
   driver: Checkpoint,
-  elseBase = false,
+  { elseBase = false, apart = [] }: { readonly elseBase?: boolean; readonly apart?: readonly string[] } = {},
 ): Promise<Destination | null> {
   if (output === null) {
     return null;
   }
   const path = await resolveOutput(output, [raw, driver]);
   const mode = await chooseMode(path, wanted);
-  const shards = new Set(driver.shards.map(({ file }) => file));
-  const isWeights = (name: string): boolean => shards.has(name) || isWeightFile(name);
-  const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isWeights);
-  const wants = elseBase && raw.directory !== null && !side.copied.some((name) => TOKENIZER.test(name));
-  const { copied } = wants ? await sideFiles(raw.directory, isWeights) : { copied: [] };
-  const fromBase = copied
-    .filter((name) => TOKENIZER_FILE.test(name) && !side.copied.includes(name))
-    .map((name) => join(raw.directory ?? "", name));
+  const others = new Set([...driver.shards.map(({ file }) => file), ...apart]);
+  const isOther = (name: string): boolean => others.has(name) || isWeightFile(name);
+  const side = driver.directory === null ? { copied: [], left: [] } : await sideFiles(driver.directory, isOther);
+  const wants = elseBase && raw.directory !== null && !side.copied.some(({ file }) => TOKENIZER.test(file));
+  const { copied } = wants ? await sideFiles(raw.directory, isOther) : { copied: [] };
+  const own = new Set(side.copied.map(({ file }) => file));
+  const fromBase = copied.filter(({ file }) => TOKENIZER_FILE.test(file) && !own.has(file));
   if (mode === "new" || mode === "force") {
     // Only recover can write another dtype.
     const half = plan.dtype === "F32" && plan.inputs.some(({ role }) => role === "diff");
@@ -182,22 +181,16 @@ export function identityOf(plan: Plan, flags: PlanIdentity): PlanIdentity {
 /** Index, config and side files of the output, and of the base what is named by `fromBase`. The config gets the dtype and the number of rows that were written. */
 export function smallFiles(
   plan: Plan,
-  driver: Checkpoint,
   config: ModelConfig | null,
   side: SideFiles | null,
-  fromBase: readonly string[] = [],
+  fromBase: readonly SideFile[] = [],
 ): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.shards.length > 1) {
     const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
     extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
   }
-  for (const file of side?.copied ?? []) {
-    extras.push({ file, from: join(driver.directory ?? "", file) });
-  }
-  for (const path of fromBase) {
-    extras.push({ file: basename(path), from: path });
-  }
+  extras.push(...(side?.copied ?? []), ...fromBase);
   if (config !== null) {
     const dtype = plan.dtype === null ? null : torchName(plan.dtype);
     extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize) });

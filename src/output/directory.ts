@@ -2,10 +2,11 @@
  * The output directory. Everything grows inside OUT/.weight-diff/ and gets its final name in one sweep at the end, the
  * manifest last: its presence means that the run finished. Files are synced before their names change, directories after.
  */
-import { chmod, copyFile, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { diskError } from "../engine/io/disk.js";
 import { WeightDiffError } from "../errors.js";
+import { openFileSource, type PlacedFile } from "../files/file-source.js";
 import { JOURNAL, type Journal, type PlanIdentity, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput } from "./lock.js";
 import { exists, isWeightFile, MANIFEST, outputState, STAGING } from "./state.js";
@@ -18,8 +19,11 @@ export interface ShardFile {
   readonly header: Uint8Array;
 }
 
-/** A small file of the output: its text, or where to copy it from. */
-export type ExtraFile = { readonly file: string } & ({ readonly text: string } | { readonly from: string });
+/** A small file of the output: its text, or where to copy it from, and the folder that links must not lead it out of. */
+export type ExtraFile = { readonly file: string } & ({ readonly text: string } | PlacedFile);
+
+/** Bytes of a small file that are copied at once. */
+const PIECE = 1 << 20;
 
 export interface OutputDirectory {
   readonly path: string;
@@ -191,21 +195,29 @@ async function layOutShard(path: string, shard: ShardFile): Promise<void> {
 async function writeExtra(staging: string, extra: ExtraFile): Promise<void> {
   const path = join(staging, extra.file);
   await rm(path, { force: true });
-  if ("from" in extra) {
-    await copyFile(extra.from, path).catch(async (error: unknown) => {
-      throw (await exists(extra.from)) ? error : missingInput(extra.from);
-    });
-    // The copy has the mode of the original, and a Hub cache's files are read-only.
-    await chmod(path, 0o644);
-  } else {
-    const handle = await open(path, "wx");
-    try {
-      await handle.writeFile(extra.text);
-    } finally {
-      await handle.close();
+  const handle = await open(path, "wx");
+  try {
+    for await (const piece of "text" in extra ? [extra.text] : piecesOf(extra)) {
+      await handle.writeFile(piece);
     }
+  } finally {
+    await handle.close();
   }
   await syncFile(path);
+}
+
+/** @throws {WeightDiffError} INPUT_CHANGED if it is no file any more; as openFileSource. */
+async function* piecesOf({ path, within }: PlacedFile): AsyncGenerator<Uint8Array> {
+  const source = await openFileSource(path, within).catch((error: unknown) => {
+    throw error instanceof WeightDiffError && error.code === "NOT_FOUND" ? missingInput(path) : error;
+  });
+  try {
+    for (let at = 0; at < source.size; at += PIECE) {
+      yield await source.readAt(at, Math.min(PIECE, source.size - at));
+    }
+  } finally {
+    await source.close();
+  }
 }
 
 /** The old manifest first: from then on the directory does not claim to be a finished run. Nothing but weights and indexes goes. */

@@ -1,11 +1,11 @@
 /** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
 import { readlink, realpath, stat, statfs } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/file-source.js";
-import { expandHome } from "../files/paths.js";
+import { contains, expandHome } from "../files/paths.js";
 import { quote } from "../formats/quote.js";
 
 /** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
@@ -74,11 +74,6 @@ async function realTarget(path: string, hops = 40): Promise<string> {
   const place = await realTarget(parent, hops);
   const link = await readlink(path).catch(() => null);
   return link === null || hops === 0 ? join(place, basename(path)) : realTarget(resolve(place, link), hops - 1);
-}
-
-function contains(outer: string, inner: string): boolean {
-  const way = relative(outer, inner);
-  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || resolve(way) === way);
 }
 
 /** Bytes in decimal units, as disks are sold and transformers counts. */

@@ -3,20 +3,15 @@ import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { sideFiles } from "../../checkpoint/side-files.js";
 import { WeightDiffError } from "../../errors.js";
+import { openFileSource } from "../../files/file-source.js";
 import { gitBlobOf, regularFiles, sizeOf } from "../../files/small-files.js";
 import { printable } from "../../formats/quote.js";
 import type { HubEntry } from "../../hub/api.js";
-import type { RemoteState } from "../../hub/upload.js";
+import type { RemoteState, UploadFile } from "../../hub/upload.js";
 import { hasFile, isWeightFile, MANIFEST, outputState } from "../../output/state.js";
 import { digestFiles } from "../../run/digest.js";
 import { CARD } from "../make-diff/card.js";
 import type { PushOptions } from "./target.js";
-
-export interface LocalFile {
-  readonly file: string;
-  readonly path: string;
-  readonly size: number;
-}
 
 export interface PushedFile {
   readonly file: string;
@@ -25,11 +20,14 @@ export interface PushedFile {
   readonly change: "new" | "replaced" | "same";
 }
 
-/** Weights, config, tokenizer, licences, card and manifest: what a model or a diff consists of. The rest is named, and stays. */
+/**
+ * Weights, config, tokenizer, licences, card and manifest: what a model or a diff consists of. The rest is named, and stays.
+ * @throws {WeightDiffError} LINK_OUTSIDE for a link that leads out of the directory: nothing from elsewhere is published.
+ */
 export async function filesToPush(
   { path, directory, shards }: Checkpoint,
   options: PushOptions,
-): Promise<readonly LocalFile[]> {
+): Promise<readonly UploadFile[]> {
   if (directory === null) {
     throw new WeightDiffError(
       "USAGE",
@@ -54,16 +52,18 @@ export async function filesToPush(
   const weights = new Set(shards.map(({ file }) => file));
   const { copied, left } = await sideFiles(directory, (name) => weights.has(name) || isIndex(name, weights));
   const indexes = (await regularFiles(directory)).filter((name) => isIndex(name, weights));
-  const extras = [...copied, ...indexes, "config.json", MANIFEST, CARD];
+  const extras = [...copied.map(({ file }) => file), ...indexes, "config.json", MANIFEST, CARD];
   const stays = left.filter((name) => name !== CARD && !name.startsWith("."));
   if (stays.length > 0) {
     options.onNote?.(`not pushed: ${stays.map(printable).join(", ")}`);
   }
-  const files: LocalFile[] = [];
+  const files: UploadFile[] = [];
   for (const file of [...new Set([...weights, ...extras])].sort()) {
-    const size = await sizeOf(join(directory, file));
-    if (size !== null) {
-      files.push({ file, path: join(directory, file), size });
+    const path = join(directory, file);
+    if ((await sizeOf(path)) !== null) {
+      const { size, close } = await openFileSource(path, directory);
+      await close();
+      files.push({ file, path, within: directory, size });
     }
   }
   return files;
@@ -77,7 +77,7 @@ function isIndex(name: string, weights: ReadonlySet<string>): boolean {
 
 /** What is new, what takes another's place, and what the Hub has already. */
 export async function compareFiles(
-  local: readonly LocalFile[],
+  local: readonly UploadFile[],
   before: RemoteState | null,
   options: PushOptions,
 ): Promise<readonly PushedFile[]> {
@@ -111,7 +111,7 @@ export async function isSame(
 }
 
 /** Weights that stay beside ours may be loaded in their place. */
-export function warnOfOthers(local: readonly LocalFile[], before: RemoteState | null, options: PushOptions): void {
+export function warnOfOthers(local: readonly UploadFile[], before: RemoteState | null, options: PushOptions): void {
   const ours = new Set(local.map(({ file }) => file));
   const others = [...(before?.files.keys() ?? [])].filter((file) => !ours.has(file));
   const weights = others.filter(isWeightFile);

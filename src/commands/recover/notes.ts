@@ -1,5 +1,4 @@
 /** What recover tells the user before it starts: of the scheme, of the plan, and of what lies beside the weights. */
-import { basename } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
 import { rowsKept } from "../../evidence/added-tokens.js";
@@ -40,9 +39,7 @@ export function tellDestination(
   say: Say,
 ): void {
   if (fromBase.length > 0) {
-    say(
-      `the diff has no tokenizer: taken from the base: ${fromBase.map((path) => printable(basename(path))).join(", ")}`,
-    );
+    say(`the diff has no tokenizer: taken from the base: ${fromBase.map(({ file }) => printable(file)).join(", ")}`);
   }
   if (side.left.length > 0) {
     say(`not copied from the diff: ${side.left.map(printable).join(", ")}`);

@@ -80,7 +80,9 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
       left.push(file);
       continue;
     }
-    await refuseStandIn(payload, file);
+    // Weights may lie on another disk; what may be copied as it is must be the payload's own.
+    const isWeights = file.endsWith(".enc") || promiseOf(file)?.kind === "weights";
+    await refuseStandIn(isWeights ? payload : { ...payload, within: folder.directory }, file);
     if (stream && file.endsWith(".enc")) {
       if (key !== undefined) {
         drafts.push(await encrypted(payload, key));

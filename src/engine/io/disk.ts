@@ -3,8 +3,8 @@
  * and byte. The disk itself is a parameter, so that tests can put a failing one in its place.
  */
 import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { WeightDiffError } from "../../errors.js";
+import { openRegular } from "../../files/regular-file.js";
 
 export interface DiskFile {
   readonly path: string;
@@ -34,14 +34,19 @@ const MAX_ATTEMPTS = 12;
 export const localDisk: Disk = {
   async openFile(path, mode, direct) {
     const access = mode === "read" ? constants.O_RDONLY : constants.O_RDWR;
-    let handle: Awaited<ReturnType<typeof open>> | undefined;
-    let isDirect = direct && constants.O_DIRECT !== undefined;
-    if (isDirect) {
-      // tmpfs and some network file systems refuse O_DIRECT at open.
-      handle = await open(path, access | constants.O_DIRECT).catch(() => undefined);
-      isDirect = handle !== undefined;
+    // tmpfs and some network file systems refuse O_DIRECT at open.
+    const past =
+      direct && constants.O_DIRECT !== undefined
+        ? await openRegular(path, access | constants.O_DIRECT).catch(() => null)
+        : null;
+    const isDirect = past !== null;
+    const opened = past ?? (await openRegular(path, access));
+    if (opened === null) {
+      throw mode === "read"
+        ? changedInput(path, "it is no regular file any more")
+        : diskError(path, "open", null, new Error("it is no regular file any more"));
     }
-    const file = handle ?? (await open(path, access));
+    const { handle: file } = opened;
     return {
       path,
       direct: isDirect,
@@ -132,6 +137,16 @@ async function persist(
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** An input is not what it was when the run was planned. */
+export function changedInput(path: string, how: string): WeightDiffError {
+  return new WeightDiffError(
+    "INPUT_CHANGED",
+    `the input changed during the run: ${how}`,
+    "wait until nothing writes to it, then start over with --force",
+    { at: { file: path } },
+  );
 }
 
 /** What the operating system said, with file and byte. */

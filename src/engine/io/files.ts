@@ -2,7 +2,7 @@
 import { WeightDiffError } from "../../errors.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
-import { type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
+import { changedInput, type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
 import { openRemote } from "./remote.js";
 
 /** An input file as it was when the run was planned. */
@@ -137,7 +137,7 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
     return await disk.openFile(path, mode, direct);
   } catch (error) {
     throw mode === "read" && error instanceof Error && "code" in error && error.code === "ENOENT"
-      ? changed(path, "it is gone")
+      ? changedInput(path, "it is gone")
       : diskError(path, "open", null, error);
   }
 }
@@ -172,20 +172,11 @@ export async function statFile(
 /** @throws {WeightDiffError} INPUT_CHANGED if the file is not what it was at planning. */
 export function refuseChange(planned: InputFile, now: { readonly size: number; readonly modified: string }): void {
   if (now.size !== planned.size) {
-    throw changed(planned.path, `it had ${planned.size} bytes, now ${now.size}`);
+    throw changedInput(planned.path, `it had ${planned.size} bytes, now ${now.size}`);
   }
   if (now.modified !== planned.modified) {
-    throw changed(planned.path, "it was written to since the run began");
+    throw changedInput(planned.path, "it was written to since the run began");
   }
-}
-
-function changed(path: string, how: string): WeightDiffError {
-  return new WeightDiffError(
-    "INPUT_CHANGED",
-    `the input changed during the run: ${how}`,
-    "wait until nothing writes to it, then start over with --force",
-    { at: { file: path } },
-  );
 }
 
 /** Was a read or write refused for its place, length or memory, as direct ones may be? */

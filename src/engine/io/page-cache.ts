@@ -2,8 +2,9 @@
  * Which inputs to read past the page cache. Direct reads of a cold file are faster and cost a tenth of the system time;
  * of a cached file they throw away the copy in memory. Linux tells exactly: what a sample of ordinary reads fetched from the disk.
  */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { freemem } from "node:os";
+import { NO_WAITING } from "../../files/regular-file.js";
 
 const SAMPLES = 16;
 /** Smaller than the smallest read-ahead, so that a sample does not fetch much. */
@@ -24,7 +25,7 @@ function isCold(path: string, size: number): boolean {
   const buffer = new Uint8Array(SAMPLE_BYTES);
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, constants.O_RDONLY | NO_WAITING);
   } catch {
     return false; // the run itself will open it, and say what is wrong
   }

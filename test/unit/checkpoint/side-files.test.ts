@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdir, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { refusePlaceholder, sideFiles } from "../../../src/checkpoint/side-files.js";
 import { isWeightFile } from "../../../src/output/state.js";
@@ -78,10 +78,12 @@ test("lists both kinds sorted", async () => {
 
 test("follows links, as a Hub cache has them", async () => {
   await withFolder(async (folder) => {
-    await writeFiles(folder, { "blobs/x": "{}" });
-    await mkdir(join(folder, "snapshot"));
-    await symlink("../blobs/x", join(folder, "snapshot", "tokenizer.json"));
-    assert.deepEqual(await sideFiles(join(folder, "snapshot"), isWeightFile), { copied: ["tokenizer.json"], left: [] });
+    const digest = "0".repeat(40);
+    const snapshot = join(folder, "models--org--name/snapshots", digest);
+    await writeFiles(folder, { [`models--org--name/blobs/${digest}`]: "{}" });
+    await mkdir(snapshot, { recursive: true });
+    await symlink(`../../blobs/${digest}`, join(snapshot, "tokenizer.json"));
+    assert.deepEqual(await namesOf(snapshot), { copied: ["tokenizer.json"], left: [] });
   });
 });
 
@@ -122,7 +124,7 @@ test("accepts an empty file, and HTML where the name says so", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { NOTICE: "", "LICENSE.html": "<html>" });
     await refusePlaceholder(join(folder, "NOTICE"), "NOTICE");
-    assert.deepEqual((await sideFiles(folder, isWeightFile)).copied, ["LICENSE.html", "NOTICE"]);
+    assert.deepEqual((await namesOf(folder)).copied, ["LICENSE.html", "NOTICE"]);
   });
 });
 
@@ -130,9 +132,93 @@ test("names a directory that cannot be listed", async () => {
   await refuses(() => sideFiles("/no/such/place", isWeightFile), "NOT_FOUND", /^\/no\/such\/place/);
 });
 
+/** The user's own secret, and a checkpoint "model" beside it in which `link` leads to it. */
+async function withLink(link: string, target: string, body: (model: string) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "home/token": "hf_secret", "model/sub/real.txt": "ours", "other/LICENSE": "x" });
+    await mkdir(dirname(join(folder, "model", link)), { recursive: true });
+    await symlink(target.replace("FOLDER", folder), join(folder, "model", link));
+    await body(join(folder, "model"));
+  });
+}
+
+for (const [link, target] of [
+  ["LICENSE.txt", "../home/token"],
+  ["LICENSE.txt", "FOLDER/home/token"],
+  ["tokenizer.extra", "/etc/hostname"],
+  ["config.json", "../home/token"],
+  ["tokenizer_config.json", "/proc/self/environ"],
+  ["NOTICE", "sub/../../other/LICENSE"],
+] as const) {
+  test(`refuses ${link} that leads to ${target}`, async () => {
+    await withLink(link, target, async (model) => {
+      const named = new RegExp(`${model}/${link}: a link leads out of its folder, to /`);
+      await refuses(() => sideFiles(model, isWeightFile), "LINK_OUTSIDE", named);
+    });
+  });
+}
+
+test("refuses a link to a link that leads out, and a file below a folder that is such a link", async () => {
+  await withLink("inner", "../home/token", async (model) => {
+    await symlink("inner", join(model, "LICENSE"));
+    await refuses(() => sideFiles(model, isWeightFile), "LINK_OUTSIDE", /LICENSE: a link leads out/);
+  });
+});
+
+test("refuses a blob that leads out of a made-up cache", async () => {
+  const digest = "a".repeat(64);
+  await withLink(`blobs/${digest}`, "../../home/token", async (cache) => {
+    const snapshot = join(cache, "snapshots", "b".repeat(40));
+    await mkdir(snapshot, { recursive: true });
+    await symlink(`../../blobs/${digest}`, join(snapshot, "LICENSE"));
+    await refuses(() => sideFiles(snapshot, isWeightFile), "LINK_OUTSIDE", /LICENSE: a link/);
+  });
+});
+
+test("refuses a file of another repository's folder in the cache that is no blob", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "models--a--b/refs/main": "x", "model/x": "" });
+    await symlink("../models--a--b/refs/main", join(folder, "model", "LICENSE"));
+    await refuses(() => sideFiles(join(folder, "model"), isWeightFile), "LINK_OUTSIDE", /LICENSE: a link/);
+  });
+});
+
+for (const blob of [
+  `models--org--name/blobs/${"1".repeat(40)}`,
+  `models--org--name/blobs/${"2".repeat(64)}`,
+  `datasets--org--name/blobs/${"3".repeat(32)}-12`,
+  `blobs/ab/${"ab".repeat(32)}`,
+]) {
+  test(`follows a link of another folder into ${blob}, as hf download --local-dir made them`, async () => {
+    await withFolder(async (folder) => {
+      await writeFiles(folder, { [blob]: "{}", "local/x": "" });
+      await symlink(join("..", blob), join(folder, "local", "tokenizer.json"));
+      assert.deepEqual((await namesOf(join(folder, "local"))).copied, ["tokenizer.json"]);
+    });
+  });
+}
+
+test("follows links within the folder, and into it from a link to the folder itself", async () => {
+  await withLink("LICENSE", "sub/real.txt", async (model) => {
+    await symlink("model", `${model}-link`);
+    assert.deepEqual((await namesOf(`${model}-link`)).copied, ["LICENSE"]);
+  });
+});
+
+test("does not care where links lead that stay behind", async () => {
+  await withLink("training_args.bin", "../home/token", async (model) => {
+    assert.deepEqual(await namesOf(model), { copied: [], left: ["training_args.bin"] });
+  });
+});
+
 async function sort(names: readonly string[], weights: ReadonlySet<string> = new Set()): Promise<unknown> {
   return withFolder(async (folder) => {
     await writeFiles(folder, Object.fromEntries(names.map((name) => [name, "x"])));
-    return sideFiles(folder, (name) => weights.has(name) || isWeightFile(name));
+    return namesOf(folder, (name) => weights.has(name) || isWeightFile(name));
   });
+}
+
+async function namesOf(folder: string, isOther = isWeightFile) {
+  const { copied, left } = await sideFiles(folder, isOther);
+  return { copied: copied.map(({ file }) => file), left };
 }

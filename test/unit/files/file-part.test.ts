@@ -14,7 +14,7 @@ after(() => rmSync(HOME, { recursive: true }));
 function fileOf(bytes: Buffer): FilePart {
   const path = join(HOME, `${bytes.length}`);
   writeFileSync(path, bytes);
-  return new FilePart(path, 0, bytes.length);
+  return new FilePart({ path, within: HOME }, 0, bytes.length);
 }
 
 async function streamed(part: FilePart): Promise<Buffer> {
@@ -60,7 +60,7 @@ test("what leaves is counted, an empty file too", async () => {
 
 test("a file that has become shorter is an error, not a shorter upload", async () => {
   const file = fileOf(BYTES);
-  truncateSync(file.path, 500);
+  truncateSync(file.place.path, 500);
   await refuses(() => streamed(file), "INPUT_CHANGED", /500 bytes shorter than before/);
   await assert.rejects(file.arrayBuffer());
 });

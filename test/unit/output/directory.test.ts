@@ -376,7 +376,7 @@ test("a side file is copied byte for byte, without its read-only mode", async ()
     const from = join(folder, "LICENSE");
     const bytes = new Uint8Array(100_000).map((_, k) => k * 7);
     await writeFile(from, bytes, { mode: 0o444 });
-    await run(join(folder, "out"), "new", [{ file: "LICENSE", from }]);
+    await run(join(folder, "out"), "new", [{ file: "LICENSE", path: from, within: folder }]);
     assert.ok((await readFile(join(folder, "out", "LICENSE"))).equals(bytes));
     assert.notEqual((await stat(join(folder, "out", "LICENSE"))).mode & 0o200, 0);
   });
@@ -384,7 +384,7 @@ test("a side file is copied byte for byte, without its read-only mode", async ()
 
 test("a side file that is gone by the end is named", async () => {
   await withFolder(async (folder) => {
-    const extras = [{ file: "LICENSE", from: join(folder, "gone") }];
+    const extras = [{ file: "LICENSE", path: join(folder, "gone"), within: folder }];
     await refuses(() => run(join(folder, "out"), "new", extras), "INPUT_CHANGED", /gone: the input changed/);
     assert.deepEqual(await readdir(join(folder, "out")), [STAGING]);
   });

@@ -1,0 +1,57 @@
+/**
+ * Opening what may be anything: a path that was a regular file a moment ago may be a named pipe now, whose opening waits for a
+ * writer for ever, or lead elsewhere. What counts is what was opened, not what its path was.
+ */
+import { type BigIntStats, constants } from "node:fs";
+import { type FileHandle, open, readlink, realpath, stat } from "node:fs/promises";
+import { contains } from "./paths.js";
+
+/** Do not wait for the other end of a pipe. For regular files it means nothing. */
+export const NO_WAITING = constants.O_NONBLOCK ?? 0;
+
+export interface OpenedFile {
+  readonly handle: FileHandle;
+  readonly info: BigIntStats;
+}
+
+/** Opens a regular file; null if `path` is anything else. @throws what the operating system says. */
+export async function openRegular(path: string, flags: number = constants.O_RDONLY): Promise<OpenedFile | null> {
+  const handle = await open(path, flags | NO_WAITING);
+  try {
+    const info = await handle.stat({ bigint: true });
+    if (info.isFile()) {
+      return { handle, info };
+    }
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  return null;
+}
+
+/**
+ * Where an opened file lies, all links resolved; null if another file has taken its place since. Linux tells it of the opened
+ * file itself (proc(5), /proc/pid/fd), elsewhere the path is resolved and must still lead to the same file.
+ */
+export async function placeOf({ handle, info }: OpenedFile, path: string): Promise<string | null> {
+  const own = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => null);
+  if (own?.startsWith("/") === true) {
+    return own;
+  }
+  const place = await realpath(path).catch(() => null);
+  const there = place === null ? null : await stat(place, { bigint: true }).catch(() => null);
+  return there?.dev === info.dev && there.ino === info.ino ? place : null;
+}
+
+/**
+ * A file of the Hub's cache: blobs/<etag> of a repository, or of the store that repositories share (huggingface_hub 2.4,
+ * file_download.py and utils/_shared_blobs.py). Its name is a digest of its bytes, so that only who has them can name it.
+ */
+const BLOB =
+  /[\\/](?:(?:models|datasets|spaces)--[^\\/]+[\\/]blobs[\\/][0-9a-f]{32,64}(?:-\d+)?|blobs[\\/][0-9a-f]{2}[\\/][0-9a-f]{64})$/;
+
+/** Does it lie in `folder`, or among the Hub cache's blobs, wherever links led? @param place of an opened file. @throws what the operating system says of the folder. */
+export async function isWithin(place: string, folder: string): Promise<boolean> {
+  return BLOB.test(place) || contains(await realpath(folder), place);
+}
