@@ -85,6 +85,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? 10_000,
     rawTied: rawConfig?.tied ?? null,
+    modelType: tunedConfig?.modelType ?? rawConfig?.modelType ?? null,
     tunedTied: tunedConfig?.tied ?? null,
   });
   plan.notes.forEach(say);

@@ -197,6 +197,7 @@ function planOptions(
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? 10_000,
     rawTied: rawConfig?.tied ?? null,
+    modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
     diffTied: diffConfig?.tied ?? null,
     exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
   };

@@ -157,7 +157,7 @@ export function decideExact(record: ExactRecord): Decide {
   };
 }
 
-export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied"> {
+export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied" | "modelType"> {
   readonly scheme: Scheme;
   /** Of the float tensors written; null for the script's own. */
   readonly dtype: ComputeDtype | null;
@@ -181,6 +181,7 @@ export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions)
     ropeTheta: options.ropeTheta,
     rawTied: options.rawTied,
     driverTied: options.diffTied,
+    modelType: options.modelType ?? null,
     names: namesByScheme(scheme, dtype, diff.stateDict.keys()),
   };
 }

@@ -29,6 +29,8 @@ export interface PairingOptions {
   /** tie_word_embeddings of each side's config: null where it does not say. */
   readonly rawTied: boolean | null;
   readonly driverTied: boolean | null;
+  /** model_type of config.json, which tells buffers from parameters; null or left out where it is not known. */
+  readonly modelType?: string | null;
 }
 
 /** How the names of both sides go together, and what becomes of those that only one has. */
@@ -71,7 +73,7 @@ export type Outcome =
 export interface Step {
   readonly kind: StepKind;
   readonly name: string;
-  /** What else the note says: a dtype, a shape, another name. */
+  /** What else the note says: a shape, another name. */
   readonly raw?: string;
   readonly driver?: string;
 }
@@ -79,9 +81,12 @@ export interface Step {
 export type StepKind =
   /** The base's input embedding stands for the output embedding that it lacks. */
   | "tied"
-  /** A computed buffer that only the driver has, or that has another dtype in the base: not written. */
-  | "buffer missing"
-  | "buffer of another dtype"
+  /** Buffers that models compute for themselves: only the driver has it, only the base, or both in dtypes or shapes that do not meet. */
+  | "buffer of the driver"
+  | "buffer of the base"
+  | "buffer unlike the base's"
+  /** Only the base has it, and transformers' class of this model has no place for it. */
+  | "unused"
   /** A tensor of another shape than the base's, taken as it is. */
   | "of another shape"
   /** Only the driver has it: kept as it is; left out, as the script does. */

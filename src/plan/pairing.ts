@@ -8,6 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
+import { isComputedBuffer, isUnused } from "../known/buffers.js";
 import { explainMismatch } from "./mismatch.js";
 import { copied, inOrder } from "./one-sided.js";
 import {
@@ -21,7 +22,6 @@ import {
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
 
-const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
 /** Input and output embeddings of the families: the only tensors that may have new rows. */
 export const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
 export const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
@@ -54,13 +54,13 @@ export function pairTensors(
   options: PairingOptions,
 ): { readonly pairs: readonly Pair[]; readonly notes: readonly string[] } {
   const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
-  const outcomes = [...inOrder(raw, driver, options)].map(([name, tensor]) =>
-    tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, raw, embedding, options),
-  );
-  const problems = [
-    ...outcomes.flatMap((outcome) => (outcome.kind === "mismatch" ? [outcome.problem] : [])),
+  const outcomes = [
+    ...[...inOrder(raw, driver, options)].map(([name, tensor]) =>
+      tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, raw, embedding, options),
+    ),
     ...baseOnly(raw, driver, embedding, options),
   ];
+  const problems = outcomes.flatMap((outcome) => (outcome.kind === "mismatch" ? [outcome.problem] : []));
   if (problems.length > 0) {
     throw new WeightDiffError(
       "MISMATCH",
@@ -99,11 +99,12 @@ function pairTensor(
       ? driverOnly(name, driver, options)
       : { kind: "paired", pair: { name, ...decided, driver, raw: null, mean: null } };
   }
-  if (decided === null && isMask(name, driver) && isMask(name, base)) {
-    return {
-      kind: "left out",
-      step: { kind: "buffer of another dtype", name, raw: base.dtype, driver: driver.dtype },
-    };
+  // Kept by itself where the encoding can.
+  if (isUnlike(name, driver, base, decided, options)) {
+    const alone = options.decide(name, driver, null);
+    return alone === null
+      ? { kind: "left out", step: { kind: "buffer unlike the base's", name } }
+      : { kind: "paired", pair: { name, ...alone, driver, raw: null, mean: null } };
   }
   if (decided === null) {
     return {
@@ -167,8 +168,8 @@ function driverOnly(name: string, driver: StoredTensor, options: PairingOptions)
     const pair = { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null } as const;
     return { kind: "paired", pair };
   }
-  if (isMask(name, driver)) {
-    return { kind: "left out", step: { kind: "buffer missing", name } };
+  if (isComputedBuffer(name, driver, options.modelType ?? null)) {
+    return { kind: "left out", step: { kind: "buffer of the driver", name } };
   }
   const fate = names?.fate(name) ?? "refuse";
   if (names !== undefined && fate === "keep") {
@@ -194,9 +195,19 @@ function isGrownBy(name: string, driver: StoredTensor, raw: StoredTensor, rows: 
   );
 }
 
-/** GPT-NeoX's causal mask and its fill value. */
-function isMask(name: string, tensor: StoredTensor): boolean {
-  return MASK.test(name) && (tensor.dtype === "BOOL" || tensor.dtype === "U8" || tensor.shape.length === 0);
+/** A computed buffer of both sides with nothing to add: versions of transformers keep it in other dtypes, or made it for more positions. */
+function isUnlike(
+  name: string,
+  driver: StoredTensor,
+  raw: StoredTensor,
+  decided: Decision | null,
+  { modelType = null }: PairingOptions,
+): boolean {
+  return (
+    (decided === null || (!sameShape(driver.shape, raw.shape) && !INV_FREQ.test(name))) &&
+    isComputedBuffer(name, driver, modelType) &&
+    isComputedBuffer(name, raw, modelType)
+  );
 }
 
 /** @returns how many rows of how many columns raw has, or why the driver's further rows are not new tokens. */
@@ -246,27 +257,38 @@ function newRowsOf(
   return { rows, columns };
 }
 
-/** What only the base has and no script would miss: buffers, and the output embedding of a tied model. */
+/** What only the base has. No script misses buffers, or the output embedding of a tied model. */
 function baseOnly(
   raw: Checkpoint,
   driver: Checkpoint,
   embedding: StoredTensor | undefined,
   options: PairingOptions,
-): readonly string[] {
+): readonly Outcome[] {
   const tied = options.driverTied === true || (options.driverTied === null && options.rawTied === true);
-  const { names } = options;
+  const { names, modelType = null } = options;
   if (names?.baseOnly === "copy") {
     return [];
   }
   const prefix = names?.prefix ?? "";
-  return [...raw.stateDict]
-    .filter(([name, tensor]) => !driver.stateDict.has(prefix + name) && !INV_FREQ.test(name) && !isMask(name, tensor))
-    .filter(([name]) => names?.isSummed(prefix + name) !== false)
-    .filter(([name, tensor]) => !(OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))))
-    .map(
-      ([name, tensor]) =>
-        `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and not in the ${options.role}`,
-    );
+  const missing = [...raw.stateDict].filter(
+    ([name]) => !driver.stateDict.has(prefix + name) && names?.isSummed(prefix + name) !== false,
+  );
+  return missing.map(([name, tensor]): Outcome => {
+    if (isComputedBuffer(name, tensor, modelType)) {
+      return { kind: "left out", step: { kind: "buffer of the base", name } };
+    }
+    if (isUnused(name, modelType)) {
+      return { kind: "left out", step: { kind: "unused", name } };
+    }
+    if (OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))) {
+      return { kind: "left out" };
+    }
+    const sought = prefix === "" ? "" : `, as ${quote(prefix + name)},`;
+    return {
+      kind: "mismatch",
+      problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${options.role}`,
+    };
+  });
 }
 
 /** Are both one stored run of bytes? */

@@ -27,6 +27,8 @@ interface LayoutOptions {
   readonly ropeTheta: number;
   /** tie_word_embeddings of the base's config: null where it does not say. */
   readonly rawTied: boolean | null;
+  /** model_type of either config; null or left out where none says it. */
+  readonly modelType?: string | null;
 }
 
 export interface RecoverPlanOptions extends LayoutOptions {

@@ -10,23 +10,33 @@ const each =
     steps.map((step) => words(step, role));
 
 const together =
-  (words: (some: string, role: DriverRole) => string): Words =>
-  (steps, role) => [words(listed(steps), role)];
+  (words: (some: string, are: string, role: DriverRole) => string, what = "tensor"): Words =>
+  (steps, role) => [words(listed(steps, what), steps.length === 1 ? "is" : "are", role)];
 
 /** In the order in which they are told. */
 const WORDS: Readonly<Record<StepKind, Words>> = {
   tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
-  "buffer missing": each(({ name }) => `buffer ${quote(name)} is not in the base and not written: models recompute it`),
-  "buffer of another dtype": each(
-    ({ name, raw, driver }, role) =>
-      `buffer ${quote(name)} is ${raw} in the base and ${driver} in the ${role}, and not written: models recompute it`,
+  "buffer of the base": together(
+    (some, are) => `${some}, which models compute, ${are} in the base only: not needed`,
+    "buffer",
+  ),
+  "buffer of the driver": together(
+    (some, are, role) => `${some}, which models compute, ${are} in the ${role} only: not written`,
+    "buffer",
+  ),
+  "buffer unlike the base's": together(
+    (some, are, role) => `${some}, which models compute, ${are} not stored alike in base and ${role}: not written`,
+    "buffer",
+  ),
+  unused: together(
+    (some, are) => `${some} ${are} in the base only, and left out: transformers has no place for such in this model`,
   ),
   "of another shape": each(
     ({ name, raw, driver }, role) =>
       `${quote(name)} is ${raw} in the base and ${driver} in the ${role}: taken as it is`,
   ),
-  kept: together((some, role) => `${some} of the ${role} have no counterpart in the base, and are kept as they are`),
-  dropped: together((some, role) => `${some} are in the ${role} only, and left out as by the script`),
+  kept: together((some, _, role) => `${some} of the ${role} have no counterpart in the base, and are kept as they are`),
+  dropped: together((some, _, role) => `${some} are in the ${role} only, and left out as by the script`),
   copied: together((some) => `${some} are in the base only, and copied from it`),
 };
 
@@ -39,8 +49,8 @@ export function stepNotes(steps: readonly Step[], role: DriverRole): readonly st
 }
 
 /** How many tensors, and the first three. */
-function listed(steps: readonly Step[]): string {
+function listed(steps: readonly Step[], what: string): string {
   const first = steps.slice(0, 3).map(({ name }) => quote(name));
   const more = steps.length > 3 ? ", …" : "";
-  return `${steps.length} ${steps.length === 1 ? "tensor" : "tensors"} (${first.join(", ")}${more})`;
+  return `${steps.length} ${what}${steps.length === 1 ? "" : "s"} (${first.join(", ")}${more})`;
 }

@@ -269,7 +269,7 @@ test("does without a mask that the two sides keep in dtypes that cannot be added
   const made = plan([D(mask, "BOOL", 1, 1), F("a", 2)], [D(mask, "U8", 1, 1), F("a", 2)]);
   assert.deepEqual(names(made), ["a"]);
   assert.deepEqual(made.notes, [
-    `buffer "${mask}" is BOOL in the base and U8 in the diff, and not written: models recompute it`,
+    `1 buffer ("${mask}"), which models compute, is not stored alike in base and diff: not written`,
   ]);
 });
 
@@ -278,9 +278,37 @@ for (const mask of MASKS) {
     assert.deepEqual(names(plan([mask, F("a", 2)], [F("a", 2)])), ["a"]);
     const made = plan([F("a", 2)], [mask, F("a", 2)]);
     assert.deepEqual(names(made), ["a"]);
-    assert.deepEqual(made.notes, [`buffer "${mask.name}" is not in the base and not written: models recompute it`]);
+    assert.deepEqual(made.notes, [`1 buffer ("${mask.name}"), which models compute, is in the diff only: not written`]);
   });
 }
+
+test("says in one note which buffers the base alone has", () => {
+  const masks = [0, 1, 2, 3].map((layer) => D(`h.${layer}.attn.bias`, "U8", 1, 1, 8, 8));
+  const made = plan([...masks, F("a", 2)], [F("a", 2)]);
+  assert.deepEqual(made.notes, [
+    '4 buffers ("h.0.attn.bias", "h.1.attn.bias", "h.2.attn.bias", …), which models compute, are in the base only: not needed',
+  ]);
+});
+
+test("does without buffers that were made for another number of positions", () => {
+  const ids = "bert.embeddings.position_ids";
+  const made = plan([D(ids, "I64", 1, 512), F("a", 2)], [D(ids, "I64", 1, 1024), F("a", 2)]);
+  assert.deepEqual(names(made), ["a"]);
+  assert.match(made.notes.join(), /not stored alike in base and diff/);
+});
+
+test("takes a float mask for one where the config names a family that has it", () => {
+  const mask = F("transformer.h.0.attn.bias", 1, 1, 8, 8);
+  assert.deepEqual(names(plan([mask, F("a", 2)], [F("a", 2)], { modelType: "gpt2" })), ["a"]);
+  assert.deepEqual(problems([mask, F("a", 2)], [F("a", 2)], { modelType: "mymodel" }).length, 1);
+});
+
+test("leaves out what transformers has no place for, with a note", () => {
+  const made = plan([F("mtp.fc.weight", 2, 2), F("a", 2)], [F("a", 2)], { modelType: "qwen3_next" });
+  assert.deepEqual(made.notes, [
+    '1 tensor ("mtp.fc.weight") is in the base only, and left out: transformers has no place for such in this model',
+  ]);
+});
 
 for (const weight of [
   F("gpt_neox.layers.0.attention.dense.bias", 8),
