@@ -46,7 +46,7 @@ function declareScheme(command: Command, when: string): Command {
     )
     .option(
       "--rows <mean|zero|overlap|refuse>",
-      "rule for new vocabulary rows, instead of the scheme's: the base's mean is added, or nothing; mean also allows more than 64 of them",
+      "rule for new vocabulary rows, instead of the scheme's: the base's mean is added, or nothing",
     )
     .option("--op <add|subtract>", "with --scheme custom: base + diff, or diff - base (default: add)")
     .option("--arith <dtype>", "with --scheme custom: float32 (default), float16, bfloat16, or stored: as in the files")

@@ -9,6 +9,7 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import type { TensorJob } from "../engine/job/job.js";
 import { guardModels } from "../evidence/guards.js";
+import { refuseUngathered } from "../evidence/ungathered.js";
 import { sizeOf } from "../files/small-files.js";
 import { elementCount } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
@@ -77,6 +78,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   const tunedConfig = await configOf(model);
   refuseQuantised(model, "tuned model", tunedConfig);
   const { raw, driver: tuned } = alignNames(base, model, "tuned");
+  refuseUngathered(raw, tuned, "tuned model");
   await guardModels({ raw, diff: tuned, rawConfig, diffConfig: tunedConfig }, options);
   const plan = planDiff(raw, tuned, {
     encoding,

@@ -12,6 +12,7 @@ import type { Choice } from "../evidence/choose-scheme.js";
 import { guardBase, guardRoles, type Inputs } from "../evidence/guards.js";
 import type { SampledPair } from "../evidence/sample.js";
 import { decideScheme, type SchemeOptions, summedPart, withFlags } from "../evidence/scheme.js";
+import { refuseUngathered } from "../evidence/ungathered.js";
 import { torchName } from "../formats/dtype.js";
 import type { Hub } from "../hub/place.js";
 import {
@@ -77,6 +78,7 @@ async function recoverWith(options: RecoverOptions & { readonly hub: Hub }): Pro
   }
   const inputs = await openBoth(options);
   const { raw, diff, diffConfig } = inputs;
+  refuseUngathered(raw, diff, "diff");
   const { choice, judged, sample } = await chooseAndGuard(inputs, options);
   const { scheme } = choice;
   const plan = planRecover(raw, diff, planOptions(scheme, inputs, options));

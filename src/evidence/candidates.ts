@@ -9,6 +9,7 @@ import { INV_FREQ, type Pair } from "../plan/pair.js";
 import { recoverPairing } from "../plan/pair-rules.js";
 import { pairTensors } from "../plan/pairing.js";
 import type { Scheme } from "../scheme/axes.js";
+import { schemeNamed } from "../scheme/scheme.js";
 
 /** Schemes that give the same bits, in the order they came. */
 export interface Candidate {
@@ -18,18 +19,28 @@ export interface Candidate {
   readonly saved: readonly string[];
 }
 
+/** tie_word_embeddings of each side's config: null where it does not say. */
+export interface Ties {
+  readonly rawTied: boolean | null;
+  readonly diffTied: boolean | null;
+}
+
+/** Of no weight for what fits. */
+const UNSAID = { dtype: null, rows: null, ropeTheta: 10_000 };
+
 /** Those of the schemes by which this diff fits this base. Without a base, each scheme is a candidate of its own. */
 export function candidatesHere(
   schemes: readonly Scheme[],
   raw: Checkpoint | null,
   diff: Checkpoint,
+  ties: Ties,
 ): readonly Candidate[] {
   if (raw === null) {
     return schemes.map((scheme) => ({ scheme, others: [], saved: [] }));
   }
   const found = new Map<string, Candidate>();
   for (const scheme of schemes) {
-    const pairs = pairsHere(scheme, raw, diff);
+    const pairs = pairsHere(scheme, raw, diff, ties);
     if (pairs === null) {
       continue;
     }
@@ -46,11 +57,19 @@ export function candidatesHere(
   return [...found.values()];
 }
 
+/**
+ * Every tensor must have its counterpart, but those that are the model's own: else the two do not belong together, and a scheme that
+ * drops or leaves alone what does not fit would only hide it. @throws {WeightDiffError} MISMATCH, as planRecover.
+ */
+export function refuseUnpaired(raw: Checkpoint, diff: Checkpoint, ties: Ties, own: readonly string[]): void {
+  const scheme: Scheme = { ...schemeNamed("open-instruct"), newRows: "zero", verbatim: own };
+  pairTensors(raw, diff, recoverPairing(diff, { scheme, ...UNSAID, ...ties }));
+}
+
 /** @returns null if the two do not fit under the scheme. */
-function pairsHere(scheme: Scheme, raw: Checkpoint, diff: Checkpoint): readonly Pair[] | null {
+function pairsHere(scheme: Scheme, raw: Checkpoint, diff: Checkpoint, ties: Ties): readonly Pair[] | null {
   try {
-    const options = { scheme, dtype: null, rows: null, ropeTheta: 10_000, rawTied: null, diffTied: null };
-    return pairTensors(raw, diff, recoverPairing(diff, options)).pairs;
+    return pairTensors(raw, diff, recoverPairing(diff, { scheme, ...UNSAID, ...ties })).pairs;
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "MISMATCH") {
       return null;

@@ -15,8 +15,8 @@ import { INV_FREQ } from "../plan/pair.js";
 import { INPUT_EMBEDDING } from "../plan/pairing.js";
 import { isSummed, matchesName, type Scheme } from "../scheme/axes.js";
 import { ALL_SCHEMES, SCHEMES, schemeNamed } from "../scheme/scheme.js";
-import { type Candidate, candidatesHere, candidateText } from "./candidates.js";
-import type { OwnTensor } from "./own-tensors.js";
+import { type Candidate, candidatesHere, candidateText, refuseUnpaired, type Ties } from "./candidates.js";
+import { mayBeOwn, type OwnTensor } from "./own-tensors.js";
 
 export interface Choice {
   readonly scheme: Scheme;
@@ -36,6 +36,7 @@ export interface Evidence {
   readonly own: readonly OwnTensor[];
   /** The base; null where the diff is looked at by itself. */
   readonly raw: Checkpoint | null;
+  readonly ties: Ties;
   /** How many vocabulary rows the diff has and raw lacks, at most over all embeddings. */
   readonly newRows: number;
 }
@@ -96,6 +97,7 @@ function byMarks(evidence: Evidence): Choice | null {
     found.map(({ scheme }) => scheme),
     evidence.raw,
     evidence.diff,
+    evidence.ties,
   );
   const [left] = candidates;
   if (left !== undefined && candidates.length === 1) {
@@ -109,7 +111,7 @@ function byMarks(evidence: Evidence): Choice | null {
 }
 
 /** What marks the diff as the scheme's, in words; null if nothing does. */
-function markOf({ marks }: Scheme, { files, tokens, diff }: Evidence): string | null {
+function markOf({ marks, prefix }: Scheme, { files, tokens, diff, raw }: Evidence): string | null {
   const file = marks?.files?.find((name) => files.includes(name));
   if (file !== undefined) {
     return `${file} lies beside it`;
@@ -123,9 +125,21 @@ function markOf({ marks }: Scheme, { files, tokens, diff }: Evidence): string | 
     return `its tokenizer has the token ${quote(token)}`;
   }
   const tensor = [...diff.stateDict.keys()].find((name) =>
-    marks?.tensors?.some((pattern) => matchesName(pattern, name)),
+    marks?.tensors?.some((pattern) => matchesName(pattern, name) && isOnlyOfDiff(pattern, raw)),
   );
-  return tensor === undefined ? null : `it has a tensor ${quote(tensor)}`;
+  return tensor === undefined || !isPrefixed(prefix, raw, diff) ? null : `it has a tensor ${quote(tensor)}`;
+}
+
+/** What the base has as well, it has from its own architecture: no script of a diff put it there. */
+function isOnlyOfDiff(pattern: string, raw: Checkpoint | null): boolean {
+  return raw === null || ![...raw.stateDict.keys()].some((name) => matchesName(pattern, name));
+}
+
+/** Has the diff names of the base with the scheme's prefix before them, if the scheme has one? */
+function isPrefixed(prefix: Scheme["prefix"], raw: Checkpoint | null, diff: Checkpoint): boolean {
+  return (
+    prefix === null || raw === null || [...raw.stateDict.keys()].some((name) => diff.stateDict.has(prefix.text + name))
+  );
 }
 
 /** Between these, times the base's, lies the sum of a tuned embedding and the base's. */
@@ -156,11 +170,13 @@ function named(tensors: readonly OwnTensor[]): string {
 }
 
 /**
- * All float32 and at most one new row is open-instruct (DESIGN 5). Else dtypes and shapes choose only where all scripts that
- * could have made such a diff give the same bits: a script may load a diff in another dtype than it was saved in.
+ * All float32 and at most one new row is open-instruct. Else dtypes and shapes choose nothing: a script may load a diff in another
+ * dtype than it was saved in, and that a scheme fits because it leaves a tensor alone is no evidence for it. Values choose, where
+ * they show which tensors are the model's own and one result is left.
+ * @throws {WeightDiffError} MISMATCH where the two do not fit, whatever the scheme; SCHEME_UNKNOWN.
  */
 function byDtypes(evidence: Evidence): Choice {
-  const { diff, raw, newRows } = evidence;
+  const { diff, raw, ties, newRows } = evidence;
   const weights = [...diff.stateDict].filter(([name, { dtype }]) => isFloatDtype(dtype) && !INV_FREQ.test(name));
   const foreign = weights.find(([, tensor]) => tensor.dtype !== "F32")?.[1];
   const usual = schemeNamed("open-instruct");
@@ -177,12 +193,20 @@ function byDtypes(evidence: Evidence): Choice {
     .filter((scheme) => isPossible(scheme, dtype))
     .sort((a, b) => unlikeliness(a, dtype) - unlikeliness(b, dtype));
   const plausible = possible.filter((scheme) => !isContradicted(scheme, evidence));
-  const here = candidatesHere(plausible, raw, diff);
+  const own = evidence.own.filter(({ kind }) => kind === "own");
+  if (raw !== null) {
+    refuseUnpaired(
+      raw,
+      diff,
+      ties,
+      own.map(({ name }) => name),
+    );
+  }
+  const here = candidatesHere(plausible, raw, diff, ties);
   const [left] = here;
-  if (left !== undefined && here.length === 1) {
+  if (left !== undefined && here.length === 1 && isShown(left.scheme, evidence)) {
     const others = left.others.map(({ name }) => name);
-    const own = evidence.own.filter(({ kind }) => kind === "own");
-    const seen = own.length === 0 ? "" : `, and its ${named(own)} the model's own`;
+    const seen = `, and its ${named(own)} the model's own`;
     return {
       scheme: left.scheme,
       reason: `the diff is ${dtype ?? "of several dtypes"}${newRows > 0 ? ` and has ${newRows} new vocabulary ${newRows === 1 ? "row" : "rows"}` : ""}${seen}, as ${left.scheme.name} makes them${others.length === 0 ? "" : ` (${others.join(", ")} would give the same bits here)`}`,
@@ -191,7 +215,7 @@ function byDtypes(evidence: Evidence): Choice {
   throw undecided(
     evidence,
     why(foreign, evidence),
-    here.length > 0 ? here : candidatesHere(possible, null, diff),
+    here.length > 0 ? here : candidatesHere(possible, null, diff, ties),
     dtype === null ? null : (torchName(dtype) ?? dtype),
   );
 }
@@ -207,6 +231,14 @@ function isPossible({ operation, byNameOnly, arithmetic, output }: Scheme, dtype
 /** A script publishes in the dtype that it computes in; else the files' own dtypes are likelier than a wider one, and that than another. */
 function unlikeliness({ arithmetic }: Scheme, dtype: Dtype | null): number {
   return dtype === null || arithmetic === dtype ? 0 : ["stored", "F32"].indexOf(arithmetic) + 1 || 3;
+}
+
+/** Do values show that what the scheme leaves alone is the model's own, all of it and at least one tensor? */
+function isShown(scheme: Scheme, { diff, raw, own }: Evidence): boolean {
+  const alone = [...diff.stateDict.keys()].filter(
+    (name) => mayBeOwn(name) && raw?.stateDict.has(name) === true && !isSummed(scheme, name),
+  );
+  return alone.length > 0 && alone.every((name) => own.some((tensor) => tensor.name === name && tensor.kind === "own"));
 }
 
 /** Does the scheme add what is the model's own, or leave alone what is a difference? */

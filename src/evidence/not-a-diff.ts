@@ -18,7 +18,7 @@ import { elementCount } from "../formats/dtype.js";
 import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./sample.js";
 
 /** Norm weights of the families: RMSNorm and LayerNorm scales. */
-const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_norm)\.weight$/;
+export const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_norm)\.weight$/;
 /** Enough of them to judge by, and few enough to read at once. */
 const MAX_NORMS = 32;
 const MAX_NORM_ELEMENTS = 4096;

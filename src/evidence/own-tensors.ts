@@ -12,6 +12,10 @@ import { isReadable, readPlaces, toNumbers } from "./sample.js";
 
 /** The tensors that some scripts leave alone, by Hugging Face's names. */
 const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
+
+/** May the tensor be the model's own, to some script? */
+export const mayBeOwn = (name: string): boolean => EMBEDDING.test(name) || LAST_NORM.test(name);
+
 /** A diff's cosine with the base is 0.27 at most, a tuned model's 0.66 at least (not-a-diff.ts). */
 const OWN_COSINE = 0.5;
 const DIFFERENCE_COSINE = 0.3;
@@ -36,7 +40,7 @@ export interface OwnTensor {
 /** Looks at embeddings, output head and last norm, where both sides have them. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function findOwnTensors(raw: Checkpoint, diff: Checkpoint): Promise<readonly OwnTensor[]> {
   const both = [...diff.stateDict].flatMap(([name, tensor]) => {
-    const base = EMBEDDING.test(name) || LAST_NORM.test(name) ? raw.stateDict.get(name) : undefined;
+    const base = mayBeOwn(name) ? raw.stateDict.get(name) : undefined;
     return base !== undefined && isComparable(base, tensor) ? [{ name, tensor, base }] : [];
   });
   const places = both.map(({ tensor, base }) => placesOf(tensor, base));

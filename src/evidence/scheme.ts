@@ -26,7 +26,7 @@ export interface SchemeOptions {
 /** The scheme, or why none could be chosen: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
 export async function decideScheme(
   options: SchemeOptions,
-  { raw, diff, diffConfig }: Inputs,
+  { raw, diff, rawConfig, diffConfig }: Inputs,
 ): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? "auto";
   if (name !== "auto") {
@@ -44,9 +44,11 @@ export async function decideScheme(
   const tokens = await addedTokens(diff.directory);
   const own = await findOwnTensors(raw, diff);
   try {
-    return chooseScheme({ raw, diff, config: diffConfig, files, tokens, own, newRows: countNewRows(raw, diff) });
+    const ties = { rawTied: rawConfig?.tied ?? null, diffTied: diffConfig?.tied ?? null };
+    const newRows = countNewRows(raw, diff);
+    return chooseScheme({ raw, diff, ties, config: diffConfig, files, tokens, own, newRows });
   } catch (error) {
-    if (error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN") {
+    if (error instanceof WeightDiffError && (error.code === "SCHEME_UNKNOWN" || error.code === "MISMATCH")) {
       return error;
     }
     throw error;

@@ -161,7 +161,7 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
   readonly scheme: Scheme;
   /** Of the float tensors written; null for the script's own. */
   readonly dtype: ComputeDtype | null;
-  /** Said by the user: overrides the scheme's rule, and lifts the limit on how many rows may be new. */
+  /** Said by the user: overrides the scheme's rule. */
   readonly rows: NewRows | null;
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for any other. */
@@ -177,7 +177,8 @@ export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions)
     role: "diff",
     decide: exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact),
     newRows,
-    anyNumber: options.rows !== null || exact !== null,
+    rowsAsked: options.rows !== null,
+    maxNewRows: Number.POSITIVE_INFINITY,
     ropeTheta: options.ropeTheta,
     rawTied: options.rawTied,
     driverTied: options.diffTied,

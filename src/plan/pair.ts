@@ -19,9 +19,11 @@ export interface PairingOptions {
   readonly role: DriverRole;
   /** @returns null if there is no rule for these two. raw is null where only the driver has the name. */
   decide(name: string, driver: StoredTensor, raw: StoredTensor | null): Decision | null;
-  /** What becomes of rows that only the driver has; `anyNumber` lifts the limit on how many. */
+  /** What becomes of rows that only the driver has, and whether the caller said so himself. */
   readonly newRows: NewRows | "verbatim";
-  readonly anyNumber: boolean;
+  readonly rowsAsked: boolean;
+  /** How many may be new. */
+  readonly maxNewRows: number;
   /** Where a scheme's script does not simply loop over the driver's names, and raw's are the same. */
   readonly names?: NameRules;
   /** rope_theta of the base, for rotary buffers that its files lack. */
@@ -66,8 +68,8 @@ export interface Pair extends Decision {
 export type Outcome =
   | { readonly kind: "paired"; readonly pair: Pair; readonly step?: Step }
   | { readonly kind: "left out"; readonly step?: Step }
-  /** `problem` names the tensor, both sides and what does not fit. */
-  | { readonly kind: "mismatch"; readonly problem: string };
+  /** `problem` names the tensor, both sides and what does not fit; `newRows`: nothing but rows that only the driver has. */
+  | { readonly kind: "mismatch"; readonly problem: string; readonly newRows?: true };
 
 /** What pairing did with a name beyond pairing it with the same one: the user is told of it (steps.ts). */
 export interface Step {

@@ -4,7 +4,7 @@
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { TensorJob } from "../engine/job/job.js";
-import { WeightDiffError } from "../errors.js";
+import { type Advice, WeightDiffError } from "../errors.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
@@ -26,8 +26,6 @@ import { stepNotes } from "./steps.js";
 export const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
 export const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
 const OUTPUT_EMBEDDING = /(^|\.)(lm_head|embed_out)\.weight$/;
-/** A tokenizer gains a handful of special tokens; more looks like another vocabulary. */
-const MAX_NEW_ROWS = 64;
 /** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
 const MAX_MEAN_COLUMNS = 1 << 18;
 
@@ -35,9 +33,9 @@ const MAX_MEAN_COLUMNS = 1 << 18;
 export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
   let most = 0;
   for (const [name, tensor] of driver.stateDict) {
-    const base = raw.stateDict.get(name);
-    if (base !== undefined && EMBEDDING.test(name)) {
-      most = Math.max(most, (tensor.shape[0] ?? 0) - (base.shape[0] ?? 0));
+    const [rows, columns] = raw.stateDict.get(name)?.shape ?? [];
+    if (rows !== undefined && EMBEDDING.test(name) && tensor.shape.length === 2 && tensor.shape[1] === columns) {
+      most = Math.max(most, (tensor.shape[0] ?? 0) - rows);
     }
   }
   return most;
@@ -62,11 +60,11 @@ export function pairTensors(
   ];
   const problems = outcomes.flatMap((outcome) => (outcome.kind === "mismatch" ? [outcome.problem] : []));
   if (problems.length > 0) {
-    throw new WeightDiffError(
-      "MISMATCH",
-      `base ${raw.path} and ${options.role} ${driver.path} do not fit: ${problems.length} ${problems.length === 1 ? "tensor" : "tensors"}\n  ${problems.join("\n  ")}`,
-      explainMismatch(raw, driver, options.role),
-    );
+    const fact = `base ${raw.path} and ${options.role} ${driver.path} do not fit: ${problems.length} ${problems.length === 1 ? "tensor" : "tensors"}\n  ${problems.join("\n  ")}`;
+    const rowsOnly = outcomes.filter((outcome) => outcome.kind === "mismatch" && outcome.newRows === true).length;
+    throw rowsOnly === problems.length
+      ? new WeightDiffError("MISMATCH", fact, undefined, { advice: newRowsAdvice(options) })
+      : new WeightDiffError("MISMATCH", fact, explainMismatch(raw, driver, options.role));
   }
   const steps = outcomes.flatMap((outcome) =>
     outcome.kind === "mismatch" || outcome.step === undefined ? [] : [outcome.step],
@@ -75,6 +73,16 @@ export function pairTensors(
     pairs: outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : [])),
     notes: stepNotes(steps, options.role),
   };
+}
+
+/** Rows that are refused say nothing against the base: what may be done with them. */
+function newRowsAdvice({ role, newRows, rowsAsked }: PairingOptions): readonly Advice[] {
+  return role === "diff" && newRows === "refuse" && !rowsAsked
+    ? [
+        { to: "follow the script that made the diff", option: "scheme" },
+        { to: "take the rows as the diff has them", option: "rows", value: "zero" },
+      ]
+    : [{ to: "allow them", option: "rows", value: "mean" }];
 }
 
 function pairTensor(
@@ -124,7 +132,7 @@ function pairTensor(
   }
   const [rawShape, driverShape] = [shapeText(base.shape), shapeText(driver.shape)];
   const wanted = names?.elseVerbatim ?? null;
-  if (names !== undefined && wanted !== null && !isGrownBy(name, driver, base, wanted)) {
+  if (names !== undefined && wanted !== null && !isGrown(name, driver, base, wanted)) {
     return kept(name, driver, names, { kind: "of another shape", name, raw: rawShape, driver: driverShape });
   }
   const rows = newRowsOf(name, driver, base, options);
@@ -135,6 +143,7 @@ function pairTensor(
   return {
     kind: "mismatch",
     problem: `${quote(name)}: ${rawShape} in the base (${base.shard.file}), ${driverShape} in the ${role} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`,
+    ...(isGrown(name, driver, base) ? { newRows: true } : {}),
   };
 }
 
@@ -183,15 +192,16 @@ function driverOnly(name: string, driver: StoredTensor, options: PairingOptions)
       };
 }
 
-/** Has the embedding so many rows more than raw's, and as many columns? */
-function isGrownBy(name: string, driver: StoredTensor, raw: StoredTensor, rows: number): boolean {
-  const [rawRows = 0, columns] = raw.shape;
+/** Has the embedding more rows than raw's (if it is said: so many more), and as many columns? */
+function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
+  const [rows = 0, columns] = raw.shape;
+  const more = (shape[0] ?? 0) - rows;
   return (
     EMBEDDING.test(name) &&
-    driver.shape.length === 2 &&
+    shape.length === 2 &&
     raw.shape.length === 2 &&
-    driver.shape[1] === columns &&
-    driver.shape[0] === rawRows + rows
+    shape[1] === columns &&
+    (by === null ? more > 0 : more === by)
   );
 }
 
@@ -242,14 +252,14 @@ function newRowsOf(
     return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
   }
   if (options.newRows === "refuse") {
-    const why = options.anyNumber ? "--rows refuse forbids" : "the scheme does not know";
-    return `: ${driverRows - rows} new rows, which ${why}`;
+    const why = options.rowsAsked ? "--rows refuse forbids" : "the scheme does not know";
+    return `: ${driverRows - rows} new ${driverRows - rows === 1 ? "row" : "rows"}, which ${why}`;
   }
   if (overlap || options.newRows === "zero") {
     return { rows, columns };
   }
-  if (driverRows - rows > MAX_NEW_ROWS && !options.anyNumber) {
-    return `: ${driverRows - rows} new rows; past ${MAX_NEW_ROWS} only with --rows mean`;
+  if (driverRows - rows > options.maxNewRows) {
+    return `: ${driverRows - rows} new rows; past ${options.maxNewRows} only with --rows mean`;
   }
   if (columns > MAX_MEAN_COLUMNS) {
     return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;

@@ -25,7 +25,8 @@ export function planConvert(model: Checkpoint, { dtype, maxShardSize }: ConvertP
           ? { rule: "convert", dtype }
           : null,
     newRows: "refuse",
-    anyNumber: false,
+    rowsAsked: false,
+    maxNewRows: 0,
     driverTied: null,
   };
   return buildPlan(nothing, model, pairing, {

@@ -15,13 +15,16 @@ import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pai
 import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
 
+/** A tokenizer gains a handful of special tokens; a tuned model with more rows than that may have another vocabulary. */
+const MAX_NEW_ROWS = 64;
+
 /** What recovering and making a diff have in common. */
 interface LayoutOptions {
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
   /** What to do with `rotary_emb.inv_freq` buffers. */
   readonly invFreq: "drop" | "keep";
-  /** Said by the user: overrides the scheme's rule, and lifts the limit on how many rows may be new. */
+  /** Said by the user: overrides the scheme's rule; in make-diff it also lifts the limit on how many rows may be new. */
   readonly rows: NewRows | null;
   /** rope_theta of the base, for buffers that its files lack. */
   readonly ropeTheta: number;
@@ -103,7 +106,8 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
     role: "tuned",
     decide: exact ? decideBits : decideSubtracted,
     newRows: options.rows ?? (exact ? "verbatim" : "mean"),
-    anyNumber: options.rows !== null || exact,
+    rowsAsked: options.rows !== null,
+    maxNewRows: options.rows !== null || exact ? Number.POSITIVE_INFINITY : MAX_NEW_ROWS,
     driverTied: options.tunedTied,
   };
   return buildPlan(raw, tuned, pairing, {

@@ -166,7 +166,7 @@ test("refuses a tuned model with fewer rows, another width, or more rows than --
   for (const [shape, more, words] of [
     [[3, 3], {}, /the base has 1 row too many/],
     [[4, 4], {}, /\[4, 3\] in the base .*, \[4, 4\] in the tuned/],
-    [[5, 3], { rows: "refuse" }, /1 new rows, which --rows refuse forbids/],
+    [[5, 3], { rows: "refuse" }, /1 new row, which --rows refuse forbids/],
     [[69, 3], {}, /65 new rows; past 64 only with --rows mean/],
   ] as const) {
     await withPair(base, [[EMBEDDING, "F16", shape]], async (paths) => {
@@ -175,8 +175,10 @@ test("refuses a tuned model with fewer rows, another width, or more rows than --
   }
   await withPair(base, [[EMBEDDING, "F16", [69, 3]]], async (paths) => {
     assert.deepEqual([...(await makeDiff({ ...paths, rows: "mean" })).newRows], [[EMBEDDING, 65]]);
-    const { newRows } = await recover({ raw: paths.raw, diff: paths.diff, rows: "mean" });
-    assert.deepEqual([...newRows], [[EMBEDDING, 65]]);
+    for (const rows of [null, "mean"] as const) {
+      const { newRows } = await recover({ raw: paths.raw, diff: paths.diff, rows });
+      assert.deepEqual([...newRows], [[EMBEDDING, 65]]);
+    }
   });
 });
 

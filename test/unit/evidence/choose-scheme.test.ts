@@ -4,8 +4,9 @@ import { test } from "node:test";
 import type { WeightDiffError } from "../../../src/errors.js";
 import { type Choice, chooseScheme, type Evidence } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
+import { countNewRows } from "../../../src/plan/pairing.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { undecided } from "../../support/refusal.js";
+import { refuses, undecided } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const Q = "model.layers.0.self_attn.q_proj.weight";
@@ -29,6 +30,7 @@ function choose(
     files: [],
     tokens: [],
     own: [],
+    ties: { rawTied: false, diffTied: false },
     newRows: rows - 100,
     ...more,
   });
@@ -174,6 +176,100 @@ test("refuses three new rows in float32: a mean to one script, nothing to anothe
     "  --scheme open-instruct  (Tulu, Open-Instruct: adds in float32, new rows get the mean of the base's; the same bits here: alpaca, landmark, lawyer-llama)",
     "  --scheme gisting  (Gisting: adds in float32, new rows are the diff's own; the same bits here: yulan-f32)",
   ]);
+});
+
+for (const rows of [2, 3, 64, 65, 92, 7_410, 100_000]) {
+  test(`asks for ${rows} new rows in float32 as for any other count`, () => {
+    assert.deepEqual(candidates(undecided(() => choose("F32", 100 + rows, { own: DIFFERENCE }))), [
+      "open-instruct alpaca landmark lawyer-llama",
+      "gisting yulan-f32",
+    ]);
+  });
+}
+
+test("asks where one scheme is left because this tool cannot do what the others do", () => {
+  const wide = (rows: number) => [{ name: EMBED, shape: [rows, 300_000] }];
+  const error = undecided(() =>
+    choose("F32", 103, { raw: imagine("base", wide(100)), diff: imagine("diff", wide(103)), own: DIFFERENCE }),
+  );
+  assert.deepEqual(candidates(error), ["gisting yulan-f32"]);
+});
+
+const HEAD = "lm_head.weight";
+const LAST_NORM = "model.norm.weight";
+const whole = (dtype: Dtype, rows: number): readonly ImaginedTensor[] =>
+  model(dtype, rows, { name: LAST_NORM, dtype, shape: [8] }, { name: HEAD, dtype, shape: [rows, 8] });
+
+/** What no scheme may be chosen for, whichever tensor is missing and whoever lacks it. */
+for (const missing of [EMBED, HEAD, LAST_NORM, Q]) {
+  for (const [side, other] of [
+    ["base", "diff"],
+    ["diff", "base"],
+  ] as const) {
+    for (const [dtype, rows] of [
+      ["F32", 102],
+      ["F32", 192],
+      ["F16", 100],
+      ["F16", 101],
+      ["BF16", 100],
+      ["F64", 100],
+    ] as const) {
+      test(`chooses nothing where the ${side} lacks ${missing}: a diff in ${dtype} with ${rows - 100} new rows`, async () => {
+        const all = { base: whole("F16", 100), diff: whole(dtype, rows) };
+        const part = { ...all, [side]: all[side].filter(({ name }) => name !== missing) };
+        const [raw, diff] = [imagine("base", part.base), imagine("diff", part.diff)];
+        await refuses(
+          () => choose(dtype, rows, { raw, diff, newRows: countNewRows(raw, diff) }),
+          "MISMATCH",
+          new RegExp(`do not fit: 1 tensor\n  "${missing}" .* is in the ${other} .* and not in the ${side}$`),
+        );
+      });
+    }
+  }
+}
+
+test("values that show a tensor of the diff to be the model's own excuse it, and no other", async () => {
+  const raw = imagine("base", whole("F16", 100));
+  const diff = imagine(
+    "diff",
+    whole("F32", 100).map((tensor) => (tensor.name === EMBED ? { ...tensor, shape: [40, 8] } : tensor)),
+  );
+  const seen = (name: string) => ({ name, cosine: 0.9, scale: 1, kind: "own" }) as const;
+  await refuses(() => choose("F32", 100, { raw, diff, own: [seen(HEAD)] }), "MISMATCH", /60 rows too many/);
+  const all = [EMBED, HEAD, LAST_NORM].map(seen);
+  assert.equal(choose("F32", 100, { raw, diff, own: all }).scheme.name, "moss-rlhf");
+  // The head is left alone, and nothing tells whether that is right.
+  assert.deepEqual(
+    candidates(undecided(() => choose("F32", 100, { raw, diff, own: [seen(EMBED), seen(LAST_NORM)] }))),
+    ["moss-rlhf"],
+  );
+});
+
+/** Names that mark a family are its base's own where the base has them too. */
+for (const [what, prefix, extra, alone] of [
+  ["language_model.", "language_model.", [], "husky"],
+  ["a projector", "", [{ name: "model.mm_projector.weight", shape: [4, 4] }], "llava"],
+  ["a reward head", "", [{ name: "reward_head.weight", shape: [1, 8] }], "moss-rlhf"],
+  ["backbone_model.", "backbone_model.", [], "alpaca-farm"],
+] as const) {
+  const marked = (dtype: Dtype): readonly ImaginedTensor[] => [
+    ...model(dtype, 100).map((tensor) => ({ ...tensor, name: prefix + tensor.name })),
+    ...extra.map((tensor) => ({ ...tensor, dtype })),
+  ];
+
+  test(`${what} in the diff alone is ${alone}'s; on both sides it marks nothing`, () => {
+    for (const dtype of ["F32", "F16"] as const) {
+      assert.equal(choose(dtype, 100, { diff: imagine("diff", marked(dtype)) }).scheme.name, alone);
+    }
+    const both = (dtype: Dtype) => ({ raw: imagine("base", marked("F16")), diff: imagine("diff", marked(dtype)) });
+    assert.equal(choose("F32", 100, both("F32")).scheme.name, "open-instruct");
+    assert.equal(candidates(undecided(() => choose("F16", 100, both("F16"))))[0], "fastchat fastchat-v0 knowlm-fp16");
+  });
+}
+
+test("a prefix marks a family only where the base has the names behind it", () => {
+  const renamed = model("F32", 100).map((tensor) => ({ ...tensor, name: `language_model.decoder.${tensor.name}` }));
+  assert.equal(choose("F32", 100, { diff: imagine("diff", renamed) }).scheme.name, "open-instruct");
 });
 
 test("names no float16 script for a float32 diff: it would drop half of what was published", () => {

@@ -24,7 +24,16 @@ for (const name of ["llama/gentle-f32", "llama/gentle-f16", "llama/huge-f32", "n
       assert.ok(scale > 0.6 && scale < 1.2, String(scale));
     }
     const [raw, diff] = [await openCheckpoint(base), await openCheckpoint(join(TRAINED, name))];
-    const evidence = { raw, diff, config: null, files: [], tokens: [], own, newRows: 0 };
+    const evidence = {
+      raw,
+      diff,
+      config: null,
+      files: [],
+      tokens: [],
+      own,
+      ties: { rawTied: null, diffTied: null },
+      newRows: 0,
+    };
     // A full model fits no scheme: the guard that knows it for one speaks before this refusal.
     try {
       assert.notEqual(chooseScheme(evidence).scheme.name, "billa");

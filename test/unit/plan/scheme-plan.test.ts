@@ -1,7 +1,9 @@
 /** What planRecover makes of each axis of a scheme: which tensors are summed, in which arithmetic, and whose names come out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { hintText } from "../../../src/cli/advice.js";
 import type { TensorJob } from "../../../src/engine/job/job.js";
+import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { type Plan, planRecover, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { matchesName } from "../../../src/scheme/axes.js";
@@ -237,9 +239,41 @@ test("zero rows may be any number, and none where a scheme knows none", async ()
   await refuses(
     () => plan("fastchat", model("F16", 9), model("F16", 10)),
     "MISMATCH",
-    /1 new rows, which the scheme does not know/,
+    /1 new row, which the scheme does not know/,
   );
   assert.equal(jobOf(plan("fastchat", model("F16", 9), model("F16", 10), { rows: "zero" }), EMBED).blend?.rows, "zero");
+});
+
+for (const scheme of ["fastchat", "fastchat-low-mem", "knowlm", "koala"]) {
+  test(`new rows that ${scheme} does not know are not blamed on the base`, () => {
+    assert.throws(
+      () => plan(scheme, model("F16", 9), model("F16", 11)),
+      (error) => {
+        assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
+        assert.match(error.message, /2 new rows, which the scheme does not know/);
+        assert.equal(
+          hintText(error),
+          "follow the script that made the diff with --scheme, or take the rows as the diff has them with --rows zero",
+        );
+        return true;
+      },
+    );
+  });
+}
+
+test("rows that --rows refuse forbids are not blamed on the base; another width is", () => {
+  const hint = (diff: readonly ImaginedTensor[], options: Partial<RecoverPlanOptions> = {}): string => {
+    try {
+      plan("open-instruct", model("F16", 9), diff, options);
+    } catch (error) {
+      assert.ok(error instanceof WeightDiffError, String(error));
+      return hintText(error) ?? "";
+    }
+    return assert.fail("was not refused");
+  };
+  assert.equal(hint(model("F32", 10), { rows: "refuse" }), "allow them with --rows mean");
+  const odd = model("F32", 10).map((tensor) => (tensor.name === Q ? { ...tensor, shape: [3, 3] } : tensor));
+  assert.match(hint(odd, { rows: "refuse" }), /^the diff was made against another base/);
 });
 
 test("lawyer-llama adds the mean in F32 into the base's rows", () => {

@@ -15,7 +15,17 @@ const diffOf = (...dtypes: readonly Dtype[]) =>
 
 /** What is chosen for a diff that is looked at by itself. */
 const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence> = {}): Choice =>
-  chooseScheme({ diff, newRows, raw: null, config: null, files: [], tokens: [], own: [], ...more });
+  chooseScheme({
+    diff,
+    newRows,
+    raw: null,
+    config: null,
+    files: [],
+    tokens: [],
+    own: [],
+    ties: { rawTied: null, diffTied: null },
+    ...more,
+  });
 
 test("takes open-instruct for a diff that is all F32, with no or one new row", () => {
   for (const [rows, words] of [

@@ -1,0 +1,89 @@
+/**
+ * Weights that a trainer saved without gathering them. Under DeepSpeed's ZeRO-3 every process holds a part of each weight; a save
+ * that does not gather them writes tensors of shape [0]. FSDP keeps weights flattened, in parts: an embedding of one dimension, or
+ * an empty one, or whole layers in one `_flat_param`. The values are elsewhere: no scheme and no base makes such a file usable.
+ *
+ * Told by the other side, which has the weight whole; by its name alone only where it is an embedding or a norm, since a model may
+ * well own an empty tensor. DeepSpeed, docs/code-docs/source/zero3.rst; PyTorch, FullyShardedDataParallel, StateDictType.
+ */
+import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../errors.js";
+import { elementCount, isFloatDtype } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { EMBEDDING, shapeText } from "../plan/pairing.js";
+import { NORM } from "./not-a-diff.js";
+
+/** FSDP's name for weights that it flattened into one. */
+const FLAT_PARAMETER = /(^|\.)_?flat_params?(_\d+)?$/;
+/** Parts that one weight is told to be cut into, if nothing but its length tells. */
+const MAX_PARTS = 64;
+
+interface Leftover {
+  readonly name: string;
+  readonly tensor: StoredTensor;
+  readonly kind: "empty" | "flat";
+  /** As the other side has it. */
+  readonly whole: StoredTensor | undefined;
+}
+
+/** Refuses a base and a diff (or a tuned model), if either was saved without gathering. @throws {WeightDiffError} FORMAT_UNSUPPORTED. */
+export function refuseUngathered(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned model"): void {
+  refuseOne(raw, driver.stateDict, "base", role);
+  refuseOne(driver, raw.stateDict, role, "base");
+}
+
+function refuseOne({ path, stateDict }: Checkpoint, other: StateDict, role: string, otherRole: string): void {
+  const found = [...stateDict].flatMap(([name, tensor]) => leftover(name, tensor, other.get(name)) ?? []);
+  const first = found.find(({ kind }) => kind === "flat") ?? found[0];
+  if (first === undefined) {
+    return;
+  }
+  const { name, tensor, kind, whole } = first;
+  const count = `${found.length} of its ${stateDict.size} tensors ${found.length === 1 ? "is" : "are"}`;
+  const where = whole === undefined ? "" : ` where the ${otherRole} has ${shapeText(whole.shape)}`;
+  throw new WeightDiffError(
+    "FORMAT_UNSUPPORTED",
+    `the ${role} does not hold its weights: ${count} ${kind === "flat" ? "flattened or empty" : "empty"}, ${quote(name)} in ${tensor.shard.file} is ${shapeText(tensor.shape)}${where}: ${CAUSE[kind]}`,
+    REMEDY[kind],
+    { at: { file: path, tensor: name } },
+  );
+}
+
+const CAUSE = {
+  empty: "what DeepSpeed's ZeRO-3 leaves when it saves without gathering",
+  flat: "what FSDP leaves when it saves without gathering",
+} as const;
+
+/** How such a model is saved whole. */
+export const REMEDY = {
+  empty:
+    'gather it: zero_to_fp32.py, which DeepSpeed puts into its checkpoint folder, makes whole weights of one; "stage3_gather_16bit_weights_on_model_save": true in DeepSpeed\'s config saves them whole',
+  flat: "save it again with FSDP's FULL_STATE_DICT (StateDictType.FULL_STATE_DICT in torch, fsdp_state_dict_type in accelerate)",
+} as const;
+
+function leftover(name: string, tensor: StoredTensor, whole: StoredTensor | undefined): Leftover | null {
+  if (!isFloatDtype(tensor.dtype)) {
+    return null;
+  }
+  const elements = elementCount(tensor.shape) ?? 0;
+  const others = whole === undefined ? 0 : (elementCount(whole.shape) ?? 0);
+  const vital = EMBEDDING.test(name) || NORM.test(name);
+  if (elements === 0) {
+    return vital || others > 0 ? { name, tensor, kind: "empty", whole } : null;
+  }
+  const flat =
+    FLAT_PARAMETER.test(name) ||
+    (tensor.shape.length === 1 && (EMBEDDING.test(name) || (isMatrix(whole) && isPart(elements, others))));
+  return flat ? { name, tensor, kind: "flat", whole } : null;
+}
+
+/** A vector with a dimension of 1 to spare is no matrix. */
+function isMatrix(tensor: StoredTensor | undefined): boolean {
+  return tensor !== undefined && tensor.shape.length > 1 && tensor.shape.every((size) => size > 1);
+}
+
+/** Is it all of the other's elements in one dimension, or an equal part of them, padded to be one? */
+function isPart(elements: number, all: number): boolean {
+  const parts = Math.round(all / elements);
+  return parts >= 1 && parts <= MAX_PARTS && Math.ceil(all / parts) === elements;
+}
