@@ -99,6 +99,8 @@ export interface Advice {
   readonly option: string;
   /** What it should be; left out where any other value may help. */
   readonly value?: string | number | boolean | null;
+  /** Only once the hint is followed, and not in place of it. */
+  readonly afterwards?: true;
 }
 
 export interface ErrorDetails extends ErrorOptions {

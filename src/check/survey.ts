@@ -3,13 +3,13 @@
  * Where a manifest lists the weight files, a file that cannot be read is damage; without one, a place where nothing can be read
  * is no checkpoint.
  */
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { type Checkpoint, loneState, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { openShard } from "../checkpoint/shard.js";
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
-import { expandHome } from "../files/paths.js";
+import { absolutePath } from "../files/paths.js";
 import { regularFiles } from "../files/small-files.js";
 import type { Report } from "../finding.js";
 import { tensorBytes } from "../formats/dtype.js";
@@ -102,7 +102,7 @@ function placeOf(
   report("error", error.message);
   const unknown = { file: "", index: null, others: [], single: false, parts: [], params: false };
   return place === null
-    ? { ...unknown, directory: resolve(expandHome(path)), repo: null, commit: null }
+    ? { ...unknown, directory: absolutePath(path), repo: null, commit: null }
     : { ...unknown, ...inRepository(place) };
 }
 

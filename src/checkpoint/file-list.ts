@@ -1,9 +1,9 @@
 /** The files of a directory or of a repository's folder as they are now: what a run that reads whole files is planned for. */
 import { readdir, stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
-import { expandHome } from "../files/paths.js";
+import { fileError } from "../files/errno.js";
+import { absolutePath, expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { hubSnapshot } from "./locate.js";
@@ -86,7 +86,7 @@ async function listPlace(path: string, place: HubPlace): Promise<Folder> {
 }
 
 async function listFolder(path: string): Promise<Folder> {
-  const place = await hubSnapshot(resolve(expandHome(path)), path);
+  const place = await hubSnapshot(absolutePath(path), path);
   const { directory } = place;
   const names = await readdir(directory).catch((error: unknown) => {
     throw fileError(path, "list", error);
@@ -134,7 +134,7 @@ export async function findFile(path: string, hub: Hub | null): Promise<ListedFil
 
 /** A single file. @throws {WeightDiffError} NOT_FOUND, IO. */
 export async function listFile(path: string): Promise<ListedFile> {
-  const absolute = resolve(expandHome(path));
+  const absolute = absolutePath(path);
   const info = await stat(absolute, { bigint: true }).catch((error: unknown) => {
     throw fileError(path, "open", error);
   });

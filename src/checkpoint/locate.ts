@@ -4,10 +4,10 @@
  * what to do about it (FIELD 8.5, 8.6).
  */
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
-import { expandHome } from "../files/paths.js";
+import { fileError } from "../files/errno.js";
+import { absolutePath } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
 import type { HubFile, HubPlace } from "../hub/place.js";
@@ -59,7 +59,7 @@ export async function locate(path: string, place: HubPlace | null = null): Promi
   if (place !== null) {
     return locateInRepository(path, place);
   }
-  const absolute = resolve(expandHome(path));
+  const absolute = absolutePath(path);
   const info = await stat(absolute).catch((error: unknown) => {
     const found = fileError(path, "open", error);
     throw found.code === "NOT_FOUND"

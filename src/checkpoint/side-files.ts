@@ -2,7 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError, type PlacedFile } from "../files/file-source.js";
+import { fileError } from "../files/errno.js";
+import type { PlacedFile } from "../files/file-source.js";
 import { isSideFile } from "../files/side-names.js";
 import { openShardSource, type ShardPlace } from "../hub/source.js";
 

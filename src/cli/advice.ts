@@ -20,12 +20,19 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 /** What to do, the error's hint and its advice in one sentence; undefined if there is neither. */
 export function hintText({ hint, advice }: WeightDiffError): string | undefined {
-  const parts = [...(hint === undefined ? [] : [hint]), ...advice.flatMap(adviceText)];
-  return parts.length === 0 ? undefined : parts.join(", or ");
+  let text = hint;
+  for (const piece of advice) {
+    const flag = flagText(piece);
+    if (flag !== undefined) {
+      text = text === undefined ? "" : `${text}, ${piece.afterwards === true ? "then" : "or"} `;
+      text += `${piece.to} with ${flag}`;
+    }
+  }
+  return text;
 }
 
-function adviceText({ to, option, value }: Advice): readonly string[] {
+function flagText({ option, value }: Advice): string | undefined {
   const own = FLAGS[`${option}=${value}`];
-  const flag = own ?? FLAGS[option];
-  return flag === undefined ? [] : [`${to} with ${flag}${own !== undefined || value === undefined ? "" : ` ${value}`}`];
+  const flag = FLAGS[option];
+  return own ?? (flag === undefined || value === undefined ? flag : `${flag} ${value}`);
 }

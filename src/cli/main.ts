@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { machineError } from "../files/errno.js";
 import { VERSION } from "../version.js";
 import { normaliseArgv } from "./argv.js";
 import { errorText } from "./error-text.js";
@@ -41,6 +42,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       stop.abort(new WeightDiffError(code, "interrupted: what is finished stays", "continue with --resume")),
     );
   }
+  // Where nobody listens, a file that passes `ulimit -f` ends the process without a word; a listener leaves it to the write to fail.
+  process.on("SIGXFSZ", () => {});
   let exitCode = 0;
   const program = new Command("weight-diff")
     .description(
@@ -83,6 +86,7 @@ function explain(error: unknown): number {
     process.stderr.write(errorText(new WeightDiffError("USAGE", text, "see weight-diff --help")));
     return EXIT_CODES.USAGE;
   }
-  process.stderr.write(errorText(error));
-  return error instanceof WeightDiffError ? EXIT_CODES[error.code] : 1;
+  const known = machineError(error);
+  process.stderr.write(errorText(known));
+  return known instanceof WeightDiffError ? EXIT_CODES[known.code] : 1;
 }

@@ -1,11 +1,6 @@
-/**
- * push: a diff or a model onto the Hub. Ask whether that may be, verify what is to go, send what is not there yet in one commit,
- * and hold what the Hub lists afterwards against what is here. Nothing is ever deleted there.
- */
-import { resolve } from "node:path";
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
-import { expandHome } from "../files/paths.js";
+import { absolutePath } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
 import {
   commitFiles,
@@ -48,7 +43,7 @@ export async function push(options: PushOptions): Promise<PushReport> {
     options.onProgress?.({ done: sending.done, total: sending.total, shard: "upload", tensor: sending.file });
   });
   // Absolute, it can be no name of a repository.
-  const path = resolve(expandHome(options.path));
+  const path = absolutePath(options.path);
   const checkpoint = await openCheckpoint(path);
   const local = await filesToPush(checkpoint, options);
   await refuseUnsound(path, options);

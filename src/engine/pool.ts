@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
+import { type Advice, type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
@@ -23,6 +23,7 @@ export type FromWorker =
       readonly fact: string;
       readonly hint: string | undefined;
       readonly at: ErrorPlace;
+      readonly advice: readonly Advice[];
     }
   | { readonly type: "crashed"; readonly reason: string };
 
@@ -105,7 +106,9 @@ async function runThreads(
           options.onProgress?.(job, message.read, message.written);
         } else if (message.type === "failed") {
           ended = true;
-          fail(new WeightDiffError(message.code, message.fact, message.hint, { at: message.at }));
+          fail(
+            new WeightDiffError(message.code, message.fact, message.hint, { at: message.at, advice: message.advice }),
+          );
         } else if (message.type === "crashed") {
           ended = true;
           fail(new Error(`a worker failed: ${message.reason}`));
@@ -131,9 +134,7 @@ async function runThreads(
 
 /** Out of memory, or killed from outside: nothing is wrong with the input. */
 function workerDied(reason: string): WeightDiffError {
-  return new WeightDiffError(
-    "IO",
-    `a worker thread died: ${reason}`,
-    "run the same command with --resume, perhaps with fewer --threads",
-  );
+  return new WeightDiffError("IO", `a worker thread died: ${reason}`, "see that it has enough memory", {
+    advice: [{ to: "continue", option: "mode", value: "resume", afterwards: true }],
+  });
 }

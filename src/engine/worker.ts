@@ -78,7 +78,7 @@ try {
   // Errors lose their class on the way to another thread; what makes them ours is sent as fields.
   send(
     error instanceof WeightDiffError
-      ? { type: "failed", code: error.code, fact: error.fact, hint: error.hint, at: error.at }
+      ? { type: "failed", code: error.code, fact: error.fact, hint: error.hint, at: error.at, advice: error.advice }
       : { type: "crashed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) },
   );
 } finally {

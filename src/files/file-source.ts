@@ -3,6 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
 import type { ByteSource } from "../formats/tensor-info.js";
+import { fileError } from "./errno.js";
 import { isWithin, type OpenedFile, openRegular, placeOf } from "./regular-file.js";
 
 export interface FileSource extends ByteSource {
@@ -124,29 +125,4 @@ export function decodeText(bytes: Uint8Array, path: string): string {
   } catch {
     throw new WeightDiffError("FORMAT_INVALID", "not UTF-8 text", "fetch it again", { at: { file: path } });
   }
-}
-
-/** Turns what the operating system said into an error that names the file. */
-export function fileError(path: string, action: string, error: unknown): WeightDiffError {
-  if (error instanceof WeightDiffError) {
-    return error;
-  }
-  const reason = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP") {
-    return new WeightDiffError("NOT_FOUND", `${path}: no such file`, "check the path", { cause: error });
-  }
-  if (code === "EACCES" || code === "EPERM") {
-    return new WeightDiffError("IO", `${path}: cannot ${action}: permission denied`, "check the file's permissions", {
-      cause: error,
-    });
-  }
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new WeightDiffError("DISK_FULL", `${path}: no room left on the disk`, "free some space, then run again", {
-      cause: error,
-    });
-  }
-  return new WeightDiffError("IO", `${path}: cannot ${action}: ${reason}`, "check the disk, then run again", {
-    cause: error,
-  });
 }

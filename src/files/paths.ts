@@ -1,6 +1,8 @@
 /** Paths as users write them, and how one lies to another. */
 import { homedir } from "node:os";
-import { join, relative, resolve, sep } from "node:path";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { errnoOf } from "./errno.js";
 
 /** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */
 export function expandHome(path: string): string {
@@ -10,5 +12,22 @@ export function expandHome(path: string): string {
 /** Is `inner` the folder `outer`, or in it? Both are absolute; links are not looked at. */
 export function contains(outer: string, inner: string): boolean {
   const way = relative(outer, inner);
-  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || resolve(way) === way);
+  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way));
+}
+
+/** The path from the root on. @throws {WeightDiffError} NOT_FOUND if it counts from a working directory that was deleted. */
+export function absolutePath(path: string): string {
+  try {
+    return resolve(expandHome(path));
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") {
+      throw error;
+    }
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      "the working directory, from which this path counts, was deleted",
+      "change to a directory that exists (cd), or give paths that begin with /",
+      { cause: error, at: { file: path } },
+    );
+  }
 }

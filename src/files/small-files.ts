@@ -3,7 +3,8 @@ import { createHash, type Hash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { decodeText, type FileSource, fileError, openFileSource } from "./file-source.js";
+import { fileError } from "./errno.js";
+import { decodeText, type FileSource, openFileSource } from "./file-source.js";
 
 /** Bytes digested at once. */
 const PIECE = 1 << 20;

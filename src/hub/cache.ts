@@ -8,7 +8,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { copyFile, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError, openFileSource } from "../files/file-source.js";
+import { errnoOf, fileError } from "../files/errno.js";
+import { openFileSource } from "../files/file-source.js";
 import { readText } from "../files/small-files.js";
 import { isCommit } from "./name.js";
 
@@ -111,15 +112,7 @@ export async function pointTo(
 
 /** Windows without the right to make links, and file systems without any. */
 function cannotLink(error: unknown): false {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (
-    code === "EPERM" ||
-    code === "ENOSYS" ||
-    code === "EOPNOTSUPP" ||
-    code === "ENOTSUP" ||
-    code === "EACCES" ||
-    code === "EINVAL"
-  ) {
+  if (["EPERM", "ENOSYS", "EOPNOTSUPP", "ENOTSUP", "EACCES", "EINVAL"].includes(errnoOf(error) ?? "")) {
     return false;
   }
   throw error;

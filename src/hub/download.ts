@@ -8,7 +8,7 @@ import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
+import { errnoOf, fileError } from "../files/errno.js";
 import type { RemoteFile } from "../http/access.js";
 import { openRanges } from "../http/ranges.js";
 import { blobDigest, makeFolder } from "./cache.js";
@@ -220,6 +220,6 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errnoOf(error) === "EPERM";
   }
 }

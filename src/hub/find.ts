@@ -3,7 +3,7 @@ import { mkdtemp, readlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
+import { fileError } from "../files/errno.js";
 import { isSideFile } from "../files/side-names.js";
 import { sizeOf } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";

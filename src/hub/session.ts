@@ -3,9 +3,8 @@
  * disk, and its weights stay where they are until somebody wants their bytes: in the cache, or, without one, at the Hub.
  */
 import { rm, stat } from "node:fs/promises";
-import { resolve } from "node:path";
 import { WeightDiffError } from "../errors.js";
-import { expandHome } from "../files/paths.js";
+import { absolutePath } from "../files/paths.js";
 import { fetchFiles, isThere } from "./fetch.js";
 import { findCached, findOnline } from "./find.js";
 import { parseHubName } from "./name.js";
@@ -65,7 +64,7 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return (await stat(resolve(expandHome(path))).catch(() => null)) !== null;
+  return (await stat(absolutePath(path)).catch(() => null)) !== null;
 }
 
 /** Nothing is known of a repository of that name. */

@@ -23,10 +23,13 @@ function orLimit<T>(bytes: number, allocate: () => T): T {
   try {
     return allocate();
   } catch (cause) {
-    const size = `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-    throw new WeightDiffError("LIMIT", `the system refuses a block of ${size} for a worker`, "use fewer --threads", {
-      cause,
-    });
+    // V8 reserves some 10 GB of addresses for each memory, however small: a limit of addresses is what refuses it first.
+    throw new WeightDiffError(
+      "LIMIT",
+      `the system refuses a worker its block of ${(bytes / 2 ** 20).toFixed(1)} MiB, for which WebAssembly reserves some 10 GB of addresses`,
+      "lift the limit of addresses (ulimit -v unlimited; h_vmem in a batch system), or reserve less: NODE_OPTIONS=--disable-wasm-trap-handler",
+      { cause },
+    );
   }
 }
 

@@ -4,8 +4,8 @@
  */
 import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { diskError } from "../engine/io/disk.js";
 import { WeightDiffError } from "../errors.js";
+import { runError } from "../files/errno.js";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
 import { JOURNAL, type Journal, type PlanIdentity, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput } from "./lock.js";
@@ -57,7 +57,7 @@ export async function openOutput(
   try {
     await mkdir(staging, { recursive: true });
   } catch (error) {
-    throw diskError(staging, "create", null, error);
+    throw runError(staging, "create", error);
   }
   const unlock = await lockOutput(staging);
   let journal: Journal | undefined;
@@ -83,7 +83,7 @@ export async function openOutput(
     await journal?.close().catch(() => {}); // what went wrong first is the one to tell
     await unlock().catch(() => {});
     await rmdir(staging).catch(() => {}); // only if nothing is in it
-    throw diskError(staging, "write", null, error);
+    throw runError(staging, "write", error);
   }
   return outputDirectory(path, staging, journal, unlock, existed);
 }
@@ -122,7 +122,7 @@ function outputDirectory(
         await removeStaging(staging);
         await syncDirectory(path);
       } catch (error) {
-        throw diskError(path, "finish", null, error);
+        throw runError(path, "finish", error);
       }
     },
     async suspend() {
@@ -247,7 +247,7 @@ async function syncFile(path: string): Promise<void> {
     handle = await open(path, "r+");
     await handle.sync();
   } catch (error) {
-    throw diskError(path, "sync", null, error);
+    throw runError(path, "sync", error);
   } finally {
     await handle?.close();
   }

@@ -4,9 +4,9 @@
  */
 import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { diskError } from "../engine/io/disk.js";
 import type { Proof, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
+import { errnoOf, runError } from "../files/errno.js";
 
 /** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export async function startJournal(staging: string, identity: PlanIdentity, repl
     await rename(draft, path);
   } catch (error) {
     await journal.close();
-    throw diskError(path, "write", null, error);
+    throw runError(path, "write", error);
   }
   return journal;
 }
@@ -47,14 +47,14 @@ export async function startJournal(staging: string, identity: PlanIdentity, repl
 export async function resumeJournal(staging: string, identity: PlanIdentity): Promise<Journal> {
   const path = join(staging, JOURNAL);
   const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw error instanceof Error && "code" in error && error.code === "ENOENT"
+    throw errnoOf(error) === "ENOENT"
       ? new WeightDiffError(
           "OUTPUT_REFUSED",
           "there is no journal to resume from",
           "start over: delete this folder and run without --resume",
           { at: { file: staging } },
         )
-      : diskError(path, "read", null, error);
+      : runError(path, "read", error);
   });
   const lines = text.split("\n").slice(0, -1).map(parseLine);
   const plan = lines[0]?.plan;
@@ -131,7 +131,7 @@ async function openJournal(
     await handle.sync();
   } catch (error) {
     await handle?.close().catch(() => {}); // what went wrong first is the one to tell
-    throw diskError(path, "write", null, error);
+    throw runError(path, "write", error);
   }
   const file = handle;
   let pending: Promise<void> = Promise.resolve();
@@ -151,7 +151,7 @@ async function openJournal(
       failure ??= error;
     }
     if (failure !== undefined) {
-      throw diskError(path, "write", null, failure);
+      throw runError(path, "write", failure);
     }
   };
   return {

@@ -7,8 +7,8 @@ import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { diskError } from "../engine/io/disk.js";
 import { WeightDiffError } from "../errors.js";
+import { errnoOf, runError } from "../files/errno.js";
 
 interface Holder {
   readonly pid: number;
@@ -42,7 +42,7 @@ export async function lockOutput(staging: string): Promise<() => Promise<void>> 
       }
     };
   } catch (error) {
-    throw diskError(path, "lock", null, error);
+    throw runError(path, "lock", error);
   } finally {
     await rm(draft, { force: true }).catch(() => {});
   }
@@ -81,7 +81,7 @@ async function tryLink(draft: string, path: string): Promise<boolean> {
     await link(draft, path);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") {
+    if (errnoOf(error) === "EEXIST") {
       return false;
     }
     throw error;
@@ -104,7 +104,7 @@ async function isHeld(text: string): Promise<boolean> {
   try {
     process.kill(holder.pid, 0);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") {
+    if (errnoOf(error) === "ESRCH") {
       return false;
     }
   }

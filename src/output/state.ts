@@ -1,8 +1,8 @@
 /** What an output directory holds, told by names alone: our staging folder and manifest, weights of any format, something else. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { diskError } from "../engine/io/disk.js";
 import { WeightDiffError } from "../errors.js";
+import { errnoOf, runError } from "../files/errno.js";
 import { JOURNAL } from "./journal.js";
 
 export const STAGING = ".weight-diff";
@@ -28,15 +28,15 @@ export async function hasFile(path: string, name: string): Promise<boolean> {
  */
 export async function outputState(path: string): Promise<"absent" | "empty" | "partial" | "finished" | "other"> {
   const names = await readdir(path).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+    if (errnoOf(error) === "ENOENT") {
       return null;
     }
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") {
+    if (errnoOf(error) === "ENOTDIR") {
       throw new WeightDiffError("OUTPUT_REFUSED", "is a file, not a directory", "give a directory of its own", {
         at: { file: path },
       });
     }
-    throw diskError(path, "list", null, error);
+    throw runError(path, "list", error);
   });
   if (names === null) {
     return "absent";

@@ -4,8 +4,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/file-source.js";
-import { contains, expandHome } from "../files/paths.js";
+import { fileError } from "../files/errno.js";
+import { absolutePath, contains } from "../files/paths.js";
 import { quote } from "../formats/quote.js";
 
 /** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
@@ -42,7 +42,7 @@ export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
  * links lead there.
  */
 export async function resolveOutput(path: string, inputs: readonly InputPlace[]): Promise<string> {
-  const output = resolve(expandHome(path));
+  const output = absolutePath(path);
   const real = await realTarget(output);
   for (const input of inputs) {
     const here = input.shards.filter(({ hub }) => hub === undefined || hub.cached);

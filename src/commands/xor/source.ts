@@ -4,7 +4,8 @@
  */
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { type FileSource, fileError } from "../../files/file-source.js";
+import { fileError } from "../../files/errno.js";
+import type { FileSource } from "../../files/file-source.js";
 import { gzipError } from "../../formats/gzip-error.js";
 import type { ByteSource } from "../../formats/tensor-info.js";
 import { fillKey, type KeyRule } from "../../formats/xor-key.js";

@@ -4,6 +4,7 @@
  */
 import { constants } from "node:fs";
 import { WeightDiffError } from "../../errors.js";
+import { errnoOf, runError } from "../../files/errno.js";
 import { openRegular } from "../../files/regular-file.js";
 
 export interface DiskFile {
@@ -44,7 +45,7 @@ export const localDisk: Disk = {
     if (opened === null) {
       throw mode === "read"
         ? changedInput(path, "it is no regular file any more")
-        : diskError(path, "open", null, new Error("it is no regular file any more"));
+        : runError(path, "open", new Error("it is no regular file any more"));
     }
     const { handle: file } = opened;
     return {
@@ -110,7 +111,7 @@ export async function writeFully(file: DiskFile, source: Uint8Array, position: n
     }
     stalled++;
     if (count === 0 || stalled === MAX_ATTEMPTS) {
-      throw diskError(file.path, "write", position + from, new Error("the disk takes no more bytes"));
+      throw runError(file.path, "write", new Error("the disk takes no more bytes"), position + from);
     }
   }
 }
@@ -128,15 +129,11 @@ async function persist(
     } catch (error) {
       const code = errnoOf(error);
       if ((code !== "EINTR" && code !== "EAGAIN") || attempt === MAX_ATTEMPTS) {
-        throw diskError(file.path, action, position, error);
+        throw runError(file.path, action, error, position);
       }
       await new Promise((resolve) => setTimeout(resolve, Math.min(2 ** attempt, 200)));
     }
   }
-}
-
-function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 /** An input is not what it was when the run was planned. */
@@ -146,31 +143,5 @@ export function changedInput(path: string, how: string): WeightDiffError {
     `the input changed during the run: ${how}`,
     "wait until nothing writes to it, then start over with --force",
     { at: { file: path } },
-  );
-}
-
-/** What the operating system said, with file and byte. */
-export function diskError(path: string, action: string, position: number | null, error: unknown): WeightDiffError {
-  if (error instanceof WeightDiffError) {
-    return error;
-  }
-  const code = errnoOf(error);
-  const reason = error instanceof Error ? error.message : String(error);
-  const at = position === null ? "" : ` at byte ${position}`;
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new WeightDiffError(
-      "DISK_FULL",
-      `${path}: no room left on the disk (${action}${at})`,
-      "free some space, then run the same command with --resume; --dtype bfloat16 needs half the room of float32",
-      { cause: error },
-    );
-  }
-  return new WeightDiffError(
-    "IO",
-    `${path}: cannot ${action}${at}: ${reason}`,
-    "check the disk, then run the same command with --resume",
-    {
-      cause: error,
-    },
   );
 }

@@ -1,8 +1,9 @@
 /** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
 import { WeightDiffError } from "../../errors.js";
+import { errnoOf, runError } from "../../files/errno.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
-import { changedInput, type Disk, type DiskFile, diskError, PAGE, readFully, writeFully } from "./disk.js";
+import { changedInput, type Disk, type DiskFile, PAGE, readFully, writeFully } from "./disk.js";
 import { openRemote } from "./remote.js";
 
 /** An input file as it was when the run was planned. */
@@ -68,7 +69,7 @@ export function openWorkerFiles(
         return file;
       } catch (error) {
         await file.close().catch(() => {}); // the file was only read
-        throw diskError(planned.path, "look at", null, error);
+        throw runError(planned.path, "look at", error);
       }
     });
   };
@@ -119,7 +120,7 @@ export function openWorkerFiles(
         [...opened.values()].map(async (opening) => {
           const file = await opening.catch(() => null); // whoever opened it was told
           await file?.close().catch((error: unknown) => {
-            throw diskError(file.path, "close", null, error);
+            throw runError(file.path, "close", error);
           });
         }),
       );
@@ -136,9 +137,9 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
   try {
     return await disk.openFile(path, mode, direct);
   } catch (error) {
-    throw mode === "read" && error instanceof Error && "code" in error && error.code === "ENOENT"
+    throw mode === "read" && errnoOf(error) === "ENOENT"
       ? changedInput(path, "it is gone")
-      : diskError(path, "open", null, error);
+      : runError(path, "open", error);
   }
 }
 
@@ -163,7 +164,7 @@ export async function statFile(
   try {
     return await file.stat();
   } catch (error) {
-    throw diskError(input.path, "look at", null, error);
+    throw runError(input.path, "look at", error);
   } finally {
     await file.close().catch(() => {}); // the file was only looked at
   }
@@ -181,10 +182,5 @@ export function refuseChange(planned: InputFile, now: { readonly size: number; r
 
 /** Was a read or write refused for its place, length or memory, as direct ones may be? */
 export function isInvalid(error: unknown): boolean {
-  return (
-    error instanceof WeightDiffError &&
-    error.cause instanceof Error &&
-    "code" in error.cause &&
-    error.cause.code === "EINVAL"
-  );
+  return error instanceof WeightDiffError && errnoOf(error.cause) === "EINVAL";
 }

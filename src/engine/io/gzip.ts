@@ -4,8 +4,9 @@
  */
 import { createGunzip, createGzip } from "node:zlib";
 import { WeightDiffError } from "../../errors.js";
+import { runError } from "../../files/errno.js";
 import { gzipError } from "../../formats/gzip-error.js";
-import { type DiskFile, diskError, readFully } from "./disk.js";
+import { type DiskFile, readFully } from "./disk.js";
 
 /** The content of an inflated file, in order. */
 export interface Inflater {
@@ -50,7 +51,7 @@ export function openInflater(file: DiskFile, options: InflateOptions): Inflater 
     while (filled < target.length) {
       if (rest.length === 0) {
         const { value, done } = await pieces.next().catch((error: unknown) => {
-          throw gzipError(file.path, error) ?? diskError(file.path, "read", null, error);
+          throw gzipError(file.path, error) ?? runError(file.path, "read", error);
         });
         if (done === true) {
           break;

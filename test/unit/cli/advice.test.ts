@@ -29,6 +29,12 @@ test("says a value that has a flag of its own with that", () => {
   );
 });
 
+test("says what to do once the hint is followed", () => {
+  const resume: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
+  assert.equal(hintOf("free some space", resume), "free some space, then continue with --resume");
+  assert.equal(hintOf(undefined, resume), "continue with --resume");
+});
+
 test("says nothing of an option that has no flag, and nothing where there is nothing to say", () => {
   assert.equal(hintOf("check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
   assert.equal(hintOf(undefined), undefined);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { hintText } from "../../../../src/cli/advice.js";
 import { PAGE, readFully, writeFully } from "../../../../src/engine/io/disk.js";
 import { WeightDiffError } from "../../../../src/errors.js";
 import { errno, type Faults, faultyFile, insistOnPages, memoryFile } from "../../../support/faulty-disk.js";
@@ -108,9 +109,9 @@ test("gives up on a disk that only says EAGAIN", async () => {
 });
 
 for (const [code, expected, message] of [
-  ["EIO", "IO", /shard: cannot read at byte 4096: EIO/],
-  ["ENOSPC", "DISK_FULL", /shard: no room left on the disk \(write at byte 4096\)/],
-  ["EDQUOT", "DISK_FULL", /shard: no room left on the disk/],
+  ["EIO", "IO", /shard: cannot read at byte 4096: the disk reports an error \(EIO\)/],
+  ["ENOSPC", "DISK_FULL", /shard: cannot write at byte 4096: no room left on the disk/],
+  ["EDQUOT", "DISK_FULL", /shard: cannot write at byte 4096: your quota of the disk is used up/],
 ] as const) {
   test(`${code} names file and byte, and is not repeated`, async () => {
     let calls = 0;
@@ -137,7 +138,7 @@ test("a full disk says that --resume goes on", async () => {
   });
   await assert.rejects(writeFully(file, pages(1), 0), (error) => {
     assert.ok(error instanceof WeightDiffError);
-    assert.match(error.hint ?? "", /--resume/);
+    assert.equal(hintText(error), "free some space, then continue with --resume");
     return true;
   });
 });

@@ -1,0 +1,139 @@
+/**
+ * What the operating system's refusals mean, in one place: which error they become, the words, and the remedy. A code that is
+ * not listed keeps the system's own text.
+ */
+import { type Advice, type ErrorCode, WeightDiffError } from "../errors.js";
+
+interface Meaning {
+  /** What is wrong, after "cannot write: ". */
+  readonly words: string;
+  readonly remedy: string;
+  /** Where a path that the user gave is opened. */
+  readonly code: ErrorCode;
+  /** Where a run is under way, and the path was good when it began; by default `code`. */
+  readonly later?: ErrorCode;
+  readonly advice?: readonly Advice[];
+}
+
+const missing: Meaning = { words: "no such file", remedy: "check the path", code: "NOT_FOUND", later: "IO" };
+const forbidden: Meaning = {
+  words: "permission denied",
+  remedy: "check the permissions of it and of the folder that it is in",
+  code: "IO",
+};
+const unsupported: Meaning = {
+  words: "the file system does not support this",
+  remedy: "choose a place on another file system",
+  code: "IO",
+};
+
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  ENOENT: missing,
+  ENOTDIR: missing,
+  ELOOP: {
+    words: "a symbolic link stands here, or links that lead in a circle",
+    remedy: "give the file itself",
+    code: "NOT_FOUND",
+    later: "IO",
+  },
+  ENAMETOOLONG: {
+    words: "the name is too long for the file system",
+    remedy: "give a shorter one",
+    code: "NOT_FOUND",
+    later: "OUTPUT_REFUSED",
+  },
+  EACCES: forbidden,
+  EPERM: forbidden,
+  EROFS: { words: "the file system is read-only", remedy: "choose a place that can be written to", code: "IO" },
+  ENOSPC: { words: "no room left on the disk", remedy: "free some space", code: "DISK_FULL" },
+  EDQUOT: {
+    words: "your quota of the disk is used up",
+    remedy: "free some space of yours, or ask for more",
+    code: "DISK_FULL",
+  },
+  EFBIG: {
+    words: "the file would be larger than the file system, or a limit of the shell (ulimit -f), allows",
+    remedy: "choose a place that holds files of this size",
+    code: "IO",
+    advice: [{ to: "start over and make smaller files", option: "maxShardSize", value: "2GB" }],
+  },
+  EMFILE: { words: "this process has too many files open", remedy: "raise the limit: ulimit -n 4096", code: "IO" },
+  ENFILE: { words: "the system has too many files open", remedy: "end other programs", code: "IO" },
+  ENOMEM: { words: "the system has no memory left", remedy: "end other programs", code: "IO" },
+  EIO: { words: "the disk reports an error (EIO)", remedy: "check the disk", code: "IO" },
+  ESTALE: {
+    words: "the network file system has lost the file (ESTALE)",
+    remedy: "mount the file system again",
+    code: "IO",
+  },
+  EISDIR: { words: "it is a directory", remedy: "move it away", code: "IO" },
+  ENXIO: { words: "not a regular file", remedy: "give a file", code: "NOT_FOUND", later: "IO" },
+  ENOTSUP: unsupported,
+  EOPNOTSUPP: unsupported,
+  ENOSYS: unsupported,
+};
+
+/** The operating system's code of an error, "ENOENT" for example; undefined for any other error. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code)
+    ? error.code
+    : undefined;
+}
+
+/** Was the call refused because there is no such file or directory? */
+export function isMissing(error: unknown): boolean {
+  const code = errnoOf(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+/**
+ * What the operating system said of a file, as an error that names it. @param action a verb: "open", "write".
+ * @returns the error itself if it is one of ours already.
+ */
+export function fileError(file: string, action: string, error: unknown): WeightDiffError {
+  return explain(file, `cannot ${action}`, error, false);
+}
+
+/** The same of a file that a run reads or writes, and that can be resumed. @param position the byte that was reached. */
+export function runError(
+  file: string,
+  action: string,
+  error: unknown,
+  position: number | null = null,
+): WeightDiffError {
+  return explain(file, `cannot ${action}${position === null ? "" : ` at byte ${position}`}`, error, true);
+}
+
+/** What the machine lacks or breaks, whatever file was asked for. */
+const OF_THE_MACHINE = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ENOSPC", "EDQUOT"];
+
+/** An error that nobody foresaw where it came from: one of ours if the machine is to blame, else as it is. */
+export function machineError(error: unknown): unknown {
+  if (!OF_THE_MACHINE.includes(errnoOf(error) ?? "")) {
+    return error;
+  }
+  const { path, syscall } = error as NodeJS.ErrnoException;
+  return fileError(path ?? "weight-diff", syscall ?? "go on", error);
+}
+
+const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
+
+function explain(file: string, attempt: string, error: unknown, running: boolean): WeightDiffError {
+  if (error instanceof WeightDiffError) {
+    return error;
+  }
+  const meaning = MEANINGS[errnoOf(error) ?? ""] ?? {
+    words: error instanceof Error ? error.message : String(error),
+    remedy: "check the disk",
+    code: "IO",
+  };
+  const details = { cause: error, at: { file } };
+  const code = running ? (meaning.later ?? meaning.code) : meaning.code;
+  if (code === "NOT_FOUND") {
+    return new WeightDiffError(code, meaning.words, meaning.remedy, details);
+  }
+  const fact = `${attempt}: ${meaning.words}`;
+  return running
+    ? new WeightDiffError(code, fact, meaning.remedy, { ...details, advice: meaning.advice ?? [RESUME] })
+    : new WeightDiffError(code, fact, `${meaning.remedy}, then run again`, details);
+}
