@@ -23,16 +23,7 @@ export async function verifyModel(
   options: RunOptions,
 ): Promise<Pick<Manifest, "tensors">> {
   const manifest = await readManifest(join(path, MANIFEST));
-  const parts = new Map<string, unknown>(Object.entries(manifest));
-  const other = Object.keys(made).filter((part) => digestOf(parts.get(part)) !== digestOf(made[part]));
-  if (other.length > 0) {
-    throw new WeightDiffError(
-      "OUTPUT_REFUSED",
-      `holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
-      "give another output directory, or replace the model in it with --force",
-      { at: { file: path } },
-    );
-  }
+  refuseOtherwiseMade(manifest, made, path);
   const findings: Finding[] = [];
   const survey = await surveyCheckpoint(path, manifest, reporter(findings, "structure"));
   const reading = await readTensors(survey.checkpoint, options);
@@ -45,6 +36,28 @@ export async function verifyModel(
     });
   }
   return { tensors: manifest.tensors };
+}
+
+/**
+ * Was the finished output made from the same, and in the same way?
+ * @param manifest what it says of itself; null if it is none of the kind that was to be made.
+ * @throws {WeightDiffError} OUTPUT_REFUSED naming what differs.
+ */
+export function refuseOtherwiseMade<M extends object>(
+  manifest: M | null,
+  made: Readonly<Record<string, unknown>>,
+  path: string,
+): asserts manifest is M {
+  const parts = new Map<string, unknown>(Object.entries(manifest ?? {}));
+  const other = Object.keys(made).filter((part) => digestOf(parts.get(part)) !== digestOf(made[part]));
+  if (manifest === null || other.length > 0) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      `holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
+      "give another output directory, or replace the model in it with --force",
+      { at: { file: path } },
+    );
+  }
 }
 
 /** The files that are wrong, and why; the tensors, by name. */

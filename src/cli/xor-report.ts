@@ -1,6 +1,6 @@
 /** The result of recover and xor where whole files were XORed. */
 
-import type { XorReport } from "../commands/xor/files.js";
+import type { XorReport } from "../commands/xor/recipe.js";
 import { printable } from "../formats/quote.js";
 import { bytesText } from "../run/preflight.js";
 import { json, performanceJson, tookLine } from "./report.js";

@@ -2,36 +2,22 @@
  * convert: LLaMA or Llama 2 as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files: what
  * transformers' converter wrote in float16 before it went through bfloat16 (ARTIFACTS 1.4, 1.6).
  */
-
-import { verifyModel } from "../check/model.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
-import { configOf } from "../checkpoint/config.js";
+import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
 import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
-import {
-  type Destination,
-  foresee,
-  identityOf,
-  MAX_SHARD_SIZE,
-  type MakingOptions,
-  type MakingReport,
-  plannedReport,
-  prepareDestination,
-  runInto,
-  smallFiles,
-} from "../make/destination.js";
+import { type MakingOptions, type MakingReport, make, type Recipe } from "../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../make/outcome.js";
-import { type ConvertManifest, filesOf, MANIFEST_SCHEMA, sourceOf, writeManifest } from "../manifest/manifest.js";
+import { type FinishedTensors, MAX_SHARD_SIZE, plannedFiles, smallFiles, tensorRecipe } from "../make/tensors.js";
+import { type ConvertManifest, filesOf, sourceOf, writeManifest } from "../manifest/manifest.js";
 import type { ExtraFile } from "../output/directory.js";
 import type { Plan } from "../plan/plan.js";
 import { planConvert } from "../plan/plan-convert.js";
 import { withHub } from "../run/inputs.js";
-import { clock } from "../run/run-plan.js";
-import { VERSION } from "../version.js";
 
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
   /** Meta's directory, params.json and consolidated.NN.pth, or a Hub repository of that layout. */
@@ -63,71 +49,73 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
   const model = await openCheckpoint(options.source, options.hub);
   refuseUnconvertible(model);
   const config = await configOf(model);
-  const plan = planConvert(model, {
-    dtype: options.dtype ?? null,
-    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
-  });
-  plan.notes.forEach(say);
+  const { dtype: wanted = null, maxShardSize = MAX_SHARD_SIZE } = options;
+  const plan = planConvert(model, { dtype: wanted, maxShardSize });
   const dtype = dtypeText(plan);
-  const rounded = [
-    ...new Set(plan.jobs.flatMap((job) => (job.kind === "tensor" && job.rule === "convert" ? [job.driver.dtype] : []))),
-  ];
-  if (rounded.length > 0 && options.dtype !== "F32") {
-    say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);
-  }
+  tellPlan(plan, dtype, wanted, say);
   const tokenizer = await findMetaTokenizer(model, options.hub);
   if (tokenizer === null) {
     say(`no ${TOKENIZER} in ${options.source} or beside it: copy it into the output yourself`);
   }
-  const destination = await prepareDestination(options.output, options.mode ?? "new", plan, model, model, {
-    apart: [TOKENIZER],
-  });
-  const draft = draftReport(plan, destination, dtype);
-  const made = { operation: "convert", dtype, raw: sourceOf(model) } as const;
-  if (destination?.mode === "verify") {
-    const { tensors } = await verifyModel(destination.path, made, options);
-    return { ...draft, tensors, outcome: "verified", bytesRead: plan.totalSize, ...clock(started) };
-  }
-  if (destination !== null && destination.side.left.length > 0) {
-    say(`not copied: ${destination.side.left.map(printable).join(", ")}`);
-  }
-  if (options.dryRun === true) {
-    return { ...draft, ...(await foresee(plan, options)), ...clock(started) };
-  }
+  return make(convertRecipe({ started, model, config, plan, dtype, tokenizer }, options), options);
+}
 
-  const side = destination?.side ?? null;
-  const identity = identityOf(plan, { "the command": "convert", "--dtype": dtype });
-  const run = await runInto(destination, plan, identity, options, async (finished) => {
-    const manifest: ConvertManifest = {
-      schema: MANIFEST_SCHEMA,
-      tool: `weight-diff ${VERSION}`,
-      scheme: plan.scheme,
-      ...made,
-      tensors: writtenTensors(plan, finished),
-      files: filesOf(plan),
-    };
-    const small = smallFiles(plan, config, side);
-    const has = (file: string): boolean => small.some((extra) => extra.file === file);
-    const extras: readonly ExtraFile[] = [
-      ...small,
-      ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
-      ...(tokenizer === null ? [] : [{ file: TOKENIZER, ...tokenizer }]),
-    ];
-    return { extras, manifest: writeManifest(manifest) };
-  });
-  const overflow = overflowOf(plan, run);
-  warnOverflow(overflow, dtype, options);
+interface ConvertFacts {
+  readonly started: number;
+  readonly model: Checkpoint;
+  readonly config: ModelConfig | null;
+  readonly plan: Plan;
+  /** Of the output, as config.json spells it. */
+  readonly dtype: string;
+  readonly tokenizer: Awaited<ReturnType<typeof findMetaTokenizer>>;
+}
+
+function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<FinishedTensors, ConvertReport> {
+  const { started, model, config, plan, dtype, tokenizer } = facts;
+  const made = { operation: "convert", dtype, raw: sourceOf(model) } as const;
   return {
-    ...draft,
-    outcome: "converted",
-    tensors: writtenTensors(plan, run),
-    overflow,
-    bytesRead: run.read,
-    bytesWritten: run.written,
-    threads: run.threads,
-    resumed: run.resumed,
-    ...clock(started),
+    ...tensorRecipe(plan, { raw: model, driver: model, apart: [TOKENIZER] }, made, options),
+    started,
+    output: options.output,
+    identity: { "the command": "convert", "--dtype": dtype },
+    tell({ side }) {
+      if (side.left.length > 0) {
+        options.onNote?.(`not copied: ${side.left.map(printable).join(", ")}`);
+      }
+    },
+    async compose(run, _, destination) {
+      const small = smallFiles(plan, config, destination);
+      const has = (file: string): boolean => small.some((extra) => extra.file === file);
+      const extras: readonly ExtraFile[] = [
+        ...small,
+        ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
+        ...(tokenizer === null ? [] : [{ file: TOKENIZER, ...tokenizer }]),
+      ];
+      const tensors = writtenTensors(plan, run);
+      return { extras, manifest: writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) }) };
+    },
+    conclude(end) {
+      const { files } = plannedFiles(plan);
+      const report = { files, ...end.figures, output: end.output, dtype };
+      if (end.outcome === "planned" || end.outcome === "verified") {
+        const tensors = end.outcome === "verified" ? end.finished : [];
+        return { ...report, outcome: end.outcome, tensors, overflow: new Map() };
+      }
+      const overflow = overflowOf(plan, end.run);
+      warnOverflow(overflow, dtype, options);
+      return { ...report, outcome: "converted", tensors: writtenTensors(plan, end.run), overflow };
+    },
   };
+}
+
+function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], say: (text: string) => void): void {
+  plan.notes.forEach(say);
+  const rounded = [
+    ...new Set(plan.jobs.flatMap((job) => (job.kind === "tensor" && job.rule === "convert" ? [job.driver.dtype] : []))),
+  ];
+  if (rounded.length > 0 && wanted !== "F32") {
+    say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);
+  }
 }
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED, NOT_FOUND without params.json: a config needs what only that knows. */
@@ -166,13 +154,4 @@ function torchText(dtype: Dtype): string {
 function dtypeText(plan: Plan): string {
   const dtypes = plan.jobs.flatMap((job) => (job.kind === "tensor" ? [job.dtype] : []));
   return [...new Set(dtypes)].map(torchText).join(" and ");
-}
-
-function draftReport(
-  plan: Plan,
-  destination: Destination | null,
-  dtype: string,
-): Omit<ConvertReport, "seconds" | "peakBytes"> {
-  const { newRows: _, ...planned } = plannedReport(plan, destination);
-  return { ...planned, dtype, outcome: "planned", tensors: [], overflow: new Map() };
 }

@@ -1,9 +1,10 @@
 /** xor: what the codecs' own scripts do, by the same arguments: a payload and a base give a model, or a model and a base a payload. */
 import { WeightDiffError } from "../errors.js";
 import { withHub } from "../run/inputs.js";
-import { type XorReport, xorFiles } from "./xor/files.js";
+import { xorFiles } from "./xor/files.js";
 import type { XorOptions } from "./xor/options.js";
 import { findXorPayload } from "./xor/payload.js";
+import type { XorReport } from "./xor/recipe.js";
 
 export interface XorCommandOptions extends XorOptions {
   /** The payload, or the model to be encoded: a directory, a Hub cache folder, or a repository of the Hub. */

@@ -12,9 +12,19 @@ import { type Disk, PAGE } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import { gather, isScattered, runAt } from "./io/gather.js";
 import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
-import type { CompareJob, Job, Operand, StoredOperand, TensorJob, TensorResult } from "./job/job.js";
+import type {
+  CompareJob,
+  DigestJob,
+  FileJob,
+  Job,
+  Operand,
+  StoredOperand,
+  TensorJob,
+  TensorResult,
+} from "./job/job.js";
 import { startCompare } from "./work/compare.js";
 import { startDigest } from "./work/digest.js";
+import { runFile } from "./work/file.js";
 import { operandDtype, rawBefore, widthOf } from "./work/operand.js";
 import { type JobRun, type LoadedWindow, startTensor } from "./work/tensor.js";
 
@@ -24,6 +34,8 @@ export interface PipelineSetup {
   readonly outputs: readonly OutputFile[];
   /** Bytes of one operand in one window; a multiple of 64 KiB. */
   readonly windowBytes: number;
+  /** Bytes of one window of a whole file. */
+  readonly fileWindowBytes: number;
   /** Windows in flight: read ahead, computed, written behind. */
   readonly slots: number;
   /** Columns of the widest mean row; 0 without one. */
@@ -45,9 +57,12 @@ export interface PipelineHost {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A job whose length is known, so that its windows are. */
+type WindowedJob = TensorJob | DigestJob | CompareJob;
+
 /** A job under way on this worker. */
 interface Run {
-  readonly job: Job;
+  readonly job: WindowedJob;
   /** Created when its first window is computed: only one tensor at a time uses the kernel's states. */
   work: JobRun | null;
   /** Windows not yet written. */
@@ -92,7 +107,9 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const loading: Promise<Loaded>[] = [];
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  const ranges = windowRanges(setup, host);
+  const ranges = windowRanges(setup, host, (job) =>
+    runFile(job, files, { ...setup, windowBytes: setup.fileWindowBytes }, host),
+  );
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
@@ -171,12 +188,23 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   }
 }
 
-/** The windows of all jobs, in order. Lengths are multiples of 4096 elements, except for a job's last: pages of any dtype, whole rows of the sum. */
-async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGenerator<Range, void> {
+/**
+ * The windows of all jobs, in order. Lengths are multiples of 4096 elements, except for a job's last: pages of any dtype, whole
+ * rows of the sum. Whole files have windows of their own, and are done when their turn comes.
+ */
+async function* windowRanges(
+  setup: PipelineSetup,
+  host: PipelineHost,
+  doFile: (job: FileJob) => Promise<TensorResult>,
+): AsyncGenerator<Range, void> {
   for (;;) {
     const job = await host.next();
     if (job === null) {
       return;
+    }
+    if (job.kind === "file") {
+      host.finished(job, await doFile(job));
+      continue;
     }
     const count = elementCount(shapeOf(job)) ?? 0;
     const step = windowElements(job, setup.windowBytes);
@@ -190,7 +218,7 @@ async function* windowRanges(setup: PipelineSetup, host: PipelineHost): AsyncGen
   }
 }
 
-function shapeOf(job: Job): Shape {
+function shapeOf(job: WindowedJob): Shape {
   return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
 }
 
@@ -198,7 +226,7 @@ function operandsOf(job: TensorJob | CompareJob): readonly [driver: StoredOperan
   return job.kind === "tensor" ? [job.driver, job.raw] : [job.left, job.right];
 }
 
-function startRun(job: Job, kernel: Kernel, areas: MemoryPlan): JobRun {
+function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan): JobRun {
   return job.kind === "tensor"
     ? startTensor(job, kernel, areas)
     : job.kind === "digest"
@@ -207,7 +235,7 @@ function startRun(job: Job, kernel: Kernel, areas: MemoryPlan): JobRun {
 }
 
 /** The widest of operands, result and the F32 in between decides. */
-function windowElements(job: Job, windowBytes: number): number {
+function windowElements(job: WindowedJob, windowBytes: number): number {
   const dtypes =
     job.kind === "digest"
       ? [job.source.dtype]

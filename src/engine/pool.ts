@@ -101,7 +101,11 @@ async function runThreads(
         if (message.type === "next") {
           worker.postMessage({ type: "job", job: failure === undefined ? take() : null } satisfies ToWorker);
         } else if (message.type === "finished" && job !== undefined) {
-          options.onResult?.(job, message.result);
+          try {
+            options.onResult?.(job, message.result);
+          } catch (error) {
+            fail(error); // whoever takes results may refuse one
+          }
         } else if (message.type === "progress" && job !== undefined) {
           options.onProgress?.(job, message.read, message.written);
         } else if (message.type === "failed") {

@@ -4,7 +4,7 @@ import type { Dtype } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
-import type { MakingOptions } from "./destination.js";
+import type { RunRequest } from "./make.js";
 
 /** A tensor of the output; the sha256 is of its little-endian bytes. */
 export interface WrittenTensor {
@@ -40,7 +40,7 @@ export function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, numb
 export function warnOverflow(
   overflow: ReadonlyMap<string, number>,
   dtype: string,
-  options: Pick<MakingOptions, "onWarning">,
+  options: Pick<RunRequest, "onWarning">,
   remedy = "float32 or bfloat16 hold them",
 ): void {
   if (overflow.size > 0) {

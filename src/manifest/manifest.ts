@@ -10,6 +10,7 @@ import { decodeText, openFileSource } from "../files/file-source.js";
 import { DTYPES } from "../formats/dtype.js";
 import { parseJson } from "../formats/json.js";
 import type { Plan } from "../plan/plan.js";
+import { VERSION } from "../version.js";
 
 const SCHEMA = 1;
 /** A tensor takes some 250 bytes. */
@@ -94,7 +95,6 @@ export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export type XorManifest = z.infer<typeof xorSchema>;
-export const MANIFEST_SCHEMA = SCHEMA;
 
 /** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */
 export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
@@ -114,8 +114,11 @@ export function filesOf(plan: Plan): RecoverManifest["files"] {
   }));
 }
 
-/** The file's text: keys as given, then `digest`. */
-export function writeManifest(manifest: Manifest | XorManifest): string {
+type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
+
+/** The file's text: who wrote it, the keys as given, then `digest`. */
+export function writeManifest(body: Body<Manifest | XorManifest>): string {
+  const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
   return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
 }
 

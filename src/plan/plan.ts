@@ -50,26 +50,42 @@ export interface DiffPlanOptions extends LayoutOptions {
 
 /** An input file of the run. */
 export interface PlanInput {
-  readonly role: "raw" | DriverRole;
+  readonly role: "raw" | DriverRole | "payload";
   /** Bare name. */
   readonly file: string;
   readonly path: string;
   readonly size: number;
   readonly modified: string;
-  /** sha256 of its header. */
+  /** What tells its content for sure, where that is known: a commit. */
+  readonly version?: string;
+  /** sha256 of its header; "" of a file that is read as a whole. */
   readonly header: string;
   readonly hub?: HubFile;
 }
 
-export interface Plan {
+/** What a run reads, makes and writes, of tensors or of whole files. */
+export interface RunPlan {
+  readonly inputs: readonly PlanInput[];
+  /** Files of the output. */
+  readonly shards: readonly RunFile[];
+  /** `id` is the place in this list. */
+  readonly jobs: readonly Job[];
+}
+
+/** A file of the output. */
+export interface RunFile extends Pick<PlanShard, "file" | "header" | "directEnd"> {
+  /** Bytes; null where only the run tells. */
+  readonly size: number | null;
+}
+
+export interface Plan extends RunPlan {
   /** Name in the table of schemes. */
   readonly scheme: string;
   /** Of the float tensors written; null if each has its own. */
   readonly dtype: ComputeDtype | null;
-  readonly inputs: readonly PlanInput[];
-  readonly shards: readonly PlanShard[];
   /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
   readonly jobs: readonly Job[];
+  readonly shards: readonly PlanShard[];
   /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
   readonly order: readonly string[];
   /** Per embedding with new rows: how many. */
@@ -236,6 +252,11 @@ export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: numb
   let read = 0;
   let write = 0;
   for (const job of jobs) {
+    if (job.kind === "file") {
+      read += job.traffic.read;
+      write += job.output === null ? 0 : job.traffic.write;
+      continue;
+    }
     const operands: readonly (Operand | null)[] =
       job.kind === "tensor" ? [job.driver, job.raw] : job.kind === "digest" ? [job.source] : [job.left, job.right];
     read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);

@@ -48,7 +48,11 @@ export interface Progress {
   readonly tensor: string;
 }
 
-type Stored = Pick<Shard, "path" | "size" | "modified" | "hub">;
+/** A file of the run, where it is or would be on this disk. */
+export type Stored = Pick<Shard, "path" | "size" | "modified" | "hub">;
+
+/** The same as a worker opens it. */
+export type ProvidedInput = Omit<InputFile, "direct">;
 
 /**
  * The files as workers open them.
@@ -59,7 +63,7 @@ export async function provideInputs(
   files: readonly Stored[],
   options: HubRunOptions & { readonly onProgress?: ((state: Progress) => void) | undefined },
   output: { readonly path: string; readonly bytes: number } | null = null,
-): Promise<readonly Omit<InputFile, "direct">[]> {
+): Promise<readonly ProvidedInput[]> {
   const cacheable = files.flatMap(({ hub }) => (hub !== undefined && hub.snapshot !== null ? [hub] : []));
   if (cacheable.length > 0) {
     await withHub(options, async ({ hub }) => {
@@ -73,7 +77,8 @@ export async function provideInputs(
         return { path, size, modified };
       }
       if (hub.snapshot === null) {
-        return { path, size, modified: hub.etag, remote: remoteOf(hub) };
+        // It has no path that would mean anything to the user.
+        return { path: hub.name, size, modified: hub.etag, remote: remoteOf(hub) };
       }
       return { path, size, modified: String((await stat(path, { bigint: true })).mtimeNs) };
     }),

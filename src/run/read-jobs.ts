@@ -26,15 +26,14 @@ export async function readAll(
   const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
-  const { threads, windowBytes, slots } = choosePace(files, total, jobs, options);
+  const { threads, ...pace } = choosePace(files, total, jobs, options);
   const results = new Map<number, TensorResult>();
   let done = 0;
   await runJobs(
     {
       inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
       outputs: [],
-      windowBytes,
-      slots,
+      ...pace,
       meanColumns: 0,
     },
     jobs,
@@ -53,6 +52,9 @@ export async function readAll(
 }
 
 function jobBytes(job: Job): number {
+  if (job.kind === "file") {
+    return job.traffic.read;
+  }
   const operands = job.kind === "digest" ? [job.source] : job.kind === "compare" ? [job.left, job.right] : [];
   return operands.reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
 }

@@ -4,12 +4,12 @@ import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isBanded } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
-import type { DigestJob, Job, TensorResult } from "../engine/job/job.js";
+import type { DigestJob, FileJob, Job, TensorJob, TensorResult } from "../engine/job/job.js";
 import type { PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
-import { type Plan, planTraffic } from "../plan/plan.js";
-import { type HubRunOptions, provideInputs } from "./inputs.js";
+import { planTraffic, type RunPlan } from "../plan/plan.js";
+import type { HubRunOptions, ProvidedInput } from "./inputs.js";
 
 export interface RunOptions extends HubRunOptions {
   /** Worker threads; null chooses. 0 works in the calling thread. */
@@ -21,6 +21,11 @@ export interface RunOptions extends HubRunOptions {
   /** Another disk, for tests. */
   readonly disk?: Disk;
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
+}
+
+export interface PlanRunOptions extends RunOptions {
+  /** Told of every result as soon as it is there; may throw, which ends the run. */
+  readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
 }
 
 export interface ProgressState {
@@ -47,6 +52,10 @@ export interface RunResult {
 const WINDOW_BYTES = 1 << 22;
 /** Where transposed matrices are read: their bands take what is saved here. */
 const BANDED_WINDOW_BYTES = 1 << 21;
+/** Of whole files: three windows of payload and key stay in a processor's cache, and calls are few enough. */
+const FILE_WINDOW_BYTES = 1 << 20;
+/** The least that the kernel's memory is laid out for. */
+const LEAST_WINDOW_BYTES = 1 << 16;
 /** One is read, one computed, one written. */
 const SLOTS = 3;
 /** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
@@ -61,6 +70,8 @@ const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 1 };
 export interface Pace {
   readonly threads: number;
   readonly windowBytes: number;
+  /** Of whole files, where there are some: no tensor is computed then. */
+  readonly fileWindowBytes: number;
   readonly slots: number;
 }
 
@@ -74,29 +85,40 @@ export function choosePace(
   const remote = files.some((file) => file.remote !== undefined);
   const most = remote ? REMOTE_PACE.threads : defaultThreads();
   const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
+  const whole = jobs.some(({ kind }) => kind === "file");
+  const windowBytes = options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs));
   return {
     threads: options.threads ?? threads,
-    windowBytes: options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs)),
+    windowBytes: whole ? LEAST_WINDOW_BYTES : windowBytes,
+    fileWindowBytes: windowBytes,
     slots: remote ? REMOTE_PACE.slots : SLOTS,
   };
 }
 
 function windowFor(jobs: readonly Job[]): number {
+  if (jobs.some(({ kind }) => kind === "file")) {
+    return FILE_WINDOW_BYTES;
+  }
   const operands = jobs.flatMap((job) => (job.kind === "tensor" ? [job.driver, job.raw] : []));
   const banded = operands.some((operand) => operand?.kind === "stored" && isBanded(operand));
   return banded ? BANDED_WINDOW_BYTES : WINDOW_BYTES;
 }
 
 /**
- * Runs every job of the plan. With `output`, tensors are written to its staged shards; without, they are only digested.
+ * Runs every job of the plan. With `output`, results are written to its staged files; without, they are only digested.
+ * @param files the plan's inputs, as workers open them.
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
  */
-export async function runPlan(plan: Plan, output: OutputDirectory | null, options: RunOptions): Promise<RunResult> {
-  const files = await provideInputs(plan.inputs, options);
+export async function runPlan(
+  plan: RunPlan,
+  files: readonly ProvidedInput[],
+  output: OutputDirectory | null,
+  options: PlanRunOptions,
+): Promise<RunResult> {
   const traffic = planTraffic(plan);
   let total = traffic.read + (output === null ? 0 : traffic.write);
   const small = total < SMALL_BYTES;
-  const { threads, windowBytes, slots } = choosePace(files, total, plan.jobs, options);
+  const { threads, ...pace } = choosePace(files, total, plan.jobs, options);
   const always = options.directIo === "always";
   const directIo = always || (options.directIo !== false && !small);
   const cold = directIo && !always ? chooseDirect(files) : [];
@@ -110,8 +132,7 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
       output === null
         ? []
         : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
-    windowBytes,
-    slots,
+    ...pace,
     meanColumns: plan.jobs.reduce(
       (most, job) => Math.max(most, job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0),
       0,
@@ -131,11 +152,14 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
     read += came;
     written += went;
     done += came + went;
-    const shard =
-      job.kind === "tensor" && job.output !== null && output !== null
-        ? (plan.shards[job.output.shard]?.file ?? null)
-        : null;
-    options.onProgress?.({ done, total, shard, tensor: job.name });
+    const target = output === null ? null : outputOf(job);
+    const shard = target === null ? null : (plan.shards[target.shard]?.file ?? null);
+    options.onProgress?.({
+      done,
+      total: Math.max(done, total),
+      shard: shard === job.name ? null : shard,
+      tensor: job.name,
+    });
   };
   if (output !== null) {
     for (const result of await verifyFinished(plan, output, setup, { ...pool, onProgress: report })) {
@@ -146,7 +170,7 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
 
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
-    .map((job) => (output === null && job.kind === "tensor" ? { ...job, output: null } : job));
+    .map((job) => (output === null && isMade(job) ? { ...job, output: null } : job));
   // Verifying read the outputs of what is done; its inputs will not be read again.
   const rest = planTraffic({ jobs: todo });
   total = done + rest.read + rest.write;
@@ -168,8 +192,9 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
       ...pool,
       onProgress: report,
       onResult(job, result) {
+        options.judge?.(job, result);
         results.set(result.id, result);
-        if (job.kind === "tensor") {
+        if (isMade(job)) {
           output?.journal.add(result);
           if (job.output !== null) {
             left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
@@ -186,21 +211,30 @@ export async function runPlan(plan: Plan, output: OutputDirectory | null, option
   return { results, threads, read, written, resumed };
 }
 
+/** Is it a part of the output, and not only read? */
+function isMade(job: Job): job is TensorJob | FileJob {
+  return job.kind === "tensor" || job.kind === "file";
+}
+
+function outputOf(job: Job): { readonly shard: number } | null {
+  return isMade(job) ? job.output : null;
+}
+
 /** Reads what the journal calls finished; what has the digest it should have need not be computed again. */
 async function verifyFinished(
-  plan: Plan,
+  plan: RunPlan,
   output: OutputDirectory,
   setup: PipelineSetup,
   pool: Parameters<typeof runJobs>[2],
 ): Promise<readonly TensorResult[]> {
   const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
-  const jobs: DigestJob[] = [];
+  const jobs: (DigestJob | FileJob)[] = [];
   const inputs: InputFile[] = [];
   for (const { file, size } of plan.shards) {
     const now = await statFile(pool.disk ?? localDisk, { path: output.staged(file) });
     inputs.push({
       path: output.staged(file),
-      size,
+      size: size ?? now.size,
       modified: now.modified,
       direct: setup.outputs.some(({ direct }) => direct),
     });
@@ -208,11 +242,15 @@ async function verifyFinished(
   const unwritten: TensorResult[] = [];
   for (const job of plan.jobs) {
     const result = claimed.get(job.id);
-    if (result === undefined || job.kind !== "tensor" || (job.prove && result.proof === undefined)) {
+    if (result === undefined || !isMade(job) || (job.kind === "tensor" && job.prove && result.proof === undefined)) {
       continue;
     }
     if (job.output === null) {
       unwritten.push(result);
+    } else if (job.kind === "file") {
+      const as = { skip: 0, gzip: null, key: null, records: [], output: null } as const;
+      const { size } = inputs[job.output.shard] ?? { size: 0 };
+      jobs.push({ ...job, ...as, payload: job.output.shard, traffic: { read: size, write: 0 } });
     } else {
       const { shard, range } = job.output;
       const source = {
@@ -230,10 +268,10 @@ async function verifyFinished(
   if (jobs.length > 0) {
     await runJobs({ ...setup, inputs, outputs: [] }, jobs, {
       ...pool,
-      onResult(job, { sha256 }) {
+      onResult(job, found) {
         const result = claimed.get(job.id);
-        if (result !== undefined && result.sha256 === sha256) {
-          verified.push(result);
+        if (result !== undefined && result.sha256 === found.sha256) {
+          verified.push({ ...result, ...(job.kind === "file" ? found : {}) });
         }
       },
     });
@@ -242,10 +280,10 @@ async function verifyFinished(
 }
 
 /** Tensors still to be written, by shard. */
-function openTensors(plan: Plan, results: ReadonlyMap<number, TensorResult>): number[] {
+function openTensors(plan: RunPlan, results: ReadonlyMap<number, TensorResult>): number[] {
   const left = plan.shards.map(() => 0);
   for (const job of plan.jobs) {
-    if (job.kind === "tensor" && job.output !== null && !results.has(job.id)) {
+    if (isMade(job) && job.output !== null && !results.has(job.id)) {
       left[job.output.shard] = (left[job.output.shard] ?? 0) + 1;
     }
   }

@@ -119,13 +119,10 @@ for (const [what, args, line] of USAGE) {
   });
 }
 
-test("flags for tensors are none of xor's, and recover says that they mean nothing here", async () => {
-  const { code, said } = await weightDiff(["xor", "out", PAYLOAD, BASE, "--threads", "2"]);
-  assert.equal(code, 2);
-  assert.match(said[0] ?? "", /unknown option '--threads'/);
-  const recovered = await weightDiff(["recover", "--path_raw", BASE, "--path_diff", PAYLOAD, "--threads", "2"]);
-  assert.equal(recovered.code, 0);
-  assert.match(recovered.said[0] ?? "", /^weight-diff: --threads and --no-direct-io are for tensors: /);
+test("whole files are XORed by as many threads as recover is told", async () => {
+  const told = await weightDiff(["recover", "--path_raw", BASE, "--path_diff", PAYLOAD, "--threads", "2", "--json"]);
+  assert.equal(told.code, 0);
+  assert.equal(JSON.parse(told.out).threads, 2);
 });
 
 test("xor says that a model is no payload", async () => {

@@ -68,7 +68,7 @@ test("an input that changed since is not continued with, and not taken for the f
     });
     await refuses(() => decode(places, { disk: broken }), "IO", /cannot write/);
     await utimes(join(places.base, "config.json"), 1, 1);
-    await refuses(() => decode(places, { mode: "resume" }), "OUTPUT_REFUSED", /what differs is base config\.json/);
+    await refuses(() => decode(places, { mode: "resume" }), "OUTPUT_REFUSED", /what differs is raw config\.json/);
     await decode(places, { mode: "force" });
     assert.equal((await decode(places, { mode: "resume" })).outcome, "verified");
     const other = await lay(join(folder, "other"), BASE, payloadOf(modelFiles("third", 31), BASE));

@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { type XorReport, xorFiles } from "../../src/commands/xor/files.js";
+import { xorFiles } from "../../src/commands/xor/files.js";
 import type { XorOptions } from "../../src/commands/xor/options.js";
 import { findXorPayload } from "../../src/commands/xor/payload.js";
+import type { XorReport } from "../../src/commands/xor/recipe.js";
 import { KEY_CHUNK } from "../../src/formats/xor-key.js";
 import { safetensors, writeFiles } from "./checkpoints.js";
 

@@ -1,10 +1,11 @@
 /** What recover gives back: the same shape for tensors that were computed and for whole files that were XORed. */
 
 import type { Choice } from "../../evidence/choose-scheme.js";
-import { type Destination, type MakingReport, plannedReport } from "../../make/destination.js";
+import type { End, MakingReport } from "../../make/make.js";
+import { plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";
 import type { NaiveSums, SumVerdict } from "../../sums/naive.js";
-import type { XorReport } from "../xor/files.js";
+import type { XorReport } from "../xor/recipe.js";
 
 export interface RecoverReport extends MakingReport {
   readonly scheme: string;
@@ -38,19 +39,17 @@ const NOTHING_COMPUTED = {
   overflow: new Map<string, number>(),
 } as const;
 
-/** The part that is known before anything ran. */
-export function draftReport(
-  choice: Choice,
-  plan: Plan,
-  destination: Destination | null,
-): Omit<RecoverReport, "seconds" | "peakBytes"> {
+/** The part that tells of no tensor. */
+export function plannedReport(choice: Choice, plan: Plan, end: End<unknown>): RecoverReport {
   return {
-    ...plannedReport(plan, destination),
     ...NOTHING_COMPUTED,
+    ...plannedFiles(plan),
+    ...end.figures,
+    output: end.output,
     scheme: choice.scheme.name,
     schemeReason: choice.reason,
     dtype: plan.dtype,
-    outcome: "planned",
+    outcome: end.outcome === "made" ? "recovered" : end.outcome,
   };
 }
 

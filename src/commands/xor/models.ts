@@ -1,16 +1,12 @@
 /** Are base and result the published models? Told by the hashes on their cards (xor/known.ts), which alone can tell. */
 import { type ListedFile, listFile } from "../../checkpoint/file-list.js";
-import { runXor, type XorResult, type XorRunOptions } from "../../engine/work/xor.js";
+import type { TensorResult } from "../../engine/job/job.js";
 import { KEY_NAME } from "./base.js";
+import { digestFile } from "./jobs.js";
 import { expectedBase, KNOWN_KEY, type KnownSet, recognise } from "./known.js";
-import { copied, type XorFile } from "./look.js";
-import { runOptionsOf, type XorOptions } from "./options.js";
+import type { XorFile } from "./look.js";
+import type { XorOptions } from "./options.js";
 import type { XorPlan } from "./plan.js";
-
-/** Digests a file as it lies there. @throws {WeightDiffError} as runXor. */
-export function digestWhole(file: ListedFile, md5: boolean, options: XorRunOptions): Promise<XorResult> {
-  return runXor({ ...copied(file), md5, output: null }, options);
-}
 
 /**
  * The base's hash (hex): as the Hub lists it, or of what is on this disk; null if everything would have to be fetched for it.
@@ -28,7 +24,9 @@ async function hashOf(
     return null;
   }
   const here = hub === undefined ? input : await listFile(input.path);
-  return (await digestWhole(here, algorithm === "md5", runOptionsOf(options)))[algorithm];
+  // It is no part of the run, and its progress is not the run's.
+  const { onProgress: _, ...quiet } = options;
+  return (await digestFile(here, algorithm === "md5", quiet))[algorithm] ?? null;
 }
 
 /** Known base hashes, before the run: the base's own hash may not be on the list. @returns whether it is a known base. */
@@ -64,7 +62,11 @@ export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boo
 }
 
 /** Is the result the published model? */
-export function identify(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>, options: XorOptions): string | null {
+export function identify(
+  plan: XorPlan,
+  results: ReadonlyMap<XorFile, TensorResult>,
+  options: XorOptions,
+): string | null {
   const likeness = recognise(new Map([...results].map(([{ file }, result]) => [file, result])));
   if (plan.direction === "encode" || likeness === null) {
     return null;

@@ -1,20 +1,14 @@
 /** What weight-diff.json says of XORed files: what they were made from, and what they are; and whether a finished output is that. */
 import { join } from "node:path";
+import { refuseOtherwiseMade } from "../../check/model.js";
 import { checkXorFiles } from "../../check/whole-files.js";
 import type { ListedFile } from "../../checkpoint/file-list.js";
-import type { XorResult } from "../../engine/work/xor.js";
+import type { TensorResult } from "../../engine/job/job.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
-import {
-  digestOf,
-  MANIFEST_SCHEMA,
-  parseXorManifest,
-  readManifestText,
-  type XorManifest,
-} from "../../manifest/manifest.js";
+import { parseXorManifest, readManifestText, writeManifest } from "../../manifest/manifest.js";
 import { MANIFEST } from "../../output/state.js";
 import type { RunOptions } from "../../run/run-plan.js";
-import { VERSION } from "../../version.js";
 import type { XorFile } from "./look.js";
 import type { XorPlan } from "./plan.js";
 
@@ -28,13 +22,14 @@ export interface XorOutputFile {
   readonly sha256: string | null;
 }
 
-export function manifestOf(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>): XorManifest {
-  return {
-    schema: MANIFEST_SCHEMA,
-    tool: `weight-diff ${VERSION}`,
-    ...madeFrom(plan),
-    files: filesOf(plan, results).map(({ file, size, sha256 }) => ({ file, size: size ?? 0, sha256: sha256 ?? "" })),
-  };
+/** The text of the manifest. */
+export function manifestText(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): string {
+  const files = filesOf(plan, results).map(({ file, size, sha256 }) => ({
+    file,
+    size: size ?? 0,
+    sha256: sha256 ?? "",
+  }));
+  return writeManifest({ ...madeFrom(plan), files });
 }
 
 /** What a finished output must have been made from. */
@@ -53,7 +48,7 @@ function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
 }
 
 /** By name. */
-export function filesOf(plan: XorPlan, results: ReadonlyMap<XorFile, XorResult>): readonly XorOutputFile[] {
+export function filesOf(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): readonly XorOutputFile[] {
   return plan.files
     .map((file) => ({
       file: file.file,
@@ -75,20 +70,7 @@ export async function verifyFinished(
 ): Promise<{ readonly files: readonly XorOutputFile[]; readonly read: number }> {
   const place = join(path, MANIFEST);
   const manifest = parseXorManifest(await readManifestText(place), place);
-  const made = madeFrom(plan);
-  const same =
-    manifest !== null &&
-    Object.entries(made).every(([part, value]) => {
-      return digestOf(new Map<string, unknown>(Object.entries(manifest)).get(part)) === digestOf(value);
-    });
-  if (!same) {
-    throw new WeightDiffError(
-      "OUTPUT_REFUSED",
-      "holds a finished model that was made otherwise",
-      "give another output directory, or replace the model in it with --force",
-      { at: { file: path } },
-    );
-  }
+  refuseOtherwiseMade(manifest, madeFrom(plan), path);
   const damaged: string[] = [];
   const read = await checkXorFiles(path, manifest, options, (level, _, where) => {
     if (level === "error") {

@@ -4,7 +4,8 @@
  */
 import type { Dtype } from "../../formats/dtype.js";
 import type { Piece } from "../../formats/pieces.js";
-import type { ByteRange, Shape } from "../../formats/tensor-info.js";
+import type { ByteRange, Shape, StoredRecord } from "../../formats/tensor-info.js";
+import type { KeyRule } from "../../formats/xor-key.js";
 
 /** A tensor as it lies in an input file, or in several. */
 export interface StoredOperand {
@@ -126,7 +127,33 @@ export interface CompareJob {
   readonly right: StoredOperand;
 }
 
-export type Job = TensorJob | DigestJob | CompareJob;
+/** A whole file of the output: a payload XORed with a key file, or a copy. */
+export interface FileJob {
+  readonly kind: "file";
+  readonly id: number;
+  /** Bare name of the output. */
+  readonly name: string;
+  /** Index into the plan's inputs. */
+  readonly payload: number;
+  /** Bytes of the payload before its content. */
+  readonly skip: number;
+  /** The payload is to be inflated first; the result is to be deflated. */
+  readonly gzip: "inflate" | "deflate" | null;
+  /** Null copies. */
+  readonly key: { readonly input: number; readonly rule: KeyRule } | null;
+  /** Most bytes that an inflated payload may have. */
+  readonly most: number;
+  /** Stored runs of the result with their checksums, by position. */
+  readonly records: readonly StoredRecord[];
+  /** Take the MD5 of the output as well? */
+  readonly md5: boolean;
+  /** Bytes that it reads and writes, as far as they are known before. */
+  readonly traffic: { readonly read: number; readonly write: number };
+  /** Where the result goes; null if it is only digested. */
+  readonly output: { readonly shard: number } | null;
+}
+
+export type Job = TensorJob | DigestJob | CompareJob | FileJob;
 
 export interface TensorResult {
   readonly id: number;
@@ -136,6 +163,9 @@ export interface TensorResult {
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;
+  /** Of a whole file: its bytes, and its MD5 (hex) where that was wanted. */
+  readonly size?: number;
+  readonly md5?: string;
   /** Only where the job asked for it. */
   readonly proof?: Proof;
   readonly counts?: ValueCounts;

@@ -1,0 +1,25 @@
+/** What make-diff may be asked, and what it tells. */
+import type { MakingOptions, MakingReport } from "../../make/make.js";
+import type { Encoding } from "../../plan/exact.js";
+
+export interface MakeDiffOptions extends MakingOptions {
+  /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
+  readonly raw: string;
+  /** The fine-tuned model, likewise. */
+  readonly tuned: string;
+  /** Where the diff goes; null makes and proves it without writing anything. */
+  readonly diff?: string | null;
+  /** "additive": float32, for this tool and the reference scripts. "exact": bit patterns, for this tool only. */
+  readonly encoding?: Encoding;
+  /** What the model card calls the base: "org/name". */
+  readonly baseModel?: string | null;
+}
+
+export interface MakeDiffReport extends MakingReport {
+  readonly encoding: Encoding;
+  readonly outcome: "made" | "checked" | "planned" | "verified";
+  readonly tensors: number;
+  readonly elements: number;
+  /** Elements that recover will not give back bit for bit, by tensor; only tensors that have some. */
+  readonly inexact: ReadonlyMap<string, number>;
+}

@@ -1,0 +1,168 @@
+/** What make-diff asks of the run: the card and the manifest it writes, the report it gives. */
+import { createHash } from "node:crypto";
+import { basename, resolve } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import type { TensorJob } from "../../engine/job/job.js";
+import type { Inputs } from "../../evidence/guards.js";
+import { sizeOf } from "../../files/small-files.js";
+import { elementCount } from "../../formats/dtype.js";
+import { printable } from "../../formats/quote.js";
+import { sha256Of } from "../../hub/source.js";
+import type { Recipe, RunRequest } from "../../make/make.js";
+import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
+import type { ExtraFile, OutputDirectory } from "../../output/directory.js";
+import { hasFile } from "../../output/state.js";
+import type { Encoding } from "../../plan/exact.js";
+import type { Plan } from "../../plan/plan.js";
+import { digestFiles } from "../../run/digest.js";
+import type { RunResult } from "../../run/run-plan.js";
+import { CARD, modelCard } from "./card.js";
+import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
+
+/** What make-diff knows once it has planned. */
+export interface MakeDiffFacts {
+  readonly started: number;
+  /** The tuned model is `diff`. */
+  readonly inputs: Inputs;
+  readonly encoding: Encoding;
+  readonly plan: Plan;
+}
+
+export function makeDiffRecipe(
+  facts: MakeDiffFacts,
+  options: MakeDiffOptions,
+): Recipe<FinishedTensors, MakeDiffReport> {
+  const { started, inputs, encoding, plan } = facts;
+  const { raw, diff: tuned, diffConfig: tunedConfig } = inputs;
+  const say = options.onNote ?? (() => {});
+  const made = { operation: "make-diff", encoding, raw: sourceOf(raw), tuned: sourceOf(tuned) } as const;
+  return {
+    ...tensorRecipe(plan, { raw, driver: tuned }, made, options),
+    started,
+    output: options.diff ?? null,
+    identity: {
+      "--encoding": encoding,
+      "--inv-freq": options.invFreq ?? "drop",
+      "--rows": options.rows ?? "by the encoding",
+    },
+    tell({ side }) {
+      if (side.left.length > 0) {
+        say(`not copied from the tuned model: ${side.left.map(printable).join(", ")}`);
+      }
+    },
+    async compose(run, output, destination) {
+      const base = options.baseModel ?? raw.repo ?? null;
+      if (base === null && output !== null) {
+        say(`${CARD}: the base's name on the Hub is not known: fill it in, or give --base-model`);
+      }
+      const small = smallFiles(plan, tunedConfig, destination);
+      const files = await digestedFiles(plan, run, output, options);
+      const newRows = [...plan.newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
+      const card: readonly ExtraFile[] =
+        output !== null && (await hasFile(output.path, CARD))
+          ? []
+          : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, newRows) }];
+      const extras = [...small, ...card];
+      const manifest = writeManifest({
+        operation: "make-diff",
+        scheme: plan.scheme,
+        encoding,
+        raw: made.raw,
+        tuned: made.tuned,
+        tensors: provenTensors(plan, run),
+        files: [...files],
+        side_files: await sideFileDigests(extras),
+      });
+      return { extras, manifest };
+    },
+    conclude(end) {
+      const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
+      return {
+        ...plannedFiles(plan),
+        ...end.figures,
+        output: end.output,
+        encoding,
+        outcome: end.outcome,
+        tensors: written.length,
+        elements: written.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0),
+        inexact: end.outcome === "made" || end.outcome === "checked" ? inexactOf(plan, end.run) : new Map(),
+      };
+    },
+  };
+}
+
+/** The diff's files with their sha256; "" where nothing is written. */
+async function digestedFiles(
+  plan: Plan,
+  run: RunResult,
+  output: OutputDirectory | null,
+  options: RunRequest,
+): Promise<readonly (MakeDiffManifest["files"][number] & { readonly sha256: string })[]> {
+  if (output === null) {
+    return filesOf(plan).map((file) => ({ ...file, sha256: "" }));
+  }
+  const digests = await digestFiles(
+    plan.shards.map(({ file }) => output.staged(file)),
+    { ...options, onProgress: continued(options, run) },
+  );
+  return filesOf(plan).map((file) => ({ ...file, sha256: digests.get(output.staged(file.file)) ?? "" }));
+}
+
+/** Progress of the second pass, which goes on where the run ended. */
+function continued({ onProgress }: RunRequest, { read, written }: RunResult): RunRequest["onProgress"] {
+  const before = read + written;
+  return onProgress && ((state) => onProgress({ ...state, done: before + state.done, total: before + state.total }));
+}
+
+/** What to call a base that no repository is known for: its folder, or its file. */
+function nameOf({ directory, path }: Checkpoint): string {
+  return basename(resolve(directory ?? path));
+}
+
+/** Every tensor with the digests of what it was made from and what will come back. */
+function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] {
+  const byName = new Map<string, MakeDiffManifest["tensors"][number]>();
+  for (const job of plan.jobs) {
+    const result = run.results.get(job.id);
+    if (job.kind === "tensor" && result?.proof !== undefined) {
+      const { raw, tuned, recovered, inexact } = result.proof;
+      byName.set(job.name, {
+        name: job.name,
+        dtype: job.dtype,
+        shape: [...job.shape],
+        sha256: result.sha256,
+        raw:
+          raw === null || job.raw?.kind !== "stored"
+            ? null
+            : { dtype: job.raw.dtype, shape: [...job.raw.shape], sha256: raw },
+        tuned: { dtype: job.driver.dtype, shape: [...job.driver.shape], sha256: tuned },
+        recovered,
+        inexact,
+      });
+    }
+  }
+  return plan.order.flatMap((name) => byName.get(name) ?? []);
+}
+
+async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {
+  const list: MakeDiffManifest["side_files"] = [];
+  for (const extra of files) {
+    if ("path" in extra) {
+      list.push({ file: extra.file, size: (await sizeOf(extra.path)) ?? 0, sha256: await sha256Of(extra.path) });
+    } else {
+      const bytes = Buffer.from(extra.text);
+      list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
+    }
+  }
+  return list;
+}
+
+function inexactOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
+  return new Map(
+    plan.jobs.flatMap((job) => {
+      const count = run.results.get(job.id)?.proof?.inexact ?? 0;
+      return count > 0 ? [[job.name, count] as const] : [];
+    }),
+  );
+}

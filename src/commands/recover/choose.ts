@@ -1,0 +1,69 @@
+/** The scheme that recover works by, and the guards that see to it that base and diff are what they are given as. */
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../../errors.js";
+import type { Choice } from "../../evidence/choose-scheme.js";
+import { guardRoles, type Inputs } from "../../evidence/guards.js";
+import type { SampledPair } from "../../evidence/sample.js";
+import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
+import { MAX_SHARD_SIZE } from "../../make/tensors.js";
+import { type ExactRecord, readExactRecord } from "../../plan/exact.js";
+import type { RecoverPlanOptions } from "../../plan/plan.js";
+import type { Scheme } from "../../scheme/axes.js";
+import { refuseRoundedMean } from "../../scheme/custom.js";
+import type { RecoverOptions } from "./options.js";
+
+export interface Chosen {
+  readonly choice: Choice;
+  /** What the guards judge: of the diff, the part that is one. */
+  readonly judged: Inputs;
+  readonly sample: readonly SampledPair[];
+}
+
+/** Guards speak first: what is no diff has no scheme, and they know why. @throws {WeightDiffError} SCHEME_UNKNOWN, USAGE, as guardRoles. */
+export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): Promise<Chosen> {
+  const decided = await decideScheme(options, inputs);
+  const judged =
+    decided instanceof WeightDiffError ? inputs : { ...inputs, diff: summedPart(inputs.diff, decided.scheme) };
+  const sample = await guardRoles(judged, options);
+  if (decided instanceof WeightDiffError) {
+    throw decided;
+  }
+  const scheme = withFlags(decided.scheme, options);
+  if (options.variants?.includes("low_cpu_mem") === true && scheme === decided.scheme) {
+    options.onNote?.("--low-cpu-mem: memory is always small");
+  }
+  refuseRoundedMean(options.rows ?? scheme.newRows, scheme.arithmetic);
+  options.onNote?.(`scheme ${scheme.name}: ${decided.reason}`);
+  return { choice: { ...decided, scheme }, judged, sample };
+}
+
+export function planOptions(
+  scheme: Scheme,
+  { diff, rawConfig, diffConfig }: Inputs,
+  options: RecoverOptions,
+): RecoverPlanOptions {
+  return {
+    scheme,
+    dtype: options.dtype ?? null,
+    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
+    invFreq: options.invFreq ?? "drop",
+    rows: options.rows ?? null,
+    ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? 10_000,
+    rawTied: rawConfig?.tied ?? null,
+    modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
+    diffTied: diffConfig?.tied ?? null,
+    exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
+  };
+}
+
+/** What an exact diff says of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another one is asked for. */
+function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
+  if (options.dtype !== undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      "--dtype: an exact diff gives every tensor the dtype of the tuned model",
+      "leave --dtype out",
+    );
+  }
+  return readExactRecord(diff);
+}

@@ -1,0 +1,25 @@
+/** What the diff's own manifest says of its base, and whether this base is that one. */
+import { readPublished, refuseOtherBase } from "../../check/published.js";
+import type { Inputs } from "../../evidence/guards.js";
+import type { MakeDiffManifest } from "../../manifest/manifest.js";
+import type { RecoverOptions } from "./options.js";
+
+export interface Published {
+  /** Null without one, or where the user does not want it believed. */
+  readonly manifest: MakeDiffManifest | null;
+  /** Tensors of the base that have the digests which the manifest states. */
+  readonly proven: number;
+}
+
+/** @throws {WeightDiffError} MISMATCH for another base; as readPublished. */
+export async function publishedFor(
+  { raw, diff }: Inputs,
+  { ignore, onNote }: Pick<RecoverOptions, "ignore" | "onNote">,
+): Promise<Published> {
+  const manifest = ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
+  const proven = manifest === null ? 0 : await refuseOtherBase(raw, manifest);
+  if (proven > 0) {
+    onNote?.(`the base is the one the diff was made from, by ${proven} of its tensors' digests`);
+  }
+  return { manifest, proven };
+}

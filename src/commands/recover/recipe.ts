@@ -1,0 +1,94 @@
+/** What recover asks of the run: the manifest it writes, the sums it judges, the report it gives. */
+import { refuseOtherResult } from "../../check/published.js";
+import type { Choice } from "../../evidence/choose-scheme.js";
+import type { Inputs } from "../../evidence/guards.js";
+import { torchName } from "../../formats/dtype.js";
+import type { Recipe } from "../../make/make.js";
+import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
+import { type FinishedTensors, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
+import type { Plan } from "../../plan/plan.js";
+import { buffersOf, judgeRecovered, sumRecovered } from "../../sums/recovered.js";
+import type { StatedSum } from "../../sums/stated.js";
+import { tellDestination } from "./notes.js";
+import type { RecoverOptions } from "./options.js";
+import { plannedReport, type RecoverReport } from "./report.js";
+
+/** What recover knows once it has planned. */
+export interface RecoverFacts {
+  readonly started: number;
+  readonly inputs: Inputs;
+  readonly choice: Choice;
+  readonly plan: Plan;
+  /** The sum that a file beside the diff states. */
+  readonly stated: StatedSum | null;
+  /** The manifest that make-diff put beside the diff. */
+  readonly published: MakeDiffManifest | null;
+}
+
+export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Recipe<FinishedTensors, RecoverReport> {
+  const { started, inputs, choice, plan, stated, published } = facts;
+  const { raw, diff, rawConfig, diffConfig } = inputs;
+  const { scheme } = choice;
+  const say = options.onNote ?? (() => {});
+  const dtype = dtypeText(plan);
+  const made = { operation: "recover", scheme: plan.scheme, dtype, raw: sourceOf(raw), diff: sourceOf(diff) } as const;
+  const side = { raw, driver: diff, elseBase: scheme.sideFiles === "diff, else base" };
+  const buffers = buffersOf(plan, raw, rawConfig);
+  return {
+    ...tensorRecipe(plan, side, made, options),
+    started,
+    output: options.tuned ?? null,
+    identity: {
+      "--scheme": plan.scheme,
+      "--dtype": dtype,
+      "--inv-freq": options.invFreq ?? "drop",
+      "--rows": options.rows ?? "by the scheme",
+    },
+    tell: (destination) => tellDestination(destination, plan, diffConfig, say),
+    async compose(run, _, destination) {
+      if (published !== null) {
+        const compared = refuseOtherResult(plan, run, published);
+        say(
+          `${compared} of ${plan.order.length} recovered tensors compared with the diff's manifest: all as they must be`,
+        );
+      }
+      const { withoutInvFreq, withInvFreq } = sumRecovered(plan, run, buffers).sums;
+      const manifest = writeManifest({
+        ...made,
+        tensors: writtenTensors(plan, run),
+        files: filesOf(plan),
+        sums: { without_inv_freq: finite(withoutInvFreq), with_inv_freq: finite(withInvFreq) },
+      });
+      return { extras: smallFiles(plan, diffConfig, destination), manifest };
+    },
+    conclude(end) {
+      const report = plannedReport(choice, plan, end);
+      if (end.outcome === "planned") {
+        return report;
+      }
+      if (end.outcome === "verified") {
+        return { ...report, tensors: end.finished };
+      }
+      const { run } = end;
+      const recovered = sumRecovered(plan, run, buffers);
+      const overflow = overflowOf(plan, run);
+      const sumCheck = judgeRecovered(recovered, stated, diff, buffers, options);
+      const remedy = scheme.arithmetic === "F16" ? "the script computes in float16 and has them too" : undefined;
+      warnOverflow(overflow, dtype, options, remedy);
+      const tensors = writtenTensors(plan, run);
+      return { ...report, tensors, sums: recovered.sums, tensorSums: recovered.byTensor, sumCheck, overflow };
+    },
+  };
+}
+
+/** As config.json spells it. */
+function dtypeText(plan: Plan): string {
+  const mixed = plan.scheme === "exact" ? "as in the tuned model" : "as stored";
+  return plan.dtype === null ? mixed : (torchName(plan.dtype) ?? plan.dtype);
+}
+
+/** JSON has no other numbers. */
+function finite(sum: number): number | null {
+  return Number.isFinite(sum) ? sum : null;
+}

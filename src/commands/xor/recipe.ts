@@ -1,0 +1,153 @@
+/** What the XOR codecs ask of the run: the checks of what came out, the manifest, the report. */
+import { basename, join } from "node:path";
+import { openCheckpoint } from "../../checkpoint/checkpoint.js";
+import type { TensorResult } from "../../engine/job/job.js";
+import { WeightDiffError } from "../../errors.js";
+import { printable } from "../../formats/quote.js";
+import type { Recipe } from "../../make/make.js";
+import type { OutputDirectory } from "../../output/directory.js";
+import { STAGING } from "../../output/state.js";
+import type { RunFigures, RunResult } from "../../run/run-plan.js";
+import { KEY_NAME } from "./base.js";
+import { expectedSize, runPlanOf } from "./jobs.js";
+import { KNOWN_KEY } from "./known.js";
+import type { XorFile } from "./look.js";
+import { checkBase, identify } from "./models.js";
+import type { XorOptions } from "./options.js";
+import type { XorPlan } from "./plan.js";
+import { filesOf, manifestText, verifyFinished, type XorOutputFile } from "./record.js";
+
+export interface XorReport extends RunFigures {
+  readonly direction: "decode" | "encode";
+  readonly scheme: string;
+  readonly schemeReason: string;
+  readonly output: string | null;
+  readonly outcome: "made" | "checked" | "planned" | "verified";
+  /** By name. */
+  readonly files: readonly XorOutputFile[];
+  /** Records whose CRC-32 was checked, and files whose sha256 the payload states. */
+  readonly records: number;
+  readonly stated: number;
+  /** The published model that the result is, by its hashes. */
+  readonly identified: string | null;
+}
+
+export function xorRecipe(
+  { started, plan }: { readonly started: number; readonly plan: XorPlan },
+  options: XorOptions,
+): Recipe<readonly XorOutputFile[], XorReport> {
+  const { payload, base, files, direction, scheme, reason } = plan;
+  const bytes = files.reduce((sum, file) => sum + expectedSize(file), 0);
+  let proven = false;
+  let identified: string | null = null;
+  return {
+    started,
+    plan: runPlanOf(plan),
+    output: options.output,
+    sources: [
+      { path: payload.path, directory: payload.directory, shards: files.map((file) => file.payload) },
+      { path: base.path, directory: base.directory, shards: base.files },
+    ],
+    needs: { bytes, least: bytes },
+    side: null,
+    identity: { "--scheme": scheme, "--encode": direction },
+    async prove() {
+      proven = options.ignore?.includes("wrong-base") !== true && (await checkBase(plan, options));
+    },
+    judge(job, result) {
+      const file = files[job.id];
+      if (file !== undefined) {
+        refuseOther(file, result);
+      }
+    },
+    async verify(path) {
+      const { files: finished, read } = await verifyFinished(path, plan, options);
+      return { finished, bytesRead: read };
+    },
+    async compose(run, output) {
+      const results = resultsOf(plan, run);
+      if (output !== null && direction === "decode") {
+        await refuseUnreadable(output, plan, options);
+      }
+      identified = identify(plan, results, options);
+      if (direction === "decode" && identified === null && !proven && files.some(isUnproven)) {
+        options.onNote?.(
+          "a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card",
+        );
+      }
+      return { extras: [], manifest: manifestText(plan, results) };
+    },
+    conclude(end) {
+      const { outcome, output, figures } = end;
+      const ran = end.outcome === "made" || end.outcome === "checked";
+      const stated = files.filter(({ expected }) => expected !== null).length;
+      const records = files.reduce(
+        (sum, { records: all }) => sum + all.filter(({ crc32 }) => crc32 !== null).length,
+        0,
+      );
+      return {
+        ...figures,
+        ...{ direction, scheme, schemeReason: reason, output, outcome, identified },
+        files: end.outcome === "verified" ? end.finished : filesOf(plan, ran ? resultsOf(plan, end.run) : new Map()),
+        records: ran ? records : 0,
+        stated: ran ? stated : 0,
+      };
+    },
+  };
+}
+
+function resultsOf({ files }: XorPlan, { results }: RunResult): ReadonlyMap<XorFile, TensorResult> {
+  return new Map(
+    files.flatMap((file, id) => {
+      const result = results.get(id);
+      return result === undefined ? [] : [[file, result] as const];
+    }),
+  );
+}
+
+/** XORed, and the payload does not say what must come out. A wrong base keeps even the CRC-32s: they are linear in XOR. */
+function isUnproven({ key, expected }: XorFile): boolean {
+  return key !== null && expected === null;
+}
+
+function refuseOther(file: XorFile, { sha256 }: TensorResult): void {
+  if (file.expected !== null && sha256 !== file.expected) {
+    throw new WeightDiffError(
+      "CHECK_FAILED",
+      `the result has sha256 ${sha256}, ${file.payload.name} states ${file.expected}`,
+      `${file.key?.input.name} is not Meta's 7B ${KEY_NAME}, or one of the two is damaged: check the key's sha256 (${KNOWN_KEY.files.get(KEY_NAME)}), download the payload again`,
+      { at: { file: printable(file.file) } },
+    );
+  }
+}
+
+/** The model must open as a checkpoint before it gets its final name. */
+async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options: XorOptions): Promise<void> {
+  const usual = /^(pytorch_model|model)\.(bin|safetensors)(\.index\.json)?$/;
+  if (!plan.files.some(({ file }) => usual.test(file))) {
+    return; // no checkpoint of the usual kind
+  }
+  const staging = join(output.path, STAGING);
+  try {
+    await openCheckpoint(staging);
+  } catch (error) {
+    if (!(error instanceof WeightDiffError) || (error.kind !== "input" && error.kind !== "limit")) {
+      throw error;
+    }
+    const reason = error.at.file === undefined ? error.fact : `${basename(error.at.file)}: ${error.fact}`;
+    if (
+      error.code === "FORMAT_UNSUPPORTED" ||
+      error.code === "PICKLE_GLOBAL" ||
+      options.ignore?.includes("wrong-base")
+    ) {
+      options.onWarning?.(`the result does not open as a checkpoint: ${reason}`);
+      return;
+    }
+    throw new WeightDiffError(
+      "MISMATCH",
+      `not the base that the payload was made with: the result does not open as a checkpoint: ${reason}`,
+      "check the base's files against the hashes on the model's card; to keep the result all the same: --ignore wrong-base",
+      { at: { file: plan.base.path } },
+    );
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * One file of an XOR payload on its way: windows of payload and key in, their XOR out, digested and checked as it passes. The
+ * next windows are read and the one before is written while one is computed; memory is a few windows, whatever the file holds.
+ */
+import { createHash, type Hash } from "node:crypto";
+import { WeightDiffError } from "../../errors.js";
+import { fillKey } from "../../formats/xor-key.js";
+import { createMemory } from "../../kernel/memory.js";
+import { xorInto } from "../../kernel/xor.js";
+import { type DiskFile, PAGE, readFully } from "../io/disk.js";
+import type { InputFile, WorkerFiles } from "../io/files.js";
+import { openDeflater, openInflater } from "../io/gzip.js";
+import { checkRecords, type RecordCheck } from "../io/record-check.js";
+import type { FileJob, TensorResult } from "../job/job.js";
+
+/** What the job runs with. */
+export interface FileRunSetup {
+  readonly inputs: readonly InputFile[];
+  /** Bytes of one window. */
+  readonly windowBytes: number;
+  /** Windows in flight: read ahead, computed, written behind. */
+  readonly slots: number;
+}
+
+export interface FileRunHost {
+  /** Bytes that came in and went out. */
+  progress(job: FileJob, read: number, written: number): void;
+  /** True once the run is to stop: at the next window. */
+  aborted(): boolean;
+}
+
+/**
+ * Runs one file.
+ * @throws {WeightDiffError} CRC_MISMATCH naming file and record, FORMAT_INVALID and TRUNCATED for damaged gzip, MISMATCH
+ * for gzip without end, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED.
+ */
+export async function runFile(
+  job: FileJob,
+  files: WorkerFiles,
+  setup: FileRunSetup,
+  host: FileRunHost,
+): Promise<TensorResult> {
+  let source: Source | null = null;
+  let sink: Sink | null = null;
+  try {
+    const payload = await files.input(job.payload);
+    const key = job.key === null ? null : await files.input(job.key.input);
+    source = openSource(payload, job, setup, host);
+    const digest = digester(job);
+    sink = openSink(job, files, digest, host);
+    await pump(job, source, key, sink, setup, host);
+    await sink.end();
+    sink = null;
+    return digest.finish();
+  } finally {
+    await source?.close();
+    await sink?.abandon();
+  }
+}
+
+/** Moves all windows. All are full but the last. */
+async function pump(
+  job: FileJob,
+  source: Source,
+  key: DiskFile | null,
+  sink: Sink,
+  { inputs, windowBytes, slots: count }: FileRunSetup,
+  host: FileRunHost,
+): Promise<void> {
+  const ahead = Math.max(1, count - 2);
+  // On pages of their own, as direct output wants.
+  const memory = createMemory((ahead + 2) * windowBytes);
+  const slots = Array.from({ length: ahead + 2 }, (_, index) => ({
+    content: new Uint8Array(memory, index * windowBytes, windowBytes),
+    key: new Uint8Array(key === null ? 0 : windowBytes),
+  }));
+  const slotOf = (index: number) => slots[index % slots.length] ?? { content: new Uint8Array(), key: new Uint8Array() };
+  const checksums = recordsOf(job, inputs);
+  const read = async (index: number): Promise<Uint8Array> => {
+    const slot = slotOf(index);
+    const position = index * windowBytes;
+    const content = slot.content.subarray(0, await source.read(slot.content, position));
+    if (key !== null && job.key !== null && content.length > 0) {
+      const bytes = slot.key.subarray(0, content.length);
+      const { size } = inputs[job.key.input] ?? { size: 0 };
+      await fillKey(job.key.rule, size, position, bytes, async (target, at) => {
+        await readFully(key, target, at);
+        host.progress(job, target.length, 0);
+      });
+    }
+    return content;
+  };
+  const reading = Array.from({ length: ahead }, (_, index) => quiet(read(index)));
+  let writing: Promise<void> = Promise.resolve();
+  let length = 0;
+  try {
+    for (let index = 0; length === index * windowBytes; index++) {
+      if (host.aborted()) {
+        throw new WeightDiffError("INTERRUPTED", "interrupted");
+      }
+      const content = (await reading.shift()) ?? new Uint8Array();
+      if (content.length === windowBytes) {
+        reading.push(quiet(read(index + ahead)));
+      }
+      if (key !== null) {
+        xorInto(content, slotOf(index).key.subarray(0, content.length));
+      }
+      checksums.take(content, length);
+      length += content.length;
+      await writing;
+      writing = quiet(sink.write(content));
+    }
+    await writing;
+  } finally {
+    // What is under way must not touch files that are closed by then; what went wrong first is the one to tell.
+    await Promise.allSettled([...reading, writing]);
+  }
+  checksums.finish(length);
+}
+
+function recordsOf({ name, records, payload, key }: FileJob, inputs: readonly InputFile[]): RecordCheck {
+  const pathOf = (input: number): string => inputs[input]?.path ?? "";
+  const again = `fetch ${pathOf(payload)} again`;
+  const damaged =
+    key === null
+      ? again
+      : `${pathOf(key.input)} is not, byte for byte, the file that the payload was made with, or ${pathOf(payload)} is damaged: check both against the published hashes`;
+  return checkRecords(name, records, damaged, again);
+}
+
+/** Whoever needs the result awaits it later, and is told of a failure then. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+interface Source {
+  /** Fills `target`; brings less only at the end. */
+  read(target: Uint8Array, position: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+function openSource(file: DiskFile, job: FileJob, { inputs, windowBytes }: FileRunSetup, host: FileRunHost): Source {
+  const { size } = inputs[job.payload] ?? { size: 0 };
+  const onRead = (count: number): void => host.progress(job, count, 0);
+  if (job.gzip === "inflate") {
+    return openInflater(file, { size, most: job.most, windowBytes, onRead });
+  }
+  return {
+    async read(target, position) {
+      const count = Math.max(0, Math.min(target.length, size - job.skip - position));
+      await readFully(file, target.subarray(0, count), job.skip + position);
+      onRead(count);
+      return count;
+    },
+    close: async () => {},
+  };
+}
+
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Waits until everything is written. */
+  end(): Promise<void>;
+  /** After a failure. */
+  abandon(): Promise<void>;
+}
+
+function openSink(job: FileJob, files: WorkerFiles, digest: Digester, host: FileRunHost): Sink {
+  const { output } = job;
+  let written = 0;
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    digest.update(bytes);
+    if (output !== null) {
+      // Only whole pages from whole pages may go past the page cache; the rest of a file is ordinary output.
+      const pages = [bytes.byteOffset, bytes.length, written].every((at) => at % PAGE === 0);
+      const end = pages ? written + bytes.length : Number.POSITIVE_INFINITY;
+      await files.write(output.shard, { begin: written, end }, bytes, written);
+      host.progress(job, 0, bytes.length);
+    }
+    written += bytes.length;
+  };
+  const deflater = job.gzip === "deflate" ? openDeflater(put) : null;
+  return {
+    write: deflater?.write ?? put,
+    async end() {
+      await deflater?.end();
+      if (output !== null) {
+        await files.truncate(output.shard, written);
+      }
+    },
+    async abandon() {
+      await deflater?.abandon();
+    },
+  };
+}
+
+interface Digester {
+  update(bytes: Uint8Array): void;
+  finish(): TensorResult;
+}
+
+function digester({ id, md5: wanted }: FileJob): Digester {
+  const sha256 = createHash("sha256");
+  const md5: Hash | null = wanted ? createHash("md5") : null;
+  let size = 0;
+  return {
+    update(bytes) {
+      sha256.update(bytes);
+      md5?.update(bytes);
+      size += bytes.length;
+    },
+    finish: () => ({
+      id,
+      sha256: sha256.digest("hex"),
+      sum: 0,
+      overflow: 0,
+      size,
+      ...(md5 === null ? {} : { md5: md5.digest("hex") }),
+    }),
+  };
+}

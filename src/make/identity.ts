@@ -1,0 +1,30 @@
+/** What a resumed run must have in common with the first. */
+import { digestOf } from "../manifest/manifest.js";
+import type { PlanIdentity } from "../output/journal.js";
+import type { PlanInput, RunPlan } from "../plan/plan.js";
+import { VERSION } from "../version.js";
+
+/** @param flags what changes the bytes, by name. */
+export function identityOf(plan: RunPlan, flags: PlanIdentity): PlanIdentity {
+  const inputs = plan.inputs.map(({ role, file, size, modified, version, header, hub }) => [
+    `${role} ${file}`,
+    `${size} bytes, ${versionText({ modified, version, hub })}, header ${header}`,
+  ]);
+  return {
+    "the version of weight-diff": VERSION,
+    ...flags,
+    "the layout of the output": digestOf(
+      plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")]),
+    ),
+    ...Object.fromEntries(inputs),
+  };
+}
+
+/** A file of the Hub stays the same, wherever it is read from. */
+function versionText({
+  modified,
+  version,
+  hub,
+}: { [K in "modified" | "version" | "hub"]: PlanInput[K] | undefined }): string {
+  return version ?? (hub === undefined || hub.etag === "" ? `modified ${modified}` : `digest ${hub.etag}`);
+}

@@ -1,0 +1,152 @@
+/**
+ * The run that recover, make-diff, convert and xor share: where the output goes, whether it is there already, what a dry run
+ * tells, the inputs once, the run, the small files and the manifest, the final names, the report. A recipe says what differs.
+ */
+import type { Job, TensorResult } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import type { Guard } from "../evidence/guards.js";
+import { type ExtraFile, type OutputDirectory, type OutputMode, openOutput } from "../output/directory.js";
+import type { PlanIdentity } from "../output/journal.js";
+import { planTraffic, type RunPlan } from "../plan/plan.js";
+import { fetchNote, provideInputs } from "../run/inputs.js";
+import type { InputPlace } from "../run/preflight.js";
+import { clock, type RunFigures, type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
+import type { NewRows } from "../scheme/axes.js";
+import { chooseDestination, type Destination, type SideSources } from "./destination.js";
+import { identityOf } from "./identity.js";
+
+/** What every run that makes something lets the caller say. */
+export interface RunRequest extends RunOptions {
+  readonly mode?: OutputMode;
+  /** Plan and check, then stop. */
+  readonly dryRun?: boolean;
+  /** Called with every sentence a user should read, as soon as it is known. */
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** What recover and make-diff let the caller say besides. */
+export interface MakingOptions extends RunRequest {
+  /** Bytes of tensor data in one output file; 5 GB by default, as transformers had it. */
+  readonly maxShardSize?: number;
+  /** rotary_emb.inv_freq buffers: dropped by default, since models recompute them. */
+  readonly invFreq?: "drop" | "keep";
+  /** Rule for vocabulary rows that the base lacks; null takes the scheme's. */
+  readonly rows?: NewRows | null;
+  /** Guards to switch off. */
+  readonly ignore?: readonly Guard[];
+}
+
+/** What all report of their output. */
+export interface MakingReport extends RunFigures {
+  readonly output: string | null;
+  readonly files: readonly { readonly file: string; readonly size: number }[];
+  /** Per embedding with rows that the base lacks: how many. */
+  readonly newRows: ReadonlyMap<string, number>;
+}
+
+/** What one command asks of the run. `F` is what a finished output turns out to hold. */
+export interface Recipe<F, R> {
+  /** When the command began, by performance.now(). */
+  readonly started: number;
+  readonly plan: RunPlan;
+  /** The output directory as the user wrote it; null writes nothing. */
+  readonly output: string | null;
+  /** The inputs' places, which the output must not touch. */
+  readonly sources: readonly InputPlace[];
+  /** Bytes to be written, and how few they could be in another dtype. */
+  readonly needs: { readonly bytes: number; readonly least: number };
+  /** Whose small files go along; null if none do. */
+  readonly side: SideSources | null;
+  /** What changes the bytes, by name: a run that is continued must have all of it in common with the first. */
+  readonly identity: PlanIdentity;
+  /** Tells the user of what lies beside the weights. */
+  tell?(destination: Destination): void;
+  /** Refuses inputs by what takes long to read; not for a dry run. */
+  prove?(): Promise<void>;
+  /** Looks at every result as soon as it is there. @throws {WeightDiffError} to end the run. */
+  judge?(job: Job, result: TensorResult): void;
+  /** The finished output at `path`: is it what this recipe makes, and whole? */
+  verify(path: string): Promise<{ readonly finished: F; readonly bytesRead: number }>;
+  /** The small files and the manifest, once all is made; it may still refuse the result. */
+  compose(run: RunResult, output: OutputDirectory | null, destination: Destination | null): Promise<Composed>;
+  /** The report. */
+  conclude(end: End<F>): R;
+}
+
+export interface Composed {
+  readonly extras: readonly ExtraFile[];
+  /** Its text. */
+  readonly manifest: string;
+}
+
+/** How a run ended. "planned": a dry run. "verified": the output was finished already. "checked": nothing was to be written. */
+export type End<F> = { readonly output: string | null; readonly figures: RunFigures } & (
+  | { readonly outcome: "planned" }
+  | { readonly outcome: "verified"; readonly finished: F }
+  | { readonly outcome: "made" | "checked"; readonly run: RunResult }
+);
+
+/** Carries out a recipe. @throws {WeightDiffError} with any code of errors.ts. */
+export async function make<F, R>(recipe: Recipe<F, R>, options: RunRequest): Promise<R> {
+  const { plan, started } = recipe;
+  const destination = await chooseDestination(recipe, options.mode ?? "new");
+  const output = destination?.path ?? null;
+  const nothing = { bytesRead: 0, bytesWritten: 0, threads: 0, resumed: 0 };
+  if (destination?.mode === "verify") {
+    const { finished, bytesRead } = await recipe.verify(destination.path);
+    return recipe.conclude({
+      outcome: "verified",
+      output,
+      finished,
+      figures: { ...nothing, bytesRead, ...clock(started) },
+    });
+  }
+  if (destination !== null) {
+    recipe.tell?.(destination);
+  }
+  if (options.dryRun === true) {
+    const { read, write } = planTraffic(plan);
+    const fetching = await fetchNote(plan.inputs, options);
+    if (fetching !== null) {
+      options.onNote?.(fetching);
+    }
+    const figures = { ...nothing, bytesRead: read, bytesWritten: write, ...clock(started) };
+    return recipe.conclude({ outcome: "planned", output, figures });
+  }
+  await recipe.prove?.();
+  const run = await runInto(destination, recipe, options);
+  const { read: bytesRead, written: bytesWritten, threads, resumed } = run;
+  return recipe.conclude({
+    outcome: destination === null ? "checked" : "made",
+    output,
+    run,
+    figures: { bytesRead, bytesWritten, threads, resumed, ...clock(started) },
+  });
+}
+
+/** A run that fails for its input leaves nothing; any other leaves what is finished for --resume. */
+async function runInto<F, R>(
+  destination: Destination | null,
+  recipe: Recipe<F, R>,
+  options: RunOptions,
+): Promise<RunResult> {
+  const { plan, needs } = recipe;
+  const mode = destination?.mode === "verify" ? "resume" : (destination?.mode ?? "new");
+  const room = destination === null ? null : { path: destination.path, bytes: mode === "resume" ? 0 : needs.bytes };
+  const files = await provideInputs(plan.inputs, options, room);
+  const identity = identityOf(plan, recipe.identity);
+  const output = destination === null ? null : await openOutput(destination.path, mode, identity, plan.shards);
+  try {
+    const run = await runPlan(plan, files, output, { ...options, judge: recipe.judge });
+    const { extras, manifest } = await recipe.compose(run, output, destination);
+    await output?.finish(plan.shards, extras, manifest);
+    return run;
+  } catch (error) {
+    // Bad input will not get better by resuming; anything else leaves what is finished for the next run.
+    const unusable = error instanceof WeightDiffError && ["check", "input", "output", "hub"].includes(error.kind);
+    // What goes wrong in here must not hide what ended the run.
+    await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
+    throw error;
+  }
+}

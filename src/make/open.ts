@@ -1,0 +1,31 @@
+/** A base and what is held against it: opened, with their configs, and refused where no diff can be of use to them. */
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import { configOf, type ModelConfig } from "../checkpoint/config.js";
+import type { Inputs } from "../evidence/guards.js";
+import { refuseUngathered } from "../evidence/ungathered.js";
+import type { Hub } from "../hub/place.js";
+import { alignNames } from "../plan/names.js";
+import { refuseQuantised } from "../run/preflight.js";
+
+/**
+ * Reads headers and configs of both, and brings their names together. @param other in a word: the diff, or the tuned model.
+ * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights.
+ */
+export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
+  const base = await openModel(raw, "base", hub);
+  const second = await openModel(driver, other, hub);
+  const aligned = alignNames(base.checkpoint, second.checkpoint, other === "diff" ? "diff" : "tuned");
+  refuseUngathered(aligned.raw, aligned.driver, other);
+  return { raw: aligned.raw, rawConfig: base.config, diff: aligned.driver, diffConfig: second.config };
+}
+
+async function openModel(
+  path: string,
+  role: "base" | "diff" | "tuned model",
+  hub: Hub,
+): Promise<{ readonly checkpoint: Checkpoint; readonly config: ModelConfig | null }> {
+  const checkpoint = await openCheckpoint(path, hub);
+  const config = await configOf(checkpoint);
+  refuseQuantised(checkpoint, role, config);
+  return { checkpoint, config };
+}

@@ -1,0 +1,66 @@
+/** What the recipes of recover, make-diff and convert share: an output of tensors, with the small files that make it a model. */
+import { verifyModel } from "../check/model.js";
+import { editConfig, type ModelConfig } from "../checkpoint/config.js";
+import { torchName } from "../formats/dtype.js";
+import { writeWeightIndex } from "../formats/weight-index.js";
+import type { Manifest } from "../manifest/manifest.js";
+import type { ExtraFile } from "../output/directory.js";
+import type { Plan } from "../plan/plan.js";
+import type { Destination, SideSources } from "./destination.js";
+import type { MakingReport, Recipe, RunRequest } from "./make.js";
+
+/** transformers' own limit; later versions write larger files. */
+export const MAX_SHARD_SIZE = 5_000_000_000;
+
+/** Of a finished output. */
+export type FinishedTensors = Manifest["tensors"];
+
+/** @param made keys of the manifest that say what the output must have been made from and how. */
+export function tensorRecipe(
+  plan: Plan,
+  side: SideSources,
+  made: Readonly<Record<string, unknown>>,
+  options: RunRequest,
+): Pick<Recipe<FinishedTensors, never>, "plan" | "sources" | "needs" | "side" | "verify"> {
+  const bytes = outputSize(plan);
+  // Only recover can write another dtype.
+  const half = plan.dtype === "F32" && plan.inputs.some(({ role }) => role === "diff");
+  return {
+    plan,
+    sources: side.raw === side.driver ? [side.raw] : [side.raw, side.driver],
+    needs: { bytes, least: half ? Math.ceil(bytes / 2) : bytes },
+    side,
+    async verify(path) {
+      const { tensors } = await verifyModel(path, made, options);
+      return { finished: tensors, bytesRead: plan.totalSize };
+    },
+  };
+}
+
+function outputSize({ shards }: Plan): number {
+  return shards.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** What a report says of the plan. */
+export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows"> {
+  return { files: plan.shards.map(({ file, size }) => ({ file, size })), newRows: plan.newRows };
+}
+
+/** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
+export function smallFiles(
+  plan: Plan,
+  config: ModelConfig | null,
+  destination: Pick<Destination, "side" | "fromBase"> | null,
+): readonly ExtraFile[] {
+  const extras: ExtraFile[] = [];
+  if (plan.shards.length > 1) {
+    const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
+    extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
+  }
+  extras.push(...(destination?.side.copied ?? []), ...(destination?.fromBase ?? []));
+  if (config !== null) {
+    const dtype = plan.dtype === null ? null : torchName(plan.dtype);
+    extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize) });
+  }
+  return extras;
+}
