@@ -44,7 +44,6 @@ function planOptions(
     ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? 10_000,
     rawTied: rawConfig?.tied ?? null,
     modelType: tunedConfig?.modelType ?? rawConfig?.modelType ?? null,
-    modelType: tunedConfig?.modelType ?? rawConfig?.modelType ?? null,
     tunedTied: tunedConfig?.tied ?? null,
   };
 }
