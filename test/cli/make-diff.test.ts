@@ -91,7 +91,7 @@ test("an exact diff is proved for every bit, and without --path_diff nothing is 
     assert.match(lines[4] ?? "", TOOK);
     assert.deepEqual(said, [
       BUFFERS,
-    "weight-diff: model.embed_tokens.weight: 1 new row as it is",
+      "weight-diff: model.embed_tokens.weight: 1 new row as it is",
       "weight-diff: lm_head.weight: 1 new row as it is",
     ]);
     assert.deepEqual(await readdir(folder), []);
