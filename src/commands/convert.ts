@@ -6,6 +6,7 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
 import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
+import { operandDtype } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, torchName } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
@@ -111,7 +112,11 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
 function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], say: (text: string) => void): void {
   plan.notes.forEach(say);
   const rounded = [
-    ...new Set(plan.jobs.flatMap((job) => (job.kind === "tensor" && job.rule === "convert" ? [job.driver.dtype] : []))),
+    ...new Set(
+      plan.jobs.flatMap((job) =>
+        job.kind === "tensor" && job.rule === "convert" ? [operandDtype(job.start.operand)] : [],
+      ),
+    ),
   ];
   if (rounded.length > 0 && wanted !== "F32") {
     say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);

@@ -12,20 +12,11 @@ import { type Disk, PAGE } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import { gather, isScattered, runAt } from "./io/gather.js";
 import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
-import type {
-  CompareJob,
-  DigestJob,
-  FileJob,
-  Job,
-  Operand,
-  StoredOperand,
-  TensorJob,
-  TensorResult,
-} from "./job/job.js";
+import type { FileJob, Job, Operand, TensorResult, WindowedJob } from "./job/job.js";
+import { elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
 import { startDigest } from "./work/digest.js";
 import { runFile } from "./work/file.js";
-import { operandDtype, rawBefore, widthOf } from "./work/operand.js";
 import { type JobRun, type LoadedWindow, startTensor } from "./work/tensor.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
@@ -38,8 +29,26 @@ export interface PipelineSetup {
   readonly fileWindowBytes: number;
   /** Windows in flight: read ahead, computed, written behind. */
   readonly slots: number;
+  /** The most operands that one job reads, and the most mean rows that it takes (needsOf). */
+  readonly operands: number;
+  readonly means: number;
   /** Columns of the widest mean row; 0 without one. */
   readonly meanColumns: number;
+}
+
+/** What the memory of a run must have room for. */
+export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | "means" | "meanColumns"> {
+  return jobs.reduce(
+    (needs, job) => {
+      const means = job.kind === "tensor" ? meansOf(job) : [];
+      return {
+        operands: Math.max(needs.operands, job.kind === "file" ? 0 : operandsOf(job).distinct.length),
+        means: Math.max(needs.means, means.length),
+        meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
+      };
+    },
+    { operands: 1, means: 0, meanColumns: 0 },
+  );
 }
 
 /** The worker's side of the pool. */
@@ -57,12 +66,10 @@ export interface PipelineHost {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A job whose length is known, so that its windows are. */
-type WindowedJob = TensorJob | DigestJob | CompareJob;
-
 /** A job under way on this worker. */
 interface Run {
   readonly job: WindowedJob;
+  readonly operands: readonly Operand[];
   /** Created when its first window is computed: only one tensor at a time uses the kernel's states. */
   work: JobRun | null;
   /** Windows not yet written. */
@@ -208,7 +215,7 @@ async function* windowRanges(
     }
     const count = elementCount(shapeOf(job)) ?? 0;
     const step = windowElements(job, setup.windowBytes);
-    const run: Run = { job, work: null, open: 0, result: null };
+    const run: Run = { job, operands: operandsOf(job).distinct, work: null, open: 0, result: null };
     let begin = 0;
     do {
       const end = Math.min(begin + step, count);
@@ -222,10 +229,6 @@ function shapeOf(job: WindowedJob): Shape {
   return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
 }
 
-function operandsOf(job: TensorJob | CompareJob): readonly [driver: StoredOperand, raw: Operand | null] {
-  return job.kind === "tensor" ? [job.driver, job.raw] : [job.left, job.right];
-}
-
 function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan): JobRun {
   return job.kind === "tensor"
     ? startTensor(job, kernel, areas)
@@ -236,57 +239,52 @@ function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan): JobRun {
 
 /** The widest of operands, result and the F32 in between decides. */
 function windowElements(job: WindowedJob, windowBytes: number): number {
-  const dtypes =
-    job.kind === "digest"
-      ? [job.source.dtype]
-      : [...operandsOf(job).flatMap((operand) => (operand === null ? [] : operandDtype(operand))), "F32" as const];
+  const dtypes = operandsOf(job).distinct.map(operandDtype);
+  if (job.kind !== "digest") {
+    dtypes.push("F32");
+  }
   const widest = Math.max(...dtypes.map(widthOf));
   return Math.floor(windowBytes / widest / PAGE) * PAGE;
 }
 
 async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: WorkerFiles): Promise<Loaded> {
   const { run, begin, end } = range;
-  const job = run.job;
-  if (job.kind === "digest") {
-    const driverAt = await loadOperand(files, job.source, begin, end, slot.driver, memory);
-    return {
-      range,
-      slot,
-      begin,
-      end,
-      rawAt: slot.raw,
-      driverAt,
-      outAt: slot.out,
-      read: storedWidth(job.source) * (end - begin),
-    };
-  }
-  const [driver, raw] = operandsOf(job);
-  const [rawBegin, rawEnd] = job.kind === "tensor" ? [rawBefore(job, begin), rawBefore(job, end)] : [begin, end];
-  const settled = await Promise.allSettled([
-    loadOperand(files, driver, begin, end, slot.driver, memory),
-    raw !== null && rawBegin < rawEnd ? loadOperand(files, raw, rawBegin, rawEnd, slot.raw, memory) : slot.raw,
-  ]);
-  const [driverAt, rawAt] = settled.map((outcome) => {
+  const { job, operands } = run;
+  const settled = await Promise.allSettled(
+    operands.map(async (operand, index) => {
+      const at = slot.operands[index];
+      if (at === undefined) {
+        throw new TypeError(`job ${job.id}: no memory for its operand ${index}`);
+      }
+      const [first, last] =
+        job.kind === "tensor" ? [elementsBefore(job, operand, begin), elementsBefore(job, operand, end)] : [begin, end];
+      return first < last || job.kind !== "tensor"
+        ? {
+            at: await loadOperand(files, operand, first, last, at, memory),
+            bytes: storedWidth(operand) * (last - first),
+          }
+        : { at, bytes: 0 };
+    }),
+  );
+  const loaded = settled.map((outcome) => {
     if (outcome.status === "rejected") {
       throw outcome.reason;
     }
     return outcome.value;
   });
-  const read = storedWidth(driver) * (end - begin) + storedWidth(raw) * (rawEnd - rawBegin);
   return {
     range,
     slot,
     begin,
     end,
-    rawAt: rawAt ?? slot.raw,
-    driverAt: driverAt ?? slot.driver,
+    at: loaded.map(({ at }) => at),
     outAt: slot.out,
-    read,
+    read: loaded.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }
 
-function storedWidth(operand: Operand | null): number {
-  return operand?.kind === "stored" ? widthOf(operand.dtype) : 0;
+function storedWidth(operand: Operand): number {
+  return operand.kind === "stored" ? widthOf(operand.dtype) : 0;
 }
 
 /** @returns where the first element ended up: at the start of the buffer, or within its first page. */

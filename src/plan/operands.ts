@@ -53,8 +53,8 @@ export interface PlacedRecord {
 export function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
   const whole = new Set(
     jobs.flatMap((job) =>
-      [job.driver, job.raw].flatMap((operand) =>
-        operand?.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
+      [job.start, ...job.terms].flatMap(({ operand }) =>
+        operand.kind === "stored" && operand.crc32 !== undefined ? [`${operand.input}:${operand.range.begin}`] : [],
       ),
     ),
   );

@@ -43,7 +43,7 @@ function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: Com
   return {
     rule: "blend",
     dtype: output,
-    blend: { operation: "add", operands, result: rounded, rows: "verbatim", into: "driver" },
+    blend: { operation: "add", operands, result: rounded, rows: "verbatim" },
   };
 }
 
@@ -74,13 +74,15 @@ export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows:
     if (!isCompute(result)) {
       return null;
     }
-    const into = target === "raw" ? "raw" : "driver";
-    const plain = operation === "add" && operands === "F32" && result === "F32" && into === "driver";
-    if (plain && (rows === "mean" || diff.shape.join() === raw.shape.join())) {
+    const same = diff.shape.join() === raw.shape.join();
+    const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
+    // What raw lacks and nothing is put in for stays the diff's: only there can it be added into.
+    const intoRaw = target === "raw" && (same || others !== "verbatim");
+    if (operation === "add" && operands === "F32" && result === "F32" && !intoRaw && (rows === "mean" || same)) {
       return { rule: "add", dtype: output };
     }
-    const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
-    return { rule: "blend", dtype: output, blend: { operation, operands, result, rows: others, into } };
+    const blend = { operation, operands, result, rows: others } as const;
+    return { rule: "blend", dtype: output, blend, ...(intoRaw ? { intoRaw } : {}) };
   };
 }
 

@@ -1,6 +1,6 @@
 /** What pairing is told, and what it makes: an output tensor with the tensors of both sides that it comes from. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
-import type { Blend, Operand, Rule, TensorJob } from "../engine/job/job.js";
+import type { Blend, Operand, Rule, Term } from "../engine/job/job.js";
 import type { Dtype } from "../formats/dtype.js";
 import type { NewRows } from "../scheme/axes.js";
 
@@ -13,6 +13,8 @@ export interface Decision {
   readonly dtype: Dtype;
   /** Where the rule is "blend". */
   readonly blend?: Blend;
+  /** The script adds into raw's tensor; else into the driver's. */
+  readonly intoRaw?: true;
 }
 
 export interface PairingOptions {
@@ -61,7 +63,8 @@ export interface Pair extends Decision {
   /** The driver's part is played by a tensor of raw: only raw has it, and it is kept. */
   readonly fromRaw?: true;
   readonly raw: RawSide | null;
-  readonly mean: TensorJob["mean"];
+  /** Of raw. */
+  readonly mean: Term["mean"];
 }
 
 /** What became of one name. */

@@ -3,7 +3,7 @@
  * and by which rule. Every name and shape that does not fit is listed at once (DESIGN 4).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { TensorJob } from "../engine/job/job.js";
+import type { Term } from "../engine/job/job.js";
 import { type Advice, WeightDiffError } from "../errors.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
@@ -226,7 +226,7 @@ function newRowsOf(
   driver: StoredTensor,
   raw: StoredTensor,
   options: PairingOptions,
-): NonNullable<TensorJob["mean"]> | string {
+): NonNullable<Term["mean"]> | string {
   const [rows, columns] = raw.shape;
   const [driverRows, driverColumns] = driver.shape;
   const overlap = options.newRows === "overlap";

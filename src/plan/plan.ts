@@ -4,6 +4,7 @@
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "../engine/job/job.js";
+import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
@@ -178,10 +179,12 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
       rule: pair.rule,
       dtype: pair.dtype,
       shape: pair.driver.shape,
-      driver: operand(pair.driver, pair.fromRaw === true ? "raw" : role),
-      raw: pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      ...termsOf(pair, {
+        driver: operand(pair.driver, pair.fromRaw === true ? "raw" : role),
+        raw:
+          pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+      }),
       ...(pair.blend === undefined ? {} : { blend: pair.blend }),
-      mean: pair.mean,
       prove: options.prove,
       output,
     }),
@@ -222,6 +225,19 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
   };
 }
 
+/** What the script adds into, and what meets it. */
+function termsOf(
+  { mean, intoRaw }: Pair,
+  { driver, raw }: { readonly driver: StoredOperand; readonly raw: Operand | null },
+): Pick<TensorJob, "start" | "terms"> {
+  const own = { operand: driver, mean: null };
+  if (raw === null) {
+    return { start: own, terms: [] };
+  }
+  const base = { operand: raw, mean };
+  return intoRaw === true ? { start: base, terms: [own] } : { start: own, terms: [base] };
+}
+
 /** The dtype of all float weights written, buffers aside, which keep their own; null if they differ, or there are none. */
 function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
   const dtypes = new Set(
@@ -257,9 +273,8 @@ export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: numb
       write += job.output === null ? 0 : job.traffic.write;
       continue;
     }
-    const operands: readonly (Operand | null)[] =
-      job.kind === "tensor" ? [job.driver, job.raw] : job.kind === "digest" ? [job.source] : [job.left, job.right];
-    read += operands.reduce((sum, operand) => sum + (operand?.kind === "stored" ? operandBytes(operand) : 0), 0);
+    const operands = operandsOf(job).distinct;
+    read += operands.reduce((sum, operand) => sum + (operand.kind === "stored" ? operandBytes(operand) : 0), 0);
     write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
   }
   return { read, write };

@@ -2,6 +2,7 @@
 
 import { chooseDirect } from "../engine/io/page-cache.js";
 import type { Job, TensorResult } from "../engine/job/job.js";
+import { needsOf } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { provideInputs } from "./inputs.js";
@@ -34,7 +35,7 @@ export async function readAll(
       inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
       outputs: [],
       ...pace,
-      meanColumns: 0,
+      ...needsOf(jobs),
     },
     jobs,
     {

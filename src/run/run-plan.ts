@@ -5,7 +5,8 @@ import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isBanded } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
 import type { DigestJob, FileJob, Job, TensorJob, TensorResult } from "../engine/job/job.js";
-import type { PipelineSetup } from "../engine/pipeline.js";
+import { operandsOf } from "../engine/job/operand.js";
+import { needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
@@ -99,8 +100,8 @@ function windowFor(jobs: readonly Job[]): number {
   if (jobs.some(({ kind }) => kind === "file")) {
     return FILE_WINDOW_BYTES;
   }
-  const operands = jobs.flatMap((job) => (job.kind === "tensor" ? [job.driver, job.raw] : []));
-  const banded = operands.some((operand) => operand?.kind === "stored" && isBanded(operand));
+  const operands = jobs.flatMap((job) => (job.kind === "tensor" ? operandsOf(job).distinct : []));
+  const banded = operands.some((operand) => operand.kind === "stored" && isBanded(operand));
   return banded ? BANDED_WINDOW_BYTES : WINDOW_BYTES;
 }
 
@@ -133,10 +134,7 @@ export async function runPlan(
         ? []
         : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
     ...pace,
-    meanColumns: plan.jobs.reduce(
-      (most, job) => Math.max(most, job.kind === "tensor" ? (job.mean?.columns ?? 0) : 0),
-      0,
-    ),
+    ...needsOf(plan.jobs),
   };
   const pool = {
     threads,

@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { planMemory } from "../../src/engine/io/memory.js";
-import type { ComputeDtype, StoredOperand, TensorJob } from "../../src/engine/job/job.js";
-import { rawBefore } from "../../src/engine/work/operand.js";
+import type { ComputeDtype, StoredOperand, TensorJob, Term } from "../../src/engine/job/job.js";
+import { elementsBefore } from "../../src/engine/job/operand.js";
+import { needsOf } from "../../src/engine/pipeline.js";
 import { startTensor } from "../../src/engine/work/tensor.js";
 import type { Kernel } from "../../src/kernel/kernel.js";
 import { createScalarKernel } from "../../src/kernel/scalar.js";
-import { type BlendCase, blended } from "../support/blend-oracle.js";
+import { type BlendCase, blended, type Side } from "../support/blend-oracle.js";
 import { simdKernel } from "../support/kernels.js";
 
 const WIDTH = { F32: 4, F16: 2, BF16: 2 } as const;
@@ -40,45 +41,51 @@ const bitsOf = (dtype: ComputeDtype): fc.Arbitrary<number> =>
 
 const cases: fc.Arbitrary<BlendCase> = fc
   .record({
-    driverDtype: fc.constantFrom(...DTYPES),
-    rawDtype: fc.constantFrom(...DTYPES, null),
+    start: fc.constantFrom(...DTYPES),
+    // A script that meets a tied matrix under two names adds twice; the two may be one.
+    terms: fc.array(fc.constantFrom(...DTYPES), { maxLength: 3 }),
+    repeated: fc.boolean(),
     operands: fc.constantFrom(...DTYPES),
     result: fc.constantFrom(...DTYPES),
     output: fc.constantFrom(...DTYPES),
     rows: fc.constantFrom("zero" as const, "verbatim" as const),
-    into: fc.constantFrom("driver" as const, "raw" as const),
+    short: fc.constantFrom("start", "terms"),
     subtract: fc.boolean(),
     shape: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 40 })),
     less: fc.tuple(fc.nat(3), fc.nat(3)),
   })
-  .chain(({ driverDtype, rawDtype, shape: [rows, columns], less: [fewerRows, fewerColumns], ...axes }) => {
-    const rawRows = Math.max(1, rows - fewerRows);
-    // Fewer columns are only ever left as they are, in the diff's own tensor.
-    const block = axes.rows === "verbatim" && axes.into === "driver";
-    const rawColumns = block ? Math.max(1, columns - fewerColumns) : columns;
-    const list = (dtype: ComputeDtype, count: number) =>
-      fc.array(bitsOf(dtype), { minLength: count, maxLength: count });
-    return fc.record({
-      driver: list(driverDtype, rows * columns).map((bits) => ({ dtype: driverDtype, rows, columns, bits })),
-      raw:
-        rawDtype === null
-          ? fc.constant(null)
-          : list(rawDtype, rawRows * rawColumns).map((bits) => ({
-              dtype: rawDtype,
-              rows: rawRows,
-              columns: rawColumns,
-              bits,
-            })),
-      output: fc.constant(axes.output),
-      blend: fc.constant({
-        operation: axes.subtract && axes.into === "driver" ? ("subtract" as const) : ("add" as const),
-        operands: axes.operands,
-        result: axes.result,
-        rows: rawDtype === null ? ("verbatim" as const) : axes.rows,
-        into: axes.into,
-      }),
-    });
+  .chain(({ start, terms, repeated, shape, less: [fewerRows, fewerColumns], ...axes }) => {
+    const [rows, columns] = shape;
+    // Fewer columns are only ever left as they are, and only terms may lack something that nothing is put in for.
+    const block = axes.rows === "verbatim";
+    const small = [Math.max(1, rows - fewerRows), block ? Math.max(1, columns - fewerColumns) : columns] as const;
+    const side = (dtype: ComputeDtype, [height, width]: readonly [number, number]): fc.Arbitrary<Side> =>
+      fc
+        .array(bitsOf(dtype), { minLength: height * width, maxLength: height * width })
+        .map((bits) => ({ dtype, rows: height, columns: width, bits }));
+    const startShape = axes.short === "start" && !block ? small : shape;
+    const termShape = axes.short === "terms" || block ? small : shape;
+    return fc
+      .record({
+        start: side(start, startShape),
+        terms: fc.tuple(...terms.map((dtype) => side(dtype, termShape))),
+        shape: fc.constant(shape),
+        output: fc.constant(axes.output),
+        blend: fc.constant({
+          operation: axes.subtract ? ("subtract" as const) : ("add" as const),
+          operands: axes.operands,
+          result: axes.result,
+          rows: terms.length === 0 ? ("verbatim" as const) : axes.rows,
+        }),
+      })
+      .map((made) => (repeated ? { ...made, terms: made.terms.map(() => made.terms[0] as Side) } : made))
+      .map((made) => (made.terms.length === 0 ? { ...made, start: { ...made.start, ...padded(made) } } : made));
   });
+
+/** What is only converted has the output's shape. */
+function padded({ start, shape: [rows, columns] }: Pick<BlendCase, "start" | "shape">): Partial<Side> {
+  return { rows, columns, bits: Array.from({ length: rows * columns }, (_, index) => start.bits[index] ?? 0) };
+}
 
 const kernels: Readonly<Record<string, Kernel>> = { simd: simdKernel(1 << 22), scalar: createScalarKernel(1 << 22) };
 
@@ -102,54 +109,61 @@ test("both kernels blend any bits as the oracle does, in windows of any length",
 
 /** All of the job's windows, `step` elements each. @returns output bytes as text, sum and overflow. */
 function run(kernel: Kernel, given: BlendCase, step: number) {
-  const areas = planMemory(kernel.base, {
-    windowBytes: WINDOW,
-    slots: 1,
-    sumBytes: kernel.sumBytes,
-    meanBytes: 0,
-    meanColumns: 0,
-  });
-  assert.ok(areas.end <= kernel.memory.byteLength);
-  const [slot] = areas.slots;
-  assert.ok(slot !== undefined);
-  const memory = Buffer.from(kernel.memory);
-  const { driver, raw, output, blend } = given;
+  const { shape, start, terms, output, blend } = given;
+  // As the plan has it: one tensor is one operand.
+  const known = new Map<Side, StoredOperand>();
+  const termOf = (side: Side): Term => {
+    const found = known.get(side) ?? operand(side, known.size);
+    known.set(side, found);
+    return { operand: found, mean: null };
+  };
   const job: TensorJob = {
     kind: "tensor",
     id: 0,
     name: "t",
     rule: "blend",
     dtype: output,
-    shape: [driver.rows, driver.columns],
-    driver: operand(driver),
-    raw: raw === null ? null : operand(raw),
+    shape,
+    start: termOf(start),
+    terms: terms.map(termOf),
     blend,
-    mean: null,
     prove: false,
     output: null,
   };
-  const count = driver.bits.length;
+  const sides = [...known.keys()];
+  const areas = planMemory(kernel.base, {
+    windowBytes: WINDOW,
+    slots: 1,
+    sumBytes: kernel.sumBytes,
+    meanBytes: 0,
+    ...needsOf([job]),
+  });
+  assert.ok(areas.end <= kernel.memory.byteLength);
+  const [slot] = areas.slots;
+  assert.ok(slot !== undefined);
+  assert.equal(slot.operands.length, sides.length);
+  const memory = Buffer.from(kernel.memory);
+  const count = shape[0] * shape[1];
   const work = startTensor(job, kernel, areas);
   let bytes = "";
   for (let begin = 0; begin < count; begin += step) {
     const end = Math.min(count, begin + step);
-    memory.write(packed(driver.dtype, driver.bits.slice(begin, end)), slot.driver, "hex");
-    memory.write(
-      packed(raw?.dtype ?? "F32", raw?.bits.slice(rawBefore(job, begin), rawBefore(job, end)) ?? []),
-      slot.raw,
-      "hex",
-    );
-    const outAt = work.push({ begin, end, rawAt: slot.raw, driverAt: slot.driver, outAt: slot.out }, false);
+    sides.forEach((side, index) => {
+      const own = known.get(side) as StoredOperand;
+      const part = side.bits.slice(elementsBefore(job, own, begin), elementsBefore(job, own, end));
+      memory.write(packed(side.dtype, part), slot.operands[index] ?? 0, "hex");
+    });
+    const outAt = work.push({ begin, end, at: slot.operands, outAt: slot.out }, false);
     bytes += memory.toString("hex", outAt, outAt + (end - begin) * WIDTH[output]);
   }
   const { sum, overflow } = work.finish([]);
   return { bytes, sum: Number.isNaN(sum) ? "NaN" : sum, overflow };
 }
 
-function operand({ dtype, rows, columns }: BlendCase["driver"]): StoredOperand {
+function operand({ dtype, rows, columns }: Side, input: number): StoredOperand {
   return {
     kind: "stored",
-    input: 0,
+    input,
     name: "t",
     dtype,
     shape: [rows, columns],

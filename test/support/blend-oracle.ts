@@ -88,48 +88,47 @@ export function added(self: number, other: number): number {
   return Number.isNaN(sum) ? 0xffc00000 : bitsOf(sum);
 }
 
+/** A matrix as it is stored: the top left block of the output, or all of it. */
+export interface Side {
+  readonly dtype: ComputeDtype;
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: readonly number[];
+}
+
 export interface BlendCase {
   readonly blend: Blend;
-  readonly driver: {
-    readonly dtype: ComputeDtype;
-    readonly rows: number;
-    readonly columns: number;
-    readonly bits: readonly number[];
-  };
-  readonly raw: {
-    readonly dtype: ComputeDtype;
-    readonly rows: number;
-    readonly columns: number;
-    readonly bits: readonly number[];
-  } | null;
+  readonly shape: readonly [rows: number, columns: number];
+  readonly start: Side;
+  readonly terms: readonly Side[];
   readonly output: ComputeDtype;
 }
 
-/** Bits of the output, row by row. Rows that raw lacks: "zero" and "verbatim" only. */
-export function blended({ blend, driver, raw, output }: BlendCase): readonly number[] {
-  const { operands, result, rows, into, operation } = blend;
+/** Bits of the output, row by row. Rows that an operand lacks: "zero" and "verbatim" only, and "verbatim" only in terms. */
+export function blended({ blend, shape, start, terms, output }: BlendCase): readonly number[] {
+  const { operands, result, rows, operation } = blend;
+  const [, columns] = shape;
   const loaded = (dtype: ComputeDtype, bits: number): number =>
     operands === "F32" || operands === dtype
       ? widened(dtype, bits)
       : widened(operands, rounded(operands, widened(dtype, bits)));
-  return driver.bits.map((bits, index) => {
-    const [row, column] = [Math.floor(index / driver.columns), index % driver.columns];
-    const covered = raw !== null && row < raw.rows && column < raw.columns;
-    const untouched = raw === null || (!covered && rows === "verbatim");
-    if (
-      untouched &&
-      driver.dtype === result &&
-      driver.dtype === output &&
-      (operands === "F32" || operands === driver.dtype)
-    ) {
-      return bits;
+  const stored = (side: Side, index: number): number | null => {
+    const [row, column] = [Math.floor(index / columns), index % columns];
+    return row < side.rows && column < side.columns ? (side.bits[row * side.columns + column] ?? 0) : null;
+  };
+  const valueIn = (side: Side, index: number): number | null => {
+    const bits = stored(side, index);
+    return bits === null ? (rows === "zero" ? 0 : null) : loaded(side.dtype, bits);
+  };
+  return Array.from({ length: shape[0] * columns }, (_, index) => {
+    const others = terms.flatMap((side) => valueIn(side, index) ?? []);
+    const same = start.dtype === result && start.dtype === output && (operands === "F32" || operands === start.dtype);
+    if (others.length === 0 && same && rows === "verbatim") {
+      return stored(start, index) ?? 0;
     }
-    const self = loaded(driver.dtype, bits);
-    let sum = self;
-    if (!untouched) {
-      const other = covered ? loaded(raw.dtype, raw.bits[row * raw.columns + column] ?? 0) : 0;
-      const term = operation === "subtract" ? (other ^ 0x80000000) >>> 0 : other;
-      sum = into === "raw" ? added(term, self) : added(self, term);
+    let sum = valueIn(start, index) ?? 0;
+    for (const other of others) {
+      sum = widened(result, rounded(result, added(sum, operation === "subtract" ? (other ^ 0x80000000) >>> 0 : other)));
     }
     return rounded(output, widened(result, rounded(result, sum)));
   });

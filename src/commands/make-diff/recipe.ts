@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
-import type { TensorJob } from "../../engine/job/job.js";
+import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
@@ -127,22 +127,24 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
     const result = run.results.get(job.id);
     if (job.kind === "tensor" && result?.proof !== undefined) {
       const { raw, tuned, recovered, inexact } = result.proof;
+      const [base] = job.terms;
       byName.set(job.name, {
         name: job.name,
         dtype: job.dtype,
         shape: [...job.shape],
         sha256: result.sha256,
-        raw:
-          raw === null || job.raw?.kind !== "stored"
-            ? null
-            : { dtype: job.raw.dtype, shape: [...job.raw.shape], sha256: raw },
-        tuned: { dtype: job.driver.dtype, shape: [...job.driver.shape], sha256: tuned },
+        raw: raw === null || base?.operand.kind !== "stored" ? null : contentsOf(base.operand, raw),
+        tuned: contentsOf(job.start.operand as StoredOperand, tuned),
         recovered,
         inexact,
       });
     }
   }
   return plan.order.flatMap((name) => byName.get(name) ?? []);
+}
+
+function contentsOf({ dtype, shape }: StoredOperand, sha256: string): MakeDiffManifest["tensors"][number]["tuned"] {
+  return { dtype, shape: [...shape], sha256 };
 }
 
 async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {

@@ -1,4 +1,4 @@
-/** How a worker divides its kernel's memory: slots for windows in flight, two blocks, and the running states. Fixed for the run. */
+/** How a worker divides its kernel's memory: slots for windows in flight, blocks, and the running states. Fixed for the run. */
 import { PAGE } from "./disk.js";
 
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
@@ -6,21 +6,25 @@ export const BLOCK = 65_536;
 
 /** Buffers of one window in flight. Each has a page of slack at both ends: a direct read brings whole pages. */
 export interface Slot {
-  readonly raw: number;
-  readonly driver: number;
+  readonly operands: readonly number[];
   readonly out: number;
+}
+
+/** Where one operand's mean row grows, and where it stands once all rows have passed. */
+export interface MeanArea {
+  readonly state: number;
+  readonly row: number;
 }
 
 export interface MemoryPlan {
   readonly slots: readonly Slot[];
-  /** BLOCK F32 values each: raw widened; the sum before it is rounded; make-diff's tuned and recovered values. */
+  /** BLOCK F32 values each: an operand widened; the sum before it is rounded; make-diff's tuned and recovered values. */
   readonly rawBlock: number;
   readonly sumBlock: number;
   readonly tunedBlock: number;
   readonly recoveredBlock: number;
   readonly sumState: number;
-  readonly meanState: number;
-  readonly meanRow: number;
+  readonly means: readonly MeanArea[];
   /** Bytes in all. */
   readonly end: number;
 }
@@ -29,7 +33,12 @@ export interface MemoryNeeds {
   /** Bytes of one operand in one window; a multiple of the page. */
   readonly windowBytes: number;
   readonly slots: number;
+  /** The most that one job reads. */
+  readonly operands: number;
   readonly sumBytes: number;
+  /** Mean rows that one job takes at a time. */
+  readonly means: number;
+  /** Bytes of the state of each. */
   readonly meanBytes: number;
   /** Columns of the widest mean row. */
   readonly meanColumns: number;
@@ -45,8 +54,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   };
   const buffer = needs.windowBytes + 2 * PAGE;
   const slots = Array.from({ length: needs.slots }, () => ({
-    raw: take(buffer),
-    driver: take(buffer),
+    operands: Array.from({ length: needs.operands }, () => take(buffer)),
     out: take(buffer),
   }));
   const rawBlock = take(BLOCK * 4);
@@ -54,7 +62,9 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   const tunedBlock = take(BLOCK * 4);
   const recoveredBlock = take(BLOCK * 4);
   const sumState = take(needs.sumBytes);
-  const meanState = take(needs.meanBytes);
-  const meanRow = take(needs.meanColumns * 4);
-  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, meanState, meanRow, end };
+  const means = Array.from({ length: needs.means }, () => ({
+    state: take(needs.meanBytes),
+    row: take(needs.meanColumns * 4),
+  }));
+  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, end };
 }

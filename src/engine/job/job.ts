@@ -41,25 +41,25 @@ export interface InvFreqOperand {
 
 export type Operand = StoredOperand | InvFreqOperand;
 
-/** How an output tensor comes from the driver's and raw's. */
+/** How an output tensor comes from what it starts with and the terms. */
 export type Rule =
-  /** Widened to F32, added, rounded once to the output dtype. Rows that raw lacks: plus the mean of raw's rows. */
+  /** Widened to F32, terms added one after the other, the last sum rounded to the output dtype. */
   | "add"
-  /** Widened to F32, subtracted; rows that raw lacks: minus that mean. F32 output. */
+  /** Widened to F32, terms taken away one after the other. F32 output. */
   | "subtract"
   /** Integers of one width, modulo 2^bits. */
   | "add-integers"
   | "subtract-integers"
   /** Boolean or. */
   | "or"
-  /** The driver's bytes as they are; raw is not looked at. */
+  /** The start's bytes as they are; terms are only digested. */
   | "copy"
-  /** Widened to F32 and rounded once to the output dtype; there is no raw. */
+  /** Widened to F32 and rounded once to the output dtype; there are no terms. */
   | "convert"
-  /** Raw converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; rows that raw lacks as they are. */
+  /** The term converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; elements that it lacks as they are. */
   | "add-bits"
   | "subtract-bits"
-  /** As `blend` says: floats of any dtype, operands rounded first, the result once more. */
+  /** As `blend` says: floats of any dtype, operands rounded first, every sum once more. */
   | "blend";
 
 /** A dtype that floats are computed in. */
@@ -70,12 +70,17 @@ export interface Blend {
   readonly operation: "add" | "subtract";
   /** Both operands are converted to this first, as `from_pretrained(torch_dtype=…)` does; F32 leaves every value as it is. */
   readonly operands: ComputeDtype;
-  /** The sum, computed in F32, is rounded once to this; only then to the output's dtype. */
+  /** Each sum, computed in F32, is rounded once to this; the last one then to the output's dtype. */
   readonly result: ComputeDtype;
-  /** What elements of the output that raw lacks get added: raw's mean row, +0, or nothing (the driver's bits stay). */
+  /** What an operand has for elements of the output that it lacks: its mean row, +0, or nothing (what it would meet stays as it is). */
   readonly rows: "mean" | "zero" | "verbatim";
-  /** Whose tensor the script adds into; one is subtracted from the driver's only. Of two NaNs the other one's stays (EXACTNESS 2.3). */
-  readonly into: "driver" | "raw";
+}
+
+/** An operand of a sum. Where it has fewer rows than the output, or in a blend fewer columns, it is the output's top left block. */
+export interface Term {
+  readonly operand: Operand;
+  /** Rows of `columns` that it has and whose mean stands for the rows that it lacks; null if there are none, or no mean is wanted. */
+  readonly mean: { readonly rows: number; readonly columns: number } | null;
 }
 
 export interface TensorJob {
@@ -87,15 +92,16 @@ export interface TensorJob {
   /** Of the output. */
   readonly dtype: Dtype;
   readonly shape: Shape;
-  /** The tensor of the state dict that drives: the diff's in recover, the tuned model's in make-diff. */
-  readonly driver: StoredOperand;
-  /** Null where the rule is "copy" or "convert", and where a blend only converts. */
-  readonly raw: Operand | null;
+  /** What the script adds into, or takes terms away from: of two NaNs the term's stays (torch's in-place add). */
+  readonly start: Term;
+  /**
+   * What meets it, in this order: none where the rule is "convert", and where a blend only converts. A script that meets a tied
+   * matrix under two names adds to it twice.
+   */
+  readonly terms: readonly Term[];
   /** Only where the rule is "blend". */
   readonly blend?: Blend;
-  /** Rows of `columns` that raw has and whose mean the driver's further rows get; null if there are none, or no mean is wanted. */
-  readonly mean: { readonly rows: number; readonly columns: number } | null;
-  /** make-diff: digest both operands, apply the diff again at once, and count what does not come back. */
+  /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
   /** Where the result goes; null if it is only summed and digested. */
   readonly output: { readonly shard: number; readonly range: ByteRange } | null;
@@ -152,6 +158,9 @@ export interface FileJob {
   /** Where the result goes; null if it is only digested. */
   readonly output: { readonly shard: number } | null;
 }
+
+/** A job whose length is known, so that its windows are. */
+export type WindowedJob = TensorJob | DigestJob | CompareJob;
 
 export type Job = TensorJob | DigestJob | CompareJob | FileJob;
 

@@ -1,19 +1,19 @@
 /**
  * The arithmetic of the schemes that do not compute in plain F32 (scheme/scheme.ts): operands rounded first, as a model loaded in
- * float16 is; the result rounded once; rows that raw lacks left as they are or met by zeros; raw as the top left block.
+ * float16 is; each sum rounded once; rows that an operand lacks left as they are or met by zeros; a term as the top left block.
  * Composed of the kernel's own conversions and sums, so that its bits are the kernel's (EXACTNESS 2).
  */
 import { type Dtype, elementCount, type FloatDtype } from "../../formats/dtype.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
-import type { Blend, TensorJob } from "../job/job.js";
-import { operandDtype, rawBefore, rawColumns, rawElements, widthOf } from "./operand.js";
-import { rawTerms } from "./raw-terms.js";
+import type { Blend, Operand, TensorJob } from "../job/job.js";
+import { elementsBefore, elementsOf, narrowerColumns, operandDtype, widthOf } from "../job/operand.js";
 import type { Block, Stage } from "./stage.js";
+import { startTerms } from "./term.js";
 
-/** Can the output take the driver's place? Not where the driver is added into the other, or looked at again. */
-export function blendsInPlace(job: TensorJob): boolean {
-  return job.blend?.into === "driver" && rawElements(job) === elementCount(job.shape);
+/** Can the output take the start's place? Not where an operand lacks elements: the start's are looked at again. */
+export function blendsInPlace({ shape, start, terms }: TensorJob): boolean {
+  return terms.length > 0 && [start, ...terms].every(({ operand }) => elementsOf(operand) === elementCount(shape));
 }
 
 /** The stage of the rule "blend". */
@@ -23,18 +23,16 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     throw new TypeError(`job ${job.id}: a blend that does not say how`);
   }
   const memory = new Uint8Array(kernel.memory);
-  const { operands, result, rows, into } = blend;
-  const driver = job.driver.dtype as FloatDtype;
-  const raw = job.raw === null ? "F32" : (operandDtype(job.raw) as FloatDtype);
+  const { operands, result, rows } = blend;
   const combine = blend.operation === "add" ? kernel.add : kernel.subtract;
   const combineNarrow = blend.operation === "add" ? kernel.addNarrow : kernel.subtractNarrow;
-  const terms = rawTerms(job, kernel, areas);
+  const runs = startTerms(job, kernel, areas);
+  const { dtype: own } = runs.start;
   // `narrow` holds 16-bit values on their way; only make-diff uses that block otherwise.
   const { rawBlock: other, tunedBlock: narrow } = areas;
   const width = widthOf(job.dtype);
-  const driverWidth = widthOf(driver);
-  const identical = driver === result && driver === job.dtype && (operands === "F32" || operands === driver);
-  const halves = job.raw === null || rawColumns(job) !== null ? null : commonNarrow(job.dtype, blend, driver, raw);
+  const identical = own === result && own === job.dtype && (operands === "F32" || operands === own);
+  const halves = commonNarrow(job, blend);
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
 
@@ -57,32 +55,42 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
 
-  /** What the rows that raw lacks have in its stead. */
-  const fill = (block: Block, target: number): void => {
-    terms.fill(block, target);
+  /** The block's F32 values before any term. */
+  const begin = (block: Block, value: number): void => {
+    const { at, stored } = block.start;
+    load(own, at, value, stored);
     if (rows === "zero") {
-      memory.fill(0, target + block.stored * 4, target + block.items * 4);
+      memory.fill(0, value + stored * 4, value + block.items * 4);
+    }
+    runs.start.fill(block, block.start, value);
+  };
+
+  const take = (block: Block, index: number, value: number): void => {
+    const [term, run, part] = [job.terms[index], runs.terms[index], block.terms[index]];
+    if (term === undefined || run === undefined || part === undefined) {
+      return;
+    }
+    const { at, stored } = part;
+    if (narrowerColumns(job, term.operand) !== null) {
+      load(run.dtype, at, other, stored);
+      eachPiece(job, term.operand, block, (k, from, count) => combine("F32", other + from * 4, value + k * 4, count));
+      return;
+    }
+    meet(run.dtype, at, value, stored);
+    if (stored < block.items && rows !== "verbatim") {
+      if (rows === "zero") {
+        memory.fill(0, other + stored * 4, other + block.items * 4);
+      }
+      run.fill(block, part, other);
+      combine("F32", other + stored * 4, value + stored * 4, block.items - stored);
     }
   };
 
-  const sum = (block: Block, value: number): void => {
-    const { items, stored, rawAt, driverAt } = block;
-    const met = rows === "verbatim" ? stored : items;
-    terms.take(block);
-    if (rawColumns(job) !== null) {
-      load(driver, driverAt, value, items);
-      load(raw, rawAt, other, stored);
-      eachPiece(job, block, (k, from, count) => combine("F32", other + from * 4, value + k * 4, count));
-    } else if (into === "driver") {
-      load(driver, driverAt, value, items);
-      meet(raw, rawAt, value, stored);
-      fill(block, other);
-      combine("F32", other + stored * 4, value + stored * 4, met - stored);
-    } else {
-      load(raw, rawAt, value, stored);
-      fill(block, value);
-      meet(driver, driverAt, value, met);
-      load(driver, driverAt + met * driverWidth, value + met * 4, items - met);
+  /** The F32 values at `value` rounded to the result's dtype, which stay there in F32. @param rounded where they are in it. */
+  const round = (value: number, rounded: number, items: number): void => {
+    if (result !== "F32") {
+      overflow += kernel.narrow(result, value, rounded, items);
+      kernel.widen(result, rounded, value, items);
     }
   };
 
@@ -97,35 +105,34 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   };
 
   /** The whole of a block without ever leaving 16 bits: the kernel adds and rounds in one pass. */
-  const sumNarrow = (dtype: NarrowDtype, { items, rawAt, driverAt, outAt }: Block): void => {
-    const own = asNarrow(dtype, driver, driverAt, areas.sumBlock, items);
-    const others = asNarrow(dtype, raw, rawAt, other, items);
-    const [source, target] = into === "driver" ? [others, own] : [own, others];
+  const sumNarrow = (dtype: NarrowDtype, { items, start, terms, outAt }: Block): void => {
+    const target = asNarrow(dtype, own, start.at, areas.sumBlock, items);
     memory.copyWithin(outAt, target, target + items * width);
-    overflow += combineNarrow(dtype, source, outAt, items);
+    terms.forEach(({ at }, index) => {
+      const source = asNarrow(dtype, runs.terms[index]?.dtype ?? dtype, at, other, items);
+      overflow += combineNarrow(dtype, source, outAt, items);
+    });
     kernel.widen(dtype, outAt, areas.sumBlock, items);
     kernel.sumPush(areas.sumState, areas.sumBlock, items);
   };
 
   return {
     run(block) {
-      const { items, driverAt, outAt } = block;
-      if (halves !== null && block.stored === items) {
-        terms.take(block);
+      const { items, start, terms, outAt } = block;
+      runs.take(block);
+      if (halves !== null && [start, ...terms].every(({ stored }) => stored === items)) {
         sumNarrow(halves, block);
         return;
       }
       const value = job.dtype === "F32" ? outAt : areas.sumBlock;
-      if (job.raw === null) {
-        load(driver, driverAt, value, items);
-      } else {
-        sum(block, value);
-      }
-      if (result !== "F32") {
-        const rounded = job.dtype === result ? outAt : narrow;
-        overflow += kernel.narrow(result, value, rounded, items);
-        kernel.widen(result, rounded, value, items);
-      }
+      begin(block, value);
+      terms.forEach((_, index) => {
+        take(block, index, value);
+        if (index < terms.length - 1) {
+          round(value, narrow, items);
+        }
+      });
+      round(value, job.dtype === result ? outAt : narrow, items);
       kernel.sumPush(areas.sumState, value, items);
       if (job.dtype !== result && (job.dtype === "F16" || job.dtype === "BF16")) {
         overflow += kernel.narrow(job.dtype, value, outAt, items);
@@ -133,7 +140,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
       if (identical && rows === "verbatim") {
         // Arithmetic would quieten a signalling NaN.
         eachUntouched(job, block, (k, count) => {
-          memory.copyWithin(outAt + k * width, driverAt + k * width, driverAt + (k + count) * width);
+          memory.copyWithin(outAt + k * width, start.at + k * width, start.at + (k + count) * width);
         });
       }
     },
@@ -141,26 +148,30 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   };
 }
 
-/** The 16 bits in which both operands are added, their sum is rounded and written; null if there is any other dtype in this. */
-function commonNarrow(
-  dtype: Dtype,
-  { operands, result }: Blend,
-  driver: FloatDtype,
-  raw: FloatDtype,
-): NarrowDtype | null {
-  const added = operands === "F32" ? [driver, raw] : [operands];
-  return result !== "F32" && [dtype, ...added].every((each) => each === result) ? result : null;
+/** The 16 bits in which all operands are added, every sum is rounded and the last one written; null if there is any other dtype in this. */
+function commonNarrow(job: TensorJob, { operands, result }: Blend): NarrowDtype | null {
+  const all = [job.start, ...job.terms].map(({ operand }) => operand);
+  if (job.terms.length === 0 || all.some((operand) => narrowerColumns(job, operand) !== null)) {
+    return null;
+  }
+  const added: readonly Dtype[] = operands === "F32" ? all.map(operandDtype) : [operands];
+  return result !== "F32" && [job.dtype, ...added].every((each) => each === result) ? result : null;
 }
 
-/** The pieces of the block's rows that raw has: their place in the block, and in what was read of raw. */
-function eachPiece(job: TensorJob, block: Block, visit: (k: number, from: number, count: number) => void): void {
+/** The pieces of the block's rows that the operand has: their place in the block, and in what was read of it. */
+function eachPiece(
+  job: TensorJob,
+  operand: Operand,
+  block: Block,
+  visit: (k: number, from: number, count: number) => void,
+): void {
   const columns = job.shape[1] ?? 1;
-  const skipped = rawBefore(job, block.first);
+  const skipped = elementsBefore(job, operand, block.first);
   for (let k = 0; k < block.items; ) {
     const at = block.first + k;
     const rest = Math.min(columns - (at % columns), block.items - k);
-    const from = rawBefore(job, at);
-    const count = rawBefore(job, at + rest) - from;
+    const from = elementsBefore(job, operand, at);
+    const count = elementsBefore(job, operand, at + rest) - from;
     if (count > 0) {
       visit(k, from - skipped, count);
     }
@@ -168,16 +179,18 @@ function eachPiece(job: TensorJob, block: Block, visit: (k: number, from: number
   }
 }
 
-/** The elements of the block that raw lacks, in runs. */
+/** The elements of the block that no term has, in runs: all terms have one shape. */
 function eachUntouched(job: TensorJob, block: Block, visit: (k: number, count: number) => void): void {
-  if (rawColumns(job) === null) {
-    if (block.stored < block.items) {
-      visit(block.stored, block.items - block.stored);
+  const [term] = job.terms;
+  const stored = block.terms[0]?.stored ?? 0;
+  if (term === undefined || narrowerColumns(job, term.operand) === null) {
+    if (stored < block.items) {
+      visit(stored, block.items - stored);
     }
     return;
   }
   let end = 0;
-  eachPiece(job, block, (k, _, count) => {
+  eachPiece(job, term.operand, block, (k, _, count) => {
     visit(end, k - end);
     end = k + count;
   });

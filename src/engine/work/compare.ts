@@ -38,11 +38,11 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
   };
 
   return {
-    push({ begin, end, driverAt, rawAt, outAt }) {
+    push({ begin, end, at: [leftBegin = 0, rightBegin = 0], outAt }) {
       for (let i = begin; i < end; i += BLOCK) {
         const items = Math.min(BLOCK, end - i);
-        const leftAt = driverAt + (i - begin) * leftWidth;
-        const rightAt = rawAt + (i - begin) * rightWidth;
+        const leftAt = leftBegin + (i - begin) * leftWidth;
+        const rightAt = rightBegin + (i - begin) * rightWidth;
         const ours = memory.subarray(leftAt, leftAt + items * leftWidth);
         const theirs = memory.subarray(rightAt, rightAt + items * rightWidth);
         leftBytes.take(ours);
@@ -60,7 +60,7 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
           equalRounded = false;
         }
       }
-      return driverAt;
+      return leftBegin;
     },
     finish(paths) {
       leftBytes.finish(paths);

@@ -37,16 +37,16 @@ export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
   return {
-    push({ begin, end, driverAt }) {
+    push({ begin, end, at: [beginAt = 0] }) {
       for (let i = begin; i < end; i += BLOCK) {
-        const at = driverAt + (i - begin) * width;
+        const at = beginAt + (i - begin) * width;
         const items = Math.min(BLOCK, end - i);
         const block = memory.subarray(at, at + items * width);
         bytes.take(block);
         hash?.update(block);
         examine(at, items);
       }
-      return driverAt;
+      return beginAt;
     },
     finish(paths) {
       const damage = damageOf(bytes, job, paths);

@@ -4,10 +4,11 @@ import { orBytes } from "../../kernel/integers.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { Proof, TensorJob } from "../job/job.js";
+import { operandDtype } from "../job/operand.js";
 
 /** The digests and counts of make-diff. */
 export interface ProofRun {
-  /** The block's operands as stored, in little-endian order, before the output takes their place. */
+  /** The block's first term (of the base) and start (tuned) as stored, in little-endian order, before the output takes their place. */
   takeOperands(raw: Uint8Array, driver: Uint8Array): void;
   /** `items` F32 values each in the areas of tuned and recovered; `driver` as in takeOperands. */
   takeRecovered(items: number, driver: Uint8Array): void;
@@ -17,13 +18,14 @@ export interface ProofRun {
 /** Starts the proof of one tensor. */
 export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): ProofRun {
   const memory = new Uint8Array(kernel.memory);
-  const raw = job.raw === null ? null : createHash("sha256");
+  const dtype = operandDtype(job.start.operand);
+  const raw = job.terms.length === 0 ? null : createHash("sha256");
   const tuned = createHash("sha256");
   // What comes back is hashed on its own only where it can differ from the tuned bytes: widened, or once an element did not come back.
-  const widened = job.rule === "subtract" && job.driver.dtype !== "F32";
+  const widened = job.rule === "subtract" && dtype !== "F32";
   let recovered: Hash | null = widened ? createHash("sha256") : null;
-  const narrow = job.driver.dtype === "F16" || job.driver.dtype === "BF16" ? job.driver.dtype : null;
-  const masks = job.rule === "copy" && job.dtype === "BOOL" && job.raw !== null;
+  const narrow = dtype === "F16" || dtype === "BF16" ? dtype : null;
+  const masks = job.rule === "copy" && job.dtype === "BOOL" && raw !== null;
   let inexact = 0;
   return {
     takeOperands(rawBytes, driverBytes) {

@@ -4,13 +4,18 @@ import type { MemoryPlan } from "../io/memory.js";
 import type { TensorJob, TensorResult } from "../job/job.js";
 import type { ProofRun } from "./proof.js";
 
-/** Elements [first, first + items) of the output, and the bytes of their operands; `stored` of them exist in raw, the first ones unless raw has fewer columns. */
+/** The elements of an operand that go with a block: the first ones, unless it has fewer columns. */
+export interface Part {
+  readonly at: number;
+  readonly stored: number;
+}
+
+/** Elements [first, first + items) of the output, and the bytes of their operands. */
 export interface Block {
   readonly first: number;
   readonly items: number;
-  readonly stored: number;
-  readonly rawAt: number;
-  readonly driverAt: number;
+  readonly start: Part;
+  readonly terms: readonly Part[];
   readonly outAt: number;
 }
 

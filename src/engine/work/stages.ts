@@ -4,11 +4,11 @@ import { orBytes, sumIntegers } from "../../kernel/integers.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { Rule, TensorJob } from "../job/job.js";
+import { operandDtype, widthOf } from "../job/operand.js";
 import { blendFloats } from "./blend.js";
-import { operandDtype, widthOf } from "./operand.js";
 import type { ProofRun } from "./proof.js";
-import { rawTerms } from "./raw-terms.js";
-import type { Stage, StartStage } from "./stage.js";
+import type { Block, Part, Stage, StartStage } from "./stage.js";
+import { startTerms, type TermRuns } from "./term.js";
 
 export const STAGES: Readonly<Record<Rule, StartStage>> = {
   add: addFloats,
@@ -19,22 +19,23 @@ export const STAGES: Readonly<Record<Rule, StartStage>> = {
   copy: copyBytes,
   convert: addFloats,
   "add-bits": (job, kernel, areas) => combineBits(job, job.dtype, kernel, areas, kernel.addIntegers),
-  "subtract-bits": (job, kernel, areas) => combineBits(job, job.driver.dtype, kernel, areas, kernel.subtractIntegers),
+  "subtract-bits": (job, kernel, areas) =>
+    combineBits(job, operandDtype(job.start.operand), kernel, areas, kernel.subtractIntegers),
   blend: blendFloats,
 };
 
 function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
-  const raw = rawTerms(job, kernel, areas);
+  const runs = startTerms(job, kernel, areas);
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   return {
     run(block) {
       const sumAt = job.dtype === "F32" ? block.outAt : areas.sumBlock;
-      if (sumAt !== block.driverAt) {
-        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, sumAt, block.items);
+      if (sumAt !== block.start.at) {
+        kernel.widen(runs.start.dtype, block.start.at, sumAt, block.items);
       }
-      raw.take(block);
-      raw.apply(kernel.add, block, sumAt);
+      runs.take(block);
+      applyTerms(runs, kernel.add, block, sumAt);
       kernel.sumPush(areas.sumState, sumAt, block.items);
       if (job.dtype === "F16" || job.dtype === "BF16") {
         overflow += kernel.narrow(job.dtype, sumAt, block.outAt, block.items);
@@ -46,26 +47,35 @@ function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
 
 function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof: ProofRun | null): Stage {
   const memory = new Uint8Array(kernel.memory);
-  const width = widthOf(job.driver.dtype);
-  const raw = rawTerms(job, kernel, areas);
+  const runs = startTerms(job, kernel, areas);
+  const { dtype } = runs.start;
+  const width = widthOf(dtype);
   return {
     run(block) {
+      const { items, start, outAt } = block;
       if (proof !== null) {
-        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, areas.tunedBlock, block.items);
+        kernel.widen(dtype, start.at, areas.tunedBlock, items);
       }
-      if (block.outAt !== block.driverAt) {
-        kernel.widen(job.driver.dtype as FloatDtype, block.driverAt, block.outAt, block.items);
+      if (outAt !== start.at) {
+        kernel.widen(dtype, start.at, outAt, items);
       }
-      raw.take(block);
-      raw.apply(kernel.subtract, block, block.outAt);
+      runs.take(block);
+      applyTerms(runs, kernel.subtract, block, outAt);
       if (proof !== null) {
-        kernel.widen("F32", block.outAt, areas.recoveredBlock, block.items);
-        raw.apply(kernel.add, block, areas.recoveredBlock);
-        proof.takeRecovered(block.items, memory.subarray(block.driverAt, block.driverAt + block.items * width));
+        kernel.widen("F32", outAt, areas.recoveredBlock, items);
+        applyTerms(runs, kernel.add, block, areas.recoveredBlock);
+        proof.takeRecovered(items, memory.subarray(start.at, start.at + items * width));
       }
     },
     finish: () => ({ sum: 0, overflow: 0 }),
   };
+}
+
+/** All terms, one after the other. @param target the block's F32 values. */
+function applyTerms({ terms }: TermRuns, combine: Kernel["add"], block: Block, target: number): void {
+  terms.forEach((term, index) => {
+    term.apply(combine, block, block.terms[index] as Part, target);
+  });
 }
 
 function combineIntegers(job: TensorJob, kernel: Kernel, combine: Kernel["addIntegers"]): Stage {
@@ -73,9 +83,11 @@ function combineIntegers(job: TensorJob, kernel: Kernel, combine: Kernel["addInt
   const width = widthOf(job.dtype);
   let sum = 0;
   return {
-    run({ items, stored, rawAt, driverAt, outAt }) {
-      memory.copyWithin(outAt, driverAt, driverAt + items * width);
-      combine(width, rawAt, outAt, stored);
+    run({ items, start, terms, outAt }) {
+      memory.copyWithin(outAt, start.at, start.at + items * width);
+      for (const { at, stored } of terms) {
+        combine(width, at, outAt, stored);
+      }
       sum += sumIntegers(memory.subarray(outAt, outAt + items * width), job.dtype);
     },
     finish: () => ({ sum, overflow: 0 }),
@@ -86,9 +98,11 @@ function orBooleans(job: TensorJob, kernel: Kernel): Stage {
   const memory = new Uint8Array(kernel.memory);
   let sum = 0;
   return {
-    run({ items, stored, rawAt, driverAt, outAt }) {
-      memory.copyWithin(outAt, driverAt, driverAt + items);
-      orBytes(memory.subarray(outAt, outAt + stored), memory.subarray(rawAt, rawAt + stored));
+    run({ items, start, terms, outAt }) {
+      memory.copyWithin(outAt, start.at, start.at + items);
+      for (const { at, stored } of terms) {
+        orBytes(memory.subarray(outAt, outAt + stored), memory.subarray(at, at + stored));
+      }
       sum += sumIntegers(memory.subarray(outAt, outAt + items), job.dtype);
     },
     finish: () => ({ sum, overflow: 0 }),
@@ -104,10 +118,10 @@ function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   }
   return {
-    run({ items, driverAt, outAt }) {
-      memory.copyWithin(outAt, driverAt, driverAt + items * width);
+    run({ items, start, outAt }) {
+      memory.copyWithin(outAt, start.at, start.at + items * width);
       if (summed !== null) {
-        kernel.widen(summed, driverAt, areas.sumBlock, items);
+        kernel.widen(summed, start.at, areas.sumBlock, items);
         kernel.sumPush(areas.sumState, areas.sumBlock, items);
       }
     },
@@ -115,7 +129,7 @@ function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   };
 }
 
-/** `tuned`: the dtype that raw is converted to, by way of F32 (EXACTNESS 2), before patterns are combined. */
+/** `tuned`: the dtype that terms are converted to, by way of F32 (EXACTNESS 2), before patterns are combined. */
 function combineBits(
   job: TensorJob,
   tuned: Dtype,
@@ -125,25 +139,27 @@ function combineBits(
 ): Stage {
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(tuned);
-  const raw = job.raw === null ? tuned : operandDtype(job.raw);
   const summed = job.rule === "add-bits" && isFloatDtype(tuned);
   if (summed) {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   }
-  const convert = (rawAt: number, stored: number): number => {
-    if (raw === tuned) {
-      return rawAt;
+  const dtypes = job.terms.map(({ operand }) => operandDtype(operand));
+  const convert = (dtype: Dtype, { at, stored }: Part): number => {
+    if (dtype === tuned) {
+      return at;
     }
-    kernel.widen(raw as FloatDtype, rawAt, areas.rawBlock, stored);
+    kernel.widen(dtype as FloatDtype, at, areas.rawBlock, stored);
     if (tuned === "F16" || tuned === "BF16") {
       kernel.narrow(tuned, areas.rawBlock, areas.rawBlock, stored);
     }
     return areas.rawBlock;
   };
   return {
-    run({ items, stored, rawAt, driverAt, outAt }) {
-      memory.copyWithin(outAt, driverAt, driverAt + items * width);
-      combine(width, convert(rawAt, stored), outAt, stored);
+    run({ items, start, terms, outAt }) {
+      memory.copyWithin(outAt, start.at, start.at + items * width);
+      terms.forEach((part, index) => {
+        combine(width, convert(dtypes[index] ?? tuned, part), outAt, part.stored);
+      });
       if (summed) {
         kernel.widen(tuned, outAt, areas.sumBlock, items);
         kernel.sumPush(areas.sumState, areas.sumBlock, items);

@@ -10,18 +10,19 @@ import { quote } from "../../formats/quote.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
-import type { StoredOperand, TensorJob, TensorResult } from "../job/job.js";
+import type { Operand, StoredOperand, TensorJob, TensorResult } from "../job/job.js";
+import { elementsBefore, operandDtype, operandsOf, widthOf } from "../job/operand.js";
 import { blendsInPlace } from "./blend.js";
-import { operandDtype, rawBefore, widthOf } from "./operand.js";
 import { startProof } from "./proof.js";
+import type { Part } from "./stage.js";
 import { STAGES } from "./stages.js";
 
 /** Elements [begin, end) of the output, and where their operands lie in the kernel's memory. */
 export interface LoadedWindow {
   readonly begin: number;
   readonly end: number;
-  readonly rawAt: number;
-  readonly driverAt: number;
+  /** Of each distinct operand (operandsOf). */
+  readonly at: readonly number[];
   /** An empty buffer of one window. */
   readonly outAt: number;
 }
@@ -36,50 +37,57 @@ export interface JobRun {
 /** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
 export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): JobRun {
   const memory = new Uint8Array(kernel.memory);
-  const rawWidth = job.raw === null ? 0 : widthOf(operandDtype(job.raw));
-  const driverWidth = widthOf(job.driver.dtype);
+  const { distinct, places } = operandsOf(job);
+  const start = job.start.operand;
   const outWidth = widthOf(job.dtype);
   const hash = createHash("sha256");
-  const driverBytes = orderBytes(job.driver);
-  const rawBytes = job.raw?.kind === "stored" ? orderBytes(job.raw) : null;
+  const bytes = distinct.map((operand) => (operand.kind === "stored" ? orderBytes(operand) : null));
+  const widths = distinct.map((operand) => widthOf(operandDtype(operand)));
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const stage = STAGES[job.rule](job, kernel, areas, proof);
   const computed = job.rule === "add" || job.rule === "subtract" || job.rule === "convert";
-  // The output can take the driver's place where no value changes its width.
+  // The output can take the start's place where no value changes its width.
   const fits =
-    outWidth === driverWidth &&
-    (!computed || job.driver.dtype === job.dtype) &&
+    outWidth === widths[0] &&
+    (!computed || operandDtype(start) === job.dtype) &&
     (job.rule !== "blend" || blendsInPlace(job));
+  /** The operands' parts of a block, in little-endian order and with their checksums taken. */
+  const partsOf = (window: LoadedWindow, first: number, items: number): readonly Part[] => {
+    const parts = distinct.map((operand, index): Part => {
+      const skipped = elementsBefore(job, operand, first);
+      const stored = elementsBefore(job, operand, first + items) - skipped;
+      const width = widths[index] ?? 0;
+      const at = (window.at[index] ?? 0) + (skipped - elementsBefore(job, operand, window.begin)) * width;
+      bytes[index]?.take(memory.subarray(at, at + stored * width));
+      return { at, stored };
+    });
+    return places.map((place) => parts[place] as Part);
+  };
+  const bytesOf = ({ at, stored }: Part, operand: Operand): Uint8Array =>
+    memory.subarray(at, at + stored * widthOf(operandDtype(operand)));
   return {
     push(window, aligned) {
-      const rawFirst = rawBefore(job, window.begin);
-      const outAt = fits && (!aligned || window.driverAt % PAGE === 0) ? window.driverAt : window.outAt;
+      const startAt = window.at[0] ?? 0;
+      const outAt = fits && (!aligned || startAt % PAGE === 0) ? startAt : window.outAt;
       for (let i = 0; i < window.end - window.begin; i += BLOCK) {
         const first = window.begin + i;
         const items = Math.min(BLOCK, window.end - first);
-        const rawSkipped = rawBefore(job, first);
-        const stored = rawBefore(job, first + items) - rawSkipped;
-        const block = {
-          first,
-          items,
-          stored,
-          rawAt: window.rawAt + (rawSkipped - rawFirst) * rawWidth,
-          driverAt: window.driverAt + i * driverWidth,
-          outAt: outAt + i * outWidth,
-        };
-        const raw = memory.subarray(block.rawAt, block.rawAt + stored * rawWidth);
-        const driver = memory.subarray(block.driverAt, block.driverAt + items * driverWidth);
-        rawBytes?.take(raw);
-        driverBytes.take(driver);
-        proof?.takeOperands(raw, driver);
+        const [own, ...terms] = partsOf(window, first, items);
+        const block = { first, items, start: own as Part, terms, outAt: outAt + i * outWidth };
+        const [term] = job.terms;
+        proof?.takeOperands(
+          terms[0] === undefined || term === undefined ? new Uint8Array() : bytesOf(terms[0], term.operand),
+          bytesOf(block.start, start),
+        );
         stage.run(block);
         hash.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
       }
       return outAt;
     },
     finish(paths) {
-      driverBytes.finish(paths);
-      rawBytes?.finish(paths);
+      for (const each of bytes) {
+        each?.finish(paths);
+      }
       const result = { id: job.id, sha256: hash.digest("hex"), ...stage.finish() };
       return proof === null ? result : { ...result, proof: proof.finish() };
     },

@@ -5,7 +5,8 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../../src/engine/io/disk.js";
-import type { Job, StoredOperand, TensorJob, TensorResult } from "../../../src/engine/job/job.js";
+import type { Job, StoredOperand, TensorJob, TensorResult, Term } from "../../../src/engine/job/job.js";
+import { needsOf } from "../../../src/engine/pipeline.js";
 import { type PoolOptions, runJobs } from "../../../src/engine/pool.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { type Dtype, dtypeBits } from "../../../src/formats/dtype.js";
@@ -30,7 +31,7 @@ async function run(
       windowBytes: 1 << 16,
       slots: 3,
       fileWindowBytes: 1 << 16,
-      meanColumns: 0,
+      ...needsOf(jobs),
     },
     jobs,
     { threads: 0, disk, onResult: (_, result) => results.push(result), ...more },
@@ -53,13 +54,16 @@ function tensorJob(dtype: Dtype, shape: Shape, more: Partial<TensorJob> = {}): T
     rule: "add",
     dtype,
     shape,
-    driver,
-    raw: operand(1, dtype, shape),
-    mean: null,
+    start: term(driver),
+    terms: [term(operand(1, dtype, shape))],
     prove: false,
     output: { shard: 0, range: { begin: 0, end } },
     ...more,
   };
+}
+
+function term(operand: StoredOperand, mean: Term["mean"] = null): Term {
+  return { operand, mean };
 }
 
 function sha256(bytes: Uint8Array): string {
@@ -106,15 +110,15 @@ test("adds a big-endian base to a little-endian diff", async () => {
   const out = new Uint8Array(12);
   const raw = operand(1, "F32", [3], { bigEndian: true });
   const files = { diff: floats(1, 2, 3), raw: bigEndian(floats(10, 20, 30), 4), out };
-  const [result] = await run(files, [tensorJob("F32", [3], { raw })]);
+  const [result] = await run(files, [tensorJob("F32", [3], { terms: [term(raw)] })]);
   assert.deepEqual(out, floats(11, 22, 33));
   assert.equal(result?.sum, 66);
 });
 
 for (const [what, job] of [
   ["a digest", { kind: "digest", id: 0, name: "t", source: operand(0, "F32", [40_000], { crc32: 1 }) }],
-  ["the diff", tensorJob("F32", [40_000], { driver: operand(0, "F32", [40_000], { crc32: 1 }) })],
-  ["the base", tensorJob("F32", [40_000], { raw: operand(1, "F32", [40_000], { crc32: 1 }) })],
+  ["the diff", tensorJob("F32", [40_000], { start: term(operand(0, "F32", [40_000], { crc32: 1 })) })],
+  ["the base", tensorJob("F32", [40_000], { terms: [term(operand(1, "F32", [40_000], { crc32: 1 }))] })],
 ] as const satisfies readonly (readonly [string, Job])[]) {
   test(`a checksum that does not fit ${what} names file and tensor, expected and found`, async () => {
     const bytes = new Uint8Array(160_000);
@@ -137,14 +141,17 @@ test("reads a transposed diff", async () => {
   const out = new Uint8Array(24);
   const driver = operand(0, "F32", [2, 3], { strides: [1, 2] });
   await run({ diff: floats(1, 4, 2, 5, 3, 6), raw: floats(0, 0, 0, 0, 0, 0), out }, [
-    tensorJob("F32", [2, 3], { driver }),
+    tensorJob("F32", [2, 3], { start: term(driver) }),
   ]);
   assert.deepEqual(out, floats(1, 2, 3, 4, 5, 6));
 });
 
 test("rounds to 16 bits once, counts what overflows, and sums before rounding", async () => {
   const out = new Uint8Array(4);
-  const job = tensorJob("F16", [2], { driver: operand(0, "F32", [2]), raw: operand(1, "F32", [2]) });
+  const job = tensorJob("F16", [2], {
+    start: term(operand(0, "F32", [2])),
+    terms: [term(operand(1, "F32", [2]))],
+  });
   const [result] = await run({ diff: floats(1e5, 1), raw: floats(0, 2 ** -20), out }, [job]);
   assert.deepEqual(out, Uint8Array.of(0x00, 0x7c, 0x00, 0x3c));
   assert.equal(result?.overflow, 1);
@@ -155,7 +162,7 @@ for (const threads of [0, 2]) {
   test(`with ${threads} threads, a signal that came before the jobs starts none, and leaves no listener`, async () => {
     const stop = new AbortController();
     stop.abort(new WeightDiffError("TERMINATED", "stop"));
-    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, meanColumns: 0 };
+    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, ...needsOf([]) };
     const job: Job = { kind: "digest", id: 0, name: "t", source: operand(0, "U8", [0]) };
     let results = 0;
     const running = runJobs(setup, [job], { threads, signal: stop.signal, onResult: () => results++ });
@@ -166,7 +173,7 @@ for (const threads of [0, 2]) {
 
   test(`with ${threads} threads, a run that ends well leaves no listener on the signal`, async () => {
     const { signal } = new AbortController();
-    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, meanColumns: 0 };
+    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, ...needsOf([]) };
     await runJobs(setup, [], { threads, signal });
     assert.equal(getEventListeners(signal, "abort").length, 0);
   });

@@ -8,6 +8,7 @@ import { countNewRows } from "../../../src/plan/pairing.js";
 import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { schemeNamed } from "../../../src/scheme/scheme.js";
 import { type ImaginedTensor, imagine, recordAt } from "../../support/checkpoints.js";
+import { driverOperand, rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";
 
 const OPTIONS: RecoverPlanOptions = {
@@ -65,7 +66,7 @@ for (const [rows, mean] of [
 ] as const) {
   test(`pairs an embedding with ${rows} new rows`, () => {
     const made = plan([F(EMBED, 100, 8)], [F(EMBED, 100 + rows, 8)]);
-    assert.deepEqual(jobOf(made, EMBED).mean, mean);
+    assert.deepEqual(rawTerm(made, jobOf(made, EMBED))?.mean, mean);
     assert.deepEqual([...made.newRows], rows === 0 ? [] : [[EMBED, rows]]);
     assert.equal(made.vocabSize, 100 + rows);
   });
@@ -74,7 +75,7 @@ for (const [rows, mean] of [
 test("takes 65 new rows as it takes 64, with --rows mean and without", () => {
   assert.deepEqual([...plan([F(EMBED, 100, 8)], [F(EMBED, 165, 8)]).newRows], [[EMBED, 65]]);
   const made = plan([F(EMBED, 100, 8)], [F(EMBED, 165, 8)], { rows: "mean" });
-  assert.deepEqual(jobOf(made, EMBED).mean, { rows: 100, columns: 8 });
+  assert.deepEqual(rawTerm(made, jobOf(made, EMBED))?.mean, { rows: 100, columns: 8 });
 });
 
 test("refuses one new row with --rows refuse", () => {
@@ -87,7 +88,7 @@ test("refuses one new row with --rows refuse", () => {
 test("decides on each embedding by itself", () => {
   const made = plan([F(EMBED, 100, 8), F(HEAD, 100, 8)], [F(EMBED, 101, 8), F(HEAD, 100, 8)]);
   assert.deepEqual([...made.newRows], [[EMBED, 1]]);
-  assert.equal(jobOf(made, HEAD).mean, null);
+  assert.equal(rawTerm(made, jobOf(made, HEAD))?.mean, null);
 });
 
 for (const name of [
@@ -181,9 +182,9 @@ for (const [raw, diff] of [
 for (const rawTied of [true, null]) {
   test(`pairs the diff's head with the embedding of a base that ${rawTied === null ? "does not say whether it ties" : "ties"}`, () => {
     const made = plan([F(EMBED, 10, 4)], [F(EMBED, 11, 4), F(HEAD, 11, 4)], { rawTied });
-    const { raw, mean } = jobOf(made, HEAD);
-    assert.equal(raw?.kind === "stored" && raw.name, EMBED);
-    assert.deepEqual(mean, { rows: 10, columns: 4 });
+    const job = jobOf(made, HEAD);
+    assert.equal(rawName(made, job), EMBED);
+    assert.deepEqual(rawTerm(made, job)?.mean, { rows: 10, columns: 4 });
     assert.deepEqual(made.notes, [`"${HEAD}" is not in the base: its "${EMBED}" stands for it (tied)`]);
   });
 }
@@ -241,7 +242,7 @@ test("writes inv_freq with --inv-freq keep", () => {
 for (const invFreq of ["keep", "drop"] as const) {
   test(`computes the inv_freq that the base lacks (${invFreq})`, () => {
     const made = plan([F("a", 2)], [F(INV_FREQ, 4), F("a", 2)], { invFreq, ropeTheta: 5e5 });
-    assert.deepEqual(jobOf(made, INV_FREQ).raw, { kind: "inv-freq", count: 4, theta: 5e5 });
+    assert.deepEqual(rawTerm(made, jobOf(made, INV_FREQ))?.operand, { kind: "inv-freq", count: 4, theta: 5e5 });
     assert.equal(jobOf(made, INV_FREQ).output === null, invFreq === "drop");
   });
 
@@ -502,7 +503,7 @@ const recorded = (name: string, begin: number, end: number, from: number, to: nu
 test("lets a tensor that is its whole record check it", () => {
   const made = plan([F("a", 2)], [recorded("a", 0, 8, 0, 8)]);
   assert.equal(made.jobs.length, 1);
-  assert.equal(jobOf(made, "a").driver.crc32, 7);
+  assert.equal(driverOperand(made, jobOf(made, "a")).crc32, 7);
 });
 
 test("checks a record that two tensors share once, and on its own", () => {
@@ -512,7 +513,7 @@ test("checks a record that two tensors share once, and on its own", () => {
     digests.map(({ source }) => [source.range, source.crc32]),
     [[{ begin: 0, end: 8 }, 7]],
   );
-  assert.equal(jobOf(made, "a").driver.crc32, undefined);
+  assert.equal(driverOperand(made, jobOf(made, "a")).crc32, undefined);
 });
 
 test("does not check a record again that some tensor reads whole", () => {
@@ -543,8 +544,8 @@ test("does not take a strided view for its whole record", () => {
     more: { range: { begin: 0, end: 16 }, strides: [1, 2], record: recordAt(0, 16) },
   };
   const made = plan([F("a", 2, 2)], [view]);
-  assert.equal(jobOf(made, "a").driver.crc32, undefined);
-  assert.deepEqual(jobOf(made, "a").driver.strides, [1, 2]);
+  assert.equal(driverOperand(made, jobOf(made, "a")).crc32, undefined);
+  assert.deepEqual(driverOperand(made, jobOf(made, "a")).strides, [1, 2]);
   assert.equal(made.jobs.filter(({ kind }) => kind === "digest").length, 1);
 });
 

@@ -10,6 +10,7 @@ import { matchesName } from "../../../src/scheme/axes.js";
 import { CUSTOM_DEFAULTS, customScheme } from "../../../src/scheme/custom.js";
 import { ALL_SCHEMES, SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
+import { rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
@@ -49,7 +50,7 @@ const jobs = (made: Plan): readonly TensorJob[] => made.jobs.filter((job) => job
 const jobOf = (made: Plan, name: string): TensorJob =>
   jobs(made).find((job) => job.name === name) ?? assert.fail(`no job for ${name}`);
 const rulesOf = (made: Plan): Readonly<Record<string, string>> =>
-  Object.fromEntries(jobs(made).map(({ name, rule, raw }) => [name, raw === null ? "own" : rule]));
+  Object.fromEntries(jobs(made).map((job) => [job.name, rawTerm(made, job) === null ? "own" : job.rule]));
 
 test("every row names its script, has words for users, and a name of its own", () => {
   const names = ALL_SCHEMES.map(({ name }) => name);
@@ -89,8 +90,8 @@ for (const [scheme, dtype, into] of [
       operands: dtype,
       result: dtype,
       rows: schemeNamed(scheme).newRows === "zero" ? "zero" : "verbatim",
-      into,
     });
+    assert.equal(jobOf(made, Q).start === rawTerm(made, jobOf(made, Q)), into === "raw");
     assert.equal(plan(scheme, model("F16", 9), model("F16", 9), { dtype: "F32" }).dtype, "F32");
   });
 }
@@ -144,7 +145,7 @@ for (const [scheme, own] of [
     const made = plan(scheme, model("F16", 9), diff);
     assert.deepEqual(
       jobs(made)
-        .flatMap(({ name, raw }) => (raw === null ? [name] : []))
+        .flatMap((job) => (rawTerm(made, job) === null ? [job.name] : []))
         .sort(),
       [...own].sort(),
     );
@@ -159,7 +160,6 @@ test("billa subtracts in F32, rounds to F16, and leaves rows of its own and othe
     operands: "F32",
     result: "F16",
     rows: "verbatim",
-    into: "driver",
   });
   assert.deepEqual([jobOf(made, EMBED).dtype, jobOf(made, Q).dtype, jobOf(made, Q).rule], ["F16", "BF16", "copy"]);
 });
@@ -187,7 +187,7 @@ test("mmpretrain-llava keeps the names of both sides", () => {
   );
   assert.deepEqual(made.order, [EMBED, Q, NORM, HEAD, "base.only", "diff.only"]);
   const copied = jobOf(made, "base.only");
-  assert.deepEqual([copied.rule, copied.dtype, made.inputs[copied.driver.input]?.role], ["copy", "F32", "raw"]);
+  assert.deepEqual([copied.rule, copied.dtype, rawName(made, copied)], ["copy", "F32", "base.only"]);
 });
 
 test("llava keeps its projector and no other name of its own", async () => {
@@ -277,12 +277,16 @@ test("rows that --rows refuse forbids are not blamed on the base; another width 
 });
 
 test("lawyer-llama adds the mean in F32 into the base's rows", () => {
-  const { blend, mean } = jobOf(plan("lawyer-llama", model("F16", 9), model("F32", 12)), EMBED);
-  assert.deepEqual([blend?.rows, blend?.into, blend?.operands, mean], ["mean", "raw", "F32", { rows: 9, columns: 8 }]);
+  const made = plan("lawyer-llama", model("F16", 9), model("F32", 12));
+  const { blend, start } = jobOf(made, EMBED);
+  assert.deepEqual([blend?.rows, blend?.operands], ["mean", "F32"]);
+  assert.equal(start, rawTerm(made, jobOf(made, EMBED)));
+  assert.deepEqual(start.mean, { rows: 9, columns: 8 });
 });
 
 test("alpaca-farm adds the mean to one new row, and takes any other shape as it is", () => {
-  assert.deepEqual(jobOf(plan("alpaca-farm", model("F16", 9), model("F32", 10)), EMBED).mean, { rows: 9, columns: 8 });
+  const one = plan("alpaca-farm", model("F16", 9), model("F32", 10));
+  assert.deepEqual(rawTerm(one, jobOf(one, EMBED))?.mean, { rows: 9, columns: 8 });
   const other = plan("alpaca-farm", model("F16", 9), [
     T(EMBED, "F32", 12, 8),
     T(HEAD, "F32", 7, 8),
@@ -298,8 +302,8 @@ test("alpaca-farm's reward models have the base's names after a prefix, and a he
   ];
   const made = plan("alpaca-farm", model("F16", 9), diff);
   assert.equal(rulesOf(made)["reward_head.bias"], "own");
-  const { raw, mean } = jobOf(made, `backbone_model.${EMBED}`);
-  assert.deepEqual([raw?.kind === "stored" ? raw.name : null, mean?.rows], [EMBED, 9]);
+  const job = jobOf(made, `backbone_model.${EMBED}`);
+  assert.deepEqual([rawName(made, job), rawTerm(made, job)?.mean?.rows], [EMBED, 9]);
 });
 
 test("husky keeps everything without its prefix, float16 like the rest", () => {
@@ -345,7 +349,6 @@ test("a custom scheme has the axes it is given and states them in its name", asy
     operands: "BF16",
     result: "BF16",
     rows: "zero",
-    into: "driver",
   });
   assert.equal(rulesOf(made)[HEAD], "own");
   await refuses(

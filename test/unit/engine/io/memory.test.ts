@@ -14,20 +14,26 @@ test("areas lie on pages, do not overlap, and hold what they must", () => {
       fc.nat(100_000),
       fc.nat(100_000),
       fc.nat(70_000),
-      (base, windowBytes, slots, sumBytes, meanBytes, meanColumns) => {
-        const plan = planMemory(base, { windowBytes, slots, sumBytes, meanBytes, meanColumns });
-        assert.equal(plan.slots.length, slots);
+      fc.integer({ min: 1, max: 4 }),
+      fc.nat(2),
+      (base, windowBytes, slots, sumBytes, meanBytes, meanColumns, operands, means) => {
+        const plan = planMemory(base, { windowBytes, slots, operands, sumBytes, means, meanBytes, meanColumns });
+        assert.deepEqual(
+          plan.slots.map((slot) => slot.operands.length),
+          Array.from({ length: slots }, () => operands),
+        );
+        assert.equal(plan.means.length, means);
         // A direct read brings up to a page more at either end.
         const window = windowBytes + 2 * PAGE;
         const areas: [at: number, bytes: number][] = [
-          ...plan.slots.flatMap(({ raw, driver, out }) =>
-            [raw, driver, out].map((at): [number, number] => [at, window]),
-          ),
+          ...plan.slots.flatMap((slot) => [...slot.operands, slot.out].map((at): [number, number] => [at, window])),
           [plan.rawBlock, BLOCK * 4],
           [plan.sumBlock, BLOCK * 4],
           [plan.sumState, sumBytes],
-          [plan.meanState, meanBytes],
-          [plan.meanRow, meanColumns * 4],
+          ...plan.means.flatMap(({ state, row }): [number, number][] => [
+            [state, meanBytes],
+            [row, meanColumns * 4],
+          ]),
         ];
         let end = base;
         for (const [at, bytes] of areas) {
@@ -45,7 +51,9 @@ test("two workers with windows of 4 MiB need less than 90 MB", () => {
   const { end } = planMemory(0, {
     windowBytes: 1 << 22,
     slots: 3,
+    operands: 2,
     sumBytes: 65_536,
+    means: 1,
     meanBytes: 1 << 20,
     meanColumns: 8192,
   });
