@@ -13,6 +13,7 @@ import { absolutePath } from "../files/paths.js";
 import { regularFiles } from "../files/small-files.js";
 import type { Report } from "../finding.js";
 import { tensorBytes } from "../formats/dtype.js";
+import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub, HubPlace } from "../hub/place.js";
@@ -42,9 +43,10 @@ export async function surveyCheckpoint(
   }
   const base = { path, directory: location.single ? null : directory, repo, commit };
   const unreadable = new Set<string>();
+  const budget = headerBudget();
   const open = async (file: string): Promise<Shard | null> => {
     try {
-      return await openShard(location, file);
+      return await openShard(location, file, budget);
     } catch (error) {
       unreadable.add(file);
       report("error", unusable(error, join(directory, file)), { file });
@@ -84,7 +86,10 @@ export async function surveyCheckpoint(
     checkTotal(index, listed.totalSize, stateDict, unreadable.size === 0, report);
     await checkStrayFiles(directory, new Set(listed.weightMap.values()), report);
   }
-  const found = location.index === null ? null : { file: index, text: listed?.text ?? null };
+  const found =
+    location.index === null
+      ? null
+      : { file: index, text: listed === null ? null : Buffer.from(listed.bytes).toString() };
   return { checkpoint: { ...base, shards, stateDict, notes: [] }, index: found, unreadable };
 }
 
@@ -139,6 +144,9 @@ export function unusable(error: unknown, path: string): string {
   return error.message.replaceAll(`${path}: `, "").replaceAll(`${path} `, "");
 }
 
+/** Tensors that are named where index and shards disagree; the rest is counted. */
+const SHOWN = 20;
+
 /** Takes from each shard what the index assigns to it, and tells what does not agree. */
 function assigned(
   shards: readonly Shard[],
@@ -148,21 +156,29 @@ function assigned(
   report: Report,
 ): ReadonlyMap<string, StoredTensor> {
   const stateDict = new Map<string, StoredTensor>();
+  let strays = 0;
+  let missing = 0;
   for (const shard of shards) {
     for (const tensor of shard.header.tensors) {
       const file = weightMap.get(tensor.name);
       if (file === shard.file) {
         stateDict.set(tensor.name, { ...tensor, shard });
-      } else {
+      } else if (++strays <= SHOWN) {
         const what = file === undefined ? `is not in ${index}` : `is here too, ${index} has it in ${quote(file)}`;
         report("error", `stray tensor: it ${what}`, { file: shard.file, tensor: tensor.name });
       }
     }
   }
   for (const [name, file] of weightMap) {
-    if (!stateDict.has(name) && !unreadable.has(file)) {
+    if (!stateDict.has(name) && !unreadable.has(file) && ++missing <= SHOWN) {
       report("error", `missing: ${index} says it is in this file`, { file, tensor: name });
     }
+  }
+  if (strays > SHOWN) {
+    report("error", `${strays - SHOWN} more stray tensors`, { file: index });
+  }
+  if (missing > SHOWN) {
+    report("error", `${missing - SHOWN} more tensors are missing in the files that it names`, { file: index });
   }
   return stateDict;
 }

@@ -6,10 +6,11 @@
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { decodeText, openFileSource } from "../files/file-source.js";
+import { headerBudget } from "../formats/header-budget.js";
 import type { Piece } from "../formats/pieces.js";
 import { quote } from "../formats/quote.js";
 import type { StoredRecord, TensorInfo } from "../formats/tensor-info.js";
-import { parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
+import { MAX_INDEX, parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { metaTensors } from "./layouts/easylm.js";
 import { metaConfigText } from "./layouts/meta/config.js";
@@ -84,7 +85,7 @@ type Opened = Pick<Checkpoint, "shards" | "stateDict" | "notes" | "meta">;
 async function openShards(location: Location): Promise<Opened> {
   const { directory, file: lone, index } = location;
   if (index === null) {
-    const shard = await openShard(location, lone);
+    const shard = await openShard(location, lone, headerBudget());
     return shard.header.format === "easylm" ? openEasylm(shard, location) : { shards: [shard], ...loneState(shard) };
   }
   const { weightMap } = await readIndex(directory, index);
@@ -148,7 +149,8 @@ async function openEasylm(shard: Shard, { directory, params: hasParams }: Locati
 }
 
 async function readParams(directory: string): Promise<MetaParams> {
-  return parseParams(await readSmallText(directory, PARAMS), join(directory, PARAMS));
+  const path = join(directory, PARAMS);
+  return parseParams(decodeText(await readSmall(directory, PARAMS, MAX_PARAMS_BYTES), path), path);
 }
 
 /** The tensors of a model, with the shards that hold them. @param shards its parts. */
@@ -176,32 +178,35 @@ export function loneState(shard: Shard): Pick<Checkpoint, "stateDict" | "notes">
 }
 
 /** @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
-export async function readIndex(directory: string, index: string): Promise<WeightIndex & { readonly text: string }> {
-  const text = await readSmallText(directory, index);
-  return { ...parseWeightIndex(text, join(directory, index)), text };
+export async function readIndex(
+  directory: string,
+  index: string,
+): Promise<WeightIndex & { readonly bytes: Uint8Array }> {
+  const bytes = await readSmall(directory, index, MAX_INDEX);
+  return { ...parseWeightIndex(bytes, join(directory, index)), bytes };
 }
 
-/** A text of which placeholders are refused. */
-async function readSmallText(directory: string, file: string): Promise<string> {
+/** A small file of which placeholders are refused. @param most bytes. */
+async function readSmall(directory: string, file: string, most: number): Promise<Uint8Array> {
   await refusePlaceholder(join(directory, file), file);
   const source = await openFileSource(join(directory, file));
   try {
-    if (source.size > MAX_INDEX_BYTES) {
+    if (source.size > most) {
       throw new WeightDiffError(
         "LIMIT",
-        `${source.size} bytes, at most ${MAX_INDEX_BYTES} are read`,
-        "real ones have some hundred bytes per tensor: fetch it again",
+        `${source.size} bytes, at most ${most} are read`,
+        "real ones are much smaller: fetch it again",
         { at: { file: source.path } },
       );
     }
-    return decodeText(await source.readAt(0, source.size), source.path);
+    return await source.readAt(0, source.size);
   } finally {
     await source.close();
   }
 }
 
-/** Parsing costs some ten times the text; the largest index seen (65B) has 70 kB. */
-const MAX_INDEX_BYTES = 25_000_000;
+/** Real ones have a hundred bytes. */
+const MAX_PARAMS_BYTES = 1_000_000;
 
 function loneWrapper(tensors: readonly TensorInfo[]): string | null {
   const first = tensors[0]?.path[0];
@@ -211,6 +216,9 @@ function loneWrapper(tensors: readonly TensorInfo[]): string | null {
   return tensors.every((tensor) => tensor.path.length > 1 && tensor.path[0] === first) ? first : null;
 }
 
+/** Tensors that are named where index and shards disagree; the rest is counted. */
+const SHOWN = 20;
+
 /** Takes from each shard what the index assigns to it; lists what the index promises and the shard lacks. */
 function collect(
   shards: readonly Shard[],
@@ -219,19 +227,22 @@ function collect(
 ): Pick<Checkpoint, "stateDict" | "notes"> {
   const stateDict = new Map<string, StoredTensor>();
   const strays: string[] = [];
+  let others = 0;
   for (const shard of shards) {
     for (const tensor of shard.header.tensors) {
       if (weightMap.get(tensor.name) === shard.file) {
         stateDict.set(tensor.name, { ...tensor, shard });
-      } else {
+      } else if (strays.length < SHOWN) {
         strays.push(`${shard.file}: tensor ${quote(tensor.name)} is in the file and not in ${index}: ignored`);
+      } else {
+        others++;
       }
     }
   }
   const missing = [...weightMap].filter(([name]) => !stateDict.has(name));
   if (missing.length > 0) {
-    const shown = missing.slice(0, MISSING_SHOWN).map(([name, file]) => `tensor ${quote(name)} is not in ${file}`);
-    const rest = missing.length > MISSING_SHOWN ? `\n  and ${missing.length - MISSING_SHOWN} more` : "";
+    const shown = missing.slice(0, SHOWN).map(([name, file]) => `tensor ${quote(name)} is not in ${file}`);
+    const rest = missing.length > SHOWN ? `\n  and ${missing.length - SHOWN} more` : "";
     throw new WeightDiffError(
       "MISMATCH",
       `${missing.length} of its ${weightMap.size} entries are wrong\n  ${shown.join("\n  ")}${rest}`,
@@ -239,7 +250,8 @@ function collect(
       { at: { file: index } },
     );
   }
+  if (others > 0) {
+    strays.push(`${others} more tensors are in the files and not in ${index}: ignored`);
+  }
   return { stateDict, notes: strays };
 }
-
-const MISSING_SHOWN = 20;

@@ -133,17 +133,17 @@ function parseConfig(text: string, path: string): ModelConfig {
  * @param dtype as torch spells it; null leaves the value alone. @param vocabSize rows written; null leaves the value alone.
  */
 export function editConfig(config: ModelConfig, dtype: string | null, vocabSize: number | null): string {
-  const spans = topLevelSpans(config.text, config.path, "python");
+  let text = Buffer.from(config.text);
+  const spans = topLevelSpans(text, config.path, "python");
   const edits = [
     { span: dtype === null ? undefined : spans.get("torch_dtype"), value: JSON.stringify(dtype) },
     { span: dtype === null ? undefined : spans.get("dtype"), value: JSON.stringify(dtype) },
     { span: vocabSize === null ? undefined : spans.get("vocab_size"), value: String(vocabSize) },
   ];
-  let text = config.text;
   // From the back, so that earlier positions stay right.
   const found = edits.flatMap(({ span, value }) => (span === undefined ? [] : [{ span, value }]));
   for (const { span, value } of found.sort((a, b) => b.span.start - a.span.start)) {
-    text = text.slice(0, span.start) + value + text.slice(span.end);
+    text = Buffer.concat([text.subarray(0, span.start), Buffer.from(value), text.subarray(span.end)]);
   }
-  return text;
+  return text.toString();
 }

@@ -1,6 +1,7 @@
 /** Weight files of a checkpoint, on this disk or at the Hub: each opened, its header read, closed again. */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { type HeaderBudget, headerBudget } from "../formats/header-budget.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
 import { isTrueBlob } from "../hub/cache.js";
@@ -28,9 +29,12 @@ const REMOTE_PARALLEL = 8;
 /** The shards in the order of `files`. @throws {WeightDiffError} of the first that cannot be opened. */
 export async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {
   const step = location.hub === undefined ? 1 : REMOTE_PARALLEL;
+  const budget = headerBudget();
   const shards: Shard[] = [];
   for (let first = 0; first < files.length; first += step) {
-    const opened = await Promise.allSettled(files.slice(first, first + step).map((file) => openShard(location, file)));
+    const opened = await Promise.allSettled(
+      files.slice(first, first + step).map((file) => openShard(location, file, budget)),
+    );
     for (const outcome of opened) {
       if (outcome.status === "rejected") {
         throw outcome.reason;
@@ -41,8 +45,8 @@ export async function openEach(location: Location, files: readonly string[]): Pr
   return shards;
 }
 
-/** Reads one weight file's header. @throws {WeightDiffError} as openCheckpoint. */
-export async function openShard(location: Location, file: string): Promise<Shard> {
+/** Reads one weight file's header. @param budget what the headers of the whole checkpoint may still take. @throws {WeightDiffError} as openCheckpoint. */
+export async function openShard(location: Location, file: string, budget: HeaderBudget): Promise<Shard> {
   const { directory, index, hub } = location;
   const path = join(directory, file);
   const remote = hub?.files.get(file);
@@ -60,14 +64,14 @@ export async function openShard(location: Location, file: string): Promise<Shard
     },
   );
   try {
-    const header = await readWeightFile(source);
+    const header = await readWeightFile(source, budget);
     const { size, modified } = source;
     return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
   } catch (error) {
     // A copy in the cache that is not what the Hub has is as good as none.
     if (hub !== undefined && !hub.offline && remote?.cached === true && !(await isTrueBlob(path, remote.etag))) {
       const files = new Map([...hub.files, [file, { ...remote, cached: false }]]);
-      return await openShard({ ...location, hub: { ...hub, files } }, file);
+      return await openShard({ ...location, hub: { ...hub, files } }, file, budget);
     }
     throw error;
   } finally {

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeFromTorch, tensorBytes } from "./dtype.js";
+import { headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { quote } from "./quote.js";
 import type { ByteSource, ShardHeader, TensorInfo } from "./tensor-info.js";
 
@@ -26,7 +27,7 @@ export function looksLikeEasylm(head: Uint8Array): boolean {
 }
 
 /** @throws {WeightDiffError} TRUNCATED, FORMAT_INVALID, FORMAT_UNSUPPORTED (arrays in chunks, strange dtypes), LIMIT, IO. */
-export async function readEasylm(source: ByteSource): Promise<ShardHeader> {
+export async function readEasylm(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   const hash = createHash("sha256");
   const tensors = new Map<string, TensorInfo>();
   for (let at = 0, count = 0; at < source.size; count++) {
@@ -42,6 +43,8 @@ export async function readEasylm(source: ByteSource): Promise<ShardHeader> {
     if (tensors.has(name)) {
       throw reader.invalid(`the tensor name ${quote(name)} occurs twice`);
     }
+    takeBytes(budget, reader.used, source.name);
+    takeTensors(budget, 1, source.name);
     if (tensor !== null) {
       tensors.set(name, { name, path, ...tensor });
     }

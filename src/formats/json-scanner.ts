@@ -1,19 +1,22 @@
 /**
- * A strict pull reader of JSON text: RFC 8259 with serde_json's refusals (the reader of safetensors), so that a header means
- * here what it means there. JSON.parse cannot be used: it hides duplicate keys, reads 16.0 as 16 and forgets positions. No
- * tree is built; the caller says what it expects next, and everything else is skipped. Files that Python's json module wrote
- * may also hold NaN and Infinity, which are no JSON.
+ * A strict pull reader of JSON: RFC 8259 with serde_json's refusals (the reader of safetensors), so that a header means here what
+ * it means there. JSON.parse cannot be used: it hides duplicate keys, reads 16.0 as 16, forgets positions, and makes a value of
+ * everything. Here no tree is built and no text copied: the bytes are read in place, the caller says what it expects next, and
+ * everything else is passed over. Files that Python's json module wrote may also hold NaN and Infinity, which are no JSON.
  */
+import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "./quote.js";
 
 /** serde_json's recursion limit is 128, which the 128th level reaches. */
 const MAX_DEPTH = 127;
+/** Keys of all objects that are open at one time, which are kept so that none comes twice. A large vocabulary has 260,000. */
+const MAX_KEYS = 1_000_000;
 
 /** "python": with the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
 export type JsonDialect = "strict" | "python";
 
-/** Positions in the text, in UTF-16 units: `start` is in, `end` is out. */
+/** Positions in the text, in bytes: `start` is in, `end` is out. */
 export interface Span {
   readonly start: number;
   readonly end: number;
@@ -21,6 +24,9 @@ export interface Span {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+/** A number of so many digits is below 2^53; past it, digits may be lost. */
+const SAFE_DIGITS = 15;
 const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
   ["\\", "\\"],
@@ -33,33 +39,53 @@ const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 const NON_FINITE = ["NaN", "Infinity", "-Infinity"];
+const LITERALS = [
+  ["true", true],
+  ["false", false],
+  ["null", null],
+] as const;
 
 export class JsonScanner {
-  readonly #text: string;
+  readonly #bytes: Buffer;
   readonly #where: string;
   readonly #dialect: JsonDialect;
   #at = 0;
   #depth = 0;
+  #keys = 0;
 
-  /** `where` is what messages call the text: "model.safetensors: header". */
-  constructor(text: string, where: string, dialect: JsonDialect = "strict") {
-    this.#text = text;
+  /**
+   * `where` is what messages call the text: "model.safetensors: header".
+   * @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8.
+   */
+  constructor(text: Uint8Array | string, where: string, dialect: JsonDialect = "strict") {
+    this.#bytes =
+      typeof text === "string" ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.byteLength);
     this.#where = where;
     this.#dialect = dialect;
+    if (typeof text !== "string" && !isUtf8(text)) {
+      throw new WeightDiffError(
+        "FORMAT_INVALID",
+        `${where} is not UTF-8 text`,
+        "the file is damaged: download it again",
+      );
+    }
   }
 
-  /** The next character that is not white space; "" at the end. */
+  /** The next character that is not white space, as far as JSON's own are concerned; "" at the end. */
   peek(): string {
     for (;;) {
-      const unit = this.#text.charCodeAt(this.#at);
-      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) {
-        return this.#text.charAt(this.#at);
+      const byte = this.#bytes[this.#at];
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+        return byte === undefined ? "" : String.fromCharCode(byte);
       }
       this.#at += 1;
     }
   }
 
-  /** Reads an object; `entry` must consume each value. @throws {WeightDiffError} FORMAT_INVALID on a key that comes twice. */
+  /**
+   * Reads an object; `entry` must consume each value.
+   * @throws {WeightDiffError} FORMAT_INVALID on a key that comes twice; LIMIT.
+   */
   object(entry: (key: string) => void): void {
     this.#open("{");
     const seen = new Set<string>();
@@ -70,11 +96,16 @@ export class JsonScanner {
           this.fail(`the key ${quote(key)} occurs twice`);
         }
         seen.add(key);
+        this.#keys += 1;
+        if (this.#keys > MAX_KEYS) {
+          throw new WeightDiffError("LIMIT", `${this.#where} has objects of more than ${MAX_KEYS} keys`);
+        }
         this.#expect(":");
         entry(key);
       } while (this.#take(","));
     }
     this.#expect("}");
+    this.#keys -= seen.size;
     this.#depth -= 1;
   }
 
@@ -94,31 +125,68 @@ export class JsonScanner {
 
   string(): string {
     this.#expect('"');
-    let text = "";
-    let start = this.#at;
-    for (;;) {
-      const unit = this.#text.charCodeAt(this.#at);
-      if (unit === QUOTE) {
-        text += this.#text.slice(start, this.#at);
-        this.#at += 1;
-        return text;
+    const bytes = this.#bytes;
+    const start = this.#at;
+    let ascii = true;
+    let escaped = false;
+    for (let at = start; ; at++) {
+      const byte = bytes[at];
+      if (byte === QUOTE) {
+        this.#at = at + 1;
+        return escaped ? this.#unescaped(start, at) : bytes.toString(ascii ? "latin1" : "utf8", start, at);
       }
-      if (unit === BACKSLASH) {
-        text += this.#text.slice(start, this.#at);
-        text += this.#escape();
-        start = this.#at;
-      } else if (unit >= 0x20) {
-        this.#at += 1;
+      if (byte === BACKSLASH) {
+        escaped = true;
+        at += 1;
+      } else if (byte === undefined || byte < 0x20) {
+        this.#at = at;
+        this.fail(byte === undefined ? "a string does not end" : "a string holds a raw control character");
       } else {
-        this.fail(Number.isNaN(unit) ? "a string does not end" : "a string holds a raw control character");
+        ascii &&= byte < 0x80;
       }
     }
+  }
+
+  /** Unescaped text is never longer than it was: put together as bytes, a string of a million escapes is one string. */
+  #unescaped(start: number, end: number): string {
+    const text = Buffer.alloc(end - start);
+    let length = 0;
+    let from = start;
+    this.#at = start;
+    while (this.#at < end) {
+      if (this.#bytes[this.#at] === BACKSLASH) {
+        length += this.#bytes.copy(text, length, from, this.#at);
+        length += text.write(this.#escape(), length);
+        from = this.#at;
+      } else {
+        this.#at += 1;
+      }
+    }
+    length += this.#bytes.copy(text, length, from, end);
+    this.#at = end + 1;
+    return text.toString("utf8", 0, length);
   }
 
   /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are none, as for serde's usize. */
   integer(): number {
     const span = this.#number();
-    const text = this.#text.slice(span.start, Math.min(span.end, span.start + 20));
+    let value = 0;
+    if (span.end - span.start <= SAFE_DIGITS) {
+      for (let at = span.start; at < span.end; at++) {
+        const digit = (this.#bytes[at] ?? 0) - 0x30;
+        if (digit < 0 || digit > 9) {
+          return this.#noInteger(span);
+        }
+        value = value * 10 + digit;
+      }
+      return value;
+    }
+    return this.#noInteger(span);
+  }
+
+  /** A long or odd one. */
+  #noInteger({ start, end }: Span): number {
+    const text = this.#bytes.toString("latin1", start, Math.min(end, start + 20));
     const value = Number(text);
     if (!/^[0-9]+$/.test(text)) {
       this.fail(`expected a whole number, found ${text}`);
@@ -143,24 +211,20 @@ export class JsonScanner {
       return Number(word);
     }
     const span = this.#number();
-    const value = Number(this.#text.slice(span.start, span.end));
+    const value = Number(this.#bytes.toString("latin1", span.start, span.end));
     return Number.isFinite(value) || this.#dialect === "python" ? value : this.fail("a number is out of range");
   }
 
   /** One of true, false, null. */
   literal(): boolean | null {
-    const first = this.peek();
-    for (const [word, value] of [
-      ["true", true],
-      ["false", false],
-      ["null", null],
-    ] as const) {
-      if (first === word[0] && this.#text.startsWith(word, this.#at)) {
-        this.#at += word.length;
-        return value;
-      }
+    this.peek();
+    const found = LITERALS.find(([word]) => this.#comes(word));
+    if (found === undefined) {
+      const first = this.#character();
+      return this.fail(first === "" ? "the text ends early" : `unexpected ${quote(first)}`);
     }
-    return this.fail(first === "" ? "the text ends early" : `unexpected ${quote(first)}`);
+    this.#at += found[0].length;
+    return found[1];
   }
 
   /** Passes over one value of any kind, checking it all the same. */
@@ -191,14 +255,27 @@ export class JsonScanner {
   fail(what: string): never {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${this.#where} is not the JSON expected: ${what} (at character ${this.#at})`,
+      `${this.#where} is not the JSON expected: ${what} (at byte ${this.#at})`,
       "the file is damaged or was edited by hand: download it again",
     );
   }
 
   #nonFinite(): string | undefined {
+    if (this.#dialect !== "python") {
+      return undefined;
+    }
     this.peek();
-    return this.#dialect === "python" ? NON_FINITE.find((word) => this.#text.startsWith(word, this.#at)) : undefined;
+    return NON_FINITE.find((word) => this.#comes(word));
+  }
+
+  /** Does this ASCII text come next? */
+  #comes(word: string): boolean {
+    for (let index = 0; index < word.length; index++) {
+      if (this.#bytes[this.#at + index] !== word.charCodeAt(index)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   #take(character: string): boolean {
@@ -211,9 +288,15 @@ export class JsonScanner {
 
   #expect(character: string): void {
     if (!this.#take(character)) {
-      const found = this.peek();
+      const found = this.#character();
       this.fail(`expected ${character}, found ${found === "" ? "the end" : quote(found)}`);
     }
+  }
+
+  /** The character that comes next, whole, for messages; "" at the end. */
+  #character(): string {
+    const [first = ""] = this.#bytes.toString("utf8", this.#at, Math.min(this.#at + 4, this.#bytes.length));
+    return first;
   }
 
   #open(bracket: string): void {
@@ -224,25 +307,23 @@ export class JsonScanner {
     }
   }
 
-  /** Scanned by hand: a regular expression overflows its stack on megabytes of digits. */
   #number(): Span {
     this.peek();
     const start = this.#at;
-    this.#at += this.#text.startsWith("-", start) ? 1 : 0;
+    this.#at += this.#bytes[start] === MINUS ? 1 : 0;
     const whole = this.#digits();
-    if (whole === 0 || (whole > 1 && this.#text[this.#at - whole] === "0")) {
+    if (whole === 0 || (whole > 1 && this.#bytes[this.#at - whole] === 0x30)) {
       this.fail("expected a number");
     }
-    if (this.#text[this.#at] === ".") {
+    if (this.#comes(".")) {
       this.#at += 1;
       if (this.#digits() === 0) {
         this.fail("a number ends in its point");
       }
     }
-    const exponent = this.#text[this.#at];
-    if (exponent === "e" || exponent === "E") {
-      const sign = this.#text[this.#at + 1];
-      this.#at += sign === "+" || sign === "-" ? 2 : 1;
+    if (this.#comes("e") || this.#comes("E")) {
+      this.#at += 1;
+      this.#at += this.#comes("+") || this.#comes("-") ? 1 : 0;
       if (this.#digits() === 0) {
         this.fail("a number has an empty exponent");
       }
@@ -252,15 +333,15 @@ export class JsonScanner {
 
   #digits(): number {
     const start = this.#at;
-    for (let unit = this.#text.charCodeAt(this.#at); unit >= 0x30 && unit <= 0x39; ) {
+    for (let byte = this.#bytes[this.#at]; byte !== undefined && byte >= 0x30 && byte <= 0x39; ) {
       this.#at += 1;
-      unit = this.#text.charCodeAt(this.#at);
+      byte = this.#bytes[this.#at];
     }
     return this.#at - start;
   }
 
   #escape(): string {
-    const letter = this.#text.charAt(this.#at + 1);
+    const letter = this.#bytes.toString("latin1", this.#at + 1, this.#at + 2);
     const simple = SIMPLE_ESCAPES.get(letter);
     if (simple !== undefined) {
       this.#at += 2;
@@ -268,7 +349,7 @@ export class JsonScanner {
     }
     const unit = this.#unicodeEscape();
     if (unit >= 0xd800 && unit <= 0xdbff) {
-      const low = this.#text.startsWith("\\u", this.#at) ? this.#unicodeEscape() : 0;
+      const low = this.#comes("\\u") ? this.#unicodeEscape() : 0;
       return low >= 0xdc00 && low <= 0xdfff
         ? String.fromCharCode(unit, low)
         : this.fail("a string holds half a surrogate pair");
@@ -279,7 +360,7 @@ export class JsonScanner {
   }
 
   #unicodeEscape(): number {
-    const spelt = this.#text.slice(this.#at, this.#at + 6);
+    const spelt = this.#bytes.toString("latin1", this.#at, this.#at + 6);
     if (!/^\\u[0-9a-fA-F]{4}$/.test(spelt)) {
       this.fail("a string holds an unknown escape");
     }

@@ -1,39 +1,67 @@
-/** JSON text as values, or as the places where they stand; what is JSON here says json-scanner.ts. */
+/** JSON as values, or as the places where they stand; what is JSON here says json-scanner.ts. */
+import { WeightDiffError } from "../errors.js";
 import { type JsonDialect, JsonScanner, type Span } from "./json-scanner.js";
+
+/** Values made of one text: two bytes of it make an array of a hundred. Whatever has more is read element by element. */
+const MAX_VALUES = 500_000;
 
 /**
  * The whole text as values. Objects have no prototype, so "__proto__" is a key like any other.
- * @throws {WeightDiffError} FORMAT_INVALID on anything serde_json refuses and on duplicate keys; LIMIT past 127 levels.
+ * @throws {WeightDiffError} FORMAT_INVALID on anything serde_json refuses and on duplicate keys; LIMIT past 127 levels or for
+ * more than half a million values.
  */
-export function parseJson(text: string, where: string, dialect: JsonDialect = "strict"): unknown {
+export function parseJson(text: string | Uint8Array, where: string, dialect: JsonDialect = "strict"): unknown {
   const scanner = new JsonScanner(text, where, dialect);
-  const value = readValue(scanner);
+  const value = readValue(scanner, where);
   scanner.end();
   return value;
 }
 
-function readValue(scanner: JsonScanner): unknown {
-  const first = scanner.peek();
-  if (first === "{") {
-    const record: Record<string, unknown> = Object.create(null);
-    scanner.object((key) => {
-      record[key] = readValue(scanner);
-    });
-    return record;
-  }
-  if (first === "[") {
-    const list: unknown[] = [];
-    scanner.array(() => list.push(readValue(scanner)));
-    return list;
-  }
-  if (first === '"') {
-    return scanner.string();
-  }
-  return scanner.atNumber() ? scanner.number() : scanner.literal();
+/** One value of any kind, which comes next. @throws {WeightDiffError} as parseJson. */
+export function readValue(scanner: JsonScanner, where: string): unknown {
+  let made = 0;
+  const read = (): unknown => {
+    made += 1;
+    if (made > MAX_VALUES) {
+      throw new WeightDiffError("LIMIT", `${where} holds more than ${MAX_VALUES} values`);
+    }
+    const first = scanner.peek();
+    if (first === "{") {
+      const record: Record<string, unknown> = Object.create(null);
+      scanner.object((key) => {
+        record[key] = read();
+      });
+      return record;
+    }
+    if (first === "[") {
+      const list: unknown[] = [];
+      scanner.array(() => list.push(read()));
+      return list;
+    }
+    if (first === '"') {
+      return scanner.string();
+    }
+    return scanner.atNumber() ? scanner.number() : scanner.literal();
+  };
+  return read();
 }
 
-/** Where each value of the outermost object stands in `text`, so that one can be replaced and all else kept as it is. */
-export function topLevelSpans(text: string, where: string, dialect: JsonDialect = "strict"): ReadonlyMap<string, Span> {
+/** Refuses what is no JSON, and makes nothing of it. @throws {WeightDiffError} FORMAT_INVALID, LIMIT past 127 levels. */
+export function checkJson(text: string | Uint8Array, where: string, dialect: JsonDialect = "strict"): void {
+  const scanner = new JsonScanner(text, where, dialect);
+  scanner.skip();
+  scanner.end();
+}
+
+/**
+ * Where each value of the outermost object stands in the text, in bytes, so that one can be replaced and all else kept as it
+ * is.
+ */
+export function topLevelSpans(
+  text: string | Uint8Array,
+  where: string,
+  dialect: JsonDialect = "strict",
+): ReadonlyMap<string, Span> {
   const scanner = new JsonScanner(text, where, dialect);
   const spans = new Map<string, Span>();
   scanner.object((key) => spans.set(key, scanner.skip()));

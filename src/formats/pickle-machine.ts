@@ -1,29 +1,60 @@
-/** The store of the pickle machine: stack, marks, memo. Every step checks that what it takes is there and that nothing grows without bound. */
+/**
+ * The store of the pickle machine: stack, marks, memo, and the memory that values take. Every step checks that what it takes is
+ * there and that nothing grows without bound: one byte of pickle can make a container of two hundred.
+ */
 import { WeightDiffError } from "../errors.js";
 import { invalid, type PickleInput, take } from "./pickle-input.js";
-import type { PickleOpaque, PicklePersistent, PickleValue } from "./pickle-value.js";
+import type { PickleGlobal, PickleOpaque, PicklePersistent, PickleValue } from "./pickle-value.js";
 
-/** Values on the stack, in the memo, and containers made: what 150,000 tensors need, with room. */
-export const MAX_VALUES = 2_000_000;
+/** Values on the stack, and marks. */
+const MAX_VALUES = 2_000_000;
+/** Bytes that all values of one pickle may take: those of 150,000 tensors take 130 MB. */
+const MAX_MEMORY = 144_000_000;
+/** Bytes of each kind of value in V8 on a 64-bit machine, rounded up. */
+export const COST = {
+  object: 48,
+  /** An array, or its place in one. */
+  array: 48,
+  item: 8,
+  map: 208,
+  entry: 40,
+  text: 32,
+  memo: 12,
+  otherMemo: 48,
+} as const;
 export const OPAQUE: PickleOpaque = { kind: "opaque" };
 
 export interface Machine extends PickleInput {
   readonly stack: PickleValue[];
   readonly marks: number[];
-  readonly memo: Map<number, PickleValue>;
+  /** Entries numbered from 0, as Python's own picklers do. */
+  readonly memo: PickleValue[];
+  /** Entries with any other number. */
+  readonly others: Map<number, PickleValue>;
   readonly persistent: PicklePersistent[];
-  made: number;
+  /** Names that are known to be allowed. */
+  readonly globals: Map<string, PickleGlobal>;
+  /** Bytes that all values made so far take. */
+  memory: number;
 }
 
-export function tooMuch(machine: Machine, what: string): WeightDiffError {
-  return new WeightDiffError("LIMIT", `pickle makes more than ${MAX_VALUES} ${what}`, undefined, {
+function tooMuch(machine: Machine, what: string): WeightDiffError {
+  return new WeightDiffError("LIMIT", `pickle makes more than ${what}`, undefined, {
     at: { file: machine.rules.name },
   });
 }
 
+/** Counts what lives on the heap. @throws {WeightDiffError} LIMIT. */
+export function spend(machine: Machine, bytes: number): void {
+  machine.memory += bytes;
+  if (machine.memory > MAX_MEMORY) {
+    throw tooMuch(machine, `${MAX_MEMORY / 1e6} MB of objects`);
+  }
+}
+
 export function push(machine: Machine, value: PickleValue): void {
   if (machine.stack.length >= MAX_VALUES) {
-    throw tooMuch(machine, "values on its stack");
+    throw tooMuch(machine, `${MAX_VALUES} values on its stack`);
   }
   machine.stack.push(value);
 }
@@ -35,7 +66,7 @@ export function pushBytes(machine: Machine, length: number): void {
 
 export function mark(machine: Machine): void {
   if (machine.marks.length >= MAX_VALUES) {
-    throw tooMuch(machine, "marks");
+    throw tooMuch(machine, `${MAX_VALUES} marks`);
   }
   machine.marks.push(machine.stack.length);
 }
@@ -85,10 +116,26 @@ export function top(machine: Machine): PickleValue {
   return value;
 }
 
-/** Counts what lives on the heap: one byte of pickle can make a container of 200. */
-export function made(machine: Machine): void {
-  machine.made += 1;
-  if (machine.made > MAX_VALUES) {
-    throw tooMuch(machine, "objects");
+/** Remembers the top of the stack. */
+export function put(machine: Machine, index: number): void {
+  const { memo, others } = machine;
+  const value = top(machine);
+  if (index < memo.length) {
+    memo[index] = value;
+  } else if (index === memo.length) {
+    spend(machine, COST.memo);
+    others.delete(index);
+    memo.push(value);
+  } else {
+    spend(machine, COST.otherMemo);
+    others.set(index, value);
   }
+}
+
+export function get(machine: Machine, index: number): void {
+  const value = machine.memo[index] ?? machine.others.get(index);
+  if (value === undefined) {
+    throw invalid(machine, `recalls the memo entry ${index}, which is not there`);
+  }
+  push(machine, value);
 }

@@ -18,12 +18,12 @@ export interface PickleTuple {
 }
 export interface PickleList {
   readonly kind: "list";
-  readonly items: PickleValue[];
+  items: PickleValue[];
 }
 /** A dict or an OrderedDict. */
 export interface PickleDict {
   readonly kind: "dict";
-  readonly entries: Map<PickleKey, PickleValue>;
+  entries: Map<PickleKey, PickleValue>;
 }
 /** A name: "torch.FloatStorage". */
 export interface PickleGlobal {

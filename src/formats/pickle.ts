@@ -1,15 +1,15 @@
 /**
  * A closed-world pickle machine (Python's pickletools documents the opcodes; PEP 307, 3154, 574), protocols 2 to 5. Nothing is
  * ever executed: a callable is a name, and calling one gives a record of the call. Names outside the caller's list are refused.
- * All loops are over input bytes, and every store has a bound, so that no pickle can hang or fill the memory.
+ * All loops are over input bytes, and what values take is counted, so that no pickle can hang or fill the memory.
  */
 import { WeightDiffError } from "../errors.js";
 import { invalid, line, long, type PickleRules, take, text, u8, u32, u64 } from "./pickle-input.js";
 import {
+  COST,
   drop,
-  MAX_VALUES,
+  get,
   type Machine,
-  made,
   mark,
   OPAQUE,
   pop,
@@ -17,7 +17,8 @@ import {
   popMark,
   push,
   pushBytes,
-  tooMuch,
+  put,
+  spend,
   top,
 } from "./pickle-machine.js";
 import {
@@ -57,10 +58,12 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
     view,
     stack: [],
     marks: [],
-    memo: new Map(),
+    memo: [],
+    others: new Map(),
     persistent: [],
+    globals: new Map(),
     at: start,
-    made: 0,
+    memory: 0,
   };
   const head = machine.view.byteLength - start < 2 ? undefined : machine.view.getUint16(start);
   if (head === undefined) {
@@ -108,18 +111,18 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   74: (m) => push(m, m.view.getInt32(take(m, 4), true)),
   75: (m) => push(m, u8(m)),
   77: (m) => push(m, m.view.getUint16(take(m, 2), true)),
-  138: (m) => push(m, long(m, u8(m))),
-  139: (m) => push(m, long(m, u32(m))),
+  138: (m) => pushLong(m, u8(m)),
+  139: (m) => pushLong(m, u32(m)),
   71: (m) => {
     take(m, 8);
     push(m, OPAQUE);
   },
   // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and the strings of Python 2: BINSTRING, SHORT_BINSTRING
-  88: (m) => push(m, text(m, u32(m))),
-  140: (m) => push(m, text(m, u8(m))),
-  141: (m) => push(m, text(m, u64(m))),
-  84: (m) => push(m, text(m, u32(m))),
-  85: (m) => push(m, text(m, u8(m))),
+  88: (m) => pushText(m, u32(m)),
+  140: (m) => pushText(m, u8(m)),
+  141: (m) => pushText(m, u64(m)),
+  84: (m) => pushText(m, u32(m)),
+  85: (m) => pushText(m, u8(m)),
   // BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8
   66: (m) => pushBytes(m, u32(m)),
   67: (m) => pushBytes(m, u8(m)),
@@ -150,7 +153,7 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   98: (m) => build(m),
   // BINPERSID
   81: (m) => {
-    made(m);
+    spend(m, COST.object + COST.item);
     const reference: PicklePersistent = { kind: "persistent", id: pop(m) };
     m.persistent.push(reference);
     push(m, reference);
@@ -158,26 +161,47 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
   113: (m) => put(m, u8(m)),
   114: (m) => put(m, u32(m)),
-  148: (m) => put(m, m.memo.size),
+  148: (m) => put(m, m.memo.length + m.others.size),
   104: (m) => get(m, u8(m)),
   106: (m) => get(m, u32(m)),
 };
 
+function pushLong(machine: Machine, length: number): void {
+  push(machine, long(machine, length));
+  spend(machine, COST.text + length);
+}
+
+function pushText(machine: Machine, length: number): void {
+  push(machine, text(machine, length));
+  spend(machine, COST.text + length);
+}
+
+/** What every empty container holds, until something is put into it. */
+const NO_ITEMS: PickleValue[] = [];
+const NO_ENTRIES: PickleDict["entries"] = new Map();
+
 function sequence(machine: Machine, kind: "tuple" | "list", items: PickleValue[]): PickleTuple | PickleList {
-  made(machine);
-  return { kind, items };
+  spend(machine, COST.object + (items.length === 0 ? 0 : COST.array + COST.item * items.length));
+  return { kind, items: items.length === 0 ? NO_ITEMS : items };
 }
 
 function dict(machine: Machine): PickleDict {
-  made(machine);
-  return { kind: "dict", entries: new Map() };
+  spend(machine, COST.object);
+  return { kind: "dict", entries: NO_ENTRIES };
 }
 
-function append(machine: Machine, items: readonly PickleValue[]): void {
+function append(machine: Machine, items: PickleValue[]): void {
   const list = top(machine);
   if (!isKind(list, "list")) {
     throw invalid(machine, "appends to what is no list");
   }
+  if (list.items.length === 0) {
+    spend(machine, COST.array + COST.item * items.length);
+    list.items = items;
+    return;
+  }
+  // An array that grows makes room for sixteen, and for half as many as there are.
+  spend(machine, (list.items.length === 1 ? 16 * COST.item : 0) + 1.5 * COST.item * items.length);
   for (const item of items) {
     list.items.push(item);
   }
@@ -210,6 +234,11 @@ function setItem(
   if (target.entries.has(key)) {
     throw invalid(machine, `has the dict key ${quote(String(key))} twice`);
   }
+  if (target.entries.size === 0) {
+    spend(machine, COST.map);
+    target.entries = new Map();
+  }
+  spend(machine, COST.entry);
   target.entries.set(key, value);
 }
 
@@ -218,6 +247,10 @@ function global(machine: Machine, module: PickleValue | undefined, name: PickleV
     throw invalid(machine, "names a global by what is no string");
   }
   const full = `${module}.${name}`;
+  const known = machine.globals.get(full);
+  if (known !== undefined) {
+    return known;
+  }
   if (!machine.rules.allows(full)) {
     throw new WeightDiffError(
       "PICKLE_GLOBAL",
@@ -227,8 +260,9 @@ function global(machine: Machine, module: PickleValue | undefined, name: PickleV
       { at: { file: machine.rules.name } },
     );
   }
-  made(machine);
-  return { kind: "global", name: full };
+  const allowed: PickleGlobal = { kind: "global", name: full };
+  machine.globals.set(full, allowed);
+  return allowed;
 }
 
 /** REDUCE and NEWOBJ: callable and arguments become a record, but for OrderedDict, which becomes a dict. */
@@ -240,7 +274,7 @@ function call(machine: Machine): void {
   if (callable.name === ORDERED_DICT) {
     push(machine, orderedDict(machine, args.items));
   } else {
-    made(machine);
+    spend(machine, COST.object);
     push(machine, { kind: "call", name: callable.name, args: args.items });
   }
 }
@@ -257,7 +291,6 @@ function orderedDict(machine: Machine, args: readonly PickleValue[]): PickleDict
       throw invalid(machine, "makes an OrderedDict of what is no list of pairs");
     }
     // The list may be recalled from the memo: a few bytes copy it again.
-    made(machine);
     setItem(machine, result, pair.items[0], pair.items[1]);
   }
   return result;
@@ -269,19 +302,4 @@ function build(machine: Machine): void {
   if (!isKind(top(machine), "dict") || !isKind(state, "dict")) {
     throw invalid(machine, "sets the state of what is no OrderedDict");
   }
-}
-
-function put(machine: Machine, index: number): void {
-  if (machine.memo.size >= MAX_VALUES) {
-    throw tooMuch(machine, "memo entries");
-  }
-  machine.memo.set(index, top(machine));
-}
-
-function get(machine: Machine, index: number): void {
-  const value = machine.memo.get(index);
-  if (value === undefined) {
-    throw invalid(machine, `recalls the memo entry ${index}, which is not there`);
-  }
-  push(machine, value);
 }

@@ -6,35 +6,42 @@
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
+import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
-import type { ByteRange, ByteSource, Shape, ShardHeader, TensorInfo } from "./tensor-info.js";
+import {
+  type ByteRange,
+  type ByteSource,
+  MAX_RANK,
+  type Shape,
+  type ShardHeader,
+  type TensorInfo,
+} from "./tensor-info.js";
 
 /** Bytes. Parsing costs many times the size in memory; the largest real headers (20,000 tensors) stay below 3 MB. */
 export const MAX_HEADER = 25_000_000;
 /** The data section of a written shard begins on a page, so that tensors can go to disk by direct I/O. */
 const PAGE = 4096;
+/** Entries of `__metadata__`; real ones have a handful. */
+const MAX_METADATA = 10_000;
 const DAMAGED = "the file is damaged: download it again";
 
-/** One tensor as the header states it; offsets are relative to the data section. */
-interface Entry {
-  readonly name: string;
-  readonly dtype: Dtype;
-  readonly shape: Shape;
-  readonly begin: number;
-  readonly end: number;
+/** A tensor whose range is that of the header, relative to the data section, until the header is found valid. */
+interface StatedTensor extends TensorInfo {
+  readonly range: { begin: number; end: number };
 }
 
 interface Header {
-  readonly entries: readonly Entry[];
+  readonly tensors: StatedTensor[];
   readonly metadata: ReadonlyMap<string, string>;
 }
 
 /**
  * Reads and validates a header. Tensors come by offset, then name.
+ * @param budget what the headers of the whole checkpoint may still take.
  * @throws {WeightDiffError} TRUNCATED, LIMIT, FORMAT_INVALID, FORMAT_UNSUPPORTED (a dtype newer than 0.8)
  */
-export async function readSafetensors(source: ByteSource): Promise<ShardHeader> {
+export async function readSafetensors(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   const { name: file, size } = source;
   if (size < 8) {
     throw new WeightDiffError(
@@ -63,43 +70,42 @@ export async function readSafetensors(source: ByteSource): Promise<ShardHeader> 
       { at: { file } },
     );
   }
+  takeBytes(budget, Number(length), file);
   const bytes = await source.readAt(8, Number(length));
-  const { entries, metadata } = parseHeader(decode(bytes, file), file);
-  const tensors = validateHeader(entries, dataStart, size, file);
+  const { tensors, metadata } = parseHeader(bytes, file, budget);
+  validateHeader(tensors, dataStart, size, file);
   const digest = createHash("sha256").update(prefix).update(bytes).digest("hex");
   return { format: "safetensors", tensors, metadata, digest };
 }
 
-function decode(bytes: Uint8Array, file: string): string {
-  try {
-    // TextDecoder drops a byte order mark unless told not to; the Rust library refuses it.
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new WeightDiffError("FORMAT_INVALID", `${file}: header is not UTF-8`, DAMAGED, { cause });
-  }
-}
-
-function parseHeader(text: string, file: string): Header {
-  const scanner = new JsonScanner(text, `${file}: header`);
-  const entries: Entry[] = [];
+function parseHeader(bytes: Uint8Array, file: string, budget: HeaderBudget): Header {
+  const scanner = new JsonScanner(bytes, `${file}: header`);
+  const tensors: StatedTensor[] = [];
   let metadata: ReadonlyMap<string, string> = new Map();
   scanner.object((name) => {
     if (name === "__metadata__") {
-      metadata = readMetadata(scanner);
+      metadata = readMetadata(scanner, file);
     } else {
-      entries.push(readEntry(scanner, name, file));
+      takeTensors(budget, 1, file);
+      tensors.push(readEntry(scanner, name, file));
     }
   });
   scanner.end();
-  return { entries, metadata };
+  return { tensors, metadata };
 }
 
-function readMetadata(scanner: JsonScanner): ReadonlyMap<string, string> {
+function readMetadata(scanner: JsonScanner, file: string): ReadonlyMap<string, string> {
   const metadata = new Map<string, string>();
   if (scanner.peek() === "n") {
     scanner.literal();
   } else {
-    scanner.object((key) => metadata.set(key, scanner.string()));
+    scanner.object((key) => {
+      metadata.set(key, scanner.string());
+      if (metadata.size > MAX_METADATA) {
+        const what = `__metadata__ has more than ${MAX_METADATA} entries`;
+        throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file } });
+      }
+    });
   }
   return metadata;
 }
@@ -108,13 +114,13 @@ function readMetadata(scanner: JsonScanner): ReadonlyMap<string, string> {
 const FIELDS = ["dtype", "shape", "data_offsets"] as const;
 
 /** An object, or the array [dtype, shape, data_offsets], as serde reads a struct. Fields beyond these are passed over. */
-function readEntry(scanner: JsonScanner, name: string, file: string): Entry {
+function readEntry(scanner: JsonScanner, name: string, file: string): StatedTensor {
   const found: { dtype?: string; shape?: Shape; data_offsets?: readonly number[] } = {};
   const readField = (field: string | undefined): void => {
     if (field === "dtype") {
       found.dtype = readDtype(scanner);
     } else if (field === "shape" || field === "data_offsets") {
-      found[field] = readIntegers(scanner);
+      found[field] = readIntegers(scanner, name, field, file);
     } else {
       scanner.skip();
     }
@@ -144,7 +150,7 @@ function readEntry(scanner: JsonScanner, name: string, file: string): Entry {
       { at: { file } },
     );
   }
-  return { name, dtype, shape, begin, end };
+  return { name, path: [name], dtype, shape, range: { begin, end } };
 }
 
 /** "I32", or {"I32": null}, which serde takes for the same. */
@@ -163,36 +169,39 @@ function readDtype(scanner: JsonScanner): string {
   return name === undefined || names.length !== 1 ? scanner.fail("a dtype is not one name") : name;
 }
 
-function readIntegers(scanner: JsonScanner): readonly number[] {
+function readIntegers(scanner: JsonScanner, name: string, field: string, file: string): readonly number[] {
   const list: number[] = [];
-  scanner.array(() => list.push(scanner.integer()));
-  return list;
+  scanner.array((index) => {
+    if (index >= MAX_RANK) {
+      const what = `tensor ${quote(name)} has a ${field} of more than ${MAX_RANK} numbers`;
+      throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file, tensor: name } });
+    }
+    list.push(scanner.integer());
+  });
+  // A list that grew has room for sixteen more.
+  return list.slice();
 }
 
 /** Each tensor begins where the last one ended, and the last one ends with the file: no holes, no overlaps, no rest. */
-function validateHeader(entries: readonly Entry[], dataStart: number, size: number, file: string): TensorInfo[] {
-  const sorted = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end || (a.name < b.name ? -1 : 1));
+function validateHeader(tensors: StatedTensor[], dataStart: number, size: number, file: string): void {
+  const invalid = (name: string, what: string): WeightDiffError =>
+    new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${what}`, DAMAGED, { at: { file, tensor: name } });
+  tensors.sort((a, b) => a.range.begin - b.range.begin || a.range.end - b.range.end || (a.name < b.name ? -1 : 1));
   let expected = 0;
-  const tensors = sorted.map(({ name, dtype, shape, begin, end }): TensorInfo => {
-    const tensor = `${file}: tensor ${quote(name)}`;
+  for (const { name, dtype, shape, range } of tensors) {
+    const { begin, end } = range;
     if (begin !== expected || end < begin) {
-      throw new WeightDiffError(
-        "FORMAT_INVALID",
-        `${tensor} has data_offsets [${begin}, ${end}], expected to begin at ${expected}: tensors overlap or leave a hole`,
-        DAMAGED,
-      );
+      const what = `has data_offsets [${begin}, ${end}], expected to begin at ${expected}`;
+      throw invalid(name, `${what}: tensors overlap or leave a hole`);
     }
-    const bytes = bytesOf(dtype, shape, tensor);
+    const bytes = bytesOf(dtype, shape, name, file);
     if (end - begin !== bytes) {
-      throw new WeightDiffError(
-        "FORMAT_INVALID",
-        `${tensor} has ${end - begin} bytes, but ${dtype} ${shapeText(shape)} takes ${bytes}`,
-        DAMAGED,
-      );
+      throw invalid(name, `has ${end - begin} bytes, but ${dtype} ${shapeText(shape)} takes ${bytes}`);
     }
     expected = end;
-    return { name, path: [name], dtype, shape, range: { begin: dataStart + begin, end: dataStart + end } };
-  });
+    range.begin += dataStart;
+    range.end += dataStart;
+  }
   const total = dataStart + expected;
   if (total !== size) {
     throw new WeightDiffError(
@@ -202,16 +211,13 @@ function validateHeader(entries: readonly Entry[], dataStart: number, size: numb
       { at: { file } },
     );
   }
-  return tensors;
 }
 
-function bytesOf(dtype: Dtype, shape: Shape, tensor: string): number {
+function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string): number {
   const bytes = tensorBytes(dtype, shape);
   if (bytes === undefined) {
-    throw new WeightDiffError(
-      "FORMAT_INVALID",
-      `${tensor} is ${dtype} ${shapeText(shape)}, which is too large or no whole number of bytes`,
-    );
+    const what = `tensor ${quote(name)} is ${dtype} ${shapeText(shape)}, which is too large or no whole number of bytes`;
+    throw new WeightDiffError("FORMAT_INVALID", what, undefined, { at: { file, tensor: name } });
   }
   return bytes;
 }
@@ -260,7 +266,7 @@ export function layoutShard(
       throw new WeightDiffError("FORMAT_INVALID", `${tensor} occurs twice`);
     }
     names.add(name);
-    return { name, dtype, shape, index, bytes: bytesOf(dtype, shape, tensor) };
+    return { name, dtype, shape, index, bytes: bytesOf(dtype, shape, name, file) };
   });
   const direct = sized.filter(({ bytes }) => bytes > 0 && bytes % PAGE === 0);
   const rest = sized.filter(({ bytes }) => bytes === 0 || bytes % PAGE !== 0);

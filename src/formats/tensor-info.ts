@@ -7,6 +7,9 @@ import type { Dtype } from "./dtype.js";
 /** Sizes of the dimensions, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
+/** Dimensions that a tensor may have; torch's own kernels stop at 64. */
+export const MAX_RANK = 64;
+
 /** Absolute byte positions in one file: `begin` is in, `end` is out. */
 export interface ByteRange {
   readonly begin: number;

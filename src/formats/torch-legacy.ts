@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
+import { headerBudget, takeBytes } from "./header-budget.js";
 import { MAX_PICKLE, unpickle } from "./pickle.js";
 import type { PickleRules } from "./pickle-input.js";
 import { isKind, type PicklePersistent, type PickleValue } from "./pickle-value.js";
@@ -19,7 +20,7 @@ const INCOMPLETE = "the download is incomplete: fetch the file again";
 const DAMAGED = "the file is damaged: download it again";
 
 /** Elements are little-endian whatever machine wrote them (torch/csrc/serialization.cpp), so `little_endian` is not asked for. */
-export async function readTorchLegacy(source: ByteSource): Promise<ShardHeader> {
+export async function readTorchLegacy(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   const file = source.name;
   const bytes = await source.readAt(0, Math.min(source.size, MAX_PICKLE));
   const rules: PickleRules = {
@@ -40,6 +41,7 @@ export async function readTorchLegacy(source: ByteSource): Promise<ShardHeader> 
   const system = unpickle(bytes, protocol.end, rules);
   const object = unpickle(bytes, system.end, rules);
   const list = unpickle(bytes, object.end, rules);
+  takeBytes(budget, list.end, file);
   const references = object.persistent.map((id) => [id, storageReference(id, 6, file)] as const);
   const digest = createHash("sha256").update(bytes.subarray(0, list.end));
   const ranges = await locateStorages(
@@ -59,7 +61,7 @@ export async function readTorchLegacy(source: ByteSource): Promise<ShardHeader> 
   }
   return {
     format: "torch-legacy",
-    tensors: collectTensors(object.value, { name: file, storages, bigEndian: false }),
+    tensors: collectTensors(object.value, { name: file, storages, bigEndian: false, budget }),
     metadata: new Map(),
     digest: digest.digest("hex"),
   };

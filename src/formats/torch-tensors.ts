@@ -5,9 +5,10 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeBits, dtypeFromTorch, elementCount } from "./dtype.js";
+import { type HeaderBudget, takeTensors } from "./header-budget.js";
 import { isKind, type PickleCall, type PicklePersistent, type PickleValue } from "./pickle-value.js";
 import { quote } from "./quote.js";
-import type { ByteRange, Shape, StoredRecord, TensorInfo } from "./tensor-info.js";
+import { type ByteRange, MAX_RANK, type Shape, type StoredRecord, type TensorInfo } from "./tensor-info.js";
 import { type StorageType, torchGlobal } from "./torch-globals.js";
 
 /** A storage that a pickle refers to. */
@@ -28,18 +29,16 @@ export interface TorchFile {
   readonly name: string;
   readonly storages: ReadonlyMap<PicklePersistent, Storage>;
   readonly bigEndian: boolean;
+  /** What the headers of the whole checkpoint may still take. */
+  readonly budget: HeaderBudget;
 }
 
 /** Real checkpoints nest four or five levels. */
 const MAX_DEPTH = 100;
 /** Values looked at; a 25 MB pickle without shared structure holds fewer. */
 const MAX_VISITS = 4_000_000;
-/** A 25 MB pickle has room for 150,000; recalling one from the memo takes three bytes. */
-const MAX_TENSORS = 300_000;
 /** UTF-16 units of all names together: 150,000 names of 200. One shared key may be part of every name. */
 const MAX_NAMES = 32_000_000;
-/** Dimensions; torch's own kernels stop at 64. */
-const MAX_RANK = 64;
 /** Characters of a storage key; a key is a counter or an address. */
 const MAX_KEY = 64;
 /** DESIGN 3.2: a strided view may claim this many bytes, or four times its storage, whichever is more. */
@@ -120,11 +119,7 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
         visit(item, [...path, String(index)]);
       }
     } else if (isKind(value, "call")) {
-      if (tensors.size >= MAX_TENSORS) {
-        throw new WeightDiffError("LIMIT", `the pickled object makes over ${MAX_TENSORS} tensors`, undefined, {
-          at: { file: file.name },
-        });
-      }
+      takeTensors(file.budget, 1, file.name);
       const name = nameAt(path);
       const tensor = readCall(value, name, path, file);
       if (tensor !== undefined && tensors.has(name)) {

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../errors.js";
+import { type HeaderBudget, headerBudget, takeBytes } from "./header-budget.js";
 import { MAX_PICKLE, unpickle } from "./pickle.js";
 import type { PicklePersistent } from "./pickle-value.js";
 import { quote } from "./quote.js";
@@ -19,13 +20,14 @@ const MAX_SMALL = 64;
 const DAMAGED = "the file is damaged: download it again";
 
 /**
+ * @param budget what the headers of the whole checkpoint may still take.
  * @throws {WeightDiffError} TRUNCATED, FORMAT_INVALID, FORMAT_UNSUPPORTED (deflated, TorchScript, no torch file …),
  * PICKLE_GLOBAL, CRC_MISMATCH (of the pickle; storages are checked by whoever reads them), LIMIT
  */
-export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
-  const directory = await readZipDirectory(source);
+export async function readTorchZip(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
+  const directory = await readZipDirectory(source, budget);
   const root = findRoot(directory, source.name);
-  const version = await readSmall(source, directory.entries.get(`${root}version`));
+  const version = await readSmall(source, directory, directory.entries.get(`${root}version`));
   if (version === null || !/^(?:[1-9]|10)\s*$/.test(version)) {
     const found = version === null ? "has no version record" : `has the version ${quote(version)}`;
     throw new WeightDiffError(
@@ -35,13 +37,13 @@ export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
       { at: { file: source.name } },
     );
   }
-  const byteOrder = (await readSmall(source, directory.entries.get(`${root}byteorder`))) ?? "little";
+  const byteOrder = (await readSmall(source, directory, directory.entries.get(`${root}byteorder`))) ?? "little";
   if (byteOrder !== "little" && byteOrder !== "big") {
     throw new WeightDiffError("FORMAT_INVALID", `has the byte order ${quote(byteOrder)}`, DAMAGED, {
       at: { file: source.name },
     });
   }
-  const pickle = await readPickle(source, directory.entries.get(`${root}${PICKLE}`));
+  const pickle = await readPickle(source, directory, budget, directory.entries.get(`${root}${PICKLE}`));
   const { value, persistent } = unpickle(pickle, 0, {
     name: source.name,
     allows: (global) => torchGlobal(global) !== undefined,
@@ -51,7 +53,7 @@ export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
   const storages = await locateStorages(source, directory, root, persistent);
   return {
     format: "torch-zip",
-    tensors: collectTensors(value, { name: source.name, storages, bigEndian: byteOrder === "big" }),
+    tensors: collectTensors(value, { name: source.name, storages, bigEndian: byteOrder === "big", budget }),
     metadata: new Map(),
     digest: createHash("sha256").update(pickle).update(directory.bytes).digest("hex"),
   };
@@ -59,7 +61,12 @@ export async function readTorchZip(source: ByteSource): Promise<ShardHeader> {
 
 /** The folder, with its "/", that holds the one data.pkl. */
 function findRoot({ entries }: ZipDirectory, file: string): string {
-  const found = [...entries.keys()].filter((name) => name.endsWith(`/${PICKLE}`));
+  const found: string[] = [];
+  for (const name of entries.keys()) {
+    if (name.endsWith(`/${PICKLE}`)) {
+      found.push(name);
+    }
+  }
   const [pickle] = found;
   if (pickle === undefined) {
     throw new WeightDiffError(
@@ -86,15 +93,24 @@ function findRoot({ entries }: ZipDirectory, file: string): string {
   return root;
 }
 
-async function readSmall(source: ByteSource, entry: ZipEntry | undefined): Promise<string | null> {
+async function readSmall(
+  source: ByteSource,
+  directory: ZipDirectory,
+  entry: ZipEntry | undefined,
+): Promise<string | null> {
   if (entry === undefined) {
     return null;
   }
-  const { begin, end } = await locateEntry(source, entry);
+  const { begin, end } = await locateEntry(source, directory, entry);
   return new TextDecoder().decode(await source.readAt(begin, Math.min(end - begin, MAX_SMALL)));
 }
 
-async function readPickle(source: ByteSource, entry: ZipEntry | undefined): Promise<Uint8Array> {
+async function readPickle(
+  source: ByteSource,
+  directory: ZipDirectory,
+  budget: HeaderBudget,
+  entry: ZipEntry | undefined,
+): Promise<Uint8Array> {
   if (entry === undefined || entry.size > MAX_PICKLE) {
     throw new WeightDiffError(
       "LIMIT",
@@ -103,7 +119,8 @@ async function readPickle(source: ByteSource, entry: ZipEntry | undefined): Prom
       { at: { file: source.name } },
     );
   }
-  const { begin, end } = await locateEntry(source, entry);
+  const { begin, end } = await locateEntry(source, directory, entry);
+  takeBytes(budget, end - begin, source.name);
   const bytes = await source.readAt(begin, end - begin);
   if (entry.crc32 !== 0 && crc32(bytes) !== entry.crc32) {
     throw new WeightDiffError("CRC_MISMATCH", `${PICKLE} does not have the CRC-32 that the archive states`, DAMAGED, {
@@ -116,14 +133,13 @@ async function readPickle(source: ByteSource, entry: ZipEntry | undefined): Prom
 /** Finds each storage's record; its size must be what the pickle says, or a view would read its neighbours. */
 async function locateStorages(
   source: ByteSource,
-  { entries }: ZipDirectory,
+  directory: ZipDirectory,
   root: string,
   persistent: readonly PicklePersistent[],
 ): Promise<Map<PicklePersistent, Storage>> {
-  const wanted = new Map<PicklePersistent, { readonly torchDtype: string; readonly entry: ZipEntry }>();
-  for (const id of persistent) {
+  const entryOf = (id: PicklePersistent): { readonly torchDtype: string; readonly entry: ZipEntry } => {
     const { key, numel, itemBytes, torchDtype } = storageReference(id, 5, source.name);
-    const entry = entries.get(`${root}data/${key}`);
+    const entry = directory.entries.get(`${root}data/${key}`);
     if (entry === undefined) {
       throw new WeightDiffError("FORMAT_INVALID", `has no record ${quote(`data/${key}`)}`, DAMAGED, {
         at: { file: source.name },
@@ -137,11 +153,16 @@ async function locateStorages(
         { at: { file: source.name } },
       );
     }
-    wanted.set(id, { torchDtype, entry });
+    return { torchDtype, entry };
+  };
+  const wanted = new Set<ZipEntry>();
+  for (const id of persistent) {
+    wanted.add(entryOf(id).entry);
   }
-  const records = await locateRecords(source, [...new Set([...wanted.values()].map(({ entry }) => entry))]);
+  const records = await locateRecords(source, directory, wanted);
   const storages = new Map<PicklePersistent, Storage>();
-  for (const [id, { torchDtype, entry }] of wanted) {
+  for (const id of persistent) {
+    const { torchDtype, entry } = entryOf(id);
     const record = records.get(entry);
     if (record !== undefined) {
       storages.set(id, { torchDtype, range: record.range, record });
@@ -155,12 +176,12 @@ const AT_ONCE = 64;
 
 async function locateRecords(
   source: ByteSource,
-  entries: readonly ZipEntry[],
+  directory: ZipDirectory,
+  entries: ReadonlySet<ZipEntry>,
 ): Promise<ReadonlyMap<ZipEntry, StoredRecord>> {
   const records = new Map<ZipEntry, StoredRecord>();
-  for (let first = 0; first < entries.length; first += AT_ONCE) {
-    const some = entries.slice(first, first + AT_ONCE);
-    const located = await Promise.allSettled(some.map((entry) => locateEntry(source, entry)));
+  const locate = async (some: readonly ZipEntry[]): Promise<void> => {
+    const located = await Promise.allSettled(some.map((entry) => locateEntry(source, directory, entry)));
     for (const [index, entry] of some.entries()) {
       const outcome = located[index];
       if (outcome?.status === "rejected") {
@@ -171,6 +192,15 @@ async function locateRecords(
         records.set(entry, { name: entry.name, range: outcome.value, crc32 });
       }
     }
+  };
+  let some: ZipEntry[] = [];
+  for (const entry of entries) {
+    some.push(entry);
+    if (some.length === AT_ONCE) {
+      await locate(some);
+      some = [];
+    }
   }
+  await locate(some);
   return records;
 }

@@ -4,6 +4,7 @@
  */
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { looksLikeEasylm, readEasylm } from "./easylm.js";
+import { headerBudget } from "./header-budget.js";
 import { readSafetensors } from "./safetensors.js";
 import type { ByteSource, ShardHeader } from "./tensor-info.js";
 import { readTorchLegacy } from "./torch-legacy.js";
@@ -117,24 +118,27 @@ export async function mayBeXored(source: ByteSource): Promise<boolean> {
   );
 }
 
-/** @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw */
-export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
+/**
+ * @param budget what the headers of the whole checkpoint may still take.
+ * @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw.
+ */
+export async function readWeightFile(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   if (source.size === 0) {
     throw new WeightDiffError("NOT_WEIGHTS", "is empty", AGAIN, { at: { file: source.name } });
   }
   const bytes = Buffer.from(await source.readAt(0, Math.min(source.size, HEAD)));
   const head = bytes.toString("latin1");
   if (looksLikeSafetensors(bytes)) {
-    return readSafetensors(source);
+    return readSafetensors(source, budget);
   }
   if (head.startsWith("PK\x03\x04")) {
-    return readTorchZip(source);
+    return readTorchZip(source, budget);
   }
   if (head.startsWith("\x80") && (head.startsWith(LEGACY_MAGIC, 2) || head.startsWith(LEGACY_MAGIC, 11))) {
-    return readTorchLegacy(source);
+    return readTorchLegacy(source, budget);
   }
   if (looksLikeEasylm(bytes)) {
-    return readEasylm(source);
+    return readEasylm(source, budget);
   }
   if (await isAllZeros(source, head)) {
     throw new WeightDiffError(
@@ -152,7 +156,7 @@ export async function readWeightFile(source: ByteSource): Promise<ShardHeader> {
     throw new WeightDiffError("NOT_WEIGHTS", "is text, not weights", LOOK, { at: { file: source.name } });
   }
   if (source.name.endsWith(".safetensors")) {
-    return readSafetensors(source);
+    return readSafetensors(source, budget);
   }
   throw new WeightDiffError(
     "FORMAT_UNSUPPORTED",

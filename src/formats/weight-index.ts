@@ -4,11 +4,12 @@
  * published files have a wrong, fractional or missing `total_size`, which transformers ignores too.
  */
 import { WeightDiffError } from "../errors.js";
+import { headerBudget, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
 
-/** UTF-16 units. The index of a model with 20,000 tensors takes 2 MB. */
-const MAX_INDEX = 25_000_000;
+/** Bytes. A tensor takes some hundred. */
+export const MAX_INDEX = 32_000_000;
 
 export interface WeightIndex {
   /** Tensor name -> bare file name of its shard, in the file's order. */
@@ -18,14 +19,17 @@ export interface WeightIndex {
 }
 
 /** @throws {WeightDiffError} FORMAT_INVALID, also for a shard that is not a bare file name; LIMIT */
-export function parseWeightIndex(text: string, fileName: string): WeightIndex {
+export function parseWeightIndex(text: string | Uint8Array, fileName: string): WeightIndex {
   if (text.length > MAX_INDEX) {
-    throw new WeightDiffError("LIMIT", `${text.length} characters; more than ${MAX_INDEX} are not read`, undefined, {
+    throw new WeightDiffError("LIMIT", `${text.length} bytes; more than ${MAX_INDEX} are not read`, undefined, {
       at: { file: fileName },
     });
   }
   const scanner = new JsonScanner(text, fileName, "python");
   const weightMap = new Map<string, string>();
+  const budget = headerBudget();
+  // One string for each file, not for each tensor.
+  const shards = new Map<string, string>();
   let totalSize: number | null = null;
   const fields = new Map<string, () => void>([
     [
@@ -34,7 +38,17 @@ export function parseWeightIndex(text: string, fileName: string): WeightIndex {
         totalSize = readTotalSize(scanner);
       },
     ],
-    ["weight_map", () => scanner.object((tensor) => weightMap.set(tensor, readShard(scanner, tensor, fileName)))],
+    [
+      "weight_map",
+      () =>
+        scanner.object((tensor) => {
+          takeTensors(budget, 1, fileName);
+          const shard = readShard(scanner, tensor, fileName);
+          const known = shards.get(shard) ?? shard;
+          shards.set(shard, known);
+          weightMap.set(tensor, known);
+        }),
+    ],
   ]);
   scanner.object((key) => {
     const read = fields.get(key);

@@ -4,6 +4,7 @@
  * header is read to find where its data begins, and must name the same entry.
  */
 import { WeightDiffError } from "../errors.js";
+import { type HeaderBudget, takeBytes } from "./header-budget.js";
 import { quote } from "./quote.js";
 import type { ByteRange, ByteSource } from "./tensor-info.js";
 
@@ -17,7 +18,8 @@ export interface ZipEntry {
   /** 0 is stored as it is, 8 deflated. */
   readonly method: number;
   readonly encrypted: boolean;
-  readonly nameBytes: Uint8Array;
+  /** Where the bytes of its name stand in the directory. */
+  readonly nameAt: ByteRange;
   /** Where its local header begins, and where the next entry or the directory does. */
   readonly header: number;
   readonly limit: number;
@@ -29,8 +31,10 @@ export interface ZipDirectory {
   readonly bytes: Uint8Array;
 }
 
-/** Bytes. An entry takes about 100; 25 MB are 250,000 tensors, and are held in memory while reading. */
+/** Bytes. An entry takes about 100, and is held in memory while reading. */
 const MAX_DIRECTORY = 25_000_000;
+/** As many as a checkpoint may have tensors, and some beside them. */
+const MAX_ENTRIES = 260_000;
 const END_LENGTH = 22;
 const LOCATOR_LENGTH = 20;
 const END64_LENGTH = 56;
@@ -54,16 +58,17 @@ interface DirectoryPlace {
 }
 
 /** @throws {WeightDiffError} TRUNCATED without an end record, FORMAT_INVALID, FORMAT_UNSUPPORTED (split archives), LIMIT */
-export async function readZipDirectory(source: ByteSource): Promise<ZipDirectory> {
+export async function readZipDirectory(source: ByteSource, budget: HeaderBudget): Promise<ZipDirectory> {
   const { count, size, offset } = await findDirectory(source);
-  if (size > MAX_DIRECTORY) {
+  if (size > MAX_DIRECTORY || count > MAX_ENTRIES) {
     throw new WeightDiffError(
       "LIMIT",
-      `a zip directory of ${size} bytes; more than ${MAX_DIRECTORY} are not read`,
+      `a zip directory of ${count} entries in ${size} bytes; more than ${MAX_ENTRIES} in ${MAX_DIRECTORY} are not read`,
       undefined,
       { at: { file: source.name } },
     );
   }
+  takeBytes(budget, size, source.name);
   const bytes = await source.readAt(offset, size);
   return { entries: parseDirectory(bytes, count, offset, source.name), bytes };
 }
@@ -134,11 +139,20 @@ async function readEnd64(
   return place;
 }
 
+/** An entry whose limit is that of the whole file, until it is known what comes next. */
+interface PlacedEntry extends ZipEntry {
+  limit: number;
+}
+
 function parseDirectory(bytes: Uint8Array, count: number, offset: number, file: string): Map<string, ZipEntry> {
   const directory = view(bytes);
-  const found: Omit<ZipEntry, "limit">[] = [];
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found: PlacedEntry[] = [];
   let at = 0;
   while (at < bytes.length) {
+    if (found.length === count) {
+      throw invalid(file, `the zip end record states ${count} entries, the directory has more`);
+    }
     const variable = at + CENTRAL_LENGTH;
     if (variable > bytes.length || u32(directory, at) !== CENTRAL) {
       throw invalid(file, `zip directory entry ${found.length} is malformed`);
@@ -149,22 +163,24 @@ function parseDirectory(bytes: Uint8Array, count: number, offset: number, file: 
     if (next > bytes.length) {
       throw invalid(file, `zip directory entry ${found.length} runs past the directory`);
     }
-    const nameBytes = bytes.subarray(variable, extra);
-    const wide = wideFields(directory, at, extra, comment, file);
+    const { size, packedSize, header } = wideFields(directory, at, extra, comment, file);
     found.push({
-      name: new TextDecoder().decode(nameBytes),
-      nameBytes,
+      name: text.toString("utf8", variable, extra),
+      nameAt: { begin: variable, end: extra },
       encrypted: (u16(directory, at + 8) & ENCRYPTED) !== 0,
       method: u16(directory, at + 10),
       crc32: u32(directory, at + 16),
-      ...wide,
+      size,
+      packedSize,
+      header,
+      limit: offset,
     });
     at = next;
   }
   if (found.length !== count) {
     throw invalid(file, `the zip end record states ${count} entries, the directory has ${found.length}`);
   }
-  return checkPlaces(found, offset, file);
+  return checkPlaces(found, file);
 }
 
 /** Sizes and offset: 32 bits each, or, where saturated, 64 bits in the extra field 1, in this order and only those needed. */
@@ -205,18 +221,18 @@ function wideFields(
 }
 
 /** No name twice; no entry reaches into the next one or into the directory. */
-function checkPlaces(found: readonly Omit<ZipEntry, "limit">[], offset: number, file: string): Map<string, ZipEntry> {
-  const sorted = [...found].sort((a, b) => a.header - b.header);
+function checkPlaces(found: PlacedEntry[], file: string): Map<string, ZipEntry> {
+  found.sort((a, b) => a.header - b.header);
   const entries = new Map<string, ZipEntry>();
-  for (const [index, entry] of sorted.entries()) {
-    const limit = sorted[index + 1]?.header ?? offset;
-    if (entry.header + LOCAL_LENGTH + entry.nameBytes.length + entry.packedSize > limit) {
+  for (const [index, entry] of found.entries()) {
+    entry.limit = found[index + 1]?.header ?? entry.limit;
+    if (entry.header + LOCAL_LENGTH + lengthOf(entry.nameAt) + entry.packedSize > entry.limit) {
       throw invalid(file, `the zip entry ${quote(entry.name)} overlaps the next one or lies outside the file`);
     }
     if (entries.has(entry.name)) {
       throw invalid(file, `the zip entry ${quote(entry.name)} occurs twice`);
     }
-    entries.set(entry.name, { ...entry, limit });
+    entries.set(entry.name, entry);
   }
   return entries;
 }
@@ -225,7 +241,7 @@ function checkPlaces(found: readonly Omit<ZipEntry, "limit">[], offset: number, 
  * Where the bytes of a stored entry lie.
  * @throws {WeightDiffError} FORMAT_UNSUPPORTED if deflated or encrypted, FORMAT_INVALID
  */
-export async function locateEntry(source: ByteSource, entry: ZipEntry): Promise<ByteRange> {
+export async function locateEntry(source: ByteSource, { bytes }: ZipDirectory, entry: ZipEntry): Promise<ByteRange> {
   const what = `the zip entry ${quote(entry.name)}`;
   if (entry.encrypted || entry.method !== 0) {
     const how = entry.encrypted ? "encrypted" : entry.method === 8 ? "deflated" : `packed by method ${entry.method}`;
@@ -239,13 +255,14 @@ export async function locateEntry(source: ByteSource, entry: ZipEntry): Promise<
   if (entry.packedSize !== entry.size) {
     throw invalid(source.name, `${what} is stored, but states ${entry.size} and ${entry.packedSize} bytes`);
   }
-  const local = view(await source.readAt(entry.header, LOCAL_LENGTH + entry.nameBytes.length));
-  const nameBytes = new Uint8Array(local.buffer, local.byteOffset + LOCAL_LENGTH, entry.nameBytes.length);
+  const length = lengthOf(entry.nameAt);
+  const local = view(await source.readAt(entry.header, LOCAL_LENGTH + length));
+  const name = new Uint8Array(local.buffer, local.byteOffset + LOCAL_LENGTH, length);
   if (
     u32(local, 0) !== LOCAL ||
     u16(local, 8) !== entry.method ||
-    u16(local, 26) !== entry.nameBytes.length ||
-    Buffer.compare(nameBytes, entry.nameBytes) !== 0
+    u16(local, 26) !== length ||
+    Buffer.compare(name, bytes.subarray(entry.nameAt.begin, entry.nameAt.end)) !== 0
   ) {
     throw invalid(source.name, `${what} has a local header that does not match the directory`);
   }
@@ -259,6 +276,10 @@ export async function locateEntry(source: ByteSource, entry: ZipEntry): Promise<
 
 function invalid(file: string, what: string): WeightDiffError {
   return new WeightDiffError("FORMAT_INVALID", what, "the file is damaged: download it again", { at: { file } });
+}
+
+function lengthOf({ begin, end }: ByteRange): number {
+  return end - begin;
 }
 
 function view(bytes: Uint8Array): DataView {

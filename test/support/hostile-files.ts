@@ -85,6 +85,30 @@ export function zipFile(parts: readonly ZipPart[], options: ZipOptions = {}): Bu
   ]);
 }
 
+/** The same with the 64-bit end record that torch always writes, and more than 65,535 entries need. */
+export function zip64File(parts: readonly ZipPart[]): Buffer {
+  const plain = zipFile(parts, { count: parts.length % 65536 });
+  const end = plain.length - 22;
+  const length = plain.readUInt32LE(end + 12);
+  const offset = plain.readUInt32LE(end + 16);
+  return Buffer.concat([
+    plain.subarray(0, end),
+    Buffer.from("PK\x06\x06"),
+    u64(44),
+    ...[45, 45].map(u16),
+    ...[0, 0].map(u32),
+    ...[parts.length, parts.length, length, offset].map(u64),
+    Buffer.from("PK\x06\x07"),
+    u32(0),
+    u64(end),
+    u32(1),
+    Buffer.from("PK\x05\x06"),
+    ...[0, 0, 0xffff, 0xffff].map(u16),
+    ...[0xffffffff, 0xffffffff].map(u32),
+    u16(0),
+  ]);
+}
+
 /** Pickle opcodes, as bytes. */
 export const op = {
   proto: Buffer.from([0x80, 2]),

@@ -140,8 +140,10 @@ test("bounds the stack, the marks, the memo and what is made", async () => {
   const many = 2_000_001;
   await refuses(() => run(pickleOf(Buffer.alloc(many, op.none))), "LIMIT", /stack/);
   await refuses(() => run(pickleOf(Buffer.alloc(many, op.mark))), "LIMIT", /marks/);
-  await refuses(() => run(pickleOf(op.none, Buffer.alloc(many, 0x94))), "LIMIT", /memo/);
-  await refuses(() => run(pickleOf(op.emptyList, Buffer.alloc(2 * many, "]a"))), "LIMIT", /objects/);
+  await refuses(() => run(pickleOf(op.none, Buffer.alloc(12_000_001, 0x94))), "LIMIT", /MB of objects/);
+  const far = Buffer.concat(Array.from({ length: 3_000_001 }, (_, k) => op.put(2 ** 31 + k)));
+  await refuses(() => run(pickleOf(op.none, far)), "LIMIT", /MB of objects/);
+  await refuses(() => run(pickleOf(op.emptyList, Buffer.alloc(4 * many, "]a"))), "LIMIT", /MB of objects/);
 });
 
 test("bounds an OrderedDict that is made over and over of one recalled list", async () => {
@@ -155,5 +157,5 @@ test("bounds an OrderedDict that is made over and over of one recalled list", as
   ]);
   const again = Buffer.concat([op.get(1), op.get(0), hex("85"), op.reduce, op.pop]);
   const setUp = [op.global("collections", "OrderedDict"), op.put(1), op.pop, op.emptyList, ...pairs.flat(), op.put(0)];
-  await refuses(() => run(pickleOf(...setUp, ...Array(5000).fill(again))), "LIMIT", /objects/);
+  await refuses(() => run(pickleOf(...setUp, ...Array(5000).fill(again))), "LIMIT", /MB of objects/);
 });

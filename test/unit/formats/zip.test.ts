@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ErrorCode } from "../../../src/errors.js";
+import { headerBudget } from "../../../src/formats/header-budget.js";
 import { locateEntry, readZipDirectory } from "../../../src/formats/zip.js";
 import { u32, u64, type ZipOptions, type ZipPart, zipFile } from "../../support/hostile-files.js";
 import { memorySource } from "../../support/memory-source.js";
@@ -12,8 +13,9 @@ const B: ZipPart = { name: "b/c", data: Buffer.from("three") };
 async function readAll(file: Uint8Array): Promise<Record<string, string>> {
   const source = memorySource(file, "m.bin");
   const contents: Record<string, string> = {};
-  for (const [name, entry] of (await readZipDirectory(source)).entries) {
-    const { begin, end } = await locateEntry(source, entry);
+  const directory = await readZipDirectory(source, headerBudget());
+  for (const [name, entry] of directory.entries) {
+    const { begin, end } = await locateEntry(source, directory, entry);
     contents[name] = Buffer.from(file.subarray(begin, end)).toString();
   }
   return contents;
@@ -146,5 +148,5 @@ test("refuses a directory above 25 MB before reading it", async () => {
       return bytes;
     },
   };
-  await refuses(() => readZipDirectory(source), "LIMIT", /26000000 bytes/);
+  await refuses(() => readZipDirectory(source, headerBudget()), "LIMIT", /26000000 bytes/);
 });

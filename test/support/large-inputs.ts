@@ -1,0 +1,146 @@
+/** Inputs that are small on the disk and large in memory, or large and honest: made on the fly, a few megabytes each. */
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { op, pickleOf, safetensorsFile, tensorPickle, torchZip, zip64File } from "./hostile-files.js";
+
+/** One string after the other, joined: arrays of a million strings cost more than the text. */
+function repeated(count: number, piece: (index: number) => string, separator = ","): string {
+  let text = "";
+  for (let index = 0; index < count; index++) {
+    text += index === 0 ? piece(index) : separator + piece(index);
+  }
+  return text;
+}
+
+export async function put(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(folder, name), content);
+  }
+  return folder;
+}
+
+/** A torch file whose pickle is `unit`, over and over, between `before` and `after`. */
+export function pickleOfMany(
+  bytes: number,
+  unit: Uint8Array,
+  before: Uint8Array = Buffer.alloc(0),
+  after: Uint8Array = Buffer.alloc(0),
+): Uint8Array {
+  return torchZip(pickleOf(before, Buffer.alloc(bytes - (bytes % unit.length), unit), after));
+}
+
+/** Pickles of many small things. */
+export const PICKLE_UNITS: Readonly<Record<string, Uint8Array>> = {
+  dicts: op.emptyDict,
+  lists: op.emptyList,
+  tuples: op.emptyTuple,
+  nones: op.none,
+  marks: op.mark,
+  "dicts of one": Buffer.from("}K\x00Ns", "latin1"),
+  "lists of one": Buffer.from("]Na", "latin1"),
+  "tuples of one": Buffer.from("N\x85", "latin1"),
+  texts: Buffer.from("U\x01a", "latin1"),
+  longs: Buffer.from("\x8a\x09\x01\x02\x03\x04\x05\x06\x07\x08\x09", "latin1"),
+  "memo entries": Buffer.from("N\x94", "latin1"),
+  globals: op.global("torch", "Size"),
+  calls: Buffer.concat([op.global("torch", "Size"), op.emptyTuple, op.reduce]),
+  "ordered dicts": Buffer.concat([op.global("collections", "OrderedDict"), op.emptyTuple, op.reduce]),
+  "persistent ids": Buffer.from("NQ", "latin1"),
+};
+
+/** A header of `count` tensors without elements, as short as they can be. */
+export function shortHeader(count: number, from = 0): Uint8Array {
+  return safetensorsFile(`{${repeated(count, (k) => `"${(from + k).toString(36)}":["U8",[0],[0,0]]`)}}`);
+}
+
+/** One tensor of `rank` dimensions. */
+export function deepShape(rank: number): Uint8Array {
+  return safetensorsFile(`{"a":["U8",[${repeated(rank, () => "0")}],[0,0]]}`);
+}
+
+/** The names of a mixture of experts: `count` of them. */
+export function expertName(k: number): string {
+  const [expert, layer, projection] = [
+    k % 256,
+    Math.floor(k / 256 / 3),
+    ["gate", "up", "down"][Math.floor(k / 256) % 3],
+  ];
+  return `model.layers.${layer}.mlp.experts.${expert}.${projection}_proj.weight`;
+}
+
+/** `count` tensors of a few elements under honest names, from the `from`-th on. */
+export function expertsFile(count: number, from = 0): Uint8Array {
+  const text = repeated(
+    count,
+    (k) => `"${expertName(from + k)}":{"dtype":"BF16","shape":[2,2],"data_offsets":[${8 * k},${8 * k + 8}]}`,
+  );
+  return safetensorsFile(`{"__metadata__":{"format":"pt"},${text}}`, 8 * count);
+}
+
+export async function putExperts(folder: string, count: number, files: number): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const each = Math.ceil(count / files);
+  if (files === 1) {
+    return put(folder, { "model.safetensors": expertsFile(count), "config.json": "{}" });
+  }
+  const map: string[] = [];
+  for (let file = 0; file < files; file++) {
+    const name = `model-${String(file + 1).padStart(5, "0")}-of-${String(files).padStart(5, "0")}.safetensors`;
+    const here = Math.min(each, count - file * each);
+    await writeFile(join(folder, name), expertsFile(here, file * each));
+    map.push(repeated(here, (k) => `"${expertName(file * each + k)}": "${name}"`, ",\n"));
+  }
+  return put(folder, {
+    "model.safetensors.index.json": `{"metadata":{"total_size":${count * 8}},"weight_map":{${map.join(",\n")}}}`,
+    "config.json": "{}",
+  });
+}
+
+/** `count` tensors as torch.save writes them, each with a storage of its own and everything in the memo. */
+export function torchExperts(count: number): Uint8Array {
+  const parts: Uint8Array[] = [op.emptyDict, op.mark];
+  let memo = 0;
+  const memoized = (bytes: Uint8Array): Uint8Array => Buffer.concat([bytes, op.put(memo++)]);
+  for (let k = 0; k < count; k++) {
+    parts.push(
+      memoized(op.text(expertName(k))),
+      memoized(tensorPickle({ key: String(k), numel: 2, size: [2], stride: [1] })),
+      op.put(memo++),
+      op.put(memo++),
+    );
+  }
+  parts.push(op.setItems);
+  return torchZip(
+    pickleOf(...parts),
+    Array.from({ length: count }, () => Buffer.alloc(8)),
+  );
+}
+
+/** A zip of `count` empty entries beside an empty torch file, with the zip64 end record that so many need. */
+export function crowdedZip(count: number): Uint8Array {
+  const parts = [
+    { name: "a/data.pkl", data: pickleOf(op.emptyDict) },
+    { name: "a/version", data: Buffer.from("3\n") },
+    ...Array.from({ length: count }, (_, k) => ({ name: k.toString(36), data: Buffer.alloc(0) })),
+  ];
+  return zip64File(parts);
+}
+
+/** tokenizer.json of `count` tokens. */
+export function tokenizerText(count: number): string {
+  return `{"version":"1.0","model":{"type":"BPE","vocab":{${repeated(count, (k) => `"${k.toString(36)}":${k}`)}},"merges":[]}}`;
+}
+
+/** 240 names for one file of 7,000 tensors, of which the index wants one each. */
+export async function putStrays(folder: string, names = 240, tensors = 7000): Promise<string> {
+  await put(folder, {
+    "s.safetensors": safetensorsFile(`{${repeated(tensors, (k) => `"${k.toString(16)}":["F4",[0],[0,0]]`)}}`),
+  });
+  const files = Array.from({ length: names }, (_, k) => `s${String(k).padStart(3, "0")}${"y".repeat(239)}.safetensors`);
+  for (const file of files) {
+    await symlink("s.safetensors", join(folder, file));
+  }
+  const map = Object.fromEntries(files.map((file, k) => [k.toString(16), file]));
+  return put(folder, { "model.safetensors.index.json": JSON.stringify({ weight_map: map }) });
+}
