@@ -5,7 +5,7 @@ import type { Tokenizer } from "../checkpoint/tokenizer.js";
 import { modelShape } from "../evidence/model-shape.js";
 import { readText, regularFiles, sizeOf } from "../files/small-files.js";
 import type { Level, Report } from "../finding.js";
-import { parseJson } from "../formats/json.js";
+import { checkJson } from "../formats/json.js";
 import { isBareFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
 import { sha256Of } from "../hub/source.js";
 import type { Manifest } from "../manifest/manifest.js";
@@ -30,7 +30,7 @@ export async function checkSideFiles(directory: string, weights: ReadonlySet<str
       const size = (await sizeOf(path)) ?? 0;
       // The config has its own reader, and its own findings.
       if (file.endsWith(".json") && file !== "config.json" && file !== "tokenizer.json" && size <= MAX_JSON_BYTES) {
-        parseJson(await readText(path, MAX_JSON_BYTES), path, "python");
+        checkJson(await readText(path, MAX_JSON_BYTES), path, "python");
       }
     } catch (error) {
       report(levelOf(file), unusable(error, path), { file });

@@ -7,9 +7,10 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
-import { decodeText } from "../files/file-source.js";
 import { readBytes } from "../files/small-files.js";
 import { parseJson } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
+import { quote } from "../formats/quote.js";
 
 export interface TokenizerFile {
   readonly file: string;
@@ -26,17 +27,14 @@ export interface Tokenizer {
 /** The largest real one, tokenizer.json of a vocabulary of 256,000, has some 35 MB. */
 const MAX_BYTES = 100_000_000;
 
-const id = z.number().int().nonnegative();
-const fastSchema = z.object({
-  model: z.object({ vocab: z.union([z.record(z.string(), id), z.array(z.unknown())]).optional() }),
-  added_tokens: z.array(z.object({ id })).optional(),
-});
-const addedSchema = z.record(z.string(), id);
+/** Hundreds of added tokens take some kilobytes. */
+const MAX_ADDED_BYTES = 1_000_000;
+const addedSchema = z.record(z.string(), z.number().int().nonnegative());
 
 const READERS: readonly (readonly [file: string, highestId: (bytes: Uint8Array, path: string) => number])[] = [
   ["tokenizer.model", (bytes) => countPieces(bytes) - 1],
-  ["tokenizer.json", (bytes, path) => highestOfFast(parse(fastSchema, bytes, path))],
-  ["added_tokens.json", (bytes, path) => largest(Object.values(parse(addedSchema, bytes, path)))],
+  ["tokenizer.json", (bytes, path) => whole(new JsonScanner(bytes, path, "python"), highestOfFast)],
+  ["added_tokens.json", (bytes, path) => whole(new JsonScanner(bytes, path, "python"), highestOfMap)],
 ];
 
 /** What added_tokens.json adds; nothing where it is missing or broken. */
@@ -46,11 +44,12 @@ export async function addedTokens(directory: string | null): Promise<readonly st
   }
   const path = join(directory, "added_tokens.json");
   const info = await stat(path).catch(() => null);
-  if (info === null || !info.isFile() || info.size > MAX_BYTES) {
+  if (info === null || !info.isFile() || info.size > MAX_ADDED_BYTES) {
     return [];
   }
   try {
-    return Object.keys(parse(addedSchema, await readBytes(path, MAX_BYTES), path));
+    const { data } = addedSchema.safeParse(parseJson(await readBytes(path, MAX_ADDED_BYTES), path, "python"));
+    return Object.keys(data ?? {});
   } catch {
     return [];
   }
@@ -83,24 +82,76 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
   return { files, broken };
 }
 
-function parse<T extends z.ZodType>(schema: T, bytes: Uint8Array, path: string): z.infer<T> {
-  const parsed = schema.safeParse(parseJson(decodeText(bytes, path), path, "python"));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw invalid(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`);
+/** Reads one value to the end of the text: token by token, since a vocabulary costs thirty times its text in memory. */
+function whole(scanner: JsonScanner, read: (scanner: JsonScanner) => number): number {
+  const value = read(scanner);
+  scanner.end();
+  return value;
+}
+
+/** tokenizer.json: {"model": {"vocab": …}, "added_tokens": [{"id": …}]}. */
+function highestOfFast(scanner: JsonScanner): number {
+  let own: number | null = null;
+  let added = -1;
+  scanner.object((key) => {
+    if (key === "model") {
+      own = highestOfModel(scanner);
+    } else if (key === "added_tokens") {
+      scanner.array(() => {
+        added = Math.max(added, idOfToken(scanner));
+      });
+    } else {
+      scanner.skip();
+    }
+  });
+  if (own === null) {
+    throw invalid("has no model");
   }
-  return parsed.data;
+  return Math.max(own, added);
 }
 
-function highestOfFast({ model, added_tokens }: z.infer<typeof fastSchema>): number {
-  const { vocab } = model;
-  // Unigram models list their tokens, the others map each to its id.
-  const own = vocab === undefined ? -1 : Array.isArray(vocab) ? vocab.length - 1 : largest(Object.values(vocab));
-  return Math.max(own, largest((added_tokens ?? []).map((token) => token.id)));
+/** Unigram models list their tokens, the others map each to its id; a model without a vocabulary has none. */
+function highestOfModel(scanner: JsonScanner): number {
+  let highest = -1;
+  scanner.object((key) => {
+    if (key !== "vocab") {
+      scanner.skip();
+    } else if (scanner.peek() === "[") {
+      scanner.array((index) => {
+        scanner.skip();
+        highest = index;
+      });
+    } else {
+      highest = highestOfMap(scanner);
+    }
+  });
+  return highest;
 }
 
-function largest(ids: readonly number[]): number {
-  return ids.reduce((most, value) => Math.max(most, value), -1);
+/** {token: id}. */
+function highestOfMap(scanner: JsonScanner): number {
+  let highest = -1;
+  scanner.object((token) => {
+    highest = Math.max(highest, idOf(scanner, token));
+  });
+  return highest;
+}
+
+function idOfToken(scanner: JsonScanner): number {
+  let id = -1;
+  scanner.object((key) => {
+    if (key === "id") {
+      id = idOf(scanner, "an added token");
+    } else {
+      scanner.skip();
+    }
+  });
+  return id < 0 ? scanner.fail("an added token has no id") : id;
+}
+
+function idOf(scanner: JsonScanner, token: string): number {
+  const id = scanner.atNumber() ? scanner.number() : Number.NaN;
+  return Number.isSafeInteger(id) && id >= 0 ? id : scanner.fail(`the id of ${quote(token)} is no whole number from 0`);
 }
 
 /** Messages of field 1 at the top level. @throws {WeightDiffError} FORMAT_INVALID. */

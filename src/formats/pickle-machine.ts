@@ -6,8 +6,8 @@ import { WeightDiffError } from "../errors.js";
 import { invalid, type PickleInput, take } from "./pickle-input.js";
 import type { PickleGlobal, PickleOpaque, PicklePersistent, PickleValue } from "./pickle-value.js";
 
-/** Values on the stack, and marks. */
-const MAX_VALUES = 2_000_000;
+/** Values on the stack, and marks: Python's picklers put a thousand items into a container at a time. */
+const MAX_VALUES = 500_000;
 /** Bytes that all values of one pickle may take: those of 150,000 tensors take 130 MB. */
 const MAX_MEMORY = 144_000_000;
 /** Bytes of each kind of value in V8 on a 64-bit machine, rounded up. */

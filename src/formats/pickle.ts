@@ -153,7 +153,7 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   98: (m) => build(m),
   // BINPERSID
   81: (m) => {
-    spend(m, COST.object + COST.item);
+    spend(m, COST.object + 3 * COST.item);
     const reference: PicklePersistent = { kind: "persistent", id: pop(m) };
     m.persistent.push(reference);
     push(m, reference);

@@ -5,7 +5,7 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeBits, dtypeFromTorch, elementCount } from "./dtype.js";
-import { type HeaderBudget, takeTensors } from "./header-budget.js";
+import { type HeaderBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { isKind, type PickleCall, type PicklePersistent, type PickleValue } from "./pickle-value.js";
 import { quote } from "./quote.js";
 import { type ByteRange, MAX_RANK, type Shape, type StoredRecord, type TensorInfo } from "./tensor-info.js";
@@ -37,8 +37,6 @@ export interface TorchFile {
 const MAX_DEPTH = 100;
 /** Values looked at; a 25 MB pickle without shared structure holds fewer. */
 const MAX_VISITS = 4_000_000;
-/** UTF-16 units of all names together: 150,000 names of 200. One shared key may be part of every name. */
-const MAX_NAMES = 32_000_000;
 /** Characters of a storage key; a key is a counter or an address. */
 const MAX_KEY = 64;
 /** DESIGN 3.2: a strided view may claim this many bytes, or four times its storage, whichever is more. */
@@ -92,14 +90,10 @@ export function storageReference({ id }: PicklePersistent, fields: 5 | 6, file: 
 export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[] {
   const tensors = new Map<string, TensorInfo>();
   let visits = 0;
-  let names = 0;
   /** A name, once it is known that all of them together stay small: one long key may be part of every name. */
   const nameAt = (path: readonly string[]): string => {
-    names += path.reduce((sum, key) => sum + key.length + 1, 0);
-    if (names > MAX_NAMES) {
-      const what = `tensor names of more than ${MAX_NAMES} characters`;
-      throw new WeightDiffError("LIMIT", `the pickled object makes ${what}`, undefined, { at: { file: file.name } });
-    }
+    const length = path.reduce((sum, key) => sum + key.length + 1, 0);
+    takeBytes(file.budget, length, file.name);
     return path.join(".");
   };
   const visit = (value: PickleValue, path: readonly string[]): void => {

@@ -34,7 +34,7 @@ export interface ZipDirectory {
 /** Bytes. An entry takes about 100, and is held in memory while reading. */
 const MAX_DIRECTORY = 25_000_000;
 /** As many as a checkpoint may have tensors, and some beside them. */
-const MAX_ENTRIES = 260_000;
+const MAX_ENTRIES = 210_000;
 const END_LENGTH = 22;
 const LOCATOR_LENGTH = 20;
 const END64_LENGTH = 56;

@@ -4,9 +4,8 @@
  */
 
 import { WeightDiffError } from "../../errors.js";
-import { decodeText } from "../../files/file-source.js";
 import { FILE_HEAD, type FilePromise, headText, promiseOf } from "../../formats/file-start.js";
-import { parseJson } from "../../formats/json.js";
+import { checkJson } from "../../formats/json.js";
 import { printable } from "../../formats/quote.js";
 import { KEY_NAME } from "./base.js";
 import { copied, headerOf, headOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
@@ -139,7 +138,7 @@ async function isMangled(file: XorFile): Promise<boolean> {
   const key = Buffer.from(await headOf(copied(file.key.input), MAX_JSON));
   const text = mended.map((byte, at) => byte ^ (key[at] ?? 0));
   try {
-    parseJson(decodeText(text, file.file), file.file);
+    checkJson(text, file.file);
     return true;
   } catch {
     return false; // damaged in another way

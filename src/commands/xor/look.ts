@@ -2,9 +2,8 @@
 
 import type { ListedFile } from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
-import { decodeText } from "../../files/file-source.js";
 import { FILE_HEAD, promiseOf } from "../../formats/file-start.js";
-import { parseJson } from "../../formats/json.js";
+import { checkJson } from "../../formats/json.js";
 import type { ShardHeader, StoredRecord } from "../../formats/tensor-info.js";
 import { readWeightFile } from "../../formats/weight-file.js";
 import type { KeyRule } from "../../formats/xor-key.js";
@@ -83,7 +82,7 @@ export async function jsonError(file: XorFile): Promise<string | null> {
     return `has more than ${MAX_JSON} bytes`;
   }
   try {
-    parseJson(decodeText(bytes, file.file), file.file);
+    checkJson(bytes, file.file);
     return null;
   } catch (error) {
     if (error instanceof WeightDiffError) {

@@ -49,6 +49,37 @@ test("says of each file that is none what is wrong", async () => {
   });
 });
 
+for (const [what, text, found] of [
+  ["a model without a vocabulary", '{"model": {}}', -1],
+  ["an id that Python wrote as a float", '{"model": {"vocab": {"a": 7.0}}}', 7],
+  [
+    "added tokens past the vocabulary",
+    '{"added_tokens": [{"content": "x", "id": 9}], "model": {"vocab": {"a": 1}}}',
+    9,
+  ],
+  ["what else a tokenizer has", '{"model": {"merges": ["a b"], "vocab": {}}, "decoder": {"x": [null]}}', -1],
+  ["no model", '{"added_tokens": []}', "has no model"],
+  ["a model that is text", '{"model": "x"}', "expected {"],
+  ["an id that is text", '{"model": {"vocab": {"a": "1"}}}', 'id of "a" is no whole number'],
+  ["an id of half a token", '{"model": {"vocab": {"a": 1.5}}}', 'id of "a" is no whole number'],
+  ["an id past 2^53", '{"model": {"vocab": {"a": 1e300}}}', 'id of "a" is no whole number'],
+  ["an added token without id", '{"model": {}, "added_tokens": [{}]}', "has no id"],
+  ["a token that comes twice", '{"model": {"vocab": {"a": 1, "a": 2}}}', "occurs twice"],
+  ["text after the end", '{"model": {}} x', "something follows"],
+] as const) {
+  test(`reads a tokenizer.json with ${what}`, async () => {
+    await withFolder(async (folder) => {
+      await writeFiles(folder, { "tokenizer.json": text });
+      const { files, broken } = await readTokenizer(folder);
+      if (typeof found === "number") {
+        assert.deepEqual([files[0]?.highestId, broken], [found, []]);
+      } else {
+        assert.ok(broken[0]?.message.includes(found), broken[0]?.message);
+      }
+    });
+  });
+}
+
 test("any bytes are a tokenizer or none", async () => {
   await withFolder(async (folder) => {
     await fc.assert(

@@ -113,7 +113,7 @@ test("holds config.json against the shapes", async () => {
     ]);
     await writeFile(join(model, "config.json"), '{"vocab_size": 20, "vocab_size": 20}');
     assert.deepEqual(await found(model), [
-      'error structure config.json: is not the JSON expected: the key "vocab_size" occurs twice (at character 31)',
+      'error structure config.json: is not the JSON expected: the key "vocab_size" occurs twice (at byte 31)',
     ]);
   });
 });
@@ -129,7 +129,7 @@ test("finds token ids past the embedding, tokenizers that cannot be read, and pl
       "vocab.txt": "<!DOCTYPE html><html>",
     });
     assert.deepEqual(await found(model), [
-      "error structure special_tokens_map.json: is not the JSON expected: the text ends early (at character 14)",
+      "error structure special_tokens_map.json: is not the JSON expected: the text ends early (at byte 14)",
       "error structure vocab.txt: an HTML page, not the file itself",
       "error structure tokenizer.model: is no sentencepiece model",
       "error structure added_tokens.json: has token id 20, the input embedding 20 rows",
