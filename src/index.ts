@@ -18,5 +18,6 @@ export type { HubOptions } from "./hub/settings.js";
 export type { Manifest } from "./manifest/manifest.js";
 export type { ProgressState, RunOptions } from "./run/run-plan.js";
 export type { Scheme } from "./scheme/axes.js";
-export { SCHEMES } from "./scheme/scheme.js";
+export { FAMILIES, SCHEMES } from "./scheme/families.js";
+export type { Family } from "./scheme/family.js";
 export type { NaiveSums, SumVerdict } from "./sums/naive.js";

@@ -1,7 +1,7 @@
 /** The commands: flags in, one call of the library, one report out. Each loads its own story: together they take as long as a small run. */
 import type { Command } from "commander";
 import { EXIT_CODES } from "../errors.js";
-import { ALL_SCHEMES, SCHEMES } from "../scheme/scheme.js";
+import { ALL_FAMILIES, FAMILIES } from "../scheme/families.js";
 import { convertJson, convertText } from "./convert-report.js";
 import {
   declareConvert,
@@ -199,7 +199,7 @@ export function declareCommands(program: Command, host: CommandHost): void {
 
   declareSchemes(program.command("schemes").description("the published kinds of diffs, and what each means")).action(
     ({ json }: Record<string, unknown>) => {
-      host.out.write(json === true ? schemesJson(ALL_SCHEMES) : schemesText(SCHEMES));
+      host.out.write(json === true ? schemesJson(ALL_FAMILIES) : schemesText(FAMILIES));
     },
   );
 

@@ -1,20 +1,21 @@
 /** The table of schemes, for people and for scripts: one block per scheme, in the words that the flags of custom have. */
 import { torchName } from "../formats/dtype.js";
-import { type Scheme, VARIANTS } from "../scheme/axes.js";
+import type { Scheme } from "../scheme/axes.js";
+import { type Family, VARIANT_FLAGS, variantOf } from "../scheme/family.js";
 import { json } from "./report.js";
 
 /** A block of lines per scheme. */
-export function schemesText(schemes: readonly Scheme[]): string {
-  const blocks = schemes.map((scheme) => {
-    const { script } = scheme;
+export function schemesText(families: readonly Family[]): string {
+  const blocks = families.map((family) => {
+    const { scheme, script, who, summary } = family;
     const lines: readonly (readonly [string, string])[] = [
-      ["", scheme.summary],
+      ["", summary],
       ["does", doesText(scheme)],
       ...(scheme.operation === "xor" ? [] : [["names", namesText(scheme)] as const]),
-      ...Object.keys(scheme.variants ?? {}).map((flag) => ["flag", variantText(scheme, flag)] as const),
+      ...VARIANT_FLAGS.flatMap((flag) => variantText(variantOf(family, flag))),
       ["script", script === null ? "this tool" : `${script.repo} ${script.file} at ${script.commit.slice(0, 8)}`],
     ];
-    return [`${scheme.name}  (${scheme.who})`, ...lines.map(([what, text]) => `  ${what.padEnd(8)}${text}`)].join("\n");
+    return [`${scheme.name}  (${who})`, ...lines.map(([what, text]) => `  ${what.padEnd(8)}${text}`)].join("\n");
   });
   return `${blocks.join("\n\n")}\n`;
 }
@@ -43,11 +44,13 @@ function namesText({ verbatim, summed, prefix, diffOnly, baseOnly }: Scheme): st
   ].join("; ");
 }
 
-function variantText({ name, variants }: Scheme, flag: string): string {
-  const known = flag === "is_fp16" || flag === "low_cpu_mem" ? flag : null;
-  const arithmetic = known === null ? undefined : variants?.[known]?.arithmetic;
-  const called = known === null ? name : `${name}-${VARIANTS[known]}`;
-  return `--${flag} (--scheme ${called}): ${arithmetic === "stored" ? "in the files' dtypes" : `in ${dtypeName(arithmetic ?? "F32")}`}`;
+function variantText(family: Family | null): readonly (readonly [string, string])[] {
+  if (family === null) {
+    return [];
+  }
+  const { name, arithmetic } = family.scheme;
+  const computed = arithmetic === "stored" ? "in the files' dtypes" : `in ${dtypeName(arithmetic)}`;
+  return [["flag", `--${family.variant} (--scheme ${name}): ${computed}`]];
 }
 
 function dtypeName(dtype: "F32" | "F16" | "BF16"): string {
@@ -55,12 +58,12 @@ function dtypeName(dtype: "F32" | "F16" | "BF16"): string {
 }
 
 /** Every axis of every scheme. */
-export function schemesJson(schemes: readonly Scheme[]): string {
+export function schemesJson(families: readonly Family[]): string {
   return json(
-    schemes.map((scheme) => ({
+    families.map(({ scheme, who, summary, repos, script }) => ({
       name: scheme.name,
-      who: scheme.who,
-      summary: scheme.summary,
+      who,
+      summary,
       operation: scheme.operation,
       arithmetic: scheme.arithmetic === "stored" ? "stored" : dtypeName(scheme.arithmetic),
       output: scheme.output === "stored" ? "stored" : dtypeName(scheme.output),
@@ -73,8 +76,8 @@ export function schemesJson(schemes: readonly Scheme[]): string {
       base_only: scheme.baseOnly,
       side_files: scheme.sideFiles,
       sum_file: scheme.sumFile?.file ?? null,
-      repos: scheme.repos,
-      script: scheme.script,
+      repos,
+      script,
     })),
   );
 }

@@ -162,9 +162,19 @@ function schemeOf(
     return { name: manifest.scheme, reason: "its manifest says so" };
   }
   const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
-  const ties = { rawTied: null, diffTied: config?.tied ?? null };
+  const said = { rawTied: null, diffTied: config?.tied ?? null };
   try {
-    const { scheme, reason } = chooseScheme({ diff, config, files, tokens, own: [], raw: null, ties, newRows });
+    const { scheme, reason } = chooseScheme({
+      diff,
+      config,
+      files,
+      tokens,
+      own: [],
+      raw: null,
+      said,
+      newRows,
+      line: null,
+    });
     const guessed = reason.startsWith("every float tensor");
     return {
       name: scheme.name,

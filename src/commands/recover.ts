@@ -1,6 +1,6 @@
 /**
  * recover: base + diff -> the fine-tuned model. Opens both, refuses what can be refused, plans; the rest is the run's.
- * The result is that of `recover` in the reference scripts, to the last bit (scheme/scheme.ts names them).
+ * The result is that of `recover` in the reference scripts, to the last bit (scheme/families/ names them).
  */
 import { guardBase } from "../evidence/guards.js";
 import { make } from "../make/make.js";

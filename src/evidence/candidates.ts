@@ -2,45 +2,35 @@
  * What a diff would become under each of several schemes: schemes that give the same bits for this very pair are one candidate,
  * and what sets one candidate apart from another is said in words. Told by the rules of pairing, no bytes are read.
  */
-import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
 import { INV_FREQ, type Pair } from "../plan/pair.js";
 import { recoverPairing } from "../plan/pair-rules.js";
 import { pairTensors } from "../plan/pairing.js";
 import type { Scheme } from "../scheme/axes.js";
-import { schemeNamed } from "../scheme/scheme.js";
+import { schemeNamed } from "../scheme/families.js";
+import type { Family } from "../scheme/family.js";
+import type { Evidence } from "./choice.js";
 
 /** Schemes that give the same bits, in the order they came. */
 export interface Candidate {
-  readonly scheme: Scheme;
-  readonly others: readonly Scheme[];
+  readonly family: Family;
+  readonly others: readonly Family[];
   /** Of the float tensors written, as torch spells them; none where there is no base to tell. */
   readonly saved: readonly string[];
 }
 
-/** tie_word_embeddings of each side's config: null where it does not say. */
-export interface Ties {
-  readonly rawTied: boolean | null;
-  readonly diffTied: boolean | null;
-}
+/** The two that are to be paired. */
+type Here = Pick<Evidence, "raw" | "diff" | "said">;
 
-/** Of no weight for what fits. */
-const UNSAID = { dtype: null, rows: null, ropeTheta: 10_000 };
-
-/** Those of the schemes by which this diff fits this base. Without a base, each scheme is a candidate of its own. */
-export function candidatesHere(
-  schemes: readonly Scheme[],
-  raw: Checkpoint | null,
-  diff: Checkpoint,
-  ties: Ties,
-): readonly Candidate[] {
-  if (raw === null) {
-    return schemes.map((scheme) => ({ scheme, others: [], saved: [] }));
+/** Those by whose scheme this diff fits this base. Without a base, each is a candidate of its own. */
+export function candidatesHere(families: readonly Family[], here: Here): readonly Candidate[] {
+  if (here.raw === null) {
+    return families.map((family) => ({ family, others: [], saved: [] }));
   }
   const found = new Map<string, Candidate>();
-  for (const scheme of schemes) {
-    const pairs = pairsHere(scheme, raw, diff, ties);
+  for (const family of families) {
+    const pairs = pairsHere(family.scheme, here);
     if (pairs === null) {
       continue;
     }
@@ -50,8 +40,8 @@ export function candidatesHere(
     found.set(
       bits,
       known === undefined
-        ? { scheme, others: [], saved: savedDtypes(pairs) }
-        : { ...known, others: [...known.others, scheme] },
+        ? { family, others: [], saved: savedDtypes(pairs) }
+        : { ...known, others: [...known.others, family] },
     );
   }
   return [...found.values()];
@@ -61,21 +51,26 @@ export function candidatesHere(
  * Every tensor must have its counterpart, but those that are the model's own: else the two do not belong together, and a scheme that
  * drops or leaves alone what does not fit would only hide it. @throws {WeightDiffError} MISMATCH, as planRecover.
  */
-export function refuseUnpaired(raw: Checkpoint, diff: Checkpoint, ties: Ties, own: readonly string[]): void {
-  const scheme: Scheme = { ...schemeNamed("open-instruct"), newRows: "zero", verbatim: own };
-  pairTensors(raw, diff, recoverPairing(diff, { scheme, ...UNSAID, ...ties }));
+export function refuseUnpaired(here: Here, own: readonly string[]): void {
+  pair({ ...schemeNamed("open-instruct"), newRows: "zero", verbatim: own }, here);
 }
 
 /** @returns null if the two do not fit under the scheme. */
-function pairsHere(scheme: Scheme, raw: Checkpoint, diff: Checkpoint, ties: Ties): readonly Pair[] | null {
+function pairsHere(scheme: Scheme, here: Here): readonly Pair[] | null {
   try {
-    return pairTensors(raw, diff, recoverPairing(diff, { scheme, ...UNSAID, ...ties })).pairs;
+    return pair(scheme, here);
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "MISMATCH") {
       return null;
     }
     throw error;
   }
+}
+
+function pair(scheme: Scheme, { raw, diff, said }: Here): readonly Pair[] {
+  // What the rest of the options say does not decide what fits.
+  const options = { scheme, dtype: null, rows: null, ropeTheta: 10_000, ...said };
+  return raw === null ? [] : pairTensors(raw, diff, recoverPairing(diff, options)).pairs;
 }
 
 /** Whose tensor is added into is left out: it tells only where both are NaN. */
@@ -107,9 +102,25 @@ const ROWS: Readonly<Record<Scheme["newRows"], string | null>> = {
   refuse: null,
 };
 
+/** Why nothing is chosen. @param dtype of the diff, in torch's words, where the candidates come in the order of what it makes likely. */
+export function undecided(
+  { diff, newRows }: Pick<Evidence, "diff" | "newRows">,
+  reason: string,
+  candidates: readonly Candidate[],
+  dtype: string | null = null,
+): WeightDiffError {
+  const ranked = dtype !== null && new Set(candidates.map(({ family }) => family.scheme.arithmetic)).size > 1;
+  const order = ranked ? `, likeliest first (a script that publishes ${dtype} mostly adds in ${dtype})` : "";
+  const lines = candidates.map((candidate) => candidateText(candidate, newRows > 0));
+  return new WeightDiffError("SCHEME_UNKNOWN", reason, `say which script made it${order}:\n  ${lines.join("\n  ")}`, {
+    at: { file: diff.path },
+  });
+}
+
 /** One line for a hint. @param grown whether rows are new here. */
-export function candidateText({ scheme, others, saved }: Candidate, grown: boolean): string {
-  const { name, who, arithmetic, output, newRows, verbatim, summed } = scheme;
+function candidateText({ family, others, saved }: Candidate, grown: boolean): string {
+  const { who, scheme } = family;
+  const { name, arithmetic, output, newRows, verbatim, summed } = scheme;
   const stored = arithmetic === "stored";
   const kept = verbatim.filter((pattern) => !pattern.includes("inv_freq"));
   const meaning = [
@@ -119,6 +130,7 @@ export function candidateText({ scheme, others, saved }: Candidate, grown: boole
     ...(kept.length > 0 ? [`${kept.join(", ")} as in the diff`] : []),
     ...(summed === null ? [] : [`all but ${summed.join(", ")} as in the diff`]),
   ].join(", ");
-  const same = others.length === 0 ? "" : `; the same bits here: ${others.map((other) => other.name).join(", ")}`;
+  const same =
+    others.length === 0 ? "" : `; the same bits here: ${others.map((other) => other.scheme.name).join(", ")}`;
   return `--scheme ${name}  (${who}: ${meaning}${same})`;
 }

@@ -5,10 +5,13 @@ import { addedTokens } from "../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import { namesByScheme } from "../plan/pair-rules.js";
 import { countNewRows } from "../plan/pairing.js";
-import { isSummed, type NewRows, type Scheme, type Variant, variantOf } from "../scheme/axes.js";
+import { isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
 import { CUSTOM_DEFAULTS, type CustomAxes, customScheme } from "../scheme/custom.js";
-import { schemeNamed } from "../scheme/scheme.js";
-import { type Choice, chooseScheme } from "./choose-scheme.js";
+import type { ScriptWords } from "../scheme/facts.js";
+import { familyNamed } from "../scheme/families.js";
+import { type Variant, variantOf } from "../scheme/family.js";
+import { type Choice, chosen } from "./choice.js";
+import { chooseScheme } from "./choose-scheme.js";
 import type { Inputs } from "./guards.js";
 import { findOwnTensors } from "./own-tensors.js";
 
@@ -19,6 +22,8 @@ export interface SchemeOptions {
   readonly custom?: Partial<CustomAxes>;
   /** Flags of the scheme's script. */
   readonly variants?: readonly Variant[];
+  /** What the command line has in a script's own words: "auto" goes by it. */
+  readonly line?: ScriptWords;
   /** Rule for vocabulary rows that the base lacks; null takes the scheme's. */
   readonly rows?: NewRows | null;
 }
@@ -30,23 +35,26 @@ export async function decideScheme(
 ): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? "auto";
   if (name !== "auto") {
-    const scheme =
-      name === "custom"
-        ? customScheme({
-            ...CUSTOM_DEFAULTS,
-            ...options.custom,
-            ...(options.rows == null ? {} : { newRows: options.rows }),
-          })
-        : schemeNamed(name);
-    return { scheme, reason: "as --scheme says" };
+    const reason = "as --scheme says";
+    if (name !== "custom") {
+      return chosen(familyNamed(name), reason);
+    }
+    const rows = options.rows == null ? {} : { newRows: options.rows };
+    return { scheme: customScheme({ ...CUSTOM_DEFAULTS, ...options.custom, ...rows }), family: null, reason };
   }
   const files = await fileNames(diff.directory);
   const tokens = await addedTokens(diff.directory);
   const own = await findOwnTensors(raw, diff);
   try {
-    const ties = { rawTied: rawConfig?.tied ?? null, diffTied: diffConfig?.tied ?? null };
+    const said = {
+      rawTied: rawConfig?.tied ?? null,
+      diffTied: diffConfig?.tied ?? null,
+      modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
+    };
     const newRows = countNewRows(raw, diff);
-    return chooseScheme({ raw, diff, ties, config: diffConfig, files, tokens, own, newRows });
+    const { line: words, variants = [] } = options;
+    const line = words === undefined ? null : { ...words, variants };
+    return chooseScheme({ raw, diff, said, config: diffConfig, files, tokens, own, newRows, line });
   } catch (error) {
     if (error instanceof WeightDiffError && (error.code === "SCHEME_UNKNOWN" || error.code === "MISMATCH")) {
       return error;
@@ -55,19 +63,19 @@ export async function decideScheme(
   }
 }
 
-/** @throws {WeightDiffError} USAGE for --is_fp16 where the script has no such flag. */
-export function withFlags(scheme: Scheme, { variants = [] }: SchemeOptions): Scheme {
+/** As the family's script is with the flags that it has. @throws {WeightDiffError} USAGE for --is_fp16 where it has no such flag. */
+export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Choice {
   return variants.reduce((found, flag) => {
-    const changed = variantOf(found, flag);
+    const changed = found.family === null ? null : variantOf(found.family, flag);
     if (changed === null && flag === "is_fp16") {
       throw new WeightDiffError(
         "USAGE",
-        `--is_fp16: the script of scheme ${scheme.name} has no such flag`,
+        `--is_fp16: the script of scheme ${found.scheme.name} has no such flag`,
         "--scheme knowlm has it; --dtype float16 rounds the result of any scheme",
       );
     }
-    return changed ?? found;
-  }, scheme);
+    return changed === null ? found : chosen(changed, found.reason);
+  }, choice);
 }
 
 /** The part of the diff that is one: what the scheme adds, under the base's names. Guards know diffs from models by it. */

@@ -1,9 +1,9 @@
 /**
- * What there is to say of a scheme: the axes along which the published scripts differ (DESIGN 5, FIELD 1). An axis has exactly
- * the values that some script uses. How each is carried out stands in pair-rules.ts, pairing.ts and engine/blend.ts.
+ * The arithmetic of a diff as data: the axes along which the published scripts differ. An axis has exactly the values that some
+ * script uses. How each is carried out stands in plan/pair-rules.ts, plan/pairing.ts and engine/work/blend.ts; who published by
+ * which scheme, and how that is recognised, in families/.
  */
 import type { ComputeDtype } from "../engine/job/job.js";
-import type { ShardHeader } from "../formats/tensor-info.js";
 
 /**
  * Vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. "zero": plus +0, which turns -0 into
@@ -12,36 +12,9 @@ import type { ShardHeader } from "../formats/tensor-info.js";
 export const NEW_ROWS = ["mean", "zero", "overlap", "refuse"] as const;
 export type NewRows = (typeof NEW_ROWS)[number];
 
-/** The file of a script as it was read. */
-export interface Script {
-  readonly repo: string;
-  readonly file: string;
-  readonly commit: string;
-}
-
-/** What marks a diff as one of this family, beside the name of its repository. */
-export interface Marks {
-  /** Files beside the weights that only this family's scripts write. */
-  readonly files?: readonly string[];
-  /** Patterns of names (see matchesName) of which the diff has at least one. */
-  readonly tensors?: readonly string[];
-  /** The format of its weight files, in which no other family publishes. */
-  readonly format?: ShardHeader["format"];
-  /** Tokens that its script adds to the tokenizer. */
-  readonly tokens?: readonly string[];
-}
-
-/** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */
-export const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
-export type Variant = keyof typeof VARIANTS;
-
 export interface Scheme {
+  /** As --scheme, journals and manifests call it. */
   readonly name: string;
-  /** Whose diffs these are. */
-  readonly who: string;
-  readonly summary: string;
-  /** The script whose result is reproduced; null for this tool's own. */
-  readonly script: Script | null;
   /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. "xor": whole files, not tensors. */
   readonly operation: "add" | "subtract" | "add-bits" | "xor";
   /** Whose names decide what is recovered, and in which order. */
@@ -78,13 +51,6 @@ export interface Scheme {
   readonly sumFile?: { readonly file: string; readonly absolute: number; readonly relative: number };
   /** What the script writes wrong and this tool writes right, in words. */
   readonly mends?: string;
-  /** Last parts of the names of repositories that are known to be of this family, lower-case; `*` stands for anything. */
-  readonly repos: readonly string[];
-  readonly marks?: Marks;
-  /** What flags of the script change. */
-  readonly variants?: Readonly<Partial<Record<Variant, Partial<Scheme>>>>;
-  /** Never a candidate by dtypes and shapes: every diff of the family has a mark, or it is another way to treat such a diff. */
-  readonly byNameOnly?: true;
 }
 
 /** A pattern with `*` is compared with the whole name, `*` standing for anything; one without is looked for anywhere in it. */
@@ -115,20 +81,6 @@ const matchesAny = (patterns: readonly string[], name: string): boolean =>
 /** Is this tensor of the diff added to raw's (or raw's taken from it), rather than taken as it is? */
 export function isSummed({ verbatim, summed }: Scheme, name: string): boolean {
   return !matchesAny(verbatim, name) && (summed === null || matchesAny(summed, name));
-}
-
-/** The scheme as its script is with the flag; null if it has no such flag. */
-export function variantOf(scheme: Scheme, flag: Variant): Scheme | null {
-  const changed = scheme.variants?.[flag];
-  return changed === undefined
-    ? null
-    : {
-        ...scheme,
-        repos: [],
-        ...changed,
-        name: `${scheme.name}-${VARIANTS[flag]}`,
-        who: `${scheme.who}, with --${flag}`,
-      };
 }
 
 /** What becomes of a tensor that only the diff has. */

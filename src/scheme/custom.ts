@@ -35,9 +35,6 @@ export function customScheme(axes: CustomAxes): Scheme {
   ];
   return {
     name: `custom ${words.join(" ")}`,
-    who: "you",
-    summary: "as the flags say",
-    script: null,
     operation,
     driver,
     // What is subtracted from is always the diff.
@@ -52,7 +49,6 @@ export function customScheme(axes: CustomAxes): Scheme {
     diffOnly: driver === "raw" ? "drop" : "keep",
     baseOnly: "refuse",
     sideFiles: "diff, else base",
-    repos: [],
   };
 }
 

@@ -1,7 +1,8 @@
-/** What whole lines of scripts have in common: the rows of scheme.ts start from one of these and say what is different. */
+/** What whole lines of scripts have in common: families/ start from one of these and say what is different. */
 import type { Scheme } from "./axes.js";
+import type { CommandLine, ScriptFlag } from "./family.js";
 
-type Axes = Omit<Scheme, "name" | "who" | "summary" | "script" | "repos">;
+type Axes = Omit<Scheme, "name">;
 
 /** weight_diff.py: two float32 models, loop over the diff's names. */
 export const WEIGHT_DIFF: Axes = {
@@ -53,5 +54,14 @@ export const LOW_CPU_MEM = {
   diffOnly: "drop",
 } as const;
 
-/** Embeddings and rotary buffers are not differences. */
-export const OWN_EMBEDDINGS = ["embed_tokens", "lm_head.weight", "self_attn.rotary_emb.inv_freq"];
+export const BASE_MODEL_PATH: ScriptFlag = { name: "base-model-path", shortest: "base", means: "raw" };
+export const DELTA_PATH: ScriptFlag = { name: "delta-path", shortest: "delta", means: "diff" };
+
+/** apply_delta.py and its copies; people use its flags in the short form of its own documentation: --base, --target, --delta. */
+export const APPLY_DELTA_LINE: CommandLine = {
+  flags: [BASE_MODEL_PATH, { name: "target-model-path", shortest: "target", means: "tuned" }, DELTA_PATH],
+};
+
+/** Flags that name no path. */
+export const flagsOnly = (...names: readonly string[]): readonly ScriptFlag[] =>
+  names.map((name) => ({ name, means: null }));

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SCHEMES } from "../../src/scheme/scheme.js";
+import { FAMILIES } from "../../src/scheme/families.js";
 import { withFolder } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { type Outcome, weightDiff } from "./command.js";
@@ -26,7 +26,7 @@ test("schemes prints a block for every scheme on stdout and nothing else", async
   const blocks = out.split("\n\n");
   assert.deepEqual(
     blocks.map((block) => block.split("  ")[0]),
-    SCHEMES.map(({ name }) => name),
+    FAMILIES.map(({ scheme }) => scheme.name),
   );
   assert.equal(
     blocks.find((block) => block.startsWith("lmflow ")),

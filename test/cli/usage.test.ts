@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SCHEMES } from "../../src/scheme/scheme.js";
+import { FAMILIES } from "../../src/scheme/families.js";
 import { ROOT } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
@@ -79,7 +79,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],
     'unknown scheme "vicuna"',
-    `known schemes: auto, custom, ${SCHEMES.map(({ name }) => name).join(", ")}; weight-diff schemes says what each does`,
+    `known schemes: auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}; weight-diff schemes says what each does`,
   ],
   [
     "--force with --resume",

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { WeightDiffError } from "../../src/errors.js";
 import { tensorBytes } from "../../src/formats/dtype.js";
 import { type Plan, planRecover } from "../../src/plan/plan.js";
-import { schemeNamed } from "../../src/scheme/scheme.js";
+import { schemeNamed } from "../../src/scheme/families.js";
 import { type ImaginedTensor, imagine } from "../support/checkpoints.js";
 
 const NAMES = [

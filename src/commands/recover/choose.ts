@@ -1,7 +1,7 @@
 /** The scheme that recover works by, and the guards that see to it that base and diff are what they are given as. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
-import type { Choice } from "../../evidence/choose-scheme.js";
+import type { Choice } from "../../evidence/choice.js";
 import { guardRoles, type Inputs } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
@@ -28,13 +28,14 @@ export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): P
   if (decided instanceof WeightDiffError) {
     throw decided;
   }
-  const scheme = withFlags(decided.scheme, options);
-  if (options.variants?.includes("low_cpu_mem") === true && scheme === decided.scheme) {
+  const choice = withFlags(decided, options);
+  const { scheme } = choice;
+  if (options.variants?.includes("low_cpu_mem") === true && choice.family?.variant !== "low_cpu_mem") {
     options.onNote?.("--low-cpu-mem: memory is always small");
   }
   refuseRoundedMean(options.rows ?? scheme.newRows, scheme.arithmetic);
   options.onNote?.(`scheme ${scheme.name}: ${decided.reason}`);
-  return { choice: { ...decided, scheme }, judged, sample };
+  return { choice, judged, sample };
 }
 
 export function planOptions(

@@ -1,6 +1,6 @@
 /** What recover asks of the run: the manifest it writes, the sums it judges, the report it gives. */
 import { refuseOtherResult } from "../../check/published.js";
-import type { Choice } from "../../evidence/choose-scheme.js";
+import type { Choice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { torchName } from "../../formats/dtype.js";
 import type { Recipe } from "../../make/make.js";

@@ -1,6 +1,6 @@
 /** What recover gives back: the same shape for tensors that were computed and for whole files that were XORed. */
 
-import type { Choice } from "../../evidence/choose-scheme.js";
+import type { Choice } from "../../evidence/choice.js";
 import type { End, MakingReport } from "../../make/make.js";
 import { plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";

@@ -13,7 +13,7 @@ import { parseWeightIndex } from "../../formats/weight-index.js";
 import { inParallel } from "../../hub/download.js";
 import type { Hub } from "../../hub/place.js";
 import { openShardSource } from "../../hub/source.js";
-import { SCHEMES } from "../../scheme/scheme.js";
+import { SCHEMES } from "../../scheme/families.js";
 import { MAX_JSON } from "./look.js";
 
 /** `<name>.<sha256 of the content>.enc`. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { WeightDiffError } from "../../../src/errors.js";
-import { type Choice, chooseScheme, type Evidence } from "../../../src/evidence/choose-scheme.js";
+import type { Choice, Evidence } from "../../../src/evidence/choice.js";
+import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { countNewRows } from "../../../src/plan/pairing.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
@@ -30,8 +31,9 @@ function choose(
     files: [],
     tokens: [],
     own: [],
-    ties: { rawTied: false, diffTied: false },
+    said: { rawTied: false, diffTied: false },
     newRows: rows - 100,
+    line: null,
     ...more,
   });
 }

@@ -31,8 +31,9 @@ for (const name of ["llama/gentle-f32", "llama/gentle-f16", "llama/huge-f32", "n
       files: [],
       tokens: [],
       own,
-      ties: { rawTied: null, diffTied: null },
+      said: { rawTied: null, diffTied: null },
       newRows: 0,
+      line: null,
     };
     // A full model fits no scheme: the guard that knows it for one speaks before this refusal.
     try {

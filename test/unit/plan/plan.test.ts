@@ -6,7 +6,7 @@ import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { countNewRows } from "../../../src/plan/pairing.js";
 import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../../src/plan/plan.js";
-import { schemeNamed } from "../../../src/scheme/scheme.js";
+import { schemeNamed } from "../../../src/scheme/families.js";
 import { type ImaginedTensor, imagine, recordAt } from "../../support/checkpoints.js";
 import { driverOperand, rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";

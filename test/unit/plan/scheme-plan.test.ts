@@ -8,7 +8,7 @@ import type { Dtype } from "../../../src/formats/dtype.js";
 import { type Plan, planRecover, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { matchesName } from "../../../src/scheme/axes.js";
 import { CUSTOM_DEFAULTS, customScheme } from "../../../src/scheme/custom.js";
-import { ALL_SCHEMES, SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
+import { schemeNamed } from "../../../src/scheme/families.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
 import { rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";
@@ -51,18 +51,6 @@ const jobOf = (made: Plan, name: string): TensorJob =>
   jobs(made).find((job) => job.name === name) ?? assert.fail(`no job for ${name}`);
 const rulesOf = (made: Plan): Readonly<Record<string, string>> =>
   Object.fromEntries(jobs(made).map((job) => [job.name, rawTerm(made, job) === null ? "own" : job.rule]));
-
-test("every row names its script, has words for users, and a name of its own", () => {
-  const names = ALL_SCHEMES.map(({ name }) => name);
-  assert.equal(new Set(names).size, names.length);
-  for (const { name, script, summary, who, repos } of SCHEMES) {
-    assert.match(name, /^[a-z0-9-]+$/);
-    assert.ok(script === null || /^[0-9a-f]{40}$/.test(script.commit), name);
-    assert.ok(summary.length > 0 && who.length > 0 && repos.every((repo) => repo === repo.toLowerCase()), name);
-  }
-  const repos = SCHEMES.flatMap((scheme) => scheme.repos);
-  assert.equal(new Set(repos).size, repos.length);
-});
 
 test("float32 schemes whose rows are plain keep the plain addition", () => {
   for (const scheme of ["open-instruct", "alpaca", "landmark", "gisting", "knowlm", "alpaca-farm"]) {

@@ -1,11 +1,12 @@
-/** Which scheme is chosen for what, and what is said where none can be. */
+/** What dtypes and counts of rows choose, and what is said where they choose nothing. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Choice, chooseScheme, type Evidence } from "../../../src/evidence/choose-scheme.js";
+import type { Choice, Evidence } from "../../../src/evidence/choice.js";
+import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
-import { SCHEMES, schemeNamed } from "../../../src/scheme/scheme.js";
+import { FAMILIES } from "../../../src/scheme/families.js";
 import { imagine } from "../../support/checkpoints.js";
-import { refuses, undecided } from "../../support/refusal.js";
+import { undecided } from "../../support/refusal.js";
 
 const diffOf = (...dtypes: readonly Dtype[]) =>
   imagine(
@@ -23,7 +24,8 @@ const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence>
     files: [],
     tokens: [],
     own: [],
-    ties: { rawTied: null, diffTied: null },
+    said: { rawTied: null, diffTied: null },
+    line: null,
     ...more,
   });
 
@@ -46,8 +48,10 @@ for (const dtype of ["F16", "BF16", "F64"] as const) {
   test(`cannot decide for a diff that holds ${dtype}, and names tensor and candidates`, () => {
     const error = undecided(() => choose(diffOf("F32", dtype), 0));
     assert.match(error.message, new RegExp(`^some/diff: tensor "t1" in pytorch_model-1\\.bin is ${dtype}: `));
-    for (const { name } of SCHEMES.filter(({ operation, byNameOnly }) => operation === "add" && byNameOnly !== true)) {
-      assert.ok(error.hint?.includes(`--scheme ${name} `), error.hint);
+    for (const { scheme } of FAMILIES.filter(
+      (family) => family.scheme.operation === "add" && family.byMarkOnly !== true,
+    )) {
+      assert.ok(error.hint?.includes(`--scheme ${scheme.name} `), error.hint);
     }
   });
 }
@@ -64,9 +68,4 @@ test("knows the Alpaca diff by the name of its repository or directory, whatever
     const { scheme, reason } = choose(diff, 5);
     assert.deepEqual([scheme.name, reason], ["alpaca", "the diff is alpaca-7b-wdiff"]);
   }
-});
-
-test("refuses an unknown scheme and lists the known ones", async () => {
-  await refuses(() => schemeNamed("vicuna"), "USAGE", /^unknown scheme "vicuna"$/);
-  await refuses(() => schemeNamed("__proto__"), "USAGE", /unknown scheme/);
 });

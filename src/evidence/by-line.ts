@@ -1,0 +1,74 @@
+/**
+ * What the command line tells: a user who gives a script's own wants what that script gives, whatever the dtypes. Many scripts have
+ * FastChat's. Marks tell some of them apart; else it is FastChat's own, unless values or shapes contradict it.
+ */
+import { FAMILIES } from "../scheme/families.js";
+import { type Family, type Variant, variantOf } from "../scheme/family.js";
+import { familiesOfLine } from "../scheme/recognise.js";
+import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
+import { type Candidate, candidatesHere, undecided } from "./candidates.js";
+import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
+
+/** @returns null where it is no script's own. @throws {WeightDiffError} SCHEME_UNKNOWN where several scripts could be meant. */
+export function byLine(evidence: Evidence): Choice | null {
+  const { line } = evidence;
+  const scripts = line === null ? [] : familiesOfLine(FAMILIES, line);
+  const [first] = scripts;
+  if (line === null || first === undefined) {
+    return null;
+  }
+  const marks = markedFamilies(evidence);
+  const marked = scripts.filter((family) => marks.some((mark) => mark.family === family));
+  // A family that always has a mark, and has none here, is not meant: unless the command line is its alone.
+  const meant = scripts.filter((family) => family.byMarkOnly !== true || isSameScript(family, first));
+  const [owner = first, ...others] = withFlags(marked.length > 0 ? marked : meant, line.variants);
+  const words = `the command line is that of ${owner.script?.repo}'s ${owner.script?.file} (${line.flags.map((flag) => `--${flag}`).join(", ")})`;
+  if (marked.length === 0 && marks.length > 0 && !scripts.every((family) => isSameScript(family, first))) {
+    const candidates = candidatesHere([...marks.map(({ family }) => family), owner], evidence);
+    return only(candidates, words, () => undecided(evidence, `${marksText(marks)}; ${words}`, candidates));
+  }
+  return ofScripts(owner, others, words, evidence);
+}
+
+/** The script's own versions come before its copies; where nothing fits, the plan says why. */
+function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): Choice {
+  const plausible = [owner, ...others].filter(({ scheme }) => !isContradicted(scheme, evidence));
+  const dtype = dtypeOf(evidence.diff);
+  const copies = plausible.filter((family) => !isSameScript(family, owner) && isPossible(family, dtype));
+  const [best, ...versions] = candidatesHere(
+    plausible.filter((family) => isSameScript(family, owner)),
+    evidence,
+  );
+  if (best !== undefined) {
+    const rivals = candidatesHere([best.family, ...copies], evidence).slice(1);
+    return chosen(best.family, `${words}${rivalsText([...versions, ...rivals])}`);
+  }
+  const shown = candidatesHere(
+    copies.filter(({ scheme }) => isShown(scheme, evidence)),
+    evidence,
+  );
+  return shown.length === 0 ? chosen(owner, words) : only(shown, words, () => undecided(evidence, words, shown));
+}
+
+function withFlags(families: readonly Family[], variants: readonly Variant[]): readonly Family[] {
+  return families.map((family) => variants.reduce((found, flag) => variantOf(found, flag) ?? found, family));
+}
+
+function isSameScript({ script }: Family, other: Family): boolean {
+  return script?.repo === other.script?.repo;
+}
+
+/** Scripts with the same flags that would give other bits here. */
+function rivalsText(rivals: readonly Candidate[]): string {
+  const names = rivals.map(({ family }) => family.scheme.name);
+  return names.length === 0 ? "" : `; other bits by the same flags: ${names.join(", ")}`;
+}
+
+/** The candidate, if it is the only one. */
+function only(candidates: readonly Candidate[], reason: string, otherwise: () => Error): Choice {
+  const [left] = candidates;
+  if (left === undefined || candidates.length > 1) {
+    throw otherwise();
+  }
+  return chosen(left.family, reason);
+}

@@ -1,0 +1,49 @@
+/**
+ * Every published family of diffs, in the order in which candidates are named. A new one is a new row in one of the files of
+ * families/: its arithmetic, its names and what it is recognised by, from the script it names, at that commit.
+ */
+import { WeightDiffError } from "../errors.js";
+import type { Scheme } from "./axes.js";
+import { APPLY_DELTA_FAMILIES } from "./families/apply-delta.js";
+import { MULTIMODAL_FAMILIES } from "./families/multimodal.js";
+import { OWN_EMBEDDING_FAMILIES } from "./families/own-embeddings.js";
+import { PATCH_FAMILIES } from "./families/patches.js";
+import { WEIGHT_DIFF_FAMILIES } from "./families/weight-diff.js";
+import { XOR_FAMILIES } from "./families/xor.js";
+import { type Family, VARIANT_FLAGS, variantOf } from "./family.js";
+
+export const FAMILIES: readonly Family[] = [
+  ...WEIGHT_DIFF_FAMILIES,
+  ...APPLY_DELTA_FAMILIES,
+  ...MULTIMODAL_FAMILIES,
+  ...OWN_EMBEDDING_FAMILIES,
+  ...PATCH_FAMILIES,
+  ...XOR_FAMILIES,
+];
+
+/** The families, and after each what its script is with a flag. */
+export const ALL_FAMILIES: readonly Family[] = FAMILIES.flatMap((family) => [
+  family,
+  ...VARIANT_FLAGS.flatMap((flag) => variantOf(family, flag) ?? []),
+]);
+
+/** The schemes of all families. */
+export const SCHEMES: readonly Scheme[] = ALL_FAMILIES.map(({ scheme }) => scheme);
+
+/** The family whose scheme is called `name`, be it one with a flag of its script. @throws {WeightDiffError} USAGE. */
+export function familyNamed(name: string): Family {
+  const family = ALL_FAMILIES.find(({ scheme }) => scheme.name === name);
+  if (family === undefined) {
+    throw new WeightDiffError(
+      "USAGE",
+      `unknown scheme "${name}"`,
+      `known schemes: auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}; weight-diff schemes says what each does`,
+    );
+  }
+  return family;
+}
+
+/** Its scheme. @throws {WeightDiffError} USAGE. */
+export function schemeNamed(name: string): Scheme {
+  return familyNamed(name).scheme;
+}

@@ -1,0 +1,111 @@
+/** Scripts of their own kind: a patch per layer, a model whose embedding is a sum, EasyLM's trees. */
+import { quote } from "../../formats/quote.js";
+import type { Facts } from "../facts.js";
+import type { Family } from "../family.js";
+import { DELTA_DRIVEN, flagsOnly } from "../presets.js";
+import { areText } from "../recognise.js";
+
+/** What BiLLa's script takes the base's rows from. */
+const BILLA_EMBEDDING = "model.embed_tokens.weight";
+/** Between these, times the base's, lies the sum of a tuned embedding and the base's. */
+const DOUBLED = { least: 1.6, most: 2.4 } as const;
+
+/** BiLLa's mark: a full model, tuned from the base, but for the input embedding, which has the base's added to it. */
+function isDoubled({ own }: Facts): string | null {
+  const embedding = own.find(({ name }) => name === BILLA_EMBEDDING);
+  const others = own.filter((tensor) => tensor !== embedding);
+  const found =
+    embedding?.kind === "own" &&
+    embedding.scale >= DOUBLED.least &&
+    embedding.scale <= DOUBLED.most &&
+    others.length > 0 &&
+    others.every(({ kind, scale }) => kind === "own" && scale < DOUBLED.least);
+  return found
+    ? `its ${quote(embedding.name)} is ${embedding.scale.toFixed(2)} times the base's, its ${areText(others)} the model's own: a full model whose embedding has the base's added to it`
+    : null;
+}
+
+export const PATCH_FAMILIES: readonly Family[] = [
+  {
+    scheme: {
+      ...DELTA_DRIVEN,
+      name: "openchinesellama",
+      into: "new",
+      arithmetic: "stored",
+      output: "stored",
+      verbatim: ["*inv_freq"],
+      sideFiles: "diff",
+    },
+    who: "OpenChineseLLaMA",
+    summary: "the files' own dtypes, sums in the wider; rotary buffers are the diff's",
+    script: {
+      repo: "OpenLMLab/OpenChineseLLaMA",
+      file: "tools/patch_model.py",
+      commit: "bdb17feb40c24dd34cf2140eda643d758debb773",
+    },
+    repos: ["open-chinese-llama-7b-patch"],
+    marks: { files: ["patch_history.json"] },
+    line: {
+      flags: [
+        { name: "base-model", means: "raw" },
+        { name: "patch-model", shortest: "patch", means: "diff" },
+        ...flagsOnly("base-model-format", "offload", "offload-path"),
+      ],
+      needs: ["patch-model"],
+    },
+    byMarkOnly: true,
+  },
+  {
+    scheme: {
+      ...DELTA_DRIVEN,
+      name: "billa",
+      operation: "subtract",
+      arithmetic: "stored",
+      rounds: "F16",
+      output: "stored",
+      newRows: "overlap",
+      summed: [BILLA_EMBEDDING],
+      diffOnly: "keep",
+      sideFiles: "diff",
+    },
+    who: "BiLLa",
+    summary:
+      "the base's embedding rows are subtracted in float32 and rounded to float16; all else is the model's as it is",
+    script: {
+      repo: "Neutralzz/BiLLa",
+      file: "embedding_convert.py",
+      commit: "0cf5267753a0cb3c9d1889eb27817a6f6d17cd9c",
+    },
+    repos: ["billa-7b-sft", "billa-7b-llm"],
+    marks: { recognise: isDoubled },
+    line: {
+      flags: [
+        { name: "model-dir", means: "diff" },
+        { name: "meta-llama-pth-file", means: "raw" },
+        ...flagsOnly("method"),
+      ],
+    },
+    byMarkOnly: true,
+  },
+  {
+    scheme: { ...DELTA_DRIVEN, name: "koala", into: "new", arithmetic: "stored", output: "BF16" },
+    who: "Koala (EasyLM)",
+    summary: "the files' own dtypes, saved as bfloat16; both must have the same tensors",
+    script: {
+      repo: "young-geng/EasyLM",
+      file: "EasyLM/scripts/diff_checkpoint.py",
+      commit: "fe5b2c354e25d697fce7cd225e23bbbe72570da3",
+    },
+    repos: [],
+    marks: { format: "easylm" },
+    line: {
+      flags: [
+        { name: "load-base-checkpoint", means: "raw" },
+        { name: "load-target-checkpoint", means: "diff" },
+        { name: "output-file", means: "tuned" },
+        { name: "float-dtype", means: "dtype" },
+        ...flagsOnly("recover-diff", "streaming"),
+      ],
+    },
+  },
+];
