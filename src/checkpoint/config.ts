@@ -6,6 +6,7 @@ import { WeightDiffError } from "../errors.js";
 import { decodeText } from "../files/file-source.js";
 import { readBytes } from "../files/small-files.js";
 import { parseJson, topLevelSpans } from "../formats/json.js";
+import { ROPE_THETA } from "../kernel/inv-freq.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { refusePlaceholder } from "./side-files.js";
 
@@ -111,7 +112,7 @@ function parseConfig(text: string, path: string): ModelConfig {
     text,
     nameOrPath: values._name_or_path ?? null,
     tied: values.tie_word_embeddings ?? (UNTIED.has(values.model_type ?? "") ? false : null),
-    ropeTheta: values.rope_theta ?? values.rope_parameters?.rope_theta ?? values.rotary_emb_base ?? 10_000,
+    ropeTheta: values.rope_theta ?? values.rope_parameters?.rope_theta ?? values.rotary_emb_base ?? ROPE_THETA,
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
     layers: values.num_hidden_layers ?? null,
     modelType: values.model_type ?? null,

@@ -1,38 +1,37 @@
-/** What an error advises, in flags: below here an error names options, and nobody knows how they are spelled. */
+/** What an error advises, in flags: below here an error names options, and only the table of flags knows how they are spelled. */
 import type { Advice, WeightDiffError } from "../errors.js";
+import { torchName } from "../formats/dtype.js";
+import type { CommandName, Flag } from "./flags/flag.js";
+import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 
-/** Option -> flag; where a value has a flag of its own, `option=value` -> flag. */
-const FLAGS: Readonly<Record<string, string>> = {
-  "mode=resume": "--resume",
-  "mode=force": "--force",
-  ignore: "--ignore",
-  dtype: "--dtype",
-  maxShardSize: "--max-shard-size",
-  threads: "--threads",
-  "hub.cache=null": "--no-cache",
-  "hub.tokenFile": "--token-file",
-  scheme: "--scheme",
-  encoding: "--encoding",
-  rows: "--rows",
-  raw: "--path_raw",
-  "directIo=false": "--no-direct-io",
-};
-
-/** What to do, the error's hint and its advice in one sentence; undefined if there is neither. */
-export function hintText({ hint, advice }: WeightDiffError): string | undefined {
+/**
+ * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Advice whose flag the command does
+ * not have is left out. @param command null: of no command in particular.
+ */
+export function hintText({ hint, advice }: WeightDiffError, command: CommandName | null = null): string | undefined {
+  const flags = command === null ? FLAGS : flagsOf(command);
   let text = hint;
-  for (const piece of advice) {
-    const flag = flagText(piece);
-    if (flag !== undefined) {
-      text = text === undefined ? "" : `${text}, ${piece.afterwards === true ? "then" : "or"} `;
-      text += `${piece.to} with ${flag}`;
+  for (const one of advice) {
+    const said = adviceText(one, flags);
+    if (said !== undefined) {
+      text = text === undefined ? said : `${text}, ${one.afterwards === true ? "then" : "or"} ${said}`;
     }
   }
   return text;
 }
 
-function flagText({ option, value }: Advice): string | undefined {
-  const own = FLAGS[`${option}=${value}`];
-  const flag = FLAGS[option];
-  return own ?? (flag === undefined || value === undefined ? flag : `${flag} ${value}`);
+function adviceText({ to, option, value }: Advice, flags: readonly Flag[]): string | undefined {
+  const flag = flags.find(
+    ({ option: own, sets, hidden }) => own === option && hidden !== true && (sets === undefined || sets === value),
+  );
+  if (flag === undefined) {
+    return undefined;
+  }
+  const text = flag.sets !== undefined || value === undefined ? "" : ` ${spelled(value)}`;
+  return `${to} with ${shownName(flag)}${text}`;
+}
+
+/** As a flag takes it: dtypes by torch's names. */
+function spelled(value: NonNullable<Advice["value"]> | null): string {
+  return value === "F32" || value === "F16" || value === "BF16" ? (torchName(value) ?? value) : String(value);
 }

@@ -1,50 +1,72 @@
 /**
- * Command lines as people have them: flags with `_` or `-`, python-fire's True and False, the names that the schemes' scripts
- * have for the same thing, and FastChat's argparse abbreviations (FIELD 3, B1). Everything becomes the one spelling that the
- * options know.
+ * Command lines as people have them: flags with `_` or `-`, the names that the schemes' scripts have for the same thing, and
+ * argparse's abbreviations of those. Everything becomes the one spelling of the table of flags; values are left alone.
  */
+import { COMMAND_NAMES, isCommand } from "./flags/commands.js";
+import type { Alias, CommandName, Flag } from "./flags/flag.js";
+import { usage } from "./flags/given.js";
+import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 
-/** Flags of the scripts -> ours. argparse accepts every unambiguous beginning, which people use with FastChat's. */
-const SCRIPTS: readonly (readonly [full: string, shortest: string, ours: string])[] = [
-  ["--base-model-path", "--base", "--path-raw"],
-  ["--target-model-path", "--target", "--path-tuned"],
-  ["--delta-path", "--delta", "--path-diff"],
-  // YuLan-Chat.
-  ["--tuned-model-path", "--tuned", "--path-tuned"],
-  // AlpacaFarm.
-  ["--llama-7b-hf-dir", "--llama-7b-hf-dir", "--path-raw"],
-  // OpenChineseLLaMA; its --base_model is a beginning of FastChat's.
-  ["--patch-model", "--patch", "--path-diff"],
-  // BiLLa.
-  ["--model-dir", "--model-dir", "--path-diff"],
-  ["--meta-llama-pth-file", "--meta-llama-pth-file", "--path-raw"],
-  // EasyLM.
-  ["--load-base-checkpoint", "--load-base-checkpoint", "--path-raw"],
-  ["--load-target-checkpoint", "--load-target-checkpoint", "--path-diff"],
-  ["--output-file", "--output-file", "--path-tuned"],
-  ["--float-dtype", "--float-dtype", "--dtype"],
-];
-
-/** Our own flags that are also such a beginning, by command. */
-const OWN: ReadonlyMap<string, readonly string[]> = new Map([["make-diff", ["--base-model"]]]);
-
-/** Arguments after the program's name, in the spelling of options.ts. Values are left alone. */
+/** Arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags whose value is missing. */
 export function normaliseArgv(args: readonly string[]): readonly string[] {
+  const command = commandOf(args);
+  const rows = command === null ? FLAGS : flagsOf(command);
   const end = args.indexOf("--");
-  const own = OWN.get(args[0]?.replaceAll("_", "-") ?? "") ?? [];
-  return args.map((argument, index) => {
-    if (end >= 0 && index >= end) {
-      return argument;
+  const read = args.map((argument, index): Word => {
+    if ((end >= 0 && index >= end) || !argument.startsWith("--")) {
+      return { text: index === 0 && command !== null ? command : argument };
     }
-    if (argument.startsWith("--")) {
-      const [flag = "", ...value] = argument.split("=");
-      const name = flag.replaceAll("_", "-");
-      return [own.includes(name) ? name : canonicalFlag(name), ...value].join("=");
-    }
-    return index === 0 ? argument.replaceAll("_", "-") : argument;
+    const [name = "", ...value] = argument.split("=");
+    const flag = named(name, rows);
+    return flag === undefined ? { text: argument } : { text: [shownName(flag), ...value].join("="), flag };
   });
+  refuseMissingValues(command, read);
+  return read.map(({ text }) => text);
 }
 
-function canonicalFlag(flag: string): string {
-  return SCRIPTS.find(([full, shortest]) => full.startsWith(flag) && flag.startsWith(shortest))?.[2] ?? flag;
+interface Word {
+  readonly text: string;
+  /** The flag that it names. */
+  readonly flag?: Flag;
+}
+
+/** `make_diff` is make-diff. */
+export function commandOf([word]: readonly string[]): CommandName | null {
+  const name = word?.replaceAll("_", "-");
+  return isCommand(name) ? (COMMAND_NAMES.find((command) => command === name) ?? null) : null;
+}
+
+/** The flag by its own name, else by that of another script. */
+function named(word: string, rows: readonly Flag[]): Flag | undefined {
+  const name = dashed(word.slice(2));
+  return (
+    rows.find((flag) => flag.argument !== true && dashed(flag.name) === name) ??
+    rows.find(({ aliases = [] }) => aliases.some((alias) => abbreviates(name, alias)))
+  );
+}
+
+function dashed(name: string): string {
+  return name.replaceAll("_", "-");
+}
+
+/** argparse accepts every unambiguous beginning, which people use with FastChat's script. */
+function abbreviates(name: string, { name: full, shortest = full }: Alias): boolean {
+  return full.startsWith(name) && name.startsWith(shortest);
+}
+
+/** A shell variable that is not set leaves nothing between two flags, and the second would be taken for the value of the first. */
+function refuseMissingValues(command: CommandName | null, words: readonly Word[]): void {
+  const missing = words.filter(({ text, flag }, index) => {
+    const next = words[index + 1];
+    const wants = flag?.takes !== undefined && flag.bare !== true && !text.includes("=");
+    return wants && (next === undefined || next.flag !== undefined);
+  });
+  if (missing.length > 0) {
+    const names = missing.map(({ text }) => text).join(", ");
+    throw usage(
+      `${names}: no value is given`,
+      command,
+      `write it after the flag; a shell variable that is not set gives none; see weight-diff ${command ?? ""} --help`,
+    );
+  }
 }

@@ -5,9 +5,10 @@
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
+import { ROPE_THETA } from "../kernel/inv-freq.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
-import { MAX_SHARD_SIZE } from "../make/tensors.js";
+import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
@@ -23,7 +24,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
 
 async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
-  const encoding = options.encoding ?? "additive";
+  const encoding = options.encoding ?? DEFAULTS.encoding;
   const inputs = await openPair(options.raw, options.tuned, "tuned model", options.hub);
   await guardModels(inputs, options);
   const plan = planDiff(inputs.raw, inputs.diff, planOptions(encoding, inputs, options));
@@ -38,10 +39,10 @@ function planOptions(
 ): DiffPlanOptions {
   return {
     encoding,
-    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
-    invFreq: options.invFreq ?? "drop",
+    maxShardSize: options.maxShardSize ?? DEFAULTS.maxShardSize,
+    invFreq: options.invFreq ?? DEFAULTS.invFreq,
     rows: options.rows ?? null,
-    ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? 10_000,
+    ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? ROPE_THETA,
     rawTied: rawConfig?.tied ?? null,
     modelType: tunedConfig?.modelType ?? rawConfig?.modelType ?? null,
     tunedTied: tunedConfig?.tied ?? null,

@@ -5,6 +5,7 @@
 import { guardBase } from "../evidence/guards.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
+import { DEFAULTS } from "../plan/defaults.js";
 import { planRecover } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
@@ -29,7 +30,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
 
 async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> {
   const started = performance.now();
-  const payload = await findXorPayload({ ...options, scheme: options.scheme ?? "auto" });
+  const payload = await findXorPayload({ ...options, scheme: options.scheme ?? DEFAULTS.scheme });
   if (payload !== null) {
     return recoverFiles(payload, options);
   }

@@ -1,5 +1,6 @@
 /** xor: what the codecs' own scripts do, by the same arguments: a payload and a base give a model, or a model and a base a payload. */
 import { WeightDiffError } from "../errors.js";
+import { DEFAULTS } from "../plan/defaults.js";
 import { withHub } from "../run/inputs.js";
 import { xorFiles } from "./xor/files.js";
 import type { XorOptions } from "./xor/options.js";
@@ -16,7 +17,7 @@ export interface XorCommandOptions extends XorOptions {
 /** Decodes or encodes. @throws {WeightDiffError} as xorFiles; NOT_A_DIFF if nothing is XORed. */
 export async function xor(options: XorCommandOptions): Promise<XorReport> {
   return withHub(options, async (opened) => {
-    const { payload, scheme = "auto" } = opened;
+    const { payload, scheme = DEFAULTS.scheme } = opened;
     const found = await findXorPayload({ ...opened, diff: payload, scheme });
     if (found === null) {
       throw new WeightDiffError(

@@ -4,6 +4,7 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
+import { ROPE_THETA } from "../kernel/inv-freq.js";
 import { INV_FREQ, type Pair } from "../plan/pair.js";
 import { recoverPairing } from "../plan/pair-rules.js";
 import { pairTensors } from "../plan/pairing.js";
@@ -69,7 +70,7 @@ function pairsHere(scheme: Scheme, here: Here): readonly Pair[] | null {
 
 function pair(scheme: Scheme, { raw, diff, said }: Here): readonly Pair[] {
   // What the rest of the options say does not decide what fits.
-  const options = { scheme, dtype: null, rows: null, ropeTheta: 10_000, ...said };
+  const options = { scheme, dtype: null, rows: null, ropeTheta: ROPE_THETA, ...said };
   return raw === null ? [] : pairTensors(raw, diff, recoverPairing(diff, options)).pairs;
 }
 

@@ -10,6 +10,7 @@ import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import { isFirstLlama, judgePrecision } from "./base-precision.js";
 import { type BitVerdict, censusBits, judgeBits } from "./bit-census.js";
+import type { Guard } from "./guard-names.js";
 import {
   censusNorms,
   hasDiffNorms,
@@ -22,10 +23,6 @@ import {
 } from "./not-a-diff.js";
 import { type SampledPair, samplePairs } from "./sample.js";
 import { compareConfigs, mixedUpLlamas } from "./wrong-base.js";
-
-/** Every guard that the user may switch off by name. */
-export const GUARDS = ["swapped", "not-a-diff", "not-a-model", "wrong-base", "base-precision", "bit-census"] as const;
-export type Guard = (typeof GUARDS)[number];
 
 /** Base and diff, opened, before they are paired. */
 export interface Inputs {

@@ -3,6 +3,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens } from "../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../errors.js";
+import { DEFAULTS } from "../plan/defaults.js";
 import { namesByScheme } from "../plan/pair-rules.js";
 import { countNewRows } from "../plan/pairing.js";
 import { isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
@@ -33,7 +34,7 @@ export async function decideScheme(
   options: SchemeOptions,
   { raw, diff, rawConfig, diffConfig }: Inputs,
 ): Promise<Choice | WeightDiffError> {
-  const name = options.scheme ?? "auto";
+  const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
     const reason = "as --scheme says";
     if (name !== "custom") {

@@ -1,5 +1,8 @@
 /** The rotary frequencies that models compute for themselves. */
 
+/** The base where a config names none (transformers, LlamaConfig). */
+export const ROPE_THETA = 10_000;
+
 /**
  * inv_freq as transformers computes it: `1.0 / (base ** (torch.arange(0, dim, 2).float() / dim))` with dim = 2 count, each step
  * rounded to F32 (modeling_llama.py). Equal to torch 2.13 for every head size of the LLaMA and Pythia families (8 to 128);

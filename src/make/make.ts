@@ -4,7 +4,7 @@
  */
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
-import type { Guard } from "../evidence/guards.js";
+import type { Guard } from "../evidence/guard-names.js";
 import { type ExtraFile, type OutputDirectory, type OutputMode, openOutput } from "../output/directory.js";
 import type { PlanIdentity } from "../output/journal.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";

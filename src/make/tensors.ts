@@ -9,9 +9,6 @@ import type { Plan } from "../plan/plan.js";
 import type { Destination, SideSources } from "./destination.js";
 import type { MakingReport, Recipe, RunRequest } from "./make.js";
 
-/** transformers' own limit; later versions write larger files. */
-export const MAX_SHARD_SIZE = 5_000_000_000;
-
 /** Of a finished output. */
 export type FinishedTensors = Manifest["tensors"];
 

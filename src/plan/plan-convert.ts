@@ -1,6 +1,8 @@
 /** A checkpoint, a dtype and a shard size -> everything that convert will read and write: the plan of a recovery without a base. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { isFloatDtype } from "../formats/dtype.js";
+import { ROPE_THETA } from "../kernel/inv-freq.js";
+import { DEFAULTS } from "./defaults.js";
 import type { PairingOptions } from "./pair.js";
 import { buildPlan, type Plan } from "./plan.js";
 
@@ -14,7 +16,7 @@ export interface ConvertPlanOptions {
 /** @throws {WeightDiffError} MISMATCH naming tensors that are no floats, LIMIT. */
 export function planConvert(model: Checkpoint, { dtype, maxShardSize }: ConvertPlanOptions): Plan {
   const nothing: Checkpoint = { ...model, shards: [], stateDict: new Map(), notes: [] };
-  const layout = { maxShardSize, invFreq: "drop", rows: null, ropeTheta: 10_000, rawTied: null } as const;
+  const layout = { maxShardSize, invFreq: DEFAULTS.invFreq, rows: null, ropeTheta: ROPE_THETA, rawTied: null } as const;
   const pairing: PairingOptions = {
     ...layout,
     role: "model",

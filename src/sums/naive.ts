@@ -4,7 +4,7 @@
  * thread count and on whether the dict held the rotary buffers (EXACTNESS 5, FIELD 5).
  */
 import type { Shape } from "../formats/tensor-info.js";
-import { invFreq } from "../kernel/inv-freq.js";
+import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
 
 export interface NaiveSums {
   /** Over every tensor but rotary_emb.inv_freq. */
@@ -142,7 +142,7 @@ export function computedInvFreq(
   const headSize = queryRows !== null && config?.heads != null ? queryRows / config.heads : (config?.headSize ?? 0);
   const count = stored ?? headSize / 2;
   return layers > 0 && Number.isInteger(count) && count > 0 && count <= MAX_ROTARY
-    ? { layers, count, theta: config?.ropeTheta ?? 10_000 }
+    ? { layers, count, theta: config?.ropeTheta ?? ROPE_THETA }
     : null;
 }
 

@@ -38,7 +38,7 @@ test("--json prints one document, with torch's digests", async () => {
 for (const [what, args, code, line] of [
   ["no output", [TWO], 2, /error: missing required argument 'out'/],
   ["a contradiction", [TWO, "OUT", "--force", "--resume"], 2, /--force and --resume contradict each other/],
-  ["another dtype", [TWO, "OUT", "--dtype", "int8"], 2, /--dtype: one of float32/],
+  ["another dtype", [TWO, "OUT", "--dtype", "int8"], 2, /--dtype: "int8" is not one of float32/],
   [
     "the folder above",
     [META, "OUT"],

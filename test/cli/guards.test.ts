@@ -66,6 +66,6 @@ test("an unknown guard is a usage error that lists them all", async () => {
   assert.equal(code, 2);
   assert.equal(
     said[0],
-    "weight-diff: error: --ignore: one of swapped, not-a-diff, not-a-model, wrong-base, base-precision, bit-census",
+    'weight-diff: error: --ignore: "all" is not one of swapped, not-a-diff, not-a-model, wrong-base, base-precision, bit-census',
   );
 });

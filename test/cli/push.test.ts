@@ -27,7 +27,7 @@ const make = (...more: readonly string[]): Promise<Outcome> =>
 test("push --help names every flag", async () => {
   const { code, out } = await run(["push", "--help"]);
   assert.equal(code, 0);
-  assert.match(out, /^Usage: weight-diff push \[options\] <dir> <repo>\n/);
+  assert.match(out, /^ {2}weight-diff push DIR ORG\/NAME \[flags\]$/m);
   for (const flag of ["--private", "--branch", "--message", "--dry-run", "--force", "--json", "--quiet", "--threads"]) {
     assert.match(out, new RegExp(`^  ${flag}\\b`, "m"));
   }

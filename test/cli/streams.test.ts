@@ -18,7 +18,7 @@ test("recover prints its result on stdout, all else on stderr", async () => {
   ]);
   assert.match(
     lines[4] ?? "",
-    /^ {2}took {5}\d+\.\d\d s: read 998 kB, wrote 0 B, \d+\.\d\d GB\/s, peak memory [\d.]+ MB$/,
+    /^ {2}took {5}\d+\.\d\d s: read 998 kB, wrote 0 B, [\d.]+ [kM]B\/s, peak memory [\d.]+ MB$/,
   );
   assert.deepEqual(lines.slice(5), [""]);
   assert.deepEqual(said, [
@@ -69,10 +69,57 @@ for (const [what, args, outcome] of [
   });
 }
 
-test("--json prints nothing on stdout when it fails", async () => {
-  const { code, out } = await weightDiff(["recover", "--json", "--path_raw", BASE, "--path_diff", "./no/such"]);
-  assert.deepEqual([code, out], [4, ""]);
+/** One document, as json() prints it. */
+const failure = (error: object): string => `${JSON.stringify({ error }, null, 2)}\n`;
+
+test("--json prints a failure as a document, too, and stderr says what it always says", async () => {
+  const args = ["recover", "--path_raw", BASE, "--path_diff", "./no/such"];
+  const [plain, asJson] = [await weightDiff(args), await weightDiff([...args, "--json"])];
+  assert.deepEqual([plain.code, plain.out], [4, ""]);
+  assert.deepEqual(asJson, {
+    ...plain,
+    out: failure({
+      code: "NOT_FOUND",
+      message: "./no/such: no such file or directory",
+      hint: "give a local checkpoint directory or one weight file",
+      at: { file: "./no/such" },
+    }),
+  });
 });
+
+for (const [what, args, error] of [
+  [
+    "a wrong command line",
+    ["recover", "--json", "--threads", "0"],
+    {
+      code: "USAGE",
+      message: "--path_raw: is missing: give the base model; --path_diff: is missing: give the diff",
+      hint: "see weight-diff recover --help",
+      at: null,
+    },
+  ],
+  [
+    "an unknown flag",
+    ["verify", BASE, "--bogus", "--format", "json"],
+    { code: "USAGE", message: "unknown option '--bogus'", hint: "see weight-diff verify --help", at: null },
+  ],
+  [
+    "an unknown command",
+    ["recovr", "--json"],
+    {
+      code: "USAGE",
+      message: "unknown command 'recovr' (Did you mean recover?)",
+      hint: "see weight-diff --help",
+      at: null,
+    },
+  ],
+] as const) {
+  test(`--json prints ${what} as a document`, async () => {
+    const { code, out, said } = await weightDiff(args);
+    assert.deepEqual([code, out], [2, failure(error)]);
+    assert.deepEqual(said, [`weight-diff: error: ${error.message}`, `weight-diff: hint: ${error.hint}`]);
+  });
+}
 
 for (const args of [ARGS, ["inspect", "--json", DIFF], ["--help"]]) {
   test(`ends quietly when nobody reads the result of ${args[0]}`, () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { COMMAND_NAMES } from "../../src/cli/flags/commands.js";
 import { FAMILIES } from "../../src/scheme/families.js";
 import { ROOT } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
@@ -18,10 +19,10 @@ test("--help lists commands, examples and exit codes on stdout", async () => {
   const { code, out, said } = await weightDiff(["--help"]);
   assert.deepEqual([code, said], [0, []]);
   for (const line of [
-    /^Usage: weight-diff \[options\] \[command\]$/m,
-    /^ {2}recover \[options\] +base \+ diff -> the fine-tuned model$/m,
-    /^ {2}verify \[options\] <checkpoint> +is a checkpoint whole, and what it should be\?$/m,
-    /^ {2}inspect \[options\] <path> +what a checkpoint is, and its traps$/m,
+    /^usage: weight-diff COMMAND …$/m,
+    /^ {2}recover +base \+ diff -> the fine-tuned model$/m,
+    /^ {2}verify +is a checkpoint whole, and what it should be\?$/m,
+    /^ {2}inspect +what a checkpoint is, and its traps$/m,
     /^exit codes:$/m,
     /^ {2}weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b$/m,
   ]) {
@@ -33,17 +34,17 @@ test("recover --help names every flag and hides those of other scripts", async (
   const { code, out } = await weightDiff(["recover", "--help"]);
   assert.equal(code, 0);
   const flags = [
-    ...["--path-raw", "--path-diff", "--path-tuned", "--scheme", "--dtype", "--max-shard-size", "--inv-freq"],
+    ...["--path_raw", "--path_diff", "--path_tuned", "--scheme", "--dtype", "--max-shard-size", "--inv-freq"],
     ...[
       "--rows",
       "--op",
       "--arith",
       "--verbatim",
       "--driver",
-      "--is-fp16",
+      "--is_fp16",
       "--low-cpu-mem",
       "--expect-sum",
-      "--check-integrity-naively",
+      "--check_integrity_naively",
       "--dry-run",
       "--force",
       "--resume",
@@ -55,16 +56,50 @@ test("recover --help names every flag and hides those of other scripts", async (
     flags.filter((flag) => !new RegExp(`^  ${flag}\\b`, "m").test(out)),
     [],
   );
-  assert.doesNotMatch(out, /--test-inference|--device|--model-type|--llama-7b-hf-dir/);
+  assert.doesNotMatch(out, /--test_inference|--device|--model_type|--alpaca-farm/);
 });
 
 const WRONG: readonly (readonly [what: string, args: readonly string[], error: string, hint?: string])[] = [
-  ["no command", [], "no command", "try weight-diff --help"],
-  ["an unknown command", ["recovr"], "unknown command 'recovr' (Did you mean recover?)"],
+  ["an unknown command", ["recovr"], "unknown command 'recovr' (Did you mean recover?)", "see weight-diff --help"],
+  ["help for an unknown command", ["help", "nosuch"], "unknown command 'nosuch'", "see weight-diff --help"],
+  ["an unknown flag of no command", ["--bogus"], "unknown option '--bogus'", "see weight-diff --help"],
   ["an unknown flag", [...REQUIRED, "--bogus"], "unknown option '--bogus'"],
   ["a misspelled flag", [...REQUIRED, "--dry-rum"], "unknown option '--dry-rum' (Did you mean --dry-run?)"],
   ["a missing flag", ["recover", "--path_diff", DIFF], "--path_raw: is missing: give the base model"],
-  ["a missing value", ["recover", "--path_raw"], "option '--path-raw <base>' argument missing"],
+  [
+    "all missing flags at once",
+    ["recover"],
+    "--path_raw: is missing: give the base model; --path_diff: is missing: give the diff",
+  ],
+  [
+    "all missing words at once",
+    ["convert"],
+    "missing required arguments 'dir', 'out'",
+    "see weight-diff convert --help",
+  ],
+  [
+    "a missing value",
+    ["recover", "--path_raw"],
+    "--path_raw: no value is given",
+    "write it after the flag; a shell variable that is not set gives none; see weight-diff recover --help",
+  ],
+  [
+    "a variable that is not set",
+    ["recover", "--path_raw", "--path_diff", DIFF],
+    "--path_raw: no value is given",
+    "write it after the flag; a shell variable that is not set gives none; see weight-diff recover --help",
+  ],
+  [
+    "wrong values, each with what was given and what is possible",
+    [...REQUIRED, "--dtype", "int4", "--max-shard-size", "5"],
+    '--dtype: "int4" is not one of float32, fp32, float16, fp16, bfloat16, bf16; --max-shard-size: "5" is 5 bytes: write a unit, as in 5GB or 500MB',
+  ],
+  [
+    "--offline with --no-cache",
+    ["inspect", BASE, "--offline", "--no-cache"],
+    "--offline and --no-cache contradict each other: nothing could be read from the Hub",
+    "leave out one of them",
+  ],
   ["an empty value", [...REQUIRED, "--path_tuned", ""], "--path_tuned: is empty"],
   ["a word too many", [...REQUIRED, "x"], '"x": one word too many: without flags, the paths are BASE DIFF OUT'],
   ["four paths", ["recover", "a", "b", "c", "d"], '"d": one word too many: without flags, the paths are BASE DIFF OUT'],
@@ -73,8 +108,8 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
     ["recover", "a", "--path_raw", "b"],
     '"a": one word too many: without flags, the paths are BASE DIFF OUT',
   ],
-  ["inspect without a path", ["inspect"], "missing required argument 'path'"],
-  ["verify without a path", ["verify"], "missing required argument 'checkpoint'"],
+  ["inspect without a path", ["inspect"], "missing required argument 'path'", "see weight-diff inspect --help"],
+  ["verify without a path", ["verify"], "missing required argument 'checkpoint'", "see weight-diff verify --help"],
   [
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],
@@ -88,7 +123,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
     "--resume continues an unfinished run, --force starts over",
   ],
 ];
-for (const [what, args, error, hint = "see weight-diff --help"] of WRONG) {
+for (const [what, args, error, hint = "see weight-diff recover --help"] of WRONG) {
   test(`refuses ${what} with exit code 2`, async () => {
     assert.deepEqual(await weightDiff(args), {
       code: 2,
@@ -98,6 +133,51 @@ for (const [what, args, error, hint = "see weight-diff --help"] of WRONG) {
     });
   });
 }
+
+test("a bare weight-diff prints the short help on stderr, with exit code 2", async () => {
+  const { code, out, said } = await weightDiff([]);
+  assert.deepEqual([code, out], [2, ""]);
+  assert.ok(said.includes("usage: weight-diff COMMAND …"));
+  assert.ok(said.includes("  recover    base + diff -> the fine-tuned model"));
+  assert.ok(said.length < 25, String(said.length));
+});
+
+for (const words of [
+  ["recover", "--help"],
+  ["recover", "-h"],
+  ["help", "recover"],
+  ["recover", "a", "--dtype", "x", "--help"],
+]) {
+  test(`${words.join(" ")} is recover's page: grouped, marked, with examples and exit codes`, async () => {
+    const { code, out, said } = await weightDiff(words);
+    assert.deepEqual([code, said], [0, []]);
+    const heads = out.split("\n").filter((line) => /^\S.*:$/.test(line));
+    assert.deepEqual(heads, [
+      ...["usage:", "inputs:", "output:", "scheme:", "checks:", "the Hub:", "the run:", "examples:", "exit codes:"],
+    ]);
+    for (const line of [
+      /^ {2}weight-diff recover --path_raw BASE --path_diff DIFF \[--path_tuned OUT\] \[flags\]$/m,
+      /^ {2}weight-diff recover BASE DIFF \[OUT\]$/m,
+      /^ {2}--path_raw BASE +the base model: .* \(required\)$/m,
+      /\(also --base-model-path, /,
+      /^ {2}weight-diff recover --path_raw llama-7b .* --resume$/m,
+      /^ {2}0 done {3}2 wrong usage {3}3 /m,
+    ]) {
+      assert.match(out, line);
+    }
+    assert.ok(out.split("\n").every((line) => line.length <= 120));
+  });
+}
+
+test("every command has a page of its own, with an example and its exit codes", async () => {
+  for (const command of COMMAND_NAMES) {
+    const { code, out } = await weightDiff([command, "--help"]);
+    assert.equal(code, 0);
+    assert.match(out, new RegExp(`^weight-diff ${command}: `));
+    assert.match(out, new RegExp(`^examples:\n  weight-diff ${command}`, "m"));
+    assert.match(out, /^exit codes:\n {2}0 done {3}2 wrong usage/m);
+  }
+});
 
 test("a path that is not there is exit code 4", async () => {
   assert.deepEqual(await weightDiff(["inspect", "no/such/model"]), {

@@ -109,7 +109,11 @@ const USAGE: readonly (readonly [what: string, args: readonly string[], line: st
   ["both directions", ["--encode", "--decode"], "--encode and --decode contradict each other"],
   ["both modes", ["--force", "--resume"], "--force and --resume contradict each other"],
   ["encrypting", ["--encode", "--scheme", "point-alpaca"], "--encode makes no .enc files"],
-  ["a scheme of tensors", ["--scheme", "alpaca"], "--scheme: one of auto, oa-xor, pygmalion, point-alpaca"],
+  [
+    "a scheme of tensors",
+    ["--scheme", "alpaca"],
+    '--scheme: "alpaca" is not one of auto, oa-xor, pygmalion, point-alpaca',
+  ],
 ];
 for (const [what, args, line] of USAGE) {
   test(`xor refuses ${what}`, async () => {

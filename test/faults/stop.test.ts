@@ -63,7 +63,13 @@ for (const [signal, code] of [
         assert.ok(took < 2500, `it took ${took} ms to stop`);
         t.diagnostic(`stopped after ${Math.round(took)} ms`);
         assert.equal(ended.code, code, ended.stderr);
-        assert.equal(ended.stdout, "");
+        const { error } = JSON.parse(ended.stdout);
+        assert.deepEqual(error, {
+          code: signal === "SIGINT" ? "INTERRUPTED" : "TERMINATED",
+          message: "interrupted: what is finished stays",
+          hint: "continue with --resume",
+          at: null,
+        });
         await leftToResume(tuned, ended);
         await resumes(tuned, 3);
       });

@@ -11,7 +11,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type MakeDiffOptions, makeDiff } from "../../src/commands/make-diff.js";
 import { recover } from "../../src/commands/recover.js";
-import { GUARDS } from "../../src/evidence/guards.js";
+import { GUARDS } from "../../src/evidence/guard-names.js";
 import { DTYPES, type Dtype, dtypeBits, elementCount, type FloatDtype, isFloatDtype } from "../../src/formats/dtype.js";
 import { addBits, narrowBits, negateBits, widenBF16, widenF16, widenF64 } from "../../src/kernel/bits.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";

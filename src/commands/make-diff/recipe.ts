@@ -13,6 +13,7 @@ import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "..
 import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
 import type { ExtraFile, OutputDirectory } from "../../output/directory.js";
 import { hasFile } from "../../output/state.js";
+import { DEFAULTS } from "../../plan/defaults.js";
 import type { Encoding } from "../../plan/exact.js";
 import type { Plan } from "../../plan/plan.js";
 import { digestFiles } from "../../run/digest.js";
@@ -43,7 +44,7 @@ export function makeDiffRecipe(
     output: options.diff ?? null,
     identity: {
       "--encoding": encoding,
-      "--inv-freq": options.invFreq ?? "drop",
+      "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
       "--rows": options.rows ?? "by the encoding",
     },
     tell({ side }) {

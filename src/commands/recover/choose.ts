@@ -5,7 +5,8 @@ import type { Choice } from "../../evidence/choice.js";
 import { guardRoles, type Inputs } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
-import { MAX_SHARD_SIZE } from "../../make/tensors.js";
+import { ROPE_THETA } from "../../kernel/inv-freq.js";
+import { DEFAULTS } from "../../plan/defaults.js";
 import { type ExactRecord, readExactRecord } from "../../plan/exact.js";
 import type { RecoverPlanOptions } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
@@ -46,10 +47,10 @@ export function planOptions(
   return {
     scheme,
     dtype: options.dtype ?? null,
-    maxShardSize: options.maxShardSize ?? MAX_SHARD_SIZE,
-    invFreq: options.invFreq ?? "drop",
+    maxShardSize: options.maxShardSize ?? DEFAULTS.maxShardSize,
+    invFreq: options.invFreq ?? DEFAULTS.invFreq,
     rows: options.rows ?? null,
-    ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? 10_000,
+    ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? ROPE_THETA,
     rawTied: rawConfig?.tied ?? null,
     modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
     diffTied: diffConfig?.tied ?? null,

@@ -7,6 +7,7 @@ import type { Recipe } from "../../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
 import { type FinishedTensors, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
+import { DEFAULTS } from "../../plan/defaults.js";
 import type { Plan } from "../../plan/plan.js";
 import { buffersOf, judgeRecovered, sumRecovered } from "../../sums/recovered.js";
 import type { StatedSum } from "../../sums/stated.js";
@@ -42,7 +43,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
     identity: {
       "--scheme": plan.scheme,
       "--dtype": dtype,
-      "--inv-freq": options.invFreq ?? "drop",
+      "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
       "--rows": options.rows ?? "by the scheme",
     },
     tell: (destination) => tellDestination(destination, plan, diffConfig, say),

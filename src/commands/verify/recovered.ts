@@ -35,7 +35,6 @@ export async function recoverDiff(raw: string, options: DiffOptions, report: Rep
       tuned: null,
       expectSum: null,
       invFreq: "keep",
-      scheme: options.scheme ?? "auto",
     });
   } catch (error) {
     report("error", unusable(error, options.path));

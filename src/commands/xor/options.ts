@@ -1,5 +1,5 @@
 /** What may be asked of the XOR codecs. */
-import type { Guard } from "../../evidence/guards.js";
+import type { Guard } from "../../evidence/guard-names.js";
 import type { RunRequest } from "../../make/make.js";
 
 export interface XorOptions extends RunRequest {

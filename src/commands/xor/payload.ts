@@ -4,7 +4,7 @@
  */
 import { enterFolder, type Folder, findFolder, type ListedFile } from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
-import type { Guard } from "../../evidence/guards.js";
+import type { Guard } from "../../evidence/guard-names.js";
 import { readText } from "../../files/small-files.js";
 import { promiseOf } from "../../formats/file-start.js";
 import { printable } from "../../formats/quote.js";

@@ -2,21 +2,28 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hintText } from "../../../src/cli/advice.js";
+import type { CommandName } from "../../../src/cli/flags/flag.js";
 import { type Advice, WeightDiffError } from "../../../src/errors.js";
 
-const hintOf = (hint: string | undefined, ...advice: Advice[]): string | undefined =>
-  hintText(new WeightDiffError("IO", "x", hint, { advice }));
+function hintOf(command: CommandName | null, hint: string | undefined, ...advice: Advice[]): string | undefined {
+  return hintText(new WeightDiffError("IO", "x", hint, { advice }), command);
+}
 
 test("says an option's value with its flag", () => {
   assert.equal(
-    hintOf("get the base", { to: "go on all the same", option: "ignore", value: "wrong-base" }),
+    hintOf("recover", "get the base", { to: "go on all the same", option: "ignore", value: "wrong-base" }),
     "get the base, or go on all the same with --ignore wrong-base",
+  );
+  assert.equal(
+    hintOf("recover", "free 3 GB", { to: "write half of it", option: "dtype", value: "BF16" }),
+    "free 3 GB, or write half of it with --dtype bfloat16",
   );
 });
 
 test("says a value that has a flag of its own with that", () => {
   assert.equal(
     hintOf(
+      "convert",
       undefined,
       { to: "continue it", option: "mode", value: "resume" },
       { to: "start over", option: "mode", value: "force" },
@@ -24,18 +31,25 @@ test("says a value that has a flag of its own with that", () => {
     "continue it with --resume, or start over with --force",
   );
   assert.equal(
-    hintOf("x", { to: "read without a copy", option: "hub.cache", value: null }),
+    hintOf("verify", "x", { to: "read without a copy", option: "hub.cache", value: null }),
     "x, or read without a copy with --no-cache",
   );
 });
 
 test("says what to do once the hint is followed", () => {
   const resume: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
-  assert.equal(hintOf("free some space", resume), "free some space, then continue with --resume");
-  assert.equal(hintOf(undefined, resume), "continue with --resume");
+  assert.equal(hintOf("recover", "free some space", resume), "free some space, then continue with --resume");
+  assert.equal(hintOf("xor", undefined, resume), "continue with --resume");
+  assert.equal(hintOf("verify", "free some space", resume), "free some space");
+});
+
+test("says nothing of a flag that the command does not have: a full disk does not tell make-diff of --dtype", () => {
+  const advice: Advice = { to: "write half of it", option: "dtype", value: "BF16" };
+  assert.equal(hintOf("make-diff", "free some space", advice), "free some space");
+  assert.equal(hintOf(null, "free some space", advice), "free some space, or write half of it with --dtype bfloat16");
 });
 
 test("says nothing of an option that has no flag, and nothing where there is nothing to say", () => {
-  assert.equal(hintOf("check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
-  assert.equal(hintOf(undefined), undefined);
+  assert.equal(hintOf("push", "check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
+  assert.equal(hintOf("push", undefined), undefined);
 });

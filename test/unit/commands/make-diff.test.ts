@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { inspect } from "../../../src/commands/inspect.js";
 import { type MakeDiffOptions, makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
-import { GUARDS } from "../../../src/evidence/guards.js";
+import { GUARDS } from "../../../src/evidence/guard-names.js";
 import { type MakeDiffManifest, readManifest } from "../../../src/manifest/manifest.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";

@@ -5,6 +5,7 @@
  */
 import type { Dtype } from "../../../formats/dtype.js";
 import { torchName } from "../../../formats/dtype.js";
+import { ROPE_THETA } from "../../../kernel/inv-freq.js";
 import type { MetaModel } from "./layout.js";
 import type { MetaParams } from "./params.js";
 
@@ -46,7 +47,7 @@ export const GENERATION_CONFIG = objectText([["_from_model_config", true], ...Ob
 
 /** What the model was trained on: LLaMA-1 2048 tokens, Llama 2 4096, Code Llama, which alone states its rope_theta, 16384. */
 function positionsOf({ intermediateSize }: MetaModel, { normEps, ropeTheta }: MetaParams): number {
-  if (ropeTheta !== null && ropeTheta !== 10_000) {
+  if (ropeTheta !== null && ropeTheta !== ROPE_THETA) {
     return 16_384;
   }
   return normEps < 5e-6 || intermediateSize === LARGEST_FIRST ? 2048 : 4096;

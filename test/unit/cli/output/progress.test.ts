@@ -1,7 +1,7 @@
 /** Progress in plain lines, by a clock of our own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { linePrinter, progressText } from "../../../src/cli/progress.js";
+import { linePrinter, progressText } from "../../../../src/cli/output/progress.js";
 
 const GB = 1e9;
 const state = (done: number, total = 100 * GB, shard: string | null = "model-00001-of-00002.safetensors") => ({

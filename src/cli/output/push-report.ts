@@ -1,19 +1,19 @@
 /** push's result: a line for every file, or a document for scripts. */
 
-import type { PushReport } from "../commands/push.js";
-import { printable } from "../formats/quote.js";
-import { bytesText } from "../run/preflight.js";
-import { json } from "./report.js";
+import type { PushReport } from "../../commands/push.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+import { json } from "./json.js";
+import { countText } from "./text.js";
 
 /** What went where, with every file's sha256. */
 export function pushText(report: PushReport): string {
   const { files, outcome, url, repo, branch, created, commit, bytesSent, seconds } = report;
   const changed = files.filter(({ change }) => change !== "same").length;
-  const count = (number: number): string => `${number} ${number === 1 ? "file" : "files"}`;
   const headlines = {
-    pushed: `pushed ${count(changed)} to ${url}`,
-    planned: `would push ${changed} of ${count(files.length)} to ${url}${report.commit === null ? ", a new repository" : ""}`,
-    unchanged: `${url} has all ${count(files.length)} already`,
+    pushed: `pushed ${countText(changed, "file")} to ${url}`,
+    planned: `would push ${changed} of ${countText(files.length, "file")} to ${url}${report.commit === null ? ", a new repository" : ""}`,
+    unchanged: `${url} has all ${countText(files.length, "file")} already`,
   } as const;
   const visibility = report.private === null ? "" : `, ${report.private ? "private" : "public"}`;
   const width = files.reduce((widest, { change }) => Math.max(widest, change.length), 0);

@@ -1,5 +1,6 @@
-/** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error (DESIGN 6). */
-import { WeightDiffError } from "../errors.js";
+/** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error. */
+import { WeightDiffError } from "../../errors.js";
+import { escapeUnsafe } from "../../formats/quote.js";
 
 export interface ResultWriter {
   write(text: string): void;
@@ -15,7 +16,9 @@ export function openStdout(): ResultWriter {
   });
   return {
     write(text) {
-      pending = pending.then(() => new Promise((resolve) => process.stdout.write(text, () => resolve())));
+      // Names and values out of files are in it: nothing leaves that a terminal may obey. JSON keeps its meaning.
+      const safe = escapeUnsafe(text);
+      pending = pending.then(() => new Promise((resolve) => process.stdout.write(safe, () => resolve())));
     },
     async finish() {
       await pending;

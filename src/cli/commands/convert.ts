@@ -1,19 +1,32 @@
-/** convert's result, for people and for scripts. */
-import type { ConvertReport } from "../commands/convert.js";
-import { bytesText } from "../run/preflight.js";
-import { json, performanceJson, tookLine } from "./report.js";
+/** convert: its flags' options -> the converted model -> a few lines, or a document for scripts. */
+import { type ConvertReport, convert } from "../../commands/convert.js";
+import { bytesText } from "../../run/preflight.js";
+import type { Asked } from "../flags/flag.js";
+import { json, performanceJson } from "../output/json.js";
+import { filesText, tookLine } from "../output/text.js";
+import type { During } from "./story.js";
+
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, ...options }: Asked["convert"],
+  during: During,
+  print: (text: string) => void,
+  library = { convert },
+): Promise<number> {
+  const report = await library.convert({ ...options, ...during });
+  print((look.format === "json" ? convertJson : convertText)(report));
+  return 0;
+}
 
 /** A few lines. */
-export function convertText(report: ConvertReport): string {
-  const size = report.files.reduce((sum, file) => sum + file.size, 0);
-  const files = report.files.length === 1 ? (report.files[0]?.file ?? "") : `${report.files.length} files`;
+function convertText(report: ConvertReport): string {
   const count = `${report.tensors.length} tensors`;
   const headlines = {
     converted: `converted ${count} as ${report.dtype} in ${report.output}`,
     planned: `would write ${report.output} as ${report.dtype}`,
     verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
   } as const;
-  const lines = [headlines[report.outcome], `  files    ${files}, ${bytesText(size)}`];
+  const lines = [headlines[report.outcome], `  files    ${filesText(report.files)}`];
   if (report.outcome === "planned") {
     lines.push(`  reads    ${bytesText(report.bytesRead)}`);
     return `${lines.join("\n")}\n`;
@@ -27,7 +40,7 @@ export function convertText(report: ConvertReport): string {
 }
 
 /** One document. */
-export function convertJson(report: ConvertReport): string {
+function convertJson(report: ConvertReport): string {
   return json({
     command: "convert",
     outcome: report.outcome,

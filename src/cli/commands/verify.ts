@@ -1,16 +1,32 @@
-/** verify's result: a table for people, a document for scripts, annotations for GitHub's workflows. */
+/** verify: its flags' options -> what was found -> a table for people, a document for scripts, or annotations for GitHub's workflows. */
 import { join } from "node:path";
-import type { VerifyReport } from "../commands/verify.js";
-import type { Finding } from "../finding.js";
-import { printable } from "../formats/quote.js";
-import { bytesText } from "../run/preflight.js";
-import { json } from "./report.js";
-import { tableText } from "./table.js";
+import { type VerifyReport, verify } from "../../commands/verify.js";
+import { EXIT_CODES } from "../../errors.js";
+import type { Finding } from "../../finding.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+import type { Asked } from "../flags/flag.js";
+import { finite, json } from "../output/json.js";
+import { tableText } from "../output/table.js";
+import { countText } from "../output/text.js";
+import type { During } from "./story.js";
 
-export const VERIFY_FORMATS = { text: verifyText, json: verifyJson, github: verifyGithub } as const;
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, ...options }: Asked["verify"],
+  { signal, onProgress }: During,
+  print: (text: string) => void,
+  library = { verify },
+): Promise<number> {
+  const report = await library.verify({ ...options, signal, onProgress });
+  print(FORMATS[look.format ?? "text"](report));
+  return report.sound ? 0 : EXIT_CODES.CHECK_FAILED;
+}
+
+const FORMATS = { text: verifyText, json: verifyJson, github: verifyGithub } as const;
 
 /** One line per finding, then a summary. */
-export function verifyText(report: VerifyReport): string {
+function verifyText(report: VerifyReport): string {
   const rows = report.findings.map(({ level, check, file, tensor, message }) => [
     level,
     check,
@@ -25,13 +41,13 @@ function summary(report: VerifyReport): string {
   const { identity, findings, files, tensors, comparison, whole } = report;
   const count = (level: Finding["level"], one: string): string[] => {
     const found = findings.filter((finding) => finding.level === level).length;
-    return found === 0 ? [] : [`${found} ${one}${found === 1 ? "" : "s"}`];
+    return found === 0 ? [] : [countText(found, one)];
   };
   const faults = [...count("error", "error"), ...count("warning", "warning")].join(", ");
   const what = identity.kind === "diff" ? "diff" : identity.kind === "full" ? "full model" : "checkpoint";
   const verdict = report.sound ? "sound" : "failed";
-  const inside = `${what} of ${tensors} ${tensors === 1 ? "tensor" : "tensors"} in`;
-  const about = `${whole ? "XOR payload of" : inside} ${files} ${files === 1 ? "file" : "files"}`;
+  const inside = `${what} of ${countText(tensors, "tensor")} in`;
+  const about = `${whole ? "XOR payload of" : inside} ${countText(files, "file")}`;
   return [
     `${verdict}: ${printable(report.path)}: ${about}${faults === "" ? "" : `: ${faults}`}`,
     `  checked  ${evidence(report)}`,
@@ -59,8 +75,7 @@ function evidence({ manifest, recovered, sumCheck, read, whole }: VerifyReport):
 }
 
 /** For scripts. */
-export function verifyJson(report: VerifyReport): string {
-  const finite = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? value : null);
+function verifyJson(report: VerifyReport): string {
   const { sums, sumCheck, comparison } = report;
   return json({
     command: "verify",
@@ -114,7 +129,7 @@ export function verifyJson(report: VerifyReport): string {
 const COMMANDS = { error: "error", warning: "warning", note: "notice" } as const;
 
 /** Workflow commands (docs.github.com, "Workflow commands", "Setting an error message"); the summary is ordinary log text. */
-export function verifyGithub(report: VerifyReport): string {
+function verifyGithub(report: VerifyReport): string {
   const lines = report.findings.map(({ level, check, file, tensor, message }) => {
     const place = file === null ? report.path : join(report.path, file);
     const title = `weight-diff verify: ${check}`;

@@ -1,13 +1,27 @@
-/** inspect's result: one screen for people, the tensors where they are asked for; a document for scripts. */
+/** inspect: its flags' options -> what a checkpoint is -> one screen, the tensors where they are asked for, or a document for scripts. */
+import { type InspectReport, inspect } from "../../commands/inspect.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+import type { Asked } from "../flags/flag.js";
+import { json } from "../output/json.js";
+import { tableText } from "../output/table.js";
+import type { During } from "./story.js";
 
-import type { InspectReport } from "../commands/inspect.js";
-import { printable } from "../formats/quote.js";
-import { bytesText } from "../run/preflight.js";
-import { json } from "./report.js";
-import { tableText } from "./table.js";
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, ...options }: Asked["inspect"],
+  { signal, onProgress }: During,
+  print: (text: string) => void,
+  library = { inspect },
+): Promise<number> {
+  const report = await library.inspect({ ...options, signal, onProgress });
+  const all = look.tensors === true || options.digest === true;
+  print(look.format === "json" ? inspectJson(report) : inspectText(report, all));
+  return 0;
+}
 
 /** `all`: list every tensor too. */
-export function inspectText(report: InspectReport, all: boolean): string {
+function inspectText(report: InspectReport, all: boolean): string {
   const screen = [headline(report), ...tableText(facts(report)).map((line) => `  ${line}`)];
   const listed = report.tensors.map(({ name, dtype, shape, shard, sha256 }) => [
     printable(name),
@@ -85,6 +99,6 @@ function countText(count: number): string {
 }
 
 /** For scripts. */
-export function inspectJson(report: InspectReport): string {
+function inspectJson(report: InspectReport): string {
   return json({ command: "inspect", ...report });
 }

@@ -1,11 +1,19 @@
-/** The table of schemes, for people and for scripts: one block per scheme, in the words that the flags of custom have. */
-import { torchName } from "../formats/dtype.js";
-import type { Scheme } from "../scheme/axes.js";
-import { type Family, VARIANT_FLAGS, variantOf } from "../scheme/family.js";
-import { json } from "./report.js";
+/** schemes: the table of schemes, for people and for scripts: one block per scheme, in the words that the flags of custom have. */
+import { torchName } from "../../formats/dtype.js";
+import type { Scheme } from "../../scheme/axes.js";
+import { ALL_FAMILIES, FAMILIES } from "../../scheme/families.js";
+import { type Family, VARIANT_FLAGS, variantOf } from "../../scheme/family.js";
+import type { Asked } from "../flags/flag.js";
+import { json } from "../output/json.js";
+import type { During } from "./story.js";
+
+export async function run({ look }: Asked["schemes"], _: During, print: (text: string) => void): Promise<number> {
+  print(look.format === "json" ? schemesJson(ALL_FAMILIES) : schemesText(FAMILIES));
+  return 0;
+}
 
 /** A block of lines per scheme. */
-export function schemesText(families: readonly Family[]): string {
+function schemesText(families: readonly Family[]): string {
   const blocks = families.map((family) => {
     const { scheme, script, who, summary } = family;
     const lines: readonly (readonly [string, string])[] = [
@@ -58,7 +66,7 @@ function dtypeName(dtype: "F32" | "F16" | "BF16"): string {
 }
 
 /** Every axis of every scheme. */
-export function schemesJson(families: readonly Family[]): string {
+function schemesJson(families: readonly Family[]): string {
   return json(
     families.map(({ scheme, who, summary, repos, script }) => ({
       name: scheme.name,

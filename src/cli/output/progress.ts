@@ -1,7 +1,7 @@
 /** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, always on stderr. */
-import { printable } from "../formats/quote.js";
-import { bytesText } from "../run/preflight.js";
-import type { ProgressState } from "../run/run-plan.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+import type { ProgressState } from "../../run/run-plan.js";
 
 export interface ProgressPrinter {
   update(state: ProgressState): void;
@@ -85,7 +85,7 @@ export function progressText(state: ProgressState, bytesPerSecond: number): stri
   const share = state.total === 0 ? 100 : Math.floor((100 * state.done) / state.total);
   const left =
     bytesPerSecond > 0 ? `${durationText((state.total - state.done) / bytesPerSecond)} left` : "time left unknown";
-  const where = [...(state.shard === null ? [] : [state.shard]), printable(state.tensor)].join(" ");
+  const where = [state.shard, state.tensor].flatMap((name) => (name === null ? [] : [printable(name)])).join(" ");
   return `${share} % of ${bytesText(state.total)}, ${bytesText(Math.round(bytesPerSecond))}/s, ${left}, ${where}`;
 }
 

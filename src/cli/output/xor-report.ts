@@ -1,9 +1,10 @@
 /** The result of recover and xor where whole files were XORed. */
 
-import type { XorReport } from "../commands/xor/recipe.js";
-import { printable } from "../formats/quote.js";
-import { bytesText } from "../run/preflight.js";
-import { json, performanceJson, tookLine } from "./report.js";
+import type { XorReport } from "../../commands/xor/recipe.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+import { json, performanceJson } from "./json.js";
+import { countText, tookLine } from "./text.js";
 
 /** In a few lines. */
 export function xorText(report: XorReport): string {
@@ -55,10 +56,6 @@ function checks({ outcome, direction, records, stated, output }: XorReport): str
     "inputs unchanged during the run",
     output === null ? "sha256 of every file" : "sha256 of every file in weight-diff.json",
   ].join("; ");
-}
-
-function countText(count: number, one: string): string {
-  return `${count} ${one}${count === 1 ? "" : "s"}`;
 }
 
 /** For scripts. */

@@ -1,0 +1,80 @@
+/** make-diff: its flags' options -> the diff, published if asked -> a few lines, or a document for scripts. */
+import { type MakeDiffReport, makeDiff } from "../../commands/make-diff.js";
+import { openTarget } from "../../commands/push/target.js";
+import { push } from "../../commands/push.js";
+import { printable } from "../../formats/quote.js";
+import type { Asked } from "../flags/flag.js";
+import { json, performanceJson } from "../output/json.js";
+import { pushFields, pushText } from "../output/push-report.js";
+import { filesText, tookLine } from "../output/text.js";
+import type { During } from "./story.js";
+
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, push: publish, ...options }: Asked["make-diff"],
+  during: During,
+  print: (text: string) => void,
+  library = { makeDiff, openTarget, push },
+): Promise<number> {
+  const asJson = look.format === "json";
+  const target = publish === undefined ? null : { ...publish, hub: options.hub };
+  if (target !== null) {
+    // What stands in the way of publishing is said before an hour's work, not after it.
+    await library.openTarget({ ...target, signal: during.signal, onWarning: during.onWarning });
+  }
+  const report = await library.makeDiff({ ...options, ...during });
+  if (!asJson) {
+    print(makeDiffText(report));
+  }
+  const publishes = target !== null && report.output !== null && report.outcome !== "planned";
+  const pushed = publishes ? await library.push({ ...target, ...during, path: report.output }) : null;
+  if (asJson) {
+    print(makeDiffJson(report, pushed === null ? null : pushFields(pushed)));
+  } else if (pushed !== null) {
+    print(pushText(pushed));
+  }
+  return 0;
+}
+
+/** make-diff's result in a few lines. */
+function makeDiffText(report: MakeDiffReport): string {
+  const headlines = {
+    made: `made a diff of ${report.tensors} tensors in ${report.output}`,
+    checked: `made a diff of ${report.tensors} tensors; nothing was written (no --path_diff)`,
+    planned: `would write ${report.output ?? "nothing (no --path_diff)"}`,
+    verified: `${report.output} is finished already: verified against weight-diff.json`,
+  } as const;
+  const lines = [headlines[report.outcome], `  encoding ${report.encoding}`, `  files    ${filesText(report.files)}`];
+  if (report.outcome === "made" || report.outcome === "checked") {
+    lines.push(`  proof    ${proofText(report)}`, tookLine(report));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function proofText({ inexact, elements, encoding }: MakeDiffReport): string {
+  if (inexact.size === 0) {
+    return `applied again at once: all ${elements} elements come back bit for bit`;
+  }
+  const total = [...inexact.values()].reduce((sum, count) => sum + count, 0);
+  const worst = [...inexact].sort(([, a], [, b]) => b - a).slice(0, 3);
+  const named = worst.map(([name, count]) => `${printable(name)} ${count}`).join(", ");
+  const remedy = encoding === "additive" ? "; --encoding exact brings back every bit" : "";
+  return `applied again at once: ${total} of ${elements} elements in ${inexact.size} tensors come back with other bits (most: ${named})${remedy}`;
+}
+
+/** make-diff's result for scripts. @param pushed what publishing it gave, where that was asked for. */
+function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): string {
+  return json({
+    command: "make-diff",
+    outcome: report.outcome,
+    encoding: report.encoding,
+    output: report.output,
+    files: report.files,
+    tensors: report.tensors,
+    elements: report.elements,
+    inexact: [...report.inexact].map(([name, count]) => ({ name, count })),
+    new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
+    ...performanceJson(report),
+    ...(pushed === null ? {} : { push: pushed }),
+  });
+}

@@ -1,0 +1,22 @@
+/** push: its flags' options -> a commit on the Hub -> a line for every file, or a document for scripts. */
+import { push } from "../../commands/push.js";
+import type { Asked } from "../flags/flag.js";
+import { usage } from "../flags/given.js";
+import { pushJson, pushText } from "../output/push-report.js";
+import type { During } from "./story.js";
+
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, branch, ...options }: Asked["push"],
+  during: During,
+  print: (text: string) => void,
+  library = { push },
+): Promise<number> {
+  if (branch !== undefined && options.repo.includes("@")) {
+    throw usage("the branch is named twice", "push", "give it once: --branch, or behind the @");
+  }
+  const repo = branch === undefined ? options.repo : `${options.repo}@${branch}`;
+  const report = await library.push({ ...options, repo, ...during });
+  print((look.format === "json" ? pushJson : pushText)(report));
+  return 0;
+}

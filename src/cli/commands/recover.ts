@@ -1,0 +1,117 @@
+/** recover: its flags' options -> the model -> a few lines, or a document for scripts. */
+import type { RecoverReport } from "../../commands/recover/report.js";
+import { recover } from "../../commands/recover.js";
+import { EXIT_CODES } from "../../errors.js";
+import { torchName } from "../../formats/dtype.js";
+import { bytesText } from "../../run/preflight.js";
+import type { Asked } from "../flags/flag.js";
+import { finite, json, performanceJson } from "../output/json.js";
+import { filesText, tookLine } from "../output/text.js";
+import { xorJson, xorText } from "../output/xor-report.js";
+import type { During } from "./story.js";
+
+/** @param library stands in for the library in tests. */
+export async function run(
+  { look, ...options }: Asked["recover"],
+  during: During,
+  print: (text: string) => void,
+  library = { recover },
+): Promise<number> {
+  const report = await library.recover({ ...options, ...during });
+  const asJson = look.format === "json";
+  print(
+    report.xor === undefined
+      ? (asJson ? recoverJson : recoverText)(report)
+      : (asJson ? xorJson : xorText)(report.xor, "recover"),
+  );
+  if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
+    during.onNote("--check_integrity_naively: no sum was published for this diff: computed, not compared");
+  }
+  return report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0;
+}
+
+/** recover's result in a few lines. */
+function recoverText(report: RecoverReport): string {
+  const dtype = dtypeText(report.dtype);
+  const lines = [headline(report, dtype)];
+  lines.push(`  scheme   ${report.scheme}: ${report.schemeReason}`);
+  if (report.outcome === "planned") {
+    lines.push(`  writes   ${filesText(report.files)}`, `  reads    ${bytesText(report.bytesRead)}`);
+    return `${lines.join("\n")}\n`;
+  }
+  if (report.output !== null) {
+    lines.push(`  files    ${filesText(report.files)}`);
+  }
+  lines.push(`  checked  ${checks(report)}`);
+  if (report.sums !== null) {
+    lines.push(`  sum      ${sumText(report.sums.withoutInvFreq)}, with inv_freq ${sumText(report.sums.withInvFreq)}`);
+  }
+  if (report.sumCheck !== null) {
+    const { verdict, expected, found, reason } = report.sumCheck;
+    lines.push(`  verdict  ${verdict.replaceAll("-", " ")}: sum ${sumText(found)}, expected ${expected}: ${reason}`);
+  }
+  if (report.resumed > 0) {
+    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
+  }
+  lines.push(tookLine(report));
+  return `${lines.join("\n")}\n`;
+}
+
+function dtypeText(dtype: RecoverReport["dtype"]): string {
+  return dtype === null ? "the tuned model's own dtypes" : (torchName(dtype) ?? dtype);
+}
+
+function headline(report: RecoverReport, dtype: string): string {
+  const count = `${report.tensors.length} tensors`;
+  const texts = {
+    recovered: `recovered ${count} as ${dtype} in ${report.output}`,
+    checked: `computed ${count} as ${dtype}; nothing was written (no --path_tuned)`,
+    planned: `would write ${report.output ?? "nothing (no --path_tuned)"} as ${dtype}`,
+    verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+  } as const;
+  return texts[report.outcome];
+}
+
+function checks(report: RecoverReport): string {
+  const digests =
+    report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
+  return report.outcome === "verified"
+    ? digests
+    : `every name and shape paired; CRC-32 of every .bin record read; inputs unchanged during the run; ${digests}`;
+}
+
+/** As many digits as an F32 has. */
+function sumText(sum: number): string {
+  return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
+}
+
+/** recover's result for scripts. */
+function recoverJson(report: RecoverReport): string {
+  return json({
+    command: "recover",
+    outcome: report.outcome,
+    scheme: report.scheme,
+    scheme_reason: report.schemeReason,
+    dtype: report.dtype === null ? null : torchName(report.dtype),
+    output: report.output,
+    files: report.files,
+    new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
+    sums:
+      report.sums === null
+        ? null
+        : { without_inv_freq: finite(report.sums.withoutInvFreq), with_inv_freq: finite(report.sums.withInvFreq) },
+    sum_check:
+      report.sumCheck === null
+        ? null
+        : {
+            verdict: report.sumCheck.verdict,
+            expected: report.sumCheck.expected,
+            found: finite(report.sumCheck.found),
+            includes_inv_freq: report.sumCheck.includesInvFreq,
+            reason: report.sumCheck.reason,
+          },
+    overflow: [...report.overflow].map(([name, count]) => ({ name, count })),
+    tensors: report.tensors,
+    ...performanceJson(report),
+  });
+}

@@ -1,0 +1,54 @@
+/** What the user reads of an error, on stderr: what is wrong, then what to do; with --json a document on stdout, too. */
+import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { machineError } from "../files/errno.js";
+import { hintText } from "./advice.js";
+import { commandOf } from "./argv.js";
+import type { CommandName } from "./flags/flag.js";
+import { json } from "./output/json.js";
+import { say } from "./output/stderr.js";
+import type { ResultWriter } from "./output/stdout.js";
+
+const BUG = 1;
+
+/** Explains it. @param out null where stdout is what failed. @returns the exit code. */
+export function explain(error: unknown, args: readonly string[], out: ResultWriter | null): number {
+  const told = tell(machineError(error), commandOf(args));
+  say(`error: ${told.shown}`);
+  if (told.hint !== null) {
+    say(`hint: ${told.hint}`);
+  }
+  if (out !== null && wantsJson(args)) {
+    const { code, message, hint, at } = told;
+    out.write(json({ error: { code, message, hint, at } }));
+  }
+  return told.exitCode;
+}
+
+function tell(error: unknown, command: CommandName | null) {
+  if (error instanceof WeightDiffError) {
+    const { code, message, at } = error;
+    const place = at.file === undefined && at.tensor === undefined ? null : at;
+    return {
+      exitCode: EXIT_CODES[code],
+      shown: message,
+      code,
+      message,
+      hint: hintText(error, command) ?? null,
+      at: place,
+    };
+  }
+  const message = `this is a bug in weight-diff: ${error instanceof Error ? error.message : String(error)}`;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const hint = "please report it with the command that you ran";
+  return { exitCode: BUG, shown: `this is a bug in weight-diff: ${stack}`, code: "BUG", message, hint, at: null };
+}
+
+/** Was JSON asked for? The command line itself may be what is wrong, so it is not parsed again. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  const flags = end < 0 ? args : args.slice(0, end);
+  return flags.some(
+    (flag, index) =>
+      flag === "--json" || flag === "--format=json" || (flag === "--format" && flags[index + 1] === "json"),
+  );
+}

@@ -1,0 +1,80 @@
+/** The commands: what each is for, how it is called, and what it says in numbers. Their flags are in the table. */
+import type { CommandName } from "./flag.js";
+
+export interface CommandPage {
+  readonly does: string;
+  /** Other ways to call it than by its arguments and required flags. */
+  readonly forms?: readonly string[];
+  readonly examples: readonly string[];
+  /** What its exit code 3 means; null if it has none. */
+  readonly failed: string | null;
+}
+
+export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
+  recover: {
+    does: "base + diff -> the fine-tuned model",
+    forms: ["recover BASE DIFF [OUT]"],
+    examples: [
+      "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b",
+      "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --dtype bfloat16",
+      "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume",
+      "recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run",
+      "recover --path_raw llama-7b --path_diff vicuna-7b-delta --path_tuned vicuna-7b --scheme fastchat",
+      "recover --path_raw huggyllama/llama-7b --path_diff allenai/tulu-7b --path_tuned tulu-7b",
+    ],
+    failed: "the result is not what the diff's manifest or the sum says",
+  },
+  "make-diff": {
+    does: "tuned - base -> a diff that can be published",
+    examples: [
+      "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --base-model huggyllama/llama-7b",
+      "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --encoding exact",
+      "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --push me/my-diff --private",
+    ],
+    failed: "the finished diff is damaged",
+  },
+  push: {
+    does: "publish what make-diff or recover wrote, on the Hub",
+    examples: ["push my-diff me/my-diff --private", "push my-diff me/my-diff@draft --dry-run"],
+    failed: "the directory is damaged, or the Hub lists something else afterwards",
+  },
+  convert: {
+    does: "Meta's LLaMA files -> Hugging Face's format",
+    examples: ["convert LLaMA/7B llama-7b", "convert LLaMA/13B llama-13b --dtype bfloat16 --dry-run"],
+    failed: "the finished output is damaged",
+  },
+  xor: {
+    does: "payload XOR base -> the model's files, or back with --encode",
+    examples: [
+      "xor oasst-sft-6 oasst-sft-6-xor llama-30b-hf",
+      "xor my-payload my-model llama-7b-hf --encode --compress",
+    ],
+    failed: "a file is not what the payload states",
+  },
+  verify: {
+    does: "is a checkpoint whole, and what it should be?",
+    examples: [
+      "verify tulu-7b --require digests",
+      "verify tulu-7b --against tulu-7b-float16",
+      "verify tulu-7b-diff --path_raw llama-7b",
+      "verify tulu-7b-diff --require digests --format github",
+    ],
+    failed: "an error was found: each is listed",
+  },
+  schemes: {
+    does: "the published kinds of diffs, and what each means",
+    examples: ["schemes", "schemes --json"],
+    failed: null,
+  },
+  inspect: {
+    does: "what a checkpoint is, and its traps",
+    examples: ["inspect tulu-7b-diff", "inspect tulu-7b --digest --json"],
+    failed: null,
+  },
+};
+
+export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
+
+export function isCommand(name: string | undefined): name is CommandName {
+  return name !== undefined && Object.hasOwn(COMMANDS, name);
+}

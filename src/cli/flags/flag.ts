@@ -1,0 +1,111 @@
+/**
+ * What a row of the table of flags says. A row is all there is to a flag: what commander reads, what its value may be, which field
+ * of the options it sets, and what the help says of it. The types see to it that the field is there, and takes such a value.
+ */
+import type { z } from "zod";
+import type { ConvertOptions } from "../../commands/convert.js";
+import type { InspectOptions } from "../../commands/inspect.js";
+import type { MakeDiffOptions } from "../../commands/make-diff.js";
+import type { PushOptions, TargetOptions } from "../../commands/push/target.js";
+import type { RecoverOptions } from "../../commands/recover.js";
+import type { VerifyOptions } from "../../commands/verify.js";
+import type { XorCommandOptions } from "../../commands/xor.js";
+import type { HubOptions } from "../../hub/settings.js";
+
+/** How the result is shown: of the flags, what is the command line's own. */
+export interface Look {
+  /** "text" if nothing else is asked for. */
+  readonly format?: "text" | "json" | "github";
+  readonly quiet?: boolean;
+  readonly progress?: boolean;
+  /** inspect: list every tensor. */
+  readonly tensors?: boolean;
+}
+
+/** What each command's flags ask for: the options of its function, and how to show what it gives. */
+export interface Asked {
+  readonly recover: Asking<RecoverOptions>;
+  readonly "make-diff": Asking<MakeDiffOptions> & { readonly push?: Pick<TargetOptions, "repo" | "private"> };
+  readonly convert: Asking<ConvertOptions>;
+  readonly xor: Asking<XorCommandOptions>;
+  readonly verify: Asking<VerifyOptions>;
+  readonly inspect: Asking<InspectOptions>;
+  readonly push: Asking<PushOptions> & { readonly branch?: string };
+  readonly schemes: { readonly look: Look };
+}
+type Asking<O> = Omit<O, "hub"> & { readonly hub: HubOptions; readonly look: Look };
+
+export type CommandName = keyof Asked;
+
+export const GROUPS = ["inputs", "output", "scheme", "checks", "hub", "run"] as const;
+export type Group = (typeof GROUPS)[number];
+
+/** A row as the rest of the command line sees it. */
+export interface Flag {
+  /** As help and messages spell it: as the scripts' model cards do, else with "-". On a command line "_" and "-" are the same. */
+  readonly name: string;
+  /** Names that other scripts have for it. */
+  readonly aliases?: readonly Alias[];
+  readonly commands: readonly CommandName[];
+  readonly group: Group;
+  readonly help: string;
+  /** The field it sets, "hub.offline" for one within another; null: see `note`, or `paths.ts`. */
+  readonly option: string | null;
+  /** What it takes, as the help writes it: "BASE"; a switch takes nothing. */
+  readonly takes?: string;
+  /** Of what it takes; a switch has `sets` instead. What comes out as undefined counts as not given. */
+  readonly schema?: z.ZodType;
+  readonly sets?: string | boolean | null;
+  /** May it stand without its value? */
+  readonly bare?: true;
+  /** May it be repeated? */
+  readonly repeated?: true;
+  /** What the function takes where the flag is not given, for the help. */
+  readonly default?: string;
+  /** Must be given: what to give. */
+  readonly required?: string;
+  /** A word without a flag: arguments come in the table's order. */
+  readonly argument?: true;
+  /** Taken, and not shown in the help: it means nothing here, which `note` says, or stands for others. */
+  readonly hidden?: true;
+  readonly note?: string;
+}
+
+/** The name that a script has for a flag. */
+export interface Alias {
+  readonly name: string;
+  /** argparse takes every unambiguous beginning: the shortest that people use. */
+  readonly shortest?: string;
+  readonly script: string;
+}
+
+/** A row of the table: `option` is a field that the options of all `commands` have. */
+export function flag<const C extends CommandName, const P extends FieldOf<Asked[C]>>(
+  row: Omit<Flag, "commands" | "option" | "schema" | "sets"> & {
+    readonly commands: readonly C[];
+    readonly option: P;
+    readonly schema?: z.ZodType<ValueOf<Asked[C], P> | undefined>;
+    readonly sets?: ValueOf<Asked[C], P> & (string | boolean | null);
+  },
+): Flag {
+  return row as Flag;
+}
+
+/** A flag of other scripts that means nothing here, and what to tell whoever passes it. */
+export function foreignFlag(name: string, commands: readonly CommandName[], note?: string): Flag {
+  const said = note === undefined ? {} : { note: `--${name}: ${note}`, bare: true as const };
+  return { name, commands, ...said, takes: "VALUE", group: "run", help: "", option: null, hidden: true };
+}
+
+/** Fields that hold options of their own. */
+type Nested = "look" | "hub" | "custom" | "push";
+type FieldOf<O> =
+  | (keyof O & string)
+  | { readonly [K in keyof O & Nested]: `${K}.${keyof NonNullable<O[K]> & string}` }[keyof O & Nested];
+type ValueOf<O, P extends string> = P extends keyof O
+  ? O[P]
+  : P extends `${infer K}.${infer Rest}`
+    ? K extends keyof O
+      ? ValueOf<NonNullable<O[K]>, Rest>
+      : never
+    : never;

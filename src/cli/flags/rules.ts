@@ -1,0 +1,105 @@
+/** Which flags go together, and which do not. Contradictions end here, before any I/O. */
+
+import { DEFAULTS } from "../../plan/defaults.js";
+import type { CommandName, Flag } from "./flag.js";
+import { type Given, usage } from "./given.js";
+
+/** A flag that was given, and what it sets its option to. */
+export interface Setting {
+  readonly flag: Flag;
+  /** As it was given. */
+  readonly text: string;
+  readonly value: unknown;
+}
+
+interface Rule {
+  /** Any of these … */
+  readonly flags: readonly string[];
+  readonly commands?: readonly CommandName[];
+  /** … without this one, or with it. */
+  readonly without?: string;
+  readonly with?: string;
+  /** What is wrong, after "--a without --b: " or "--a and --b contradict each other: ". */
+  readonly because?: string;
+  readonly hint: string;
+}
+
+/** What names the output of a command whose run can be resumed. */
+export const OUTPUTS: Readonly<Partial<Record<CommandName, string>>> = {
+  recover: "path_tuned",
+  "make-diff": "path_diff",
+  convert: "out",
+  xor: "dest",
+};
+
+const RULES: readonly Rule[] = [
+  {
+    flags: ["offline"],
+    with: "no-cache",
+    because: "nothing could be read from the Hub",
+    hint: "leave out one of them",
+  },
+  { flags: ["known"], with: "expect-sum", hint: "give one of them" },
+  {
+    flags: ["push"],
+    without: "path_diff",
+    because: "there is nothing to publish",
+    hint: "give --path_diff",
+  },
+  { flags: ["private"], commands: ["make-diff"], without: "push", hint: "give --push org/name, or leave it out" },
+];
+
+/** Two flags that say different things of one option: what to do then. */
+const CONTRADICTIONS: Readonly<Record<string, string>> = {
+  mode: "--resume continues an unfinished run, --force starts over",
+  expectSum: "give the number you trust",
+};
+
+/** The axes of a custom scheme. */
+const CUSTOM = /^custom\./;
+
+/** @throws {WeightDiffError} USAGE naming two flags. */
+export function refuseContradictions(command: CommandName, given: Given, settings: readonly Setting[]): void {
+  const output = OUTPUTS[command];
+  const rewrite = ["force", "resume"].find((name) => given.has(name));
+  if (output !== undefined && rewrite !== undefined && !given.has(output)) {
+    throw usage(`--${rewrite} without --${output}: there is no output`, command, `give --${output}, or leave it out`);
+  }
+  for (const rule of RULES) {
+    const name = rule.flags.find((flag) => given.has(flag));
+    if (name === undefined || rule.commands?.includes(command) === false) {
+      continue;
+    }
+    const because = rule.because === undefined ? "" : `: ${rule.because}`;
+    if (rule.without !== undefined && !given.has(rule.without)) {
+      throw usage(`--${name} without --${rule.without}${because}`, command, rule.hint);
+    }
+    if (rule.with !== undefined && given.has(rule.with)) {
+      throw usage(`--${name} and --${rule.with} contradict each other${because}`, command, rule.hint);
+    }
+  }
+  for (const [index, first] of settings.entries()) {
+    const second = settings.slice(index + 1).find(({ flag, value }) => contradicts(first, flag, value));
+    if (second !== undefined) {
+      throw usage(
+        `${first.text} and ${second.text} contradict each other`,
+        command,
+        CONTRADICTIONS[first.flag.option ?? ""] ?? "give one of them",
+      );
+    }
+  }
+  const scheme = settings.find(({ flag }) => flag.option === "scheme")?.value ?? DEFAULTS.scheme;
+  const axis = settings.find(({ flag }) => CUSTOM.test(flag.option ?? ""));
+  if (axis !== undefined && scheme !== "custom") {
+    throw usage(
+      `--${axis.flag.name} and --scheme ${scheme} contradict each other: a scheme is what it is`,
+      command,
+      "--scheme custom takes --op, --arith, --rows, --verbatim and --driver",
+    );
+  }
+}
+
+/** Lists add up; all else is one thing or the other. */
+function contradicts(first: Setting, flag: Flag, value: unknown): boolean {
+  return first.flag.option === flag.option && first.value !== value && !Array.isArray(value);
+}

@@ -1,0 +1,112 @@
+/** Flags of the run itself: how it works, and how it is shown. The last ones are other scripts' and mean nothing here. */
+import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
+import { READERS } from "./hub.js";
+import { oneOf, threads } from "./values.js";
+
+const TENSORS = [
+  "recover",
+  "make-diff",
+  "convert",
+  "verify",
+  "inspect",
+  "push",
+] as const satisfies readonly CommandName[];
+
+export const RUN: readonly Flag[] = [
+  flag({
+    name: "dry-run",
+    commands: ["recover", "make-diff", "convert", "xor"],
+    option: "dryRun",
+    sets: true,
+    group: "run",
+    help: "print what would be done, and stop",
+  }),
+  flag({
+    name: "dry-run",
+    commands: ["push"],
+    option: "dryRun",
+    sets: true,
+    group: "run",
+    help: "check and compare, say what would be sent, and stop",
+  }),
+  flag({
+    name: "threads",
+    commands: TENSORS,
+    option: "threads",
+    takes: "N",
+    schema: threads,
+    default: "the processors there are, at most 8",
+    group: "run",
+    help: "worker threads",
+  }),
+  flag({
+    name: "no-direct-io",
+    commands: TENSORS,
+    option: "directIo",
+    sets: false,
+    group: "run",
+    help: "read and write through the page cache",
+  }),
+  flag({
+    name: "tensors",
+    commands: ["inspect"],
+    option: "look.tensors",
+    sets: true,
+    group: "run",
+    help: "list every tensor",
+  }),
+  flag({
+    name: "json",
+    commands: [...READERS, "schemes"],
+    option: "look.format",
+    sets: "json",
+    group: "run",
+    help: "print the result, or the error, as one JSON document on stdout",
+  }),
+  flag({
+    name: "format",
+    commands: ["verify"],
+    option: "look.format",
+    takes: "FORMAT",
+    schema: oneOf(["text", "json", "github"]),
+    default: "text",
+    group: "run",
+    help: "text, json, or github (annotations for a workflow)",
+  }),
+  flag({
+    name: "quiet",
+    commands: READERS,
+    option: "look.quiet",
+    sets: true,
+    group: "run",
+    help: "say nothing on stderr but warnings and errors",
+  }),
+  flag({
+    name: "no-progress",
+    commands: READERS,
+    option: "look.progress",
+    sets: false,
+    group: "run",
+    help: "show no progress",
+  }),
+  foreignFlag(
+    "device",
+    ["recover", "make-diff"],
+    "everything is computed on the CPU, with the bits that torch gives on a CPU",
+  ),
+  foreignFlag("test_inference", ["recover"], "no text is generated; the checks compare digests and sums instead"),
+  foreignFlag("original_model", ["recover"], "not loaded; compare the digests in weight-diff.json instead"),
+  foreignFlag(
+    "path-to-sft10k",
+    ["recover"],
+    "not needed: the script takes the config of a reward model from it, here it is the diff's",
+  ),
+  foreignFlag("model_type", ["recover"], "names and shapes tell; the script's choice of a sum is --expect-sum"),
+  foreignFlag("base_model_format", ["recover"], "the files tell"),
+  foreignFlag("offload", ["recover"], "memory is always small"),
+  foreignFlag("offload_path", ["recover"], "nothing is put aside"),
+  foreignFlag("mode", ["recover"], "weight-diff recover applies, weight-diff make-diff makes"),
+  foreignFlag("method", ["recover"], "weight-diff recover decrypts"),
+  foreignFlag("recover_diff", ["recover"], "that is what weight-diff recover does"),
+  foreignFlag("streaming", ["recover"], "everything is streamed"),
+];

@@ -1,0 +1,19 @@
+/** The table of flags: every flag of every command is a row of it, and nothing else knows of it. */
+import { CHECKS } from "./checks.js";
+import type { CommandName, Flag } from "./flag.js";
+import { HUB } from "./hub.js";
+import { INPUTS } from "./inputs.js";
+import { OUTPUT } from "./output.js";
+import { RUN } from "./run.js";
+import { SCHEMES } from "./scheme.js";
+
+export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEMES, ...CHECKS, ...HUB, ...RUN];
+
+export function flagsOf(command: CommandName): readonly Flag[] {
+  return FLAGS.filter(({ commands }) => commands.includes(command));
+}
+
+/** `--path_raw`, or the name of an argument. */
+export function shownName({ name, argument }: Flag): string {
+  return argument === true ? name : `--${name}`;
+}

@@ -1,0 +1,86 @@
+/** What the value of one flag may be: kinds of text, checked by zod, and the words for a value that is none: what was given, what is possible. */
+import { z } from "zod";
+import { quote } from "../../formats/quote.js";
+
+/** torch's names -> ours. */
+const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
+type DtypeName = keyof typeof DTYPES;
+const DTYPE_NAMES = Object.keys(DTYPES) as [DtypeName, ...DtypeName[]];
+
+/** A word, a path or a name. */
+export const text = z.string().min(1, "is empty");
+
+/** One of the words, which the error lists. */
+export const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: ({ input }) => `${given(input)} is not one of ${values.join(", ")}` });
+
+/** Several of the words, separated by commas. */
+export const someOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z
+    .string()
+    .transform((list) => list.split(",").map((word) => word.trim()))
+    .pipe(z.array(oneOf(values)));
+
+export const dtype = oneOf(DTYPE_NAMES).transform((name) => DTYPES[name]);
+
+export const dtypeOrStored = oneOf([...DTYPE_NAMES, "stored"]).transform((name) =>
+  name === "stored" ? name : DTYPES[name],
+);
+
+/** python-fire passes True and False; a bare flag is true. What is false counts as not given. */
+export const fireBool = <T>(whenTrue: T) =>
+  z.union([z.boolean(), z.string()]).transform((value, context): T | undefined => {
+    const word = String(value);
+    if (/^(true|1|yes)$/i.test(word)) {
+      return whenTrue;
+    }
+    if (!/^(false|0|no|none)$/i.test(word)) {
+      context.addIssue({ code: "custom", message: `${given(value)} is not True or False` });
+    }
+    return undefined;
+  });
+
+/** Text of this form. */
+export const like = (pattern: RegExp, what: string) =>
+  z.string().regex(pattern, { error: ({ input }) => `${given(input)} is not ${what}` });
+
+export const threads = like(/^[1-9]\d?$/, "a whole number from 1 to 99").transform(Number);
+
+/** A decimal number. */
+export const number = like(/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i, "a number").transform(Number);
+
+/** A bare number this small was meant in other units. */
+const LEAST_BARE_BYTES = 1_000_000;
+
+export const size = z.string().transform((value, context): number => {
+  const bytes = parseSize(value);
+  if (bytes === null) {
+    context.addIssue({ code: "custom", message: `${given(value)} is not a size such as 5GB, 500MB or 10GiB` });
+    return z.NEVER;
+  }
+  if (bytes < LEAST_BARE_BYTES && /^\d+$/.test(value.trim())) {
+    context.addIssue({
+      code: "custom",
+      message: `${given(value)} is ${bytes} bytes: write a unit, as in 5GB or 500MB`,
+    });
+    return z.NEVER;
+  }
+  return bytes;
+});
+
+/** Bytes of "5GB" (decimal, as transformers), "10GiB", "4096"; null if it is none. */
+export function parseSize(value: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i.exec(value.trim());
+  if (match === null) {
+    return null;
+  }
+  const [, count = "", unit = "", binary] = match;
+  const bytes = Math.floor(
+    Number(count) * (binary === "" ? 1000 : 1024) ** " kmgt".indexOf(unit === "" ? " " : unit.toLowerCase()),
+  );
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null;
+}
+
+function given(value: unknown): string {
+  return quote(String(value));
+}

@@ -1,0 +1,106 @@
+/** The pages of the help, written from the tables of commands and flags. */
+import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
+import { type CommandName, type Flag, GROUPS, type Group } from "./flags/flag.js";
+import { OUTPUTS } from "./flags/rules.js";
+import { flagsOf, shownName } from "./flags/table.js";
+import { pairsText } from "./output/table.js";
+
+const HEADINGS: Readonly<Record<Group, string>> = {
+  inputs: "inputs",
+  output: "output",
+  scheme: "scheme",
+  checks: "checks",
+  hub: "the Hub",
+  run: "the run",
+};
+
+/** Columns of a page; terminals that are wider get no longer lines. */
+const WIDTH = 100;
+
+/** What the bare command prints. */
+export function shortHelp(): string {
+  return page([
+    [
+      "weight-diff recovers a fine-tuned model from a published weight diff - and makes and checks such diffs: the same bits as",
+      "the Python scripts, in constant memory.",
+    ],
+    ["usage: weight-diff COMMAND …"],
+    [
+      "commands:",
+      ...pairsText(
+        COMMAND_NAMES.map((name) => [name, COMMANDS[name].does]),
+        WIDTH,
+      ),
+    ],
+    ["weight-diff COMMAND --help: its flags, examples and exit codes; weight-diff --help: more examples"],
+  ]);
+}
+
+/** `weight-diff --help`. */
+export function mainHelp(): string {
+  const examples = COMMAND_NAMES.flatMap((name) => COMMANDS[name].examples);
+  return shortHelp() + page([[], ["examples:", ...examples.map(exampleText)], exitCodes("a check failed")]);
+}
+
+/** `weight-diff COMMAND --help`. */
+export function commandHelp(command: CommandName): string {
+  const { does, forms = [], examples, failed } = COMMANDS[command];
+  const flags = flagsOf(command).filter(({ hidden }) => hidden !== true);
+  const needed = flags.filter(({ required }) => required !== undefined).map(callText);
+  const output = flags.filter(({ name, required }) => name === OUTPUTS[command] && required === undefined);
+  const call = [command, ...needed, ...output.map((flag) => `[${callText(flag)}]`), "[flags]"].join(" ");
+  return page([
+    [`weight-diff ${command}: ${does}`],
+    ["usage:", ...[call, ...forms].map(exampleText)],
+    ...GROUPS.map((group) => {
+      const own = flags.filter((flag) => flag.group === group);
+      return own.length === 0
+        ? null
+        : [
+            `${HEADINGS[group]}:`,
+            ...pairsText(
+              own.map((flag) => [callText(flag), helpText(flag)]),
+              WIDTH,
+            ),
+          ];
+    }),
+    ["examples:", ...examples.map(exampleText)],
+    exitCodes(failed),
+    ["In the names of flags, _ and - are the same."],
+  ]);
+}
+
+/** "--path_raw BASE". */
+function callText(flag: Flag): string {
+  const { takes, bare, argument } = flag;
+  const value = takes === undefined ? "" : bare === true ? `[${takes}]` : takes;
+  return argument === true ? value : [shownName(flag), value].join(" ").trimEnd();
+}
+
+function helpText({ help, aliases = [], required, default: otherwise }: Flag): string {
+  return [
+    required === undefined ? help : `${help} (required)`,
+    ...(otherwise === undefined ? [] : [`(default: ${otherwise})`]),
+    ...(aliases.length === 0 ? [] : [`(also ${aliases.map(({ name }) => `--${name}`).join(", ")})`]),
+  ].join(" ");
+}
+
+function exampleText(words: string): string {
+  return `  weight-diff ${words}`;
+}
+
+function exitCodes(failed: string | null): readonly string[] {
+  return [
+    "exit codes:",
+    `  0 done   2 wrong usage${failed === null ? "" : `   3 ${failed}`}`,
+    "  4 an input or the output directory cannot be used   5 disk or network",
+    "  1 a bug   130 interrupted   143 terminated",
+  ];
+}
+
+function page(parts: readonly (readonly string[] | null)[]): string {
+  return `${parts
+    .filter((part) => part !== null)
+    .map((part) => part.join("\n"))
+    .join("\n\n")}\n`;
+}

@@ -1,0 +1,21 @@
+/** Words that the results of several commands share. */
+import { bytesText } from "../../run/preflight.js";
+import type { RunFigures } from "../../run/run-plan.js";
+
+/** "3 files". */
+export function countText(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/** "model.safetensors, 669 kB" or "3 files, 13.5 GB". */
+export function filesText(files: readonly { readonly file: string; readonly size: number }[]): string {
+  const [first] = files;
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  return `${files.length === 1 && first !== undefined ? first.file : `${files.length} files`}, ${bytesText(size)}`;
+}
+
+/** Time, traffic and memory of a run. */
+export function tookLine(report: RunFigures): string {
+  const moved = report.bytesRead + report.bytesWritten;
+  return `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, wrote ${bytesText(report.bytesWritten)}, ${bytesText(Math.round(moved / report.seconds))}/s, peak memory ${bytesText(report.peakBytes)}`;
+}

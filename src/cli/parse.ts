@@ -1,0 +1,97 @@
+/** Command lines by commander, which is told of the table's flags: which command, which words, which flags with which text. */
+import { Command, CommanderError, Option } from "commander";
+import { COMMAND_NAMES, COMMANDS, isCommand } from "./flags/commands.js";
+import type { CommandName, Flag } from "./flags/flag.js";
+import { type Given, type GivenValue, usage } from "./flags/given.js";
+import { flagsOf, shownName } from "./flags/table.js";
+
+export interface Parsed {
+  readonly command: CommandName;
+  /** Those without a flag. */
+  readonly words: readonly string[];
+  readonly given: Given;
+}
+
+/**
+ * @param args in the spelling of the table. @returns null where help was asked for; `onHelp` was told of which command.
+ * @throws {WeightDiffError} USAGE for what is no command, flag or word of one.
+ */
+export function parse(args: readonly string[], onHelp: (command: CommandName | null) => void): Parsed | null {
+  let parsed: Parsed | null = null;
+  const program = quietly(new Command("weight-diff"), () => onHelp(null));
+  for (const name of COMMAND_NAMES) {
+    const command = quietly(program.command(name), () => onHelp(name));
+    if (name === args[0]) {
+      const rows = flagsOf(name);
+      const declared = declare(command, name, rows);
+      command.action(() => {
+        parsed = { command: name, words: command.args, given: givenOf(command, declared) };
+      });
+    }
+  }
+  try {
+    // "help nosuch" is as wrong as "nosuch".
+    const [first, second] = args;
+    const helped = first === "help" && second !== undefined && !isCommand(second) ? [second] : args;
+    program.parse(helped, { from: "user" });
+    return parsed;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) {
+      throw error;
+    }
+    if (error.exitCode === 0) {
+      return null;
+    }
+    const [name] = args;
+    throw usage(error.message.replace(/^error: /, "").replaceAll("\n", " "), isCommand(name) ? name : null);
+  }
+}
+
+/** Nothing is printed and nothing ends the process. */
+function quietly(command: Command, onHelp: () => void): Command {
+  return command
+    .exitOverride()
+    .configureOutput({ writeOut: () => {}, writeErr: () => {} })
+    .configureHelp({
+      formatHelp: () => {
+        onHelp();
+        return "";
+      },
+    });
+}
+
+/** @returns each flag with commander's option for it. */
+function declare(command: Command, name: CommandName, rows: readonly Flag[]): readonly (readonly [Flag, Option])[] {
+  command.description(COMMANDS[name].does);
+  for (const { takes = "" } of rows.filter(({ argument }) => argument)) {
+    command.argument(`[${takes}]`);
+  }
+  // Recover's paths may stand without flags; which is one too many depends on those that have one.
+  command.allowExcessArguments(name === "recover");
+  return rows
+    .filter(({ argument }) => argument !== true)
+    .map((flag) => {
+      const option = new Option(`${shownName(flag)}${takesText(flag)}`).hideHelp(flag.hidden === true);
+      if (flag.repeated === true) {
+        option.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
+      }
+      command.addOption(option);
+      return [flag, option] as const;
+    });
+}
+
+function takesText({ takes, bare }: Flag): string {
+  return takes === undefined ? "" : bare === true ? " [value]" : " <value>";
+}
+
+function givenOf(command: Command, declared: readonly (readonly [Flag, Option])[]): Given {
+  const given = new Map<string, GivenValue>();
+  for (const [{ name }, option] of declared) {
+    const key = option.attributeName();
+    if (command.getOptionValueSource(key) === "cli") {
+      const value: unknown = command.getOptionValue(key);
+      given.set(name, typeof value === "boolean" ? true : (value as GivenValue));
+    }
+  }
+  return given;
+}

@@ -1,0 +1,65 @@
+/** One command from its flags to its exit code: what is said meanwhile, what is printed, and what ends it early. */
+import { WeightDiffError } from "../errors.js";
+import type { Story } from "./commands/story.js";
+import type { CommandName } from "./flags/flag.js";
+import type { Reading } from "./flags/read.js";
+import { openSpeaker } from "./output/stderr.js";
+import type { ResultWriter } from "./output/stdout.js";
+
+/** Each command's story, loaded when it is told: together they take as long as a small run. */
+export type Stories = { readonly [C in CommandName]: () => Promise<{ readonly run: Story<C> }> };
+
+export const STORIES: Stories = {
+  recover: () => import("./commands/recover.js"),
+  "make-diff": () => import("./commands/make-diff.js"),
+  convert: () => import("./commands/convert.js"),
+  xor: () => import("./commands/xor.js"),
+  verify: () => import("./commands/verify.js"),
+  inspect: () => import("./commands/inspect.js"),
+  push: () => import("./commands/push.js"),
+  schemes: () => import("./commands/schemes.js"),
+};
+
+const SIGNALS = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
+
+/** Runs it. @returns the exit code. @throws whatever ends the command. */
+export async function runCommand<C extends CommandName>(
+  command: C,
+  { asked, notes, resumable }: Reading<C>,
+  out: ResultWriter,
+  stories: Stories = STORIES,
+): Promise<number> {
+  const stop = new AbortController();
+  const end = (signal: keyof typeof SIGNALS): void => stop.abort(interruption(SIGNALS[signal], resumable));
+  for (const signal of Object.keys(SIGNALS)) {
+    // Once: a second Ctrl-C ends the process without further ado.
+    process.once(signal, end);
+  }
+  const speaker = await openSpeaker(asked.look);
+  try {
+    notes.forEach(speaker.note);
+    const { run } = await stories[command]();
+    const during = {
+      signal: stop.signal,
+      onNote: speaker.note,
+      onWarning: speaker.warn,
+      onProgress: speaker.progress,
+    };
+    return await run(asked, during, (text) => {
+      speaker.done();
+      out.write(text);
+    });
+  } finally {
+    speaker.done();
+    for (const signal of Object.keys(SIGNALS)) {
+      process.removeListener(signal, end);
+    }
+  }
+}
+
+/** Only a run that writes leaves something to resume. */
+function interruption(code: "INTERRUPTED" | "TERMINATED", resumable: boolean): WeightDiffError {
+  return resumable
+    ? new WeightDiffError(code, "interrupted: what is finished stays", "continue with --resume")
+    : new WeightDiffError(code, "interrupted");
+}

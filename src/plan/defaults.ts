@@ -1,0 +1,11 @@
+/** What the functions take where the caller says nothing. Each stands here and nowhere else. */
+export const DEFAULTS = {
+  /** Bytes of tensor data in one output file: transformers' own limit when these diffs were made; later versions write larger files. */
+  maxShardSize: 5_000_000_000,
+  /** rotary_emb.inv_freq buffers: models recompute them. */
+  invFreq: "drop",
+  /** The evidence decides. */
+  scheme: "auto",
+  /** The encoding that the reference scripts read. */
+  encoding: "additive",
+} as const;

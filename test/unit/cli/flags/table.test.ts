@@ -1,0 +1,232 @@
+/** The table of flags: every flag of every command reaches its function, by the whole way from the command line. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runCommandLine } from "../../../../src/cli/command-line.js";
+import { run as convert } from "../../../../src/cli/commands/convert.js";
+import { run as inspect } from "../../../../src/cli/commands/inspect.js";
+import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
+import { run as push } from "../../../../src/cli/commands/push.js";
+import { run as recover } from "../../../../src/cli/commands/recover.js";
+import { run as schemes } from "../../../../src/cli/commands/schemes.js";
+import { run as verify } from "../../../../src/cli/commands/verify.js";
+import { run as xor } from "../../../../src/cli/commands/xor.js";
+import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
+import type { CommandName, Flag } from "../../../../src/cli/flags/flag.js";
+import { FLAGS, flagsOf, shownName } from "../../../../src/cli/flags/table.js";
+import type { Stories } from "../../../../src/cli/run-command.js";
+
+/** What a function of the library was called with. */
+class Called extends Error {
+  constructor(readonly options: object) {
+    super();
+  }
+}
+const call = async (options: object): Promise<never> => {
+  throw new Called(options);
+};
+
+/** What each command's function gets for `words`; with `look`, which is the command line's own, beside it. */
+async function optionsOf(...words: readonly string[]): Promise<Record<string, unknown>> {
+  let look: object = {};
+  const story = (run: (...all: never[]) => Promise<number>, library: object) => async () => ({
+    run: (asked: { readonly look: object }, during: unknown, print: unknown) => {
+      look = asked.look;
+      return run(...([asked, during, print, library] as never[]));
+    },
+  });
+  const stories = {
+    recover: story(recover, { recover: call }),
+    "make-diff": story(makeDiff, {
+      openTarget: async (target: object) => {
+        if (words.includes("--push")) {
+          await call({ push: target });
+        }
+      },
+      makeDiff: call,
+    }),
+    convert: story(convert, { convert: call }),
+    xor: story(xor, { xor: call }),
+    verify: story(verify, { verify: call }),
+    inspect: story(inspect, { inspect: call }),
+    push: story(push, { push: call }),
+    schemes: story(schemes, {}),
+  } as unknown as Stories;
+  try {
+    await runCommandLine(words, { write: () => {}, finish: async () => {} }, stories);
+    return { look };
+  } catch (error) {
+    if (!(error instanceof Called)) {
+      throw error;
+    }
+    return { ...error.options, look };
+  }
+}
+
+/** A command line with all that is required. */
+const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
+  recover: ["--path_raw", "B", "--path_diff", "D"],
+  "make-diff": ["--path_raw", "B", "--path_tuned", "T"],
+  convert: ["S", "O"],
+  xor: ["O", "P", "B"],
+  verify: ["C"],
+  inspect: ["C"],
+  push: ["C", "org/name"],
+  schemes: [],
+};
+
+interface Reach {
+  /** The flag's value; none for a switch. */
+  readonly text?: string;
+  /** What else the command line needs. */
+  readonly beside?: readonly string[];
+  /** Where the function finds it, and what. */
+  readonly at: string;
+  readonly value: unknown;
+}
+
+const custom = ["--scheme", "custom"];
+const output = ["--path_tuned", "O"];
+const published = ["--path_diff", "O", "--push", "org/name"];
+
+/** By the flag's name, with the command before it where commands differ. */
+const REACHES: Readonly<Record<string, Reach>> = {
+  path_raw: { text: "x", at: "raw", value: "x" },
+  path_diff: { text: "x", at: "diff", value: "x" },
+  path_tuned: { text: "x", at: "tuned", value: "x" },
+  "base-model": { text: "a/b", at: "baseModel", value: "a/b" },
+  "convert dir": { at: "source", value: "S" },
+  "convert out": { at: "output", value: "O" },
+  "xor dest": { at: "output", value: "O" },
+  "xor payload": { at: "payload", value: "P" },
+  "xor base": { at: "raw", value: "B" },
+  checkpoint: { at: "path", value: "C" },
+  path: { at: "path", value: "C" },
+  "push dir": { at: "path", value: "C" },
+  repo: { at: "repo", value: "org/name" },
+  against: { text: "x", at: "against", value: "x" },
+  manifest: { text: "x", at: "manifest", value: "x" },
+  encode: { at: "direction", value: "encode" },
+  decode: { at: "direction", value: "decode" },
+  compress: { at: "compress", value: true },
+  encoding: { text: "exact", at: "encoding", value: "exact" },
+  dtype: { text: "bfloat16", at: "dtype", value: "BF16" },
+  "max-shard-size": { text: "3MB", at: "maxShardSize", value: 3_000_000 },
+  "inv-freq": { text: "keep", at: "invFreq", value: "keep" },
+  "recover force": { beside: output, at: "mode", value: "force" },
+  "recover resume": { beside: output, at: "mode", value: "resume" },
+  "make-diff force": { beside: ["--path_diff", "O"], at: "mode", value: "force" },
+  "make-diff resume": { beside: ["--path_diff", "O"], at: "mode", value: "resume" },
+  force: { at: "mode", value: "force" },
+  resume: { at: "mode", value: "resume" },
+  "push force": { at: "force", value: true },
+  push: { text: "a/b", beside: ["--path_diff", "O"], at: "push.repo", value: "a/b" },
+  "make-diff private": { beside: published, at: "push.private", value: true },
+  private: { at: "private", value: true },
+  branch: { text: "x", at: "repo", value: "org/name@x" },
+  revision: { text: "x", at: "repo", value: "org/name@x" },
+  message: { text: "x", at: "message", value: "x" },
+  scheme: { text: "fastchat", at: "scheme", value: "fastchat" },
+  "xor scheme": { text: "pygmalion", at: "scheme", value: "pygmalion" },
+  is_fp16: { text: "True", at: "variants", value: ["is_fp16"] },
+  "low-cpu-mem": { at: "variants", value: ["low_cpu_mem"] },
+  rows: { text: "mean", at: "rows", value: "mean" },
+  op: { text: "subtract", beside: custom, at: "custom.operation", value: "subtract" },
+  arith: { text: "stored", beside: custom, at: "custom.arithmetic", value: "stored" },
+  verbatim: { text: "x", beside: custom, at: "custom.verbatim", value: ["x"] },
+  driver: { text: "raw", beside: custom, at: "custom.driver", value: "raw" },
+  "alpaca-farm-model-name": { text: "sft10k", at: "diff", value: "tatsu-lab/alpaca-farm-sft10k-wdiff" },
+  "models-save-dir": { text: "x", at: "tuned", value: "x" },
+  ignore: { text: "swapped,wrong-base", at: "ignore", value: ["swapped", "wrong-base"] },
+  require: { text: "digests", at: "requireDigests", value: true },
+  known: { text: "alpaca-7b", at: "known", value: "alpaca-7b" },
+  "expect-sum": { text: "1.5", at: "expectSum", value: 1.5 },
+  check_integrity_naively: { text: "True", at: "expectSum", value: "known" },
+  digest: { at: "digest", value: true },
+  "no-cache": { at: "hub.cache", value: null },
+  offline: { at: "hub.offline", value: true },
+  "token-file": { text: "x", at: "hub.tokenFile", value: "x" },
+  "dry-run": { at: "dryRun", value: true },
+  threads: { text: "3", at: "threads", value: 3 },
+  "no-direct-io": { at: "directIo", value: false },
+  tensors: { at: "look.tensors", value: true },
+  json: { at: "look.format", value: "json" },
+  format: { text: "github", at: "look.format", value: "github" },
+  quiet: { at: "look.quiet", value: true },
+  "no-progress": { at: "look.progress", value: false },
+};
+
+function fieldOf(options: Record<string, unknown>, path: string): unknown {
+  return path.split(".").reduce<unknown>((outer, field) => (outer as Record<string, unknown>)[field], options);
+}
+
+/** Words of the command's required ones that name the flag are left out. */
+function commandLine(command: CommandName, { name }: Flag, { text, beside = [] }: Reach): readonly string[] {
+  const required = REQUIRED[command];
+  const at = required.indexOf(`--${name}`);
+  const others = at < 0 ? required : required.toSpliced(at, 2);
+  const flags = others.filter((word) => name !== "alpaca-farm-model-name" || !/^(--path_diff|D)$/.test(word));
+  return [command, ...flags, ...beside, `--${name}`, ...(text === undefined ? [] : [text])];
+}
+
+for (const command of COMMAND_NAMES) {
+  for (const flag of flagsOf(command)) {
+    if (flag.note !== undefined) {
+      continue;
+    }
+    test(`${command} ${shownName(flag)} reaches the function`, async () => {
+      const reach = REACHES[`${command} ${flag.name}`] ?? REACHES[flag.name];
+      assert.ok(reach !== undefined, "say here what it sets");
+      const words = flag.argument === true ? [command, ...REQUIRED[command]] : commandLine(command, flag, reach);
+      assert.deepEqual(fieldOf(await optionsOf(...words), reach.at), reach.value);
+      if (flag.required === undefined && flag.name !== "alpaca-farm-model-name") {
+        const before = await optionsOf(...words.slice(0, words.indexOf(`--${flag.name}`)));
+        assert.notDeepEqual(fieldOf({ custom: {}, push: {}, ...before }, reach.at), reach.value);
+      }
+    });
+  }
+}
+
+for (const command of COMMAND_NAMES) {
+  for (const flag of flagsOf(command)) {
+    for (const { name } of flag.aliases ?? []) {
+      test(`${command} --${name} is --${flag.name}`, async () => {
+        const reach = REACHES[flag.name];
+        assert.ok(reach !== undefined);
+        const words = commandLine(command, flag, reach);
+        const renamed = words.map((word) => (word === `--${flag.name}` ? `--${name.replaceAll("-", "_")}` : word));
+        assert.deepEqual(fieldOf(await optionsOf(...renamed), reach.at), reach.value);
+      });
+    }
+  }
+}
+
+test("every row of what is expected is a flag", () => {
+  const names = new Set(
+    FLAGS.flatMap(({ name, commands }) => [name, ...commands.map((command) => `${command} ${name}`)]),
+  );
+  assert.deepEqual(
+    Object.keys(REACHES).filter((name) => !names.has(name)),
+    [],
+  );
+});
+
+test("a command has each flag once, by whatever name it is called", () => {
+  for (const command of COMMAND_NAMES) {
+    const names = flagsOf(command).flatMap(({ name, aliases = [] }) => [name, ...aliases.map((alias) => alias.name)]);
+    const dashed = names.map((name) => name.replaceAll("_", "-"));
+    assert.deepEqual(
+      dashed.filter((name, index) => dashed.indexOf(name) !== index),
+      [],
+      command,
+    );
+  }
+});
+
+test("every flag sets something, stands for others, or says why it does not", () => {
+  for (const { name, option, schema, sets, note, hidden, takes } of FLAGS) {
+    const does = option !== null && (schema === undefined) !== (sets === undefined);
+    const standsForOthers = option === null && (note !== undefined || /^(alpaca-farm|models-save)/.test(name));
+    assert.ok(does || (standsForOthers && hidden === true), name);
+    assert.ok((takes === undefined) === (sets !== undefined), name);
+  }
+});
