@@ -6,12 +6,10 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
 import { elementCount } from "../formats/dtype.js";
+import { LAST_NORM } from "../plan/one-sided.js";
 import { EMBEDDING } from "../plan/pairing.js";
 import { median } from "./not-a-diff.js";
 import { isReadable, readPlaces, toNumbers } from "./sample.js";
-
-/** The tensors that some scripts leave alone, by Hugging Face's names. */
-const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
 
 /** May the tensor be the model's own, to some script? */
 export const mayBeOwn = (name: string): boolean => EMBEDDING.test(name) || LAST_NORM.test(name);

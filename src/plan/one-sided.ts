@@ -2,6 +2,34 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { INV_FREQ, type Outcome, type PairingOptions } from "./pair.js";
 
+/** The last norm of a language model, by Hugging Face's names. */
+export const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
+const LAYER = /(^|\.)(layers|layer|h|blocks|block)\.\d+\./;
+
+/**
+ * Which names the base would have, if it were whole: of `vital`, the kinds that it has none of; in a layer that it has, what its other
+ * layers have. Scripts build the base from its config, and never meet a base that lacks them: what they drop or keep is something else.
+ */
+export function lackOf({ stateDict }: Checkpoint, vital: readonly RegExp[]): (name: string) => boolean {
+  const names = [...stateDict.keys()];
+  const absent = vital.filter((kind) => !names.some((name) => kind.test(name)));
+  const layers = new Set(names.map(layerOf));
+  const members = new Set(names.map(anyLayer));
+  return (name) =>
+    absent.some((kind) => kind.test(name)) ||
+    (LAYER.test(name) && layers.has(layerOf(name)) && members.has(anyLayer(name)));
+}
+
+/** Its name up to the number of its layer. */
+function layerOf(name: string): string {
+  const found = LAYER.exec(name);
+  return found === null ? "" : name.slice(0, found.index + found[0].length);
+}
+
+function anyLayer(name: string): string {
+  return name.replace(LAYER, "$1$2.*.");
+}
+
 /** The driver's tensors in the order of the output; null for a name that only raw has. */
 export function inOrder(
   raw: Checkpoint,

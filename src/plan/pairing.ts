@@ -10,7 +10,7 @@ import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
 import { explainMismatch } from "./mismatch.js";
-import { copied, inOrder } from "./one-sided.js";
+import { copied, inOrder, LAST_NORM, lackOf } from "./one-sided.js";
 import {
   type Decision,
   INV_FREQ,
@@ -52,9 +52,10 @@ export function pairTensors(
   options: PairingOptions,
 ): { readonly pairs: readonly Pair[]; readonly notes: readonly string[] } {
   const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
+  const base = { ...raw, embedding, lacks: lackOf(raw, [INPUT_EMBEDDING, OUTPUT_EMBEDDING, LAST_NORM]) };
   const outcomes = [
     ...[...inOrder(raw, driver, options)].map(([name, tensor]) =>
-      tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, raw, embedding, options),
+      tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, base, options),
     ),
     ...baseOnly(raw, driver, embedding, options),
   ];
@@ -85,13 +86,14 @@ function newRowsAdvice({ role, newRows, rowsAsked }: PairingOptions): readonly A
     : [{ to: "allow them", option: "rows", value: "mean" }];
 }
 
-function pairTensor(
-  name: string,
-  driver: StoredTensor,
-  raw: Checkpoint,
-  embedding: StoredTensor | undefined,
-  options: PairingOptions,
-): Outcome {
+interface Base extends Pick<Checkpoint, "stateDict"> {
+  /** The input embedding. */
+  readonly embedding: StoredTensor | undefined;
+  /** Would it have a tensor of this name, if it were whole? */
+  lacks(name: string): boolean;
+}
+
+function pairTensor(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
   const { role, names } = options;
   const rawName = names === undefined ? name : names.rawName(name);
   if (rawName === null && names !== undefined) {
@@ -99,12 +101,13 @@ function pairTensor(
   }
   const stored = raw.stateDict.get(rawName ?? name);
   // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
-  const tied = stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? embedding : undefined;
+  const tied =
+    stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? raw.embedding : undefined;
   const base = stored ?? tied;
   const decided = options.decide(name, driver, base ?? null);
   if (base === undefined) {
     return decided === null
-      ? driverOnly(name, driver, options)
+      ? driverOnly(name, driver, raw, options)
       : { kind: "paired", pair: { name, ...decided, driver, raw: null, mean: null } };
   }
   // Kept by itself where the encoding can.
@@ -164,7 +167,7 @@ function kept(name: string, driver: StoredTensor, names: NameRules, step: Step):
 }
 
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
-function driverOnly(name: string, driver: StoredTensor, options: PairingOptions): Outcome {
+function driverOnly(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
   const { names, role } = options;
   if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
     const decided = options.decide(name, driver, driver);
@@ -180,7 +183,7 @@ function driverOnly(name: string, driver: StoredTensor, options: PairingOptions)
   if (isComputedBuffer(name, driver, options.modelType ?? null)) {
     return { kind: "left out", step: { kind: "buffer of the driver", name } };
   }
-  const fate = names?.fate(name) ?? "refuse";
+  const fate = raw.lacks(names?.rawName(name) ?? name) ? "refuse" : (names?.fate(name) ?? "refuse");
   if (names !== undefined && fate === "keep") {
     return kept(name, driver, names, { kind: "kept", name });
   }

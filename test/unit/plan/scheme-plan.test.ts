@@ -167,6 +167,32 @@ test("fastchat takes names and order of the base, and leaves out what only the d
   );
 });
 
+/** Tensors that a whole base would have: no script drops or keeps these, since it builds its base from the config. */
+for (const scheme of ["fastchat", "fastchat-low-mem", "lmflow", "lawyer-llama", "mmpretrain-llava", "alpaca-farm"]) {
+  for (const missing of [EMBED, HEAD, NORM, Q]) {
+    test(`${scheme} neither drops nor keeps ${missing} where the base lacks it`, async () => {
+      const layer = (n: number): readonly ImaginedTensor[] => [
+        T(Q.replace(".0.", `.${n}.`), "F16", 8, 8),
+        T(`model.layers.${n}.mlp.up_proj.weight`, "F16", 8, 8),
+      ];
+      const diff = [...model("F16", 9), ...layer(0).slice(1), ...layer(1), T("score.weight", "F16", 2, 8)];
+      const raw = diff.filter(({ name }) => name !== missing && name !== "score.weight");
+      await refuses(
+        () => plan(scheme, raw, diff, { rawTied: false }),
+        "MISMATCH",
+        new RegExp(`do not fit: 1 tensor\\n  "${missing}" .* is in the diff .* and not in the base$`),
+      );
+    });
+  }
+}
+
+test("what only the diff has and no whole base would have is dropped or kept by the scheme: a layer more, a head of its own", () => {
+  const more = [T("model.layers.7.mlp.up_proj.weight", "F16", 8, 8), T("score.weight", "F16", 2, 8)];
+  assert.deepEqual(plan("fastchat", model("F16", 9), [...model("F16", 9), ...more]).order, [EMBED, Q, NORM, HEAD]);
+  const kept = plan("mmpretrain-llava", model("F16", 9), [...model("F16", 9), ...more]);
+  assert.deepEqual(kept.order, [EMBED, Q, NORM, HEAD, ...more.map(({ name }) => name)]);
+});
+
 test("mmpretrain-llava keeps the names of both sides", () => {
   const made = plan(
     "mmpretrain-llava",
