@@ -22,7 +22,7 @@ const XOR_HINT =
   "give its directory as --path_diff and the very base files that it was made with as --path_raw: weight-diff recover, or weight-diff xor";
 
 /** Something that is not read: how to tell it by the first bytes (as Latin-1 text), what to call it, what to do. */
-interface Stranger {
+interface UnsupportedFormat {
   readonly is: (head: string) => boolean;
   readonly code: ErrorCode;
   readonly what: string;
@@ -30,7 +30,7 @@ interface Stranger {
 }
 
 /** The first that fits counts. */
-const STRANGERS: readonly Stranger[] = [
+const UNSUPPORTED: readonly UnsupportedFormat[] = [
   {
     is: begins("version https://git-lfs"),
     code: "NOT_WEIGHTS",
@@ -111,7 +111,7 @@ export async function mayBeXored(source: ByteSource): Promise<boolean> {
     looksLikeSafetensors(bytes) ||
     head.startsWith("PK") ||
     (await isAllZeros(source, head)) ||
-    STRANGERS.some(({ is }) => is(head)) ||
+    UNSUPPORTED.some(({ is }) => is(head)) ||
     /^[\t\n\r\x20-\x7e]+$/.test(head);
   return (
     !known || (head.startsWith("\0\0\0\0") && !(await isAllZeros(source, head))) || head.startsWith("\x1f\x8b\x08")
@@ -148,7 +148,7 @@ export async function readWeightFile(source: ByteSource, budget = headerBudget()
       { at: { file: source.name } },
     );
   }
-  const stranger = STRANGERS.find(({ is }) => is(head));
+  const stranger = UNSUPPORTED.find(({ is }) => is(head));
   if (stranger !== undefined) {
     throw new WeightDiffError(stranger.code, `${stranger.what}`, stranger.hint, { at: { file: source.name } });
   }

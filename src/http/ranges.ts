@@ -7,7 +7,7 @@ import { WeightDiffError } from "../errors.js";
 import { isEndpoint, type RemoteFile } from "./access.js";
 import { refusalOf } from "./refusal.js";
 import { type Answer, redirectOf, request } from "./request.js";
-import { Passing, persist } from "./retry.js";
+import { retry, TransientError } from "./retry.js";
 
 export interface RangeReader {
   /** Hands over the bytes from `begin` to `end` in order. @throws {WeightDiffError} NETWORK, INPUT_CHANGED, HUB_…. */
@@ -51,7 +51,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
           place = place === known ? null : place;
           const { status } = answer;
           answer.discard();
-          throw new Passing(`${url.host} answers ${status}: the signed address has expired`, 0);
+          throw new TransientError(`${url.host} answers ${status}: the signed address has expired`, 0);
         }
         if (answer.status >= 400 && answer.status !== 416) {
           throw await refusalOf(file.access, file, answer);
@@ -59,20 +59,20 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
         const fault = rangeFault(answer, file, at, end);
         if (fault !== null) {
           answer.discard();
-          throw new Passing(`${answer.url.host}: ${fault}`);
+          throw new TransientError(`${answer.url.host}: ${fault}`);
         }
         await answer.read(async (piece) => {
           if (at + piece.length > end) {
-            throw new Passing(`${answer.url.host}: more bytes than were asked for`);
+            throw new TransientError(`${answer.url.host}: more bytes than were asked for`);
           }
           at += piece.length;
           await take(piece);
         });
         if (at < end) {
-          throw new Passing(`${answer.url.host}: the answer ends ${end - at} bytes early`);
+          throw new TransientError(`${answer.url.host}: the answer ends ${end - at} bytes early`);
         }
       };
-      await persist(file.access, file.name, signal, attempt, () => at - before >= PROGRESS_BYTES);
+      await retry(file.access, file.name, signal, attempt, () => at - before >= PROGRESS_BYTES);
     });
 
   return {
@@ -99,7 +99,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
 
 /**
  * Where the bytes lie: the signed address, or the file's own where the Hub serves it itself.
- * @throws {WeightDiffError} INPUT_CHANGED if the Hub has another file there than it listed; HUB_…, NETWORK; {Passing}.
+ * @throws {WeightDiffError} INPUT_CHANGED if the Hub has another file there than it listed; HUB_…, NETWORK; {TransientError}.
  */
 async function findBytes(file: RemoteFile, signal: AbortSignal | undefined): Promise<URL> {
   const answer = await request(file.access, file.url, {

@@ -1,18 +1,18 @@
 /**
  * One HTTP request, and no more than was asked for: redirects are followed by hand, the token goes to the endpoint's own origin
- * only, every wait ends, every body is read to its end or closed. What may pass is thrown as `Passing`.
+ * only, every wait ends, every body is read to its end or closed. What may pass is thrown as `TransientError`.
  */
 import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
 import { type HubAccess, isEndpoint } from "./access.js";
-import { Passing, retryAfter } from "./retry.js";
+import { retryAfter, TransientError } from "./retry.js";
 
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   /** Where it came from in the end. */
   readonly url: URL;
-  /** Hands over the body piece by piece. @throws {Passing} if it is cut or falls silent; whatever `take` throws. */
+  /** Hands over the body piece by piece. @throws {TransientError} if it is cut or falls silent; whatever `take` throws. */
   read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
   /** Ends the exchange without the body. */
   discard(): void;
@@ -31,7 +31,7 @@ const USER_AGENT = "weight-diff";
 /** Statuses that a later attempt may not see. */
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
-/** Asks once, redirects included. @throws {Passing} for faults of the line and of busy servers; {WeightDiffError} NETWORK for redirects that lead nowhere. */
+/** Asks once, redirects included. @throws {TransientError} for faults of the line and of busy servers; {WeightDiffError} NETWORK for redirects that lead nowhere. */
 export async function request(access: HubAccess, address: string | URL, question: Question = {}): Promise<Answer> {
   let url = new URL(String(address));
   for (let hop = 0; ; hop++) {
@@ -40,7 +40,7 @@ export async function request(access: HubAccess, address: string | URL, question
       const reason = `${url.host} answers ${answer.status}${answer.status === 429 ? ": too many requests" : ""}`;
       const wait = retryAfter(answer.headers.get("retry-after"));
       answer.discard();
-      throw new Passing(reason, wait);
+      throw new TransientError(reason, wait);
     }
     const target = redirectOf(answer);
     if (target === null || question.follow?.(answer, target) === false) {
@@ -83,14 +83,14 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   }
   signal?.addEventListener("abort", onAbort, { once: true });
   const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
-    const timer = setTimeout(() => stop.abort(new Passing(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
+    const timer = setTimeout(() => stop.abort(new TransientError(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
     try {
       return await orAborted(stop.signal, wait);
     } catch (error) {
       // What was given up says why; everything else is the line.
       throw stop.signal.aborted
         ? stop.signal.reason
-        : new Passing(`${url.host}: ${lineFault(error)}`, null, { cause: error });
+        : new TransientError(`${url.host}: ${lineFault(error)}`, null, { cause: error });
     } finally {
       clearTimeout(timer);
     }
@@ -166,7 +166,7 @@ function lineFault(error: unknown): string {
     : `cannot be reached${code}`;
 }
 
-/** The whole body. @throws {WeightDiffError} NETWORK above `most` bytes; {Passing}. */
+/** The whole body. @throws {WeightDiffError} NETWORK above `most` bytes; {TransientError}. */
 export async function readWhole(answer: Answer, most: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;

@@ -3,7 +3,7 @@ import { WeightDiffError } from "../errors.js";
 import type { HubAccess } from "./access.js";
 
 /** Something that may go well the next time. */
-export class Passing extends Error {
+export class TransientError extends Error {
   /** As the server asks; null leaves it to us. */
   readonly waitMs: number | null;
 
@@ -21,7 +21,7 @@ const MAX_PAUSE_MS = 20_000;
  * Tries until it works. `attempt` says how far it got by what `progress` returns: anything that brought enough starts the count again.
  * @throws {WeightDiffError} NETWORK when the attempts are used up, and whatever else `attempt` throws.
  */
-export async function persist<T>(
+export async function retry<T>(
   access: HubAccess,
   name: string,
   signal: AbortSignal | undefined,
@@ -32,7 +32,7 @@ export async function persist<T>(
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof Passing)) {
+      if (!(error instanceof TransientError)) {
         throw error;
       }
       failures = progressed() ? 1 : failures + 1;
@@ -44,7 +44,7 @@ export async function persist<T>(
   }
 }
 
-function givenUp(name: string, error: Passing, failures: number): WeightDiffError {
+function givenUp(name: string, error: TransientError, failures: number): WeightDiffError {
   const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
   return new WeightDiffError(
     "NETWORK",

@@ -12,7 +12,7 @@ import { isBareFileName } from "../formats/weight-index.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
 import { type Asked, refusalOf } from "../http/refusal.js";
 import { readWhole, request } from "../http/request.js";
-import { Passing, persist } from "../http/retry.js";
+import { retry, TransientError } from "../http/retry.js";
 import { isCommit } from "./name.js";
 
 /** A file of a repository's folder. */
@@ -135,7 +135,7 @@ async function askApi(
       { at: { file: asked.name } },
     );
   }
-  return persist(access, asked.name, signal, async () => {
+  return retry(access, asked.name, signal, async () => {
     const answer = await request(access, url, {
       signal,
       headers: { accept: "application/json" },
@@ -147,7 +147,9 @@ async function askApi(
     const text = decodeText(await readWhole(answer, MAX_PAGE_BYTES), asked.name);
     const isList = url.pathname.includes("/tree/");
     if (!(isList ? /^\s*\[/ : /^\s*\{/).test(text) || parsed(text, asked.name) === null) {
-      throw new Passing(`${url.host} answers with something that is no ${isList ? "list of files" : "description"}`);
+      throw new TransientError(
+        `${url.host} answers with something that is no ${isList ? "list of files" : "description"}`,
+      );
     }
     return { text, link: answer.headers.get("link") };
   });

@@ -8,7 +8,7 @@ import { FilePart } from "../files/file-part.js";
 import { printable } from "../formats/quote.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
 import { orAborted } from "../http/request.js";
-import { Passing, persist, retryAfter } from "../http/retry.js";
+import { retry, retryAfter, TransientError } from "../http/retry.js";
 
 export interface Sending {
   readonly access: HubAccess;
@@ -34,9 +34,9 @@ export function sendingFetch(sending: Sending): typeof fetch {
   return async (input, init = {}) => {
     try {
       const address = new URL(input instanceof Request ? input.url : input);
-      return await persist(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
+      return await retry(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
     } catch (error) {
-      if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof Passing) {
+      if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof TransientError) {
         const hint =
           "check the connection, then run the same command again: files that are on the Hub are not sent twice";
         throw new WeightDiffError("NETWORK", error.message, hint, { cause: error.cause });
@@ -46,7 +46,7 @@ export function sendingFetch(sending: Sending): typeof fetch {
   };
 }
 
-/** One exchange, redirects included. @throws {Passing}; {WeightDiffError}. */
+/** One exchange, redirects included. @throws {TransientError}; {WeightDiffError}. */
 async function sendOnce(sending: Sending, address: URL, init: RequestInit): Promise<Response> {
   let url = address;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
@@ -54,7 +54,10 @@ async function sendOnce(sending: Sending, address: URL, init: RequestInit): Prom
     const location = response.headers.get("location");
     if (response.status < 300 || response.status > 399 || location === null) {
       if (PASSING.has(response.status)) {
-        throw new Passing(`${url.host} answers ${response.status}`, retryAfter(response.headers.get("retry-after")));
+        throw new TransientError(
+          `${url.host} answers ${response.status}`,
+          retryAfter(response.headers.get("retry-after")),
+        );
       }
       if (!response.ok && response.status !== CONFLICT) {
         throw isEndpoint(sending.access, url)
@@ -98,7 +101,7 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
   const alive = (): void => {
     clearTimeout(timer);
     timer = setTimeout(
-      () => stop.abort(new Passing(`${url.host}: silence for ${sending.idleMs / 1000} s`)),
+      () => stop.abort(new TransientError(`${url.host}: silence for ${sending.idleMs / 1000} s`)),
       sending.idleMs,
     );
   };
@@ -164,7 +167,7 @@ function reasonOf(error: unknown, stopped: AbortSignal, url: URL): unknown {
   }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : "";
-  return new Passing(`${url.host}: the connection failed${code}`, null, { cause: error });
+  return new TransientError(`${url.host}: the connection failed${code}`, null, { cause: error });
 }
 
 /** The Hub's no, by its code where it gives one, else by the status. */

@@ -2,7 +2,7 @@
 import { defaultThreads } from "../engine/cpu.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
-import { isBanded } from "../engine/io/gather.js";
+import { isTiled } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
 import type { DigestJob, FileJob, Job, TensorJob, TensorResult } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
@@ -51,8 +51,8 @@ export interface RunResult {
 
 /** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
 const WINDOW_BYTES = 1 << 22;
-/** Where transposed matrices are read: their bands take what is saved here. */
-const BANDED_WINDOW_BYTES = 1 << 21;
+/** Where transposed matrices are read: their tiles take what is saved here. */
+const TILED_WINDOW_BYTES = 1 << 21;
 /** Of whole files: three windows of payload and key stay in a processor's cache, and calls are few enough. */
 const FILE_WINDOW_BYTES = 1 << 20;
 /** The least that the kernel's memory is laid out for. */
@@ -101,8 +101,8 @@ function windowFor(jobs: readonly Job[]): number {
     return FILE_WINDOW_BYTES;
   }
   const operands = jobs.flatMap((job) => (job.kind === "tensor" ? operandsOf(job).distinct : []));
-  const banded = operands.some((operand) => operand.kind === "stored" && isBanded(operand));
-  return banded ? BANDED_WINDOW_BYTES : WINDOW_BYTES;
+  const tiled = operands.some((operand) => operand.kind === "stored" && isTiled(operand));
+  return tiled ? TILED_WINDOW_BYTES : WINDOW_BYTES;
 }
 
 /**

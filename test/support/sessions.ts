@@ -43,7 +43,10 @@ export function sessionsOf(page: string): readonly Session[] {
 }
 
 /** Runs `work` in a directory of its own where `weight-diff` is a command; `page` says which repositories its Hub has. */
-export async function withShell<T>(page: string, work: (type: (command: string) => Promise<string[]>) => Promise<T>): Promise<T> {
+export async function withShell<T>(
+  page: string,
+  work: (type: (command: string) => Promise<string[]>) => Promise<T>,
+): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), "weight-diff-docs-"));
   const home = join(folder, "home");
   const here = join(folder, "here");

@@ -10,7 +10,9 @@ const files = ["src", "test", "docs", "fixtures", ".github"].flatMap((folder) =>
     .filter((file) => /\.(ts|js|py|md|yml)$/.test(file) && !file.includes("node_modules"))
     .map((file) => join(folder, file).replaceAll("\\", "/")),
 );
-const texts = new Map(["README.md", "CHANGELOG.md", ...files].map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
+const texts = new Map(
+  ["README.md", "CHANGELOG.md", ...files].map((file) => [file, readFileSync(join(ROOT, file), "utf8")]),
+);
 
 test("every cited page of docs/ exists, and has the sections that are cited", () => {
   const wrong: string[] = [];
@@ -47,7 +49,10 @@ test("every link of the documentation leads to a file, and to a heading in it", 
       }
       const to = path === "" ? file : join(file, "..", path).replaceAll("\\", "/");
       const headings = (texts.get(to) ?? "").matchAll(/^#+ (.*)$/gm);
-      if (!existsSync(join(ROOT, to)) || (anchor !== undefined && ![...headings].some(([, h = ""]) => slug(h) === anchor))) {
+      if (
+        !existsSync(join(ROOT, to)) ||
+        (anchor !== undefined && ![...headings].some(([, h = ""]) => slug(h) === anchor))
+      ) {
         wrong.push(`${file}: ${target}`);
       }
     }
@@ -58,7 +63,9 @@ test("every link of the documentation leads to a file, and to a heading in it", 
 test("no text cites a page that is not in the repository", () => {
   const pages = /\b(DESIGN|FIELD|ARTIFACTS|EXACTNESS|CODING|CHAINS|INFERENCE|STYLE)(\.md)?( \d|\))/;
   const wrong = [...texts].flatMap(([file, text]) =>
-    text.split("\n").flatMap((line, index) => (pages.test(line) && !line.includes("const pages") ? [`${file}:${index + 1}`] : [])),
+    text
+      .split("\n")
+      .flatMap((line, index) => (pages.test(line) && !line.includes("const pages") ? [`${file}:${index + 1}`] : [])),
   );
   assert.deepEqual(wrong, []);
 });

@@ -5,7 +5,7 @@ import type { PlanInput, RunPlan } from "../../plan/plan.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 import { wantsMd5 } from "./known.js";
-import { copied, type XorFile } from "./look.js";
+import { asItIs, type XorFile } from "./look.js";
 import type { XorPlan } from "./plan.js";
 
 /** Files of the output in the plan's order, one job each. */
@@ -63,7 +63,7 @@ export function expectedSize({ size, key, payload }: XorFile): number {
 
 /** The digests of a file as it lies there. @throws {WeightDiffError} as readAll. */
 export async function digestFile(file: ListedFile, md5: boolean, options: RunOptions): Promise<TensorResult> {
-  const job = { ...fileJob(copied(file), 0, () => 0), md5, output: null };
+  const job = { ...fileJob(asItIs(file), 0, () => 0), md5, output: null };
   const { results } = await readAll([file], [job], options);
   return results.get(0) ?? { id: 0, sha256: "", sum: 0, overflow: 0 };
 }

@@ -8,7 +8,7 @@ import { FILE_HEAD, type FilePromise, headText, promiseOf } from "../../formats/
 import { checkJson } from "../../formats/json.js";
 import { printable } from "../../formats/quote.js";
 import { KEY_NAME } from "./base.js";
-import { copied, headerOf, headOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
+import { asItIs, headerOf, headOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
 
 /** Does the base fit? Looks at the beginning of the result, the whole of a JSON file, the header of a weight file. */
 export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
@@ -58,7 +58,7 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
   if (!promise.holds(own)) {
     return;
   }
-  throw promise.holds(await headOf(copied(file.key.input), FILE_HEAD))
+  throw promise.holds(await headOf(asItIs(file.key.input), FILE_HEAD))
     ? new WeightDiffError(
         "NOT_A_DIFF",
         `is ${promise.what} already, no payload`,
@@ -82,7 +82,7 @@ export async function refuseEncoding(file: XorFile, raw: string): Promise<void> 
     [file.payload, "the model"],
     [file.key?.input ?? file.payload, `the base ${raw}`],
   ] as const) {
-    const head = await headOf(copied(input), FILE_HEAD);
+    const head = await headOf(asItIs(input), FILE_HEAD);
     if (!promise.holds(head)) {
       throw new WeightDiffError(
         "NOT_A_MODEL",
@@ -104,7 +104,7 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
       { at: { file: file.payload.name } },
     );
   }
-  const legible = promise.kind === "json" && (await isLegible(copied(file.payload)));
+  const legible = promise.kind === "json" && (await isLegible(asItIs(file.payload)));
   if (legible) {
     return new WeightDiffError(
       "MISMATCH",
@@ -135,7 +135,7 @@ async function isMangled(file: XorFile): Promise<boolean> {
   if (mended.length === bytes.length) {
     return false;
   }
-  const key = Buffer.from(await headOf(copied(file.key.input), MAX_JSON));
+  const key = Buffer.from(await headOf(asItIs(file.key.input), MAX_JSON));
   const text = mended.map((byte, at) => byte ^ (key[at] ?? 0));
   try {
     checkJson(text, file.file);

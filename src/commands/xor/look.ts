@@ -33,7 +33,7 @@ export interface XorFile {
 export const MAX_JSON = 25_000_000;
 
 /** The payload's file as it is. */
-export function copied(payload: ListedFile): XorFile {
+export function asItIs(payload: ListedFile): XorFile {
   return {
     file: payload.file,
     payload,

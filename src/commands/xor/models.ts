@@ -62,7 +62,7 @@ export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boo
 }
 
 /** Is the result the published model? */
-export function identify(
+export function identifyResult(
   plan: XorPlan,
   results: ReadonlyMap<XorFile, TensorResult>,
   options: XorOptions,

@@ -14,7 +14,7 @@ import type { Hub } from "../../hub/place.js";
 import { MANIFEST, STAGING } from "../../output/state.js";
 import { findBase, findKey, type XorBase } from "./base.js";
 import { judge, refuseEncoding, refuseWhole } from "./judge.js";
-import { copied, headerOf, headOf, isLegible, isTextName, MAX_JSON, type XorFile } from "./look.js";
+import { asItIs, headerOf, headOf, isLegible, isTextName, MAX_JSON, type XorFile } from "./look.js";
 import { ENC_FILE, type FoundPayload } from "./payload.js";
 import { openXorSource } from "./source.js";
 
@@ -90,7 +90,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
       continue;
     }
     const partner = stream ? undefined : baseFiles.get(file);
-    const asIs = copied(payload);
+    const asIs = asItIs(payload);
     if (partner === undefined) {
       const legible = await isLegible(asIs);
       if (promiseOf(file)?.kind === "weights" || (file.endsWith(".json") && !legible)) {
@@ -146,7 +146,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
 
 /** A card, or what git and the Hub keep for themselves: it describes the payload, unless it was XORed like everything else. */
 async function isDescription(payload: ListedFile): Promise<boolean> {
-  return /^\.git|^README\.md$/.test(payload.file) && isText(await headOf(copied(payload), FILE_HEAD));
+  return /^\.git|^README\.md$/.test(payload.file) && isText(await headOf(asItIs(payload), FILE_HEAD));
 }
 
 /** Weights that need no decoding, and swapped inputs, say more than what comes of them. */
@@ -209,12 +209,12 @@ async function encrypted(payload: ListedFile, key: ListedFile): Promise<XorFile>
   }
   const size = payload.size - DIGEST;
   const by = { input: key, rule: "chunks" } as const;
-  return { ...copied(payload), file, skip: DIGEST, key: by, size, expected: named };
+  return { ...asItIs(payload), file, skip: DIGEST, key: by, size, expected: named };
 }
 
 /** A payload file and the base's file of its name. */
 async function paired(payload: ListedFile, partner: ListedFile, options: XorPlanOptions): Promise<XorFile> {
-  const plain = { ...copied(payload), key: { input: partner, rule: "same-place" } as const };
+  const plain = { ...asItIs(payload), key: { input: partner, rule: "same-place" } as const };
   if (options.direction === "encode") {
     return options.compress ? { ...plain, gzip: "deflate", size: null } : plain;
   }
@@ -227,7 +227,7 @@ async function paired(payload: ListedFile, partner: ListedFile, options: XorPlan
   if (options.compress) {
     return packed;
   }
-  const head = await headOf(copied(payload), 3);
+  const head = await headOf(asItIs(payload), 3);
   if (headText(head) !== "1f 8b 08") {
     return plain;
   }

@@ -12,10 +12,10 @@ import { KEY_NAME } from "./base.js";
 import { expectedSize, runPlanOf } from "./jobs.js";
 import { KNOWN_KEY } from "./known.js";
 import type { XorFile } from "./look.js";
-import { checkBase, identify } from "./models.js";
+import { checkBase, identifyResult } from "./models.js";
 import type { XorOptions } from "./options.js";
 import type { XorPlan } from "./plan.js";
-import { filesOf, manifestText, verifyFinished, type XorOutputFile } from "./record.js";
+import { manifestText, outputFilesOf, verifyFinished, type XorOutputFile } from "./record.js";
 
 export interface XorReport extends RunFigures {
   readonly direction: "decode" | "encode";
@@ -69,7 +69,7 @@ export function xorRecipe(
       if (output !== null && direction === "decode") {
         await refuseUnreadable(output, plan, options);
       }
-      identified = identify(plan, results, options);
+      identified = identifyResult(plan, results, options);
       if (direction === "decode" && identified === null && !proven && files.some(isUnproven)) {
         options.onNote?.(
           "a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card",
@@ -88,7 +88,8 @@ export function xorRecipe(
       return {
         ...figures,
         ...{ direction, scheme, schemeReason: reason, output, outcome, identified },
-        files: end.outcome === "verified" ? end.finished : filesOf(plan, ran ? resultsOf(plan, end.run) : new Map()),
+        files:
+          end.outcome === "verified" ? end.finished : outputFilesOf(plan, ran ? resultsOf(plan, end.run) : new Map()),
         records: ran ? records : 0,
         stated: ran ? stated : 0,
       };

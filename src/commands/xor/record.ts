@@ -24,7 +24,7 @@ export interface XorOutputFile {
 
 /** The text of the manifest. */
 export function manifestText(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): string {
-  const files = filesOf(plan, results).map(({ file, size, sha256 }) => ({
+  const files = outputFilesOf(plan, results).map(({ file, size, sha256 }) => ({
     file,
     size: size ?? 0,
     sha256: sha256 ?? "",
@@ -48,7 +48,7 @@ function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
 }
 
 /** By name. */
-export function filesOf(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): readonly XorOutputFile[] {
+export function outputFilesOf(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): readonly XorOutputFile[] {
   return plan.files
     .map((file) => ({
       file: file.file,

@@ -18,7 +18,7 @@ export interface XorSource extends ByteSource {
 }
 
 /** A file, on this disk or at the Hub. */
-export interface Place {
+export interface FilePlace {
   readonly path: string;
   /** For messages. */
   readonly name: string;
@@ -26,11 +26,11 @@ export interface Place {
 }
 
 /** A payload file: XORed content from byte `skip` on. */
-export interface PayloadFile extends Place {
+export interface PayloadFile extends FilePlace {
   readonly skip: number;
 }
 
-export interface KeyFile extends Place {
+export interface KeyFile extends FilePlace {
   readonly rule: KeyRule;
 }
 
@@ -65,7 +65,7 @@ export async function openXorSource(payload: PayloadFile, key: KeyFile | null): 
 }
 
 /** The first `most` bytes of what a gzip file holds, XORed with the key if there is one. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, and as openXorSource. */
-export async function gzipHead(payload: Place, key: KeyFile | null, most: number): Promise<Uint8Array> {
+export async function gzipHead(payload: FilePlace, key: KeyFile | null, most: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   const packed = await openShardSource(payload);

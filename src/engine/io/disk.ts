@@ -76,7 +76,7 @@ export async function readFully(
   while (filled < atLeast) {
     // A short direct read leaves an unaligned rest; reading its page again is aligned and harmless.
     const from = file.direct ? filled - (filled % PAGE) : filled;
-    const count = await persist(file, "read", position + from, () => file.read(target.subarray(from), position + from));
+    const count = await retry(file, "read", position + from, () => file.read(target.subarray(from), position + from));
     if (from + count > filled) {
       filled = from + count;
       stalled = 0;
@@ -101,9 +101,7 @@ export async function writeFully(file: DiskFile, source: Uint8Array, position: n
   let stalled = 0;
   while (written < source.length) {
     const from = file.direct ? written - (written % PAGE) : written;
-    const count = await persist(file, "write", position + from, () =>
-      file.write(source.subarray(from), position + from),
-    );
+    const count = await retry(file, "write", position + from, () => file.write(source.subarray(from), position + from));
     if (from + count > written) {
       written = from + count;
       stalled = 0;
@@ -117,7 +115,7 @@ export async function writeFully(file: DiskFile, source: Uint8Array, position: n
 }
 
 /** Repeats a call that was interrupted (EINTR) or told to come back (EAGAIN), with growing pauses. */
-async function persist(
+async function retry(
   file: DiskFile,
   action: "read" | "write",
   position: number,

@@ -27,8 +27,8 @@ export function isScattered({ strides, pieces }: StoredOperand): boolean {
   return strides !== undefined || pieces !== undefined;
 }
 
-/** Does reading it take memory of its own, for bands of a transposed matrix? */
-export function isBanded(operand: StoredOperand): boolean {
+/** Does reading it take memory of its own, for tiles of a transposed matrix? */
+export function isTiled(operand: StoredOperand): boolean {
   const [first, ...others] = isScattered(operand) ? piecesOf(operand) : [];
   return first !== undefined && others.length === 0 && isTurned(operand.dtype, first);
 }

@@ -13,7 +13,7 @@ export interface RecordCheck {
 }
 
 /** @param file bare name. @param damaged what to do about a record that is not what it should be. @param cut likewise, of a file that ends too early. */
-export function checkRecords(
+export function watchRecords(
   file: string,
   records: readonly StoredRecord[],
   damaged: string,

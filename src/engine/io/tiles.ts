@@ -1,30 +1,30 @@
 /**
  * Transposed matrices: neighbours in a row of the tensor lie a row of storage apart, so that a window of a few rows touches every
- * page of the matrix. Such a matrix is read in bands of many rows: each band once, some columns at a time, and turned in memory;
- * windows are copied from it. They come in order, so one band is kept per operand, and none past its last element; its memory
+ * page of the matrix. Such a matrix is read in tiles of many rows: each tile once, some columns at a time, and transposed in memory;
+ * windows are copied from it. They come in order, so one tile is kept per operand, and none past its last element; its memory
  * is then the next operand's.
  */
 import { type Dtype, dtypeBits } from "../../formats/dtype.js";
 import type { OperandPiece, StoredOperand } from "../job/job.js";
 import { type DiskFile, readFully } from "./disk.js";
-import { turnBlock } from "./transpose.js";
+import { transposeBlock } from "./transpose.js";
 
-/** Bytes of one band: each of two workers has two, and all of a storage row is read for every band that it is in. */
-const BAND_BYTES = 8 << 20;
-/** Bytes of storage turned at once: what a processor's cache holds. */
+/** Bytes of one tile: each of two workers has two, and all of a storage row is read for every tile that it is in. */
+const TILE_BYTES = 8 << 20;
+/** Bytes of storage transposed at once: what a processor's cache holds. */
 const BLOCK_BYTES = 1 << 20;
 /** Reading this much more costs less than another call: of pages that are in memory, 13 GB a second are copied. */
 const MAX_GAP_BYTES = 131_072;
-/** Fewer rows than this are not worth turning. */
+/** Fewer rows than this are not worth transposing. */
 const MIN_ROWS = 16;
-/** How much longer than its rows a band's stretch of a storage row may be: heads whose rows are stored in another order. */
+/** How much longer than its rows a tile's stretch of a storage row may be: heads whose rows are stored in another order. */
 const MAX_SPREAD = 4;
 
 /** Elements between columns of a block: stretches a power of two apart would fight for the same lines of the cache. */
 const PADDING = 40;
 
 /** A matrix whose rows run across storage. In elements. */
-interface Turned {
+interface Transposed {
   readonly rows: number;
   readonly columns: number;
   /** Between neighbours of a row. */
@@ -35,9 +35,9 @@ interface Turned {
 
 /** What is known of one operand. */
 interface Reader {
-  /** Of one band. */
+  /** Of one tile. */
   readonly memory: ArrayBuffer;
-  /** The band in it. Elements of the tensor in C order: `begin` is in, `end` is out. */
+  /** The tile in it. Elements of the tensor in C order: `begin` is in, `end` is out. */
   begin: number;
   end: number;
   /** Windows are read ahead: each waits until the one before it has been copied. */
@@ -69,12 +69,12 @@ export async function fromBands(
   target: Uint8Array,
 ): Promise<boolean> {
   const width = dtypeBits(operand.dtype) / 8;
-  const turned = turnedOf(piece, width);
-  if (turned === null) {
+  const transposed = transposedOf(piece, width);
+  if (transposed === null) {
     return false;
   }
   const reader = readers.get(operand) ?? {
-    memory: borrow(bandRows(turned, width) * turned.columns * width),
+    memory: borrow(tileRows(transposed, width) * transposed.columns * width),
     begin: 0,
     end: 0,
     last: Promise.resolve(),
@@ -84,7 +84,7 @@ export async function fromBands(
   const copied = reader.last.then(async () => {
     for (let at = begin; at < end; ) {
       if (at < reader.begin || reader.end <= at) {
-        await fillBand(await open(piece.input), piece, turned, Math.floor(at / turned.columns), width, reader);
+        await fillTile(await open(piece.input), piece, transposed, Math.floor(at / transposed.columns), width, reader);
       }
       const to = Math.min(end, reader.end);
       const bytes = new Uint8Array(reader.memory, (at - reader.begin) * width, (to - at) * width);
@@ -94,19 +94,19 @@ export async function fromBands(
   });
   reader.last = copied.catch(() => {}); // whoever asked for that window is told
   await copied;
-  if (end === turned.rows * turned.columns) {
+  if (end === transposed.rows * transposed.columns) {
     readers.delete(operand);
     spare.push(reader.memory);
   }
   return true;
 }
 
-/** Is an operand that is this one piece read in bands? */
+/** Is an operand that is this one piece read in tiles? */
 export function isTurned(dtype: Dtype, piece: OperandPiece): boolean {
-  return turnedOf(piece, dtypeBits(dtype) / 8) !== null;
+  return transposedOf(piece, dtypeBits(dtype) / 8) !== null;
 }
 
-function turnedOf({ shape, strides, steps, first }: OperandPiece, width: number): Turned | null {
+function transposedOf({ shape, strides, steps, first }: OperandPiece, width: number): Transposed | null {
   const columns = shape.at(-1) ?? 0;
   const across = strides.at(-1) ?? 0;
   const outer = shape.slice(0, -1).map((size, dim) => ({ size, stride: strides[dim] ?? 0 }));
@@ -115,31 +115,31 @@ function turnedOf({ shape, strides, steps, first }: OperandPiece, width: number)
   const steadily = steps.every(
     (step, dim) => step === shape.slice(dim + 1).reduce((product, size) => product * size, 1),
   );
-  const fits = columns > 1 && rows >= MIN_ROWS && columns * width * MIN_ROWS <= BAND_BYTES;
+  const fits = columns > 1 && rows >= MIN_ROWS && columns * width * MIN_ROWS <= TILE_BYTES;
   const dense = outer.some(({ size, stride }) => size > 1 && stride === 1);
-  const turned = { rows, columns, across, outer };
+  const transposed = { rows, columns, across, outer };
   return (width === 2 || width === 4) &&
     first === 0 &&
     steadily &&
     fits &&
     dense &&
     across > 1 &&
-    isNarrow(turned, width)
-    ? turned
+    isNarrow(transposed, width)
+    ? transposed
     : null;
 }
 
-function bandRows({ rows, columns }: Turned, width: number): number {
-  return Math.min(rows, Math.floor(BAND_BYTES / (columns * width)));
+function tileRows({ rows, columns }: Transposed, width: number): number {
+  return Math.min(rows, Math.floor(TILE_BYTES / (columns * width)));
 }
 
-/** Do all bands read little more than their own rows? Rows are numbered as digits are: only inner dimensions differ in a band. */
-function isNarrow(turned: Turned, width: number): boolean {
-  const wanted = bandRows(turned, width);
+/** Do all tiles read little more than their own rows? Rows are numbered as digits are: only inner dimensions differ in a tile. */
+function isNarrow(transposed: Transposed, width: number): boolean {
+  const wanted = tileRows(transposed, width);
   let reached = 1;
   let extent = 1;
-  for (const { size, stride } of turned.outer.toReversed()) {
-    // A band may begin anywhere: it reaches into the next of every dimension that it does not hold whole.
+  for (const { size, stride } of transposed.outer.toReversed()) {
+    // A tile may begin anywhere: it reaches into the next of every dimension that it does not hold whole.
     const held = Math.min(size, Math.ceil(wanted / reached) + 1);
     extent += (held - 1) * stride;
     reached *= size;
@@ -147,25 +147,25 @@ function isNarrow(turned: Turned, width: number): boolean {
   return extent <= MAX_SPREAD * (wanted + MIN_ROWS);
 }
 
-async function fillBand(
+async function fillTile(
   file: DiskFile,
   piece: OperandPiece,
-  turned: Turned,
+  transposed: Transposed,
   row: number,
   width: number,
   reader: Reader,
 ): Promise<void> {
-  const to = Math.min(turned.rows, row + bandRows(turned, width));
+  const to = Math.min(transposed.rows, row + tileRows(transposed, width));
   reader.end = reader.begin; // until it has been read
-  await readBand(file, piece.range.begin, turned, { row, to }, width, reader.memory);
-  reader.begin = row * turned.columns;
-  reader.end = to * turned.columns;
+  await readTile(file, piece.range.begin, transposed, { row, to }, width, reader.memory);
+  reader.begin = row * transposed.columns;
+  reader.end = to * transposed.columns;
 }
 
-async function readBand(
+async function readTile(
   file: DiskFile,
   position: number,
-  { columns, across, outer }: Turned,
+  { columns, across, outer }: Transposed,
   { row, to }: { readonly row: number; readonly to: number },
   width: number,
   memory: ArrayBuffer,
@@ -178,7 +178,7 @@ async function readBand(
   const fitting = Math.max(1, Math.floor((BLOCK_BYTES / width - extent) / apart) + 1);
   const atOnce = Math.min(columns, fitting > 1 ? fitting - (fitting % 2) : 1);
   const storage = borrow(Math.max(BLOCK_BYTES, ((atOnce - 1) * apart + extent) * width));
-  // Even, as a pair of elements is turned at once.
+  // Even, as a pair of elements is transposed at once.
   const pitch = extent + (extent % 2) + PADDING;
   const padded = borrow(Math.max(BLOCK_BYTES, atOnce * pitch * width));
   const bytes = new Uint8Array(storage);
@@ -196,7 +196,7 @@ async function readBand(
       for (let c = 0; c < many; c++) {
         block.set(bytes.subarray(c * apart * width, (c * apart + extent) * width), c * pitch * width);
       }
-      turnBlock({ block: padded, pitch, from, many }, { turned: memory, columns, column }, width);
+      transposeBlock({ block: padded, pitch, from, many }, { transposed: memory, columns, column }, width);
     }
   } finally {
     spare.push(storage, padded);
@@ -224,7 +224,7 @@ async function readEach(
 }
 
 /** Where a row begins in storage. */
-function offsetOf(outer: Turned["outer"], row: number): number {
+function offsetOf(outer: Transposed["outer"], row: number): number {
   let rest = row;
   let offset = 0;
   for (let dim = outer.length - 1; dim >= 0; dim--) {

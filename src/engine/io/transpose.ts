@@ -1,5 +1,5 @@
 /**
- * Turns a block of a matrix: what lies side by side in storage comes to lie a row apart. Elements of 16 bits are turned two by
+ * Transposes a block of a matrix: what lies side by side in storage comes to lie a row apart. Elements of 16 bits are transposed two by
  * two, four in two words, wherever rows of the tensor are neighbours in storage.
  */
 
@@ -16,7 +16,7 @@ export interface Block {
 
 /** A matrix of rows of `columns` elements; the block's first stretch is its column `column`. */
 export interface Target {
-  readonly turned: ArrayBuffer;
+  readonly transposed: ArrayBuffer;
   readonly columns: number;
   readonly column: number;
 }
@@ -24,7 +24,7 @@ export interface Target {
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Copies the block's elements, `width` bytes each (2 or 4), to their places. */
-export function turnBlock(block: Block, target: Target, width: number): void {
+export function transposeBlock(block: Block, target: Target, width: number): void {
   const { from, many } = block;
   const inPairs =
     width === 2 &&
@@ -33,14 +33,19 @@ export function turnBlock(block: Block, target: Target, width: number): void {
     target.column % 2 === 0 &&
     from.every((offset, row) => offset === row);
   const [rows, columns] = inPairs ? [from.length - (from.length % 2), many - (many % 2)] : [0, 0];
-  turnPairs(block, target, rows, columns);
-  turnEach(block, target, width, 0, rows, columns);
-  turnEach(block, target, width, rows, from.length, 0);
+  transposePairs(block, target, rows, columns);
+  transposeEach(block, target, width, 0, rows, columns);
+  transposeEach(block, target, width, rows, from.length, 0);
 }
 
-function turnPairs({ block, pitch }: Block, { turned, columns, column }: Target, rows: number, many: number): void {
+function transposePairs(
+  { block, pitch }: Block,
+  { transposed, columns, column }: Target,
+  rows: number,
+  many: number,
+): void {
   const source = new Uint32Array(block);
-  const words = new Uint32Array(turned);
+  const words = new Uint32Array(transposed);
   const apart = pitch / 2;
   const below = columns / 2;
   for (let row = 0; row < rows; row += 2) {
@@ -57,16 +62,16 @@ function turnPairs({ block, pitch }: Block, { turned, columns, column }: Target,
 }
 
 /** Rows [begin, end), from the stretch `first` on. */
-function turnEach(
+function transposeEach(
   { block, pitch, from, many }: Block,
-  { turned, columns, column }: Target,
+  { transposed, columns, column }: Target,
   width: number,
   begin: number,
   end: number,
   first: number,
 ): void {
   const Words = width === 2 ? Uint16Array : Uint32Array;
-  const [source, words] = [new Words(block), new Words(turned)];
+  const [source, words] = [new Words(block), new Words(transposed)];
   for (let row = begin; row < end; row++) {
     const offset = from[row] ?? 0;
     const at = row * columns + column;

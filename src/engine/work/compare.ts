@@ -6,7 +6,7 @@ import { dtypeBits, type FloatDtype, isFloatDtype } from "../../formats/dtype.js
 import type { Kernel } from "../../kernel/kernel.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { CompareJob } from "../job/job.js";
-import { type JobRun, orderBytes } from "./tensor.js";
+import { byteSwap, type JobRun } from "./tensor.js";
 
 /** From the coarsest to the finest: two of one width are compared at the coarser one's. */
 const FINENESS: readonly FloatDtype[] = ["BF16", "F16", "F32", "F64"];
@@ -17,8 +17,8 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
   const { left, right } = job;
   const leftWidth = dtypeBits(left.dtype) / 8;
   const rightWidth = dtypeBits(right.dtype) / 8;
-  const leftBytes = orderBytes(left);
-  const rightBytes = orderBytes(right);
+  const leftBytes = byteSwap(left);
+  const rightBytes = byteSwap(right);
   let different = 0;
   let maxDifference = 0;
   let equalRounded = true;

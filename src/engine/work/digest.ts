@@ -6,7 +6,7 @@ import { sumIntegers } from "../../kernel/integers.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { DigestJob, ValueCounts } from "../job/job.js";
-import { type ByteOrder, type JobRun, orderBytes } from "./tensor.js";
+import { type ByteOrder, byteSwap, type JobRun } from "./tensor.js";
 
 /** Starts a job that only digests its bytes. Only one run at a time may use the kernel. */
 export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): JobRun {
@@ -14,7 +14,7 @@ export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): 
   const { dtype } = job.source;
   const hash = job.checksumOnly === true ? null : createHash("sha256");
   const width = dtypeBits(dtype) / 8;
-  const bytes = orderBytes(job.source);
+  const bytes = byteSwap(job.source);
   const float = isFloatDtype(dtype) ? dtype : null;
   const counters = new DataView(kernel.memory, areas.sumBlock, 12);
   const counts = { nan: 0, infinite: 0, zero: 0 };

@@ -10,7 +10,7 @@ import { xorInto } from "../../kernel/xor.js";
 import { type DiskFile, PAGE, readFully } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
 import { openDeflater, openInflater } from "../io/gzip.js";
-import { checkRecords, type RecordCheck } from "../io/record-check.js";
+import { type RecordCheck, watchRecords } from "../io/record-check.js";
 import type { FileJob, TensorResult } from "../job/job.js";
 
 /** What the job runs with. */
@@ -125,7 +125,7 @@ function recordsOf({ name, records, payload, key }: FileJob, inputs: readonly In
     key === null
       ? again
       : `${pathOf(key.input)} is not, byte for byte, the file that the payload was made with, or ${pathOf(payload)} is damaged: check both against the published hashes`;
-  return checkRecords(name, records, damaged, again);
+  return watchRecords(name, records, damaged, again);
 }
 
 /** Whoever needs the result awaits it later, and is told of a failure then. */

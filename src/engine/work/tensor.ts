@@ -41,7 +41,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const start = job.start.operand;
   const outWidth = widthOf(job.dtype);
   const hash = createHash("sha256");
-  const bytes = distinct.map((operand) => (operand.kind === "stored" ? orderBytes(operand) : null));
+  const bytes = distinct.map((operand) => (operand.kind === "stored" ? byteSwap(operand) : null));
   const widths = distinct.map((operand) => widthOf(operandDtype(operand)));
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const stage = STAGES[job.rule](job, kernel, areas, proof);
@@ -102,7 +102,7 @@ export interface ByteOrder {
   finish(paths: readonly string[]): void;
 }
 
-export function orderBytes(operand: StoredOperand): ByteOrder {
+export function byteSwap(operand: StoredOperand): ByteOrder {
   const width = widthOf(operand.dtype);
   let crc = 0;
   return {

@@ -37,7 +37,7 @@ test("is not misled by a tensor named ustar at byte 257", async () => {
 const tar = Buffer.alloc(1024, "pickle");
 tar.write("ustar", 257);
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
-const STRANGERS: readonly (readonly [what: string, bytes: Uint8Array, code: ErrorCode, message: RegExp])[] = [
+const UNSUPPORTED: readonly (readonly [what: string, bytes: Uint8Array, code: ErrorCode, message: RegExp])[] = [
   ["an empty file", Buffer.alloc(0), "NOT_WEIGHTS", /is empty/],
   [
     "a git-lfs pointer",
@@ -73,7 +73,7 @@ const STRANGERS: readonly (readonly [what: string, bytes: Uint8Array, code: Erro
   ["a zip without end", torchZip(pickleOf(dictOf({}))).subarray(0, 100), "TRUNCATED", /no end record/],
   ["nine bytes of a legacy file", latin1("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9"), "TRUNCATED", /within its pickles/],
 ];
-for (const [what, bytes, code, message] of STRANGERS) {
+for (const [what, bytes, code, message] of UNSUPPORTED) {
   test(`refuses ${what} by name`, async () => {
     await refuses(() => readWeightFile(memorySource(bytes, "x.bin")), code, message);
     await refuses(() => readWeightFile(memorySource(bytes, "x.bin")), code, /^x\.bin: /);
@@ -81,7 +81,7 @@ for (const [what, bytes, code, message] of STRANGERS) {
 }
 
 test("gives every refusal of a stranger a remedy", async () => {
-  for (const [what, bytes] of STRANGERS) {
+  for (const [what, bytes] of UNSUPPORTED) {
     const error = await readWeightFile(memorySource(bytes, "x.bin")).catch((caught) => caught);
     assert.match(error.hint, /^[a-z]/, what);
   }

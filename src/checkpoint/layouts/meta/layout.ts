@@ -112,7 +112,7 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     }
   };
   compareParams(sizes, params, count, tell);
-  tellStrangers(parts, tell);
+  tellOtherTensors(parts, tell);
   const expected = shapesOf(sizes, count);
   for (const [ours, metas, axis, rotary] of rowsOf(sizes.layers)) {
     const views = byName.map((part) => part.get(metas));
@@ -206,7 +206,7 @@ function compareParams(sizes: Sizes, params: MetaParams | null, parts: number, t
 }
 
 /** Tensors that belong to no LLaMA. */
-function tellStrangers(parts: readonly MetaPart[], tell: (problem: string) => void): void {
+function tellOtherTensors(parts: readonly MetaPart[], tell: (problem: string) => void): void {
   const known = new Set(LAYER.map(([, metas]) => metas));
   const outer = new Set<string>([...OUTER.first, ...OUTER.last].map(([, metas]) => metas));
   for (const { file, tensors } of parts) {

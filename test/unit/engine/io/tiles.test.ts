@@ -1,4 +1,4 @@
-/** Transposed matrices, read in bands: every window of every such view, against one element after the other. */
+/** Transposed matrices, read in tiles: every window of every such view, against one element after the other. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromBands } from "../../../../src/engine/io/tiles.js";
@@ -54,7 +54,7 @@ const CASES: readonly (readonly [what: string, given: Case, step: number])[] = [
   ["an odd number of columns", { dtype: "F16", outer: [[34, 1]], columns: 23, across: 34 }, 64],
   ["float32", { dtype: "F32", outer: [[33, 1]], columns: 5, across: 40 }, 7],
   [
-    "more than one band, blocks and windows cut anywhere",
+    "more than one tile, blocks and windows cut anywhere",
     { dtype: "F16", outer: [[600, 1]], columns: 16_000, across: 600 },
     999_983,
   ],
@@ -74,7 +74,7 @@ const CASES: readonly (readonly [what: string, given: Case, step: number])[] = [
     17,
   ],
   [
-    "bands that begin and end inside a head",
+    "tiles that begin and end inside a head",
     {
       dtype: "F16",
       outer: [
@@ -123,7 +123,7 @@ const OTHERS: readonly (readonly [what: string, change: (piece: OperandPiece) =>
     "a piece that fills every other column",
     ({ range }) => ({ ...wholePiece(range, [16, 24], [1, 16]), steps: [48, 2] }),
   ],
-  ["rows too long for a band", ({ range }) => wholePiece(range, [16, 2 ** 40], [1, 16])],
+  ["rows too long for a tile", ({ range }) => wholePiece(range, [16, 2 ** 40], [1, 16])],
   ["rows far apart", ({ range }) => wholePiece(range, [2, 8, 24], [2 ** 40, 1, 16])],
 ];
 for (const [what, change] of OTHERS) {
