@@ -15,7 +15,7 @@ import { type MakingOptions, type MakingReport, make, type Recipe } from "../mak
 import { overflowOf, warnOverflow, writtenTensors } from "../make/outcome.js";
 import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../make/tensors.js";
 import { type ConvertManifest, filesOf, sourceOf, writeManifest } from "../manifest/manifest.js";
-import type { ExtraFile } from "../output/directory.js";
+import type { ExtraFile } from "../output/staging.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Plan } from "../plan/plan.js";
 import { planConvert } from "../plan/plan-convert.js";

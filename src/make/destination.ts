@@ -1,7 +1,7 @@
 /** Where a run's output goes, and which small files of its inputs go along. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type SideFile, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
-import { chooseMode, type OutputMode } from "../output/directory.js";
+import { chooseMode, type OutputMode } from "../output/choose-mode.js";
 import { isWeightFile } from "../output/state.js";
 import { type InputPlace, refuseFullDisk, resolveOutput } from "../run/preflight.js";
 

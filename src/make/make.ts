@@ -5,8 +5,10 @@
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import type { Guard } from "../evidence/guard-names.js";
-import { type ExtraFile, type OutputDirectory, type OutputMode, openOutput } from "../output/directory.js";
+import type { OutputMode } from "../output/choose-mode.js";
+import { type OutputDirectory, openOutput } from "../output/directory.js";
 import type { PlanIdentity } from "../output/journal.js";
+import type { ExtraFile } from "../output/staging.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
 import { fetchNote, provideInputs } from "../run/inputs.js";
 import type { InputPlace } from "../run/preflight.js";
@@ -144,7 +146,7 @@ async function runInto<F, R>(
     return run;
   } catch (error) {
     // Bad input will not get better by resuming; anything else leaves what is finished for the next run.
-    const unusable = error instanceof WeightDiffError && ["check", "input", "output", "hub"].includes(error.kind);
+    const unusable = error instanceof WeightDiffError && ["check", "input", "hub"].includes(error.kind);
     // What goes wrong in here must not hide what ended the run.
     await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
     throw error;

@@ -4,7 +4,7 @@ import { editConfig, type ModelConfig } from "../checkpoint/config.js";
 import { torchName } from "../formats/dtype.js";
 import { writeWeightIndex } from "../formats/weight-index.js";
 import type { Manifest } from "../manifest/manifest.js";
-import type { ExtraFile } from "../output/directory.js";
+import type { ExtraFile } from "../output/staging.js";
 import type { Plan } from "../plan/plan.js";
 import type { Destination, SideSources } from "./destination.js";
 import type { MakingReport, Recipe, RunRequest } from "./make.js";

@@ -1,93 +1,195 @@
 /**
- * What a run has finished, so that another can go on. One JSON document a line: first what was planned, then each finished
- * tensor. A line that a crash cut short counts as not written; bytes are never believed without being read again.
+ * What a run has done, so that another can go on. One JSON document a line, and before it a checksum: first what was planned,
+ * then each finished tensor, then the last steps. A line that a crash cut short, or whose checksum does not fit, counts as not
+ * written. A line is a claim: bytes are never believed without being read again.
  */
-import { type FileHandle, open, readFile, rename } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Proof, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
-import { errnoOf, runError } from "../files/errno.js";
+import { runError } from "../files/errno.js";
+import { openOwn, readOwn, removeOwn } from "../files/own.js";
 
 /** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
 
+/** What the run's first line says. */
+export interface JournalHead {
+  readonly plan: PlanIdentity;
+  /** The run was started to replace the model in the directory. */
+  readonly replace: boolean;
+  /** Names of the output's large files, which grow in the staging folder. */
+  readonly files: readonly string[];
+}
+
 export interface Journal {
   /** The run was started to replace the model in the directory. */
   readonly replace: boolean;
-  /** Results of earlier runs under the same plan. */
+  /** What earlier runs under the same plan claim to have made. */
   readonly finished: readonly TensorResult[];
   /** An earlier run had everything and had begun to give final names. */
   readonly swept: boolean;
+  /** Names of all files that this run and earlier ones may have put into the staging folder. */
+  readonly files: ReadonlySet<string>;
   add(result: TensorResult): void;
+  /** Notes names of further files, before the first of them is made, and waits for the disk. */
+  addFiles(files: readonly string[]): Promise<void>;
   /** Notes that final names are given from here on, and waits for the disk. */
   beginSweep(): Promise<void>;
+  /** Notes that all final names were taken back, and waits for the disk. */
+  undoSweep(): Promise<void>;
   /** Waits until all lines are with the disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
 export const JOURNAL = "journal";
+const DRAFT = `${JOURNAL}.new`;
+/** A line with a proof has some 600 bytes, and checkpoints have at most some hundred thousand tensors. */
+const MOST_BYTES = 1 << 28;
+/** Of this file's form; it is raised whenever an older journal would be misread. */
+const FORM = 2;
 
-/** Starts a new journal in `staging`: it is never seen without its first line. @throws {WeightDiffError} IO, DISK_FULL. */
-export async function startJournal(staging: string, identity: PlanIdentity, replace: boolean): Promise<Journal> {
-  const path = join(staging, JOURNAL);
-  const draft = `${path}.new`;
-  const head = `${JSON.stringify({ plan: identity, replace })}\n`;
-  const journal = await openJournal(draft, "w", { replace, finished: [], swept: false }, head);
-  try {
-    await rename(draft, path);
-  } catch (error) {
-    await journal.close();
-    throw runError(path, "write", error);
-  }
-  return journal;
+/** Is this the journal, or what writing one leaves for a moment, by its name in the staging folder? */
+export function isJournalName(name: string): boolean {
+  return name === JOURNAL || name === DRAFT;
 }
 
-/** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED naming what differs from the earlier run. */
+/** Starts a new journal in `staging`: it is never seen without its first line. @throws {WeightDiffError} IO, DISK_FULL, OUTPUT_REFUSED. */
+export async function startJournal(staging: string, head: JournalHead): Promise<Journal> {
+  const path = join(staging, JOURNAL);
+  const draft = join(staging, DRAFT);
+  try {
+    await removeOwn(draft);
+    const first = checked("", { journal: FORM, ...head });
+    const handle = await openOwn(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND);
+    const journal = await openJournal(path, handle, first, {
+      replace: head.replace,
+      finished: [],
+      swept: false,
+      files: new Set(head.files),
+      salt: saltOf(first),
+    });
+    try {
+      await rename(draft, path);
+      return journal;
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
+  } catch (error) {
+    throw runError(path, "write", error);
+  }
+}
+
+/** The files that the journal in `staging` lists; none if there is no journal. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be read, IO. */
+export async function listedFiles(staging: string): Promise<ReadonlySet<string>> {
+  const text = await readText(staging);
+  return text === null ? new Set() : parse(staging, text).files;
+}
+
+/** Removes the journal: without it, the staging folder means nothing. */
+export async function removeJournal(staging: string): Promise<void> {
+  for (const name of [DRAFT, JOURNAL]) {
+    await removeOwn(join(staging, name));
+  }
+}
+
+/** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED naming what differs from the earlier run, IO. */
 export async function resumeJournal(staging: string, identity: PlanIdentity): Promise<Journal> {
   const path = join(staging, JOURNAL);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw errnoOf(error) === "ENOENT"
-      ? new WeightDiffError(
-          "OUTPUT_REFUSED",
-          "there is no journal to resume from",
-          "start over: delete this folder and run without --resume",
-          { at: { file: staging } },
-        )
-      : runError(path, "read", error);
-  });
-  const lines = text.split("\n").slice(0, -1).map(parseLine);
-  const plan = lines[0]?.plan;
-  const earlier = typeof plan === "object" && plan !== null ? (plan as Record<string, unknown>) : {};
-  const changed = [...new Set([...Object.keys(earlier), ...Object.keys(identity)])].filter(
-    (part) => earlier[part] !== identity[part],
+  const text = await readText(staging);
+  if (text === null) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      "there is no journal to resume from",
+      "delete this folder, then run again",
+      {
+        at: { file: staging },
+      },
+    );
+  }
+  const { head, lines, salt, files } = parse(staging, text);
+  const changed = [...new Set([...Object.keys(head.plan), ...Object.keys(identity)])].filter(
+    (part) => head.plan[part] !== identity[part],
   );
   if (changed.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
       `the earlier run was another one: what differs is ${changed.join(", ")}`,
-      "run exactly the earlier command with --resume, or start over with --force",
-      { at: { file: staging } },
+      "run exactly the earlier command",
+      { at: { file: staging }, advice: [{ to: "start over", option: "mode", value: "force" }] },
     );
   }
-  const swept = lines.some((line) => line?.sweep === true);
-  const finished = lines.slice(1).flatMap((line) => {
-    const { id, sha256, sum, overflow, proof } = line ?? {};
-    return typeof id === "number" && typeof sha256 === "string" && typeof overflow === "number"
-      ? [
-          {
-            id,
-            sha256,
-            sum: typeof sum === "number" ? sum : specialNumber(sum),
-            overflow,
-            ...(isProof(proof) ? { proof } : {}),
-          },
-        ]
-      : [];
+  const handle = await openOwn(path, constants.O_WRONLY | constants.O_APPEND).catch((error: unknown) => {
+    throw runError(path, "open", error);
   });
   // A torn last line is closed, so that the next one is whole.
-  const head = text.endsWith("\n") || text === "" ? "" : "\n";
-  return openJournal(path, "a", { replace: lines[0]?.replace === true, finished, swept }, head);
+  return openJournal(path, handle, text.endsWith("\n") ? "" : "\n", {
+    replace: head.replace,
+    finished: lines.flatMap(resultOf),
+    swept: lines.findLast(({ sweep }) => typeof sweep === "boolean")?.sweep === true,
+    files,
+    salt,
+  });
+}
+
+type Line = Readonly<Record<string, unknown>>;
+
+function parse(
+  staging: string,
+  text: string,
+): { readonly head: JournalHead; readonly lines: readonly Line[]; readonly salt: string; readonly files: Set<string> } {
+  const [first = "", ...rest] = text.split("\n").slice(0, -1);
+  const head = parseHead(staging, first);
+  const salt = saltOf(first);
+  const lines = rest.map((line) => unchecked(salt, line)).filter((line) => line !== undefined);
+  const files = new Set([...head.files, ...lines.flatMap((line) => (isNames(line.files) ? line.files : []))]);
+  return { head, lines, salt, files };
+}
+
+async function readText(staging: string): Promise<string | null> {
+  const path = join(staging, JOURNAL);
+  return readOwn(path, MOST_BYTES).catch((error: unknown) => {
+    throw runError(path, "read", error);
+  });
+}
+
+function parseHead(staging: string, line: string): JournalHead {
+  const { journal, plan, replace, files } = unchecked("", line) ?? {};
+  if (journal !== FORM || !isPlan(plan) || typeof replace !== "boolean" || !isNames(files)) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      "the journal of the earlier run is damaged, or another version of weight-diff wrote it",
+      `continue with that version; or start over: delete ${staging}, then run again`,
+      { at: { file: join(staging, JOURNAL) } },
+    );
+  }
+  return { plan, replace, files };
+}
+
+function isPlan(value: unknown): value is PlanIdentity {
+  return typeof value === "object" && value !== null && Object.values(value).every((part) => typeof part === "string");
+}
+
+function isNames(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === "string");
+}
+
+function resultOf({ id, sha256, sum, overflow, proof }: Line): readonly TensorResult[] {
+  return typeof id === "number" && typeof sha256 === "string" && typeof overflow === "number"
+    ? [
+        {
+          id,
+          sha256,
+          sum: typeof sum === "number" ? sum : specialNumber(sum),
+          overflow,
+          ...(isProof(proof) ? { proof } : {}),
+        },
+      ]
+    : [];
 }
 
 function isProof(value: unknown): value is Proof {
@@ -100,15 +202,6 @@ function isProof(value: unknown): value is Proof {
   );
 }
 
-function parseLine(line: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
-}
-
 /** JSON has no NaN and no infinities, and JSON.stringify drops the sign of -0; these are spelled as text. */
 function numberText(value: number): number | string {
   return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value);
@@ -118,27 +211,59 @@ function specialNumber(text: unknown): number {
   return text === "Infinity" || text === "-Infinity" || text === "-0" ? Number(text) : Number.NaN;
 }
 
+/** @param salt of the journal, so that no line of another one passes for one of this. */
+function checked(salt: string, value: object): string {
+  const json = JSON.stringify(value);
+  return `${checksum(salt, json)} ${json}\n`;
+}
+
+/** The document in a line, without its line feed; undefined if the checksum does not fit. */
+function unchecked(salt: string, line: string): Line | undefined {
+  const space = line.indexOf(" ");
+  const json = line.slice(space + 1);
+  if (space < 0 || line.slice(0, space) !== checksum(salt, json)) {
+    return undefined;
+  }
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? (value as Line) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function checksum(salt: string, json: string): string {
+  return createHash("sha256").update(salt).update(json).digest("hex").slice(0, 32);
+}
+
+/** The checksum of the first line. */
+function saltOf(first: string): string {
+  return first.slice(0, first.indexOf(" "));
+}
+
+interface Earlier extends Pick<Journal, "replace" | "finished" | "swept" | "files"> {
+  readonly salt: string;
+}
+
 async function openJournal(
   path: string,
-  flags: "w" | "a",
-  earlier: Pick<Journal, "replace" | "finished" | "swept">,
-  head: string,
+  file: FileHandle,
+  begin: string,
+  { salt, ...earlier }: Earlier,
 ): Promise<Journal> {
-  let handle: FileHandle | undefined;
+  const files = new Set(earlier.files);
   try {
-    handle = await open(path, flags);
-    await handle.appendFile(head);
-    await handle.sync();
+    await file.appendFile(begin);
+    await file.sync();
   } catch (error) {
-    await handle?.close().catch(() => {}); // what went wrong first is the one to tell
+    await file.close().catch(() => {}); // what went wrong first is the one to tell
     throw runError(path, "write", error);
   }
-  const file = handle;
   let pending: Promise<void> = Promise.resolve();
   let failure: unknown;
   const append = (line: object): void => {
     pending = pending
-      .then(() => file.appendFile(`${JSON.stringify(line)}\n`))
+      .then(() => file.appendFile(checked(salt, line)))
       .catch((error: unknown) => {
         failure ??= error;
       });
@@ -156,9 +281,22 @@ async function openJournal(
   };
   return {
     ...earlier,
-    add: (result) => append({ ...result, sum: numberText(result.sum) }),
+    files,
+    add: ({ id, sha256, sum, overflow, proof }) =>
+      append({ id, sha256, sum: numberText(sum), overflow, ...(proof === undefined ? {} : { proof }) }),
+    addFiles(names) {
+      for (const name of names) {
+        files.add(name);
+      }
+      append({ files: names });
+      return sync();
+    },
     beginSweep() {
       append({ sweep: true });
+      return sync();
+    },
+    undoSweep() {
+      append({ sweep: false });
       return sync();
     },
     sync,

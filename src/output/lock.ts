@@ -1,14 +1,17 @@
 /**
- * One run per output directory. The lock is a file that names its holder; it is taken over when that process is gone: it
- * has ended, its number belongs to another process by now, or the machine was restarted since.
+ * One run per output directory. The lock is a directory with one file in it that names the holder: such a directory is made
+ * aside and renamed, and no file system renames a directory onto one that holds something. So nobody ever sees a lock that is
+ * half written, also where there are no hard links (FAT, many network file systems). It is taken over when its process is gone:
+ * it has ended, its number belongs to another process by now, or the machine was restarted since.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { WeightDiffError } from "../errors.js";
-import { errnoOf, runError } from "../files/errno.js";
+import { errnoOf, isMissing, runError } from "../files/errno.js";
+import { hasOwnFolder, ownFolder, readOwn, refused, removeOwn } from "../files/own.js";
 
 interface Holder {
   readonly pid: number;
@@ -19,73 +22,156 @@ interface Holder {
   readonly started: string;
 }
 
-/** Takes the lock of `staging`. @returns a function that gives it back. @throws {WeightDiffError} OUTPUT_LOCKED, IO. */
+const LOCK = "lock";
+const HOLDER = "holder";
+/** A holder is some hundred bytes. */
+const MOST_BYTES = 4096;
+/** Others may take and give back the lock under our eyes, but not for ever. */
+const ATTEMPTS = 2000;
+const PAUSE_MS = 5;
+/** Said of a name that is taken, or of a folder that went away meanwhile. Windows calls the first forbidden. */
+const IN_THE_WAY = new Set([
+  ...["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"],
+  ...(process.platform === "win32" ? ["EPERM", "EACCES"] : []),
+]);
+
+/** Is this a lock, or what taking one leaves for a moment, by its name in the staging folder? */
+export function isLockName(name: string): boolean {
+  return name === LOCK || name.startsWith(`${LOCK}.`);
+}
+
+/**
+ * Takes the lock of `staging`, a folder that is made if it is not there.
+ * @returns a function that gives it back. @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (what stands there is no lock), IO.
+ */
 export async function lockOutput(staging: string): Promise<() => Promise<void>> {
-  const path = join(staging, "lock");
-  const mine = JSON.stringify(await describe(process.pid));
-  const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  const path = join(staging, LOCK);
+  const mine = JSON.stringify({ ...(await describe(process.pid)), token: randomBytes(8).toString("hex") });
   try {
-    // Linking a finished file, other than creating one and writing it, never shows anybody an empty lock.
-    await writeFile(draft, mine, { flag: "wx" });
-    const holder = await acquire(path, draft);
+    const holder = await acquire(path, mine);
     if (holder !== null) {
-      throw new WeightDiffError(
-        "OUTPUT_LOCKED",
-        `another run is writing here (${holder.slice(0, 200)})`,
-        `wait for it to end, or give another --path_tuned; if it ran on a machine that is gone, delete ${path}`,
-        { at: { file: staging } },
-      );
+      throw locked(staging, holder);
     }
     return async () => {
-      if ((await readFile(path, "utf8").catch(() => "")) === mine) {
-        await rm(path, { force: true });
+      if ((await readHolder(path)) === mine) {
+        await remove(path);
       }
     };
   } catch (error) {
     throw runError(path, "lock", error);
-  } finally {
-    await rm(draft, { force: true }).catch(() => {});
   }
 }
 
+/** @throws {WeightDiffError} OUTPUT_LOCKED if a run holds the lock of `staging`, OUTPUT_REFUSED, IO. */
+export async function refuseLocked(staging: string): Promise<void> {
+  const found = await readHolder(join(staging, LOCK));
+  if (found !== null && (await isHeld(found))) {
+    throw locked(staging, found);
+  }
+}
+
+/** Removes what runs left that were killed while they took the lock. For the holder of the lock. */
+export async function removeStaleLocks(staging: string): Promise<void> {
+  for (const name of await readdir(staging)) {
+    if (isLockName(name) && name !== LOCK) {
+      const path = join(staging, name);
+      const found = await readHolder(path);
+      if (found === null || !(await isHeld(found))) {
+        await remove(path);
+      }
+    }
+  }
+}
+
+function locked(staging: string, text: string): WeightDiffError {
+  const holder = parseHolder(text);
+  const who = holder === null ? "" : ` (process ${holder.pid} on ${holder.host})`;
+  return new WeightDiffError(
+    "OUTPUT_LOCKED",
+    `another run is writing here${who}`,
+    `wait for it to end, or give another output directory; if it ran on a machine that is gone, delete ${join(staging, LOCK)}`,
+    { at: { file: staging } },
+  );
+}
+
 /**
- * Gives `draft` the name `path`, in place of a lock whose holder is gone. Of all who find the same stale lock only the one who
- * holds the claim on it may delete it: otherwise a slow one would delete the lock of whoever was faster. A claim is a lock
- * like any other, and taken over in the same way.
+ * Puts a lock at `path`, in place of one whose holder is gone. Of all who find the same stale lock only the one who holds the
+ * claim on it may remove it: otherwise a slow one would remove the lock of whoever was faster. A claim is a lock like any other,
+ * and taken over in the same way.
  * @returns null, or the text of the lock that is in the way.
  */
-async function acquire(path: string, draft: string): Promise<string | null> {
-  while (!(await tryLink(draft, path))) {
-    const found = await readFile(path, "utf8").catch(() => null);
+async function acquire(path: string, mine: string): Promise<string | null> {
+  let found: string | null = null;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (await put(path, mine)) {
+      return null;
+    }
+    found = await readHolder(path);
     if (found === null) {
-      continue; // given back in between
+      await pause(1); // given back in between
+      continue;
     }
     if (await isHeld(found)) {
       return found;
     }
     const claim = `${path}.${createHash("sha256").update(found).digest("hex").slice(0, 8)}`;
-    if ((await acquire(claim, draft)) !== null) {
-      await pause(5);
+    if ((await acquire(claim, mine)) !== null) {
+      await pause(PAUSE_MS);
       continue;
     }
-    if ((await readFile(path, "utf8").catch(() => null)) === found) {
-      await rm(path);
+    if ((await readHolder(path)) === found) {
+      await remove(path);
     }
-    await rm(claim);
+    await remove(claim);
   }
-  return null;
+  return found ?? "";
 }
 
-async function tryLink(draft: string, path: string): Promise<boolean> {
+/** Makes a lock aside and renames it. @returns false if something of that name is in the way, or was a moment ago. */
+async function put(path: string, mine: string): Promise<boolean> {
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  await ownFolder(dirname(path)); // a run that ends removes it
   try {
-    await link(draft, path);
+    await mkdir(draft);
+    await writeFile(join(draft, HOLDER), mine, { flag: "wx" });
+    await rename(draft, path);
     return true;
   } catch (error) {
-    if (errnoOf(error) === "EEXIST") {
+    await remove(draft).catch(() => {}); // what went wrong first is the one to tell
+    // A network file system may have renamed it and lost the answer.
+    if ((await readHolder(path)) === mine) {
+      return true;
+    }
+    if (IN_THE_WAY.has(errnoOf(error) ?? "")) {
       return false;
     }
     throw error;
   }
+}
+
+/** The text of the lock at `path`; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if what stands there is no lock. */
+async function readHolder(path: string): Promise<string | null> {
+  if (!(await hasOwnFolder(path))) {
+    return null;
+  }
+  const text = await readOwn(join(path, HOLDER), MOST_BYTES);
+  if (text === null) {
+    const [stranger] = await readdir(path).catch(() => []);
+    if (stranger !== undefined && stranger !== HOLDER) {
+      throw refused(join(path, stranger), "is in a lock, where this tool put nothing of that name");
+    }
+  }
+  return text;
+}
+
+async function remove(path: string): Promise<void> {
+  await removeOwn(join(path, HOLDER));
+  await rmdir(path).catch((error: unknown) => {
+    // Gone already, or taken by somebody else at once.
+    if (!isMissing(error) && !IN_THE_WAY.has(errnoOf(error) ?? "")) {
+      throw error;
+    }
+  });
 }
 
 /** Is the process that wrote this lock alive? A lock from another host cannot be judged: it counts as held. */
@@ -108,7 +194,8 @@ async function isHeld(text: string): Promise<boolean> {
       return false;
     }
   }
-  return holder.started === now.started;
+  // Where /proc hides other people's processes (hidepid), that it is alive is all there is to know.
+  return now.started === "" || holder.started === now.started;
 }
 
 function parseHolder(text: string): Holder | null {
@@ -134,7 +221,7 @@ function parseHolder(text: string): Holder | null {
       }
     }
   } catch {
-    // a torn or foreign file: nobody holds it
+    // cut off by a power loss: nobody holds it
   }
   return null;
 }

@@ -3,6 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
+import { hasOwnFile, hasOwnFolder } from "../files/own.js";
 import { JOURNAL } from "./journal.js";
 
 export const STAGING = ".weight-diff";
@@ -11,6 +12,15 @@ export const MANIFEST = "weight-diff.json";
 /** Weight files and indexes of every format: what --force replaces. */
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
+
+/** What a fresh clone, a desktop, a volume or a network file system puts into a folder: none of it is a model. */
+const NO_MODEL =
+  /^(\.git|\.gitattributes|\.gitignore|README\.md|\.cache|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|lost\+found|System Volume Information|\$RECYCLE\.BIN|\.Trash.*|\.Spotlight-V100|\.fseventsd|\.nfs[0-9a-f]+)$/;
+
+/** Is this something that other programs leave in a folder, by its name? */
+export function isClutter(name: string): boolean {
+  return NO_MODEL.test(name);
+}
 
 /** Is this a weight file or an index of any format, by its name? */
 export function isWeightFile(name: string): boolean {
@@ -25,6 +35,7 @@ export async function hasFile(path: string, name: string): Promise<boolean> {
 /**
  * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
  * as nothing: a run ended in it before it had begun, or after all was done.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it is a file, or what should be ours is something else; IO.
  */
 export async function outputState(path: string): Promise<"absent" | "empty" | "partial" | "finished" | "other"> {
   const names = await readdir(path).catch((error: unknown) => {
@@ -41,13 +52,19 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
   if (names === null) {
     return "absent";
   }
-  if (names.includes(STAGING) && (await exists(join(path, STAGING, JOURNAL)))) {
+  if (await isPartial(join(path, STAGING))) {
     return "partial";
   }
-  return names.includes(MANIFEST) ? "finished" : names.every((name) => name === STAGING) ? "empty" : "other";
+  if (names.includes(MANIFEST)) {
+    return "finished";
+  }
+  return names.every((name) => name === STAGING || isClutter(name)) ? "empty" : "other";
 }
 
-/** Is there anything of this name? */
-export async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
+async function isPartial(staging: string): Promise<boolean> {
+  try {
+    return (await hasOwnFolder(staging)) && (await hasOwnFile(join(staging, JOURNAL)));
+  } catch (error) {
+    throw runError(staging, "look at", error);
+  }
 }

@@ -1,16 +1,17 @@
-/** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, seals each shard. */
+/** Carries out a plan: chooses how to read and write, proves what an earlier run finished, streams the rest, seals each shard. */
 import { defaultThreads } from "../engine/cpu.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isTiled } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
-import type { DigestJob, FileJob, Job, TensorJob, TensorResult } from "../engine/job/job.js";
+import { isMade, type Job, type TensorResult } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
 import type { HubRunOptions, ProvidedInput } from "./inputs.js";
+import { proveFinished } from "./prove-finished.js";
 
 export interface RunOptions extends HubRunOptions {
   /** Worker threads; null chooses. 0 works in the calling thread. */
@@ -160,7 +161,11 @@ export async function runPlan(
     });
   };
   if (output !== null) {
-    for (const result of await verifyFinished(plan, output, setup, { ...pool, onProgress: report })) {
+    for (const result of await proveFinished(plan, output, setup, { ...pool, onProgress: report })) {
+      const job = plan.jobs[result.id];
+      if (job !== undefined) {
+        options.judge?.(job, result);
+      }
       results.set(result.id, result);
     }
   }
@@ -209,72 +214,8 @@ export async function runPlan(
   return { results, threads, read, written, resumed };
 }
 
-/** Is it a part of the output, and not only read? */
-function isMade(job: Job): job is TensorJob | FileJob {
-  return job.kind === "tensor" || job.kind === "file";
-}
-
 function outputOf(job: Job): { readonly shard: number } | null {
   return isMade(job) ? job.output : null;
-}
-
-/** Reads what the journal calls finished; what has the digest it should have need not be computed again. */
-async function verifyFinished(
-  plan: RunPlan,
-  output: OutputDirectory,
-  setup: PipelineSetup,
-  pool: Parameters<typeof runJobs>[2],
-): Promise<readonly TensorResult[]> {
-  const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
-  const jobs: (DigestJob | FileJob)[] = [];
-  const inputs: InputFile[] = [];
-  for (const { file, size } of plan.shards) {
-    const now = await statFile(pool.disk ?? localDisk, { path: output.staged(file) });
-    inputs.push({
-      path: output.staged(file),
-      size: size ?? now.size,
-      modified: now.modified,
-      direct: setup.outputs.some(({ direct }) => direct),
-    });
-  }
-  const unwritten: TensorResult[] = [];
-  for (const job of plan.jobs) {
-    const result = claimed.get(job.id);
-    if (result === undefined || !isMade(job) || (job.kind === "tensor" && job.prove && result.proof === undefined)) {
-      continue;
-    }
-    if (job.output === null) {
-      unwritten.push(result);
-    } else if (job.kind === "file") {
-      const as = { skip: 0, gzip: null, key: null, records: [], output: null } as const;
-      const { size } = inputs[job.output.shard] ?? { size: 0 };
-      jobs.push({ ...job, ...as, payload: job.output.shard, traffic: { read: size, write: 0 } });
-    } else {
-      const { shard, range } = job.output;
-      const source = {
-        kind: "stored",
-        input: shard,
-        name: job.name,
-        dtype: job.dtype,
-        shape: job.shape,
-        range,
-      } as const;
-      jobs.push({ kind: "digest", id: job.id, name: job.name, source });
-    }
-  }
-  const verified: TensorResult[] = [];
-  if (jobs.length > 0) {
-    await runJobs({ ...setup, inputs, outputs: [] }, jobs, {
-      ...pool,
-      onResult(job, found) {
-        const result = claimed.get(job.id);
-        if (result !== undefined && result.sha256 === found.sha256) {
-          verified.push({ ...result, ...(job.kind === "file" ? found : {}) });
-        }
-      },
-    });
-  }
-  return [...verified, ...unwritten];
 }
 
 /** Tensors still to be written, by shard. */

@@ -1,9 +1,11 @@
 /**
  * Watches every call that changes the disk through node:fs/promises in this thread, and can end them all from one call on, as
- * a power loss would: what was done is done, nothing more is, not even tidying up.
+ * a power loss would: what was done is done, nothing more is, not even tidying up. And it can have single calls fail.
  */
+import { constants } from "node:fs";
 import fsp, { type FileHandle } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
+import { errno } from "./faulty-disk.js";
 
 export interface DiskCall {
   readonly call: string;
@@ -15,10 +17,15 @@ export interface DiskCall {
 export interface WatchedDisk {
   /** Runs `body`; the `crashAt`-th changing call (from 0) and all after it fail and do nothing. @returns the calls made. */
   watch(body: () => Promise<void>, crashAt?: number): Promise<readonly DiskCall[]>;
+  /** Is the call to fail, and with what? Asked of opening for reading too. */
+  fail: ((call: string, path: string) => string | null) | null;
 }
 
-const NAMED = ["mkdir", "writeFile", "link", "rename", "rm", "rmdir", "copyFile", "chmod"] as const;
-const ON_HANDLE = ["appendFile", "write", "writeFile", "truncate", "sync"] as const;
+const NAMED = [
+  ...(["mkdir", "writeFile", "link", "symlink", "rename", "rm", "unlink", "rmdir"] as const),
+  ...(["copyFile", "chmod", "truncate"] as const),
+];
+const ON_HANDLE = ["appendFile", "write", "writeFile", "truncate", "sync", "chmod"] as const;
 
 type Call = (...args: unknown[]) => Promise<unknown>;
 
@@ -26,7 +33,14 @@ type Call = (...args: unknown[]) => Promise<unknown>;
 export function watchDisk(): WatchedDisk {
   let calls: DiskCall[] | null = null;
   let end = Number.POSITIVE_INFINITY;
+  const refuse = (call: string, path: string): void => {
+    const code = disk.fail?.(call, path) ?? null;
+    if (code !== null) {
+      throw errno(code);
+    }
+  };
   const note = (call: DiskCall): void => {
+    refuse(call.call, call.path);
     if (calls !== null) {
       if (calls.length >= end) {
         throw new Error("crashed, by a test");
@@ -45,8 +59,10 @@ export function watchDisk(): WatchedDisk {
   }
   const realOpen = fsp.open.bind(fsp);
   const open = async (path: string, flags: string | number = "r"): Promise<FileHandle> => {
-    if (flags !== "r" && flags !== 0) {
+    if (changes(flags)) {
       note({ call: "open", path });
+    } else {
+      refuse("open", path);
     }
     const handle = await realOpen(path, flags);
     for (const call of ON_HANDLE) {
@@ -61,7 +77,8 @@ export function watchDisk(): WatchedDisk {
   };
   Object.assign(fsp, { open });
   syncBuiltinESMExports();
-  return {
+  const disk: WatchedDisk = {
+    fail: null,
     async watch(body, crashAt = Number.POSITIVE_INFINITY) {
       const made: DiskCall[] = [];
       calls = made;
@@ -74,4 +91,11 @@ export function watchDisk(): WatchedDisk {
       return made;
     },
   };
+  return disk;
+}
+
+/** May opening with these flags change something? */
+function changes(flags: string | number): boolean {
+  const writing = constants.O_WRONLY | constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC;
+  return typeof flags === "string" ? flags !== "r" : (flags & writing) !== 0;
 }

@@ -3,8 +3,10 @@
  * and byte. The disk itself is a parameter, so that tests can put a failing one in its place.
  */
 import { constants } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../../errors.js";
 import { errnoOf, runError } from "../../files/errno.js";
+import { openOwn } from "../../files/own.js";
 import { openRegular } from "../../files/regular-file.js";
 
 export interface DiskFile {
@@ -34,20 +36,13 @@ const MAX_ATTEMPTS = 12;
 
 export const localDisk: Disk = {
   async openFile(path, mode, direct) {
-    const access = mode === "read" ? constants.O_RDONLY : constants.O_RDWR;
     // tmpfs and some network file systems refuse O_DIRECT at open.
     const past =
       direct && constants.O_DIRECT !== undefined
-        ? await openRegular(path, access | constants.O_DIRECT).catch(() => null)
+        ? await openAs(path, mode, constants.O_DIRECT).catch(() => null)
         : null;
     const isDirect = past !== null;
-    const opened = past ?? (await openRegular(path, access));
-    if (opened === null) {
-      throw mode === "read"
-        ? changedInput(path, "it is no regular file any more")
-        : runError(path, "open", new Error("it is no regular file any more"));
-    }
-    const { handle: file } = opened;
+    const file = past ?? (await openAs(path, mode, 0));
     return {
       path,
       direct: isDirect,
@@ -63,6 +58,18 @@ export const localDisk: Disk = {
     };
   },
 };
+
+/** Inputs may be links; what is written never is one. */
+async function openAs(path: string, mode: "read" | "write", flags: number): Promise<FileHandle> {
+  if (mode === "write") {
+    return openOwn(path, constants.O_RDWR | flags);
+  }
+  const opened = await openRegular(path, constants.O_RDONLY | flags);
+  if (opened === null) {
+    throw changedInput(path, "it is no regular file any more");
+  }
+  return opened.handle;
+}
 
 /** Fills `target` from `position`. With `atLeast`, the file may end after that many bytes (the last page of a direct read). */
 export async function readFully(

@@ -164,6 +164,11 @@ export type WindowedJob = TensorJob | DigestJob | CompareJob;
 
 export type Job = TensorJob | DigestJob | CompareJob | FileJob;
 
+/** Is it a part of the output, and not only read? */
+export function isMade(job: Job): job is TensorJob | FileJob {
+  return job.kind === "tensor" || job.kind === "file";
+}
+
 export interface TensorResult {
   readonly id: number;
   /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes; "" for a comparison. */

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { access, mkdir, open, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { chooseMode, type ExtraFile, openOutput } from "../../../src/output/directory.js";
+import { chooseMode } from "../../../src/output/choose-mode.js";
+import { openOutput } from "../../../src/output/directory.js";
+import type { ExtraFile } from "../../../src/output/staging.js";
 import { MANIFEST, outputState, STAGING } from "../../../src/output/state.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { treeOf } from "../../support/models.js";
@@ -69,7 +71,7 @@ test("tells absent, empty, partial, finished and other", async () => {
     await run(out, "resume");
     assert.equal(await outputState(out), "finished");
     // A run that was killed while it tidied up.
-    await writeFiles(join(out, STAGING), { lock: "", [SHARDS[0]?.file ?? ""]: "" });
+    await writeFiles(join(out, STAGING), { "lock/holder": "", "journal.new": "" });
     assert.equal(await outputState(out), "finished");
     const other = await writeFiles(join(folder, "other"), { "notes.txt": "" });
     assert.equal(await outputState(other), "other");
@@ -98,7 +100,7 @@ test("what a killed run left while tidying up is removed before a finished model
   await withFolder(async (out) => {
     await run(out, "new");
     const finished = await treeOf(out);
-    await writeFiles(join(out, STAGING), { lock: "", "model.safetensors": "" });
+    await writeFiles(join(out, STAGING), { "lock/holder": "", "lock.1.ab/holder": "", "journal.new": "" });
     assert.equal(await chooseMode(out, "resume"), "verify");
     assert.deepEqual(await treeOf(out), finished);
   });
@@ -155,13 +157,14 @@ for (const mode of ["new", "force"] as const) {
       const betweenNames = at({ call: "sync", path: out }, Math.max(...renames));
       assert.ok(betweenNames < manifest, "the directory is synced before the manifest appears");
       const afterManifest = at({ call: "sync", path: out }, manifest);
-      const tidy = at({ call: "rm", path: join(staging, "journal") });
+      const tidy = at({ call: "unlink", path: join(staging, "journal") });
       assert.ok(afterManifest < tidy, "the directory is synced before the journal goes");
-      assert.ok(tidy < at({ call: "rm", path: staging }));
+      const unlocked = at({ call: "rmdir", path: join(staging, "lock") }, tidy);
+      assert.ok(unlocked < at({ call: "rmdir", path: staging }));
       if (mode === "force") {
         // Once the new files are complete: the old manifest, a sync, the old weights, the new names.
-        const oldManifest = at({ call: "rm", path: join(out, MANIFEST) });
-        const oldWeights = at({ call: "rm", path: join(out, SHARDS[0]?.file ?? "") });
+        const oldManifest = at({ call: "unlink", path: join(out, MANIFEST) });
+        const oldWeights = at({ call: "unlink", path: join(out, SHARDS[0]?.file ?? "") });
         assert.ok(lastExtra < oldManifest && at({ call: "sync", path: out }, oldManifest) < oldWeights);
         assert.ok(oldWeights < firstName);
       }
@@ -250,9 +253,17 @@ test("a --force run that ended early and is resumed takes no shard of the old mo
   });
 });
 
-/** Resumes although the crashed run, this very process, is still alive. */
+/** The crashed run is this very process, which is alive. */
+async function forgetHolder(out: string): Promise<void> {
+  const names = await readdir(join(out, STAGING)).catch((): string[] => []);
+  for (const name of ["lock", ...names.filter((found) => found.startsWith("lock."))]) {
+    await writeFiles(join(out, STAGING), { [`${name}/holder`]: "" });
+  }
+}
+
+/** Resumes although the crashed run is still alive. */
 async function openLike(out: string): ReturnType<typeof openOutput> {
-  await writeFile(join(out, STAGING, "lock"), "");
+  await forgetHolder(out);
   return openOutput(out, "resume", PLAN, SHARDS);
 }
 
@@ -268,11 +279,10 @@ test("a crash before any name, and after each name of the sweep, ends as an undi
       assert.ok(!names.includes(MANIFEST) || [...SHARDS, ...EXTRAS].every(({ file }) => names.includes(file)));
       const state = await outputState(out);
       if (state === "finished") {
-        await writeFiles(join(out, STAGING), { lock: "" });
+        await forgetHolder(out);
         assert.equal(await chooseMode(out, "resume"), "verify");
       } else {
-        await mkdir(join(out, STAGING), { recursive: true });
-        await writeFile(join(out, STAGING, "lock"), "");
+        await forgetHolder(out);
         const mode = await chooseMode(out, "resume");
         assert.equal(mode, state === "partial" ? "resume" : "new");
         await run(out, mode === "resume" ? "resume" : "new");
@@ -288,11 +298,11 @@ test("a resumed run that is killed in its turn never shows a manifest without th
     const calls = await disk.watch(() => run(whole, "new"));
     const expected = await treeOf(whole);
     // All names are given, and the journal is still there.
-    const named = find(calls, { call: "rm", path: join(whole, STAGING, "journal") });
+    const named = find(calls, { call: "unlink", path: join(whole, STAGING, "journal") });
     for (let crashAt = 0; ; crashAt++) {
       const out = join(folder, `out-${crashAt}`);
       await assert.rejects(disk.watch(() => run(out, "new"), named));
-      await writeFile(join(out, STAGING, "lock"), "");
+      await forgetHolder(out);
       const ended = await disk.watch(() => run(out, "resume"), crashAt).catch(() => null);
       const found = await treeOf(out);
       if (ended !== null) {
@@ -324,8 +334,7 @@ test("a crash at any call of --force keeps the old model whole, or shows no mani
       for (const name of manifest === null ? Object.keys(mine) : Object.keys(standing)) {
         assert.equal(found[name], standing[name], `${what}: ${name}`);
       }
-      await mkdir(join(out, STAGING), { recursive: true });
-      await writeFile(join(out, STAGING, "lock"), "");
+      await forgetHolder(out);
       // Before the journal there is nothing to resume: the old model stands, and --force begins anew.
       await run(out, (await outputState(out)) === "partial" ? "resume" : "force");
       assert.deepEqual(await treeOf(out), expected, what);

@@ -1,10 +1,11 @@
 /** What a journal keeps through a crash. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TensorResult } from "../../../src/engine/job/job.js";
-import { JOURNAL, resumeJournal, startJournal } from "../../../src/output/journal.js";
+import { JOURNAL, type Journal, listedFiles, resumeJournal, startJournal } from "../../../src/output/journal.js";
 import { withFolder } from "../../support/checkpoints.js";
 import { refuses } from "../../support/refusal.js";
 
@@ -15,7 +16,7 @@ function result(id: number, sum = 0): TensorResult {
 }
 
 async function started(folder: string, results: readonly TensorResult[], replace = false): Promise<void> {
-  const journal = await startJournal(folder, PLAN, replace);
+  const journal = await startJournal(folder, { plan: PLAN, replace, files: ["a.bin"] });
   results.forEach(journal.add);
   await journal.sync();
   await journal.close();
@@ -53,14 +54,15 @@ test("is never seen without its first line", async () => {
   await withFolder(async (folder) => {
     await started(folder, []);
     assert.deepEqual(await readdir(folder), [JOURNAL]);
-    assert.match(await readFile(join(folder, JOURNAL), "utf8"), /^\{"plan":.*\}\n$/);
+    assert.match(await readFile(join(folder, JOURNAL), "utf8"), /^[0-9a-f]{32} \{"journal":2,.*\}\n$/);
   });
 });
 
 test("a torn last line counts as not written, and the next one is whole", async () => {
   await withFolder(async (folder) => {
     await started(folder, [result(0), result(1)]);
-    await appendFile(join(folder, JOURNAL), '{"id":2,"sha256":"00');
+    const whole = (await readFile(join(folder, JOURNAL), "utf8")).split("\n")[2] ?? "";
+    await appendFile(join(folder, JOURNAL), whole.slice(0, -10));
     const journal = await resumeJournal(folder, PLAN);
     assert.deepEqual(journal.finished, [result(0), result(1)]);
     journal.add(result(3));
@@ -95,7 +97,11 @@ for (const [what, text] of [
   test(`a journal that is ${what} is not continued`, async () => {
     await withFolder(async (folder) => {
       await writeFile(join(folder, JOURNAL), text);
-      await refuses(() => resumeJournal(folder, PLAN), "OUTPUT_REFUSED", /another one/);
+      await refuses(
+        () => resumeJournal(folder, PLAN),
+        "OUTPUT_REFUSED",
+        /journal: the journal .* is damaged, or another version/,
+      );
     });
   });
 }
@@ -104,7 +110,7 @@ test("no journal is nothing to resume from", async () => {
   await withFolder((folder) => refuses(() => resumeJournal(folder, PLAN), "OUTPUT_REFUSED", /no journal/));
 });
 
-test("remembers that an old model is to be replaced, and that final names were given", async () => {
+test("remembers that an old model is to be replaced, and that final names were given and taken back", async () => {
   await withFolder(async (folder) => {
     await started(folder, [result(0)], true);
     const journal = await resumeJournal(folder, PLAN);
@@ -114,5 +120,82 @@ test("remembers that an old model is to be replaced, and that final names were g
     const later = await resumeJournal(folder, PLAN);
     await later.close();
     assert.deepEqual([later.replace, later.swept, later.finished], [true, true, [result(0)]]);
+    await continues(folder, (again) => again.undoSweep());
+    const last = await continues(folder, async () => {});
+    assert.deepEqual([last.replace, last.swept, last.finished], [true, false, [result(0)]]);
+  });
+});
+
+async function continues(folder: string, body: (journal: Journal) => Promise<void>): Promise<Journal> {
+  const journal = await resumeJournal(folder, PLAN);
+  await body(journal);
+  await journal.close();
+  return journal;
+}
+
+test("remembers every file that may be in the folder, before it is there", async () => {
+  await withFolder(async (folder) => {
+    assert.deepEqual(await listedFiles(folder), new Set());
+    await started(folder, []);
+    await continues(folder, (journal) => journal.addFiles(["config.json"]));
+    assert.deepEqual(await listedFiles(folder), new Set(["a.bin", "config.json"]));
+    assert.deepEqual((await continues(folder, async () => {})).files, new Set(["a.bin", "config.json"]));
+  });
+});
+
+test("a line with one changed byte counts as not written, whichever byte it is", async () => {
+  await withFolder(async (folder) => {
+    await started(folder, [result(0), result(1), result(2)]);
+    const path = join(folder, JOURNAL);
+    const text = await readFile(path, "utf8");
+    const [head = "", , second = ""] = text.split("\n");
+    const begin = text.indexOf(second);
+    for (let at = begin; at < begin + second.length; at++) {
+      const bytes = Buffer.from(text);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+      await writeFile(path, bytes);
+      assert.deepEqual(await finishedIn(folder), [result(0), result(2)], `byte ${at}`);
+    }
+    for (const at of [0, 10, 40, head.length - 1]) {
+      const bytes = Buffer.from(text);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+      await writeFile(path, bytes);
+      await refuses(() => finishedIn(folder), "OUTPUT_REFUSED", /damaged, or another version/);
+    }
+  });
+});
+
+test("a line of another journal is none of this one's", async () => {
+  await withFolder(async (folder) => {
+    await started(folder, [result(0)]);
+    const [, foreign] = (await readFile(join(folder, JOURNAL), "utf8")).split("\n");
+    await started(folder, [], true);
+    await appendFile(join(folder, JOURNAL), `${foreign}\n`);
+    assert.deepEqual(await finishedIn(folder), []);
+  });
+});
+
+test("a journal of version 0.2 is refused by name, with the remedy", async () => {
+  await withFolder(async (folder) => {
+    await writeFile(
+      join(folder, JOURNAL),
+      `{"plan":${JSON.stringify(PLAN)},"replace":false}\n{"id":0,"sha256":"00"}\n`,
+    );
+    await assert.rejects(resumeJournal(folder, PLAN), {
+      code: "OUTPUT_REFUSED",
+      message: /journal: the journal of the earlier run is damaged, or another version of weight-diff wrote it$/,
+      hint: `continue with that version; or start over: delete ${folder}, then run again`,
+    });
+    await refuses(() => listedFiles(folder), "OUTPUT_REFUSED", /another version/);
+  });
+});
+
+test("text that has the right checksum and is no document is refused like any other", async () => {
+  await withFolder(async (folder) => {
+    for (const json of ["null", "[]", "7", "{", '{"journal":2,"plan":null,"replace":true,"files":[]}']) {
+      const sum = createHash("sha256").update(json).digest("hex").slice(0, 32);
+      await writeFile(join(folder, JOURNAL), `${sum} ${json}\n`);
+      await refuses(() => resumeJournal(folder, PLAN), "OUTPUT_REFUSED", /damaged/);
+    }
   });
 });

@@ -1,0 +1,60 @@
+/** New, to be continued, to be replaced, or finished already: what is to happen with what an output directory holds. */
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { hasOwnFolder } from "../files/own.js";
+import { removeJournal } from "./journal.js";
+import { lockOutput, refuseLocked, removeStaleLocks } from "./lock.js";
+import { outputState, STAGING } from "./state.js";
+
+export type OutputMode = "new" | "resume" | "force";
+
+/**
+ * The mode to open the output with; "verify" if it is finished.
+ * @throws {WeightDiffError} OUTPUT_REFUSED where the wanted mode does not suit what is there, OUTPUT_LOCKED, IO.
+ */
+export async function chooseMode(path: string, wanted: OutputMode): Promise<OutputMode | "verify"> {
+  const state = await outputState(path);
+  if (state === "absent" || state === "empty") {
+    return "new";
+  }
+  if (state === "partial") {
+    await refuseLocked(join(path, STAGING)); // the run that is at it would not be pleased by --force
+  }
+  if (wanted === "force" || (wanted === "resume" && state === "partial")) {
+    return wanted;
+  }
+  if (wanted === "resume" && state === "finished") {
+    await removeLeftovers(join(path, STAGING));
+    return "verify";
+  }
+  throw refuseHeld(path, state);
+}
+
+/** What stands in the way of a new run. */
+export function refuseHeld(path: string, state: Awaited<ReturnType<typeof outputState>>): WeightDiffError {
+  const force = { option: "mode", value: "force" } as const;
+  return state === "partial"
+    ? new WeightDiffError("OUTPUT_REFUSED", "holds an unfinished run", undefined, {
+        at: { file: path },
+        advice: [
+          { to: "continue it", option: "mode", value: "resume" },
+          { to: "start over", ...force },
+        ],
+      })
+    : new WeightDiffError("OUTPUT_REFUSED", "is not empty", "give another output directory", {
+        at: { file: path },
+        advice: [{ to: "replace the model in it", ...force }],
+      });
+}
+
+/** What a run left that was ended while it tidied up. @throws {WeightDiffError} OUTPUT_LOCKED if it is still at it. */
+async function removeLeftovers(staging: string): Promise<void> {
+  if (await hasOwnFolder(staging)) {
+    const unlock = await lockOutput(staging);
+    await removeStaleLocks(staging);
+    await removeJournal(staging);
+    await unlock();
+    await rmdir(staging).catch(() => {}); // only if nothing is in it
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The files in OUT/.weight-diff, where everything grows. Only what a journal lists is opened or removed there, and nothing
+ * through a link.
+ */
+import { constants } from "node:fs";
+import { open, readdir, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { errnoOf, runError } from "../files/errno.js";
+import { openFileSource, type PlacedFile } from "../files/file-source.js";
+import { makeFolders } from "../files/folders.js";
+import { hasOwnFolder, openOwn, refused, removeOwn } from "../files/own.js";
+import { isJournalName } from "./journal.js";
+import { isLockName } from "./lock.js";
+import { refuseName, stagedName } from "./names.js";
+import { isClutter } from "./state.js";
+
+/** A shard to be written: its header, and how long the whole file is. */
+export interface ShardFile {
+  readonly file: string;
+  /** Null where only the run tells: the file grows. */
+  readonly size: number | null;
+  readonly header: Uint8Array;
+}
+
+/** A small file of the output: its text, or where to copy it from, and the folder that links must not lead it out of. */
+export type ExtraFile = { readonly file: string } & ({ readonly text: string } | PlacedFile);
+
+/** Bytes of a small file that are copied at once. */
+const PIECE = 1 << 20;
+
+/** Where a file of the output grows. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be called so. */
+export function stagedPath(staging: string, name: string): string {
+  refuseName(name);
+  return join(staging, stagedName(name));
+}
+
+/** @throws {WeightDiffError} OUTPUT_REFUSED if the folder is not this tool's, or holds what neither `listed` names nor a run leaves. */
+export async function refuseStrangers(staging: string, listed: ReadonlySet<string>): Promise<void> {
+  await hasOwnFolder(staging);
+  const known = new Set([...listed].map(stagedName));
+  for (const name of await readdir(staging)) {
+    if (!known.has(name) && !isLockName(name) && !isJournalName(name) && !isClutter(name)) {
+      throw refused(join(staging, name), "is in this tool's folder, and was not put there by it");
+    }
+  }
+}
+
+/** Removes files of earlier runs. */
+export async function removeStaged(staging: string, listed: ReadonlySet<string>): Promise<void> {
+  for (const name of listed) {
+    await removeOwn(stagedPath(staging, name));
+  }
+}
+
+/** Sets the file to its final length and writes its header. The length reserves nothing: the disk may still fill up. */
+export async function layOutShard(staging: string, shard: ShardFile): Promise<void> {
+  const path = stagedPath(staging, shard.file);
+  const handle = await openOwn(path, constants.O_RDWR | constants.O_CREAT);
+  try {
+    if (shard.size !== null) {
+      await handle.truncate(shard.size);
+    }
+    let written = 0;
+    while (written < shard.header.length) {
+      const { bytesWritten } = await handle.write(shard.header, written, shard.header.length - written, written);
+      written += bytesWritten;
+    }
+  } catch (error) {
+    throw runError(path, "write", error);
+  } finally {
+    await handle.close();
+  }
+}
+
+export async function writeExtra(staging: string, extra: ExtraFile): Promise<void> {
+  const path = stagedPath(staging, extra.file);
+  await removeOwn(path);
+  const handle = await open(path, "wx");
+  try {
+    for await (const piece of "text" in extra ? [extra.text] : piecesOf(extra)) {
+      await handle.writeFile(piece);
+    }
+  } catch (error) {
+    throw runError(path, "write", error);
+  } finally {
+    await handle.close();
+  }
+  await syncFile(path);
+}
+
+/** @throws {WeightDiffError} INPUT_CHANGED if it is no file any more; as openFileSource. */
+async function* piecesOf({ path, within }: PlacedFile): AsyncGenerator<Uint8Array> {
+  const source = await openFileSource(path, within).catch((error: unknown) => {
+    throw error instanceof WeightDiffError && error.code === "NOT_FOUND" ? missingInput(path) : error;
+  });
+  try {
+    for (let at = 0; at < source.size; at += PIECE) {
+      yield await source.readAt(at, Math.min(PIECE, source.size - at));
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+function missingInput(path: string): WeightDiffError {
+  return new WeightDiffError(
+    "INPUT_CHANGED",
+    "the input changed during the run: it is gone",
+    "put it back, then run again",
+    { at: { file: path } },
+  );
+}
+
+/** Makes the output directory, and its name last through a power loss. @returns the folders that were made, from the top down. */
+export async function makeOutput(path: string): Promise<readonly string[]> {
+  try {
+    const made = await makeFolders(path);
+    for (const folder of made) {
+      await syncDirectory(dirname(folder));
+    }
+    return made;
+  } catch (error) {
+    throw runError(path, "make the directory", error);
+  }
+}
+
+/** Removes folders that were made for a run, unless somebody has put something there since. */
+export async function removeFolders(made: readonly string[]): Promise<void> {
+  for (const folder of made.toReversed()) {
+    await rmdir(folder).catch(() => {});
+  }
+}
+
+export async function syncFile(path: string): Promise<void> {
+  try {
+    const handle = await openOwn(path, constants.O_RDWR);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw runError(path, "sync", error);
+  }
+}
+
+/** File systems that cannot sync a directory say so in many ways; one that may not be listed cannot be opened for it. */
+const NO_SYNC = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EBADF", "EISDIR", "EACCES", "EPERM"]);
+
+/** Makes new names last through a power loss, where that can be asked for. Windows has no such call and needs none. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") {
+    return;
+  }
+  try {
+    const handle = await open(path, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (!NO_SYNC.has(errnoOf(error) ?? "")) {
+      throw runError(path, "sync", error);
+    }
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Final names: from the staging folder into the output directory, the manifest last. The journal says beforehand which names are
+ * given, so that whatever a crash leaves of it can be taken back, and the end is the same.
+ */
+import type { Stats } from "node:fs";
+import { lstat, readdir, rename, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { isMissing } from "../files/errno.js";
+import { hasOwnFolder, ownFolder } from "../files/own.js";
+import { type ShardFile, stagedPath, syncDirectory } from "./staging.js";
+import { isWeightFile, MANIFEST } from "./state.js";
+
+/**
+ * Refuses names that could not be given. @param replace may old files be replaced? Otherwise the directory was empty when the run
+ * began. @throws {WeightDiffError} OUTPUT_REFUSED.
+ */
+export async function refuseTaken(path: string, names: readonly string[], replace: boolean): Promise<void> {
+  for (const name of names) {
+    await folderOf(path, name, hasOwnFolder);
+    const info = await look(join(path, name));
+    if (info?.isDirectory() === true) {
+      throw inTheWay(join(path, name), "is a directory, and a file of the output has this name");
+    }
+    if (info !== null && !replace) {
+      throw inTheWay(join(path, name), "was put here since the run began, and a file of the output has this name");
+    }
+  }
+}
+
+function inTheWay(file: string, fact: string): WeightDiffError {
+  return new WeightDiffError("OUTPUT_REFUSED", fact, "move it away", {
+    at: { file },
+    advice: [{ to: "continue", option: "mode", value: "resume", afterwards: true }],
+  });
+}
+
+/** Gives all names, and the manifest's last of all: its presence means that the run finished. */
+export async function giveNames(path: string, staging: string, names: readonly string[]): Promise<void> {
+  const folders = new Set<string>([path]);
+  for (const name of names) {
+    folders.add(await folderOf(path, name, ownFolder));
+    await rename(stagedPath(staging, name), join(path, name));
+  }
+  for (const folder of folders) {
+    await syncDirectory(folder);
+  }
+  await rename(stagedPath(staging, MANIFEST), join(path, MANIFEST));
+  await syncDirectory(path);
+}
+
+/** The folder of a file of the output. @param look at it and those above it: no link stands in for one. */
+async function folderOf(path: string, name: string, look: (folder: string) => Promise<unknown>): Promise<string> {
+  let folder = path;
+  for (const part of name.split("/").slice(0, -1)) {
+    folder = join(folder, part);
+    await look(folder);
+  }
+  return folder;
+}
+
+/**
+ * Takes back the names that an earlier run gave before it ended, so that everything is verified like all other files. What is
+ * still in the staging folder has not got its name: a file of that name in the output is an old model's.
+ */
+export async function takeBack(
+  path: string,
+  staging: string,
+  listed: ReadonlySet<string>,
+  shards: readonly ShardFile[],
+): Promise<void> {
+  const sizes = new Map(shards.map(({ file, size }) => [file, size]));
+  const others = [...listed].filter((name) => name !== MANIFEST);
+  for (const name of listed.has(MANIFEST) ? [MANIFEST, ...others] : others) {
+    const from = join(path, name);
+    const to = stagedPath(staging, name);
+    const folder = await folderOf(path, name, hasOwnFolder);
+    const [final, staged] = [await look(from), await look(to)];
+    const size = sizes.get(name) ?? null;
+    if (staged === null && final?.isFile() === true && (size === null || final.size === size)) {
+      await rename(from, to);
+      await syncDirectory(folder);
+    }
+  }
+  await syncDirectory(staging);
+}
+
+/** The old manifest first: from then on the directory does not claim to be a finished run. Nothing but weights and indexes goes. */
+export async function removeOld(path: string): Promise<void> {
+  await unlink(join(path, MANIFEST)).catch((error: unknown) => {
+    if (!isMissing(error)) {
+      throw error;
+    }
+  });
+  await syncDirectory(path);
+  for (const name of await readdir(path)) {
+    if (isWeightFile(name) && (await look(join(path, name)))?.isDirectory() === false) {
+      await unlink(join(path, name));
+    }
+  }
+}
+
+async function look(path: string): Promise<Stats | null> {
+  return lstat(path).catch((error: unknown) => {
+    if (isMissing(error)) {
+      return null;
+    }
+    throw error;
+  });
+}

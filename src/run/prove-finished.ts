@@ -1,0 +1,114 @@
+/** Before a run goes on: what the journal claims was made, held against the bytes in the output and against the inputs. */
+import { type Disk, localDisk } from "../engine/io/disk.js";
+import { type InputFile, statFile } from "../engine/io/files.js";
+import { type DigestJob, type FileJob, isMade, type TensorJob, type TensorResult } from "../engine/job/job.js";
+import type { PipelineSetup } from "../engine/pipeline.js";
+import { type PoolOptions, runJobs } from "../engine/pool.js";
+import { isFloatDtype } from "../formats/dtype.js";
+import type { OutputDirectory } from "../output/directory.js";
+import type { RunPlan } from "../plan/plan.js";
+
+/**
+ * What an earlier run has made, and what it claimed of it, proven. Its files are read again. What the inputs alone can tell is
+ * computed again from them: the digests that a diff's maker promises. A sum of float32 or integer tensors is taken from the bytes
+ * that were read; one that was taken before values were rounded rests on the journal's checksum.
+ */
+export async function proveFinished(
+  plan: RunPlan,
+  output: OutputDirectory,
+  setup: PipelineSetup,
+  pool: PoolOptions,
+): Promise<readonly TensorResult[]> {
+  const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
+  const proven = new Map<number, TensorResult>();
+  // What has no bytes in the output cannot be read again: it is computed like what nobody claims.
+  const jobs = plan.jobs.filter(isMade).filter((job) => claimed.has(job.id) && job.output !== null);
+  if (jobs.length === 0) {
+    return [];
+  }
+  const staged = await stagedInputs(plan, output, setup, pool.disk ?? localDisk);
+  await runJobs(
+    { ...setup, inputs: staged, outputs: [] },
+    jobs.flatMap((job) => readingOf(job, staged)),
+    {
+      ...pool,
+      onResult(job, found) {
+        const claim = claimed.get(job.id);
+        if (claim?.sha256 !== found.sha256) {
+          return;
+        }
+        if (job.kind === "file") {
+          proven.set(job.id, found);
+        } else if (job.kind !== "digest" || job.sum !== true || Object.is(found.sum, claim.sum)) {
+          proven.set(job.id, claim);
+        }
+      },
+    },
+  );
+  const promised = jobs.filter((job) => job.kind === "tensor" && job.prove && proven.has(job.id));
+  if (promised.length > 0) {
+    const again = promised.map((job) => ({ ...job, output: null }));
+    await runJobs({ ...setup, outputs: [] }, again, {
+      ...pool,
+      onResult(job, found) {
+        if (proven.get(job.id)?.sha256 === found.sha256) {
+          proven.set(job.id, found);
+        } else {
+          proven.delete(job.id);
+        }
+      },
+    });
+  }
+  return [...proven.values()];
+}
+
+/** The files of the output as they are, to be read. */
+async function stagedInputs(
+  plan: RunPlan,
+  output: OutputDirectory,
+  { outputs }: PipelineSetup,
+  disk: Disk,
+): Promise<readonly InputFile[]> {
+  const direct = outputs.some((file) => file.direct);
+  const inputs: InputFile[] = [];
+  for (const { file, size } of plan.shards) {
+    const path = output.staged(file);
+    const now = await statFile(disk, { path });
+    inputs.push({ path, size: size ?? now.size, modified: now.modified, direct });
+  }
+  return inputs;
+}
+
+/** The job that reads what `job` wrote. */
+function readingOf(job: TensorJob | FileJob, staged: readonly InputFile[]): readonly (DigestJob | FileJob)[] {
+  if (job.output === null) {
+    return [];
+  }
+  if (job.kind === "file") {
+    const { size } = staged[job.output.shard] ?? { size: 0 };
+    const plain = { skip: 0, gzip: null, key: null, records: [], output: null } as const;
+    return [{ ...job, ...plain, payload: job.output.shard, traffic: { read: size, write: 0 } }];
+  }
+  const { id, name, dtype, shape } = job;
+  const source = { kind: "stored", input: job.output.shard, name, dtype, shape, range: job.output.range } as const;
+  return [{ kind: "digest", id, name, source, ...(isSumOfBytes(job) ? { sum: true } : {}) }];
+}
+
+/** Is the job's sum that of the values as they are written? Not where they are rounded last, or where there is no sum. */
+function isSumOfBytes({ rule, dtype, prove }: TensorJob): boolean {
+  switch (rule) {
+    case "add":
+    case "convert":
+    case "blend":
+      return dtype === "F32";
+    case "copy":
+      return !prove && isFloatDtype(dtype);
+    case "add-bits":
+      return isFloatDtype(dtype);
+    case "add-integers":
+    case "or":
+      return true;
+    default:
+      return false;
+  }
+}
