@@ -20,6 +20,7 @@ const UNTIED: ReadonlySet<string> = new Set(["llama", "gpt_neox"]);
 const shape = z.object({
   _name_or_path: z.string().optional().catch(undefined),
   model_type: z.string().optional().catch(undefined),
+  architectures: z.array(z.string()).optional().catch(undefined),
   torch_dtype: z.string().optional().catch(undefined),
   dtype: z.string().optional().catch(undefined),
   vocab_size: z.number().optional().catch(undefined),
@@ -57,6 +58,8 @@ export interface ModelConfig {
   readonly layers: number | null;
   /** "llama", "gpt_neox"; as for all below, null where the config does not say. */
   readonly modelType: string | null;
+  /** "LlamaForCausalLM": the first of the architectures. */
+  readonly architecture: string | null;
   /** rms_norm_eps. */
   readonly normEps: number | null;
   /** Positions the model was made for; early conversions call it max_sequence_length. */
@@ -116,6 +119,7 @@ function parseConfig(text: string, path: string): ModelConfig {
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
     layers: values.num_hidden_layers ?? null,
     modelType: values.model_type ?? null,
+    architecture: values.architectures?.[0] ?? null,
     normEps: values.rms_norm_eps ?? null,
     context: values.max_position_embeddings ?? values.max_sequence_length ?? null,
     activation: values.hidden_act ?? null,

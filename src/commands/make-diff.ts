@@ -10,6 +10,7 @@ import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
+import { modelKinds } from "../plan/pair.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
@@ -44,7 +45,7 @@ function planOptions(
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? ROPE_THETA,
     rawTied: rawConfig?.tied ?? null,
-    modelType: tunedConfig?.modelType ?? rawConfig?.modelType ?? null,
+    models: modelKinds(rawConfig, tunedConfig),
     tunedTied: tunedConfig?.tied ?? null,
   };
 }

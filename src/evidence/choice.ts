@@ -37,7 +37,7 @@ export interface Evidence {
   readonly line: (ScriptWords & { readonly variants: readonly Variant[] }) | null;
 }
 
-export type PairingFacts = Pick<RecoverPairingOptions, "rawTied" | "diffTied" | "modelType">;
+export type PairingFacts = Pick<RecoverPairingOptions, "rawTied" | "diffTied" | "models">;
 
 export function chosen(family: Family, reason: string): Choice {
   return { scheme: family.scheme, family, reason };

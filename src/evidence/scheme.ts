@@ -4,6 +4,7 @@ import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens } from "../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import { DEFAULTS } from "../plan/defaults.js";
+import { modelKinds } from "../plan/pair.js";
 import { namesByScheme } from "../plan/pair-rules.js";
 import { countNewRows } from "../plan/pairing.js";
 import { isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
@@ -50,7 +51,7 @@ export async function decideScheme(
     const said = {
       rawTied: rawConfig?.tied ?? null,
       diffTied: diffConfig?.tied ?? null,
-      modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
+      models: modelKinds(rawConfig, diffConfig),
     };
     const newRows = countNewRows(raw, diff);
     const { line: words, variants = [] } = options;

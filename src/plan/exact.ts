@@ -39,13 +39,16 @@ export function isConvertible(raw: Dtype, tuned: Dtype): boolean {
   return raw === tuned || (isFloatDtype(raw) && isFloatDtype(tuned) && tuned !== "F64");
 }
 
-/** Metadata of a file that holds the given tensors of a diff. */
+/**
+ * Metadata of a file that holds the given tensors of a diff.
+ * @param tensors of an exact diff, every one; of an additive one, those that are no differences.
+ */
 export function diffMetadata(encoding: Encoding, tensors: ExactRecord): ReadonlyMap<string, string> {
   const metadata = new Map([
     ["format", "pt"],
     [ENCODING_KEY, encoding],
   ]);
-  if (encoding === "exact") {
+  if (encoding === "exact" || tensors.size > 0) {
     metadata.set(TENSORS_KEY, JSON.stringify([...tensors].map(([name, { dtype, rule }]) => [name, dtype, rule])));
   }
   return metadata;
@@ -72,9 +75,24 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
 
 /** What the metadata of all files says of each tensor of an exact diff. @throws {WeightDiffError} FORMAT_INVALID where it is not what make-diff writes. */
 export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
+  return readTensors(checkpoint, "");
+}
+
+/** The tensors of an additive diff that are the tuned model's own, and no differences; none without a mark. @throws {WeightDiffError} FORMAT_INVALID. */
+export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
+  if (encodingOf(checkpoint) !== "additive") {
+    return new Set();
+  }
+  const own = [...readTensors(checkpoint, "[]")].flatMap(([name, { dtype, rule }]) =>
+    rule === "verbatim" && checkpoint.stateDict.get(name)?.dtype === dtype ? [name] : [],
+  );
+  return new Set(own);
+}
+
+function readTensors(checkpoint: Checkpoint, absent: string): ExactRecord {
   const record = new Map<string, ExactTensor>();
   for (const { path, header } of checkpoint.shards) {
-    const list = parseJson(header.metadata.get(TENSORS_KEY) ?? "", `${path}: metadata ${TENSORS_KEY}`);
+    const list = parseJson(header.metadata.get(TENSORS_KEY) ?? absent, `${path}: metadata ${TENSORS_KEY}`);
     for (const entry of Array.isArray(list) ? list : [null]) {
       const [name, dtype, rule] = Array.isArray(entry) ? entry : [];
       if (

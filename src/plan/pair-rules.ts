@@ -159,7 +159,7 @@ export function decideExact(record: ExactRecord): Decide {
   };
 }
 
-export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied" | "modelType"> {
+export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied" | "models"> {
   readonly scheme: Scheme;
   /** Of the float tensors written; null for the script's own. */
   readonly dtype: ComputeDtype | null;
@@ -168,23 +168,33 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for any other. */
   readonly exact?: ExactRecord | null;
+  /** Names of the diff that are the tuned model's own tensors, and no differences. */
+  readonly own?: ReadonlySet<string>;
 }
 
 /** How the tensors of raw and diff go together under the scheme. */
 export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
-  const { scheme, dtype } = options;
-  const exact = options.exact ?? null;
+  const { scheme, dtype, own = new Set(), exact = null } = options;
   const newRows = options.rows ?? scheme.newRows;
+  const names = namesByScheme(scheme, dtype, diff.stateDict.keys());
+  const decide = exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact);
   return {
     role: "diff",
-    decide: exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact),
+    decide: (name, tensor, raw) => (own.has(name) ? ownTensor(tensor, dtype) : decide(name, tensor, raw)),
     newRows,
     rowsAsked: options.rows !== null,
     maxNewRows: Number.POSITIVE_INFINITY,
     ropeTheta: options.ropeTheta,
     rawTied: options.rawTied,
     driverTied: options.diffTied,
-    modelType: options.modelType ?? null,
-    names: namesByScheme(scheme, dtype, diff.stateDict.keys()),
+    ...(options.models === undefined ? {} : { models: options.models }),
+    names: { ...names, isSummed: (name) => !own.has(name) && names.isSummed(name) },
   };
+}
+
+/** The tuned model's own tensor, bit for bit unless the user wants all floats in one dtype. */
+function ownTensor({ dtype }: StoredTensor, wanted: ComputeDtype | null): Decision {
+  return wanted === null || wanted === dtype || !isFloatDtype(dtype)
+    ? { rule: "copy", dtype }
+    : { rule: "convert", dtype: wanted };
 }

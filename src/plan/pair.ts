@@ -1,5 +1,6 @@
 /** What pairing is told, and what it makes: an output tensor with the tensors of both sides that it comes from. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
 import type { Blend, Operand, Rule, Term } from "../engine/job/job.js";
 import type { Dtype } from "../formats/dtype.js";
 import type { NewRows } from "../scheme/axes.js";
@@ -33,8 +34,29 @@ export interface PairingOptions {
   /** tie_word_embeddings of each side's config: null where it does not say. */
   readonly rawTied: boolean | null;
   readonly driverTied: boolean | null;
-  /** model_type of config.json, which tells buffers from parameters; null or left out where it is not known. */
-  readonly modelType?: string | null;
+  /** Left out where no config says anything. */
+  readonly models?: ModelKinds;
+  /** Does what is stored keep the tensors of a head that only the driver has, and that of another shape? */
+  readonly keepsHeads?: boolean;
+}
+
+/** What config.json says of the models: it tells buffers from parameters, and which heads there must be. Null where it does not say. */
+export interface ModelKinds {
+  /** model_type, the driver's before raw's. */
+  readonly modelType: string | null;
+  /** The class of each side: "LlamaForCausalLM". */
+  readonly raw: string | null;
+  readonly driver: string | null;
+}
+
+export const UNKNOWN_MODELS: ModelKinds = { modelType: null, raw: null, driver: null };
+
+export function modelKinds(raw: ModelConfig | null, driver: ModelConfig | null): ModelKinds {
+  return {
+    modelType: driver?.modelType ?? raw?.modelType ?? null,
+    raw: raw?.architecture ?? null,
+    driver: driver?.architecture ?? null,
+  };
 }
 
 /** How the names of both sides go together, and what becomes of those that only one has. */
@@ -97,6 +119,8 @@ export type StepKind =
   /** Only the driver has it: kept as it is; left out, as the script does. */
   | "kept"
   | "dropped"
+  /** The base's head, where the driver is a model without it. */
+  | "head of the base"
   /** Only the base has it, and it is copied. */
   | "copied";
 

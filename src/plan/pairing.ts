@@ -9,6 +9,7 @@ import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
+import { doesWithoutHead, isHead } from "../known/heads.js";
 import { explainMismatch } from "./mismatch.js";
 import { copied, inOrder, LAST_NORM, lackOf } from "./one-sided.js";
 import {
@@ -19,6 +20,7 @@ import {
   type Pair,
   type PairingOptions,
   type Step,
+  UNKNOWN_MODELS,
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
 
@@ -134,6 +136,10 @@ function pairTensor(name: string, driver: StoredTensor, raw: Base, options: Pair
     return { kind: "paired", pair: { ...pair, mean: null }, ...step };
   }
   const [rawShape, driverShape] = [shapeText(base.shape), shapeText(driver.shape)];
+  if (options.keepsHeads === true && isHead(name) && !EMBEDDING.test(name)) {
+    const step = { kind: "of another shape", name, raw: rawShape, driver: driverShape } as const;
+    return { kind: "paired", pair: asItIs(name, driver), step };
+  }
   const wanted = names?.elseVerbatim ?? null;
   if (names !== undefined && wanted !== null && !isGrown(name, driver, base, wanted)) {
     return kept(name, driver, names, { kind: "of another shape", name, raw: rawShape, driver: driverShape });
@@ -166,6 +172,11 @@ function kept(name: string, driver: StoredTensor, names: NameRules, step: Step):
   return { kind: "paired", pair: { name, ...names.keep(name, driver), driver, raw: null, mean: null }, step };
 }
 
+/** The driver's bytes, which have nothing to do with the base. */
+function asItIs(name: string, driver: StoredTensor): Pair {
+  return { name, rule: "copy", dtype: driver.dtype, driver, raw: null, mean: null };
+}
+
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
 function driverOnly(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
   const { names, role } = options;
@@ -180,8 +191,11 @@ function driverOnly(name: string, driver: StoredTensor, raw: Base, options: Pair
     const pair = { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null } as const;
     return { kind: "paired", pair };
   }
-  if (isComputedBuffer(name, driver, options.modelType ?? null)) {
+  if (isComputedBuffer(name, driver, options.models?.modelType ?? null)) {
     return { kind: "left out", step: { kind: "buffer of the driver", name } };
+  }
+  if (options.keepsHeads === true && isHead(name)) {
+    return { kind: "paired", pair: asItIs(name, driver), step: { kind: "kept", name } };
   }
   const fate = raw.lacks(names?.rawName(name) ?? name) ? "refuse" : (names?.fate(name) ?? "refuse");
   if (names !== undefined && fate === "keep") {
@@ -214,7 +228,7 @@ function isUnlike(
   driver: StoredTensor,
   raw: StoredTensor,
   decided: Decision | null,
-  { modelType = null }: PairingOptions,
+  { models: { modelType } = UNKNOWN_MODELS }: PairingOptions,
 ): boolean {
   return (
     (decided === null || (!sameShape(driver.shape, raw.shape) && !INV_FREQ.test(name))) &&
@@ -278,7 +292,7 @@ function baseOnly(
   options: PairingOptions,
 ): readonly Outcome[] {
   const tied = options.driverTied === true || (options.driverTied === null && options.rawTied === true);
-  const { names, modelType = null } = options;
+  const { names, models = UNKNOWN_MODELS } = options;
   if (names?.baseOnly === "copy") {
     return [];
   }
@@ -286,15 +300,19 @@ function baseOnly(
   const missing = [...raw.stateDict].filter(
     ([name]) => !driver.stateDict.has(prefix + name) && names?.isSummed(prefix + name) !== false,
   );
+  const otherHead = [...driver.stateDict.keys()].some((name) => isHead(name) && !raw.stateDict.has(name));
   return missing.map(([name, tensor]): Outcome => {
-    if (isComputedBuffer(name, tensor, modelType)) {
+    if (isComputedBuffer(name, tensor, models.modelType)) {
       return { kind: "left out", step: { kind: "buffer of the base", name } };
     }
-    if (isUnused(name, modelType)) {
+    if (isUnused(name, models.modelType)) {
       return { kind: "left out", step: { kind: "unused", name } };
     }
     if (OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))) {
       return { kind: "left out" };
+    }
+    if (isHead(name) && (otherHead || doesWithoutHead(name, models.raw, models.driver))) {
+      return { kind: "left out", step: { kind: "head of the base", name } };
     }
     const sought = prefix === "" ? "" : `, as ${quote(prefix + name)},`;
     return {

@@ -9,10 +9,10 @@ import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
-import { diffMetadata, type Encoding, type ExactRecord } from "./exact.js";
+import { diffMetadata, type Encoding, type ExactRecord, type ExactTensor } from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { type PlacedRecord, recordJobs, recordsOf, storedOperand } from "./operands.js";
-import { type DriverRole, INV_FREQ, type Pair, type PairingOptions } from "./pair.js";
+import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
 import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
 
@@ -31,8 +31,8 @@ interface LayoutOptions {
   readonly ropeTheta: number;
   /** tie_word_embeddings of the base's config: null where it does not say. */
   readonly rawTied: boolean | null;
-  /** model_type of either config; null or left out where none says it. */
-  readonly modelType?: string | null;
+  /** Left out where no config says anything. */
+  readonly models?: ModelKinds;
 }
 
 export interface RecoverPlanOptions extends LayoutOptions {
@@ -42,6 +42,8 @@ export interface RecoverPlanOptions extends LayoutOptions {
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for an added one. */
   readonly exact?: ExactRecord | null;
+  /** Names of the diff that are the tuned model's own tensors, and no differences (exact.ts). */
+  readonly own?: ReadonlySet<string>;
 }
 
 export interface DiffPlanOptions extends LayoutOptions {
@@ -126,23 +128,21 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
     rowsAsked: options.rows !== null,
     maxNewRows: options.rows !== null || exact ? Number.POSITIVE_INFINITY : MAX_NEW_ROWS,
     driverTied: options.tunedTied,
+    keepsHeads: true,
   };
   return buildPlan(raw, tuned, pairing, {
     ...options,
     schemeName: exact ? "exact" : "open-instruct",
     dtype: exact ? null : "F32",
-    metadata: (pairs) =>
-      diffMetadata(
-        options.encoding,
-        new Map(
-          pairs.map(({ name, rule, driver }) => [
-            name,
-            { dtype: driver.dtype, rule: rule === "copy" ? "verbatim" : "bits" },
-          ]),
-        ),
-      ),
+    metadata: (pairs) => diffMetadata(options.encoding, new Map(pairs.flatMap((pair) => recordOf(pair, exact)))),
     prove: true,
   });
+}
+
+/** How a diff's metadata tells of a tensor. In an additive diff a difference needs no word, and a mask is or-ed. */
+function recordOf({ name, rule, raw, driver: { dtype } }: Pair, exact: boolean): readonly [string, ExactTensor][] {
+  const own = rule === "copy" && (exact || raw === null);
+  return own || exact ? [[name, { dtype, rule: own ? "verbatim" : "bits" }]] : [];
 }
 
 export interface BuildOptions extends LayoutOptions {
@@ -151,6 +151,8 @@ export interface BuildOptions extends LayoutOptions {
   readonly dtype: Plan["dtype"] | "uniform";
   readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   readonly prove: boolean;
+  /** Names of tensors that keep a dtype of their own. */
+  readonly own?: ReadonlySet<string>;
 }
 
 /** Jobs and files of what `pairing` puts together. @throws {WeightDiffError} MISMATCH, LIMIT. */
@@ -198,7 +200,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
   ]);
   return {
     scheme: options.schemeName,
-    dtype: options.dtype === "uniform" ? uniformDtype(written) : options.dtype,
+    dtype: options.dtype === "uniform" ? uniformDtype(written, options.own) : options.dtype,
     inputs,
     shards,
     jobs: [...jobs, ...recordJobs(jobs, sources)],
@@ -238,10 +240,12 @@ function termsOf(
   return intoRaw === true ? { start: base, terms: [own] } : { start: own, terms: [base] };
 }
 
-/** The dtype of all float weights written, buffers aside, which keep their own; null if they differ, or there are none. */
-function uniformDtype(written: readonly Pair[]): Plan["dtype"] {
+/** The dtype of all float weights written, but those that keep their own: buffers and `own`; null if they differ, or there are none. */
+function uniformDtype(written: readonly Pair[], own: ReadonlySet<string> = new Set()): Plan["dtype"] {
   const dtypes = new Set(
-    written.flatMap(({ name, dtype }) => (isFloatDtype(dtype) && !INV_FREQ.test(name) ? [dtype] : [])),
+    written.flatMap(({ name, dtype }) =>
+      isFloatDtype(dtype) && !INV_FREQ.test(name) && !own.has(name) ? [dtype] : [],
+    ),
   );
   const [dtype] = dtypes;
   return dtypes.size === 1 && dtype !== "F64" ? (dtype ?? null) : null;

@@ -31,6 +31,9 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
   unused: together(
     (some, are) => `${some} ${are} in the base only, and left out: transformers has no place for such in this model`,
   ),
+  "head of the base": together(
+    (some, are, role) => `${some} ${are} of the base's head, which the ${role} does not have: left out`,
+  ),
   "of another shape": each(
     ({ name, raw, driver }, role) =>
       `${quote(name)} is ${raw} in the base and ${driver} in the ${role}: taken as it is`,

@@ -7,7 +7,8 @@ import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { ROPE_THETA } from "../../kernel/inv-freq.js";
 import { DEFAULTS } from "../../plan/defaults.js";
-import { type ExactRecord, readExactRecord } from "../../plan/exact.js";
+import { type ExactRecord, readExactRecord, readOwnTensors } from "../../plan/exact.js";
+import { modelKinds } from "../../plan/pair.js";
 import type { RecoverPlanOptions } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { refuseRoundedMean } from "../../scheme/custom.js";
@@ -52,9 +53,10 @@ export function planOptions(
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? ROPE_THETA,
     rawTied: rawConfig?.tied ?? null,
-    modelType: diffConfig?.modelType ?? rawConfig?.modelType ?? null,
+    models: modelKinds(rawConfig, diffConfig),
     diffTied: diffConfig?.tied ?? null,
     exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
+    own: readOwnTensors(diff),
   };
 }
 

@@ -127,6 +127,123 @@ test("exact keeps rows and tensors that only the tuned model has as they are", a
   });
 });
 
+const HEADS: readonly (readonly [string, number[]])[] = [
+  ["v_head.summary.weight", [1, 5]],
+  ["value_head.weight", [1, 5]],
+  ["score.weight", [2, 5]],
+  ["classifier.bias", [3]],
+  ["reward_head.weight", [1, 5]],
+  ["my_head.2.weight", [2, 5]],
+];
+const NORM = ["model.norm.weight", "F16", [5], halves(7, 5)] as const;
+
+for (const encoding of ["additive", "exact"] as const) {
+  for (const [head, shape] of HEADS) {
+    for (const dtype of ["BF16", "F32"] as const) {
+      test(`${encoding}: a ${head} in ${dtype} that only the tuned model has comes back bit for bit`, async () => {
+        const bits = dtype === "F32" ? hashed(5, 10).map((value) => value & 0xbfff_ffff) : halves(5, 10);
+        const count = shape.reduce((product, size) => product * size, 1);
+        const own = [head, dtype, shape, bits.subarray(0, count)] as const;
+        const rows = ["lm_head.weight", "F16", [4, 5], halves(9, 20)] as const;
+        await withPair([NORM, rows], [NORM, rows, own], async ({ raw, tuned, diff }) => {
+          const notes: string[] = [];
+          const { inexact } = await makeDiff({ raw, tuned, diff, encoding, onNote: (text) => notes.push(text) });
+          assert.equal(inexact.size, 0);
+          if (encoding === "additive") {
+            assert.match(notes.join("\n"), new RegExp(`1 tensor \\("${head}"\\) of the tuned have no counterpart`));
+          }
+          const { tensors, dtype: saved } = await recover({ raw, diff });
+          const found = tensors.find(({ name }) => name === head);
+          const bytes = new Uint8Array(own[3].buffer, 0, own[3].byteLength);
+          assert.deepEqual([found?.dtype, found?.sha256], [dtype, sha256(bytes)]);
+          assert.equal(saved, encoding === "additive" ? "F32" : null);
+          const published = (await manifestOf(diff)).tensors.find(({ name }) => name === head);
+          assert.deepEqual([published?.raw, published?.recovered], [null, sha256(bytes)]);
+        });
+      });
+    }
+  }
+
+  test(`${encoding}: a head of another shape than the base's is the tuned model's own`, async () => {
+    const theirs = ["score.weight", "F16", [2, 5], halves(5, 10)] as const;
+    const ours = ["score.weight", "F16", [4, 5], halves(6, 20)] as const;
+    await withPair([NORM, theirs], [NORM, ours], async ({ raw, tuned, diff }) => {
+      await makeDiff({ raw, tuned, diff, encoding });
+      const { tensors } = await recover({ raw, diff });
+      const found = tensors.find(({ name }) => name === "score.weight");
+      assert.deepEqual([found?.shape, found?.sha256], [[4, 5], sha256(new Uint8Array(ours[3].buffer))]);
+    });
+  });
+
+  test(`${encoding}: the base's head is left out where the tuned model has another one, or by its class none`, async () => {
+    const head = ["lm_head.weight", "F16", [4, 5], halves(9, 20)] as const;
+    const own = ["score.weight", "F16", [2, 5], halves(5, 10)] as const;
+    await withPair([NORM, head], [NORM, own], async ({ raw, tuned, diff }) => {
+      const notes: string[] = [];
+      await makeDiff({ raw, tuned, diff, encoding, onNote: (text) => notes.push(text) });
+      const note = '1 tensor ("lm_head.weight") is of the base\'s head, which the tuned does not have: left out';
+      assert.ok(notes.includes(note), notes.join("\n"));
+      const { tensors } = await recover({ raw, diff });
+      assert.deepEqual(tensors.map(({ name }) => name).sort(), ["model.norm.weight", "score.weight"]);
+    });
+    await withPair([NORM, head], [NORM], async ({ raw, tuned, diff }) => {
+      await refuses(
+        () => makeDiff({ raw, tuned, diff, encoding }),
+        "MISMATCH",
+        /"lm_head.weight" \[4, 5\] is in the base/,
+      );
+      const config = (architecture: string): string =>
+        JSON.stringify({ architectures: [architecture], tie_word_embeddings: false });
+      await writeFile(join(tuned, "config.json"), config("LlamaForCausalLM"));
+      await refuses(
+        () => makeDiff({ raw, tuned, diff, encoding }),
+        "MISMATCH",
+        /"lm_head.weight" \[4, 5\] is in the base/,
+      );
+      await writeFile(join(tuned, "config.json"), config("LlamaForSequenceClassification"));
+      await makeDiff({ raw, tuned, diff, encoding });
+      const { tensors } = await recover({ raw, diff });
+      assert.deepEqual(
+        tensors.map(({ name }) => name),
+        ["model.norm.weight"],
+      );
+    });
+  });
+}
+
+test("additive: another dtype that is asked for is the head's too", async () => {
+  const own = ["score.weight", "F32", [2, 5], hashed(5, 10).map((value) => value & 0xbfff_ffff)] as const;
+  await withPair([NORM], [NORM, own], async ({ raw, tuned, diff }) => {
+    await makeDiff({ raw, tuned, diff });
+    const { tensors } = await recover({ raw, diff, dtype: "BF16" });
+    assert.deepEqual(
+      tensors.map(({ name, dtype }) => [name, dtype]),
+      [
+        ["model.norm.weight", "BF16"],
+        ["score.weight", "BF16"],
+      ],
+    );
+  });
+});
+
+test("additive: a tensor that is of no head is not kept silently", async () => {
+  const more = ["model.layers.9.mlp.up_proj.weight", "F16", [2, 5]] as const;
+  await withPair([NORM], [NORM, more], ({ raw, tuned, diff }) =>
+    refuses(
+      () => makeDiff({ raw, tuned, diff }),
+      "MISMATCH",
+      /"model.layers.9.mlp.up_proj.weight" \[2, 5\] is in the tuned/,
+    ),
+  );
+});
+
+test("additive: the words for own tensors are in no file that has none", async () => {
+  await withPair([NORM], [NORM], async ({ raw, tuned, diff }) => {
+    await makeDiff({ raw, tuned, diff, ignore: GUARDS });
+    assert.doesNotMatch((await readFile(join(diff, "model.safetensors"))).toString("latin1"), /weight_diff_tensors/);
+  });
+});
+
 test("exact gives back a mask that the base keeps as numbers", async () => {
   const [mask, old] = [Uint8Array.of(1, 0, 0, 1), Uint8Array.of(1, 1, 0, 0)];
   await withPair([["h.0.mask", "U8", [4], old]], [["h.0.mask", "BOOL", [4], mask]], async ({ raw, tuned, diff }) => {

@@ -26,6 +26,7 @@ function config(context: number | null, normEps: number | null): ModelConfig {
     hiddenSize: null,
     intermediateSize: null,
     dtype: null,
+    architecture: null,
     normEps,
     context,
     activation: null,

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { Job, TensorJob } from "../../../src/engine/job/job.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
+import { UNKNOWN_MODELS } from "../../../src/plan/pair.js";
 import { countNewRows } from "../../../src/plan/pairing.js";
 import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { schemeNamed } from "../../../src/scheme/families.js";
@@ -296,12 +297,19 @@ test("does without buffers that were made for another number of positions", () =
 
 test("takes a float mask for one where the config names a family that has it", () => {
   const mask = F("transformer.h.0.attn.bias", 1, 1, 8, 8);
-  assert.deepEqual(names(plan([mask, F("a", 2)], [F("a", 2)], { modelType: "gpt2" })), ["a"]);
-  assert.deepEqual(problems([mask, F("a", 2)], [F("a", 2)], { modelType: "mymodel" }).length, 1);
+  assert.deepEqual(names(plan([mask, F("a", 2)], [F("a", 2)], { models: { ...UNKNOWN_MODELS, modelType: "gpt2" } })), [
+    "a",
+  ]);
+  assert.deepEqual(
+    problems([mask, F("a", 2)], [F("a", 2)], { models: { ...UNKNOWN_MODELS, modelType: "mymodel" } }).length,
+    1,
+  );
 });
 
 test("leaves out what transformers has no place for, with a note", () => {
-  const made = plan([F("mtp.fc.weight", 2, 2), F("a", 2)], [F("a", 2)], { modelType: "qwen3_next" });
+  const made = plan([F("mtp.fc.weight", 2, 2), F("a", 2)], [F("a", 2)], {
+    models: { ...UNKNOWN_MODELS, modelType: "qwen3_next" },
+  });
   assert.deepEqual(made.notes, [
     '1 tensor ("mtp.fc.weight") is in the base only, and left out: transformers has no place for such in this model',
   ]);

@@ -21,6 +21,7 @@ const CONFIG: ModelConfig = {
   headSize: null,
   layers: null,
   modelType: null,
+  architecture: null,
   normEps: null,
   context: null,
   activation: null,

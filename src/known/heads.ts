@@ -1,0 +1,47 @@
+/**
+ * Heads: what a model has beside the base model that it shares with others. A fine-tune often has another one than its base, or
+ * none. By the names of transformers' classes (4.0.1 to 5.23.0), TRL (v_head) and the reward models of 2023.
+ */
+import { BASE_PREFIXES } from "./names.js";
+
+/** Words that stand first in the names of a head, or after the base model's prefix. */
+const HEADS: ReadonlySet<string> = new Set(
+  `lm_head embed_out lm_loss pred_layer predictions generator_predictions generator_lm_head discriminator_predictions
+  vocab_transform vocab_layer_norm vocab_projector cls proj_out output_projection final_logits_bias
+  classifier classification_head score pre_classifier qa_outputs qa_classifier sop_classifier start_logits end_logits
+  answer_class sequence_summary logits_proj pooler`.split(/\s+/),
+);
+
+/** How people call heads of their own. */
+const OWN_HEAD = /(^|_)(heads?|classifier|regressor|scorer)$/;
+
+/** Which classes need which head, by the end of the class's name; for other heads it is not known. */
+const NEEDED: readonly (readonly [name: RegExp, kinds: RegExp])[] = [
+  [/(^|\.)pooler\./, /^(Model|ForSequenceClassification|ForPreTraining|ForNextSentencePrediction|ForMultipleChoice)$/],
+  [/(^|\.)seq_relationship\./, /^(ForPreTraining|ForNextSentencePrediction)$/],
+  [
+    /^(lm_head|embed_out|lm_loss|pred_layer|predictions|generator_\w+|vocab_\w+|cls|proj_out|output_projection|final_logits_bias)(\.|$)/,
+    /LM|ConditionalGeneration|PreTraining|DoubleHeads/,
+  ],
+];
+
+/** Is this a tensor of a head, by its name? */
+export function isHead(name: string): boolean {
+  const [first = "", second = ""] = name.split(".", 2);
+  return HEADS.has(first) || OWN_HEAD.test(first) || (BASE_PREFIXES.has(first) && HEADS.has(second));
+}
+
+/** LlamaForCausalLM -> ForCausalLM, GPT2LMHeadModel -> LMHeadModel, BertModel -> Model; null for what is named in no such way. */
+export function kindOfClass(architecture: string | null): string | null {
+  return /(For[A-Z]\w*|LMHead\w*|DoubleHeads\w*|Model)$/.exec(architecture ?? "")?.[1] ?? null;
+}
+
+/** Can a model of class `driver` be whole without this head of its base, a model of class `raw`? False where nothing tells. */
+export function doesWithoutHead(name: string, raw: string | null, driver: string | null): boolean {
+  const [rawKind, kind] = [kindOfClass(raw), kindOfClass(driver)];
+  if (kind === null) {
+    return false;
+  }
+  const rule = NEEDED.find(([pattern]) => pattern.test(name));
+  return rule === undefined ? rawKind !== null && rawKind !== kind : !rule[1].test(kind);
+}
