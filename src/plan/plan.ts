@@ -115,7 +115,7 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverP
 }
 
 /**
- * Plans tuned - base -> diff. Tensors and rows that only the tuned model has can be stored in an exact diff only.
+ * Plans tuned - base -> diff. An additive diff keeps a head that only the tuned model has, an exact one any tensor.
  * @throws {WeightDiffError} MISMATCH, LIMIT, as planRecover.
  */
 export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {

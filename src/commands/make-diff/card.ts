@@ -8,6 +8,7 @@ export const CARD = "README.md";
  * @param base what to call the base: "org/name" on the Hub if `known`, else the name of its folder.
  * @param files the diff's weight files, with the sha256 of each.
  * @param newRows vocabulary rows that the base does not have. The Python scripts make room for one, and only for a padding token.
+ * @param own tensors that the base does not have, stored as they are.
  */
 export function modelCard(
   encoding: Encoding,
@@ -15,17 +16,24 @@ export function modelCard(
   known: boolean,
   files: readonly { readonly file: string; readonly size: number; readonly sha256: string }[],
   newRows: number,
+  own: readonly string[],
 ): string {
+  const kept =
+    own.length === 0
+      ? ""
+      : ` The base has no ${own.length === 1 ? `\`${own[0]}\`` : `\`${own[0]}\` and ${own.length - 1} more`}: stored as in the fine-tuned model.`;
   const what =
     encoding === "additive"
-      ? "Its float32 tensors are the fine-tuned ones minus the base's; new vocabulary rows have the mean of the base's rows taken off."
+      ? `Its float32 tensors are the fine-tuned ones minus the base's; new vocabulary rows have the mean of the base's rows taken off.${kept}`
       : "Its tensors are bit patterns of the fine-tuned ones minus the base's, modulo 2^n: the model comes back bit for bit.";
   const script =
     encoding === "exact"
       ? "The Python scripts of 2023 cannot read this encoding."
-      : newRows === 1
-        ? "The `recover` of Stanford Alpaca's and Open-Instruct's `weight_diff.py` gives the same tensors."
-        : `The Python scripts of 2023 add one vocabulary row to a base without a padding token; this diff has ${newRows} new rows, so they may refuse it.`;
+      : own.length > 0
+        ? "The Python scripts of 2023 add a base to every tensor, so they cannot recover this diff."
+        : newRows === 1
+          ? "The `recover` of Stanford Alpaca's and Open-Instruct's `weight_diff.py` gives the same tensors."
+          : `The Python scripts of 2023 add one vocabulary row to a base without a padding token; this diff has ${newRows} new rows, so they may refuse it.`;
   const rows = files.map(({ file, size, sha256 }) => `| ${file} | ${bytesText(size)} | \`${sha256}\` |`);
   return `---
 ${known ? `base_model: ${base}` : "# base_model: the base's name on the Hub belongs here"}

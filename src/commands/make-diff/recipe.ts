@@ -61,10 +61,11 @@ export function makeDiffRecipe(
       const small = smallFiles(plan, tunedConfig, destination);
       const files = await digestedFiles(plan, run, output, options);
       const newRows = [...plan.newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
+      const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
-          : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, newRows) }];
+          : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, newRows, own) }];
       const extras = [...small, ...card];
       const manifest = writeManifest({
         operation: "make-diff",
@@ -92,6 +93,11 @@ export function makeDiffRecipe(
       };
     },
   };
+}
+
+/** The job's tensor, where the base has none and it is stored as it is. */
+function ownTensor(job: Plan["jobs"][number]): readonly string[] {
+  return job.kind === "tensor" && job.rule === "copy" && job.terms.length === 0 ? [job.name] : [];
 }
 
 /** The diff's files with their sha256; "" where nothing is written. */

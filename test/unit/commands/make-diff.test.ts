@@ -152,6 +152,9 @@ for (const encoding of ["additive", "exact"] as const) {
           if (encoding === "additive") {
             assert.match(notes.join("\n"), new RegExp(`1 tensor \\("${head}"\\) of the tuned have no counterpart`));
           }
+          const card = (await readFile(join(diff, "README.md"))).toString();
+          assert.equal(card.includes(`The base has no \`${head}\``), encoding === "additive");
+          assert.match(card, /The Python scripts of 2023 (cannot read|add a base to every tensor, so they cannot)/);
           const { tensors, dtype: saved } = await recover({ raw, diff });
           const found = tensors.find(({ name }) => name === head);
           const bytes = new Uint8Array(own[3].buffer, 0, own[3].byteLength);
