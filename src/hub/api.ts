@@ -1,12 +1,12 @@
 /**
  * What the Hub knows of a repository: the commit a revision stands for, and the files of a folder at that commit with their
- * digests. Listing is @huggingface/hub's, over a fetch of ours: that client follows a page to any host with the token, tells
- * gated from missing by nothing, and trusts every answer (ARTIFACTS 6.3).
+ * digests (huggingface.co/docs/hub/api: /api/models/{id}/revision, /api/models/{id}/tree). @huggingface/hub is not asked: it
+ * follows a page to any host with the token, tells gated from missing by nothing, and trusts every answer.
  */
 import { z } from "zod";
 import { WeightDiffError } from "../errors.js";
-import { decodeText } from "../files/file-source.js";
-import { parseJson } from "../formats/json.js";
+import { readValue } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
 import { printable } from "../formats/quote.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
@@ -33,12 +33,11 @@ export interface HubListing {
   readonly notes: readonly string[];
 }
 
-/** A page of the list has at most 1000 entries of some 300 bytes. */
-const MAX_PAGE_BYTES = 32_000_000;
+/** A page of the list has at most 1000 entries of some 600 bytes. */
+const MAX_PAGE_BYTES = 8_000_000;
 const MAX_PAGES = 100;
 const MAX_FILES = 20_000;
 
-const infoSchema = z.object({ sha: z.string().refine(isCommit) });
 const size = z.number().int().nonnegative();
 const entrySchema = z.object({
   type: z.string(),
@@ -67,14 +66,25 @@ export async function resolveCommit(
 ): Promise<string> {
   const asked = { name: revision === "main" ? id : `${id}@${revision}`, repo: id, page: pageOf(access, id) };
   const url = `${access.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-  const { text } = await askApi(access, asked, url, signal);
-  const info = infoSchema.safeParse(parseJson(text, asked.name));
-  if (!info.success) {
+  const { value: commit } = await askApi(access, asked, url, signal, "description", readCommit);
+  if (commit === null || !isCommit(commit)) {
     throw new WeightDiffError("NETWORK", "the Hub's answer names no commit", `check the endpoint ${access.endpoint}`, {
       at: { file: asked.name },
     });
   }
-  return info.data.sha;
+  return commit;
+}
+
+function readCommit(scanner: JsonScanner): string | null {
+  let commit: string | null = null;
+  scanner.object((key) => {
+    if (key === "sha" && scanner.peek() === '"') {
+      commit = scanner.string();
+    } else {
+      scanner.skip();
+    }
+  });
+  return commit;
 }
 
 /** The files of one folder, those in folders below it left out. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT. */
@@ -85,48 +95,70 @@ export async function listFolder(
   folder: string,
   signal: AbortSignal | undefined,
 ): Promise<HubListing> {
-  const { listFiles } = await import("@huggingface/hub");
   const asked = {
     name: `${id}@${commit.slice(0, 8)}${folder === "" ? "" : `/${folder}`}`,
     repo: id,
     page: pageOf(access, id),
   };
-  let pages = 0;
-  const guarded = async (input: string | URL | Request): Promise<Response> => {
-    if (++pages > MAX_PAGES) {
-      throw new WeightDiffError("LIMIT", `a list of more than ${MAX_PAGES} pages`, `see ${asked.page}`, {
-        at: { file: asked.name },
-      });
+  const tooMuch = (what: string): WeightDiffError =>
+    new WeightDiffError("LIMIT", what, `see ${asked.page}`, { at: { file: asked.name } });
+  const below = folder === "" ? "" : `/${encodePath(folder)}`;
+  const sorter = newSorter(folder === "" ? "" : `${folder}/`);
+  let next: string | null = `${access.endpoint}/api/models/${id}/tree/${commit}${below}?recursive=false&expand=false`;
+  for (let page = 0, entries = 0; next !== null; page++) {
+    if (page === MAX_PAGES) {
+      throw tooMuch(`a list of more than ${MAX_PAGES} pages`);
     }
-    const { text, link } = await askApi(access, asked, input instanceof Request ? input.url : input, signal);
-    return new Response(text, { headers: { "content-type": "application/json", ...(link === null ? {} : { link }) } });
-  };
-  const entries: unknown[] = [];
-  for await (const entry of listFiles({
-    repo: { type: "model", name: id },
-    revision: commit,
-    hubUrl: access.endpoint,
-    fetch: guarded,
-    ...(folder === "" ? {} : { path: encodePath(folder) }),
-  })) {
-    entries.push(entry);
-    if (entries.length > MAX_FILES) {
-      throw new WeightDiffError("LIMIT", `more than ${MAX_FILES} files in one folder`, `see ${asked.page}`, {
-        at: { file: asked.name },
-      });
+    const answer: Answered<readonly unknown[]> = await askApi(
+      access,
+      asked,
+      next,
+      signal,
+      "list of files",
+      (scanner) => {
+        const list: unknown[] = [];
+        scanner.array((index) => {
+          if (entries + index >= MAX_FILES) {
+            throw tooMuch(`more than ${MAX_FILES} files in one folder`);
+          }
+          list.push(readValue(scanner, asked.name));
+        });
+        return list;
+      },
+    );
+    entries += answer.value.length;
+    for (const entry of answer.value) {
+      sorter.add(entry);
     }
+    next = nextPage(answer.link);
   }
-  return sortOut(entries, folder === "" ? "" : `${folder}/`);
+  return sorter.listing();
 }
 
-/** One answer of the API, as text. @throws {WeightDiffError} HUB_…, NETWORK (also for JSON of another shape than a list or object). */
-async function askApi(
+/** Where the list goes on (RFC 8288), as the Hub writes it: <address>; rel="next". */
+function nextPage(link: string | null): string | null {
+  return /<([^<>]*)>\s*;\s*rel="?next"?/.exec(link ?? "")?.[1] ?? null;
+}
+
+interface Answered<T> {
+  readonly value: T;
+  /** The Link header. */
+  readonly link: string | null;
+}
+
+/**
+ * One answer of the API, and what `read` makes of its JSON.
+ * @throws {WeightDiffError} HUB_…, NETWORK (also where `read` finds it no such JSON), LIMIT.
+ */
+async function askApi<T>(
   access: HubAccess,
   asked: Asked,
-  address: string | URL,
+  address: string,
   signal: AbortSignal | undefined,
-): Promise<{ readonly text: string; readonly link: string | null }> {
-  const url = URL.canParse(String(address)) ? new URL(String(address)) : null;
+  what: string,
+  read: (scanner: JsonScanner) => T,
+): Promise<Answered<T>> {
+  const url = URL.canParse(address) ? new URL(address) : null;
   if (url === null || !isEndpoint(access, url)) {
     throw new WeightDiffError(
       "NETWORK",
@@ -144,62 +176,78 @@ async function askApi(
     if (answer.status !== 200) {
       throw await refusalOf(access, asked, answer);
     }
-    const text = decodeText(await readWhole(answer, MAX_PAGE_BYTES), asked.name);
-    const isList = url.pathname.includes("/tree/");
-    if (!(isList ? /^\s*\[/ : /^\s*\{/).test(text) || parsed(text, asked.name) === null) {
-      throw new TransientError(
-        `${url.host} answers with something that is no ${isList ? "list of files" : "description"}`,
-      );
+    const bytes = await readWhole(answer, MAX_PAGE_BYTES);
+    try {
+      const scanner = new JsonScanner(bytes, asked.name);
+      const value = read(scanner);
+      scanner.end();
+      return { value, link: answer.headers.get("link") };
+    } catch (error) {
+      throw error instanceof WeightDiffError && error.code === "FORMAT_INVALID"
+        ? new TransientError(`${url.host} answers with something that is no ${what}`, null, { cause: error })
+        : error;
     }
-    return { text, link: answer.headers.get("link") };
   });
-}
-
-function parsed(text: string, name: string): unknown {
-  try {
-    return parseJson(text, name);
-  } catch {
-    return null;
-  }
 }
 
 /** Windows opens a device under these names, whatever follows the dot; names that end in a dot or space lose it there. */
 const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[. ]$/i;
 
+/** Names that are told of; the rest is counted. */
+const TOLD = 20;
+
 /** Takes what is a plain file of this folder; a name that could lead elsewhere, or be two files on one disk, is left out. */
-function sortOut(entries: readonly unknown[], prefix: string): HubListing {
+function newSorter(prefix: string): { add(entry: unknown): void; listing(): HubListing } {
   const files = new Map<string, HubEntry>();
   const folders: string[] = [];
   const notes: string[] = [];
-  for (const entry of entries) {
-    const { data } = entrySchema.safeParse(entry);
-    if (data?.type === "directory" && data.path.startsWith(prefix) && isBareFileName(data.path.slice(prefix.length))) {
-      folders.push(data.path.slice(prefix.length));
-    }
-    if (data?.type !== "file" || !data.path.startsWith(prefix)) {
-      if (data === undefined) {
-        notes.push("an entry of the Hub's list is malformed: left out");
-      }
-      continue;
-    }
-    const file = data.path.slice(prefix.length);
-    const etag = data.lfs?.oid ?? data.oid ?? "";
-    const key = file.normalize("NFC").toLowerCase();
-    const fault =
-      !isBareFileName(file) || DEVICE.test(file)
-        ? "is no plain file name"
-        : files.has(key)
-          ? "is there twice, but for upper and lower case"
-          : !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) || data.size === undefined
-            ? "has no digest or size"
-            : null;
-    if (fault === null && data.size !== undefined) {
-      files.set(key, { file, size: data.lfs?.size ?? data.size, etag });
+  let more = 0;
+  const leaveOut = (what: string): void => {
+    if (notes.length < TOLD) {
+      notes.push(`${what}: left out`);
     } else {
-      notes.push(`${printable(data.path)}: ${fault}: left out`);
+      more++;
     }
-  }
-  return { files: [...files.values()], folders, notes };
+  };
+  return {
+    add(entry) {
+      const { data } = entrySchema.safeParse(entry);
+      if (data === undefined) {
+        leaveOut("an entry of the Hub's list is malformed");
+        return;
+      }
+      if (!data.path.startsWith(prefix)) {
+        return;
+      }
+      const file = data.path.slice(prefix.length);
+      if (data.type === "directory" && isBareFileName(file)) {
+        folders.push(file);
+      }
+      if (data.type !== "file") {
+        return;
+      }
+      const etag = data.lfs?.oid ?? data.oid ?? "";
+      const key = file.normalize("NFC").toLowerCase();
+      const fault =
+        !isBareFileName(file) || DEVICE.test(file)
+          ? "is no plain file name"
+          : files.has(key)
+            ? "is there twice, but for upper and lower case"
+            : !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) || data.size === undefined
+              ? "has no digest or size"
+              : null;
+      if (fault === null && data.size !== undefined) {
+        files.set(key, { file, size: data.lfs?.size ?? data.size, etag });
+      } else {
+        leaveOut(`${printable(data.path)}: ${fault}`);
+      }
+    },
+    listing: () => ({
+      files: [...files.values()],
+      folders,
+      notes: more === 0 ? notes : [...notes, `${more} more entries of the Hub's list: left out`],
+    }),
+  };
 }
 
 function encodePath(path: string): string {

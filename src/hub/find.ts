@@ -28,7 +28,7 @@ import type { HubSettings } from "./settings.js";
 /** Beside the weights, and read before them. */
 const READ_FIRST =
   /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|added_tokens\.json|README\.md|.+\.index\.json)$/;
-/** Larger ones are not small; the largest tokenizer seen has 35 MB. */
+/** Of all small files, which are fetched before anything is said; the largest tokenizer seen has 35 MB. A larger file is none. */
 const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
@@ -103,14 +103,7 @@ export async function findOnline(
   const isSmall = ({ path, size }: HubFile): boolean =>
     single === null && size <= MAX_SMALL_BYTES && isSmallName(basename(path));
   const small = all.filter(isSmall);
-  if (small.length > MAX_SMALL_FILES) {
-    throw new WeightDiffError(
-      "LIMIT",
-      `${small.length} small files beside the weights, at most ${MAX_SMALL_FILES} are fetched`,
-      undefined,
-      { at: { file: id } },
-    );
-  }
+  refuseMany(id, small);
   await inParallel(small, signal, (file, stop) => provide(file, directory, symlinks, stop), SMALL_PARALLEL);
   const others = new Map<string, HubFile>();
   for (const file of all.filter((candidate) => !isSmall(candidate))) {
@@ -131,6 +124,19 @@ export async function findOnline(
     offline: false,
     notes,
   };
+}
+
+/** @throws {WeightDiffError} LIMIT for more files, or bytes, than anybody expects beside weights. */
+function refuseMany(id: string, small: readonly { readonly size: number }[]): void {
+  const bytes = small.reduce((sum, { size }) => sum + size, 0);
+  if (small.length > MAX_SMALL_FILES || bytes > MAX_SMALL_BYTES) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${small.length} small files of ${bytes} bytes beside the weights, at most ${MAX_SMALL_FILES} of ${MAX_SMALL_BYTES} are fetched unasked`,
+      `if you want them, fetch them yourself (hf download ${id}) and give the folder`,
+      { at: { file: id } },
+    );
+  }
 }
 
 /** What the cache has of the folder, without asking anybody. @throws {WeightDiffError} HUB_OFFLINE. */

@@ -69,26 +69,37 @@ export function expertName(k: number): string {
   return `model.layers.${layer}.mlp.experts.${expert}.${projection}_proj.weight`;
 }
 
+/** Small values of BF16 that no two tensors share. */
+function values(count: number, seed: number): Uint8Array {
+  const halves = new Uint16Array(count);
+  let state = seed + 1;
+  for (let at = 0; at < count; at++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    halves[at] = 0x3c00 | ((state >>> 16) & 0x80ff);
+  }
+  return new Uint8Array(halves.buffer);
+}
+
 /** `count` tensors of a few elements under honest names, from the `from`-th on. */
-export function expertsFile(count: number, from = 0): Uint8Array {
+export function expertsFile(count: number, from = 0, seed = 0): Uint8Array {
   const text = repeated(
     count,
     (k) => `"${expertName(from + k)}":{"dtype":"BF16","shape":[2,2],"data_offsets":[${8 * k},${8 * k + 8}]}`,
   );
-  return safetensorsFile(`{"__metadata__":{"format":"pt"},${text}}`, 8 * count);
+  return safetensorsFile(`{"__metadata__":{"format":"pt"},${text}}`, values(4 * count, seed + from));
 }
 
-export async function putExperts(folder: string, count: number, files: number): Promise<string> {
+export async function putExperts(folder: string, count: number, files: number, seed = 0): Promise<string> {
   await mkdir(folder, { recursive: true });
   const each = Math.ceil(count / files);
   if (files === 1) {
-    return put(folder, { "model.safetensors": expertsFile(count), "config.json": "{}" });
+    return put(folder, { "model.safetensors": expertsFile(count, 0, seed), "config.json": "{}" });
   }
   const map: string[] = [];
   for (let file = 0; file < files; file++) {
     const name = `model-${String(file + 1).padStart(5, "0")}-of-${String(files).padStart(5, "0")}.safetensors`;
     const here = Math.min(each, count - file * each);
-    await writeFile(join(folder, name), expertsFile(here, file * each));
+    await writeFile(join(folder, name), expertsFile(here, file * each, seed));
     map.push(repeated(here, (k) => `"${expertName(file * each + k)}": "${name}"`, ",\n"));
   }
   return put(folder, {
@@ -99,22 +110,20 @@ export async function putExperts(folder: string, count: number, files: number): 
 
 /** `count` tensors as torch.save writes them, each with a storage of its own and everything in the memo. */
 export function torchExperts(count: number): Uint8Array {
-  const parts: Uint8Array[] = [op.emptyDict, op.mark];
+  const tensors: Uint8Array[] = [];
   let memo = 0;
-  const memoized = (bytes: Uint8Array): Uint8Array => Buffer.concat([bytes, op.put(memo++)]);
   for (let k = 0; k < count; k++) {
-    parts.push(
-      memoized(op.text(expertName(k))),
-      memoized(tensorPickle({ key: String(k), numel: 2, size: [2], stride: [1] })),
-      op.put(memo++),
-      op.put(memo++),
-    );
+    const name = op.text(expertName(k));
+    const tensor = tensorPickle({ type: "BFloat16Storage", key: String(k), numel: 4, size: [2, 2], stride: [2, 1] });
+    const memoized = Array.from({ length: 4 }, () => op.put(memo++));
+    tensors.push(Buffer.concat([name, op.put(memo++), op.put(memo++), tensor, ...memoized, op.setItem]));
   }
-  parts.push(op.setItems);
-  return torchZip(
-    pickleOf(...parts),
-    Array.from({ length: count }, () => Buffer.alloc(8)),
-  );
+  const data = values(4 * count, 0);
+  return zip64File([
+    { name: "archive/data.pkl", data: pickleOf(op.emptyDict, Buffer.concat(tensors)) },
+    { name: "archive/version", data: Buffer.from("3\n") },
+    ...Array.from({ length: count }, (_, k) => ({ name: `archive/data/${k}`, data: data.subarray(8 * k, 8 * k + 8) })),
+  ]);
 }
 
 /** A zip of `count` empty entries beside an empty torch file, with the zip64 end record that so many need. */

@@ -215,10 +215,40 @@ test("names that lead out of the folder, or are two files on one disk, are left 
   });
 });
 
+test("of a hundred odd names, twenty are told and the rest is counted", async () => {
+  server.fault(TREE, { kind: "json", body: [entry("model.bin"), ...Array.from({ length: 100 }, () => ({}))] });
+  const { names, notes = [] } = (await find("org/diff")) ?? {};
+  assert.deepEqual([names, notes.length], [["model.bin"], 21]);
+  assert.match(notes[20] ?? "", /^80 more entries of the Hub's list: left out$/);
+});
+
+for (const [what, body] of [
+  ["many", Array.from({ length: 501 }, (_, k) => entry(`tokenizer_${k}.json`))],
+  ["large", Array.from({ length: 9 }, (_, k) => entry(`tokenizer_${k}.json`, { size: 140_000_000 }))],
+] as const) {
+  test(`small files that are too ${what} together are refused before one is fetched`, async () => {
+    server.log.length = 0;
+    server.fault(TREE, { kind: "json", body });
+    await refuses(
+      () => find("org/diff"),
+      "LIMIT",
+      /(501 small files of 5010 bytes|9 small files of 1260000000 bytes) beside the weights, at most 500 of 200000000/,
+    );
+    assert.equal(server.log.filter(({ url }) => url.includes("/resolve/")).length, 0);
+  });
+}
+
 for (const [what, fault, code, message] of [
   ["is a page of HTML", { kind: "html" }, "NETWORK", /no list of files/],
   ["is an object", { kind: "json", body: { files: [] } }, "NETWORK", /no list of files/],
-  ["is too long", { kind: "huge-json", bytes: 40_000_000 }, "NETWORK", /more than 32000000 bytes/],
+  [
+    "holds too many entries",
+    { kind: "json", body: Array.from({ length: 20_001 }, () => ({})) },
+    "LIMIT",
+    /20000 files/,
+  ],
+  ["holds one entry of a million values", { kind: "json", body: [Array(1_000_000).fill(0)] }, "LIMIT", /500000 values/],
+  ["is too long", { kind: "huge-json", bytes: 40_000_000 }, "NETWORK", /more than 8000000 bytes/],
   ["has no end", { kind: "endless-pages" }, "LIMIT", /more than 100 pages/],
 ] as const) {
   test(`a list that ${what} is refused`, async () => {
