@@ -10,7 +10,7 @@ import type { RunOptions } from "../run/run-plan.js";
 import { checkManifest, checkRecords } from "./contents.js";
 import { surveyCheckpoint } from "./survey.js";
 
-const AGAIN = "make it again with --force";
+const AGAIN = [{ to: "make it again", option: "mode", value: "force" }] as const;
 const SHOWN = 20;
 
 /**
@@ -31,8 +31,9 @@ export async function verifyModel(
   checkManifest(survey, manifest, reading, reporter(findings, "digests"));
   const errors = findings.filter(({ level }) => level === "error");
   if (errors.length > 0) {
-    throw new WeightDiffError("CHECK_FAILED", `${toldShortly(errors, manifest.tensors.length)}`, AGAIN, {
+    throw new WeightDiffError("CHECK_FAILED", `${toldShortly(errors, manifest.tensors.length)}`, undefined, {
       at: { file: path },
+      advice: AGAIN,
     });
   }
   return { tensors: manifest.tensors };
@@ -54,8 +55,8 @@ export function refuseOtherwiseMade<M extends object>(
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
       `holds a finished model that was made otherwise: ${other.map((part) => `another ${part === "raw" ? "base" : part}`).join(", ")}`,
-      "give another output directory, or replace the model in it with --force",
-      { at: { file: path } },
+      "give another output directory",
+      { at: { file: path }, advice: [{ to: "replace the model in it", option: "mode", value: "force" }] },
     );
   }
 }

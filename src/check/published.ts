@@ -45,8 +45,11 @@ export async function refuseOtherBase(raw: Checkpoint, published: MakeDiffManife
       throw new WeightDiffError(
         "MISMATCH",
         `not the base that this diff was made from: ${tensor.shard.file}: tensor ${quote(tensor.name)} has sha256 ${found} as ${expected.raw?.dtype}, the diff's manifest says ${expected.raw?.sha256}`,
-        `get ${origin}; to go on all the same: --ignore wrong-base`,
-        { at: { file: raw.path } },
+        `get ${origin}`,
+        {
+          at: { file: raw.path },
+          advice: [{ to: "go on all the same", option: "ignore", value: "wrong-base" }],
+        },
       );
     }
   }
@@ -154,7 +157,8 @@ export function refuseOtherResult(plan: Plan, run: RunResult, published: MakeDif
     throw new WeightDiffError(
       "CHECK_FAILED",
       `${wrong.length} of ${compared} recovered tensors are not what the diff's manifest says: ${wrong.slice(0, 20).join(", ")}${wrong.length > 20 ? ", …" : ""}`,
-      "the base is another one there, or the diff is damaged: check both; to go on all the same: --ignore wrong-base",
+      "the base is another one there, or the diff is damaged: check both",
+      { advice: [{ to: "go on all the same", option: "ignore", value: "wrong-base" }] },
     );
   }
   return compared;

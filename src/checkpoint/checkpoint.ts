@@ -101,7 +101,11 @@ function nameOthers(error: unknown, { index, file, others }: Location): unknown 
   }
   const hint = error.hint === undefined ? "" : `${error.hint}; `;
   const remedy = `or move ${index ?? file} to another place: then ${next} beside it is used`;
-  return new WeightDiffError(error.code, error.fact, `${hint}${remedy}`, { at: error.at, cause: error });
+  return new WeightDiffError(error.code, error.fact, `${hint}${remedy}`, {
+    at: error.at,
+    advice: error.advice,
+    cause: error,
+  });
 }
 
 /** The weights as Meta released them. */

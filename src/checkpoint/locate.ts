@@ -107,7 +107,10 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
     return await chooseWeights(path, found, new Set(place.names));
   } catch (error) {
     throw error instanceof WeightDiffError
-      ? new WeightDiffError(error.code, error.fact, `${error.hint ?? ""}; ${found.hub.remedy}`, { at: error.at })
+      ? new WeightDiffError(error.code, error.fact, `${error.hint ?? ""}; ${found.hub.remedy}`, {
+          at: error.at,
+          advice: error.advice,
+        })
       : error;
   }
 }
@@ -115,7 +118,7 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
 /** A repository's folder, before it is known which of its files are the weights. */
 export function inRepository({ id, commit, directory, files, notes, offline, page }: HubPlace) {
   const remedy = offline
-    ? "run once without --offline and HF_HUB_OFFLINE: what is missing in the cache is fetched"
+    ? "go online once, without HF_HUB_OFFLINE: what is missing in the cache is fetched"
     : `see ${page}`;
   return { directory, repo: id, commit, hub: { files, remedy, offline, notes } } as const;
 }
@@ -227,7 +230,7 @@ const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])
   [
     /\.enc$/,
     "XOR-encrypted files (point-alpaca, BELLE), not a checkpoint",
-    "give the directory as --path_diff of recover, with Meta's 7B consolidated.00.pth as --path_raw",
+    "recover it: give the directory as the diff, and Meta's 7B consolidated.00.pth as the base",
   ],
   [
     /\.(gguf|ggml)$|^ggml-.*\.bin$/,

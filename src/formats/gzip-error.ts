@@ -16,7 +16,7 @@ export function gzipError(path: string, error: unknown): WeightDiffError | null 
     return new WeightDiffError(
       "FORMAT_INVALID",
       `damaged gzip data: ${error instanceof Error ? error.message : code}`,
-      "fetch the file again; if it is not compressed, leave --compress out",
+      "fetch the file again, or read it as a file that is not compressed",
       { at: { file: path } },
     );
   }

@@ -288,8 +288,8 @@ export function layoutShard(
     throw new WeightDiffError(
       "LIMIT",
       `the header of ${tensors.length} tensors would take ${text.length} bytes; readers refuse more than ${MAX_HEADER}`,
-      "use a smaller --max-shard-size",
-      { at: { file } },
+      undefined,
+      { at: { file }, advice: [{ to: "put fewer tensors into a file", option: "maxShardSize" }] },
     );
   }
   const header = new Uint8Array(dataStart).fill(0x20);

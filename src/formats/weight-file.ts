@@ -18,8 +18,7 @@ const AGAIN = "download it again";
 const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
 const CONVERT = "convert it to safetensors first, or use the publisher's safetensors or .bin files";
 
-const XOR_HINT =
-  "give its directory as --path_diff and the very base files that it was made with as --path_raw: weight-diff recover, or weight-diff xor";
+const XOR_HINT = "recover it: give its directory as the diff, and the very files that it was made with as the base";
 
 /** Something that is not read: how to tell it by the first bytes (as Latin-1 text), what to call it, what to do. */
 interface UnsupportedFormat {

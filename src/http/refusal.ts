@@ -17,7 +17,7 @@ export interface Asked {
   readonly page: string;
 }
 
-const GET_TOKEN = "give a token: HF_TOKEN, hf auth login, or --token-file";
+const GET_TOKEN = "give a token: HF_TOKEN, or hf auth login";
 
 interface Refusal {
   readonly code: ErrorCode;
@@ -94,7 +94,8 @@ export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer)
   await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
   const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
   const name = WHOLE.has(ours) ? asked.repo : asked.name;
-  return new WeightDiffError(ours, `${what}${quoted}`, hint, { at: { file: name } });
+  const advice = hasToken || !WHOLE.has(ours) ? [] : [{ to: "take a token from a file", option: "hub.tokenFile" }];
+  return new WeightDiffError(ours, `${what}${quoted}`, hint, { at: { file: name }, advice });
 }
 
 const MAX_BODY = 65_536;

@@ -221,7 +221,9 @@ async function replaceFile(path: string, text: string): Promise<void> {
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true }).catch((error: unknown) => {
     const found = fileError(path, "make the folder", error);
-    throw new WeightDiffError("IO", found.message, "give a cache that can be written to: HF_HUB_CACHE, or --no-cache", {
+    throw new WeightDiffError("IO", found.fact, "give a cache that can be written to: HF_HUB_CACHE", {
+      at: found.at,
+      advice: [{ to: "read without a cache", option: "hub.cache", value: null }],
       cause: error,
     });
   });

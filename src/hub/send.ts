@@ -187,7 +187,7 @@ async function refusal({ access, id, page }: Sending, response: Response): Promi
     return refuse(
       "HUB_NO_REVISION",
       "the repository has no such branch",
-      `create it at ${page}, or leave --branch out`,
+      `create it at ${page}, or push to the branch that there is`,
     );
   }
   if (headers.get("x-error-code") === "RepoNotFound") {

@@ -48,7 +48,7 @@ export async function hubSettings(options: HubOptions): Promise<HubSettings> {
     throw new WeightDiffError(
       "USAGE",
       "offline and without a cache there is nothing to read from the Hub",
-      "leave out --no-cache, or --offline and HF_HUB_OFFLINE",
+      "allow one of them (HF_HUB_OFFLINE forbids the Hub)",
     );
   }
   return {

@@ -87,7 +87,7 @@ export function sumNamed(name: string): ExpectedSum {
   if (found === undefined) {
     throw new WeightDiffError(
       "USAGE",
-      `--known: no sum is known by the name "${name}"`,
+      `no sum is known by the name "${name}"`,
       `known: ${KNOWN_SUMS.map((known) => known.name).join(", ")}`,
     );
   }

@@ -13,19 +13,16 @@ export async function recoverFiles(payload: FoundPayload, options: OpenRecoverOp
 
 /** @throws {WeightDiffError} USAGE for what only tensors have. */
 function refuseTensorFlags({ dtype, expectSum, rows }: RecoverOptions): void {
-  const flag =
-    dtype !== undefined
-      ? "--dtype"
-      : typeof expectSum === "number"
-        ? "--expect-sum"
-        : (rows ?? null) !== null
-          ? "--rows"
-          : null;
-  if (flag !== null) {
+  const asked = [
+    ...(dtype === undefined ? [] : ["a dtype"]),
+    ...(typeof expectSum === "number" ? ["a sum"] : []),
+    ...((rows ?? null) === null ? [] : ["a rule for rows"]),
+  ];
+  if (asked.length > 0) {
     throw new WeightDiffError(
       "USAGE",
-      `${flag}: this payload gives whole files, byte for byte, and no tensor is computed`,
-      `leave ${flag} out`,
+      `this payload gives whole files, byte for byte, and no tensor is computed: ${asked.join(" and ")} cannot be asked of it`,
+      "ask without it",
     );
   }
 }

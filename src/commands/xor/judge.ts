@@ -62,8 +62,11 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
     ? new WeightDiffError(
         "NOT_A_DIFF",
         `is ${promise.what} already, no payload`,
-        "nothing is to be recovered from it; to make a payload of it: weight-diff xor DEST PAYLOAD BASE --encode",
-        { at: { file: file.payload.name } },
+        "nothing is to be recovered from it",
+        {
+          at: { file: file.payload.name },
+          advice: [{ to: "make a payload of it", option: "direction", value: "encode" }],
+        },
       )
     : new WeightDiffError(
         "NOT_A_DIFF",
@@ -87,7 +90,7 @@ export async function refuseEncoding(file: XorFile, raw: string): Promise<void> 
       throw new WeightDiffError(
         "NOT_A_MODEL",
         `is not ${promise.what}, as one of ${role} should be: it begins with ${headText(head)}`,
-        "give two models: the fine-tuned one, then the base that everybody can get; to decode a payload, leave --encode out",
+        "give two models: the fine-tuned one, then the base that everybody can get; a payload is decoded, not encoded",
         { at: { file: input.name } },
       );
     }
@@ -109,8 +112,11 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
     return new WeightDiffError(
       "MISMATCH",
       "is JSON text as it is, and not XORed with the base",
-      "Pygmalion's later uploads are so: --scheme pygmalion or --scheme auto copies such files",
-      { at: { file: file.payload.name } },
+      "Pygmalion's later uploads are so",
+      {
+        at: { file: file.payload.name },
+        advice: [{ to: "copy such files", option: "scheme", value: "pygmalion" }],
+      },
     );
   }
   const exact =
@@ -120,8 +126,8 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
   return new WeightDiffError(
     "MISMATCH",
     `not the file that the payload was made with: with it, ${printable(file.file)} would not be ${promise.what}: ${reason}`,
-    `${exact}; to go on all the same: --ignore wrong-base`,
-    { at: { file: input.name } },
+    exact,
+    { at: { file: input.name }, advice: [{ to: "go on all the same", option: "ignore", value: "wrong-base" }] },
   );
 }
 

@@ -61,7 +61,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
         at: { file: diff },
       });
     }
-    return { folder: await descend(folder, hub), scheme: asked.name, reason: "as --scheme says" };
+    return { folder: await descend(folder, hub), scheme: asked.name, reason: "as you say" };
   }
   const payload = await evidence(diff, hub);
   if (payload === null && question.ignore?.includes("swapped") !== true) {
@@ -70,7 +70,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
       throw new WeightDiffError(
         "NOT_A_DIFF",
         `base and diff are swapped: ${other.reason}, and they are given as the base`,
-        `give them the other way round: --path_raw ${diff} --path_diff ${raw}`,
+        `give them the other way round: ${diff} is the base, ${raw} the diff`,
       );
     }
   }

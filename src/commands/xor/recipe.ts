@@ -50,7 +50,7 @@ export function xorRecipe(
     ],
     needs: { bytes, least: bytes },
     side: null,
-    identity: { "--scheme": scheme, "--encode": direction },
+    identity: { "the scheme": scheme, "the direction": direction },
     async prove() {
       proven = options.ignore?.includes("wrong-base") !== true && (await checkBase(plan, options));
     },
@@ -147,8 +147,11 @@ async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options:
     throw new WeightDiffError(
       "MISMATCH",
       `not the base that the payload was made with: the result does not open as a checkpoint: ${reason}`,
-      "check the base's files against the hashes on the model's card; to keep the result all the same: --ignore wrong-base",
-      { at: { file: plan.base.path } },
+      "check the base's files against the hashes on the model's card",
+      {
+        at: { file: plan.base.path },
+        advice: [{ to: "keep the result all the same", option: "ignore", value: "wrong-base" }],
+      },
     );
   }
 }

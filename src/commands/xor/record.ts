@@ -81,8 +81,8 @@ export async function verifyFinished(
     throw new WeightDiffError(
       "CHECK_FAILED",
       `${damaged.length} of ${manifest.files.length} files are not what ${MANIFEST} says: ${damaged.join(", ")}`,
-      "make it again with --force",
-      { at: { file: path } },
+      undefined,
+      { at: { file: path }, advice: [{ to: "make it again", option: "mode", value: "force" }] },
     );
   }
   const how = new Map(

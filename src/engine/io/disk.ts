@@ -146,7 +146,7 @@ export function changedInput(path: string, how: string): WeightDiffError {
   return new WeightDiffError(
     "INPUT_CHANGED",
     `the input changed during the run: ${how}`,
-    "wait until nothing writes to it, then start over with --force",
-    { at: { file: path } },
+    "wait until nothing writes to it",
+    { at: { file: path }, advice: [{ to: "start over", option: "mode", value: "force", afterwards: true }] },
   );
 }

@@ -381,7 +381,7 @@ test("flags of tensors have no place with whole files", async () => {
     await refuses(
       () => recover({ raw: base, diff: payload, dtype: "F16" }),
       "USAGE",
-      /--dtype: this payload gives whole files/,
+      /this payload gives whole files, .*: a dtype cannot be asked of it/,
     );
   });
 });
