@@ -1,11 +1,31 @@
 #!/usr/bin/env node
-// libuv's pool is sized at its first use. Each worker keeps up to nine reads and writes in flight; the default is four threads for all.
-// The launcher is CommonJS (see package.json beside it) because Node reads a module with that very pool: there this line comes too late.
-process.env.UV_THREADPOOL_SIZE ??= "16";
-// What the network brings dies at once, but is only collected when the nursery is full: one that does not grow keeps some 30 MB less.
-require("node:v8").setFlagsFromString("--semi-space-growth-factor=1");
-import("../dist/src/cli/main.js")
-  .then(({ main }) => main(process.argv))
-  .then((exitCode) => {
-    process.exitCode = exitCode;
-  });
+// This file is CommonJS (see package.json beside it), in a syntax that old versions of Node can read, so that it can tell them why not.
+const NEEDED = [20, 15];
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+  refuse(`error: needs Node ${NEEDED.join(".")} or newer, this is ${process.version}`);
+} else {
+  // libuv's pool is sized at its first use. Each worker keeps up to nine reads and writes in flight; the default is four threads for all.
+  process.env.UV_THREADPOOL_SIZE = process.env.UV_THREADPOOL_SIZE || "16";
+  // What the network brings dies at once, but is only collected when the nursery is full: one that does not grow keeps some 30 MB less.
+  require("node:v8").setFlagsFromString("--semi-space-growth-factor=1");
+  start();
+}
+
+function start() {
+  const bundle = require("node:path").join(__dirname, "../dist/cli/weight-diff.cjs");
+  if (!require("node:fs").existsSync(bundle)) {
+    refuse("error: not built yet", "hint: npm ci");
+    return;
+  }
+  require(bundle)
+    .main(process.argv)
+    .then((exitCode) => {
+      process.exitCode = exitCode;
+    });
+}
+
+function refuse(...lines) {
+  process.stderr.write(lines.map((line) => `weight-diff: ${line}\n`).join(""));
+  process.exitCode = 2;
+}

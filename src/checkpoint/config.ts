@@ -1,7 +1,7 @@
 /** config.json: the few values that recovering needs, and the text itself, which is edited in place rather than rewritten. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
 import { decodeText } from "../files/file-source.js";
 import { readBytes } from "../files/small-files.js";

@@ -5,7 +5,7 @@
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
 import { readBytes } from "../files/small-files.js";
 import { parseJson } from "../formats/json.js";

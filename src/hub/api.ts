@@ -3,7 +3,7 @@
  * digests (huggingface.co/docs/hub/api: /api/models/{id}/revision, /api/models/{id}/tree). @huggingface/hub is not asked: it
  * follows a page to any host with the token, tells gated from missing by nothing, and trusts every answer.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
 import { readValue } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";

@@ -3,7 +3,7 @@
  * no path, time, host or thread count is in it. It ends with the digest of its own canonical form.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { decodeText, openFileSource } from "../files/file-source.js";

@@ -1,5 +1,5 @@
 /** What the value of one flag may be: kinds of text, checked by zod, and the words for a value that is none: what was given, what is possible. */
-import { z } from "zod";
+import * as z from "zod";
 import { quote } from "../../formats/quote.js";
 
 /** torch's names -> ours. */

@@ -2,7 +2,7 @@
  * params.json, which Meta put beside the weights of LLaMA and Llama 2 (ARTIFACTS 1.6): the sizes of the model, which the
  * names and shapes in the weight files must agree with.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { WeightDiffError } from "../../../errors.js";
 import { parseJson } from "../../../formats/json.js";
 
