@@ -4,21 +4,27 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/errno.js";
 import type { PlacedFile } from "../files/file-source.js";
-import { isSideFile } from "../files/side-names.js";
+import { isSideFile, isSideFolder } from "../files/side-names.js";
+import { regularFiles } from "../files/small-files.js";
 import { openShardSource, type ShardPlace } from "../hub/source.js";
+import { customCode, type MissingCode } from "./custom-code.js";
 
-/** A small file that goes along. */
-export interface SideFile extends PlacedFile {
-  /** Bare name. */
+/** A small file that goes along: a copy, or a text that is made. */
+export type SideFile = {
+  /** Its name in the model's folder; "folder/name" of a file in a folder there. */
   readonly file: string;
-}
+} & (PlacedFile | { readonly text: string });
 
 export interface SideFiles {
   /** To copy, sorted by name. */
   readonly copied: readonly SideFile[];
   /** Bare names of what else is there and stays behind. */
   readonly left: readonly string[];
+  /** Code that a config names, or such code imports, and that is not there. */
+  readonly missing: readonly MissingCode[];
 }
+
+export const NO_SIDE_FILES: SideFiles = { copied: [], left: [], missing: [] };
 
 /**
  * Sorts the files of `directory` into those that go with the model and those that do not; config.json, which is edited, and what
@@ -27,26 +33,45 @@ export interface SideFiles {
  * the directory; IO.
  */
 export async function sideFiles(directory: string, isOther: (name: string) => boolean): Promise<SideFiles> {
-  const copied: SideFile[] = [];
-  const left: string[] = [];
-  const names = await fileNames(directory);
-  for (const name of [...names].sort()) {
-    // Symlinks are followed: a Hub cache consists of them. Where to, is looked at when the file is opened.
+  const { files, inner } = await entriesOf(directory);
+  const own = files.filter((name) => !isOther(name) && name !== "weight-diff.json");
+  const { found, missing } = await customCode(directory, new Set(own));
+  const goes = (name: string): boolean => isSideFile(name) || found.includes(name);
+  const copied = [...own.filter(goes), ...inner].sort().map((file) => placeIn(directory, file));
+  for (const { file, path, within } of [...copied, ...own.filter(isConfig).map((file) => placeIn(directory, file))]) {
+    await refuseStandIn({ path, within, name: path }, file);
+  }
+  return { copied, left: own.filter((name) => !goes(name) && !isConfig(name)), missing };
+}
+
+/** Its text goes along, edited. */
+function isConfig(name: string): boolean {
+  return name === "config.json";
+}
+
+function placeIn(directory: string, file: string): PlacedFile & { readonly file: string } {
+  return { file, path: join(directory, file), within: directory };
+}
+
+/**
+ * Regular files, sorted, and those in folders that belong to the model. Symlinks are followed: a Hub cache consists of them.
+ * Where to, is looked at when a file is opened. @throws {WeightDiffError} IO.
+ */
+async function entriesOf(
+  directory: string,
+): Promise<{ readonly files: readonly string[]; readonly inner: readonly string[] }> {
+  const files: string[] = [];
+  const inner: string[] = [];
+  for (const name of [...(await fileNames(directory))].sort()) {
     const info = await stat(join(directory, name)).catch(() => null);
-    if (info === null || !info.isFile() || isOther(name) || name === "weight-diff.json") {
-      continue;
-    }
-    const place = { path: join(directory, name), within: directory };
-    if (name === "config.json") {
-      await refuseStandIn({ ...place, name: place.path }, name);
-    } else if (isSideFile(name)) {
-      await refuseStandIn({ ...place, name: place.path }, name);
-      copied.push({ file: name, ...place });
-    } else {
-      left.push(name);
+    if (info?.isFile() === true) {
+      files.push(name);
+    } else if (info?.isDirectory() === true && isSideFolder(name)) {
+      const names = await regularFiles(join(directory, name));
+      inner.push(...names.map((file) => `${name}/${file}`).filter(isSideFile));
     }
   }
-  return { copied, left };
+  return { files, inner };
 }
 
 /** Bare names of everything in the directory; none where there is none. @throws {WeightDiffError} IO. */

@@ -30,14 +30,17 @@ export async function sizeOf(path: string): Promise<number | null> {
   return info?.isFile() === true ? info.size : null;
 }
 
-/** A small file's text. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, FORMAT_INVALID if it is not UTF-8, IO. */
-export async function readText(path: string, most: number): Promise<string> {
-  return decodeText(await readBytes(path, most), path);
+/**
+ * A small file's text. @param within as openFileSource has it.
+ * @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, FORMAT_INVALID if it is not UTF-8, LINK_OUTSIDE, IO.
+ */
+export async function readText(path: string, most: number, within: string | null = null): Promise<string> {
+  return decodeText(await readBytes(path, most, within), path);
 }
 
-/** A small file's bytes. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, IO. */
-export async function readBytes(path: string, most: number): Promise<Uint8Array> {
-  const source = await openFileSource(path);
+/** A small file's bytes. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, LINK_OUTSIDE, IO. */
+export async function readBytes(path: string, most: number, within: string | null = null): Promise<Uint8Array> {
+  const source = await openFileSource(path, within);
   try {
     if (source.size > most) {
       throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${most} are read`, undefined, {

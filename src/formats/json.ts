@@ -68,3 +68,29 @@ export function topLevelSpans(
   scanner.end();
   return spans;
 }
+
+/** Every string in the values that have this key, however deep. @throws {WeightDiffError} as parseJson. */
+export function stringsUnder(
+  text: string,
+  key: string,
+  where: string,
+  dialect: JsonDialect = "strict",
+): readonly string[] {
+  const scanner = new JsonScanner(text, where, dialect);
+  const strings: string[] = [];
+  const walk = (inside: boolean): void => {
+    const first = scanner.peek();
+    if (first === "{") {
+      scanner.object((found) => walk(inside || found === key));
+    } else if (first === "[") {
+      scanner.array(() => walk(inside));
+    } else if (first === '"' && inside) {
+      strings.push(scanner.string());
+    } else {
+      scanner.skip();
+    }
+  };
+  walk(false);
+  scanner.end();
+  return strings;
+}

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
+import { isSideFolder } from "../files/side-names.js";
 import { readValue } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { printable } from "../formats/quote.js";
@@ -17,7 +18,7 @@ import { isCommit } from "./name.js";
 
 /** A file of a repository's folder. */
 export interface HubEntry {
-  /** Bare. */
+  /** Bare; "folder/name" of a file in a folder there. */
   readonly file: string;
   /** Bytes. */
   readonly size: number;
@@ -37,6 +38,8 @@ export interface HubListing {
 const MAX_PAGE_BYTES = 8_000_000;
 const MAX_PAGES = 100;
 const MAX_FILES = 20_000;
+/** Real ones have up to three. */
+const MAX_SIDE_FOLDERS = 20;
 
 const size = z.number().int().nonnegative();
 const entrySchema = z.object({
@@ -133,6 +136,27 @@ export async function listFolder(
     next = nextPage(answer.link);
   }
   return sorter.listing();
+}
+
+/**
+ * The files of those folders in `folder` that belong to a model, named "folder/file". @param folders all there are in it.
+ * @throws {WeightDiffError} as listFolder.
+ */
+export async function listSideFolders(
+  access: HubAccess,
+  id: string,
+  commit: string,
+  { folder, folders }: { readonly folder: string; readonly folders: readonly string[] },
+  signal: AbortSignal | undefined,
+): Promise<readonly HubEntry[]> {
+  const entries: HubEntry[] = [];
+  for (const name of folders.filter(isSideFolder).slice(0, MAX_SIDE_FOLDERS)) {
+    const { files } = await listFolder(access, id, commit, folder === "" ? name : `${folder}/${name}`, signal);
+    for (const entry of files) {
+      entries.push({ ...entry, file: `${name}/${entry.file}` });
+    }
+  }
+  return entries;
 }
 
 /** Where the list goes on (RFC 8288), as the Hub writes it: <address>; rel="next". */

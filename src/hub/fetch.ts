@@ -7,11 +7,11 @@ import { downloadFile, inParallel } from "./download.js";
 import type { FetchProgress, HubFile } from "./place.js";
 import type { HubSettings } from "./settings.js";
 
-/** A small file, whole and true: from the cache, or fetched. @throws {WeightDiffError} NETWORK, HUB_…, IO, DISK_FULL. */
-export async function provide(file: HubFile, directory: string, symlinks: boolean, signal: AbortSignal): Promise<void> {
+/** A small file, whole and true: from the cache, or fetched, without a cache to `target`. @throws {WeightDiffError} NETWORK, HUB_…, IO, DISK_FULL. */
+export async function provide(file: HubFile, target: string, symlinks: boolean, signal: AbortSignal): Promise<void> {
   const { snapshot } = file;
   if (snapshot === null) {
-    await downloadFile(file, join(directory, basename(file.path)), signal);
+    await downloadFile(file, target, signal);
     return;
   }
   const there = await cachedFile(snapshot, file.path, file, symlinks);

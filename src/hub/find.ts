@@ -7,7 +7,7 @@ import { fileError } from "../files/errno.js";
 import { isSideFile } from "../files/side-names.js";
 import { sizeOf } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
-import { type HubEntry, listFolder, pageOf, resolveCommit, resolveUrl } from "./api.js";
+import { type HubEntry, listFolder, listSideFolders, pageOf, resolveCommit, resolveUrl } from "./api.js";
 import {
   cachedCommit,
   cachedFile,
@@ -25,15 +25,20 @@ import type { HubName } from "./name.js";
 import type { HubFile, HubPlace } from "./place.js";
 import type { HubSettings } from "./settings.js";
 
-/** Beside the weights, and read before them. */
+/** Beside the weights, and read before them; besides what goes along with a model. Of code, configs say which is the model's. */
 const READ_FIRST =
-  /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|added_tokens\.json|README\.md|.+\.index\.json)$/;
+  /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|README\.md|.+\.index\.json|.+\.py)$/;
 /** Of all small files, which are fetched before anything is said; the largest tokenizer seen has 35 MB. A larger file is none. */
 const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
 const SMALL_PARALLEL = 8;
 const WEIGHTS = /\.(bin|safetensors|pth|pt|enc)$/;
+
+/** A path in the repository. */
+function below(folder: string, name: string): string {
+  return folder === "" ? name : `${folder}/${name}`;
+}
 
 function isSmallName(name: string): boolean {
   return READ_FIRST.test(name) || isSideFile(name);
@@ -84,8 +89,8 @@ export async function findOnline(
     await prepareCache(cache);
     await writeRef(snapshot.folder, revision, commit);
   }
-  const all = files.map(({ file, size, etag }: HubEntry): HubFile => {
-    const path = folder === "" ? file : `${folder}/${file}`;
+  const place = ({ file, size, etag }: HubEntry): HubFile => {
+    const path = below(folder, file);
     return {
       name: `${id}@${commit.slice(0, 8)}: ${printable(path)}`,
       repo: id,
@@ -99,18 +104,22 @@ export async function findOnline(
       snapshot,
       cached: false,
     };
-  });
-  const isSmall = ({ path, size }: HubFile): boolean =>
-    single === null && size <= MAX_SMALL_BYTES && isSmallName(basename(path));
-  const small = all.filter(isSmall);
+  };
+  const isSmall = ({ file, size }: HubEntry): boolean =>
+    single === null && size <= MAX_SMALL_BYTES && isSmallName(file);
+  const inner = single === null ? await listSideFolders(access, id, commit, { folder, folders }, signal) : [];
+  const small = [...files, ...inner].filter(isSmall);
   refuseMany(id, small);
-  await inParallel(small, signal, (file, stop) => provide(file, directory, symlinks, stop), SMALL_PARALLEL);
+  const bring = (entry: HubEntry, stop: AbortSignal): Promise<void> =>
+    provide(place(entry), join(directory, entry.file), symlinks, stop);
+  await inParallel(small, signal, bring, SMALL_PARALLEL);
   const others = new Map<string, HubFile>();
-  for (const file of all.filter((candidate) => !isSmall(candidate))) {
+  for (const entry of files.filter((candidate) => !isSmall(candidate))) {
+    const file = place(entry);
     const cached = snapshot !== null && (await cachedFile(snapshot, file.path, file, symlinks)) !== null;
-    others.set(basename(file.path), { ...file, cached });
+    others.set(entry.file, { ...file, cached });
   }
-  const names = all.map(({ path }) => basename(path));
+  const names = files.map(({ file }) => file);
   return {
     id,
     commit,
@@ -162,7 +171,7 @@ export async function findCached(name: HubName, { access, cache }: HubSettings):
   }
   const files = new Map<string, HubFile>();
   for (const file of names.filter((candidate) => candidate === single || !isSmallName(candidate))) {
-    const path = folder === "" ? file : `${folder}/${file}`;
+    const path = below(folder, file);
     // Where the cache has no links, the blob's name is not known.
     const etag = basename(await readlink(join(directory, file)).catch(() => ""));
     const size = await sizeOf(join(directory, file));

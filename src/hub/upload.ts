@@ -7,7 +7,7 @@ import { FilePart } from "../files/file-part.js";
 import type { PlacedFile } from "../files/file-source.js";
 import { printable } from "../formats/quote.js";
 import type { HubAccess } from "../http/access.js";
-import { type HubEntry, listFolder } from "./api.js";
+import { type HubEntry, listFolder, listSideFolders } from "./api.js";
 import { isCommit } from "./name.js";
 import { sendingFetch } from "./send.js";
 
@@ -25,7 +25,7 @@ export interface HubWriter {
 export interface RemoteState {
   readonly commit: string;
   readonly private: boolean;
-  /** Of the root folder, by name. */
+  /** Of the root folder, and of folders in it that belong to a model, by name. */
   readonly files: ReadonlyMap<string, HubEntry>;
 }
 
@@ -94,11 +94,12 @@ export async function remoteState(writer: HubWriter): Promise<RemoteState | null
   if (commit === null || !isCommit(commit)) {
     throw unexpected(writer, "names no commit");
   }
-  const { files } = await listFolder(access, id, commit, "", writer.signal);
+  const { files, folders } = await listFolder(access, id, commit, "", writer.signal);
+  const inner = await listSideFolders(access, id, commit, { folder: "", folders }, writer.signal);
   return {
     commit,
     private: field(info, "private") === true,
-    files: new Map(files.map((entry) => [entry.file, entry])),
+    files: new Map([...files, ...inner].map((entry) => [entry.file, entry])),
   };
 }
 
