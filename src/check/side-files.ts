@@ -1,12 +1,12 @@
 /** verify's look at the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
 import { join } from "node:path";
-import { refusePlaceholder } from "../checkpoint/side-files.js";
+import { modelFiles, refusePlaceholder } from "../checkpoint/side-files.js";
 import type { Tokenizer } from "../checkpoint/tokenizer.js";
 import { modelShape } from "../evidence/model-shape.js";
-import { readText, regularFiles, sizeOf } from "../files/small-files.js";
+import { readText, sizeOf } from "../files/small-files.js";
 import type { Level, Report } from "../finding.js";
 import { checkJson } from "../formats/json.js";
-import { isBareFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
+import { isOwnFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
 import { sha256Of } from "../hub/source.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST, outputState } from "../output/state.js";
@@ -20,7 +20,8 @@ const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "erro
 
 /** Placeholders and broken JSON. Other files may be anything. @throws {WeightDiffError} IO. */
 export async function checkSideFiles(directory: string, weights: ReadonlySet<string>, report: Report): Promise<void> {
-  for (const file of await regularFiles(directory)) {
+  const { files, inner } = await modelFiles(directory);
+  for (const file of [...files, ...inner]) {
     if (weights.has(file) || file === MANIFEST) {
       continue;
     }
@@ -61,8 +62,8 @@ export async function checkListedFiles(
   const listed = manifest.operation === "make-diff" ? manifest.side_files : [];
   const known = new Set([...listed, ...manifest.files].map(({ file }) => file));
   for (const { file, size, sha256 } of listed) {
-    if (!isBareFileName(file)) {
-      report("error", "the manifest lists it, and it is no bare file name", { file });
+    if (!isOwnFileName(file)) {
+      report("error", "the manifest lists it, and it is no name of a file in this directory", { file });
       continue;
     }
     const path = join(directory, file);
@@ -77,7 +78,8 @@ export async function checkListedFiles(
   }
   checkIndexText(survey, manifest, known, report);
   if (manifest.operation === "make-diff") {
-    const extra = (await regularFiles(directory)).filter(
+    const { files, inner } = await modelFiles(directory);
+    const extra = [...files, ...inner].filter(
       (file) => !known.has(file) && file !== MANIFEST && file !== survey.index?.file && !HARMLESS.has(file),
     );
     for (const file of extra) {

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isVocabulary, sideKind } from "../files/side-names.js";
-import { readText, regularFiles } from "../files/small-files.js";
+import { regularFiles } from "../files/small-files.js";
 import { customCode, type MissingCode } from "./custom-code.js";
 import { refuseStandIn, type SideFile, type SideFiles } from "./side-files.js";
 
@@ -19,35 +19,34 @@ export interface FromBase {
   readonly refused: readonly WeightDiffError[];
 }
 
-/** Tokenizers of transformers 5.23 that need no vocabulary: they count bytes or code points. */
-const WITHOUT_VOCABULARY = /"tokenizer_class"\s*:\s*"(ByT5|Canine|Dia|Perceiver)Tokenizer"/;
-const MAX_CONFIG_BYTES = 10_000_000;
+export interface BaseFiles {
+  /** The base's folder; null where there is none. */
+  readonly directory: string | null;
+  /** What makes its tokenizer, where that is not just what lies in the folder. */
+  readonly tokenizer: readonly SideFile[] | null;
+  /** Has the result the base's rows of the embedding, and no others? */
+  readonly sameRows: boolean;
+}
 
-/**
- * @param side the model's own. @param own its folder, @param base the base's; null where there is none.
- * @param sameRows do both have the same rows of the embedding? @throws {WeightDiffError} IO.
- */
+/** @param side the model's own. @throws {WeightDiffError} IO. */
 export async function fromBase(
   side: SideFiles,
-  own: string | null,
-  base: string | null,
-  sameRows: boolean,
+  { directory: base, tokenizer: made, sameRows }: BaseFiles,
 ): Promise<FromBase> {
   const has = new Set(side.copied.map(({ file }) => file));
   const names = base === null ? [] : await regularFiles(base);
-  const lacksTokenizer = ![...has].some(isVocabulary) && !(await needsNoVocabulary(own, has));
-  const offered = names.some(isVocabulary);
-  const takesTokenizer = lacksTokenizer && offered && sameRows;
+  const offered = made !== null || names.some(isVocabulary);
+  const takesTokenizer = !side.tokenizer && offered && sameRows;
   const takesProcessor = ![...has].some((name) => sideKind(name) === "processor");
-  const code = base === null ? null : await customCode(base, new Set(names), side.missing);
+  const code = base === null ? null : await customCode(base, new Set([...names, ...has]), side.missing);
   const wanted = names.filter(
     (name) =>
       !has.has(name) &&
-      ((takesTokenizer && sideKind(name) === "tokenizer") ||
+      ((takesTokenizer && made === null && sideKind(name) === "tokenizer") ||
         (takesProcessor && sideKind(name) === "processor") ||
         code?.found.includes(name) === true),
   );
-  const files: SideFile[] = [];
+  const files = takesTokenizer && made !== null ? made.filter(({ file }) => !has.has(file)) : [];
   const refused: WeightDiffError[] = [];
   for (const file of wanted) {
     const place = { path: join(base ?? "", file), within: base ?? "" };
@@ -62,14 +61,6 @@ export async function fromBase(
     }
   }
   const taken = files.some(({ file }) => isVocabulary(file));
-  const tokenizer = !lacksTokenizer ? "own" : taken ? "base" : offered && !sameRows ? "other-rows" : "none";
+  const tokenizer = side.tokenizer ? "own" : taken ? "base" : offered && !sameRows ? "other-rows" : "none";
   return { files, tokenizer, missing: code?.missing ?? side.missing, refused };
-}
-
-async function needsNoVocabulary(directory: string | null, names: ReadonlySet<string>): Promise<boolean> {
-  const file = "tokenizer_config.json";
-  if (directory === null || !names.has(file)) {
-    return false;
-  }
-  return WITHOUT_VOCABULARY.test(await readText(join(directory, file), MAX_CONFIG_BYTES).catch(() => ""));
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/errno.js";
 import type { PlacedFile } from "../files/file-source.js";
-import { isSideFile, isSideFolder } from "../files/side-names.js";
-import { regularFiles } from "../files/small-files.js";
+import { isSideFile, isSideFolder, isVocabulary } from "../files/side-names.js";
+import { readText, regularFiles } from "../files/small-files.js";
 import { openShardSource, type ShardPlace } from "../hub/source.js";
 import { customCode, type MissingCode } from "./custom-code.js";
 
@@ -22,9 +22,16 @@ export interface SideFiles {
   readonly left: readonly string[];
   /** Code that a config names, or such code imports, and that is not there. */
   readonly missing: readonly MissingCode[];
+  /** Is there a tokenizer? */
+  readonly tokenizer: boolean;
 }
 
-export const NO_SIDE_FILES: SideFiles = { copied: [], left: [], missing: [] };
+export const NO_SIDE_FILES: SideFiles = { copied: [], left: [], missing: [], tokenizer: false };
+
+/** Tokenizers of transformers 5.23 that need no vocabulary: they count bytes or code points. */
+const WITHOUT_VOCABULARY = /"tokenizer_class"\s*:\s*"(ByT5|Canine|Dia|Perceiver)Tokenizer"/;
+const TOKENIZER_CONFIG = "tokenizer_config.json";
+const MAX_CONFIG_BYTES = 10_000_000;
 
 /**
  * Sorts the files of `directory` into those that go with the model and those that do not; config.json, which is edited, and what
@@ -33,7 +40,7 @@ export const NO_SIDE_FILES: SideFiles = { copied: [], left: [], missing: [] };
  * the directory; IO.
  */
 export async function sideFiles(directory: string, isOther: (name: string) => boolean): Promise<SideFiles> {
-  const { files, inner } = await entriesOf(directory);
+  const { files, inner } = await modelFiles(directory);
   const own = files.filter((name) => !isOther(name) && name !== "weight-diff.json");
   const { found, missing } = await customCode(directory, new Set(own));
   const goes = (name: string): boolean => isSideFile(name) || found.includes(name);
@@ -41,7 +48,13 @@ export async function sideFiles(directory: string, isOther: (name: string) => bo
   for (const { file, path, within } of [...copied, ...own.filter(isConfig).map((file) => placeIn(directory, file))]) {
     await refuseStandIn({ path, within, name: path }, file);
   }
-  return { copied, left: own.filter((name) => !goes(name) && !isConfig(name)), missing };
+  const tokenizer = own.some(isVocabulary) || (own.includes(TOKENIZER_CONFIG) && (await needsNoVocabulary(directory)));
+  return { copied, left: own.filter((name) => !goes(name) && !isConfig(name)), missing, tokenizer };
+}
+
+async function needsNoVocabulary(directory: string): Promise<boolean> {
+  const text = await readText(join(directory, TOKENIZER_CONFIG), MAX_CONFIG_BYTES).catch(() => "");
+  return WITHOUT_VOCABULARY.test(text);
 }
 
 /** Its text goes along, edited. */
@@ -57,7 +70,7 @@ function placeIn(directory: string, file: string): PlacedFile & { readonly file:
  * Regular files, sorted, and those in folders that belong to the model. Symlinks are followed: a Hub cache consists of them.
  * Where to, is looked at when a file is opened. @throws {WeightDiffError} IO.
  */
-async function entriesOf(
+export async function modelFiles(
   directory: string,
 ): Promise<{ readonly files: readonly string[]; readonly inner: readonly string[] }> {
   const files: string[] = [];

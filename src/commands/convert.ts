@@ -5,7 +5,7 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
-import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
+import { type MetaTokenizer, metaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
 import { operandDtype } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, torchName } from "../formats/dtype.js";
@@ -55,10 +55,8 @@ async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Pro
   const plan = planConvert(model, { dtype: wanted, maxShardSize });
   const dtype = dtypeText(plan);
   tellPlan(plan, dtype, wanted, say);
-  const tokenizer = await findMetaTokenizer(model, options.hub);
-  if (tokenizer === null) {
-    say(`no ${TOKENIZER} in ${options.source} or beside it: copy it into the output yourself`);
-  }
+  const tokenizer = await metaTokenizer(model, options.hub);
+  tellTokenizer(tokenizer, options.source, say);
   return make(convertRecipe({ started, model, config, plan, dtype, tokenizer }, options), options);
 }
 
@@ -69,7 +67,7 @@ interface ConvertFacts {
   readonly plan: Plan;
   /** Of the output, as config.json spells it. */
   readonly dtype: string;
-  readonly tokenizer: Awaited<ReturnType<typeof findMetaTokenizer>>;
+  readonly tokenizer: MetaTokenizer | null;
 }
 
 function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<FinishedTensors, ConvertReport> {
@@ -91,7 +89,7 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
       const extras: readonly ExtraFile[] = [
         ...small,
         ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
-        ...(tokenizer === null ? [] : [{ file: TOKENIZER, ...tokenizer }]),
+        ...(tokenizer?.files ?? []).filter(({ file }) => !has(file)),
       ];
       const tensors = writtenTensors(plan, run);
       return { extras, manifest: writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) }) };
@@ -108,6 +106,16 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
       return { ...report, outcome: "converted", tensors: writtenTensors(plan, end.run), overflow };
     },
   };
+}
+
+function tellTokenizer(tokenizer: MetaTokenizer | null, source: string, say: (text: string) => void): void {
+  if (tokenizer === null) {
+    say(`no ${TOKENIZER} in ${source} or beside it: copy it into the output yourself`);
+  } else if (!tokenizer.sentencepiece) {
+    say(
+      `${TOKENIZER} is not sentencepiece's, as LLaMA's and Llama 2's are: take the publisher's tokenizer.json and tokenizer_config.json for it`,
+    );
+  }
 }
 
 function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], say: (text: string) => void): void {

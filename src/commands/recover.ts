@@ -2,9 +2,11 @@
  * recover: base + diff -> the fine-tuned model. Opens both, refuses what can be refused, plans; the rest is the run's.
  * The result is that of `recover` in the reference scripts, to the last bit (scheme/families/ names them).
  */
+import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
+import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { planRecover } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
@@ -45,8 +47,10 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   if (published.proven === 0) {
     guardBase(judged, sample, scheme.operation === "add" && scheme.arithmetic === "F32", options);
   }
+  const tokenizer = raw.meta === undefined ? null : ((await metaTokenizer(raw, options.hub))?.files ?? null);
+  const elseBase = { directory: raw.directory, tokenizer, sameRows: hasSameRows(plan, raw) };
   return make(
-    recoverRecipe({ started, inputs, choice, plan, stated, published: published.manifest }, options),
+    recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
     options,
   );
 }

@@ -102,6 +102,12 @@ export function isBareFileName(name: string): boolean {
   return name.length > 0 && name.length <= 255 && !/^\.{1,2}$|[/\\:\u0000-\u001f\u007f]/.test(name);
 }
 
+/** "name", or "folder/name". */
+export function isOwnFileName(name: string): boolean {
+  const parts = name.split("/");
+  return parts.length <= 2 && parts.every(isBareFileName);
+}
+
 /** The text of an index: `totalSize` in bytes, names sorted by code point as Python sorts, all but ASCII escaped. */
 export function writeWeightIndex(weightMap: ReadonlyMap<string, string>, totalSize: number): string {
   const lines = [...weightMap]

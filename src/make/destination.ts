@@ -1,17 +1,21 @@
 /** Where a run's output goes, and which small files of its inputs go along. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import { type SideFile, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
+import { type BaseFiles, type FromBase, fromBase } from "../checkpoint/from-base.js";
+import { NO_SIDE_FILES, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
 import { chooseMode, type OutputMode } from "../output/choose-mode.js";
 import { isWeightFile } from "../output/state.js";
 import { type InputPlace, refuseFullDisk, resolveOutput } from "../run/preflight.js";
 
-export interface Destination {
+export interface Destination extends SmallFiles {
   readonly path: string;
   readonly mode: OutputMode | "verify";
+}
+
+export interface SmallFiles {
   /** Beside the driver's weights. */
   readonly side: SideFiles;
-  /** The base's tokenizer files, where they are wanted and the driver has none. */
-  readonly fromBase: readonly SideFile[];
+  /** What the driver lacks and the base has; null where nothing is taken from it. */
+  readonly base: FromBase | null;
 }
 
 /** Whose small files go along. */
@@ -19,8 +23,8 @@ export interface SideSources {
   readonly raw: Checkpoint;
   /** Its config and side files come first. */
   readonly driver: Checkpoint;
-  /** Is a tokenizer that the driver lacks the base's? */
-  readonly elseBase?: boolean;
+  /** What the driver lacks is taken from here. */
+  readonly elseBase?: BaseFiles | null;
   /** Names beside its weights that the command sees to. */
   readonly apart?: readonly string[];
 }
@@ -37,10 +41,6 @@ export interface PlaceRequest {
   readonly side: SideSources | null;
 }
 
-/** What makes a tokenizer; without one of these a directory has none. */
-const TOKENIZER = /^(tokenizer\.(model|json)|vocab\.(json|txt))$/;
-const TOKENIZER_FILE = /^(tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges.*|chat_template.*)$/;
-
 /**
  * Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here.
  * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), LINK_OUTSIDE, IO.
@@ -54,26 +54,17 @@ export async function chooseDestination(
   }
   const path = await resolveOutput(output, sources);
   const mode = await chooseMode(path, wanted);
-  const small = side === null ? NO_SIDE_FILES : await chooseSideFiles(side);
+  const small = side === null ? { side: NO_SIDE_FILES, base: null } : await chooseSideFiles(side);
   if (mode === "new" || mode === "force") {
     await refuseFullDisk(path, needs.bytes, needs.least);
   }
   return { path, mode, ...small };
 }
 
-const NO_SIDE_FILES: Pick<Destination, "side" | "fromBase"> = { side: { copied: [], left: [] }, fromBase: [] };
-
-async function chooseSideFiles({
-  raw,
-  driver,
-  elseBase = false,
-  apart = [],
-}: SideSources): Promise<Pick<Destination, "side" | "fromBase">> {
+async function chooseSideFiles({ driver, elseBase = null, apart = [] }: SideSources): Promise<SmallFiles> {
   const others = new Set([...driver.shards.map(({ file }) => file), ...apart]);
   const isOther = (name: string): boolean => others.has(name) || isWeightFile(name);
-  const side = driver.directory === null ? NO_SIDE_FILES.side : await sideFiles(driver.directory, isOther);
-  const wants = elseBase && raw.directory !== null && !side.copied.some(({ file }) => TOKENIZER.test(file));
-  const { copied } = wants ? await sideFiles(raw.directory, isOther) : { copied: [] };
-  const own = new Set(side.copied.map(({ file }) => file));
-  return { side, fromBase: copied.filter(({ file }) => TOKENIZER_FILE.test(file) && !own.has(file)) };
+  const side = driver.directory === null ? NO_SIDE_FILES : await sideFiles(driver.directory, isOther);
+  const base = elseBase === null ? null : await fromBase(side, elseBase);
+  return { side, base };
 }

@@ -1,12 +1,14 @@
 /** What the recipes of recover, make-diff and convert share: an output of tensors, with the small files that make it a model. */
 import { verifyModel } from "../check/model.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "../checkpoint/config.js";
 import { torchName } from "../formats/dtype.js";
 import { writeWeightIndex } from "../formats/weight-index.js";
 import type { Manifest } from "../manifest/manifest.js";
 import type { ExtraFile } from "../output/staging.js";
+import { INPUT_EMBEDDING } from "../plan/pairing.js";
 import type { Plan } from "../plan/plan.js";
-import type { Destination, SideSources } from "./destination.js";
+import type { SideSources, SmallFiles } from "./destination.js";
 import type { MakingReport, Recipe, RunRequest } from "./make.js";
 
 /** Of a finished output. */
@@ -38,23 +40,30 @@ function outputSize({ shards }: Plan): number {
   return shards.reduce((sum, { size }) => sum + size, 0);
 }
 
+/** Of one embedding. */
+export function mostNewRows({ newRows }: Plan): number {
+  return [...newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
+}
+
+/** Has the result the base's rows of the input embedding, and no others? True where there is no such matrix. */
+export function hasSameRows({ newRows, vocabSize }: Plan, raw: Checkpoint): boolean {
+  const rows = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? null;
+  return newRows.size === 0 && (rows === null || vocabSize === null || rows === vocabSize);
+}
+
 /** What a report says of the plan. */
 export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows"> {
   return { files: plan.shards.map(({ file, size }) => ({ file, size })), newRows: plan.newRows };
 }
 
 /** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
-export function smallFiles(
-  plan: Plan,
-  config: ModelConfig | null,
-  destination: Pick<Destination, "side" | "fromBase"> | null,
-): readonly ExtraFile[] {
+export function smallFiles(plan: Plan, config: ModelConfig | null, small: SmallFiles | null): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.shards.length > 1) {
     const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
     extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
   }
-  extras.push(...(destination?.side.copied ?? []), ...(destination?.fromBase ?? []));
+  extras.push(...(small?.side.copied ?? []), ...(small?.base?.files ?? []));
   if (config !== null) {
     const dtype = plan.dtype === null ? null : torchName(plan.dtype);
     extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize) });

@@ -5,6 +5,7 @@
 import { constants } from "node:fs";
 import { open, readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { SideFile } from "../checkpoint/side-files.js";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
@@ -23,8 +24,8 @@ export interface ShardFile {
   readonly header: Uint8Array;
 }
 
-/** A small file of the output: its text, or where to copy it from, and the folder that links must not lead it out of. */
-export type ExtraFile = { readonly file: string } & ({ readonly text: string } | PlacedFile);
+/** A small file of the output. */
+export type ExtraFile = SideFile;
 
 /** Bytes of a small file that are copied at once. */
 const PIECE = 1 << 20;

@@ -45,8 +45,6 @@ export interface Scheme {
   readonly diffOnly: "refuse" | "keep" | "drop" | readonly string[];
   /** Tensors that only raw has. */
   readonly baseOnly: "refuse" | "copy";
-  /** Where config and side files come from. "diff, else base": tokenizer files that the diff lacks are the base's. */
-  readonly sideFiles: "diff" | "diff, else base";
   /** A file beside the diff with the sum of the recovered model, and how far off the script lets it be. */
   readonly sumFile?: { readonly file: string; readonly absolute: number; readonly relative: number };
   /** What the script writes wrong and this tool writes right, in words. */

@@ -48,7 +48,6 @@ export function customScheme(axes: CustomAxes): Scheme {
     prefix: null,
     diffOnly: driver === "raw" ? "drop" : "keep",
     baseOnly: "refuse",
-    sideFiles: "diff, else base",
   };
 }
 

@@ -18,7 +18,6 @@ export const WEIGHT_DIFF: Axes = {
   prefix: null,
   diffOnly: "refuse",
   baseOnly: "refuse",
-  sideFiles: "diff",
 };
 
 const MENDED_CONFIG = "config.json is the diff's: the script saves the base's, whose token ids may be wrong";
@@ -32,7 +31,6 @@ export const APPLY_DELTA: Axes = {
   output: "F16",
   newRows: "refuse",
   diffOnly: "drop",
-  sideFiles: "diff, else base",
   mends: MENDED_CONFIG,
 };
 
@@ -42,7 +40,6 @@ export const DELTA_DRIVEN: Axes = {
   arithmetic: "F16",
   output: "F16",
   newRows: "refuse",
-  sideFiles: "diff, else base",
 };
 
 /** apply_delta_low_cpu_mem: file by file of the base, in the dtypes of the files; its config is the delta's. */

@@ -82,7 +82,6 @@ function schemesJson(families: readonly Family[]): string {
       prefix: scheme.prefix?.text ?? null,
       diff_only: scheme.diffOnly,
       base_only: scheme.baseOnly,
-      side_files: scheme.sideFiles,
       sum_file: scheme.sumFile?.file ?? null,
       repos,
       script,

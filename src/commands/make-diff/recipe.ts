@@ -6,10 +6,10 @@ import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
-import { printable } from "../../formats/quote.js";
 import { sha256Of } from "../../hub/source.js";
 import type { Recipe, RunRequest } from "../../make/make.js";
-import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import { tellSmallFiles } from "../../make/side-notes.js";
+import { type FinishedTensors, mostNewRows, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
 import type { OutputDirectory } from "../../output/directory.js";
 import type { ExtraFile } from "../../output/staging.js";
@@ -48,11 +48,7 @@ export function makeDiffRecipe(
       "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
       "--rows": options.rows ?? "by the encoding",
     },
-    tell({ side }) {
-      if (side.left.length > 0) {
-        say(`not copied from the tuned model: ${side.left.map(printable).join(", ")}`);
-      }
-    },
+    tell: (destination) => tellSmallFiles(destination, "the tuned model", mostNewRows(plan), options),
     async compose(run, output, destination) {
       const base = options.baseModel ?? raw.repo ?? null;
       if (base === null && output !== null) {
@@ -60,12 +56,16 @@ export function makeDiffRecipe(
       }
       const small = smallFiles(plan, tunedConfig, destination);
       const files = await digestedFiles(plan, run, output, options);
-      const newRows = [...plan.newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
       const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
-          : [{ file: CARD, text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, newRows, own) }];
+          : [
+              {
+                file: CARD,
+                text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, mostNewRows(plan), own),
+              },
+            ];
       const extras = [...small, ...card];
       const manifest = writeManifest({
         operation: "make-diff",

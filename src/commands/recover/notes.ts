@@ -4,8 +4,11 @@ import type { ModelConfig } from "../../checkpoint/config.js";
 import { rowsKept } from "../../evidence/added-tokens.js";
 import { printable } from "../../formats/quote.js";
 import type { Destination } from "../../make/destination.js";
+import { tellSmallFiles } from "../../make/side-notes.js";
+import { mostNewRows } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
+import type { RecoverOptions } from "./options.js";
 
 type Say = (text: string) => void;
 
@@ -33,19 +36,14 @@ export async function tellPlan(
 
 /** Of the files that go along, or are missed. */
 export function tellDestination(
-  { fromBase, side }: Destination,
+  destination: Destination,
   plan: Plan,
   diffConfig: ModelConfig | null,
-  say: Say,
+  options: RecoverOptions,
 ): void {
-  if (fromBase.length > 0) {
-    say(`the diff has no tokenizer: taken from the base: ${fromBase.map(({ file }) => printable(file)).join(", ")}`);
-  }
-  if (side.left.length > 0) {
-    say(`not copied from the diff: ${side.left.map(printable).join(", ")}`);
-  }
+  tellSmallFiles(destination, "the diff", mostNewRows(plan), options);
   if (diffConfig === null) {
-    say(
+    options.onNote?.(
       `the diff brings no config.json, so none is written, and loaders need one: take the base's, with the vocab_size ${plan.vocabSize ?? "of the diff"}`,
     );
   }

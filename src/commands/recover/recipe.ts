@@ -1,5 +1,6 @@
 /** What recover asks of the run: the manifest it writes, the sums it judges, the report it gives. */
 import { refuseOtherResult } from "../../check/published.js";
+import type { BaseFiles } from "../../checkpoint/from-base.js";
 import type { Choice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { torchName } from "../../formats/dtype.js";
@@ -23,6 +24,8 @@ export interface RecoverFacts {
   readonly plan: Plan;
   /** The sum that a file beside the diff states. */
   readonly stated: StatedSum | null;
+  /** Small files that the diff may lack. */
+  readonly elseBase: BaseFiles;
   /** The manifest that make-diff put beside the diff. */
   readonly published: MakeDiffManifest | null;
 }
@@ -34,7 +37,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
   const say = options.onNote ?? (() => {});
   const dtype = dtypeText(plan);
   const made = { operation: "recover", scheme: plan.scheme, dtype, raw: sourceOf(raw), diff: sourceOf(diff) } as const;
-  const side = { raw, driver: diff, elseBase: scheme.sideFiles === "diff, else base" };
+  const side = { raw, driver: diff, elseBase: facts.elseBase };
   const buffers = buffersOf(plan, raw, rawConfig);
   return {
     ...tensorRecipe(plan, side, made, options),
@@ -46,7 +49,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
       "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
       "--rows": options.rows ?? "by the scheme",
     },
-    tell: (destination) => tellDestination(destination, plan, diffConfig, say),
+    tell: (destination) => tellDestination(destination, plan, diffConfig, options),
     async compose(run, _, destination) {
       if (published !== null) {
         const compared = refuseOtherResult(plan, run, published);

@@ -7,6 +7,7 @@ import type { Folder, ListedFile } from "../../checkpoint/file-list.js";
 import { refuseStandIn } from "../../checkpoint/side-files.js";
 import { WeightDiffError } from "../../errors.js";
 import { decodeText } from "../../files/file-source.js";
+import { isSideFile } from "../../files/side-names.js";
 import { FILE_HEAD, headText, isText, promiseOf } from "../../formats/file-start.js";
 import { printable } from "../../formats/quote.js";
 import { isBareFileName, parseWeightIndex } from "../../formats/weight-index.js";
@@ -48,7 +49,7 @@ const RESERVED = new RegExp(
   `^(journal|lock)([.].*)?$|^${STAGING.replace(".", "\\.")}$|^${MANIFEST.replace(".", "\\.")}$`,
 );
 /** Beside weights, worth having in a model even where the base has none. */
-const SIDE = /\.json$|\.model$|^(LICENSE|NOTICE)|^(vocab|merges|chat_template)\b|license.*\.txt$/i;
+const isWorthHaving = (file: string): boolean => file.endsWith(".json") || isSideFile(file);
 const DIGEST = 32;
 /** An inflated payload has about its base file's length: F16 to F32 doubles it, and small files may grow. */
 const MAX_GROWTH = 4;
@@ -75,7 +76,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
     if (
       RESERVED.test(file) ||
       (options.direction === "decode" && (await isDescription(payload))) ||
-      (stream && !file.endsWith(".enc") && (decrypted.has(file) || !SIDE.test(file)))
+      (stream && !file.endsWith(".enc") && (decrypted.has(file) || !isWorthHaving(file)))
     ) {
       left.push(file);
       continue;
@@ -96,7 +97,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
       if (promiseOf(file)?.kind === "weights" || (file.endsWith(".json") && !legible)) {
         throw lacking(file, options.raw);
       }
-      if (legible && SIDE.test(file)) {
+      if (legible && isWorthHaving(file)) {
         drafts.push(asIs);
       } else {
         left.push(file);

@@ -34,7 +34,6 @@ export const PATCH_FAMILIES: readonly Family[] = [
       arithmetic: "stored",
       output: "stored",
       verbatim: ["*inv_freq"],
-      sideFiles: "diff",
     },
     who: "OpenChineseLLaMA",
     summary: "the files' own dtypes, sums in the wider; rotary buffers are the diff's",
@@ -66,7 +65,6 @@ export const PATCH_FAMILIES: readonly Family[] = [
       newRows: "overlap",
       summed: [BILLA_EMBEDDING],
       diffOnly: "keep",
-      sideFiles: "diff",
     },
     who: "BiLLa",
     summary:

@@ -90,7 +90,6 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
       newRows: "refuse",
       summed: ["layers"],
       diffOnly: "keep",
-      sideFiles: "diff, else base",
     },
     who: "MOSS-RLHF",
     summary: "float32; only names with `layers` are added, the rest is the model's as it is",

@@ -12,6 +12,7 @@ import { verify } from "../../../src/commands/verify.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { readManifest } from "../../../src/manifest/manifest.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
+import { FIXTURES } from "../../support/fixtures.js";
 import { convertedAndTuned, META } from "../../support/meta.js";
 import { treeOf } from "../../support/models.js";
 import { refuses } from "../../support/refusal.js";
@@ -39,7 +40,7 @@ async function withParams<T>(
 const configOf = async (output: string): Promise<Readonly<Record<string, unknown>>> =>
   JSON.parse(await readFile(join(output, "config.json"), "utf8")) as Readonly<Record<string, unknown>>;
 
-test("writes the config and generation config of transformers 4.28.1, and the tokenizer from the folder above", async () => {
+test("writes what transformers 4.28.1 wrote beside the weights, and the tokenizer from the folder above", async () => {
   await withFolder(async (folder) => {
     const output = join(folder, "out");
     await convert({ source: TWO, output });
@@ -47,7 +48,9 @@ test("writes the config and generation config of transformers 4.28.1, and the to
       "config.json",
       "generation_config.json",
       "model.safetensors",
+      "special_tokens_map.json",
       "tokenizer.model",
+      "tokenizer_config.json",
       "weight-diff.json",
     ]);
     const config = await readFile(join(output, "config.json"), "utf8");
@@ -81,6 +84,10 @@ test("writes the config and generation config of transformers 4.28.1, and the to
       '{\n  "_from_model_config": true,\n  "bos_token_id": 1,\n  "eos_token_id": 2,\n  "pad_token_id": 0\n}\n',
     );
     assert.deepEqual(await readFile(join(output, "tokenizer.model")), await readFile(join(META, "tokenizer.model")));
+    for (const file of ["special_tokens_map.json", "tokenizer_config.json"]) {
+      const saved = await readFile(join(FIXTURES, "sentencepiece/saved-by-4.28.1", file), "utf8");
+      assert.equal(await readFile(join(output, file), "utf8"), saved, file);
+    }
     const { sound, findings } = await verify({ path: output, requireDigests: true });
     assert.ok(sound, JSON.stringify(findings));
   });
@@ -113,6 +120,23 @@ test("side files of the folder itself go along, and win over what is made up", a
     assert.equal(await readFile(join(folder, "out", "generation_config.json"), "utf8"), "{}");
     assert.equal(await readFile(join(folder, "out", "LICENSE.txt"), "utf8"), "l");
     assert.ok(notes.includes("not copied: checklist.chk, params.json"), notes.join("\n"));
+  });
+});
+
+test("the folder's own tokenizer_config.json wins, and a tokenizer of another kind gets none", async () => {
+  await withParams("one-part", {}, async (source, folder) => {
+    await writeFiles(source, { "tokenizer_config.json": '{"own": true}', "tokenizer.model": "\n\u0005\n\u0003abc" });
+    await convert({ source, output: join(folder, "out") });
+    assert.equal(await readFile(join(folder, "out", "tokenizer_config.json"), "utf8"), '{"own": true}');
+    await rm(join(source, "tokenizer_config.json"));
+    await writeFiles(source, { "tokenizer.model": "IQ== 0\nIg== 1\n" });
+    const notes: string[] = [];
+    await convert({ source, output: join(folder, "out2"), onNote: (note) => notes.push(note) });
+    assert.ok(!Object.keys(await treeOf(join(folder, "out2"))).includes("tokenizer_config.json"));
+    assert.ok(
+      notes.some((note) => note.startsWith("tokenizer.model is not sentencepiece's")),
+      notes.join("\n"),
+    );
   });
 });
 

@@ -1,0 +1,117 @@
+/** What is taken from the base where a diff lacks it: its tokenizer if the rows are the same, processors, the code that is named. */
+import assert from "node:assert/strict";
+import { symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fromBase } from "../../../src/checkpoint/from-base.js";
+import { sideFiles } from "../../../src/checkpoint/side-files.js";
+import { isWeightFile } from "../../../src/output/state.js";
+import { withFolder, writeFiles } from "../../support/checkpoints.js";
+
+/** What is taken, by names. */
+async function taken(
+  own: readonly string[],
+  base: readonly string[],
+  sameRows = true,
+  texts: Readonly<Record<string, string>> = {},
+) {
+  return withFolder(async (folder) => {
+    const filesOf = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, texts[name] ?? "{}"]));
+    await writeFiles(join(folder, "own"), filesOf(own));
+    await writeFiles(join(folder, "base"), filesOf(base));
+    const found = await fromBase(await sideFiles(join(folder, "own"), isWeightFile), {
+      directory: join(folder, "base"),
+      tokenizer: null,
+      sameRows,
+    });
+    return { files: found.files.map(({ file }) => file), tokenizer: found.tokenizer, missing: found.missing };
+  });
+}
+
+const BASE = [
+  "config.json",
+  "tokenizer.model",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "LICENSE",
+  "generation_config.json",
+];
+
+test("a diff without a tokenizer gets the base's, and nothing else of it", async () => {
+  assert.deepEqual(await taken(["config.json"], BASE), {
+    files: ["special_tokens_map.json", "tokenizer.model", "tokenizer_config.json"],
+    tokenizer: "base",
+    missing: [],
+  });
+});
+
+for (const vocabulary of [
+  "tokenizer.json",
+  "tokenizer.model",
+  "vocab.json",
+  "qwen.tiktoken",
+  "spiece.model",
+  "tekken.json",
+  "source.spm",
+]) {
+  test(`a diff with ${vocabulary} has a tokenizer of its own`, async () => {
+    assert.deepEqual(await taken([vocabulary], BASE), { files: [], tokenizer: "own", missing: [] });
+  });
+}
+
+test("where rows are new the base's tokenizer is not taken, and where neither has one that is said", async () => {
+  assert.deepEqual(await taken([], BASE, false), { files: [], tokenizer: "other-rows", missing: [] });
+  assert.deepEqual(await taken([], ["config.json"], false), { files: [], tokenizer: "none", missing: [] });
+  assert.deepEqual(await taken(["tokenizer_config.json"], ["config.json"]), {
+    files: [],
+    tokenizer: "none",
+    missing: [],
+  });
+});
+
+test("a tokenizer that counts bytes needs no vocabulary", async () => {
+  const texts = { "tokenizer_config.json": '{"tokenizer_class": "ByT5Tokenizer"}' };
+  assert.equal((await taken(["tokenizer_config.json"], BASE, true, texts)).tokenizer, "own");
+});
+
+test("the diff's own files win over the base's of the same name", async () => {
+  const { files } = await taken(["special_tokens_map.json"], BASE);
+  assert.deepEqual(files, ["tokenizer.model", "tokenizer_config.json"]);
+});
+
+test("processors are taken where the diff has none, whatever the rows", async () => {
+  const base = ["preprocessor_config.json", "processor_config.json", "vocab.json"];
+  const found = await taken(["vocab.json"], base, false);
+  assert.deepEqual(found.files, ["preprocessor_config.json", "processor_config.json"]);
+  assert.deepEqual((await taken(["vocab.json", "preprocessor_config.json"], base)).files, []);
+});
+
+test("code that the diff's config names is taken with what it imports, and what neither has is told", async () => {
+  const texts = {
+    "config.json": JSON.stringify({ auto_map: { AutoModel: "modeling_x.X", AutoConfig: "configuration_x.X" } }),
+    "modeling_x.py": "from .attention import A\nfrom .gone import B\n",
+  };
+  const base = ["modeling_x.py", "attention.py", "unrelated.py", "tokenizer.json"];
+  assert.deepEqual(await taken(["config.json", "tokenizer.json"], base, true, texts), {
+    files: ["attention.py", "modeling_x.py"],
+    tokenizer: "own",
+    missing: [
+      { file: "configuration_x.py", by: "config.json" },
+      { file: "gone.py", by: "modeling_x.py" },
+    ],
+  });
+});
+
+test("a base whose tokenizer is a link to elsewhere gives none, and the run goes on", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "own/config.json": "{}", "base/config.json": "{}", "llama/tokenizer.model": "x" });
+    await symlink("../llama/tokenizer.model", join(folder, "base", "tokenizer.model"));
+    const found = await fromBase(await sideFiles(join(folder, "own"), isWeightFile), {
+      directory: join(folder, "base"),
+      tokenizer: null,
+      sameRows: true,
+    });
+    assert.deepEqual([found.files, found.tokenizer], [[], "none"]);
+    assert.match(found.refused[0]?.message ?? "", /tokenizer\.model: a link leads out of its folder/);
+  });
+});
