@@ -106,11 +106,21 @@ export interface Advice {
 export interface ErrorDetails extends ErrorOptions {
   readonly at?: ErrorPlace;
   readonly advice?: readonly Advice[];
+  readonly problems?: readonly string[];
+}
+
+/** How many problems a message lists; the rest is counted. */
+const MAX_LISTED = 14;
+
+/** The first of several problems. A single one stands in the fact itself. */
+export function listed(problems: readonly string[]): readonly string[] {
+  const rest = problems.length - MAX_LISTED;
+  return problems.length < 2 ? [] : [...problems.slice(0, MAX_LISTED), ...(rest > 0 ? [`and ${rest} more`] : [])];
 }
 
 /**
- * An error with a remedy. `fact` is what is wrong, with expected and found; `message` is the same with the file before it; `hint`
- * says what to do next. Lower case, no full stop. Callers decide by `code` or `kind`, never by the words.
+ * An error with a remedy. `fact` is what is wrong, with expected and found; `message` is the same with the file before it, and the
+ * first problems after it; `hint` says what to do next. Lower case, no full stop. Callers decide by `code` or `kind`, never by the words.
  */
 export class WeightDiffError extends Error {
   override readonly name = "WeightDiffError";
@@ -121,14 +131,22 @@ export class WeightDiffError extends Error {
   readonly at: ErrorPlace;
   /** Options that would help. `hint` does not name them. */
   readonly advice: readonly Advice[];
+  /** Where one fact sums up many: each of them, in a line of its own. */
+  readonly problems: readonly string[];
 
-  constructor(code: ErrorCode, fact: string, hint?: string, { at = {}, advice = [], ...options }: ErrorDetails = {}) {
-    super(at.file === undefined ? fact : `${at.file}: ${fact}`, options);
+  constructor(
+    code: ErrorCode,
+    fact: string,
+    hint?: string,
+    { at = {}, advice = [], problems = [], ...options }: ErrorDetails = {},
+  ) {
+    super([at.file === undefined ? fact : `${at.file}: ${fact}`, ...listed(problems)].join("\n  "), options);
     this.code = code;
     this.kind = ERRORS[code].kind;
     this.fact = fact;
     this.hint = hint;
     this.at = at;
     this.advice = advice;
+    this.problems = problems;
   }
 }

@@ -1,5 +1,5 @@
 /** What the user reads of an error, on stderr: what is wrong, then what to do; with --json a document on stdout, too. */
-import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { EXIT_CODES, listed, WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
 import { hintText } from "./advice.js";
 import { commandOf } from "./argv.js";
@@ -13,34 +13,44 @@ const BUG = 1;
 /** Explains it. @param out null where stdout is what failed. @returns the exit code. */
 export function explain(error: unknown, args: readonly string[], out: ResultWriter | null): number {
   const told = tell(machineError(error), commandOf(args));
-  say(`error: ${told.shown}`);
-  if (told.hint !== null) {
-    say(`hint: ${told.hint}`);
-  }
+  const said = [`error: ${told.shown}`, ...(told.hint === null ? [] : [`hint: ${told.hint}`])];
+  const list = listed(told.problems).map((line) => `\n  ${line}`);
+  const last = said.pop() ?? "";
+  said.forEach(say);
+  say(last + list.join(""));
   if (out !== null && wantsJson(args)) {
-    const { code, message, hint, at } = told;
-    out.write(json({ error: { code, message, hint, at } }));
+    const { code, message, hint, at, problems } = told;
+    out.write(json({ error: { code, message, hint, at, ...(problems.length === 0 ? {} : { problems }) } }));
   }
   return told.exitCode;
 }
 
 function tell(error: unknown, command: CommandName | null) {
   if (error instanceof WeightDiffError) {
-    const { code, message, at } = error;
+    const { code, message, fact, at, problems } = error;
     const place = at.file === undefined && at.tensor === undefined ? null : at;
     return {
       exitCode: EXIT_CODES[code],
-      shown: message,
+      shown: at.file === undefined ? fact : `${at.file}: ${fact}`,
       code,
       message,
       hint: hintText(error, command) ?? null,
       at: place,
+      problems,
     };
   }
   const message = `this is a bug in weight-diff: ${error instanceof Error ? error.message : String(error)}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const hint = "please report it with the command that you ran";
-  return { exitCode: BUG, shown: `this is a bug in weight-diff: ${stack}`, code: "BUG", message, hint, at: null };
+  return {
+    exitCode: BUG,
+    shown: `this is a bug in weight-diff: ${stack}`,
+    code: "BUG",
+    message,
+    hint,
+    at: null,
+    problems: [],
+  };
 }
 
 /** Was JSON asked for? The command line itself may be what is wrong, so it is not parsed again. */

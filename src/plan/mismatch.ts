@@ -1,44 +1,215 @@
-/** Why a base and a diff do not fit, in words, from what users got wrong (FIELD 8.3, 8.5). The first explanation that applies. */
-
+/** Two models that do not fit: why, in words, from what users got wrong; what to do; and every tensor that does not fit, as data. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import { type Advice, WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { firstLlama } from "../known/models.js";
+import { ADAPTER } from "../known/names.js";
+import { FAMILIES } from "../scheme/families.js";
+import type { DriverRole, Outcome, PairingOptions } from "./pair.js";
+
+export type Mismatch = Extract<Outcome, { kind: "mismatch" }>;
+
+interface Unfit {
+  readonly raw: Checkpoint;
+  readonly driver: Checkpoint;
+  readonly role: DriverRole;
+  readonly mismatches: readonly Mismatch[];
+}
+
+interface Explanation {
+  /** Null where nothing tells. */
+  readonly cause: string | null;
+  readonly remedy?: string;
+  readonly advice?: readonly Advice[];
+}
+
+/** What a side is called. */
+export function sideName(role: DriverRole): string {
+  return role === "tuned" ? "tuned model" : role;
+}
+
+/** The error: what does not fit and why; then what to do; each tensor stands in its `problems`. */
+export function mismatchError(
+  raw: Checkpoint,
+  driver: Checkpoint,
+  mismatches: readonly Mismatch[],
+  options: PairingOptions,
+): WeightDiffError {
+  const { role } = options;
+  const unfit = { raw, driver, role, mismatches };
+  const { cause, remedy, advice } =
+    newRows(unfit, options) ?? EXPLANATIONS.reduce(firstOf(unfit), null) ?? unknown(unfit);
+  const [first] = mismatches;
+  const what = mismatches.length === 1 ? (first?.problem ?? "") : `${mismatches.length} tensors`;
+  const why = cause ?? (mismatches.length === 1 ? null : `the first is ${first?.problem}`);
+  return new WeightDiffError(
+    "MISMATCH",
+    `base ${raw.path} and ${sideName(role)} ${driver.path} do not fit: ${what}${why === null ? "" : `: ${why}`}`,
+    remedy,
+    { problems: mismatches.map(({ problem }) => problem), ...(advice === undefined ? {} : { advice }) },
+  );
+}
+
+type Explain = (unfit: Unfit) => Explanation | null;
+
+const firstOf =
+  (unfit: Unfit) =>
+  (found: Explanation | null, explain: Explain): Explanation | null =>
+    found ?? explain(unfit);
+
+/** Rows that are refused say nothing against the base: what may be done with them. */
+function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: PairingOptions): Explanation | null {
+  if (mismatches.some(({ of }) => of !== "new rows")) {
+    return null;
+  }
+  const advice =
+    role === "diff" && rule === "refuse" && !rowsAsked
+      ? [
+          { to: "follow the script that made the diff", option: "scheme" },
+          { to: "take the rows as the diff has them", option: "rows", value: "zero" },
+        ]
+      : [{ to: "allow them", option: "rows", value: "mean" }];
+  return { cause: null, advice };
+}
+
+/** The first that applies. Each says what was seen in these two. */
+const EXPLANATIONS: readonly Explain[] = [
+  adapters,
+  otherSize,
+  moreRows,
+  prefixed,
+  nothingShared,
+  otherDepth,
+  projector,
+  ownTensors,
+];
+
+function adapters({ raw, driver, role }: Unfit): Explanation | null {
+  for (const [one, other, side] of [
+    [driver, raw, sideName(role)],
+    [raw, driver, "base"],
+  ] as const) {
+    const found = [...one.stateDict.keys()].filter((name) => ADAPTER.test(name) && !other.stateDict.has(name));
+    const [first] = found;
+    if (first !== undefined) {
+      return {
+        cause: `the ${side} has adapters beside the weights that they change: ${quote(first)}${found.length > 1 ? ` and ${found.length - 1} more` : ""}`,
+        remedy: "merge them into the model (peft: merge_and_unload) and save it again",
+      };
+    }
+  }
+  return null;
+}
+
+function otherSize({ raw, driver, role }: Unfit): Explanation | null {
+  const [theirs, ours] = [embedding(raw)?.shape[1], embedding(driver)?.shape[1]];
+  return theirs === undefined || ours === undefined || theirs === ours
+    ? null
+    : {
+        cause: `the models have different sizes: hidden size ${sizeName(theirs)} in the base, ${sizeName(ours)} in the ${sideName(role)}`,
+        remedy: "get the base of its size",
+      };
+}
+
+function moreRows({ raw, driver, role }: Unfit): Explanation | null {
+  const [theirs, ours] = [embedding(raw)?.shape[0], embedding(driver)?.shape[0]];
+  return theirs === undefined || ours === undefined || theirs <= ours
+    ? null
+    : {
+        cause: `the base has ${theirs} vocabulary rows, the ${sideName(role)} ${ours}`,
+        remedy: "this base has tokens that the other does not know: use the original one, to which none were added",
+      };
+}
+
+/** Names of one side with something before them on the other that no loader adds or takes off. */
+function prefixed({ raw, driver, role }: Unfit): Explanation | null {
+  for (const [one, other, side, otherSide] of [
+    [raw, driver, "base", sideName(role)],
+    [driver, raw, sideName(role), "base"],
+  ] as const) {
+    const names = [...one.stateDict.keys()];
+    const prefix = prefixOf(names, other);
+    const met = prefix === null ? 0 : names.filter((name) => other.stateDict.has(prefix + name)).length;
+    if (prefix !== null && met > names.length / 2) {
+      const scheme = FAMILIES.find((family) => family.scheme.prefix?.text === prefix)?.scheme.name;
+      const known = role === "diff" && side === "base" && scheme !== undefined;
+      return {
+        cause: `${met} of the ${side}'s ${names.length} names have ${quote(prefix)} before them in the ${otherSide}`,
+        remedy: "give one of the two the names that the other has",
+        ...(known ? { advice: [{ to: "read them as its script does", option: "scheme", value: scheme }] } : {}),
+      };
+    }
+  }
+  return null;
+}
+
+/** What stands before the first name that is found in the other at all. */
+function prefixOf(names: readonly string[], other: Checkpoint): string | null {
+  for (const name of names.slice(0, MAX_TRIED)) {
+    const found = [...other.stateDict.keys()].find((longer) => longer.endsWith(`.${name}`));
+    if (found !== undefined) {
+      return found.slice(0, found.length - name.length);
+    }
+  }
+  return null;
+}
+const MAX_TRIED = 20;
+
+function nothingShared({ raw, driver, role }: Unfit): Explanation | null {
+  return [...driver.stateDict.keys()].some((name) => raw.stateDict.has(name))
+    ? null
+    : {
+        cause: `not one name is in both: the base has ${quote(firstName(raw))}, the ${sideName(role)} ${quote(firstName(driver))}`,
+        remedy:
+          "they are of different model families, or the base is not in Hugging Face's layout: get the one that it was made from",
+      };
+}
+
+function otherDepth({ raw, driver, role }: Unfit): Explanation | null {
+  const [theirs, ours] = [layers(raw), layers(driver)];
+  return theirs === ours || theirs === 0 || ours === 0
+    ? null
+    : { cause: `the base has ${theirs} layers, the ${sideName(role)} ${ours}`, remedy: "get the base of its size" };
+}
 
 /** What joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
-const MULTIMODAL = /(^|\.)(mm_projector|spi_module)\./;
+const PROJECTOR = /(^|\.)(mm_projector|spi_module)\./;
 
-/** One sentence of cause and remedy for the mismatch between these two. */
-export function explainMismatch(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned" | "model"): string {
-  const rawEmbedding = embedding(raw);
-  const driverEmbedding = embedding(driver);
-  if (rawEmbedding !== undefined && driverEmbedding !== undefined) {
-    const [rawRows = 0, rawHidden = 0] = rawEmbedding.shape;
-    const [rows = 0, hidden = 0] = driverEmbedding.shape;
-    if (rawHidden !== hidden) {
-      return `the models have different sizes: hidden size ${sizeName(rawHidden)} in the base, ${sizeName(hidden)} in the ${role}: get the base of its size`;
-    }
-    if (rawRows > rows) {
-      return `the base has ${rawRows} vocabulary rows, the ${role} ${rows}: this base was already given added tokens: use the original one`;
-    }
-  }
-  const shared = [...driver.stateDict.keys()].filter((name) => raw.stateDict.has(name)).length;
-  if (shared === 0) {
-    return `not one name is in both: the base has ${quote(firstName(raw))}, the ${role} ${quote(firstName(driver))}: they are of different model families, or --path_raw is not the base model in Hugging Face format`;
-  }
-  if (layers(raw) !== layers(driver)) {
-    return `the base has ${layers(raw)} layers, the ${role} ${layers(driver)}: get the base of its size`;
-  }
-  if ([...driver.stateDict.keys()].some((name) => MULTIMODAL.test(name) && !raw.stateDict.has(name))) {
-    return `mm_projector is no part of a language model: the ${role} is of the LLaVA family${role === "diff" ? ": --scheme llava" : ""}`;
-  }
-  return role === "tuned"
-    ? "the tuned model was made from another base, or one of the two is incomplete"
-    : "the diff was made against another base, or one of the two is incomplete: check the model card for the base it names";
+function projector({ raw, driver, role }: Unfit): Explanation | null {
+  return [...driver.stateDict.keys()].some((name) => PROJECTOR.test(name) && !raw.stateDict.has(name))
+    ? {
+        cause: `mm_projector is no part of a language model: the ${sideName(role)} is of the LLaVA family`,
+        advice:
+          role === "diff"
+            ? [{ to: "recover it", option: "scheme", value: "llava" }]
+            : [{ to: "keep what only the tuned model has", option: "encoding", value: "exact" }],
+      }
+    : null;
+}
+
+function ownTensors({ role, mismatches }: Unfit): Explanation | null {
+  return role !== "tuned" || mismatches.some(({ of }) => of !== "the driver only")
+    ? null
+    : {
+        cause: null,
+        advice: [{ to: "keep what only the tuned model has", option: "encoding", value: "exact" }],
+      };
+}
+
+function unknown({ role }: Unfit): Explanation {
+  return {
+    cause: null,
+    remedy:
+      role === "tuned"
+        ? "the tuned model was made from another base, or one of the two is incomplete"
+        : "the diff was made against another base, or one of the two is incomplete: check the model card for the base it names",
+  };
 }
 
 function embedding(checkpoint: Checkpoint): StoredTensor | undefined {
   return [...checkpoint.stateDict].find(
-    ([name, tensor]) => /(^|\.)(embed_tokens|embed_in|wte)\.weight$/.test(name) && tensor.shape.length === 2,
+    ([name, tensor]) =>
+      /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/.test(name) && tensor.shape.length === 2,
   )?.[1];
 }
 
@@ -50,7 +221,7 @@ function sizeName(hidden: number): string {
 function layers(checkpoint: Checkpoint): number {
   let most = -1;
   for (const name of checkpoint.stateDict.keys()) {
-    most = Math.max(most, Number(/(?:^|\.)layers\.(\d{1,6})\./.exec(name)?.[1] ?? -1));
+    most = Math.max(most, Number(/(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d{1,6})\./.exec(name)?.[1] ?? -1));
   }
   return most + 1;
 }

@@ -93,8 +93,11 @@ export interface Pair extends Decision {
 export type Outcome =
   | { readonly kind: "paired"; readonly pair: Pair; readonly step?: Step }
   | { readonly kind: "left out"; readonly step?: Step }
-  /** `problem` names the tensor, both sides and what does not fit; `newRows`: nothing but rows that only the driver has. */
-  | { readonly kind: "mismatch"; readonly problem: string; readonly newRows?: true };
+  /** `problem` names the tensor, both sides and what does not fit. */
+  | { readonly kind: "mismatch"; readonly problem: string; readonly of: Unlike };
+
+/** In what two sides differ. "new rows": in nothing but rows that only the driver has. */
+export type Unlike = "the driver only" | "the base only" | "dtypes" | "shapes" | "new rows";
 
 /** What pairing did with a name beyond pairing it with the same one: the user is told of it (steps.ts). */
 export interface Step {

@@ -4,13 +4,12 @@
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Term } from "../engine/job/job.js";
-import { type Advice, WeightDiffError } from "../errors.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
 import { doesWithoutHead, isHead } from "../known/heads.js";
-import { explainMismatch } from "./mismatch.js";
+import { mismatchError, sideName } from "./mismatch.js";
 import { copied, inOrder, LAST_NORM, lackOf } from "./one-sided.js";
 import {
   type Decision,
@@ -61,31 +60,15 @@ export function pairTensors(
     ),
     ...baseOnly(raw, driver, embedding, options),
   ];
-  const problems = outcomes.flatMap((outcome) => (outcome.kind === "mismatch" ? [outcome.problem] : []));
-  if (problems.length > 0) {
-    const fact = `base ${raw.path} and ${options.role} ${driver.path} do not fit: ${problems.length} ${problems.length === 1 ? "tensor" : "tensors"}\n  ${problems.join("\n  ")}`;
-    const rowsOnly = outcomes.filter((outcome) => outcome.kind === "mismatch" && outcome.newRows === true).length;
-    throw rowsOnly === problems.length
-      ? new WeightDiffError("MISMATCH", fact, undefined, { advice: newRowsAdvice(options) })
-      : new WeightDiffError("MISMATCH", fact, explainMismatch(raw, driver, options.role));
+  const mismatches = outcomes.filter((outcome) => outcome.kind === "mismatch");
+  if (mismatches.length > 0) {
+    throw mismatchError(raw, driver, mismatches, options);
   }
-  const steps = outcomes.flatMap((outcome) =>
-    outcome.kind === "mismatch" || outcome.step === undefined ? [] : [outcome.step],
-  );
+  const steps = outcomes.flatMap((outcome) => (outcome.kind !== "mismatch" && outcome.step ? [outcome.step] : []));
   return {
     pairs: outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : [])),
     notes: stepNotes(steps, options.role),
   };
-}
-
-/** Rows that are refused say nothing against the base: what may be done with them. */
-function newRowsAdvice({ role, newRows, rowsAsked }: PairingOptions): readonly Advice[] {
-  return role === "diff" && newRows === "refuse" && !rowsAsked
-    ? [
-        { to: "follow the script that made the diff", option: "scheme" },
-        { to: "take the rows as the diff has them", option: "rows", value: "zero" },
-      ]
-    : [{ to: "allow them", option: "rows", value: "mean" }];
 }
 
 interface Base extends Pick<Checkpoint, "stateDict"> {
@@ -96,7 +79,8 @@ interface Base extends Pick<Checkpoint, "stateDict"> {
 }
 
 function pairTensor(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
-  const { role, names } = options;
+  const { names } = options;
+  const side = sideName(options.role);
   const rawName = names === undefined ? name : names.rawName(name);
   if (rawName === null && names !== undefined) {
     return kept(name, driver, names, { kind: "kept", name });
@@ -122,7 +106,8 @@ function pairTensor(name: string, driver: StoredTensor, raw: Base, options: Pair
   if (decided === null) {
     return {
       kind: "mismatch",
-      problem: `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${role} (${driver.shard.file}): no arithmetic between these`,
+      of: "dtypes",
+      problem: `${quote(name)}: ${base.dtype} in the base (${base.shard.file}) and ${driver.dtype} in the ${side} (${driver.shard.file}): no arithmetic between these`,
     };
   }
   const summed = names?.isSummed(name) !== false;
@@ -151,8 +136,8 @@ function pairTensor(name: string, driver: StoredTensor, raw: Base, options: Pair
   }
   return {
     kind: "mismatch",
-    problem: `${quote(name)}: ${rawShape} in the base (${base.shard.file}), ${driverShape} in the ${role} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`,
-    ...(isGrown(name, driver, base) ? { newRows: true } : {}),
+    of: isGrown(name, driver, base) ? "new rows" : "shapes",
+    problem: `${quote(name)}: ${rawShape} in the base (${base.shard.file}), ${driverShape} in the ${side} (${driver.shard.file})${typeof rows === "string" ? rows : ""}`,
   };
 }
 
@@ -179,7 +164,8 @@ function asItIs(name: string, driver: StoredTensor): Pair {
 
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
 function driverOnly(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
-  const { names, role } = options;
+  const { names } = options;
+  const side = sideName(options.role);
   if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
     const decided = options.decide(name, driver, driver);
     const operand = { kind: "inv-freq", count: driver.shape[0] ?? 0, theta: options.ropeTheta } as const;
@@ -205,7 +191,8 @@ function driverOnly(name: string, driver: StoredTensor, raw: Base, options: Pair
     ? { kind: "left out", step: { kind: "dropped", name } }
     : {
         kind: "mismatch",
-        problem: `${quote(name)} ${shapeText(driver.shape)} is in the ${role} (${driver.shard.file}) and not in the base`,
+        of: "the driver only",
+        problem: `${quote(name)} ${shapeText(driver.shape)} is in the ${side} (${driver.shard.file}) and not in the base`,
       };
 }
 
@@ -317,7 +304,8 @@ function baseOnly(
     const sought = prefix === "" ? "" : `, as ${quote(prefix + name)},`;
     return {
       kind: "mismatch",
-      problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${options.role}`,
+      of: "the base only",
+      problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${sideName(options.role)}`,
     };
   });
 }

@@ -1,17 +1,18 @@
 /** What pairing did beyond pairing equal names, in words: the notes that the user gets. */
 import { quote } from "../formats/quote.js";
+import { sideName } from "./mismatch.js";
 import type { DriverRole, Step, StepKind } from "./pair.js";
 
-type Words = (steps: readonly Step[], role: DriverRole) => readonly string[];
+type Words = (steps: readonly Step[], side: string) => readonly string[];
 
 const each =
-  (words: (step: Step, role: DriverRole) => string): Words =>
-  (steps, role) =>
-    steps.map((step) => words(step, role));
+  (words: (step: Step, side: string) => string): Words =>
+  (steps, side) =>
+    steps.map((step) => words(step, side));
 
 const together =
-  (words: (some: string, are: string, role: DriverRole) => string, what = "tensor"): Words =>
-  (steps, role) => [words(listed(steps, what), steps.length === 1 ? "is" : "are", role)];
+  (words: (some: string, are: string, side: string) => string, what = "tensor"): Words =>
+  (steps, side) => [words(listed(steps, what), steps.length === 1 ? "is" : "are", side)];
 
 /** In the order in which they are told. */
 const WORDS: Readonly<Record<StepKind, Words>> = {
@@ -21,25 +22,25 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
     "buffer",
   ),
   "buffer of the driver": together(
-    (some, are, role) => `${some}, which models compute, ${are} in the ${role} only: not written`,
+    (some, are, side) => `${some}, which models compute, ${are} in the ${side} only: not written`,
     "buffer",
   ),
   "buffer unlike the base's": together(
-    (some, are, role) => `${some}, which models compute, ${are} not stored alike in base and ${role}: not written`,
+    (some, are, side) => `${some}, which models compute, ${are} not stored alike in base and ${side}: not written`,
     "buffer",
   ),
   unused: together(
     (some, are) => `${some} ${are} in the base only, and left out: transformers has no place for such in this model`,
   ),
   "head of the base": together(
-    (some, are, role) => `${some} ${are} of the base's head, which the ${role} does not have: left out`,
+    (some, are, side) => `${some} ${are} of the base's head, which the ${side} does not have: left out`,
   ),
   "of another shape": each(
-    ({ name, raw, driver }, role) =>
-      `${quote(name)} is ${raw} in the base and ${driver} in the ${role}: taken as it is`,
+    ({ name, raw, driver }, side) =>
+      `${quote(name)} is ${raw} in the base and ${driver} in the ${side}: taken as it is`,
   ),
-  kept: together((some, _, role) => `${some} of the ${role} have no counterpart in the base, and are kept as they are`),
-  dropped: together((some, _, role) => `${some} are in the ${role} only, and left out as by the script`),
+  kept: together((some, _, side) => `${some} of the ${side} have no counterpart in the base, and are kept as they are`),
+  dropped: together((some, _, side) => `${some} are in the ${side} only, and left out as by the script`),
   copied: together((some) => `${some} are in the base only, and copied from it`),
 };
 
@@ -47,7 +48,7 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
 export function stepNotes(steps: readonly Step[], role: DriverRole): readonly string[] {
   return Object.entries(WORDS).flatMap(([kind, words]) => {
     const some = steps.filter((step) => step.kind === kind);
-    return some.length === 0 ? [] : words(some, role);
+    return some.length === 0 ? [] : words(some, sideName(role));
   });
 }
 

@@ -228,12 +228,28 @@ test("refuses an output that is not empty with exit code 4, and leaves it as it 
   });
 });
 
-test("refuses models that do not fit with exit code 4", async () => {
+test("refuses models that do not fit with exit code 4: cause and remedy first, then some tensors, the rest counted", async () => {
   const other = join(FIXTURES, "recover/zip-single/base");
   const { code, out, said } = await weightDiff(["make-diff", "--path_raw", BASE, "--path_tuned", other]);
   assert.deepEqual([code, out], [4, ""]);
-  assert.match(said[0] ?? "", /^weight-diff: error: base .* and tuned .* do not fit: \d+ tensors$/);
-  assert.match(said.at(-1) ?? "", /^weight-diff: hint: /);
+  assert.ok(said.length < 20, said.join("\n"));
+  const [first = "", second = "", ...list] = said.slice(said.findIndex((line) => line.includes(" error: ")));
+  assert.match(
+    first,
+    /^weight-diff: error: base .* and tuned model .* do not fit: \d+ tensors: .*hidden size 64 in the base, \d+ in the tuned model$/,
+  );
+  assert.equal(second, "weight-diff: hint: get the base of its size");
+  assert.equal(list.length, 15);
+  assert.match(list.at(-1) ?? "", /^ {2}and \d+ more$/);
+});
+
+test("--json has every tensor that does not fit", async () => {
+  const other = join(FIXTURES, "recover/zip-single/base");
+  const { code, out } = await weightDiff(["make-diff", "--path_raw", BASE, "--path_tuned", other, "--json"]);
+  const { error } = JSON.parse(out) as { error: { code: string; message: string; problems: readonly string[] } };
+  assert.deepEqual([code, error.code], [4, "MISMATCH"]);
+  assert.match(error.message, new RegExp(`do not fit: ${error.problems.length} tensors`));
+  assert.ok(error.problems.length > 14);
 });
 
 test("the model card's command, paths filled in, recovers the model", async () => {

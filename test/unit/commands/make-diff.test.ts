@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { inspect } from "../../../src/commands/inspect.js";
 import { type MakeDiffOptions, makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
+import { WeightDiffError } from "../../../src/errors.js";
 import { GUARDS } from "../../../src/evidence/guard-names.js";
 import { type MakeDiffManifest, readManifest } from "../../../src/manifest/manifest.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";
@@ -150,7 +151,10 @@ for (const encoding of ["additive", "exact"] as const) {
           const { inexact } = await makeDiff({ raw, tuned, diff, encoding, onNote: (text) => notes.push(text) });
           assert.equal(inexact.size, 0);
           if (encoding === "additive") {
-            assert.match(notes.join("\n"), new RegExp(`1 tensor \\("${head}"\\) of the tuned have no counterpart`));
+            assert.match(
+              notes.join("\n"),
+              new RegExp(`1 tensor \\("${head}"\\) of the tuned model have no counterpart`),
+            );
           }
           const card = (await readFile(join(diff, "README.md"))).toString();
           assert.equal(card.includes(`The base has no \`${head}\``), encoding === "additive");
@@ -184,7 +188,7 @@ for (const encoding of ["additive", "exact"] as const) {
     await withPair([NORM, head], [NORM, own], async ({ raw, tuned, diff }) => {
       const notes: string[] = [];
       await makeDiff({ raw, tuned, diff, encoding, onNote: (text) => notes.push(text) });
-      const note = '1 tensor ("lm_head.weight") is of the base\'s head, which the tuned does not have: left out';
+      const note = '1 tensor ("lm_head.weight") is of the base\'s head, which the tuned model does not have: left out';
       assert.ok(notes.includes(note), notes.join("\n"));
       const { tensors } = await recover({ raw, diff });
       assert.deepEqual(tensors.map(({ name }) => name).sort(), ["model.norm.weight", "score.weight"]);
@@ -240,6 +244,17 @@ test("additive: a tensor that is of no head is not kept silently", async () => {
   );
 });
 
+test("additive: what only the tuned model has can be kept by another encoding", async () => {
+  await withPair([NORM], [NORM, ["adapter.weight", "F16", [9]]], ({ raw, tuned }) =>
+    assert.rejects(makeDiff({ raw, tuned }), (error) => {
+      assert.ok(error instanceof WeightDiffError, String(error));
+      const advice = { to: "keep what only the tuned model has", option: "encoding", value: "exact" };
+      assert.deepEqual([error.hint, error.advice], [undefined, [advice]]);
+      return true;
+    }),
+  );
+});
+
 test("additive: the words for own tensors are in no file that has none", async () => {
   await withPair([NORM], [NORM], async ({ raw, tuned, diff }) => {
     await makeDiff({ raw, tuned, diff, ignore: GUARDS });
@@ -272,11 +287,12 @@ test("additive stores a mask as it is, and counts the bits that only the base ha
 test("additive refuses what it cannot hold, every tensor at once", async () => {
   const tuned = [["a", "F16", [2]] as const, ["b", "F16", [2]] as const, ["c", "I32", [2]] as const];
   await withPair([["c", "I64", [2]]], tuned, async ({ raw, tuned, diff }) => {
-    await refuses(
-      () => makeDiff({ raw, tuned, diff }),
-      "MISMATCH",
-      /3 tensors\n.*"a".*\n.*"b".*\n.*"c": I64 .* and I32 /,
-    );
+    await assert.rejects(makeDiff({ raw, tuned, diff }), (error) => {
+      assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
+      assert.match(error.message, /do not fit: 3 tensors: the first is "a" /);
+      assert.match(error.problems.join("\n"), /^"a".*\n"b".*\n"c": I64 .* and I32 /);
+      return true;
+    });
     assert.deepEqual(await readdir(join(diff, "..")), ["base", "tuned"]);
   });
 });

@@ -1,6 +1,7 @@
 /** Pairing, mismatches and layout: what planRecover makes of two state dicts that exist in memory only. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { hintText } from "../../../src/cli/advice.js";
 import type { Job, TensorJob } from "../../../src/engine/job/job.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
@@ -46,7 +47,7 @@ function problems(
     plan(raw, diff, options);
   } catch (error) {
     assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
-    return error.message.split("\n  ").slice(1);
+    return error.problems;
   }
   return assert.fail("nothing was refused");
 }
@@ -343,27 +344,97 @@ test("lists every mismatch of every kind at once", () => {
 });
 
 test("names both checkpoints and the number of mismatches", async () => {
-  await refuses(() => plan([F("a", 1)], [F("b", 1)]), "MISMATCH", /^base base and diff diff do not fit: 2 tensors\n/);
-  await refuses(() => plan([F("a", 1)], [F("a", 2)]), "MISMATCH", /do not fit: 1 tensor\n/);
+  await refuses(() => plan([F("a", 1)], [F("b", 1)]), "MISMATCH", /^base base and diff diff do not fit: 2 tensors: /);
+  await refuses(
+    () => plan([F("a", 1)], [F("a", 2)]),
+    "MISMATCH",
+    /do not fit: "a": \[1\] in the base .*, \[2\] in the diff/,
+  );
 });
 
-for (const [what, raw, diff, hint] of [
+const LLAMA = [F(EMBED, 10, 4), F("model.layers.0.self_attn.q_proj.weight", 4, 4), F("model.norm.weight", 4)];
+const renamed = (prefix: string): readonly ImaginedTensor[] =>
+  LLAMA.map((tensor) => ({ ...tensor, name: prefix + tensor.name }));
+
+for (const [what, raw, diff, cause, remedy] of [
   [
     "another size",
     [F(EMBED, 10, 4096)],
     [F(EMBED, 10, 5120)],
     /hidden size 4096 \(as LLaMA 7B\) in the base, 5120 \(as LLaMA 13B\)/,
+    /^get the base of its size$/,
   ],
-  ["a base with added tokens", [F(EMBED, 11, 4)], [F(EMBED, 10, 4)], /the base has 11 vocabulary rows, the diff 10/],
-  ["another family", [F("a", 1)], [F("b", 1)], /not one name is in both: the base has "a", the diff "b"/],
+  [
+    "a base with added tokens",
+    [F(EMBED, 11, 4)],
+    [F(EMBED, 10, 4)],
+    /the base has 11 vocabulary rows, the diff 10/,
+    /use the original one/,
+  ],
+  [
+    "another family",
+    [F("a", 1)],
+    [F("b", 1)],
+    /not one name is in both: the base has "a", the diff "b"/,
+    /of different model families/,
+  ],
   [
     "fewer layers",
     [F("layers.0.a", 1)],
     [F("layers.0.a", 1), F("layers.1.a", 1)],
     /the base has 1 layers?, the diff 2/,
+    /of its size/,
   ],
-  ["a LLaVA delta", [F("a", 1)], [F("a", 1), F("model.mm_projector.weight", 1)], /LLaVA family: --scheme llava/],
-  ["something else", [F("a", 1)], [F("a", 2)], /another base, or one of the two is incomplete/],
+  [
+    "fewer layers of GPT-2",
+    [F("h.0.a", 1)],
+    [F("h.0.a", 1), F("h.1.a", 1)],
+    /the base has 1 layers?, the diff 2/,
+    /of its size/,
+  ],
+  [
+    "a LLaVA delta",
+    [F("a", 1)],
+    [F("a", 1), F("model.mm_projector.weight", 1)],
+    /LLaVA family/,
+    /^recover it with --scheme llava$/,
+  ],
+  [
+    "names that no loader brings together",
+    LLAMA,
+    renamed("policy."),
+    /3 of the base's 3 names have "policy\." before them in the diff/,
+    /^give one of the two the names that the other has$/,
+  ],
+  [
+    "names of the base that no loader brings together",
+    renamed("student.net."),
+    LLAMA,
+    /3 of the diff's 3 names have "student\.net\." before them in the base/,
+    /^give one of the two the names that the other has$/,
+  ],
+  [
+    "names that a script reads",
+    LLAMA,
+    renamed("language_model."),
+    /3 of the base's 3 names have "language_model\." before them in the diff/,
+    /or read them as its script does with --scheme husky$/,
+  ],
+  [
+    "adapters that are not merged",
+    LLAMA,
+    [...LLAMA, F("model.layers.0.self_attn.q_proj.lora_A.default.weight", 1, 4)],
+    /the diff has adapters beside the weights that they change: "model\.layers\.0\.self_attn\.q_proj\.lora_A\.default\.weight"/,
+    /merge_and_unload/,
+  ],
+  [
+    "adapters of the base",
+    [...LLAMA, F("score.modules_to_save.default.weight", 1, 4), F("score.original_module.weight", 1, 4)],
+    LLAMA,
+    /the base has adapters .*: "score\.modules_to_save\.default\.weight" and 1 more\n/,
+    /merge_and_unload/,
+  ],
+  ["something else", [F("a", 1)], [F("a", 2)], /"a": \[1\]/, /another base, or one of the two is incomplete/],
 ] as const) {
   test(`explains ${what}`, () => {
     const error = (() => {
@@ -374,9 +445,18 @@ for (const [what, raw, diff, hint] of [
       }
     })();
     assert.ok(error instanceof WeightDiffError);
-    assert.match(error.hint ?? "", hint);
+    assert.match(error.message, cause);
+    assert.match(hintText(error) ?? "", remedy);
   });
 }
+
+test("a name that the scheme looks for under another one is said to be missing under that", () => {
+  const both = renamed("language_model.");
+  assert.match(
+    problems(both, both, { scheme: schemeNamed("husky") })[0] ?? "",
+    /^"language_model\.model\.embed_tokens\.weight" \[10, 4\] is in the base \(.*\) and, as "language_model\.language_model\.model\.embed_tokens\.weight", not in the diff$/,
+  );
+});
 
 test("escapes hostile names in a mismatch", () => {
   assert.match(
