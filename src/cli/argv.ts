@@ -2,8 +2,10 @@
  * Command lines as people have them: flags with `_` or `-`, the names that the schemes' scripts have for the same thing, and
  * argparse's abbreviations of those. Everything becomes the one spelling of the table of flags; values are left alone.
  */
+import { FAMILIES } from "../scheme/families.js";
+import { isFlag, isScriptFlag } from "../scheme/recognise.js";
 import { COMMAND_NAMES, isCommand } from "./flags/commands.js";
-import type { Alias, CommandName, Flag } from "./flags/flag.js";
+import type { CommandName, Flag } from "./flags/flag.js";
 import { usage } from "./flags/given.js";
 import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 
@@ -11,9 +13,9 @@ import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 export function normaliseArgv(args: readonly string[]): readonly string[] {
   const command = commandOf(args);
   const rows = command === null ? FLAGS : flagsOf(command);
-  const end = args.indexOf("--");
+  const end = endOf(args);
   const read = args.map((argument, index): Word => {
-    if ((end >= 0 && index >= end) || !argument.startsWith("--")) {
+    if (index >= end || !argument.startsWith("--")) {
       return { text: index === 0 && command !== null ? command : argument };
     }
     const [name = "", ...value] = argument.split("=");
@@ -22,6 +24,20 @@ export function normaliseArgv(args: readonly string[]): readonly string[] {
   });
   refuseMissingValues(command, read);
   return read.map(({ text }) => text);
+}
+
+/** The flags that are a script's own, as they were written: without dashes, `-` for `_`. */
+export function scriptFlags(args: readonly string[]): readonly string[] {
+  return args
+    .slice(0, endOf(args))
+    .flatMap((argument) => (argument.startsWith("--") ? [dashed(argument.slice(2).split("=")[0] ?? "")] : []))
+    .filter((written) => isScriptFlag(FAMILIES, written));
+}
+
+/** Where `--` ends the flags. */
+function endOf(args: readonly string[]): number {
+  const end = args.indexOf("--");
+  return end < 0 ? args.length : end;
 }
 
 interface Word {
@@ -41,17 +57,12 @@ function named(word: string, rows: readonly Flag[]): Flag | undefined {
   const name = dashed(word.slice(2));
   return (
     rows.find((flag) => flag.argument !== true && dashed(flag.name) === name) ??
-    rows.find(({ aliases = [] }) => aliases.some((alias) => abbreviates(name, alias)))
+    rows.find(({ aliases = [] }) => aliases.some((alias) => isFlag(alias, name)))
   );
 }
 
 function dashed(name: string): string {
   return name.replaceAll("_", "-");
-}
-
-/** argparse accepts every unambiguous beginning, which people use with FastChat's script. */
-function abbreviates(name: string, { name: full, shortest = full }: Alias): boolean {
-  return full.startsWith(name) && name.startsWith(shortest);
 }
 
 /** A shell variable that is not set leaves nothing between two flags, and the second would be taken for the value of the first. */

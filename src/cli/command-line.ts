@@ -1,6 +1,6 @@
 /** A whole command line: its words to a command and its options, or to a page of the help. */
 import { EXIT_CODES } from "../errors.js";
-import { normaliseArgv } from "./argv.js";
+import { normaliseArgv, scriptFlags } from "./argv.js";
 import { explain } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
@@ -32,7 +32,9 @@ export async function runCommandLine(
   }
   const onHelp = (command: CommandName | null): void => out.write(command === null ? mainHelp() : commandHelp(command));
   const parsed = parse(normaliseArgv(args), onHelp);
-  return parsed === null
-    ? 0
-    : runCommand(parsed.command, readFlags(parsed.command, parsed.words, parsed.given), out, stories);
+  if (parsed === null) {
+    return 0;
+  }
+  const { command, words, given } = parsed;
+  return runCommand(command, readFlags(command, words, given, scriptFlags(args)), out, stories);
 }

@@ -4,7 +4,7 @@
  */
 import { FAMILIES } from "../scheme/families.js";
 import { type Family, type Variant, variantOf } from "../scheme/family.js";
-import { familiesOfLine } from "../scheme/recognise.js";
+import { familiesOfLine, meansOf } from "../scheme/recognise.js";
 import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
 import { type Candidate, candidatesHere, undecided } from "./candidates.js";
 import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
@@ -27,11 +27,14 @@ export function byLine(evidence: Evidence): Choice | null {
     const candidates = candidatesHere([...marks.map(({ family }) => family), owner], evidence);
     return only(candidates, words, () => undecided(evidence, `${marksText(marks)}; ${words}`, candidates));
   }
-  return ofScripts(owner, others, words, evidence);
+  // Where no version fits, the plan says why. A switch alone, beside this tool's own names for the paths, does not say which script
+  // made new rows that its own does not know.
+  const isMeant = evidence.newRows <= 0 || line.flags.some((flag) => meansOf(owner, flag) !== null);
+  return ofScripts(owner, others, words, evidence) ?? (isMeant ? chosen(owner, words) : null);
 }
 
-/** The script's own versions come before its copies; where nothing fits, the plan says why. */
-function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): Choice {
+/** The script's own versions come before its copies. @returns null where none of them fits. */
+function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): Choice | null {
   const plausible = [owner, ...others].filter(({ scheme }) => !isContradicted(scheme, evidence));
   const dtype = dtypeOf(evidence.diff);
   const copies = plausible.filter((family) => !isSameScript(family, owner) && isPossible(family, dtype));
@@ -47,7 +50,7 @@ function ofScripts(owner: Family, others: readonly Family[], words: string, evid
     copies.filter(({ scheme }) => isShown(scheme, evidence)),
     evidence,
   );
-  return shown.length === 0 ? chosen(owner, words) : only(shown, words, () => undecided(evidence, words, shown));
+  return shown.length === 0 ? null : only(shown, words, () => undecided(evidence, words, shown));
 }
 
 function withFlags(families: readonly Family[], variants: readonly Variant[]): readonly Family[] {

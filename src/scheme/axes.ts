@@ -47,8 +47,8 @@ export interface Scheme {
   readonly baseOnly: "refuse" | "copy";
   /** A file beside the diff with the sum of the recovered model, and how far off the script lets it be. */
   readonly sumFile?: { readonly file: string; readonly absolute: number; readonly relative: number };
-  /** What the script writes wrong and this tool writes right, in words. */
-  readonly mends?: string;
+  /** What the script writes wrong and this tool writes right, in words; null if there is no such thing. */
+  readonly mends: string | null;
 }
 
 /** A pattern with `*` is compared with the whole name, `*` standing for anything; one without is looked for anywhere in it. */

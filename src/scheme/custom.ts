@@ -48,6 +48,7 @@ export function customScheme(axes: CustomAxes): Scheme {
     prefix: null,
     diffOnly: driver === "raw" ? "drop" : "keep",
     baseOnly: "refuse",
+    mends: null,
   };
 }
 

@@ -18,6 +18,7 @@ export const WEIGHT_DIFF: Axes = {
   prefix: null,
   diffOnly: "refuse",
   baseOnly: "refuse",
+  mends: null,
 };
 
 const MENDED_CONFIG = "config.json is the diff's: the script saves the base's, whose token ids may be wrong";
@@ -49,6 +50,7 @@ export const LOW_CPU_MEM = {
   arithmetic: "stored",
   output: "stored",
   diffOnly: "drop",
+  mends: null,
 } as const;
 
 export const BASE_MODEL_PATH: ScriptFlag = { name: "base-model-path", shortest: "base", means: "raw" };

@@ -57,8 +57,26 @@ function hasPrefixed(prefix: Family["scheme"]["prefix"], { tensors, base }: Fact
 }
 
 /** Is the flag, as it was written, one of the script's: its name or a beginning of it? */
-export function isFlag({ name, shortest = name }: ScriptFlag, written: string): boolean {
+export function isFlag({ name, shortest = name }: Pick<ScriptFlag, "name" | "shortest">, written: string): boolean {
   return name.startsWith(written) && written.startsWith(shortest);
+}
+
+/** Is it a flag of any script that sets its command line apart, one that changes bits among them? */
+export function isScriptFlag(families: readonly Family[], written: string): boolean {
+  return families.some((family) => switches(family).includes(written) || flagOf(family, written) !== null);
+}
+
+function switches({ variants = {} }: Family): readonly string[] {
+  return Object.keys(variants).map((name) => name.replaceAll("_", "-"));
+}
+
+function flagOf({ line }: Family, written: string): ScriptFlag | null {
+  return line?.flags.find((flag) => isFlag(flag, written)) ?? null;
+}
+
+/** Which option of recover the flag is in the family's script; null if none. */
+export function meansOf(family: Family, written: string): ScriptFlag["means"] {
+  return flagOf(family, written)?.means ?? null;
 }
 
 /** The families whose script has this command line, in their order; none where it says nothing of a script. */
@@ -66,14 +84,14 @@ export function familiesOfLine(families: readonly Family[], { flags, words }: Sc
   return flags.length === 0 ? [] : families.filter((family) => takes(family, flags, words));
 }
 
-function takes({ line, variants = {} }: Family, flags: readonly string[], words: number): boolean {
-  const switches = Object.keys(variants).map((name) => name.replaceAll("_", "-"));
-  const known = flags.map((written) => line?.flags.find((flag) => isFlag(flag, written)) ?? null);
+function takes(family: Family, flags: readonly string[], words: number): boolean {
+  const { line } = family;
+  const known = flags.map((written) => flagOf(family, written));
   return (
-    flags.every((written, index) => known[index] !== null || switches.includes(written)) &&
+    flags.every((written, index) => known[index] !== null || switches(family).includes(written)) &&
     (line?.needs ?? []).every((name) => known.some((flag) => flag?.name === name)) &&
     (line?.words ?? words) === words &&
     // A script has its paths by flags or without, and not both, but for the one that says so.
-    (words === 0 || line?.words !== undefined || known.every((flag) => flag === null || flag.means === null))
+    (words === 0 || line?.words !== undefined || known.every((flag) => (flag?.means ?? null) === null))
   );
 }

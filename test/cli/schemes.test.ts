@@ -188,11 +188,31 @@ test("takes the base's tokenizer where the diff has none", async () => {
 
 /** Command lines as the scripts' own instructions have them, and which pair each is of. */
 for (const [who, pair, base, line] of [
-  ["FastChat", "fastchat", "base-f16", "--base-model-path B --target-model-path O --delta-path D --scheme fastchat"],
-  ["FastChat, abbreviated", "fastchat", "base-f16", "--base B --target O --delta D --scheme fastchat"],
+  ["FastChat", "fastchat", "base-f16", "--base-model-path B --target-model-path O --delta-path D"],
+  ["FastChat, abbreviated", "fastchat", "base-f16", "--base B --target O --delta D"],
+  [
+    "FastChat, with --low-cpu-mem",
+    "fastchat-f32-low-cpu-mem",
+    "base-f16",
+    "--base B --target O --delta D --low-cpu-mem",
+  ],
+  [
+    "FastChat, for a float32 diff",
+    "fastchat-f32",
+    "base-f16",
+    "--base_model_path=B --target_model_path=O --delta_path=D",
+  ],
   ["LLaVA", "llava", "base-f16", "--base B --target O --delta D"],
-  ["YuLan-Chat", "yulan", "base-f16", "--base-model-path B --tuned-model-path O --delta-path D --scheme yulan"],
-  ["MMPretrain", "mmpretrain-llava", "base-f16", "B O --delta D --scheme mmpretrain-llava"],
+  ["YuLan-Chat", "yulan", "base-f16", "--base-model-path B --tuned-model-path O --delta-path D"],
+  ["MMPretrain", "mmpretrain-llava", "base-f16", "B O --delta D"],
+  ["KnowLM", "knowlm-narrowed", "base-f16", "--path_raw B --path_diff D --path_tuned O --is_fp16 True"],
+  [
+    "Lawyer LLaMA",
+    "lawyer-llama",
+    "base-f16",
+    "--base-model-path B --target-model-path O --delta-path D --mode apply_delta",
+  ],
+  ["BiLLa", "billa", "base-billa", "--model_dir D --meta_llama_pth_file B --path_tuned O"],
   ["python-fire without flags", "alpaca", "base-f16", "B D O"],
   ["python-fire without flags, recover only checked", "alpaca", "base-f16", "B D"],
   [
@@ -210,7 +230,9 @@ for (const [who, pair, base, line] of [
         readonly tensors: readonly { readonly name: string; readonly sha256: string }[];
       };
       const paths = { B: join(PAIRS, base), D: join(PAIRS, pair, expected.diff), O: join(folder, "out") };
-      const words = line.split(" ").map((word) => (word in paths ? paths[word as keyof typeof paths] : word));
+      const words = line
+        .split(" ")
+        .map((word) => word.replace(/(?<=^|=)[BDO]$/, (place) => paths[place as keyof typeof paths]));
       const { code, out, said } = await weightDiff(["recover", ...words, "--json", "--no-progress"]);
       assert.equal(code, 0, said.join("\n"));
       const wanted = expected.tensors.filter(({ name }) => !name.endsWith("rotary_emb.inv_freq"));
@@ -218,7 +240,7 @@ for (const [who, pair, base, line] of [
         new Map(digests(out) as [string, string][]),
         new Map(wanted.map(({ name, sha256 }) => [name, sha256])),
       );
-      assert.equal(existsSync(join(folder, "out", "config.json")), line.split(" ").includes("O"));
+      assert.equal(existsSync(join(folder, "out", "config.json")), /[ =]O( |$)/.test(line));
     });
   });
 }

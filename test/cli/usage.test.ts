@@ -203,12 +203,25 @@ async function dryRun(...flags: readonly string[]): Promise<unknown> {
 for (const [what, flags] of [
   ["-", ["--path-raw", BASE, "--path-diff", DIFF]],
   ["=", [`--path_raw=${BASE}`, `--path-diff=${DIFF}`]],
+] as const) {
+  test(`reads flags spelled with ${what}`, async () => {
+    assert.deepEqual(await dryRun(...flags), await dryRun("--path_raw", BASE, "--path_diff", DIFF));
+  });
+}
+
+for (const [what, flags] of [
   ["FastChat's names", ["--base-model-path", BASE, "--delta-path", DIFF]],
   ["FastChat's abbreviations", ["--base", BASE, "--delta", DIFF]],
   ["FastChat's names with _ and =", [`--base_model_path=${BASE}`, `--delta_path=${DIFF}`]],
 ] as const) {
-  test(`reads flags spelled with ${what}`, async () => {
-    assert.deepEqual(await dryRun(...flags), await dryRun("--path_raw", BASE, "--path_diff", DIFF));
+  test(`reads ${what}, which mean FastChat's arithmetic unless a scheme is named`, async () => {
+    const scheme = ["--scheme", "open-instruct"];
+    assert.deepEqual(
+      await dryRun(...flags, ...scheme),
+      await dryRun("--path_raw", BASE, "--path_diff", DIFF, ...scheme),
+    );
+    const { scheme: chosen, dtype } = (await dryRun(...flags)) as { readonly scheme: string; readonly dtype: string };
+    assert.deepEqual([chosen, dtype], ["fastchat-v0", "float16"]);
   });
 }
 

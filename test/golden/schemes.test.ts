@@ -69,6 +69,12 @@ const AUTO: Readonly<Record<string, "finds" | "refuses" | "asks">> = {
   billa: "finds",
   // Three new rows in float32: gisting would add nothing to them, lawyer-llama the mean.
   "lawyer-llama": "refuses",
+  // The files of knowlm and of lmflow, given to FastChat's script.
+  "fastchat-f32": "asks",
+  "fastchat-f32-bf16-base": "asks",
+  "fastchat-f32-low-cpu-mem": "asks",
+  "fastchat-bf16": "refuses",
+  "fastchat-bf16-low-cpu-mem": "refuses",
   // Float16 without a mark: added in float16, in float32, or with --low-cpu-mem in the base's dtype.
   fastchat: "refuses",
   "fastchat-bf16-base": "refuses",
@@ -152,7 +158,11 @@ const COMMAND_LINES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The script copies the diff's config, whose dtype is not that of the sums. */
-const MENDED_DTYPE: Readonly<Record<string, string>> = { "lmflow-low-cpu-mem": "float16" };
+const MENDED_DTYPE: Readonly<Record<string, string>> = {
+  "lmflow-low-cpu-mem": "float16",
+  "fastchat-bf16-low-cpu-mem": "float16",
+  "fastchat-f32-low-cpu-mem": "float16",
+};
 
 test("every pair has its expectation of auto, and every expectation its pair", () => {
   assert.deepEqual(Object.keys(AUTO).sort(), cases.toSorted());

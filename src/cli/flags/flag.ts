@@ -76,7 +76,6 @@ export interface Alias {
   readonly name: string;
   /** argparse takes every unambiguous beginning: the shortest that people use. */
   readonly shortest?: string;
-  readonly script: string;
 }
 
 /** A row of the table: `option` is a field that the options of all `commands` have. */

@@ -1,30 +1,15 @@
 /** Flags that name what is read. */
 import { type Flag, flag } from "./flag.js";
+import { aliasesOf } from "./scripts.js";
 import { like, text } from "./values.js";
 
 const PLACE = "a directory, one weight file, or org/name on the Hub";
 const CHECKPOINT = { group: "inputs", schema: text } as const;
 const ARGUMENT = { group: "inputs", schema: text, argument: true } as const;
 
-/** What the scripts call the base. */
-const BASE_ALIASES = [
-  { name: "base-model-path", shortest: "base", script: "FastChat" },
-  { name: "llama-7b-hf-dir", script: "AlpacaFarm" },
-  { name: "meta-llama-pth-file", script: "BiLLa" },
-  { name: "load-base-checkpoint", script: "EasyLM" },
-];
-export const DIFF_ALIASES = [
-  { name: "delta-path", shortest: "delta", script: "FastChat" },
-  // Its --base_model is a beginning of FastChat's.
-  { name: "patch-model", shortest: "patch", script: "OpenChineseLLaMA" },
-  { name: "model-dir", script: "BiLLa" },
-  { name: "load-target-checkpoint", script: "EasyLM" },
-];
-export const TUNED_ALIASES = [
-  { name: "target-model-path", shortest: "target", script: "FastChat" },
-  { name: "tuned-model-path", shortest: "tuned", script: "YuLan-Chat" },
-  { name: "output-file", script: "EasyLM" },
-];
+const BASE_ALIASES = aliasesOf("raw");
+export const DIFF_ALIASES = aliasesOf("diff");
+export const TUNED_ALIASES = aliasesOf("tuned");
 
 export const INPUTS: readonly Flag[] = [
   flag({

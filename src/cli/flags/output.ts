@@ -1,8 +1,10 @@
 /** Flags that say what is written, and where. */
+
 import { DEFAULTS } from "../../plan/defaults.js";
 import { ENCODINGS } from "../../plan/exact.js";
 import { type CommandName, type Flag, flag } from "./flag.js";
 import { DIFF_ALIASES, TUNED_ALIASES } from "./inputs.js";
+import { aliasesOf } from "./scripts.js";
 import { dtype, oneOf, size, text } from "./values.js";
 
 const WRITES_MODEL = ["recover", "convert", "xor"] as const satisfies readonly CommandName[];
@@ -40,7 +42,7 @@ export const OUTPUT: readonly Flag[] = [
   }),
   flag({
     name: "dtype",
-    aliases: [{ name: "float-dtype", script: "EasyLM" }],
+    aliases: aliasesOf("dtype"),
     commands: ["recover"],
     option: "dtype",
     takes: "DTYPE",

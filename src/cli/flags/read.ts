@@ -13,8 +13,16 @@ export interface Reading<C extends CommandName> {
   readonly resumable: boolean;
 }
 
-/** @param words those without a flag. @throws {WeightDiffError} USAGE naming every flag that is missing, or wrong. */
-export function readFlags<C extends CommandName>(command: C, words: readonly string[], flags: Given): Reading<C> {
+/**
+ * @param words those without a flag. @param script flags that are a script's own, as they were written: evidence for its scheme.
+ * @throws {WeightDiffError} USAGE naming every flag that is missing, or wrong.
+ */
+export function readFlags<C extends CommandName>(
+  command: C,
+  words: readonly string[],
+  flags: Given,
+  script: readonly string[] = [],
+): Reading<C> {
   const rows = flagsOf(command);
   const given =
     command === "recover" ? barePaths(words, farmPaths(flags)) : new Map([...flags, ...argumentsOf(rows, words)]);
@@ -22,10 +30,18 @@ export function readFlags<C extends CommandName>(command: C, words: readonly str
   const settings = settingsOf(command, rows, given);
   refuseContradictions(command, given, settings);
   return {
-    asked: optionsOf(settings) as unknown as Asked[C],
+    asked: { ...optionsOf(settings), ...lineOf(command, words, script) } as unknown as Asked[C],
     resumable: given.has(OUTPUTS[command] ?? "") && !given.has("dry-run"),
     notes: rows.flatMap(({ name, note }) => (note === undefined || !given.has(name) ? [] : [note])),
   };
+}
+
+/** What "auto" goes by, in the commands that apply a diff. verify's one word is this tool's own. */
+function lineOf(command: CommandName, words: readonly string[], script: readonly string[]): object {
+  const count = { recover: words.length, verify: 0 };
+  return script.length > 0 && (command === "recover" || command === "verify")
+    ? { line: { flags: script, words: count[command] } }
+    : {};
 }
 
 function argumentsOf(rows: readonly Flag[], words: readonly string[]): Given {

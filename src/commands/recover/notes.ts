@@ -22,7 +22,7 @@ export async function tellPlan(
   say: Say,
 ): Promise<void> {
   plan.notes.forEach(say);
-  if (mends !== undefined) {
+  if (mends !== null) {
     say(mends);
   }
   for (const [name, count] of plan.newRows) {

@@ -46,14 +46,14 @@ test("a prefix marks a family where the base has the names behind it, and none b
 });
 
 test("a script's flag is its name and any beginning of it down to the shortest in use", () => {
-  const flag = { name: "base-model-path", shortest: "base", means: "raw" } as const;
+  const flag = { name: "base-model-path", shortest: "base" } as const;
   for (const written of ["base", "base-", "base-model", "base-model-path"]) {
     assert.ok(isFlag(flag, written), written);
   }
   for (const written of ["bas", "base-models", "base-model-paths", "", "b"]) {
     assert.ok(!isFlag(flag, written), written);
   }
-  assert.ok(!isFlag({ name: "mode", means: null }, "mod"));
+  assert.ok(!isFlag({ name: "mode" }, "mod"));
 });
 
 const FASTCHATS = ["fastchat", "fastchat-v0", "lmflow", "llava", "husky", "huatuo", "ziya", "pandallm"];
