@@ -50,8 +50,8 @@ function refuseOne({ path, stateDict }: Checkpoint, other: StateDict, role: stri
 }
 
 const CAUSE = {
-  empty: "what DeepSpeed's ZeRO-3 leaves when it saves without gathering",
-  flat: "what FSDP leaves when it saves without gathering",
+  empty: "saved by ZeRO-3 (DeepSpeed) without gathering",
+  flat: "saved by FSDP without gathering",
 } as const;
 
 /** How such a model is saved whole. */

@@ -60,7 +60,7 @@ for (const [what, raw, diff, path, words, remedy] of [
     { ...WHOLE, [NORM]: [0] },
     { [EMBED]: [100, 32], [Q]: [32, 32] },
     "base",
-    /is \[0\]: what DeepSpeed's/,
+    /is \[0\]: saved by ZeRO-3/,
     /zero_to_fp32/,
   ],
   ["an empty matrix of two dimensions", { ...WHOLE, [Q]: [0, 32] }, WHOLE, "base", /\[0, 32\]/, /zero_to_fp32/],
@@ -69,7 +69,7 @@ for (const [what, raw, diff, path, words, remedy] of [
     { ...WHOLE, [EMBED]: [3200] },
     WHOLE,
     "base",
-    /\[3200\] where the diff has \[100, 32\]: what FSDP/,
+    /\[3200\] where the diff has \[100, 32\]: saved by FSDP without/,
     /FULL_STATE_DICT/,
   ],
   [
@@ -112,7 +112,7 @@ test("counts what is left over, and names a flat one first", () => {
   const error = refusal({ ...WHOLE, [NORM]: [0], [EMBED]: [3200] }, WHOLE);
   assert.equal(
     error?.message,
-    `base: the base does not hold its weights: 2 of its 3 tensors are flattened or empty, "${EMBED}" in pytorch_model-1.bin is [3200] where the diff has [100, 32]: what FSDP leaves when it saves without gathering`,
+    `base: the base does not hold its weights: 2 of its 3 tensors are flattened or empty, "${EMBED}" in pytorch_model-1.bin is [3200] where the diff has [100, 32]: saved by FSDP without gathering`,
   );
 });
 
