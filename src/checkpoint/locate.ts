@@ -1,7 +1,6 @@
 /**
- * From what the user wrote to the weight files meant: `~`, a directory, one file, a Hub cache folder; the precedence of
- * transformers' from_pretrained (ARTIFACTS 1.3); and, where there is nothing to read, what the directory holds instead and
- * what to do about it (FIELD 8.5, 8.6).
+ * From what the user wrote to the weight files meant: `~`, a directory, one file, a Hub cache folder; with the precedence of
+ * transformers' from_pretrained.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -9,10 +8,10 @@ import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/errno.js";
 import { absolutePath } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
-import { printable } from "../formats/quote.js";
 import type { HubFile, HubPlace } from "../hub/place.js";
 import { PARAMS } from "./layouts/meta/params.js";
 import { isMetaPart } from "./layouts/meta/parts.js";
+import { nothingHere, PRECEDENCE } from "./nothing-here.js";
 
 export interface Location {
   /** Absolute; holds the weight files. */
@@ -41,14 +40,6 @@ export interface Location {
     readonly notes: readonly string[];
   };
 }
-
-/** transformers' order: modeling_utils.py, `_get_resolved_checkpoint_files`. */
-const PRECEDENCE = [
-  { file: "model.safetensors", index: false },
-  { file: "model.safetensors.index.json", index: true },
-  { file: "pytorch_model.bin", index: false },
-  { file: "pytorch_model.bin.index.json", index: true },
-] as const;
 
 /**
  * Finds the weight files of `path`. Reads names only, no weights.
@@ -104,7 +95,7 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
       : { ...found, file: single, index: null, others: [], single: true, parts: [], params: false };
   }
   try {
-    return await chooseWeights(path, found, new Set(place.names));
+    return await chooseWeights(path, found, new Set(place.names), place);
   } catch (error) {
     throw error instanceof WeightDiffError
       ? new WeightDiffError(error.code, error.fact, `${error.hint ?? ""}; ${found.hub.remedy}`, {
@@ -125,13 +116,18 @@ export function inRepository({ id, commit, directory, files, notes, offline, pag
 
 type Place = Pick<Location, "directory" | "repo" | "commit" | "hub">;
 
-async function chooseWeights(path: string, place: Place, names: ReadonlySet<string>): Promise<Location> {
+async function chooseWeights(
+  path: string,
+  place: Place,
+  names: ReadonlySet<string>,
+  hub: HubPlace | null = null,
+): Promise<Location> {
   const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
   if (found === undefined && [...names].some(isMetaPart)) {
     return metaLocation(place, names);
   }
   if (found === undefined) {
-    throw (await metaSizes(path, place.directory, names)) ?? nothingToRead(path, names);
+    throw await nothingHere({ path, directory: place.directory, names: [...names].sort(), hub });
   }
   const kind = { others: rest.map(({ file }) => file), single: false, parts: [], params: false };
   return found.index
@@ -146,32 +142,6 @@ async function isFile(path: string): Promise<boolean> {
 function metaLocation(place: Place, names: ReadonlySet<string>): Location {
   const parts = [...names].filter(isMetaPart).sort();
   return { ...place, file: "", index: null, others: [], single: false, parts, params: names.has(PARAMS) };
-}
-
-/** Folders looked into. */
-const MAX_FOLDERS = 100;
-
-/** Meta's download as a whole has a folder for every size: names those that are there. */
-async function metaSizes(
-  path: string,
-  directory: string,
-  names: ReadonlySet<string>,
-): Promise<WeightDiffError | undefined> {
-  const sizes: string[] = [];
-  for (const name of [...names].sort().slice(0, MAX_FOLDERS)) {
-    const inside = await readdir(join(directory, name)).catch((): string[] => []);
-    if (inside.some(isMetaPart)) {
-      sizes.push(name);
-    }
-  }
-  return sizes.length === 0
-    ? undefined
-    : new WeightDiffError(
-        "NOT_FOUND",
-        `no weights here, but Meta's in ${sizes.map(printable).join(", ")}`,
-        `give one of them: ${sizes.map((name) => printable(join(path, name))).join(", ")}`,
-        { at: { file: path } },
-      );
 }
 
 function plain(directory: string): Pick<Location, "directory" | "repo" | "commit"> {
@@ -218,67 +188,4 @@ async function listDirectory(directory: string): Promise<readonly string[]> {
   } catch (error) {
     throw fileError(directory, "list", error);
   }
-}
-
-/** What a directory without weights holds instead: [a name that gives it away, what it is, what to do]. First match wins. */
-const INSTEAD: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
-  [
-    /^adapter_model\.(bin|safetensors)$/,
-    "a LoRA adapter, not a weight diff",
-    "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
-  ],
-  [
-    /\.enc$/,
-    "XOR-encrypted files (point-alpaca, BELLE), not a checkpoint",
-    "recover it: give the directory as the diff, and Meta's 7B consolidated.00.pth as the base",
-  ],
-  [
-    /\.(gguf|ggml)$|^ggml-.*\.bin$/,
-    "llama.cpp files",
-    "get the original float weights: quantised ones cannot take a diff",
-  ],
-  [
-    /^(koala_\d+b_diff|streaming_(params|train_state))/,
-    "EasyLM checkpoints (Koala), each one file",
-    "give one of these files itself, not their directory",
-  ],
-  [/\.msgpack$/, "a Flax checkpoint", "get the PyTorch or safetensors files of the same model"],
-  [/\.h5$/, "a TensorFlow checkpoint", "get the PyTorch or safetensors files of the same model"],
-  [/^models--/, "a whole Hub cache", "give one of its models--org--name folders"],
-];
-
-function nothingToRead(path: string, names: ReadonlySet<string>): WeightDiffError {
-  const shard = [...names].sort().find((name) => /^(pytorch_model|model)-\d+(-of-\d+)?\.(bin|safetensors)$/.test(name));
-  if (shard !== undefined) {
-    const index = shard.endsWith(".bin") ? "pytorch_model.bin.index.json" : "model.safetensors.index.json";
-    return new WeightDiffError(
-      "NOT_FOUND",
-      `has shards (${shard}) without their index ${index}`,
-      `fetch ${index} from where the shards came from: it says which tensor is in which shard`,
-      { at: { file: path } },
-    );
-  }
-  const shouted = [...names].sort().find((name) => PRECEDENCE.some(({ file }) => file === name.toLowerCase()));
-  if (shouted !== undefined) {
-    return new WeightDiffError(
-      "NOT_FOUND",
-      `no weights here: ${printable(shouted)} is not ${shouted.toLowerCase()}, the name that every loader looks for`,
-      `rename it to ${shouted.toLowerCase()}`,
-      { at: { file: path } },
-    );
-  }
-  for (const [pattern, what, hint] of INSTEAD) {
-    const name = [...names].sort().find((candidate) => pattern.test(candidate));
-    if (name !== undefined) {
-      return new WeightDiffError("FORMAT_UNSUPPORTED", `holds ${printable(name)}: ${what}`, hint, {
-        at: { file: path },
-      });
-    }
-  }
-  return new WeightDiffError(
-    "NOT_FOUND",
-    `no weights here (looked for ${PRECEDENCE.map(({ file }) => file).join(", ")})`,
-    "give the directory that holds config.json and the weight files",
-    { at: { file: path } },
-  );
 }

@@ -148,64 +148,6 @@ test("names the snapshot that refs/main promises and the cache lacks", async () 
   });
 });
 
-const INSTEAD: readonly (readonly [file: string, message: RegExp])[] = [
-  ["adapter_model.bin", /adapter_model\.bin: a LoRA adapter/],
-  ["adapter_model.safetensors", /a LoRA adapter/],
-  ["pytorch_model.bin.0123.enc", /XOR-encrypted files/],
-  ["llama-7b.Q4_0.gguf", /llama\.cpp files/],
-  ["ggml-model-q4_0.bin", /llama\.cpp files/],
-  ["flax_model.msgpack", /a Flax checkpoint/],
-  ["tf_model.h5", /a TensorFlow checkpoint/],
-];
-for (const [file, message] of INSTEAD) {
-  test(`says what a directory with ${file} holds instead of weights`, async () => {
-    await withFolder(async (folder) => {
-      await writeFiles(folder, { "config.json": "{}", [file]: "" });
-      await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", message);
-    });
-  });
-}
-
-test("sends whoever gives a whole Hub cache to one of its folders", async () => {
-  await withFolder(async (folder) => {
-    await mkdir(join(folder, "models--org--name"));
-    await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", /models--org--name: a whole Hub cache/);
-  });
-});
-
-test("escapes a directory's file names in what it says", async () => {
-  await withFolder(async (folder) => {
-    await writeFiles(folder, { "\u001b[2J.gguf": "" });
-    await refuses(() => locate(folder), "FORMAT_UNSUPPORTED", /holds "\\u001b\[2J\.gguf"/);
-  });
-});
-
-for (const [shard, index] of [
-  ["pytorch_model-00002-of-00003.bin", "pytorch_model.bin.index.json"],
-  ["pytorch_model-1.bin", "pytorch_model.bin.index.json"],
-  ["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
-] as const) {
-  test(`refuses ${shard} without its index, and names both`, async () => {
-    await withFolder(async (folder) => {
-      await writeFiles(folder, { [shard]: "" });
-      await refuses(() => locate(folder), "NOT_FOUND", new RegExp(`has shards \\(${shard}\\) without .*${index}`));
-    });
-  });
-}
-
-test("does not take training_args.bin or optimizer.bin for weights", async () => {
-  await withFolder(async (folder) => {
-    await writeFiles(folder, { "training_args.bin": "", "optimizer.bin": "", "config.json": "{}" });
-    await refuses(() => locate(folder), "NOT_FOUND", /no weights here \(looked for model\.safetensors, /);
-  });
-});
-
-test("refuses an empty directory with the names that it looked for", async () => {
-  await withFolder(async (folder) => {
-    await refuses(() => locate(folder), "NOT_FOUND", /no weights here .*pytorch_model\.bin\.index\.json/);
-  });
-});
-
 /** models--org--a--name with one snapshot whose only file is a link to a blob, as huggingface_hub lays it out. */
 async function hubCache(folder: string, ref: string): Promise<string> {
   const cache = await writeFiles(join(folder, "models--org--a--name"), {
