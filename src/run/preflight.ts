@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
-import { fileError } from "../files/errno.js";
+import { fileError, isMissing } from "../files/errno.js";
 import { absolutePath, contains } from "../files/paths.js";
 import { quote } from "../formats/quote.js";
 
@@ -96,15 +96,12 @@ export function bytesText(bytes: number): string {
 export async function refuseFullDisk(output: string, needed: number, smaller: number): Promise<void> {
   const free = await freeBytes(output);
   if (free !== null && free < needed) {
-    const hint =
-      smaller < needed
-        ? `free ${bytesText(needed - free)}, or write half of it: --dtype bfloat16 needs ${bytesText(smaller)}`
-        : `free ${bytesText(needed - free)}, or give an output directory on another disk`;
+    const half = { to: `write ${bytesText(smaller)}`, option: "dtype", value: "BF16" };
     throw new WeightDiffError(
       "DISK_FULL",
       `the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
-      hint,
-      { at: { file: output } },
+      `free ${bytesText(needed - free)}, or give an output directory on another disk`,
+      { at: { file: output }, advice: smaller < needed ? [half] : [] },
     );
   }
 }
@@ -127,8 +124,8 @@ export async function refuseFullCache(
     throw new WeightDiffError(
       "DISK_FULL",
       `the download needs ${bytesText(needed)}${shared === 0 ? "" : `, the output ${bytesText(shared)}`}, the disk has ${bytesText(free)} free`,
-      `free ${bytesText(needed + shared - free)}, put the cache on another disk (HF_HUB_CACHE), or read without a copy: --no-cache`,
-      { at: { file: cache } },
+      `free ${bytesText(needed + shared - free)}, or put the cache on another disk (HF_HUB_CACHE)`,
+      { at: { file: cache }, advice: [{ to: "read without a copy", option: "hub.cache", value: null }] },
     );
   }
 }
@@ -138,10 +135,13 @@ async function deviceOf(path: string): Promise<number | null> {
   return info !== null ? info.dev : dirname(path) === path ? null : deviceOf(dirname(path));
 }
 
+/** Free bytes where `path` is or will be; null where the system does not tell. */
 async function freeBytes(path: string): Promise<number | null> {
-  const info = await statfs(path).catch(() => null);
-  if (info !== null) {
-    return info.bavail * info.bsize;
+  try {
+    const { blocks, bavail, bsize } = await statfs(path);
+    // ramfs, and many a file system in user space, say 0 of everything.
+    return blocks === 0 ? null : bavail * bsize;
+  } catch (error) {
+    return isMissing(error) && dirname(path) !== path ? freeBytes(dirname(path)) : null;
   }
-  return dirname(path) === path ? null : freeBytes(dirname(path));
 }

@@ -1,13 +1,21 @@
 /** What is refused before a byte is written: quantised models, outputs that touch inputs, full disks. */
 import assert from "node:assert/strict";
-import { mkdir, symlink } from "node:fs/promises";
+import fsp, { mkdir, symlink } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Checkpoint, openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../../src/checkpoint/config.js";
 import { WeightDiffError } from "../../../src/errors.js";
-import { bytesText, refuseFullDisk, refuseQuantised, resolveOutput } from "../../../src/run/preflight.js";
+import {
+  bytesText,
+  refuseFullCache,
+  refuseFullDisk,
+  refuseQuantised,
+  resolveOutput,
+} from "../../../src/run/preflight.js";
 import { imagine, safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
+import { errno } from "../../support/faulty-disk.js";
 import { refuses } from "../../support/refusal.js";
 
 // --- quantised ------------------------------------------------------------------------------------------------------
@@ -134,18 +142,44 @@ test("refuses an output that the disk cannot hold: needed, free, and what bfloat
     const error = await refuseFullDisk(join(folder, "not/yet"), 8e18, 4e18).catch((reason: unknown) => reason);
     assert.ok(error instanceof WeightDiffError && error.code === "DISK_FULL", String(error));
     assert.match(error.message, /not\/yet: the output needs 8000000 TB, the disk has [\d.]+ [kMGT]?B free$/);
-    assert.match(error.hint ?? "", /^free \d+ TB, or write half of it: --dtype bfloat16 needs 4000000 TB$/);
+    assert.match(error.hint ?? "", /^free \d+ TB, or give an output directory on another disk$/);
+    assert.deepEqual(error.advice, [{ to: "write 4000000 TB", option: "dtype", value: "BF16" }]);
   });
 });
 
 test("does not advise bfloat16 where it is chosen already", async () => {
   const error = await refuseFullDisk("/", 8e18, 8e18).catch((reason: unknown) => reason);
-  assert.match(error instanceof WeightDiffError ? (error.hint ?? "") : "", /^free .* another disk$/);
+  assert.ok(error instanceof WeightDiffError);
+  assert.deepEqual(error.advice, []);
 });
 
 test("accepts what fits", async () => {
   await refuseFullDisk("/", 1, 1);
 });
+
+for (const [what, found] of [
+  ["0 of everything, as ramfs and many a file system in user space", { blocks: 0, bavail: 0, bsize: 4096 }],
+  ["no answer", "EACCES"],
+] as const) {
+  test(`a file system that gives ${what} is not called full`, async () => {
+    const real = fsp.statfs.bind(fsp);
+    const answer = async (): Promise<unknown> => {
+      if (typeof found === "string") {
+        throw errno(found);
+      }
+      return found;
+    };
+    Object.assign(fsp, { statfs: answer });
+    syncBuiltinESMExports();
+    try {
+      await refuseFullDisk("/", 8e18, 4e18);
+      await refuseFullCache("/", 8e18, null);
+    } finally {
+      Object.assign(fsp, { statfs: real });
+      syncBuiltinESMExports();
+    }
+  });
+}
 
 for (const [bytes, text] of [
   [0, "0 B"],
