@@ -19,6 +19,8 @@ export interface WatchedDisk {
   watch(body: () => Promise<void>, crashAt?: number): Promise<readonly DiskCall[]>;
   /** Is the call to fail, and with what? Asked of opening for reading too. */
   fail: ((call: string, path: string) => string | null) | null;
+  /** Told of every changing call before it is made. */
+  changed: ((call: DiskCall) => void) | null;
 }
 
 const NAMED = [
@@ -41,6 +43,7 @@ export function watchDisk(): WatchedDisk {
   };
   const note = (call: DiskCall): void => {
     refuse(call.call, call.path);
+    disk.changed?.(call);
     if (calls !== null) {
       if (calls.length >= end) {
         throw new Error("crashed, by a test");
@@ -79,6 +82,7 @@ export function watchDisk(): WatchedDisk {
   syncBuiltinESMExports();
   const disk: WatchedDisk = {
     fail: null,
+    changed: null,
     async watch(body, crashAt = Number.POSITIVE_INFINITY) {
       const made: DiskCall[] = [];
       calls = made;
