@@ -5,15 +5,18 @@ import type { Inputs } from "../evidence/guards.js";
 import { refuseUngathered } from "../evidence/ungathered.js";
 import type { Hub } from "../hub/place.js";
 import { alignNames } from "../plan/names.js";
-import { refuseQuantised } from "../run/preflight.js";
+import { refuseQuantised, refuseSameFiles } from "../run/preflight.js";
 
 /**
  * Reads headers and configs of both, and brings their names together. @param other in a word: the diff, or the tuned model.
- * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights.
+ * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE for a tuned model that is the base.
  */
 export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
   const base = await openModel(raw, "base", hub);
   const second = await openModel(driver, other, hub);
+  if (other === "tuned model") {
+    await refuseSameFiles(base.checkpoint, second.checkpoint);
+  }
   const aligned = alignNames(base.checkpoint, second.checkpoint, other === "diff" ? "diff" : "tuned");
   refuseUngathered(aligned.raw, aligned.driver, other);
   return { raw: aligned.raw, rawConfig: base.config, diff: aligned.driver, diffConfig: second.config };

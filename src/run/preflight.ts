@@ -31,6 +31,23 @@ export function refuseQuantised(
   }
 }
 
+/**
+ * @throws {WeightDiffError} USAGE if base and tuned model are the same files, whatever links lead there: a diff of nothing but
+ * zeros would look like one.
+ */
+export async function refuseSameFiles(raw: Checkpoint, tuned: Checkpoint): Promise<void> {
+  const places = ({ shards }: Checkpoint): Promise<readonly string[]> =>
+    Promise.all(shards.map(({ path }) => realpath(path).catch(() => path)));
+  const theirs = new Set(await places(raw));
+  if ((await places(tuned)).every((place) => theirs.has(place))) {
+    throw new WeightDiffError(
+      "USAGE",
+      `base and tuned model are the same files: ${raw.path}${raw.path === tuned.path ? "" : ` and ${tuned.path}`}`,
+      "give the fine-tuned model beside the base it was made from: the diff of a model with itself is all zeros",
+    );
+  }
+}
+
 /** Where an input lies: what of a checkpoint matters here. */
 export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
   readonly shards: readonly (Pick<Checkpoint["shards"][number], "path"> &

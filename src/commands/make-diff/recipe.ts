@@ -80,6 +80,10 @@ export function makeDiffRecipe(
       return { extras, manifest };
     },
     conclude(end) {
+      const ran = end.outcome === "made" || end.outcome === "checked" ? end.run : null;
+      if (ran !== null && isUnchanged(plan, ran)) {
+        options.onWarning?.("every tensor of the tuned model is the base's, bit for bit: the diff is all zeros");
+      }
       const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
       return {
         ...plannedFiles(plan),
@@ -89,10 +93,22 @@ export function makeDiffRecipe(
         outcome: end.outcome,
         tensors: written.length,
         elements: written.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0),
-        inexact: end.outcome === "made" || end.outcome === "checked" ? inexactOf(plan, end.run) : new Map(),
+        inexact: ran === null ? new Map() : inexactOf(plan, ran),
       };
     },
   };
+}
+
+/** Was nothing trained? */
+function isUnchanged(plan: Plan, run: RunResult): boolean {
+  const tensors = plan.jobs.filter((job) => job.kind === "tensor");
+  return (
+    tensors.length > 0 &&
+    tensors.every((job) => {
+      const proof = run.results.get(job.id)?.proof;
+      return proof !== undefined && proof.raw === proof.tuned;
+    })
+  );
 }
 
 /** The job's tensor, where the base has none and it is stored as it is. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "../../../src/commands/inspect.js";
@@ -294,6 +294,33 @@ test("additive refuses what it cannot hold, every tensor at once", async () => {
       return true;
     });
     assert.deepEqual(await readdir(join(diff, "..")), ["base", "tuned"]);
+  });
+});
+
+test("the base as the tuned model is refused, by whatever way it is reached", async () => {
+  await withPair([NORM], [NORM], async ({ raw, tuned, diff }) => {
+    const link = join(raw, "../link");
+    await symlink(raw, link);
+    for (const same of [raw, join(raw, "model.safetensors"), join(raw, "../tuned/../base"), link]) {
+      await refuses(() => makeDiff({ raw, tuned: same, diff }), "USAGE", /^base and tuned model are the same files: /);
+    }
+    assert.deepEqual((await readdir(join(raw, ".."))).sort(), ["base", "link", "tuned"]);
+    for (const encoding of ["additive", "exact"] as const) {
+      const warnings: string[] = [];
+      const onWarning = (text: string): number => warnings.push(text);
+      await makeDiff({ raw, tuned, encoding, onWarning });
+      assert.deepEqual(warnings, ["every tensor of the tuned model is the base's, bit for bit: the diff is all zeros"]);
+    }
+  });
+});
+
+test("a model with one trained tensor is not called unchanged", async () => {
+  const trained = ["model.norm.weight", "F16", [5], halves(8, 5)] as const;
+  const rest = ["lm_head.weight", "F16", [4, 5], halves(9, 20)] as const;
+  await withPair([NORM, rest], [trained, rest], async ({ raw, tuned }) => {
+    const warnings: string[] = [];
+    await makeDiff({ raw, tuned, ignore: GUARDS, onWarning: (text) => warnings.push(text) });
+    assert.deepEqual(warnings, []);
   });
 });
 
