@@ -91,7 +91,8 @@ async function begin(path: string, mode: OutputMode, head: Parameters<typeof sta
   if (mode === "new" && state !== "empty") {
     throw refuseHeld(path, state); // it was empty before the lock was ours
   }
-  const listed = await listedFiles(staging);
+  // What this run will write over may be there, listed or not: the journal of an earlier version cannot be read.
+  const listed = new Set([...(await listedFiles(staging)), ...head.files]);
   await refuseStrangers(staging, listed);
   await removeStaged(staging, listed);
   await removeJournal(staging);

@@ -84,10 +84,10 @@ export async function startJournal(staging: string, head: JournalHead): Promise<
   }
 }
 
-/** The files that the journal in `staging` lists; none if there is no journal. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be read, IO. */
+/** The files that the journal in `staging` lists; none if there is none that can be read. @throws {WeightDiffError} OUTPUT_REFUSED if it is no file of ours, IO. */
 export async function listedFiles(staging: string): Promise<ReadonlySet<string>> {
   const text = await readText(staging);
-  return text === null ? new Set() : parse(staging, text).files;
+  return (text === null ? null : parse(text))?.files ?? new Set();
 }
 
 /** Removes the journal: without it, the staging folder means nothing. */
@@ -111,7 +111,16 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
       },
     );
   }
-  const { head, lines, salt, files } = parse(staging, text);
+  const earlier = parse(text);
+  if (earlier === null) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      "the journal of the earlier run is damaged, or another version of weight-diff wrote it",
+      "continue with that version",
+      { at: { file: path }, advice: [{ to: "start over", option: "mode", value: "force" }] },
+    );
+  }
+  const { head, lines, salt, files } = earlier;
   const changed = [...new Set([...Object.keys(head.plan), ...Object.keys(identity)])].filter(
     (part) => head.plan[part] !== identity[part],
   );
@@ -138,12 +147,20 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
 
 type Line = Readonly<Record<string, unknown>>;
 
-function parse(
-  staging: string,
-  text: string,
-): { readonly head: JournalHead; readonly lines: readonly Line[]; readonly salt: string; readonly files: Set<string> } {
+interface Parsed {
+  readonly head: JournalHead;
+  readonly lines: readonly Line[];
+  readonly salt: string;
+  readonly files: ReadonlySet<string>;
+}
+
+/** Null if the first line is damaged, or of another form. */
+function parse(text: string): Parsed | null {
   const [first = "", ...rest] = text.split("\n").slice(0, -1);
-  const head = parseHead(staging, first);
+  const head = parseHead(first);
+  if (head === null) {
+    return null;
+  }
   const salt = saltOf(first);
   const lines = rest.map((line) => unchecked(salt, line)).filter((line) => line !== undefined);
   const files = new Set([...head.files, ...lines.flatMap((line) => (isNames(line.files) ? line.files : []))]);
@@ -157,17 +174,11 @@ async function readText(staging: string): Promise<string | null> {
   });
 }
 
-function parseHead(staging: string, line: string): JournalHead {
+function parseHead(line: string): JournalHead | null {
   const { journal, plan, replace, files } = unchecked("", line) ?? {};
-  if (journal !== FORM || !isPlan(plan) || typeof replace !== "boolean" || !isNames(files)) {
-    throw new WeightDiffError(
-      "OUTPUT_REFUSED",
-      "the journal of the earlier run is damaged, or another version of weight-diff wrote it",
-      `continue with that version; or start over: delete ${staging}, then run again`,
-      { at: { file: join(staging, JOURNAL) } },
-    );
-  }
-  return { plan, replace, files };
+  return journal === FORM && isPlan(plan) && typeof replace === "boolean" && isNames(files)
+    ? { plan, replace, files }
+    : null;
 }
 
 function isPlan(value: unknown): value is PlanIdentity {

@@ -220,6 +220,19 @@ test("a file that was put there since the run began is not replaced", async () =
   });
 });
 
+test("--force starts over where another version left a journal, and stops at what it cannot know", async () => {
+  await withFolder(async (out) => {
+    const old = { journal: '{"plan":{},"replace":false}\n', [SHARD]: "old" };
+    await writeFiles(join(out, STAGING), { ...old, "other.bin": "old" });
+    await refuses(() => open(out, "resume"), "OUTPUT_REFUSED", /another version of weight-diff wrote it$/);
+    await refuses(() => open(out, "force"), "OUTPUT_REFUSED", /other\.bin: is in this tool's folder, and was not put/);
+    assert.equal(await readFile(join(out, STAGING, SHARD), "utf8"), "old");
+    await rm(join(out, STAGING, "other.bin"));
+    await whole(out, "force");
+    assert.equal(await outputState(out), "finished");
+  });
+});
+
 // --- what is no model --------------------------------------------------------------------------------------------------------
 
 for (const [what, names] of [
