@@ -363,7 +363,7 @@ test("holds the sum of all weights against a number, and says why it does not fi
     await refuses(
       () => verify({ path: model, known: "nobody" }),
       "USAGE",
-      /^--known: no sum is known by the name "nobody"$/,
+      /^no sum is known by the name "nobody"$/,
     );
   });
 });
