@@ -360,11 +360,7 @@ test("holds the sum of all weights against a number, and says why it does not fi
       [named.sumCheck?.known, named.sumCheck?.source],
       ["alpaca-7b", "tatsu-lab/stanford_alpaca weight_diff.py"],
     );
-    await refuses(
-      () => verify({ path: model, known: "nobody" }),
-      "USAGE",
-      /^no sum is known by the name "nobody"$/,
-    );
+    await refuses(() => verify({ path: model, known: "nobody" }), "USAGE", /^no sum is known by the name "nobody"$/);
   });
 });
 
