@@ -6,10 +6,15 @@ import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 
 /**
  * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Advice whose flag the command does
- * not have is left out. @param command null: of no command in particular.
+ * not have is left out. @param command null: of no command in particular. @param writes is there an output, to continue or to replace?
  */
-export function hintText({ hint, advice }: WeightDiffError, command: CommandName | null = null): string | undefined {
-  const flags = command === null ? FLAGS : flagsOf(command);
+export function hintText(
+  { hint, advice }: WeightDiffError,
+  command: CommandName | null = null,
+  writes = true,
+): string | undefined {
+  const rows = command === null ? FLAGS : flagsOf(command);
+  const flags = writes ? rows : rows.filter(({ option }) => option !== "mode");
   let text = hint;
   for (const one of advice) {
     const said = adviceText(one, flags);

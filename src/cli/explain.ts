@@ -10,22 +10,30 @@ import type { ResultWriter } from "./output/stdout.js";
 
 const BUG = 1;
 
+/** What of the command line matters for the words. */
+export interface Explained {
+  readonly command: CommandName | null;
+  readonly asJson: boolean;
+  /** Does the command write what can be continued, or replaced? */
+  readonly writes: boolean;
+}
+
 /** Explains it. @param out null where stdout is what failed. @returns the exit code. */
-export function explain(error: unknown, args: readonly string[], out: ResultWriter | null): number {
-  const told = tell(machineError(error), commandOf(args));
+export function explain(error: unknown, about: Explained, out: ResultWriter | null): number {
+  const told = tell(machineError(error), about);
   const said = [`error: ${told.shown}`, ...(told.hint === null ? [] : [`hint: ${told.hint}`])];
   const list = listed(told.problems).map((line) => `\n  ${line}`);
   const last = said.pop() ?? "";
   said.forEach(say);
   say(last + list.join(""));
-  if (out !== null && wantsJson(args)) {
+  if (out !== null && about.asJson) {
     const { code, message, hint, at, problems } = told;
     out.write(json({ error: { code, message, hint, at, ...(problems.length === 0 ? {} : { problems }) } }));
   }
   return told.exitCode;
 }
 
-function tell(error: unknown, command: CommandName | null) {
+function tell(error: unknown, about: Explained) {
   if (error instanceof WeightDiffError) {
     const { code, message, fact, at, problems } = error;
     const place = at.file === undefined && at.tensor === undefined ? null : at;
@@ -34,7 +42,7 @@ function tell(error: unknown, command: CommandName | null) {
       shown: at.file === undefined ? fact : `${at.file}: ${fact}`,
       code,
       message,
-      hint: hintText(error, command) ?? null,
+      hint: hintText(error, about.command, about.writes) ?? null,
       at: place,
       problems,
     };
@@ -53,7 +61,11 @@ function tell(error: unknown, command: CommandName | null) {
   };
 }
 
-/** Was JSON asked for? The command line itself may be what is wrong, so it is not parsed again. */
+/** Of a command line that may itself be what is wrong, so that it is not parsed again. */
+export function glance(args: readonly string[]): Explained {
+  return { command: commandOf(args), asJson: wantsJson(args), writes: false };
+}
+
 function wantsJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);

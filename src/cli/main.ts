@@ -23,7 +23,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     await out.finish();
   } catch (error) {
-    exitCode = (await import("./explain.js")).explain(error, args, null);
+    const { explain, glance } = await import("./explain.js");
+    exitCode = explain(error, glance(args), null);
   }
   return exitCode;
 }

@@ -95,8 +95,8 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
       return { extras, manifest: writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) }) };
     },
     conclude(end) {
-      const { files } = plannedFiles(plan);
-      const report = { files, ...end.figures, output: end.output, dtype };
+      const { files, records } = plannedFiles(plan);
+      const report = { files, records, ...end.figures, output: end.output, dtype };
       if (end.outcome === "planned" || end.outcome === "verified") {
         const tensors = end.outcome === "verified" ? end.finished : [];
         return { ...report, outcome: end.outcome, tensors, overflow: new Map() };

@@ -9,6 +9,7 @@ import type { OutputMode } from "../output/choose-mode.js";
 import { type OutputDirectory, openOutput } from "../output/directory.js";
 import type { PlanIdentity } from "../output/journal.js";
 import type { ExtraFile } from "../output/staging.js";
+import type { RecordCount } from "../plan/operands.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
 import { fetchNote, provideInputs } from "../run/inputs.js";
 import type { InputPlace } from "../run/preflight.js";
@@ -45,6 +46,8 @@ export interface MakingReport extends RunFigures {
   readonly files: readonly { readonly file: string; readonly size: number }[];
   /** Per embedding with rows that the base lacks: how many. */
   readonly newRows: ReadonlyMap<string, number>;
+  /** Records of torch's files that are read: how many have a CRC-32, which is checked. */
+  readonly records: RecordCount;
 }
 
 /** What one command asks of the run. `F` is what a finished output turns out to hold. */

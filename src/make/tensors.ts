@@ -52,8 +52,9 @@ export function hasSameRows({ newRows, vocabSize }: Plan, raw: Checkpoint): bool
 }
 
 /** What a report says of the plan. */
-export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows"> {
-  return { files: plan.shards.map(({ file, size }) => ({ file, size })), newRows: plan.newRows };
+export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows" | "records"> {
+  const files = plan.shards.map(({ file, size }) => ({ file, size }));
+  return { files, newRows: plan.newRows, records: plan.records };
 }
 
 /** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */

@@ -49,6 +49,22 @@ export interface PlacedRecord {
   readonly input: number;
 }
 
+/** Records that are read: how many state a CRC-32, which is checked, and how many do not. */
+export interface RecordCount {
+  readonly checked: number;
+  readonly unchecked: number;
+}
+
+export function countRecords(sources: readonly PlacedRecord[]): RecordCount {
+  const records = new Map(
+    sources.flatMap(({ record: { range, crc32 }, input }) =>
+      range.end > range.begin ? [[`${input}:${range.begin}`, crc32 !== null] as const] : [],
+    ),
+  );
+  const checked = [...records.values()].filter((stated) => stated).length;
+  return { checked, unchecked: records.size - checked };
+}
+
 /** A checksum for every record that some tensor reads from and no tensor reads whole. */
 export function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
   const whole = new Set(

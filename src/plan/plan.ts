@@ -11,7 +11,7 @@ import type { HubFile } from "../hub/place.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
 import { diffMetadata, type Encoding, type ExactRecord, type ExactTensor } from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
-import { type PlacedRecord, recordJobs, recordsOf, storedOperand } from "./operands.js";
+import { countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf, storedOperand } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
 import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
@@ -97,6 +97,8 @@ export interface Plan extends RunPlan {
   readonly vocabSize: number | null;
   /** Bytes of tensor data in the output files. */
   readonly totalSize: number;
+  /** Of torch's zip files, which have a CRC-32 for each record. */
+  readonly records: RecordCount;
   readonly notes: readonly string[];
 }
 
@@ -214,6 +216,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     ),
     vocabSize: pairs.find((pair) => INPUT_EMBEDDING.test(pair.name))?.driver.shape[0] ?? null,
     totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
+    records: countRecords(sources),
     notes: [
       ...raw.notes.map((note) => `base: ${note}`),
       ...driver.notes.map((note) => `${role}: ${note}`),

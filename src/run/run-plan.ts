@@ -11,6 +11,7 @@ import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
 import type { HubRunOptions, ProvidedInput } from "./inputs.js";
+import { peakMemory } from "./peak-memory.js";
 import { proveFinished } from "./prove-finished.js";
 
 export interface RunOptions extends HubRunOptions {
@@ -252,5 +253,5 @@ export interface RunFigures {
 
 /** Wall time since `started`, and the most memory the process has had. */
 export function clock(started: number): { readonly seconds: number; readonly peakBytes: number } {
-  return { seconds: (performance.now() - started) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
+  return { seconds: (performance.now() - started) / 1000, peakBytes: peakMemory() };
 }

@@ -85,7 +85,7 @@ test("an exact diff is proved for every bit, and without --path_diff nothing is 
     assert.deepEqual(lines.slice(0, 4), [
       "made a diff of 21 tensors; nothing was written (no --path_diff)",
       "  encoding exact",
-      "  files    model.safetensors, 337 kB",
+      "  size     337 kB",
       "  proof    applied again at once: all 166336 elements come back bit for bit",
     ]);
     assert.match(lines[4] ?? "", TOOK);

@@ -1,7 +1,10 @@
 /** stdout carries the result and nothing else; readers may leave; disks may fill. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { withFolder } from "../support/checkpoints.js";
+import { publish } from "../support/diffs.js";
 import { BASE, DIFF, recoverDemo, shell, weightDiff } from "./command.js";
 
 const ARGS = ["recover", "--path_raw", BASE, "--path_diff", DIFF];
@@ -28,6 +31,23 @@ test("recover prints its result on stdout, all else on stderr", async () => {
     "weight-diff: lm_head.weight: 1 new row = the diff's + the mean of the base's 512",
     "weight-diff: the base is the one the diff was made with: 100 % of 34483 sampled sums are exact in bfloat16, as the tuned model was saved",
   ]);
+});
+
+test("speaks of checksums only where a record has one, and of files only where some are written", async () => {
+  await withFolder(async (folder) => {
+    const { base, diff } = await publish(folder);
+    const args = ["recover", "--path_raw", base, "--path_diff", diff, "--quiet"];
+    const checked = await weightDiff(args);
+    assert.equal(checked.code, 0, checked.said.join("\n"));
+    assert.match(
+      checked.out,
+      /^ {2}checked {2}every name and shape paired; inputs unchanged during the run; sha256 of every tensor$/m,
+    );
+    const planned = await weightDiff([...args, "--dry-run"]);
+    assert.match(planned.out, /^would write nothing \(no --path_tuned\) as float32\n {2}scheme .*\n {2}reads .*\n$/);
+    const written = await weightDiff([...args, "--dry-run", "--path_tuned", join(folder, "out")]);
+    assert.match(written.out, /^ {2}writes {3}model\.safetensors, /m);
+  });
 });
 
 test("--quiet says nothing on stderr, and the same on stdout", async () => {

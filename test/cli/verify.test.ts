@@ -60,12 +60,14 @@ test("--format github writes annotations, escaped, and the summary as text", asy
     const { diff } = await publish(folder);
     await writeFile(join(diff, "config.json"), "{}");
     await writeFile(join(diff, "a,b:100%.txt"), "");
+    await writeFile(join(diff, "c\n::error::d\r\u009b\u202e.txt"), "");
     const { code, out } = await weightDiff(["verify", diff, "--format", "github"]);
     assert.equal(code, 3);
     assert.deepEqual(shown(out), [
       `::error file=${diff}/config.json,title=weight-diff verify%3A digests::has 2 bytes, the manifest says 176`,
       `::warning file=${diff}/a%2Cb%3A100%25.txt,title=weight-diff verify%3A digests::extra: the manifest does not list it`,
-      `failed: ${diff}: diff of 21 tensors in 1 file: 1 error, 1 warning`,
+      `::warning file=${diff}/c%0A%3A%3Aerror%3A%3Ad%0D\\u009b\\u202e.txt,title=weight-diff verify%3A digests::extra: the manifest does not list it`,
+      `failed: ${diff}: diff of 21 tensors in 1 file: 1 error, 2 warnings`,
       "  checked  structure, values, digests of weight-diff.json",
     ]);
   });

@@ -3,7 +3,7 @@ import { type ConvertReport, convert } from "../../commands/convert.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";
-import { filesText, tookLine } from "../output/text.js";
+import { filesText, recordsText, tookLine } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -31,7 +31,8 @@ function convertText(report: ConvertReport): string {
     lines.push(`  reads    ${bytesText(report.bytesRead)}`);
     return `${lines.join("\n")}\n`;
   }
-  lines.push("  checked  CRC-32 of every record read; sha256 of every tensor in weight-diff.json");
+  const checked = [...recordsText(report.records, "record"), "sha256 of every tensor in weight-diff.json"];
+  lines.push(`  checked  ${checked.join("; ")}`);
   if (report.resumed > 0) {
     lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
   }

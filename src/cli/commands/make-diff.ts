@@ -3,6 +3,7 @@ import { type MakeDiffReport, makeDiff } from "../../commands/make-diff.js";
 import { openTarget } from "../../commands/push/target.js";
 import { push } from "../../commands/push.js";
 import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";
 import { pushFields, pushText } from "../output/push-report.js";
@@ -44,7 +45,9 @@ function makeDiffText(report: MakeDiffReport): string {
     planned: `would write ${report.output ?? "nothing (no --path_diff)"}`,
     verified: `${report.output} is finished already: verified against weight-diff.json`,
   } as const;
-  const lines = [headlines[report.outcome], `  encoding ${report.encoding}`, `  files    ${filesText(report.files)}`];
+  const size = report.files.reduce((sum, file) => sum + file.size, 0);
+  const files = report.output === null ? `  size     ${bytesText(size)}` : `  files    ${filesText(report.files)}`;
+  const lines = [headlines[report.outcome], `  encoding ${report.encoding}`, files];
   if (report.outcome === "made" || report.outcome === "checked") {
     lines.push(`  proof    ${proofText(report)}`, tookLine(report));
   }

@@ -6,7 +6,7 @@ import { torchName } from "../../formats/dtype.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { finite, json, performanceJson } from "../output/json.js";
-import { filesText, tookLine } from "../output/text.js";
+import { filesText, recordsText, tookLine } from "../output/text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
 import type { During } from "./story.js";
 
@@ -36,7 +36,7 @@ function recoverText(report: RecoverReport): string {
   const lines = [headline(report, dtype)];
   lines.push(`  scheme   ${report.scheme}: ${report.schemeReason}`);
   if (report.outcome === "planned") {
-    lines.push(`  writes   ${filesText(report.files)}`, `  reads    ${bytesText(report.bytesRead)}`);
+    lines.push(...writes(report), `  reads    ${bytesText(report.bytesRead)}`);
     return `${lines.join("\n")}\n`;
   }
   if (report.output !== null) {
@@ -55,6 +55,10 @@ function recoverText(report: RecoverReport): string {
   }
   lines.push(tookLine(report));
   return `${lines.join("\n")}\n`;
+}
+
+function writes({ output, files }: RecoverReport): readonly string[] {
+  return output === null ? [] : [`  writes   ${filesText(files)}`];
 }
 
 function dtypeText(dtype: RecoverReport["dtype"]): string {
@@ -77,7 +81,12 @@ function checks(report: RecoverReport): string {
     report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
   return report.outcome === "verified"
     ? digests
-    : `every name and shape paired; CRC-32 of every .bin record read; inputs unchanged during the run; ${digests}`;
+    : [
+        "every name and shape paired",
+        ...recordsText(report.records, ".bin record"),
+        "inputs unchanged during the run",
+        digests,
+      ].join("; ");
 }
 
 /** As many digits as an F32 has. */

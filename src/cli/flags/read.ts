@@ -9,7 +9,9 @@ export interface Reading<C extends CommandName> {
   readonly asked: Asked[C];
   /** What the user should hear about flags that mean nothing here. */
   readonly notes: readonly string[];
-  /** Can a run that is interrupted be continued? */
+  /** Is an output named, which can be continued or replaced? */
+  readonly writes: boolean;
+  /** Can this very run be continued, if it is interrupted? */
   readonly resumable: boolean;
 }
 
@@ -29,9 +31,11 @@ export function readFlags<C extends CommandName>(
   refuseMissing(command, rows, given);
   const settings = settingsOf(command, rows, given);
   refuseContradictions(command, given, settings);
+  const writes = given.has(OUTPUTS[command] ?? "");
   return {
     asked: { ...optionsOf(settings), ...lineOf(command, words, script) } as unknown as Asked[C],
-    resumable: given.has(OUTPUTS[command] ?? "") && !given.has("dry-run"),
+    writes,
+    resumable: writes && !given.has("dry-run"),
     notes: rows.flatMap(({ name, note }) => (note === undefined || !given.has(name) ? [] : [note])),
   };
 }

@@ -1,11 +1,11 @@
 /** stderr: notes, warnings, errors and progress, each line with the program's name before it. */
-import { escapeUnsafe } from "../../formats/quote.js";
 import type { Look } from "../flags/flag.js";
+import { printableMessage } from "./printable.js";
 import { openProgress, type ProgressPrinter } from "./progress.js";
 
-/** Says one thing. A line feed in it starts a line that cannot be taken for another message. */
+/** Says one thing. */
 export function say(text: string): void {
-  process.stderr.write(`weight-diff: ${escapeUnsafe(text).replace(/\n(?! )/g, "\n  ")}\n`);
+  process.stderr.write(`weight-diff: ${printableMessage(text)}\n`);
 }
 
 export interface Speaker {

@@ -1,6 +1,6 @@
 /** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error. */
 import { WeightDiffError } from "../../errors.js";
-import { escapeUnsafe } from "../../formats/quote.js";
+import { printableText } from "./printable.js";
 
 export interface ResultWriter {
   write(text: string): void;
@@ -16,8 +16,7 @@ export function openStdout(): ResultWriter {
   });
   return {
     write(text) {
-      // Names and values out of files are in it: nothing leaves that a terminal may obey. JSON keeps its meaning.
-      const safe = escapeUnsafe(text);
+      const safe = printableText(text);
       pending = pending.then(() => new Promise((resolve) => process.stdout.write(safe, () => resolve())));
     },
     async finish() {

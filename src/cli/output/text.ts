@@ -1,4 +1,5 @@
 /** Words that the results of several commands share. */
+import type { RecordCount } from "../../plan/operands.js";
 import { bytesText } from "../../run/preflight.js";
 import type { RunFigures } from "../../run/run-plan.js";
 
@@ -12,6 +13,13 @@ export function filesText(files: readonly { readonly file: string; readonly size
   const [first] = files;
   const size = files.reduce((sum, file) => sum + file.size, 0);
   return `${files.length === 1 && first !== undefined ? first.file : `${files.length} files`}, ${bytesText(size)}`;
+}
+
+/** What the checksums of torch's files prove; nothing where no file that was read has any. */
+export function recordsText({ checked, unchecked }: RecordCount, records: string): readonly string[] {
+  return checked === 0
+    ? []
+    : [unchecked === 0 ? `CRC-32 of every ${records} read` : `CRC-32 of the ${checked} ${records}s that state one`];
 }
 
 /** Time, traffic and memory of a run. */

@@ -62,6 +62,7 @@ export function filesReport(xor: XorReport): RecoverReport {
     outcome: xor.outcome === "made" ? "recovered" : xor.outcome,
     files: xor.files.map(({ file, size }) => ({ file, size: size ?? 0 })),
     newRows: new Map(),
+    records: { checked: xor.records, unchecked: 0 },
     xor,
   };
 }

@@ -49,6 +49,13 @@ test("says nothing of a flag that the command does not have: a full disk does no
   assert.equal(hintOf(null, "free some space", advice), "free some space, or write half of it with --dtype bfloat16");
 });
 
+test("without an output nothing is continued or replaced", () => {
+  const resume: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
+  const error = new WeightDiffError("DISK_FULL", "x", "free some space", { advice: [resume] });
+  assert.equal(hintText(error, "recover", true), "free some space, then continue with --resume");
+  assert.equal(hintText(error, "recover", false), "free some space");
+});
+
 test("says nothing of an option that has no flag, and nothing where there is nothing to say", () => {
   assert.equal(hintOf("push", "check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
   assert.equal(hintOf("push", undefined), undefined);

@@ -637,6 +637,20 @@ test("does not take a strided view for its whole record", () => {
   assert.equal(made.jobs.filter(({ kind }) => kind === "digest").length, 1);
 });
 
+test("counts the records that are read, each once, by whether they state a checksum", () => {
+  const made = plan(
+    [F("a", 1), F("b", 1), F("c", 1), F("d", 1)],
+    [
+      recorded("a", 0, 4, 0, 8),
+      recorded("b", 4, 8, 0, 8),
+      recorded("c", 8, 12, 8, 12, null),
+      recorded("d", 12, 16, 12, 16),
+    ],
+  );
+  assert.deepEqual(made.records, { checked: 2, unchecked: 1 });
+  assert.deepEqual(plan([F("a", 1)], [F("a", 1)]).records, { checked: 0, unchecked: 0 });
+});
+
 test("counts the traffic of operands, records and output", () => {
   const made = plan([D("a", "F16", 2)], [recorded("a", 0, 8, 0, 12)]);
   assert.deepEqual(planTraffic(made), { read: 4 + 8 + 12, write: 8 });

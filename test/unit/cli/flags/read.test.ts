@@ -19,6 +19,7 @@ test("leaves to the function what is not given", () => {
   assert.deepEqual(recover(), {
     asked: { raw: "b", diff: "d", look: {}, hub: {} },
     notes: [],
+    writes: false,
     resumable: false,
   });
 });
@@ -192,7 +193,8 @@ test("takes the axes of a custom scheme, and only of one", async () => {
 
 test("only a run that writes, and does, can be resumed", () => {
   assert.ok(recover({ path_tuned: "o" }).resumable);
-  assert.ok(!recover({ path_tuned: "o", "dry-run": true }).resumable);
+  const { writes, resumable } = recover({ path_tuned: "o", "dry-run": true });
+  assert.deepEqual([writes, resumable], [true, false]);
   assert.ok(read("convert", ["a", "b"]).resumable);
   assert.ok(read("xor", ["a", "b", "c"]).resumable);
   assert.ok(!read("make-diff", [], { path_raw: "b", path_tuned: "t" }).resumable);

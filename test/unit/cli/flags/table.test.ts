@@ -1,7 +1,7 @@
 /** The table of flags: every flag of every command reaches its function, by the whole way from the command line. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { runCommandLine } from "../../../../src/cli/command-line.js";
+import { obey } from "../../../../src/cli/command-line.js";
 import { run as convert } from "../../../../src/cli/commands/convert.js";
 import { run as inspect } from "../../../../src/cli/commands/inspect.js";
 import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
@@ -27,11 +27,15 @@ const call = async (options: object): Promise<never> => {
 
 /** What each command's function gets for `words`; with `look`, which is the command line's own, beside it. */
 async function optionsOf(...words: readonly string[]): Promise<Record<string, unknown>> {
-  let look: object = {};
+  let got: Record<string, unknown> = {};
   const story = (run: (...all: never[]) => Promise<number>, library: object) => async () => ({
-    run: (asked: { readonly look: object }, during: unknown, print: unknown) => {
-      look = asked.look;
-      return run(...([asked, during, print, library] as never[]));
+    run: async (asked: { readonly look: object }, during: unknown, print: unknown) => {
+      const called = await run(...([asked, during, print, library] as never[])).catch((error: unknown) => error);
+      if (called instanceof Error && !(called instanceof Called)) {
+        throw called;
+      }
+      got = { ...(called instanceof Called ? called.options : {}), look: asked.look };
+      return 0;
     },
   });
   const stories = {
@@ -51,15 +55,8 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     push: story(push, { push: call }),
     schemes: story(schemes, {}),
   } as unknown as Stories;
-  try {
-    await runCommandLine(words, { write: () => {}, finish: async () => {} }, stories);
-    return { look };
-  } catch (error) {
-    if (!(error instanceof Called)) {
-      throw error;
-    }
-    return { ...error.options, look };
-  }
+  assert.equal(await obey(words, { write: () => {}, finish: async () => {} }, stories), 0);
+  return got;
 }
 
 /** A command line with all that is required. */
