@@ -3,7 +3,6 @@ import { verifyModel } from "../check/model.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "../checkpoint/config.js";
 import { torchName } from "../formats/dtype.js";
-import { writeWeightIndex } from "../formats/weight-index.js";
 import type { Manifest } from "../manifest/manifest.js";
 import type { ExtraFile } from "../output/staging.js";
 import { INPUT_EMBEDDING } from "../plan/pairing.js";
@@ -60,9 +59,8 @@ export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows"
 /** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
 export function smallFiles(plan: Plan, config: ModelConfig | null, small: SmallFiles | null): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
-  if (plan.shards.length > 1) {
-    const weightMap = new Map(plan.shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
-    extras.push({ file: "model.safetensors.index.json", text: writeWeightIndex(weightMap, plan.totalSize) });
+  if (plan.index !== null) {
+    extras.push(plan.index);
   }
   extras.push(...(small?.side.copied ?? []), ...(small?.base?.files ?? []));
   if (config !== null) {

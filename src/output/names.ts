@@ -1,6 +1,7 @@
 /** Names of files of the output: bare, or in a folder of the output; and what they are called while they are in the staging folder. */
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
+import { isBareFileName } from "../formats/weight-index.js";
 import { isJournalName } from "./journal.js";
 import { isLockName } from "./lock.js";
 import { STAGING } from "./state.js";
@@ -8,11 +9,7 @@ import { STAGING } from "./state.js";
 /** @throws {WeightDiffError} OUTPUT_REFUSED for a name that would lead out of the output or hit what a run needs there. */
 export function refuseName(name: string): void {
   const parts = name.split("/");
-  const wrong =
-    parts.some((part) => part === "" || part === "." || part === ".." || /[\\\0]/.test(part)) ||
-    parts[0] === STAGING ||
-    isJournalName(name) ||
-    isLockName(name);
+  const wrong = !parts.every(isBareFileName) || parts[0] === STAGING || isJournalName(name) || isLockName(name);
   if (wrong) {
     throw new WeightDiffError("OUTPUT_REFUSED", `a file of the output cannot be called ${quote(name)}`, "rename it");
   }

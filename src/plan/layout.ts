@@ -3,7 +3,8 @@ import type { TensorJob } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
-import { layoutShard } from "../formats/safetensors.js";
+import type { Container } from "../output/containers/container.js";
+import { SAFETENSORS } from "../output/containers/safetensors.js";
 import type { Pair } from "./pair.js";
 import { shapeText } from "./pairing.js";
 
@@ -11,7 +12,7 @@ import { shapeText } from "./pairing.js";
 export interface PlanShard {
   readonly file: string;
   readonly size: number;
-  /** Length word and JSON, padded to the data section. */
+  /** All before the data section. */
   readonly header: Uint8Array;
   /** From here on no tensor's length is a multiple of 4096. */
   readonly directEnd: number;
@@ -41,23 +42,27 @@ function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly
   return open.length > 0 || groups.length === 0 ? [...groups, open] : groups;
 }
 
-/** The output files, and the place of every tensor in them. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED (a name that safetensors cannot hold). */
+/** The output files, and the place of every tensor in them. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED (a name that the format cannot hold). */
 export function layOut(
   pairs: readonly Pair[],
   options: {
     /** Bytes of tensor data in one output file. */
     readonly maxShardSize: number;
-    /** `__metadata__` of the file that holds these. */
+    /** What the file that holds these says of itself. */
     readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   },
-): { shards: readonly PlanShard[]; placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>> } {
+  container: Container = SAFETENSORS,
+): {
+  readonly shards: readonly PlanShard[];
+  readonly placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>>;
+  /** What goes beside several files; null beside one. */
+  readonly index: ReturnType<Container["index"]> | null;
+} {
   const groups = groupByShard(pairs, options.maxShardSize);
   const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
   const shards = groups.map((group, shard): PlanShard => {
-    const number = (n: number): string => String(n).padStart(5, "0");
-    const file =
-      groups.length === 1 ? "model.safetensors" : `model-${number(shard + 1)}-of-${number(groups.length)}.safetensors`;
-    const layout = layoutShard(
+    const file = container.fileName(shard, groups.length);
+    const layout = container.layOut(
       group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.driver.shape })),
       { name: file, metadata: options.metadata(group) },
     );
@@ -75,7 +80,9 @@ export function layOut(
       tensors: group.map((pair) => pair.name),
     };
   });
-  return { shards, placed };
+  const weightMap = new Map(shards.flatMap(({ file, tensors }) => tensors.map((name) => [name, file] as const)));
+  const totalSize = pairs.reduce((sum, pair) => sum + outputBytes(pair), 0);
+  return { shards, placed, index: shards.length > 1 ? container.index(weightMap, totalSize) : null };
 }
 
 /** Bytes of the output tensor. @throws {WeightDiffError} LIMIT past 2^53. */

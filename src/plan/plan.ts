@@ -89,6 +89,8 @@ export interface Plan extends RunPlan {
   /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
   readonly jobs: readonly Job[];
   readonly shards: readonly PlanShard[];
+  /** The index beside several of them. */
+  readonly index: { readonly file: string; readonly text: string } | null;
   /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
   readonly order: readonly string[];
   /** Per embedding with new rows: how many. */
@@ -167,7 +169,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     storedOperand(tensor, (shard) => place.get(side + shard.path) ?? 0);
   const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
   const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name));
-  const { shards, placed } = layOut(written, options);
+  const { shards, placed, index } = layOut(written, options);
   const bySize = written.map((pair) => ({ pair, output: placed.get(pair) ?? null }));
   bySize.sort(
     (a, b) =>
@@ -205,6 +207,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     dtype: options.dtype === "uniform" ? uniformDtype(written, options.own) : options.dtype,
     inputs,
     shards,
+    index,
     jobs: [...jobs, ...recordJobs(jobs, sources)],
     order: used.length === pairs.length ? pairs.map(({ name }) => name) : used.map(({ name }) => name),
     newRows: new Map(

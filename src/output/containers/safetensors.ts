@@ -1,0 +1,16 @@
+/** safetensors, in files that are called as transformers calls them. */
+import { layoutShard } from "../../formats/safetensors.js";
+import { writeWeightIndex } from "../../formats/weight-index.js";
+import type { Container } from "./container.js";
+
+export const SAFETENSORS: Container = {
+  fileName(index, count) {
+    const number = (n: number): string => String(n).padStart(5, "0");
+    return count === 1 ? "model.safetensors" : `model-${number(index + 1)}-of-${number(count)}.safetensors`;
+  },
+  layOut: layoutShard,
+  index: (weightMap, totalSize) => ({
+    file: "model.safetensors.index.json",
+    text: writeWeightIndex(weightMap, totalSize),
+  }),
+};
