@@ -175,11 +175,7 @@ function schemeOf(
       newRows,
       line: null,
     });
-    const guessed = reason.startsWith("every float tensor");
-    return {
-      name: scheme.name,
-      reason: guessed ? "every float tensor is F32; if at most one vocabulary row is new to the base" : reason,
-    };
+    return { name: scheme.name, reason };
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN") {
       return { name: null, reason: error.message };

@@ -22,7 +22,12 @@ export function byDtypes(evidence: Evidence): Choice {
   const usual = familyNamed("open-instruct");
   if (foreign === undefined && newRows <= 1 && !isContradicted(usual.scheme, evidence)) {
     const rows = newRows <= 0 ? "no vocabulary row is" : "one vocabulary row is";
-    return chosen(usual, `every float tensor of the diff is F32 and ${rows} new`);
+    return chosen(
+      usual,
+      evidence.raw === null
+        ? "every float tensor is F32; if at most one vocabulary row is new to the base"
+        : `every float tensor of the diff is F32 and ${rows} new`,
+    );
   }
   const dtype = dtypeOf(diff);
   const possible = ALL_FAMILIES.filter((family) => isPossible(family, dtype)).sort(

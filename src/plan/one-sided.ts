@@ -11,13 +11,27 @@ const LAYER = /(^|\.)(layers|layer|h|blocks|block)\.\d+\./;
  * layers have. Scripts build the base from its config, and never meet a base that lacks them: what they drop or keep is something else.
  */
 export function lackOf({ stateDict }: Checkpoint, vital: readonly RegExp[]): (name: string) => boolean {
-  const names = [...stateDict.keys()];
-  const absent = vital.filter((kind) => !names.some((name) => kind.test(name)));
-  const layers = new Set(names.map(layerOf));
-  const members = new Set(names.map(anyLayer));
-  return (name) =>
-    absent.some((kind) => kind.test(name)) ||
-    (LAYER.test(name) && layers.has(layerOf(name)) && members.has(anyLayer(name)));
+  // Most pairs have no name that only the driver has.
+  const known = once(() => {
+    const names = [...stateDict.keys()];
+    return {
+      absent: vital.filter((kind) => !names.some((name) => kind.test(name))),
+      layers: new Set(names.map(layerOf)),
+      members: new Set(names.map(anyLayer)),
+    };
+  });
+  return (name) => {
+    const { absent, layers, members } = known();
+    return (
+      absent.some((kind) => kind.test(name)) ||
+      (LAYER.test(name) && layers.has(layerOf(name)) && members.has(anyLayer(name)))
+    );
+  };
+}
+
+function once<T extends object>(compute: () => T): () => T {
+  let value: T | null = null;
+  return () => (value ??= compute());
 }
 
 /** Its name up to the number of its layer. */

@@ -24,13 +24,16 @@ export interface Marks {
   readonly recognise?: (facts: Facts) => string | null;
 }
 
-/** A flag of a script, without its dashes, `-` for `_`. */
+/** A flag of a script. */
 export interface ScriptFlag {
+  /** As the script spells it, without its dashes. On a command line `_` and `-` are the same. */
   readonly name: string;
   /** The shortest beginning that people use for it, as argparse lets them. */
   readonly shortest?: string;
   /** Which option of recover it is in the script's words; null if none. */
   readonly means: "raw" | "diff" | "tuned" | "dtype" | null;
+  /** Why it means nothing here. */
+  readonly note?: string;
 }
 
 /** The command line of a script: what sets it apart from weight_diff.py's, whose paths have the names that this tool's have. */

@@ -61,6 +61,9 @@ export const APPLY_DELTA_LINE: CommandLine = {
   flags: [BASE_MODEL_PATH, { name: "target-model-path", shortest: "target", means: "tuned" }, DELTA_PATH],
 };
 
-/** Flags that name no path. */
-export const flagsOnly = (...names: readonly string[]): readonly ScriptFlag[] =>
-  names.map((name) => ({ name, means: null }));
+/** A flag that means nothing here, and why; without a reason, one that stands for others. */
+export const ignored = (name: string, note?: string): ScriptFlag => ({
+  name,
+  means: null,
+  ...(note === undefined ? {} : { note }),
+});

@@ -36,7 +36,7 @@ export function markOf({ marks, scheme }: Family, facts: Facts): string | null {
   const patterns = (marks?.tensors ?? []).filter((pattern) => isOnlyOfDiff(pattern, facts));
   const tensor = [...tensors].find((name) => patterns.some((pattern) => matchesName(pattern, name)));
   if (tensor !== undefined && hasPrefixed(scheme.prefix, facts)) {
-    return `it has a tensor ${quote(tensor)}`;
+    return `it has a tensor ${quote(tensor)}${facts.base === null ? "; if the base has none such" : ""}`;
   }
   return marks?.recognise?.(facts) ?? null;
 }
@@ -56,10 +56,12 @@ function hasPrefixed(prefix: Family["scheme"]["prefix"], { tensors, base }: Fact
   return prefix === null || base === null || [...base].some((name) => tensors.has(prefix.text + name));
 }
 
-/** Is the flag, as it was written, one of the script's: its name or a beginning of it? */
+/** Is the flag, as it was written (`-` for `_`), one of the script's: its name or a beginning of it? */
 export function isFlag({ name, shortest = name }: Pick<ScriptFlag, "name" | "shortest">, written: string): boolean {
-  return name.startsWith(written) && written.startsWith(shortest);
+  return dashed(name).startsWith(written) && written.startsWith(dashed(shortest));
 }
+
+const dashed = (name: string): string => name.replaceAll("_", "-");
 
 /** Is it a flag of any script that sets its command line apart, one that changes bits among them? */
 export function isScriptFlag(families: readonly Family[], written: string): boolean {
@@ -67,7 +69,7 @@ export function isScriptFlag(families: readonly Family[], written: string): bool
 }
 
 function switches({ variants = {} }: Family): readonly string[] {
-  return Object.keys(variants).map((name) => name.replaceAll("_", "-"));
+  return Object.keys(variants).map(dashed);
 }
 
 function flagOf({ line }: Family, written: string): ScriptFlag | null {

@@ -284,6 +284,10 @@ test("verify takes the flags of recover that say which scheme", async () => {
   assert.notDeepEqual(narrow, plain);
   assert.deepEqual(narrow, await sum("--scheme", "custom", "--arith", "float16", "--rows", "refuse"));
   assert.deepEqual(await sum("--scheme", "knowlm", "--low-cpu-mem"), plain);
+  const fastchat = weightDiff(["verify", diff, "--base-model-path", BASE, "--low-cpu-mem", "--json", "--no-progress"]);
+  const { code, out, said } = await fastchat;
+  assert.equal(code, 0, said.join("\n") + out);
+  assert.deepEqual((JSON.parse(out) as { readonly sums: unknown }).sums, await sum("--scheme", "fastchat-low-mem"));
   const wrong = await verify("--scheme", "alpaca", "--is_fp16");
   assert.deepEqual(
     [wrong.code, wrong.said[0]],

@@ -95,18 +95,5 @@ export const RUN: readonly Flag[] = [
     "everything is computed on the CPU, with the bits that torch gives on a CPU",
   ),
   foreignFlag("test_inference", ["recover"], "no text is generated; the checks compare digests and sums instead"),
-  foreignFlag("original_model", ["recover"], "not loaded; compare the digests in weight-diff.json instead"),
-  foreignFlag(
-    "path-to-sft10k",
-    ["recover"],
-    "not needed: the script takes the config of a reward model from it, here it is the diff's",
-  ),
   foreignFlag("model_type", ["recover"], "names and shapes tell; the script's choice of a sum is --expect-sum"),
-  foreignFlag("base_model_format", ["recover"], "the files tell"),
-  foreignFlag("offload", ["recover"], "memory is always small"),
-  foreignFlag("offload_path", ["recover"], "nothing is put aside"),
-  foreignFlag("mode", ["recover"], "weight-diff recover applies, weight-diff make-diff makes"),
-  foreignFlag("method", ["recover"], "weight-diff recover decrypts"),
-  foreignFlag("recover_diff", ["recover"], "that is what weight-diff recover does"),
-  foreignFlag("streaming", ["recover"], "everything is streamed"),
 ];

@@ -6,8 +6,9 @@ import { INPUTS } from "./inputs.js";
 import { OUTPUT } from "./output.js";
 import { RUN } from "./run.js";
 import { SCHEMES } from "./scheme.js";
+import { IGNORED } from "./scripts.js";
 
-export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEMES, ...CHECKS, ...HUB, ...RUN];
+export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEMES, ...CHECKS, ...HUB, ...RUN, ...IGNORED];
 
 export function flagsOf(command: CommandName): readonly Flag[] {
   return FLAGS.filter(({ commands }) => commands.includes(command));

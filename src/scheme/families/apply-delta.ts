@@ -5,7 +5,7 @@ import {
   APPLY_DELTA_LINE,
   BASE_MODEL_PATH,
   DELTA_PATH,
-  flagsOnly,
+  ignored,
   LOW_CPU_MEM,
   WEIGHT_DIFF,
 } from "../presets.js";
@@ -26,7 +26,10 @@ export const APPLY_DELTA_FAMILIES: readonly Family[] = [
       commit: "abaa09586081b82ceb7b0a9f41d05a68897b24ee",
     },
     repos: [],
-    line: { flags: [...APPLY_DELTA_LINE.flags, ...flagsOnly("mode")], needs: ["mode"] },
+    line: {
+      flags: [...APPLY_DELTA_LINE.flags, ignored("mode", "recover applies a diff, make-diff makes one")],
+      needs: ["mode"],
+    },
   },
   {
     scheme: { ...APPLY_DELTA, name: "fastchat" },

@@ -2,7 +2,7 @@
 import { quote } from "../../formats/quote.js";
 import type { Facts } from "../facts.js";
 import type { Family } from "../family.js";
-import { DELTA_DRIVEN, flagsOnly } from "../presets.js";
+import { DELTA_DRIVEN, ignored } from "../presets.js";
 import { areText } from "../recognise.js";
 
 /** What BiLLa's script takes the base's rows from. */
@@ -46,11 +46,13 @@ export const PATCH_FAMILIES: readonly Family[] = [
     marks: { files: ["patch_history.json"] },
     line: {
       flags: [
-        { name: "base-model", means: "raw" },
-        { name: "patch-model", shortest: "patch", means: "diff" },
-        ...flagsOnly("base-model-format", "offload", "offload-path"),
+        { name: "base_model", means: "raw" },
+        { name: "patch_model", shortest: "patch", means: "diff" },
+        ignored("base_model_format", "the files tell"),
+        ignored("offload", "memory is always small"),
+        ignored("offload_path", "nothing is put aside"),
       ],
-      needs: ["patch-model"],
+      needs: ["patch_model"],
     },
     byMarkOnly: true,
   },
@@ -78,9 +80,9 @@ export const PATCH_FAMILIES: readonly Family[] = [
     marks: { recognise: isDoubled },
     line: {
       flags: [
-        { name: "model-dir", means: "diff" },
-        { name: "meta-llama-pth-file", means: "raw" },
-        ...flagsOnly("method"),
+        { name: "model_dir", means: "diff" },
+        { name: "meta_llama_pth_file", means: "raw" },
+        ignored("method", "recover decrypts"),
       ],
     },
     byMarkOnly: true,
@@ -98,11 +100,12 @@ export const PATCH_FAMILIES: readonly Family[] = [
     marks: { format: "easylm" },
     line: {
       flags: [
-        { name: "load-base-checkpoint", means: "raw" },
-        { name: "load-target-checkpoint", means: "diff" },
-        { name: "output-file", means: "tuned" },
-        { name: "float-dtype", means: "dtype" },
-        ...flagsOnly("recover-diff", "streaming"),
+        { name: "load_base_checkpoint", means: "raw" },
+        { name: "load_target_checkpoint", means: "diff" },
+        { name: "output_file", means: "tuned" },
+        { name: "float_dtype", means: "dtype" },
+        ignored("recover_diff", "that is what recover does"),
+        ignored("streaming", "everything is streamed"),
       ],
     },
   },

@@ -1,6 +1,6 @@
 /** Stanford Alpaca's weight_diff.py and its copies: python-fire, two float32 models, a loop over the diff's names. */
 import type { Family } from "../family.js";
-import { flagsOnly, WEIGHT_DIFF } from "../presets.js";
+import { ignored, WEIGHT_DIFF } from "../presets.js";
 
 export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
   {
@@ -13,7 +13,7 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
       commit: "e6c3044aa6201c8bfa4573c1b03142af599e730d",
     },
     repos: ["tulu-7b", "tulu-13b", "tulu-30b", "tulu-65b", "open-instruct-*-7b", "open-instruct-*-13b"],
-    line: { flags: flagsOnly("original-model") },
+    line: { flags: [ignored("original_model", "not loaded; compare the digests in weight-diff.json instead")] },
   },
   {
     scheme: { ...WEIGHT_DIFF, name: "alpaca" },
@@ -62,7 +62,12 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
     line: {
       flags: [
         { name: "llama-7b-hf-dir", means: "raw" },
-        ...flagsOnly("alpaca-farm-model-name", "models-save-dir", "path-to-sft10k"),
+        ignored("alpaca-farm-model-name"),
+        ignored("models-save-dir"),
+        ignored(
+          "path-to-sft10k",
+          "not needed: the script takes the config of a reward model from it, here it is the diff's",
+        ),
       ],
     },
     byMarkOnly: true,

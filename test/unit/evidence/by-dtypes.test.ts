@@ -30,13 +30,18 @@ const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence>
   });
 
 test("takes open-instruct for a diff that is all F32, with no or one new row", () => {
+  const raw = diffOf("F16", "F16");
   for (const [rows, words] of [
-    [0, /no vocabulary row is new/],
-    [1, /one vocabulary row is new/],
+    [0, "no vocabulary row is new"],
+    [1, "one vocabulary row is new"],
   ] as const) {
-    const { scheme, reason } = choose(diffOf("F32", "F32"), rows);
-    assert.equal(scheme.name, "open-instruct");
-    assert.match(reason, words);
+    const { scheme, reason } = choose(diffOf("F32", "F32"), rows, { raw });
+    assert.deepEqual([scheme.name, reason], ["open-instruct", `every float tensor of the diff is F32 and ${words}`]);
+    const alone = choose(diffOf("F32", "F32"), rows);
+    assert.deepEqual(
+      [alone.scheme.name, alone.reason],
+      ["open-instruct", "every float tensor is F32; if at most one vocabulary row is new to the base"],
+    );
   }
 });
 

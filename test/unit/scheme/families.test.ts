@@ -56,7 +56,7 @@ test("every row names its script, has words for users, and a name of its own", (
 test("every flag of a script is spelled as arguments are read, and every flag that it needs is one of its own", () => {
   for (const { scheme, line } of FAMILIES) {
     for (const { name, shortest = name } of line?.flags ?? []) {
-      assert.match(name, /^[a-z0-9]+(-[a-z0-9]+)*$/, scheme.name);
+      assert.match(name, /^[a-z0-9]+([-_][a-z0-9]+)*$/, scheme.name);
       assert.ok(name.startsWith(shortest), scheme.name);
     }
     const flags = (line?.flags ?? []).map(({ name }) => name);
@@ -65,6 +65,14 @@ test("every flag of a script is spelled as arguments are read, and every flag th
       (line?.needs ?? []).every((name) => flags.includes(name)),
       scheme.name,
     );
+  }
+});
+
+test("what a flag of a script is here is said once: an operand, a reason why it is none, or one that stands for others", () => {
+  for (const { scheme, line } of FAMILIES) {
+    for (const { name, means, note } of line?.flags ?? []) {
+      assert.ok(means === null || note === undefined, `${scheme.name} --${name}`);
+    }
   }
 });
 

@@ -155,7 +155,7 @@ test("says one line for each flag of other scripts that means nothing here", () 
   });
   assert.deepEqual(
     notes.map((note) => note.split(":")[0]),
-    ["--device", "--test_inference", "--original_model", "--path-to-sft10k", "--model_type"],
+    ["--device", "--test_inference", "--model_type", "--original_model", "--path-to-sft10k"],
   );
 });
 

@@ -14,6 +14,7 @@ import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
 import type { CommandName, Flag } from "../../../../src/cli/flags/flag.js";
 import { FLAGS, flagsOf, shownName } from "../../../../src/cli/flags/table.js";
 import type { Stories } from "../../../../src/cli/run-command.js";
+import { FAMILIES } from "../../../../src/scheme/families.js";
 
 /** What a function of the library was called with. */
 class Called extends Error {
@@ -225,5 +226,19 @@ test("every flag sets something, stands for others, or says why it does not", ()
     const standsForOthers = option === null && (note !== undefined || /^(alpaca-farm|models-save)/.test(name));
     assert.ok(does || (standsForOthers && hidden === true), name);
     assert.ok((takes === undefined) === (sets !== undefined), name);
+  }
+});
+
+test("recover knows every flag of the scripts whose command line is their own", () => {
+  const known = new Set(
+    flagsOf("recover")
+      .flatMap(({ name, aliases = [] }) => [name, ...aliases.map((alias) => alias.name)])
+      .map((name) => name.replaceAll("_", "-")),
+  );
+  for (const { scheme, line } of FAMILIES) {
+    for (const { name } of line?.flags ?? []) {
+      // A beginning of FastChat's.
+      assert.ok(known.has(name.replaceAll("_", "-")) || name === "base_model", `${scheme.name} --${name}`);
+    }
   }
 });
