@@ -4,7 +4,14 @@
  * is no checkpoint.
  */
 import { basename, join } from "node:path";
-import { type Checkpoint, loneState, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
+import {
+  type Checkpoint,
+  loneState,
+  openCheckpoint,
+  readIndex,
+  type StoredTensor,
+  storedIn,
+} from "../checkpoint/checkpoint.js";
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { openShard } from "../checkpoint/shard.js";
@@ -80,7 +87,7 @@ export async function surveyCheckpoint(
   }
   const stateDict =
     listed === null
-      ? new Map(shards.flatMap((shard) => shard.header.tensors.map((tensor) => [tensor.name, { ...tensor, shard }])))
+      ? new Map(shards.flatMap((shard) => shard.header.tensors.map((tensor) => [tensor.name, storedIn(shard, tensor)])))
       : assigned(shards, listed.weightMap, unreadable, index, report);
   if (listed !== null) {
     checkTotal(index, listed.totalSize, stateDict, unreadable.size === 0, report);
@@ -162,7 +169,7 @@ function assigned(
     for (const tensor of shard.header.tensors) {
       const file = weightMap.get(tensor.name);
       if (file === shard.file) {
-        stateDict.set(tensor.name, { ...tensor, shard });
+        stateDict.set(tensor.name, storedIn(shard, tensor));
       } else if (++strays <= SHOWN) {
         const what = file === undefined ? `is not in ${index}` : `is here too, ${index} has it in ${quote(file)}`;
         report("error", `stray tensor: it ${what}`, { file: shard.file, tensor: tensor.name });
