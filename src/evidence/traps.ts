@@ -7,6 +7,7 @@ import { readText, regularFiles } from "../files/small-files.js";
 import { isFloatDtype, torchName } from "../formats/dtype.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { INV_FREQ } from "../plan/pair.js";
+import { quantisedTensor } from "../run/preflight.js";
 import { isHalfPrecisionOriginal } from "./family.js";
 import type { Identity } from "./identify.js";
 import type { ModelShape } from "./model-shape.js";
@@ -117,7 +118,7 @@ const TRAPS: readonly Trap[] = [
       : null;
   },
   ({ checkpoint }) =>
-    [...checkpoint.stateDict.keys()].some((name) => /\.(qweight|SCB|absmax|quant_map)$/.test(name))
+    quantisedTensor(checkpoint) !== undefined
       ? "quantised weights: no diff of float weights can be added to them"
       : null,
   ({ identity, manifest }) =>

@@ -8,6 +8,8 @@ export interface PickleRules {
   readonly name: string;
   /** Whether a global is known; all others are refused. */
   readonly allows: (globalName: string) => boolean;
+  /** Of one that is not: what the file holds, if the name tells, and what to do. */
+  readonly explains?: (globalName: string) => { readonly what: string; readonly hint: string } | undefined;
   /** The error for a pickle that goes on past the last byte. */
   readonly runsOut: () => WeightDiffError;
 }

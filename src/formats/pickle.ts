@@ -134,6 +134,10 @@ const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
   133: (m) => push(m, sequence(m, "tuple", popCount(m, 1))),
   134: (m) => push(m, sequence(m, "tuple", popCount(m, 2))),
   135: (m) => push(m, sequence(m, "tuple", popCount(m, 3))),
+  // EMPTY_SET, ADDITEMS, FROZENSET: a list and a tuple without their order
+  143: (m) => push(m, sequence(m, "list", [])),
+  144: (m) => append(m, popMark(m)),
+  145: (m) => push(m, sequence(m, "tuple", popMark(m))),
   // EMPTY_LIST, APPEND, APPENDS
   93: (m) => push(m, sequence(m, "list", [])),
   97: (m) => append(m, popCount(m, 1)),
@@ -224,9 +228,12 @@ function setItem(
   value: PickleValue | undefined,
 ): void {
   if (value === undefined || (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")) {
+    if (value !== undefined && isPlain(value)) {
+      return; // no tensor, and no part of a tensor's name
+    }
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `pickle has a dict whose keys are neither strings nor integers (at byte ${machine.at})`,
+      `pickle has a dict whose keys are neither strings nor integers, with more than numbers in it (at byte ${machine.at})`,
       undefined,
       { at: { file: machine.rules.name } },
     );
@@ -242,16 +249,26 @@ function setItem(
   target.entries.set(key, value);
 }
 
+function isPlain(value: PickleValue): boolean {
+  return typeof value !== "object" || value === null || value.kind === "opaque";
+}
+
 function global(machine: Machine, module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
   if (typeof module !== "string" || typeof name !== "string") {
     throw invalid(machine, "names a global by what is no string");
   }
   const full = `${module}.${name}`;
-  const known = machine.globals.get(full);
-  if (known !== undefined) {
-    return known;
+  const before = machine.globals.get(full);
+  if (before !== undefined) {
+    return before;
   }
   if (!machine.rules.allows(full)) {
+    const known = machine.rules.explains?.(full);
+    if (known !== undefined) {
+      throw new WeightDiffError("FORMAT_UNSUPPORTED", `holds ${known.what}`, known.hint, {
+        at: { file: machine.rules.name },
+      });
+    }
     throw new WeightDiffError(
       "PICKLE_GLOBAL",
       `pickle asks for ${quote(full)}, which no plain weight file needs`,

@@ -94,12 +94,25 @@ function parseHeader(bytes: Uint8Array, file: string, budget: HeaderBudget): Hea
   return { tensors, metadata };
 }
 
+/** Some writers put numbers there: nothing is damaged, but safetensors refuses the file as well. @param first character of the value. */
+function refuseOtherThanText(first: string, key: string, file: string): void {
+  if (/^[-\d[{tfn]/.test(first)) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      `header: __metadata__ values must be strings (${quote(key)})`,
+      "save it again with text for metadata: safetensors itself does not open it as it is",
+      { at: { file } },
+    );
+  }
+}
+
 function readMetadata(scanner: JsonScanner, file: string): ReadonlyMap<string, string> {
   const metadata = new Map<string, string>();
   if (scanner.peek() === "n") {
     scanner.literal();
   } else {
     scanner.object((key) => {
+      refuseOtherThanText(scanner.peek(), key, file);
       metadata.set(key, scanner.string());
       if (metadata.size > MAX_METADATA) {
         const what = `__metadata__ has more than ${MAX_METADATA} entries`;

@@ -15,6 +15,12 @@ export type GlobalRule =
   | { readonly kind: "tensor"; readonly least: number; readonly dtypeAt?: number; readonly metadataAt?: number }
   /** A Parameter: its first argument is the tensor. */
   | { readonly kind: "parameter" }
+  /** A tensor with a class or attributes of its own: how it is rebuilt, its class, that one's arguments, its attributes. */
+  | { readonly kind: "typed" }
+  /** The class of a plain tensor. */
+  | { readonly kind: "class" }
+  /** A set or a Counter: its first argument is what it holds, as a list or a dict. */
+  | { readonly kind: "container" }
   | { readonly kind: "size" }
   | ({ readonly kind: "storage" } & StorageType)
   | { readonly kind: "dtype"; readonly torchDtype: string }
@@ -48,8 +54,22 @@ const FOREIGN_DTYPES =
   "complex32 complex128 qint8 quint8 qint32 quint4x2 quint2x4 bits8 bits16 uint1 uint2 uint3 uint4 int1 int2 int3 int4";
 const QUANTISATION = "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric";
 
+/** Python 2's and 3's name of a builtin; torch.save writes the first unless told otherwise. */
+const builtin = (name: string, rule: GlobalRule): readonly [string, GlobalRule][] =>
+  ["__builtin__", "builtins"].map((module): [string, GlobalRule] => [`${module}.${name}`, rule]);
+
 const RULES: ReadonlyMap<string, GlobalRule> = new Map<string, GlobalRule>([
   ["collections.OrderedDict", { kind: "ignored" }],
+  ["collections.Counter", { kind: "container" }],
+  ...builtin("set", { kind: "container" }),
+  ...builtin("frozenset", { kind: "container" }),
+  ...builtin("bytearray", { kind: "ignored" }),
+  ...builtin("complex", { kind: "ignored" }),
+  ["_codecs.encode", { kind: "ignored" }],
+  ["torch.Tensor", { kind: "class" }],
+  ["torch.nn.parameter.Parameter", { kind: "class" }],
+  ["torch._tensor._rebuild_from_type_v2", { kind: "typed" }],
+  ["torch._utils._rebuild_wrapper_subclass", { kind: "unsupported", what: "of a class without plain data" }],
   ["torch.Size", { kind: "size" }],
   ["torch.device", { kind: "ignored" }],
   ["torch.serialization._get_layout", { kind: "ignored" }],
@@ -89,4 +109,25 @@ export function torchGlobal(name: string): GlobalRule | undefined {
   }
   const torchDtype = name.slice("torch.".length);
   return dtypeFromTorch(torchDtype) === undefined ? undefined : { kind: "dtype", torchDtype };
+}
+
+/** Names outside the closed world that are well known: what such a file holds, and what to do about it. */
+const WELL_KNOWN: readonly (readonly [name: RegExp, what: string, hint: string])[] = [
+  [
+    /^torch\.distributed\._?tensor\b/,
+    "a sharded DTensor (FSDP2)",
+    "save whole tensors: {name: t.full_tensor() for name, t in model.state_dict().items()}",
+  ],
+  [
+    /^torch\.distributed\./,
+    "a sharded tensor of torch.distributed (FSDP)",
+    "save whole tensors: FSDP's FULL_STATE_DICT, or get_model_state_dict with full_state_dict=True",
+  ],
+  [/^torchao\./, "weights quantised by torchao", "get the original float weights: quantised ones cannot take a diff"],
+];
+
+/** What a refused name says of its file, if it is known. */
+export function wellKnown(name: string): { readonly what: string; readonly hint: string } | undefined {
+  const [, what, hint] = WELL_KNOWN.find(([pattern]) => pattern.test(name)) ?? [];
+  return what === undefined || hint === undefined ? undefined : { what, hint };
 }

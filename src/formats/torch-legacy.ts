@@ -11,7 +11,7 @@ import type { PickleRules } from "./pickle-input.js";
 import { isKind, type PicklePersistent, type PickleValue } from "./pickle-value.js";
 import { quote } from "./quote.js";
 import type { ByteRange, ByteSource, ShardHeader } from "./tensor-info.js";
-import { torchGlobal } from "./torch-globals.js";
+import { torchGlobal, wellKnown } from "./torch-globals.js";
 import { collectTensors, type Storage, type StorageReference, storageReference } from "./torch-tensors.js";
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -26,6 +26,7 @@ export async function readTorchLegacy(source: ByteSource, budget = headerBudget(
   const rules: PickleRules = {
     name: file,
     allows: (global) => torchGlobal(global) !== undefined,
+    explains: wellKnown,
     runsOut: () =>
       bytes.length === source.size
         ? new WeightDiffError("TRUNCATED", "ends within its pickles", INCOMPLETE, { at: { file } })

@@ -112,6 +112,8 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
       for (const [index, item] of value.items.entries()) {
         visit(item, [...path, String(index)]);
       }
+    } else if (isKind(value, "call") && torchGlobal(value.name)?.kind === "container") {
+      visit(value.args[0] ?? null, path);
     } else if (isKind(value, "call")) {
       takeTensors(file.budget, 1, file.name);
       const name = nameAt(path);
@@ -133,13 +135,9 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
 function readCall(call: PickleCall, name: string, path: readonly string[], file: TorchFile): TensorInfo | undefined {
   let inner = call;
   let rule = torchGlobal(inner.name);
-  // Parameter(Parameter(…)) is possible only by hand; the bound keeps a chain from being walked for every mention of it.
-  for (let depth = 0; rule?.kind === "parameter" && depth < 2; depth += 1) {
-    const [tensor] = inner.args;
-    if (!isKind(tensor, "call")) {
-      throw invalid(file.name, `tensor ${quote(name)} is a parameter without a tensor`);
-    }
-    inner = tensor;
+  // A chain of them is possible only by hand; the bound keeps it from being walked for every mention of it.
+  for (let depth = 0; (rule?.kind === "parameter" || rule?.kind === "typed") && depth < 3; depth += 1) {
+    inner = rule.kind === "parameter" ? ofParameter(inner, name, file.name) : ofType(inner, name, file.name);
     rule = torchGlobal(inner.name);
   }
   if (rule?.kind === "unsupported") {
@@ -154,6 +152,24 @@ function readCall(call: PickleCall, name: string, path: readonly string[], file:
     return undefined;
   }
   throw invalid(file.name, `pickle makes ${quote(name)} by a strange call of ${inner.name}`);
+}
+
+function ofParameter({ args: [tensor] }: PickleCall, name: string, file: string): PickleCall {
+  if (!isKind(tensor, "call")) {
+    throw invalid(file, `tensor ${quote(name)} is a parameter without a tensor`);
+  }
+  return tensor;
+}
+
+/** torch/_tensor.py, _rebuild_from_type_v2: attributes change no value of a plain tensor; what a class of its own does is not known. */
+function ofType({ args: [rebuilder, type, inner] }: PickleCall, name: string, file: string): PickleCall {
+  if (!isKind(rebuilder, "global") || !isKind(type, "global") || !isKind(inner, "tuple")) {
+    throw invalid(file, `tensor ${quote(name)} is not rebuilt by a name, a class and a tuple`);
+  }
+  if (torchGlobal(type.name)?.kind !== "class") {
+    throw unsupported(file, name, `is of the class ${quote(type.name)}; only plain dense tensors are read`);
+  }
+  return { kind: "call", name: rebuilder.name, args: inner.items };
 }
 
 /** The lazy bits of a tensor: its stored bytes are not its values (torch 2; 1.13 dropped them). */

@@ -10,7 +10,7 @@ import { MAX_PICKLE, unpickle } from "./pickle.js";
 import type { PicklePersistent } from "./pickle-value.js";
 import { quote } from "./quote.js";
 import type { ByteSource, ShardHeader, StoredRecord } from "./tensor-info.js";
-import { torchGlobal } from "./torch-globals.js";
+import { torchGlobal, wellKnown } from "./torch-globals.js";
 import { collectTensors, type Storage, storageReference } from "./torch-tensors.js";
 import { locateEntry, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip.js";
 
@@ -47,6 +47,7 @@ export async function readTorchZip(source: ByteSource, budget = headerBudget()):
   const { value, persistent } = unpickle(pickle, 0, {
     name: source.name,
     allows: (global) => torchGlobal(global) !== undefined,
+    explains: wellKnown,
     runsOut: () =>
       new WeightDiffError("FORMAT_INVALID", `${PICKLE} ends before its pickle`, DAMAGED, { at: { file: source.name } }),
   });

@@ -248,7 +248,7 @@ export async function locateEntry(source: ByteSource, { bytes }: ZipDirectory, e
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       `${what} is ${how}; torch stores entries as they are, and only that is read`,
-      "load and re-save it with torch.save, or unpack it and pack it again with zip -0",
+      "load and re-save it with torch.save, or unpack it and pack it again with zip -0 -r",
       { at: { file: source.name } },
     );
   }

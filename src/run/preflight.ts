@@ -1,15 +1,27 @@
 /** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
 import { readlink, realpath, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
 import { fileError, isMissing } from "../files/errno.js";
 import { absolutePath, contains } from "../files/paths.js";
+import { dtypeBits } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 
-/** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes. */
-const QUANTISED = /\.(qweight|SCB|weight_format|absmax|quant_map|quant_state\..*)$/;
+/** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4. */
+const QUANTISED =
+  /\.(qweight|qzeros|SCB|weight_format|absmax|quant_map|quant_state\..*|weight_packed)$|(gate_up|down)_proj_(blocks|scales)$/;
+/** Scales beside a matrix of few bits: fine-grained FP8 (DeepSeek), compressed-tensors, FBGEMM. What they belong to tells them from others. */
+const SCALE = /\.weight_scale(_inv)?$/;
+
+/** A tensor that only quantised weights have. */
+export function quantisedTensor({ stateDict }: Pick<Checkpoint, "stateDict">): StoredTensor | undefined {
+  return [...stateDict.values()].find(({ name }) => {
+    const scaled = SCALE.test(name) ? stateDict.get(name.replace(SCALE, ".weight")) : undefined;
+    return QUANTISED.test(name) || (scaled !== undefined && dtypeBits(scaled.dtype) <= 8);
+  });
+}
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED if the weights are quantised: a diff of float weights cannot be added to them. */
 export function refuseQuantised(
@@ -17,7 +29,7 @@ export function refuseQuantised(
   role: "base" | "diff" | "tuned model",
   config: ModelConfig | null,
 ): void {
-  const found = [...checkpoint.stateDict.values()].find((tensor) => QUANTISED.test(tensor.name));
+  const found = quantisedTensor(checkpoint);
   if (found !== undefined || config?.quantised === true) {
     const evidence =
       found === undefined

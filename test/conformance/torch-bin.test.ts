@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { ErrorCode } from "../../src/errors.js";
+import type { ErrorCode, WeightDiffError } from "../../src/errors.js";
 import { dtypeFromTorch } from "../../src/formats/dtype.js";
 import { readWeightFile } from "../../src/formats/weight-file.js";
 import { FIXTURES } from "../support/fixtures.js";
@@ -31,8 +31,11 @@ interface Dump {
 const REFUSALS: Readonly<Record<string, ErrorCode>> = {
   "torch-2/complex128": "FORMAT_UNSUPPORTED",
   "torch-2/conj": "FORMAT_UNSUPPORTED",
+  "torch-2/dtensor": "FORMAT_UNSUPPORTED",
+  "torch-2/dtensor_legacy": "FORMAT_UNSUPPORTED",
   "torch-2/expanded": "LIMIT",
   "torch-2/neg": "FORMAT_UNSUPPORTED",
+  "torch-2/subclass": "PICKLE_GLOBAL",
   "torch-bin/t113_empty_file": "NOT_WEIGHTS",
   "torch-bin/t113_evil_deep": "FORMAT_UNSUPPORTED",
   "torch-bin/t113_evil_eval": "PICKLE_GLOBAL",
@@ -53,8 +56,6 @@ const REFUSALS: Readonly<Record<string, ErrorCode>> = {
   "torch-bin/t113_numpy_inside": "PICKLE_GLOBAL",
   "torch-bin/t113_numpy_inside_legacy": "PICKLE_GLOBAL",
   "torch-bin/t113_quantized": "FORMAT_UNSUPPORTED",
-  "torch-bin/t113_set_and_bytes": "PICKLE_GLOBAL",
-  "torch-bin/t113_set_and_bytes_legacy": "PICKLE_GLOBAL",
   "torch-bin/t113_sparse": "FORMAT_UNSUPPORTED",
   "torch-bin/t113_truncated_legacy_1byte": "TRUNCATED",
   "torch-bin/t113_truncated_legacy_30": "TRUNCATED",
@@ -126,6 +127,16 @@ test("reads a file with a flipped bit and gives the sum that betrays it", async 
     ({ record }) => record && crc32(bytes.subarray(record.range.begin, record.range.end)) !== record.crc32,
   );
   assert.equal(wrong.length, 1);
+});
+
+test("a sharded DTensor is called so, with the way to a whole one", async () => {
+  for (const name of ["torch-2/dtensor", "torch-2/dtensor_legacy"]) {
+    await assert.rejects(
+      () => readWeightFile(memorySource(load(name).bytes)),
+      (error: WeightDiffError) =>
+        error.fact === "holds a sharded DTensor (FSDP2)" && /full_tensor\(\)/.test(error.hint ?? ""),
+    );
+  }
 });
 
 test("knows every file: none is left out or listed in vain", () => {

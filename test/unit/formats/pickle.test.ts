@@ -57,6 +57,13 @@ const VALUES: readonly (readonly [what: string, pickle: Uint8Array, value: unkno
     pickleOf(op.global("collections", "OrderedDict"), hex("5d 5d 5501 61 61 4b01 61 61 85 52")),
     dict(["a", 1]),
   ],
+  ["sets, which are lists without their order", pickleOf(hex("8f 28 4b01 4b02 90")), list(1, 2)],
+  ["frozen sets", pickleOf(hex("28 4b01 91")), tuple(1)],
+  [
+    "numbers under keys that are no names, which are dropped",
+    pickleOf(op.emptyDict, hex("28 88 4b01 4e 4b02 473ff8000000000000 4b03 29 4e 580100000061 4b04 75")),
+    dict(["a", 4]),
+  ],
   ["the state of an OrderedDict, which is dropped", pickleOf(op.emptyDict, op.emptyDict, op.build), dict()],
   [
     "a call, which is not made",
@@ -101,7 +108,12 @@ const REFUSED: readonly (readonly [why: string, pickle: Uint8Array, code: ErrorC
   ["setting items of a list", pickleOf(op.emptyList, op.none, op.none, op.setItem), "FORMAT_INVALID", /no dict/],
   ["an odd number of items", pickleOf(op.emptyDict, op.mark, op.none, op.setItems), "FORMAT_INVALID", /no dict/],
   ["a dict key that comes twice", pickleOf(op.emptyDict, hex("4b01 4e 73 4b01 4e 73")), "FORMAT_INVALID", /"1" twice/],
-  ["a key that is a tuple", pickleOf(op.emptyDict, op.emptyTuple, op.none, op.setItem), "FORMAT_UNSUPPORTED", /keys/],
+  [
+    "a list under a key that is a tuple",
+    pickleOf(op.emptyDict, op.emptyTuple, op.emptyList, op.setItem),
+    "FORMAT_UNSUPPORTED",
+    /keys/,
+  ],
   ["an unknown memo entry", pickleOf(op.get(7)), "FORMAT_INVALID", /entry 7/],
   ["memoizing nothing", pickleOf(op.put(0)), "FORMAT_INVALID", /not there/],
   ["a string that is not UTF-8", pickleOf(hex("550180")), "FORMAT_INVALID", /UTF-8/],

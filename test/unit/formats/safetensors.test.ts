@@ -136,7 +136,13 @@ const REFUSED: readonly (readonly [why: string, file: Uint8Array, code: ErrorCod
   ["a tensor without shape", safetensorsFile({ a: { dtype: "U8", data_offsets: [0, 0] } }), "FORMAT_INVALID", /lacks/],
   ["a tensor that is null", safetensorsFile({ a: null }), "FORMAT_INVALID", /expected/],
   ["an array of four", safetensorsFile({ a: ["U8", [0], [0, 0], 1] }), "FORMAT_INVALID", /more than/],
-  ["metadata that is no string", safetensorsFile({ __metadata__: { a: 1 } }), "FORMAT_INVALID", /expected/],
+  ...[1, 2.5, null, true, [1], { a: "b" }].map((value): [string, Uint8Array, ErrorCode, RegExp] => [
+    `metadata that is ${JSON.stringify(value)}`,
+    safetensorsFile({ __metadata__: { format: "pt", step: value } }),
+    "FORMAT_INVALID",
+    /header: __metadata__ values must be strings \("step"\)$/,
+  ]),
+  ["metadata without a value", safetensorsFile('{"__metadata__":{"a":}}'), "FORMAT_INVALID", /expected/],
   ["metadata that is an array", safetensorsFile({ __metadata__: [] }), "FORMAT_INVALID", /expected/],
   [
     "a tensor name that comes twice",

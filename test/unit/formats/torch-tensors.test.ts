@@ -68,6 +68,38 @@ test("names tensors by their keys, positions included", async () => {
   );
 });
 
+/** _rebuild_from_type_v2(rebuilder, type, (…), {}). */
+const typed = (
+  type: Uint8Array,
+  inner: Uint8Array,
+  rebuilder = op.global("torch._utils", "_rebuild_parameter"),
+): Uint8Array =>
+  Buffer.concat([
+    op.global("torch._tensor", "_rebuild_from_type_v2"),
+    op.tupleOf(rebuilder, type, inner, op.emptyDict),
+    op.reduce,
+  ]);
+const TENSOR = op.global("torch", "Tensor");
+
+test("reads a tensor with attributes, and one with a class that is a plain tensor's", async () => {
+  const parts = op.tupleOf(tensorPickle());
+  for (const type of [TENSOR, op.global("torch.nn.parameter", "Parameter")]) {
+    const [tensor] = await read(dictOf({ w: typed(type, parts) }));
+    assert.deepEqual([tensor?.name, tensor?.dtype], ["w", "F32"]);
+  }
+});
+
+test("walks into sets and counters", async () => {
+  const held = Buffer.concat([op.emptyList, tensorPickle(), op.append]);
+  const set = Buffer.concat([op.global("__builtin__", "set"), op.tupleOf(held), op.reduce]);
+  const counter = Buffer.concat([op.global("collections", "Counter"), op.tupleOf(dictOf({ a: op.int(1) })), op.reduce]);
+  const empty = Buffer.concat([op.global("builtins", "set"), op.emptyTuple, op.reduce]);
+  assert.deepEqual(
+    (await read(dictOf({ set, counter, empty }))).map(({ name }) => name),
+    ["set.0"],
+  );
+});
+
 test("gives a tensor at the top the empty name", async () => {
   const [tensor] = await read(tensorPickle());
   assert.deepEqual([tensor?.name, tensor?.path], ["", []]);
@@ -158,6 +190,42 @@ const REFUSED: readonly (readonly [why: string, object: Uint8Array, code: ErrorC
     dictOf({ w: Buffer.concat([F32, op.emptyTuple, op.reduce]) }),
     "FORMAT_INVALID",
     /strange call/,
+  ],
+  [
+    "a tensor of a class that no torch has",
+    dictOf({ w: typed(op.global("torch", "float16"), op.tupleOf(tensorPickle())) }),
+    "FORMAT_UNSUPPORTED",
+    /"w" is of the class "torch\.float16"/,
+  ],
+  ["a typed tensor of nothing", dictOf({ w: typed(TENSOR, op.none) }), "FORMAT_INVALID", /not rebuilt by a name/],
+  [
+    "typed tensors in each other",
+    dictOf({
+      w: typed(
+        TENSOR,
+        op.tupleOf(typed(TENSOR, op.tupleOf(typed(TENSOR, op.tupleOf(typed(TENSOR, op.tupleOf(tensorPickle()))))))),
+      ),
+    }),
+    "FORMAT_INVALID",
+    /strange call/,
+  ],
+  [
+    "a sharded tensor of FSDP2",
+    dictOf({ w: op.global("torch.distributed._tensor.api", "DTensor") }),
+    "FORMAT_UNSUPPORTED",
+    /holds a sharded DTensor \(FSDP2\)$/,
+  ],
+  [
+    "a sharded tensor of FSDP",
+    dictOf({ w: op.global("torch.distributed._shard.sharded_tensor.api", "ShardedTensor") }),
+    "FORMAT_UNSUPPORTED",
+    /holds a sharded tensor of torch\.distributed/,
+  ],
+  [
+    "torchao's weights",
+    dictOf({ w: op.global("torchao.dtypes.affine_quantized_tensor", "AffineQuantizedTensor") }),
+    "FORMAT_UNSUPPORTED",
+    /holds weights quantised by torchao/,
   ],
   [
     "a lazy negative bit",

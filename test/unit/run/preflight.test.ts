@@ -42,7 +42,15 @@ const CONFIG: ModelConfig = {
   quantised: false,
 };
 
-for (const name of ["a.qweight", "a.weight.quant_state.bitsandbytes__nf4", "a.SCB", "a.weight.absmax"]) {
+for (const name of [
+  "a.qweight",
+  "a.qzeros",
+  "a.weight.quant_state.bitsandbytes__nf4",
+  "a.SCB",
+  "a.weight.absmax",
+  "a.weight_packed",
+  "experts.gate_up_proj_blocks",
+]) {
   test(`refuses quantised weights by the name ${name}`, async () => {
     const base = imagine("b", [{ name, shape: [1] }]);
     await refuses(
@@ -52,6 +60,44 @@ for (const name of ["a.qweight", "a.weight.quant_state.bitsandbytes__nf4", "a.SC
     );
   });
 }
+
+for (const [scale, dtype] of [
+  ["a.weight_scale_inv", "F8_E4M3"],
+  ["a.weight_scale", "F8_E5M2"],
+  ["a.weight_scale", "I8"],
+] as const) {
+  test(`refuses ${dtype} weights with ${scale}, whatever the config says`, async () => {
+    const base = imagine("b", [
+      { name: "a.weight", dtype, shape: [4, 4] },
+      { name: scale, shape: [1] },
+    ]);
+    await refuses(
+      () => refuseQuantised(base, "base", CONFIG),
+      "FORMAT_UNSUPPORTED",
+      new RegExp(`^base b: quantised weights \\(.*"${scale}"\\)$`),
+    );
+  });
+}
+
+test("takes a scale of its own for a parameter, where the weights are floats", () => {
+  const shape = [4, 4];
+  refuseQuantised(
+    imagine("b", [
+      { name: "a.weight", shape },
+      { name: "a.weight_scale", shape },
+    ]),
+    "base",
+    CONFIG,
+  );
+  refuseQuantised(
+    imagine("b", [
+      { name: "a.weight_scale_inv", shape },
+      { name: "logit_scale", shape: [] },
+    ]),
+    "base",
+    CONFIG,
+  );
+});
 
 test("refuses quantised weights by their config, and nothing else", async () => {
   const diff = imagine("d", [{ name: "a.weight", shape: [1] }]);
