@@ -9,12 +9,11 @@ import { parseJson, topLevelSpans } from "../formats/json.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { refusePlaceholder } from "./side-files.js";
+import { tiedByDefault } from "./tied-families.js";
 
+const TIE = "tie_word_embeddings";
 /** Real ones have some hundred bytes. */
 const MAX_CONFIG_BYTES = 1_000_000;
-
-/** Families whose embeddings are not tied unless the config says so (configuration_llama.py, configuration_gpt_neox.py). */
-const UNTIED: ReadonlySet<string> = new Set(["llama", "gpt_neox"]);
 
 /** Values of another type than expected count as absent: a config never stops a recovery. */
 const shape = z.object({
@@ -26,6 +25,10 @@ const shape = z.object({
   vocab_size: z.number().optional().catch(undefined),
   intermediate_size: z.number().optional().catch(undefined),
   tie_word_embeddings: z.boolean().optional().catch(undefined),
+  text_config: z
+    .object({ tie_word_embeddings: z.boolean().optional().catch(undefined) })
+    .optional()
+    .catch(undefined),
   hidden_size: z.number().optional().catch(undefined),
   num_attention_heads: z.number().optional().catch(undefined),
   num_hidden_layers: z.number().optional().catch(undefined),
@@ -49,7 +52,7 @@ export interface ModelConfig {
   readonly text: string;
   /** Where transformers had loaded it from before it was saved; null where it does not say. */
   readonly nameOrPath: string | null;
-  /** As the config says, else as its family has it; null for other families. */
+  /** Is the output head the input embedding? As the config says, else as its family has it; null for other families. */
   readonly tied: boolean | null;
   /** Base of the rotary frequencies; 10000 where the config does not say. */
   readonly ropeTheta: number;
@@ -110,15 +113,16 @@ function parseConfig(text: string, path: string): ModelConfig {
   }
   const values = parsed.data;
   const heads = values.num_attention_heads;
+  const modelType = values.model_type ?? null;
   return {
     path,
     text,
     nameOrPath: values._name_or_path ?? null,
-    tied: values.tie_word_embeddings ?? (UNTIED.has(values.model_type ?? "") ? false : null),
+    tied: values.tie_word_embeddings ?? values.text_config?.tie_word_embeddings ?? tiedByDefault(modelType),
     ropeTheta: values.rope_theta ?? values.rope_parameters?.rope_theta ?? values.rotary_emb_base ?? ROPE_THETA,
     headSize: values.hidden_size !== undefined && heads !== undefined && heads > 0 ? values.hidden_size / heads : null,
     layers: values.num_hidden_layers ?? null,
-    modelType: values.model_type ?? null,
+    modelType,
     architecture: values.architectures?.[0] ?? null,
     normEps: values.rms_norm_eps ?? null,
     context: values.max_position_embeddings ?? values.max_sequence_length ?? null,
@@ -136,14 +140,24 @@ function parseConfig(text: string, path: string): ModelConfig {
 /**
  * The config with the dtype and vocabulary that were written: only those values change, all other text stays as it is.
  * @param dtype as torch spells it; null leaves the value alone. @param vocabSize rows written; null leaves the value alone.
+ * @param tied are embedding and head one matrix? Null leaves the value alone; else it is put in where the text does not have it.
  */
-export function editConfig(config: ModelConfig, dtype: string | null, vocabSize: number | null): string {
+export function editConfig(
+  config: ModelConfig,
+  dtype: string | null,
+  vocabSize: number | null,
+  tied: boolean | null = null,
+): string {
   let text = Buffer.from(config.text);
   const spans = topLevelSpans(text, config.path, "python");
+  const start = config.text.indexOf("{") + 1;
+  const missing = tied !== null && !spans.has(TIE) ? { start, end: start } : undefined;
   const edits = [
     { span: dtype === null ? undefined : spans.get("torch_dtype"), value: JSON.stringify(dtype) },
     { span: dtype === null ? undefined : spans.get("dtype"), value: JSON.stringify(dtype) },
     { span: vocabSize === null ? undefined : spans.get("vocab_size"), value: String(vocabSize) },
+    { span: tied === null ? undefined : spans.get(TIE), value: String(tied) },
+    { span: missing, value: `\n  "${TIE}": ${tied}${spans.size > 0 ? "," : ""}` },
   ];
   // From the back, so that earlier positions stay right.
   const found = edits.flatMap(({ span, value }) => (span === undefined ? [] : [{ span, value }]));

@@ -35,7 +35,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
 
 function planOptions(
   encoding: Encoding,
-  { rawConfig, diffConfig: tunedConfig }: Inputs,
+  { rawConfig, diffConfig: tunedConfig, rawTied = null, diffTied: tunedTied = null }: Inputs,
   options: MakeDiffOptions,
 ): DiffPlanOptions {
   return {
@@ -44,9 +44,9 @@ function planOptions(
     invFreq: options.invFreq ?? DEFAULTS.invFreq,
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? ROPE_THETA,
-    rawTied: rawConfig?.tied ?? null,
+    rawTied,
     models: modelKinds(rawConfig, tunedConfig),
-    tunedTied: tunedConfig?.tied ?? null,
+    tunedTied,
   };
 }
 

@@ -4,11 +4,12 @@
  */
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
+import type { SampledPair } from "../evidence/sample.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
-import { planRecover } from "../plan/plan.js";
+import { type Plan, planRecover } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
 import { chooseAndGuard, planOptions } from "./recover/choose.js";
@@ -45,7 +46,7 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   const stated = await statedSum(diff, scheme);
   const published = await publishedFor(inputs, options);
   if (published.proven === 0) {
-    guardBase(judged, sample, scheme.operation === "add" && scheme.arithmetic === "F32", options);
+    guardBase(judged, addedOnce(sample, plan), scheme.operation === "add" && scheme.arithmetic === "F32", options);
   }
   const tokenizer = raw.meta === undefined ? null : ((await metaTokenizer(raw, options.hub))?.files ?? null);
   const elseBase = { directory: raw.directory, tokenizer, sameRows: hasSameRows(plan, raw) };
@@ -53,4 +54,10 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
     recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
     options,
   );
+}
+
+/** A sum of two tells nothing of a matrix that the script adds twice. */
+function addedOnce(sample: readonly SampledPair[], { jobs }: Plan): readonly SampledPair[] {
+  const twice = new Set(jobs.flatMap((job) => (job.kind === "tensor" && job.terms.length > 1 ? [job.name] : [])));
+  return sample.filter(({ name }) => !twice.has(name));
 }

@@ -4,7 +4,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { readTokenizer } from "../checkpoint/tokenizer.js";
-import { INPUT_EMBEDDING } from "../plan/pairing.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 const ADDED = "added_tokens.json";
 /** Added tokens stand at the end of a vocabulary, which may be padded. */

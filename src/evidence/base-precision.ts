@@ -7,8 +7,8 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { FloatDtype } from "../formats/dtype.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 import { firstLlama } from "../known/models.js";
-import { INPUT_EMBEDDING } from "../plan/pairing.js";
 import { isExact } from "./bit-census.js";
 import type { SampledPair } from "./sample.js";
 

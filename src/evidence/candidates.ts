@@ -75,7 +75,7 @@ function pair(scheme: Scheme, { raw, diff, said }: Here): readonly Pair[] {
 }
 
 /** Whose tensor is added into is left out: it tells only where both are NaN. */
-function axesOf({ name, rule, dtype, blend, driver, raw }: Pair): readonly unknown[] {
+function axesOf({ name, rule, dtype, blend, driver, raw, again = [] }: Pair): readonly unknown[] {
   const stored = raw?.kind === "stored" ? raw.tensor : null;
   const grown = stored !== null && stored.shape.join() !== driver.shape.join();
   const plain = { operation: "add", operands: "F32", result: "F32", rows: "mean" } as const;
@@ -85,6 +85,7 @@ function axesOf({ name, rule, dtype, blend, driver, raw }: Pair): readonly unkno
     dtype,
     sum === null ? rule : [sum.operation, sum.operands, sum.result, grown ? sum.rows : ""],
     stored?.name ?? raw?.kind ?? null,
+    again.map(({ tensor }) => tensor.name),
   ];
 }
 

@@ -30,6 +30,9 @@ export interface Inputs {
   readonly diff: Checkpoint;
   readonly rawConfig: ModelConfig | null;
   readonly diffConfig: ModelConfig | null;
+  /** Are each side's head and embedding one matrix once it is loaded? Null, or left out, where nothing tells. */
+  readonly rawTied?: boolean | null;
+  readonly diffTied?: boolean | null;
 }
 
 export interface GuardOptions {

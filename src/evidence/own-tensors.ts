@@ -6,8 +6,8 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
 import { elementCount } from "../formats/dtype.js";
+import { EMBEDDING } from "../known/embeddings.js";
 import { LAST_NORM } from "../plan/one-sided.js";
-import { EMBEDDING } from "../plan/pairing.js";
 import { median } from "./not-a-diff.js";
 import { isReadable, readPlaces, toNumbers } from "./sample.js";
 

@@ -7,7 +7,7 @@ import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Place, readElements } from "../checkpoint/elements.js";
 import { elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
 import { ELEMENT_BYTES, toBits, widenBF16, widenF16, widenF64 } from "../kernel/bits.js";
-import { INPUT_EMBEDDING } from "../plan/pairing.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 /** The same elements of both models, as F32 bits. */
 export interface SampledWindow {

@@ -33,7 +33,7 @@ export interface SchemeOptions {
 /** The scheme, or why none could be chosen: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
 export async function decideScheme(
   options: SchemeOptions,
-  { raw, diff, rawConfig, diffConfig }: Inputs,
+  { raw, diff, rawConfig, diffConfig, rawTied = null, diffTied = null }: Inputs,
 ): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
@@ -48,11 +48,7 @@ export async function decideScheme(
   const tokens = await addedTokens(diff.directory);
   const own = await findOwnTensors(raw, diff);
   try {
-    const said = {
-      rawTied: rawConfig?.tied ?? null,
-      diffTied: diffConfig?.tied ?? null,
-      models: modelKinds(rawConfig, diffConfig),
-    };
+    const said = { rawTied, diffTied, models: modelKinds(rawConfig, diffConfig) };
     const newRows = countNewRows(raw, diff);
     const { line: words, variants = [] } = options;
     const line = words === undefined ? null : { ...words, variants };

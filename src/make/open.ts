@@ -2,6 +2,7 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Inputs } from "../evidence/guards.js";
+import { loadedTie } from "../evidence/ties.js";
 import { refuseUngathered } from "../evidence/ungathered.js";
 import type { Hub } from "../hub/place.js";
 import { alignNames } from "../plan/names.js";
@@ -19,7 +20,20 @@ export async function openPair(raw: string, driver: string, other: "diff" | "tun
   }
   const aligned = alignNames(base.checkpoint, second.checkpoint, other === "diff" ? "diff" : "tuned");
   refuseUngathered(aligned.raw, aligned.driver, other);
-  return { raw: aligned.raw, rawConfig: base.config, diff: aligned.driver, diffConfig: second.config };
+  const rawTie = await loadedTie(aligned.raw, base.config);
+  const diffTie = await loadedTie(aligned.driver, second.config);
+  return {
+    raw: noted(aligned.raw, rawTie.note),
+    rawConfig: base.config,
+    rawTied: rawTie.tied,
+    diff: noted(aligned.driver, diffTie.note),
+    diffConfig: second.config,
+    diffTied: diffTie.tied,
+  };
+}
+
+function noted(checkpoint: Checkpoint, note: string | null): Checkpoint {
+  return note === null ? checkpoint : { ...checkpoint, notes: [...checkpoint.notes, note] };
 }
 
 async function openModel(

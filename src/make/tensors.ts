@@ -3,9 +3,9 @@ import { verifyModel } from "../check/model.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { editConfig, type ModelConfig } from "../checkpoint/config.js";
 import { torchName } from "../formats/dtype.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { Manifest } from "../manifest/manifest.js";
 import type { ExtraFile } from "../output/staging.js";
-import { INPUT_EMBEDDING } from "../plan/pairing.js";
 import type { Plan } from "../plan/plan.js";
 import type { SideSources, SmallFiles } from "./destination.js";
 import type { MakingReport, Recipe, RunRequest } from "./make.js";
@@ -56,7 +56,10 @@ export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows"
   return { files, newRows: plan.newRows, records: plan.records };
 }
 
-/** Index, config and side files of the output. The config gets the dtype and the number of rows that were written. */
+/**
+ * Index, config and side files of the output. The config gets the dtype and the number of rows that were written, and whether the
+ * head is the embedding.
+ */
 export function smallFiles(plan: Plan, config: ModelConfig | null, small: SmallFiles | null): readonly ExtraFile[] {
   const extras: ExtraFile[] = [];
   if (plan.index !== null) {
@@ -65,7 +68,7 @@ export function smallFiles(plan: Plan, config: ModelConfig | null, small: SmallF
   extras.push(...(small?.side.copied ?? []), ...(small?.base?.files ?? []));
   if (config !== null) {
     const dtype = plan.dtype === null ? null : torchName(plan.dtype);
-    extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize) });
+    extras.push({ file: "config.json", text: editConfig(config, dtype, plan.vocabSize, plan.tied) });
   }
   return extras;
 }

@@ -1,6 +1,7 @@
 /** Names that one side has and the other lacks, as the schemes' scripts treat them, and the order that names come in. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { INV_FREQ, type Outcome, type PairingOptions } from "./pair.js";
+import { type LoadedSide, loadedTensor } from "./ties.js";
 
 /** The last norm of a language model, by Hugging Face's names. */
 export const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
@@ -46,8 +47,8 @@ function anyLayer(name: string): string {
 
 /** The driver's tensors in the order of the output; null for a name that only raw has. */
 export function inOrder(
-  raw: Checkpoint,
-  driver: Checkpoint,
+  raw: LoadedSide,
+  driver: LoadedSide,
   { names }: PairingOptions,
 ): Iterable<readonly [name: string, tensor: StoredTensor | null]> {
   if (names?.order !== "raw") {
@@ -56,13 +57,13 @@ export function inOrder(
   const both = [...raw.stateDict.keys()].map((name) => names.prefix + name);
   const listed = new Set(both);
   return [
-    ...both.map((name) => [name, driver.stateDict.get(name) ?? null] as const),
+    ...both.map((name) => [name, loadedTensor(driver, name) ?? null] as const),
     ...[...driver.stateDict].filter(([name]) => !listed.has(name)),
   ];
 }
 
 /** What only raw has goes into the output as it is, where the script copies it; else `baseOnly` judges it. */
-export function copied(name: string, raw: Checkpoint, { names }: PairingOptions): Outcome {
+export function copied(name: string, raw: LoadedSide, { names }: PairingOptions): Outcome {
   const tensor = raw.stateDict.get(name.slice(names?.prefix.length ?? 0));
   if (names?.baseOnly !== "copy" || tensor === undefined || INV_FREQ.test(name)) {
     return { kind: "left out" };

@@ -2,10 +2,10 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype } from "../engine/job/job.js";
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
+import { EMBEDDING } from "../known/embeddings.js";
 import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
 import { type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";
 import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./pair.js";
-import { EMBEDDING } from "./pairing.js";
 
 type Decide = PairingOptions["decide"];
 
@@ -97,6 +97,7 @@ export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNa
     prefix: text,
     isSummed: (name) => isSummed(scheme, name),
     order: scheme.driver,
+    loading: scheme.loading,
     fate: (name) => fateOfDiffOnly(scheme, name),
     keep: (name, tensor) => kept(scheme, name, tensor, dtype),
     baseOnly: scheme.baseOnly,

@@ -4,6 +4,7 @@ import type { ModelConfig } from "../checkpoint/config.js";
 import type { Blend, Operand, Rule, Term } from "../engine/job/job.js";
 import type { Dtype } from "../formats/dtype.js";
 import type { NewRows } from "../scheme/axes.js";
+import type { Loading } from "./ties.js";
 
 export type DriverRole = "diff" | "tuned" | "model";
 
@@ -31,9 +32,11 @@ export interface PairingOptions {
   readonly names?: NameRules;
   /** rope_theta of the base, for rotary buffers that its files lack. */
   readonly ropeTheta: number;
-  /** tie_word_embeddings of each side's config: null where it does not say. */
+  /** Are each side's head and embedding one matrix once it is loaded? Null where neither config nor files tell (evidence/ties.ts). */
   readonly rawTied: boolean | null;
   readonly driverTied: boolean | null;
+  /** Where the diff itself says how often the base is met under each of its names; once for those that it does not list. */
+  readonly met?: ReadonlyMap<string, number>;
   /** Left out where no config says anything. */
   readonly models?: ModelKinds;
   /** Does what is stored keep the tensors of a head that only the driver has, and that of another shape? */
@@ -68,6 +71,7 @@ export interface NameRules {
   /** Is the driver's tensor made with raw's, if there is one? */
   isSummed(name: string): boolean;
   readonly order: "diff" | "raw";
+  readonly loading: Loading;
   fate(name: string): "refuse" | "keep" | "drop";
   /** How a tensor is made that only one side has. */
   keep(name: string, tensor: StoredTensor): Decision;
@@ -87,6 +91,8 @@ export interface Pair extends Decision {
   readonly raw: RawSide | null;
   /** Of raw. */
   readonly mean: Term["mean"];
+  /** What the script adds besides, in this order: tensors of the side that it does not add into. */
+  readonly again?: readonly { readonly tensor: StoredTensor; readonly mean: Term["mean"] }[];
 }
 
 /** What became of one name. */
@@ -109,8 +115,13 @@ export interface Step {
 }
 
 export type StepKind =
-  /** The base's input embedding stands for the output embedding that it lacks. */
+  /** What is tied to a tensor that the base lacks stands for it: its embedding for its head, or the other way round. */
   | "tied"
+  /** Head and embedding are one matrix, which the script meets under both names. */
+  | "met twice"
+  | "base met twice"
+  /** The driver's head or embedding is added into the base's one matrix for both. */
+  | "met in the base"
   /** Buffers that models compute for themselves: only the driver has it, only the base, or both in dtypes or shapes that do not meet. */
   | "buffer of the driver"
   | "buffer of the base"

@@ -8,7 +8,9 @@ import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
+import { EMBEDDING, INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../known/embeddings.js";
 import { doesWithoutHead, isHead } from "../known/heads.js";
+import { isLanguageModel } from "../known/language-models.js";
 import { mismatchError, sideName } from "./mismatch.js";
 import { copied, inOrder, LAST_NORM, lackOf } from "./one-sided.js";
 import {
@@ -22,11 +24,8 @@ import {
   UNKNOWN_MODELS,
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
+import { type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
 
-/** Input and output embeddings of the families: the only tensors that may have new rows. */
-export const EMBEDDING = /(^|\.)(embed_tokens|lm_head|embed_in|embed_out|wte|word_embeddings)\.weight$/;
-export const INPUT_EMBEDDING = /(^|\.)(embed_tokens|embed_in|wte|word_embeddings)\.weight$/;
-const OUTPUT_EMBEDDING = /(^|\.)(lm_head|embed_out)\.weight$/;
 /** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
 const MAX_MEAN_COLUMNS = 1 << 18;
 
@@ -44,56 +43,83 @@ export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
 
 /**
  * Pairs every tensor of `driver`, in its order.
- * @returns the pairs, and what a user should know, one sentence each.
  * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit.
  */
-export function pairTensors(
-  raw: Checkpoint,
-  driver: Checkpoint,
-  options: PairingOptions,
-): { readonly pairs: readonly Pair[]; readonly notes: readonly string[] } {
-  const embedding = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1];
-  const base = { ...raw, embedding, lacks: lackOf(raw, [INPUT_EMBEDDING, OUTPUT_EMBEDDING, LAST_NORM]) };
+export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: PairingOptions): Pairing {
+  const sides = loadedSides(raw, driver, options);
   const outcomes = [
-    ...[...inOrder(raw, driver, options)].map(([name, tensor]) =>
-      tensor === null ? copied(name, raw, options) : pairTensor(name, tensor, base, options),
+    ...[...inOrder(sides.raw, sides.driver, options)].map(([name, tensor]) =>
+      tensor === null
+        ? copied(name, sides.raw, options)
+        : asMet(pairTensor(name, tensor, sides, options), sides, options),
     ),
-    ...baseOnly(raw, driver, embedding, options),
+    ...baseOnly(sides, options),
   ];
   const mismatches = outcomes.filter((outcome) => outcome.kind === "mismatch");
   if (mismatches.length > 0) {
     throw mismatchError(raw, driver, mismatches, options);
   }
   const steps = outcomes.flatMap((outcome) => (outcome.kind !== "mismatch" && outcome.step ? [outcome.step] : []));
+  const pairs = outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : []));
+  // What the script saves is the side that it adds into.
+  const saved = pairs.some(({ intoRaw }) => intoRaw === true) ? sides.raw : sides.driver;
   return {
-    pairs: outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : [])),
+    pairs,
     notes: stepNotes(steps, options.role),
+    twins: twinsOf(saved),
+    tied: saved === sides.raw && saved.tied !== sides.driver.tied ? saved.tied : null,
   };
 }
 
-interface Base extends Pick<Checkpoint, "stateDict"> {
-  /** The input embedding. */
-  readonly embedding: StoredTensor | undefined;
-  /** Would it have a tensor of this name, if it were whole? */
+/** Pairs, and what a user should know, one sentence each. */
+interface Pairing {
+  readonly pairs: readonly Pair[];
+  readonly notes: readonly string[];
+  /** As a plan has them. */
+  readonly twins: ReadonlyMap<string, string>;
+  readonly tied: boolean | null;
+}
+
+interface Sides {
+  readonly raw: LoadedSide;
+  readonly driver: LoadedSide;
+  /** Would the base have a tensor of this name, if it were whole? */
   lacks(name: string): boolean;
 }
 
-function pairTensor(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
+/** Both as the script has them in memory. */
+function loadedSides(
+  raw: Checkpoint,
+  driver: Checkpoint,
+  { role, rawTied, driverTied, models = UNKNOWN_MODELS, names }: PairingOptions,
+): Sides {
+  const facts = (tied: boolean | null, architecture: string | null) => ({
+    tied,
+    languageModel: isLanguageModel(models.modelType, architecture),
+  });
+  const loading = names?.loading ?? "models";
+  return {
+    raw: loadedSide(raw, facts(rawTied, models.raw), loading),
+    // What make-diff writes is loaded from files that store each tensor by itself.
+    driver: loadedSide(driver, facts(driverTied, models.driver), loading, role === "tuned"),
+    // A model that is tied is whole without a head.
+    lacks: lackOf(raw, [INPUT_EMBEDDING, LAST_NORM, ...(rawTied && driverTied ? [] : [OUTPUT_EMBEDDING])]),
+  };
+}
+
+function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: PairingOptions): Outcome {
   const { names } = options;
   const side = sideName(options.role);
   const rawName = names === undefined ? name : names.rawName(name);
   if (rawName === null && names !== undefined) {
     return kept(name, driver, names, { kind: "kept", name });
   }
-  const stored = raw.stateDict.get(rawName ?? name);
-  // The output embedding of a base that ties it is its input embedding. An explicit "not tied" is believed.
-  const tied =
-    stored === undefined && OUTPUT_EMBEDDING.test(name) && options.rawTied !== false ? raw.embedding : undefined;
-  const base = stored ?? tied;
+  const base = loadedTensor(sides.raw, rawName ?? name);
+  const standsIn = base !== undefined && !sides.raw.stateDict.has(rawName ?? name);
   const decided = options.decide(name, driver, base ?? null);
   if (base === undefined) {
     return decided === null
-      ? driverOnly(name, driver, raw, options)
+      ? driverOnly(name, driver, sides, options)
       : { kind: "paired", pair: { name, ...decided, driver, raw: null, mean: null } };
   }
   // Kept by itself where the encoding can.
@@ -112,7 +138,10 @@ function pairTensor(name: string, driver: StoredTensor, raw: Base, options: Pair
   }
   const summed = names?.isSummed(name) !== false;
   const pair = { name, ...decided, driver, raw: { kind: "stored", tensor: base } as const };
-  const step = tied !== undefined && summed ? { step: { kind: "tied", name, raw: tied.name } as const } : {};
+  if (standsIn && summed && decided.intoRaw === true) {
+    return { kind: "left out", step: { kind: "met in the base", name, raw: base.name } };
+  }
+  const step = standsIn && summed ? { step: { kind: "tied", name, raw: base.name } as const } : {};
   // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
   if (!summed || (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))) {
     return { kind: "paired", pair: { ...pair, raw: null, mean: null }, ...step };
@@ -141,6 +170,40 @@ function pairTensor(name: string, driver: StoredTensor, raw: Base, options: Pair
   };
 }
 
+/** The pair with all that the script adds: a matrix that it knows by two names is met twice. */
+function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: PairingOptions): Outcome {
+  const pair = outcome.kind === "paired" ? outcome.pair : null;
+  if (pair?.raw?.kind !== "stored" || (!isPlainSum(pair) && pair.blend === undefined)) {
+    return outcome;
+  }
+  const { name, mean, intoRaw = false } = pair;
+  const prefix = names?.prefix ?? "";
+  const partner = intoRaw ? pair.driver : pair.raw.tensor;
+  const isSummed = (own: string): boolean => names?.isSummed(intoRaw ? prefix + own : own) !== false;
+  const how = {
+    dtype: pair.blend?.operands ?? "F32",
+    partner,
+    isSummed,
+    times: met === undefined ? null : (met.get(name) ?? 1),
+  };
+  const terms = intoRaw ? meetingOf(raw, driver, name.slice(prefix.length), how) : meetingOf(driver, raw, name, how);
+  const [first, ...more] = terms;
+  const other = more.find(({ shape }) => !sameShape(shape, partner.shape));
+  if (first === undefined || more.length === 0) {
+    return outcome;
+  }
+  if (other !== undefined || !sameShape(first.shape, partner.shape)) {
+    const [one, two] = [first, other ?? partner].map((tensor) => `${quote(tensor.name)} ${shapeText(tensor.shape)}`);
+    const problem = `${quote(name)} is tied, and meets two of different shapes: ${one}, ${two}`;
+    return { kind: "mismatch", problem, of: "shapes" };
+  }
+  const side = intoRaw ? { driver: first } : { raw: { kind: "stored", tensor: first } as const };
+  const again = more.map((tensor) => ({ tensor, mean: intoRaw ? null : mean }));
+  const kind = intoRaw ? "base met twice" : "met twice";
+  const listed = [...new Set(terms.map((tensor) => quote(tensor.name)))].join(", then ");
+  return { kind: "paired", pair: { ...pair, ...side, again }, step: { kind, name, raw: listed } };
+}
+
 /** Plain sums and differences of floats: their new rows have to do with the mean of raw's. */
 function isPlainSum({ rule }: Decision): boolean {
   return rule === "add" || rule === "subtract";
@@ -163,7 +226,7 @@ function asItIs(name: string, driver: StoredTensor): Pair {
 }
 
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
-function driverOnly(name: string, driver: StoredTensor, raw: Base, options: PairingOptions): Outcome {
+function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, options: PairingOptions): Outcome {
   const { names } = options;
   const side = sideName(options.role);
   if (INV_FREQ.test(name) && driver.shape.length === 1 && isFloatDtype(driver.dtype)) {
@@ -183,7 +246,7 @@ function driverOnly(name: string, driver: StoredTensor, raw: Base, options: Pair
   if (options.keepsHeads === true && isHead(name)) {
     return { kind: "paired", pair: asItIs(name, driver), step: { kind: "kept", name } };
   }
-  const fate = raw.lacks(names?.rawName(name) ?? name) ? "refuse" : (names?.fate(name) ?? "refuse");
+  const fate = lacks(names?.rawName(name) ?? name) ? "refuse" : (names?.fate(name) ?? "refuse");
   if (names !== undefined && fate === "keep") {
     return kept(name, driver, names, { kind: "kept", name });
   }
@@ -271,19 +334,15 @@ function newRowsOf(
   return { rows, columns };
 }
 
-/** What only the base has. No script misses buffers, or the output embedding of a tied model. */
-function baseOnly(
-  raw: Checkpoint,
-  driver: Checkpoint,
-  embedding: StoredTensor | undefined,
-  options: PairingOptions,
-): readonly Outcome[] {
-  const tied = options.driverTied === true || (options.driverTied === null && options.rawTied === true);
+/** What only the base has. No script misses buffers, or one of two names of a tied matrix. */
+function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
+  const { raw, driver } = sides;
   const { names, models = UNKNOWN_MODELS } = options;
   if (names?.baseOnly === "copy") {
     return [];
   }
   const prefix = names?.prefix ?? "";
+  const isTied = driver.tied === true || (driver.tied === null && raw.tied === true);
   const missing = [...raw.stateDict].filter(
     ([name]) => !driver.stateDict.has(prefix + name) && names?.isSummed(prefix + name) !== false,
   );
@@ -295,7 +354,10 @@ function baseOnly(
     if (isUnused(name, models.modelType)) {
       return { kind: "left out", step: { kind: "unused", name } };
     }
-    if (OUTPUT_EMBEDDING.test(name) && (tied || sameBytes(tensor, embedding))) {
+    if (loadedTensor(driver, prefix + name) !== undefined && isTied) {
+      return { kind: "left out" };
+    }
+    if (name === raw.output && raw.shared) {
       return { kind: "left out" };
     }
     if (isHead(name) && (otherHead || doesWithoutHead(name, models.raw, models.driver))) {
@@ -308,11 +370,6 @@ function baseOnly(
       problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${sideName(options.role)}`,
     };
   });
-}
-
-/** Are both one stored run of bytes? */
-function sameBytes(a: StoredTensor, b: StoredTensor | undefined): boolean {
-  return a.shard === b?.shard && a.range.begin === b.range.begin && a.range.end === b.range.end;
 }
 
 function sameShape(a: Shape, b: Shape): boolean {

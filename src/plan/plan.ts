@@ -3,18 +3,19 @@
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob } from "../engine/job/job.js";
+import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
 import { diffMetadata, type Encoding, type ExactRecord, type ExactTensor } from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf, storedOperand } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
 import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
-import { INPUT_EMBEDDING, pairTensors } from "./pairing.js";
+import { pairTensors } from "./pairing.js";
 
 /** A tokenizer gains a handful of special tokens; a tuned model with more rows than that may have another vocabulary. */
 const MAX_NEW_ROWS = 64;
@@ -93,6 +94,10 @@ export interface Plan extends RunPlan {
   readonly index: { readonly file: string; readonly text: string } | null;
   /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
   readonly order: readonly string[];
+  /** Names of the output that its state dict, once loaded, lists under another name as well: which. */
+  readonly twins: ReadonlyMap<string, string>;
+  /** Is the output's head its embedding, where that is not as its config says? Null where it is. */
+  readonly tied: boolean | null;
   /** Per embedding with new rows: how many. */
   readonly newRows: ReadonlyMap<string, number>;
   /** Rows of the output's input embedding; null if there is none. */
@@ -161,7 +166,7 @@ export interface BuildOptions extends LayoutOptions {
 
 /** Jobs and files of what `pairing` puts together. @throws {WeightDiffError} MISMATCH, LIMIT. */
 export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
-  const { pairs, notes } = pairTensors(raw, driver, pairing);
+  const { pairs, notes, twins, tied } = pairTensors(raw, driver, pairing);
   const { role } = pairing;
   const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];
   const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
@@ -189,6 +194,10 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
         driver: operand(pair.driver, pair.fromRaw === true ? "raw" : role),
         raw:
           pair.raw === null ? null : pair.raw.kind === "computed" ? pair.raw.operand : operand(pair.raw.tensor, "raw"),
+        again: (pair.again ?? []).map(({ tensor, mean }) => ({
+          operand: operand(tensor, pair.intoRaw === true ? role : "raw"),
+          mean,
+        })),
       }),
       ...(pair.blend === undefined ? {} : { blend: pair.blend }),
       prove: options.prove,
@@ -198,9 +207,10 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
   const used = [...written, ...(role === "diff" ? summed : [])];
   const records = (tensor: StoredTensor, side: PlanInput["role"]): readonly PlacedRecord[] =>
     recordsOf(tensor).map(({ shard, ...found }) => ({ ...found, input: place.get(side + shard.path) ?? 0 }));
-  const sources = used.flatMap(({ driver: tensor, raw: side, fromRaw }) => [
+  const sources = used.flatMap(({ driver: tensor, raw: side, fromRaw, intoRaw, again = [] }) => [
     ...records(tensor, fromRaw === true ? "raw" : role),
     ...(side?.kind === "stored" ? records(side.tensor, "raw") : []),
+    ...again.flatMap((more) => records(more.tensor, intoRaw === true ? role : "raw")),
   ]);
   return {
     scheme: options.schemeName,
@@ -210,6 +220,8 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     index,
     jobs: [...jobs, ...recordJobs(jobs, sources)],
     order: used.length === pairs.length ? pairs.map(({ name }) => name) : used.map(({ name }) => name),
+    twins,
+    tied,
     newRows: new Map(
       pairs.flatMap(({ name, driver: tensor, raw: side }) => {
         const rows =
@@ -236,14 +248,18 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
 /** What the script adds into, and what meets it. */
 function termsOf(
   { mean, intoRaw }: Pair,
-  { driver, raw }: { readonly driver: StoredOperand; readonly raw: Operand | null },
+  {
+    driver,
+    raw,
+    again,
+  }: { readonly driver: StoredOperand; readonly raw: Operand | null; readonly again: readonly Term[] },
 ): Pick<TensorJob, "start" | "terms"> {
   const own = { operand: driver, mean: null };
   if (raw === null) {
     return { start: own, terms: [] };
   }
   const base = { operand: raw, mean };
-  return intoRaw === true ? { start: base, terms: [own] } : { start: own, terms: [base] };
+  return intoRaw === true ? { start: base, terms: [own, ...again] } : { start: own, terms: [base, ...again] };
 }
 
 /** The dtype of all float weights written, but those that keep their own: buffers and `own`; null if they differ, or there are none. */

@@ -17,6 +17,19 @@ const together =
 /** In the order in which they are told. */
 const WORDS: Readonly<Record<StepKind, Words>> = {
   tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
+  "met twice": each(({ name, raw }, role) =>
+    role === "tuned"
+      ? `${quote(name)} is both embedding and head: the base's is taken off twice (${raw}), as the scripts do, whose recover adds it twice`
+      : `${quote(name)} is both embedding and head: the script meets it under two names and adds the base's twice (${raw})`,
+  ),
+  "base met twice": each(
+    ({ name, raw }, role) =>
+      `${quote(name)} of the base is both embedding and head: the script meets it under two names and adds the ${role}'s twice (${raw})`,
+  ),
+  "met in the base": each(
+    ({ name, raw }, role) =>
+      `${quote(name)} of the ${role} is no tensor of the result: the base has ${quote(raw ?? "")} for both`,
+  ),
   "buffer of the base": together(
     (some, are) => `${some}, which models compute, ${are} in the base only: not needed`,
     "buffer",

@@ -21,7 +21,9 @@ export interface Scheme {
   readonly driver: "diff" | "raw";
   /** Whose tensor the script adds into; "new": neither's. Under "stored", its dtype is the sum's, a new one's the wider. */
   readonly into: "diff" | "raw" | "new";
-  /** The same for embeddings, where it differs. */
+  /** How the script comes by its tensors: two models, whose embedding and head may be one matrix; or the files' dictionaries. */
+  readonly loading: "models" | "files";
+  /** The same as `into` for embeddings, where it differs. */
   readonly embeddingsInto?: "diff";
   /** Both operands are converted to it, the sum is rounded once to it. "stored": as they are in the files. */
   readonly arithmetic: ComputeDtype | "stored";

@@ -39,6 +39,7 @@ export function customScheme(axes: CustomAxes): Scheme {
     driver,
     // What is subtracted from is always the diff.
     into: operation === "subtract" ? "diff" : driver,
+    loading: "models",
     arithmetic,
     output: arithmetic,
     newRows,

@@ -9,6 +9,7 @@ export const WEIGHT_DIFF: Axes = {
   operation: "add",
   driver: "diff",
   into: "diff",
+  loading: "models",
   arithmetic: "F32",
   output: "F32",
   newRows: "mean",
@@ -47,6 +48,7 @@ export const DELTA_DRIVEN: Axes = {
 export const LOW_CPU_MEM = {
   driver: "raw",
   into: "raw",
+  loading: "files",
   arithmetic: "stored",
   output: "stored",
   diffOnly: "drop",

@@ -4,7 +4,9 @@ import type { ModelConfig } from "../checkpoint/config.js";
 import type { Identity } from "../evidence/identify.js";
 import type { Report } from "../finding.js";
 import { printable } from "../formats/quote.js";
+import { isLanguageModel } from "../known/language-models.js";
 import { type ExpectedSum, publishedSum } from "../known/sums.js";
+import { loadedSide, twinsOf } from "../plan/ties.js";
 import type { Reading } from "../run/digest.js";
 import {
   computedInvFreq,
@@ -14,6 +16,7 @@ import {
   naiveSums,
   rotaryLengths,
   type SumVerdict,
+  withTwins,
 } from "./naive.js";
 
 export interface SumCheck extends SumVerdict {
@@ -42,7 +45,9 @@ export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, readi
   const { stateDict } = checkpoint;
   const byTensor = new Map([...reading.tensors].map(([name, { sum }]) => [name, sum]));
   const buffers = computedInvFreq(stateDict.keys(), rotaryLengths(stateDict), config);
-  return { sums: naiveSums(byTensor, buffers), byTensor };
+  const languageModel = isLanguageModel(config?.modelType ?? null, config?.architecture ?? null);
+  const twins = twinsOf(loadedSide(checkpoint, { tied: config?.tied ?? null, languageModel }, "models"));
+  return { sums: naiveSums(withTwins(byTensor, twins), buffers), byTensor };
 }
 
 /** Says how the sum compares. Null if none was expected, or it cannot be told from a diff alone. */

@@ -5,6 +5,7 @@
  */
 import type { Shape } from "../formats/tensor-info.js";
 import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 export interface NaiveSums {
   /** Over every tensor but rotary_emb.inv_freq. */
@@ -72,6 +73,18 @@ function rank(name: string): number | null {
 
 const QUERIES = /^model\.layers\.\d{1,6}\.self_attn\.q_proj\.weight$/;
 const isInvFreq = (name: string): boolean => name.endsWith("rotary_emb.inv_freq");
+
+/** A state dict counts a matrix under each of its names. @param twins the other names of some. */
+export function withTwins(
+  sums: ReadonlyMap<string, number>,
+  twins: ReadonlyMap<string, string>,
+): ReadonlyMap<string, number> {
+  const more = [...twins].map(([name, twin]) => [twin, sums.get(name) ?? 0] as const);
+  // An embedding stands before what is stored, a head behind it.
+  const first = more.filter(([twin]) => INPUT_EMBEDDING.test(twin));
+  const last = more.filter(([twin]) => !INPUT_EMBEDDING.test(twin));
+  return new Map([...first, ...sums, ...last]);
+}
 
 /**
  * @param sums each tensor's own sum, an F32 (or an integer's exact) value.

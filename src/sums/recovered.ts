@@ -9,7 +9,7 @@ import { INV_FREQ } from "../plan/pair.js";
 import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
 import { judgeWanted, type ModelSums } from "./judge.js";
-import { computedInvFreq, naiveSums, type RotaryBuffers, rotaryLengths, type SumVerdict } from "./naive.js";
+import { computedInvFreq, naiveSums, type RotaryBuffers, rotaryLengths, type SumVerdict, withTwins } from "./naive.js";
 import type { StatedSum } from "./stated.js";
 
 /** The rotary buffers that count in one of the sums, stored or not. */
@@ -23,7 +23,7 @@ export function sumRecovered(plan: Plan, run: RunResult, buffers: RotaryBuffers 
     plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])),
   );
   const byTensor = new Map(plan.order.map((name) => [name, byName.get(name) ?? 0]));
-  return { sums: naiveSums(byTensor, buffers), byTensor };
+  return { sums: naiveSums(withTwins(byTensor, plan.twins), buffers), byTensor };
 }
 
 /**

@@ -42,7 +42,7 @@ export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): P
 
 export function planOptions(
   scheme: Scheme,
-  { diff, rawConfig, diffConfig }: Inputs,
+  { diff, rawConfig, diffConfig, rawTied = null, diffTied = null }: Inputs,
   options: RecoverOptions,
 ): RecoverPlanOptions {
   return {
@@ -52,9 +52,9 @@ export function planOptions(
     invFreq: options.invFreq ?? DEFAULTS.invFreq,
     rows: options.rows ?? null,
     ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? ROPE_THETA,
-    rawTied: rawConfig?.tied ?? null,
+    rawTied,
     models: modelKinds(rawConfig, diffConfig),
-    diffTied: diffConfig?.tied ?? null,
+    diffTied,
     exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
     own: readOwnTensors(diff),
   };

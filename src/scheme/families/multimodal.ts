@@ -25,6 +25,7 @@ export const MULTIMODAL_FAMILIES: readonly Family[] = [
       ...APPLY_DELTA,
       name: "mmpretrain-llava",
       embeddingsInto: "diff",
+      loading: "files",
       arithmetic: "stored",
       output: "stored",
       newRows: "overlap",

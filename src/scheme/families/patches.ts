@@ -31,6 +31,7 @@ export const PATCH_FAMILIES: readonly Family[] = [
       ...DELTA_DRIVEN,
       name: "openchinesellama",
       into: "new",
+      loading: "files",
       arithmetic: "stored",
       output: "stored",
       verbatim: ["*inv_freq"],
@@ -61,6 +62,7 @@ export const PATCH_FAMILIES: readonly Family[] = [
       ...DELTA_DRIVEN,
       name: "billa",
       operation: "subtract",
+      loading: "files",
       arithmetic: "stored",
       rounds: "F16",
       output: "stored",
@@ -88,7 +90,7 @@ export const PATCH_FAMILIES: readonly Family[] = [
     byMarkOnly: true,
   },
   {
-    scheme: { ...DELTA_DRIVEN, name: "koala", into: "new", arithmetic: "stored", output: "BF16" },
+    scheme: { ...DELTA_DRIVEN, name: "koala", into: "new", loading: "files", arithmetic: "stored", output: "BF16" },
     who: "Koala (EasyLM)",
     summary: "the files' own dtypes, saved as bfloat16; both must have the same tensors",
     script: {

@@ -6,6 +6,7 @@ import { WEIGHT_DIFF } from "../presets.js";
 const XOR_OF_FILES: Omit<Scheme, "name"> = {
   ...WEIGHT_DIFF,
   operation: "xor",
+  loading: "files",
   arithmetic: "stored",
   output: "stored",
   newRows: "refuse",

@@ -72,6 +72,18 @@ test("an edit finds a key that is spelled with escapes", async () => {
   assert.equal(await edited('{"vocab\\u005fsize": 5}'), '{"vocab\\u005fsize": 32001}');
 });
 
+test("an edit changes whether the head is the embedding, and puts it in where it is not said", async () => {
+  const tied = async (text: string, value: boolean | null): Promise<string> => {
+    const config = await read(text);
+    assert.ok(config !== null);
+    return editConfig(config, null, null, value);
+  };
+  assert.equal(await tied('{"tie_word_embeddings":  true, "a": 1}', false), '{"tie_word_embeddings":  false, "a": 1}');
+  assert.equal(await tied('{"a": 1}', true), '{\n  "tie_word_embeddings": true,"a": 1}');
+  assert.equal(await tied(" {}", false), ' {\n  "tie_word_embeddings": false}');
+  assert.equal(await tied('{"a": 1}', null), '{"a": 1}');
+});
+
 test("reads what recovering needs", async () => {
   const config = await read(
     '{"tie_word_embeddings": true, "hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 2, "rope_theta": 5e5}',
@@ -82,11 +94,15 @@ test("reads what recovering needs", async () => {
   );
 });
 
-test("believes that LLaMA and GPT-NeoX do not tie unless they say so, and nothing of others", async () => {
+test("families tie or do not tie unless they say otherwise, and of unknown ones nothing is believed", async () => {
   assert.equal((await read('{"model_type": "llama"}'))?.tied, false);
   assert.equal((await read('{"model_type": "gpt_neox"}'))?.tied, false);
   assert.equal((await read('{"model_type": "llama", "tie_word_embeddings": true}'))?.tied, true);
-  assert.equal((await read('{"model_type": "opt"}'))?.tied, null);
+  assert.equal((await read('{"model_type": "opt"}'))?.tied, true);
+  assert.equal((await read('{"model_type": "opt", "tie_word_embeddings": false}'))?.tied, false);
+  assert.equal((await read('{"model_type": "baichuan"}'))?.tied, null);
+  assert.equal((await read('{"text_config": {"tie_word_embeddings": true}}'))?.tied, true);
+  assert.equal((await read('{"text_config": 3}'))?.tied, null);
 });
 
 test("takes 10000 for the rotary base that is not stated, and GPT-NeoX's own key", async () => {

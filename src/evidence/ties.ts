@@ -1,0 +1,54 @@
+/**
+ * Are a model's head and embedding one matrix once it is loaded? By its config; where that says so and the files hold both apart, by
+ * their values: transformers ties what is equal and keeps what is not (modeling_utils.py 5.23.0, tie_weights).
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import { readElements } from "../checkpoint/elements.js";
+import { elementCount } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { embeddingsOf } from "../known/embeddings.js";
+import { isSameStorage } from "../plan/ties.js";
+
+/** Elements that are compared at once. */
+const PIECE = 1 << 20;
+
+export interface LoadedTie {
+  /** Null where neither config nor files tell. */
+  readonly tied: boolean | null;
+  /** What the user should know; null if nothing is odd. */
+  readonly note: string | null;
+}
+
+/** @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
+export async function loadedTie({ stateDict }: Checkpoint, config: ModelConfig | null): Promise<LoadedTie> {
+  const tied = config?.tied ?? null;
+  const { input, output } = embeddingsOf(stateDict.keys());
+  const [first, second] = [stateDict.get(input ?? ""), stateDict.get(output ?? "")];
+  if (tied !== true || first === undefined || second === undefined || (await areEqual(first, second))) {
+    return { tied, note: null };
+  }
+  const names = `${quote(first.name)} and ${quote(second.name)}`;
+  return {
+    tied: false,
+    note: `its config ties ${names}, its files hold two that differ: taken as two, as transformers 5 loads them (releases before took the first for both)`,
+  };
+}
+
+async function areEqual(first: StoredTensor, second: StoredTensor): Promise<boolean> {
+  if (isSameStorage(first, second)) {
+    return true;
+  }
+  if (first.dtype !== second.dtype || first.shape.join() !== second.shape.join()) {
+    return false;
+  }
+  const elements = elementCount(first.shape) ?? 0;
+  for (let at = 0; at < elements; at += PIECE) {
+    const count = Math.min(PIECE, elements - at);
+    const [one, two] = await readElements([first, second].map((tensor) => ({ tensor, first: at, count })));
+    if (one === undefined || two === undefined || Buffer.compare(one, two) !== 0) {
+      return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,78 @@
+/**
+ * Names of the matrices that a vocabulary has rows in, as data: input embeddings, the output heads that may be tied to them, and
+ * biases that are tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
+ */
+
+const INPUTS = [
+  "embed_tokens",
+  "embed_in",
+  "wte",
+  "word_embeddings",
+  "word_embedding",
+  "tokens_embed",
+  "tok_embeddings",
+  "transformer\\.w",
+  "(backbone|rwkv|transformer)\\.embeddings",
+];
+const OUTPUTS = [
+  "lm_head(\\.decoder)?",
+  "embed_out",
+  "output_projection",
+  "proj_out",
+  "generator_lm_head",
+  "lm_loss",
+  "pred_layer\\.proj",
+  "cls\\.predictions\\.decoder",
+];
+
+/** Input embeddings of the families. */
+export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight$`);
+/** Output heads; those of ModernBERT's decoder, GIT and RWKV have names that may be anything (decoder, output, head). */
+export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
+/** Both: the only tensors that may have new rows. */
+export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}`);
+
+/** A bias of the head that is one with another parameter where head and embedding are: in BERT's line of models. */
+export interface TiedBias {
+  /** As it stands in files and first in a state_dict, and its other name. */
+  readonly first: RegExp;
+  readonly second: RegExp;
+  /** Only in models with an embedding or a head of this name. */
+  readonly of: RegExp;
+}
+
+export const TIED_BIASES: readonly TiedBias[] = [
+  { first: /(^|\.)cls\.predictions\.bias$/, second: /(^|\.)cls\.predictions\.decoder\.bias$/, of: /./ },
+  {
+    first: /(^|\.)lm_head\.bias$/,
+    second: /(^|\.)lm_head\.decoder\.bias$/,
+    of: /(^|\.)(embeddings\.word_embeddings|lm_head\.decoder)\.weight$/,
+  },
+];
+
+/** The input embedding and the output head among the names; null for either where there is none, or several of one rank. */
+export function embeddingsOf(names: Iterable<string>): {
+  readonly input: string | null;
+  readonly output: string | null;
+} {
+  const inputs: string[] = [];
+  const outputs: string[] = [];
+  for (const name of names) {
+    if (INPUT_EMBEDDING.test(name) && !ENCODER.test(name)) {
+      inputs.push(name);
+    } else if (OUTPUT_EMBEDDING.test(name)) {
+      outputs.push(name);
+    }
+  }
+  return { input: outermost(inputs), output: outermost(outputs) };
+}
+
+const ENCODER = /(^|\.)encoder\./;
+
+/** The one with the fewest parts: a model's own, before those of its towers. */
+function outermost(names: readonly string[]): string | null {
+  const depth = (name: string): number => name.split(".").length;
+  const least = names.reduce((most, name) => Math.min(most, depth(name)), Number.POSITIVE_INFINITY);
+  const found = names.filter((name) => depth(name) === least);
+  return found.length === 1 ? (found[0] ?? null) : null;
+}

@@ -1,0 +1,27 @@
+/** Which models a script loads as language models, with an output head: what AutoModelForCausalLM takes (transformers 5.23.0). */
+import { tiedByDefault } from "../checkpoint/tied-families.js";
+
+/** By how the names of their classes end. */
+const CLASS = /(ForCausalLM|LMHeadModel|LMHead|WithLMHead|ForMaskedLM|ForPreTraining|GenerationDecoder)$/;
+/** Families of which it loads the model of several towers. */
+const TOWERED: ReadonlySet<string> = new Set([
+  "fuyu",
+  "gemma3",
+  "gemma3n",
+  "gemma4",
+  "gemma4_unified",
+  "got_ocr2",
+  "moss_transcribe_diarize",
+]);
+
+/**
+ * Null where the config tells neither family nor class.
+ * @param modelType model_type of config.json. @param architecture the class that the model was saved as.
+ */
+export function isLanguageModel(modelType: string | null, architecture: string | null): boolean | null {
+  return architecture === null
+    ? tiedByDefault(modelType) === null
+      ? null
+      : true
+    : CLASS.test(architecture) || (TOWERED.has(modelType ?? "") && architecture.endsWith("ForConditionalGeneration"));
+}

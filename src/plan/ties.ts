@@ -1,0 +1,134 @@
+/**
+ * Matrices that a loaded model has once and knows by two names. transformers ties the output head of a language model to its input
+ * embedding where the config says so, whichever of the two a file holds (modeling_utils.py 5.23.0, tie_weights), and a script that
+ * loops over a state_dict meets such a matrix under both names: weight_diff.py's recover gives (diff + base) + base, its make_diff
+ * (tuned - base) - base, FastChat's apply_delta (base + diff) + diff.
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Dtype } from "../formats/dtype.js";
+import { embeddingsOf, INPUT_EMBEDDING, OUTPUT_EMBEDDING, TIED_BIASES } from "../known/embeddings.js";
+
+/** How a script comes by its tensors: as models, which are tied; or as dictionaries, as the files have them. */
+export type Loading = "models" | "files";
+
+/** One side, as a script has it in memory. */
+export interface LoadedSide {
+  readonly stateDict: Checkpoint["stateDict"];
+  readonly input: string | null;
+  readonly output: string | null;
+  /** Are embedding and head one matrix? Null where nothing tells: then one that is stored alone may stand for the other. */
+  readonly tied: boolean | null;
+  /** Do both names lie in one storage of the file? */
+  readonly shared: boolean;
+  readonly languageModel: boolean;
+  readonly loading: Loading;
+}
+
+/** @param facts what config and files say of it; null where nothing tells. @param apart is each of its tensors stored by itself when it is loaded? */
+export function loadedSide(
+  { stateDict }: Pick<Checkpoint, "stateDict">,
+  facts: { readonly tied: boolean | null; readonly languageModel: boolean | null },
+  loading: Loading,
+  apart = false,
+): LoadedSide {
+  const { input, output } = embeddingsOf(stateDict.keys());
+  const same = input !== null && output !== null && isSameStorage(stateDict.get(input), stateDict.get(output));
+  const tied = loading === "files" ? false : (facts.tied ?? (same ? true : null));
+  const languageModel = facts.languageModel !== false;
+  return { stateDict, input, output, tied, shared: same && !apart, languageModel, loading };
+}
+
+type Role = "input" | "output";
+
+/** The side's input embedding, or its output head: what is stored of the two stands for the other where both are one. */
+function matrixAs(side: LoadedSide, role: Role): StoredTensor | undefined {
+  const name = side[role] ?? side[role === "input" ? "output" : "input"];
+  return name === null ? undefined : side.stateDict.get(name);
+}
+
+/** The tensor that the loaded side has under this name: its own, or the one that is tied to it. */
+export function loadedTensor(side: LoadedSide, name: string): StoredTensor | undefined {
+  const stored = side.stateDict.get(name);
+  if (stored !== undefined || side.tied === false) {
+    return stored;
+  }
+  if (INPUT_EMBEDDING.test(name) || OUTPUT_EMBEDDING.test(name)) {
+    return matrixAs(side, INPUT_EMBEDDING.test(name) ? "input" : "output");
+  }
+  const twin = TIED_BIASES.flatMap(({ first, second }) =>
+    second.test(name) ? first : first.test(name) ? second : [],
+  )[0];
+  return twin === undefined ? undefined : [...side.stateDict].find(([own]) => twin.test(own))?.[1];
+}
+
+/**
+ * What a script adds to the tensor `name` of the side that it changes in place: the other side's, one for each name that the matrix
+ * has in the state_dict, in its order.
+ * @param dtype that it loads models in: a tensor that has it already is not copied, so that two names in one storage stay one.
+ * @param partner the other side's tensor of this name. @param isSummed does the script add to what has this name?
+ * @param times how often it does, where that is known; null goes by the two sides.
+ */
+export function meetingOf(
+  target: LoadedSide,
+  other: LoadedSide,
+  name: string,
+  how: { dtype: Dtype; partner: StoredTensor; times: number | null; isSummed(name: string): boolean },
+): readonly StoredTensor[] {
+  const { dtype, partner, times, isSummed } = how;
+  const both = (["input", "output"] as const).filter((role) => isSummed(target[role] ?? other[role] ?? USUAL[role]));
+  const isPart = name === target.input || name === target.output;
+  if (isPart && (times === null ? isOneMatrix(target, name, dtype) : times > 1)) {
+    return both.flatMap((role) => matrixAs(other, role) ?? []);
+  }
+  return times === null ? (isTiedBias(target, name) ? [partner, partner] : [partner]) : Array(times).fill(partner);
+}
+
+/** Is it a bias that the side has under two names? */
+function isTiedBias({ tied, languageModel, input, output }: LoadedSide, name: string): boolean {
+  const bias = TIED_BIASES.find(({ first, second }) => first.test(name) || second.test(name));
+  return bias?.of.test(input ?? output ?? "") === true && tied === true && languageModel;
+}
+
+/** Names of the side that its state_dict lists under another name as well, which no file has: which. */
+export function twinsOf(side: LoadedSide): ReadonlyMap<string, string> {
+  const { input, output, tied, languageModel, loading, stateDict } = side;
+  if (loading === "files" || !languageModel || tied === false) {
+    return new Map();
+  }
+  const alone = input === null ? output : output === null ? input : null;
+  const biases = [...stateDict.keys()].filter((name) => isTiedBias(side, name));
+  return new Map([
+    ...(alone === null ? [] : [[alone, USUAL[alone === input ? "output" : "input"]] as const]),
+    ...(biases.length === 1 ? biases.map((name) => [name, `${name} (its other name)`] as const) : []),
+  ]);
+}
+
+/** What parts are called where no file names them. */
+const USUAL: Readonly<Record<Role, string>> = { input: "model.embed_tokens.weight", output: "lm_head.weight" };
+
+/** Is it the embedding or the head of a side where both are one in memory? */
+function isOneMatrix(side: LoadedSide, name: string, dtype: Dtype): boolean {
+  const { input, output, tied, shared, stateDict, languageModel, loading } = side;
+  if ((name !== input && name !== output) || (loading === "models" && !languageModel)) {
+    return false;
+  }
+  if (shared && (loading === "files" || stateDict.get(name)?.dtype === dtype)) {
+    return true;
+  }
+  // A language model that stores only one of the two has them tied, where nothing says otherwise.
+  return tied ?? (input === null || output === null);
+}
+
+/** Are both one stored run of bytes, read alike? */
+export function isSameStorage(a: StoredTensor | undefined, b: StoredTensor | undefined): boolean {
+  return (
+    a !== undefined &&
+    b !== undefined &&
+    a.shard === b.shard &&
+    a.range.begin === b.range.begin &&
+    a.range.end === b.range.end &&
+    a.dtype === b.dtype &&
+    a.shape.join() === b.shape.join() &&
+    a.strides?.join() === b.strides?.join()
+  );
+}
