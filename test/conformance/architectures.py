@@ -1,0 +1,136 @@
+"""Writes a tiny model of every class of transformers that ends in SUFFIXES, and the same model tuned a little, as save_pretrained
+writes both: OUT/CLASS/base, OUT/CLASS/tuned. Values are random, from a seed that the class's name gives.
+
+    python architectures.py OUT [CLASS ...]
+
+Prints a JSON line a class: {"name", "built": true, "parameters"} or {"name", "built": false, "reason"}.
+The default configuration of a class is made small by the patterns of SMALL, and by OVERRIDES where sizes depend on each other.
+"""
+import json, logging, os, re, sys, warnings, zlib
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+warnings.filterwarnings("ignore")
+import torch
+import transformers
+from transformers import PretrainedConfig
+
+SUFFIXES = ("ForCausalLM", "ForConditionalGeneration", "ForSequenceClassification")
+LAYERS = 3
+MOST_PARAMETERS = 600_000
+DTYPES = (torch.bfloat16, torch.float32, torch.float16)
+
+# Keys of a configuration, and their largest value: the first pattern that matches counts.
+SMALL = [(re.compile(pattern), most) for pattern, most in [
+    (r"(^|_)pad_(token_)?id$", 0),
+    (r"(token_?id|token_index|_idx)$", 2),
+    (r"(vocab(ulary)?(_size\w*)?|codebook_size|num_embeddings)$", 64),
+    (r"(key_value_heads|kv_heads|num_key_value_groups|multi_query_group_num)\w*$", 2),
+    (r"(heads|n_head|heads_\w+)$", 4),
+    (r"(dt_rank|lora_rank|step_rank|lora_r)$", 8),
+    (r"qk_rope_head_dim$", 4),
+    (r"(head_dim|head_size|d_kv|d_head|kv_channels|dim_head)$", 8),
+    (r"(top_?k|experts_per_tok\w*|moe_k|selected_experts|experts_num_per_tok)$", 2),
+    (r"(experts|expert_num)$", 4),
+    (r"^(n_group|topk_group|n_shared_experts|num_shared_experts|first_k_dense_replace|moe_layer_start_index|num_dense_layers)$", 1),
+    (r"(layers|n_layer|depth|num_blocks|n_blocks|num_hidden_groups)$", LAYERS),
+    (r"(intermediate_size\w*|ffn_dim|d_ff|dff|dim_ff|n_inner|ffn_hidden_size|d_inner|mlp_dim|ffn_size)$", 64),
+    (r"(window|window_size|window_len|stride)$", 8),
+    (r"(position\w*|n_ctx|max_seq_len|max_sequence_length|max_length|distance|extent|buckets|num_image_tokens|num_latents|max_temporal_embeddings)$", 64),
+    (r"(image_size|crop_size)$", 56),
+    (r"(channels?|latents|dims?|n_filters|num_filters|sizes?|width|d_model|n_embd|n_state|rank|mels?|bins|feats|classes|vectors?_per_group|input_feat_per_channel)$", 32),
+]]
+KINDS = re.compile(r"types?$|pattern")
+SIZES = re.compile(r"(dims?|sizes?|channels)$")
+
+OVERRIDES = {}
+
+
+def small_value(key, value):
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        most = next((most for pattern, most in SMALL if pattern.search(key)), value)
+        return min(value, most) if value > 4 else value
+    if not isinstance(value, (list, tuple)) or not value:
+        return value
+    if all(isinstance(item, str) for item in value) and len(value) > LAYERS and KINDS.search(key):
+        kinds = list(dict.fromkeys(value))
+        return (kinds + [value[0]] * LAYERS)[:LAYERS]
+    if all(type(item) is int for item in value) and SIZES.search(key):
+        return type(value)(min(item, 32) for item in value)
+    return value
+
+
+def small(config, overrides):
+    """The configuration made small, and those in it."""
+    values = {}
+    for key, value in vars(config).items():
+        if isinstance(value, PretrainedConfig):
+            values[key] = small(value, overrides.get(key, {}))
+        elif not key.startswith("_") and small_value(key, value) != value:
+            values[key] = small_value(key, value)
+    values.update({key: value for key, value in overrides.items() if not isinstance(values.get(key), PretrainedConfig)})
+    try:
+        return type(config)(**values)
+    except Exception:
+        return type(config)(**{k: v.to_dict() if isinstance(v, PretrainedConfig) else v for k, v in values.items()})
+
+
+def build(name):
+    """A model with random weights. Raises what the class raises."""
+    model_class = getattr(transformers, name)
+    config_class = model_class.config_class
+    if config_class is None:
+        raise ValueError("it has no configuration class")
+    overrides = OVERRIDES.get(config_class.__name__, {})
+    first = None
+    # Some have no grouped attention.
+    for more in ({}, {"num_key_value_heads": 4}):
+        try:
+            config = small(config_class(), {**overrides, **more})
+            with torch.device("meta"):
+                parameters = sum(p.numel() for p in model_class(config).parameters())
+            break
+        except Exception as error:
+            first = first or error
+    else:
+        raise first
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(f"{parameters} parameters in the smallest configuration known here")
+    return model_class(config), parameters
+
+
+def main():
+    out, *names = sys.argv[1:]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.disable(logging.CRITICAL)
+    torch.set_num_threads(1)
+    everything = [name for name in dir(transformers) if name.endswith(SUFFIXES) and not name.startswith("AutoModel")]
+    for name in names or everything:
+        print(json.dumps(write(name, os.path.join(out, name))), flush=True)
+
+
+def write(name, folder):
+    seed = zlib.crc32(name.encode())
+    torch.manual_seed(seed)
+    try:
+        model, parameters = build(name)
+        model = model.to(DTYPES[seed % len(DTYPES)])
+        for parameter in model.parameters():
+            # A norm that was trained is not one number.
+            if parameter.dim() == 1 and parameter.is_floating_point():
+                parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 0.02
+        model.save_pretrained(os.path.join(folder, "base"))
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 1e-3
+        model.save_pretrained(os.path.join(folder, "tuned"))
+    except BaseException as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return {"name": name, "built": False, "reason": text[:200]}
+    return {"name": name, "built": True, "parameters": parameters}
+
+
+if __name__ == "__main__":
+    main()
