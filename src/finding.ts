@@ -5,9 +5,17 @@ export type Level = "error" | "warning" | "note";
 /** Which of verify's checks found it. */
 export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "compare";
 
+/**
+ * What was found, where more than the check must be known: "architecture" - names and shapes are not what config.json makes them;
+ * "ungathered" - a model saved in pieces; "zeros" - weights that are all zero; "no-manifest" - the manifest that must be there is
+ * not; "not-compared" - a check was asked for and there was nothing to compare with.
+ */
+export type FindingCode = Check | "architecture" | "ungathered" | "zeros" | "no-manifest" | "not-compared";
+
 export interface Finding {
   readonly level: Level;
   readonly check: Check;
+  readonly code: FindingCode;
   /** Bare name of the file; null for the checkpoint as a whole. */
   readonly file: string | null;
   readonly tensor: string | null;
@@ -19,12 +27,12 @@ export interface Finding {
 export type Report = (
   level: Level,
   message: string,
-  where?: { readonly file?: string; readonly tensor?: string },
+  about?: { readonly file?: string; readonly tensor?: string; readonly code?: FindingCode },
 ) => void;
 
 /** A collector for each check, into one list. */
 export function reporter(findings: Finding[], check: Check): Report {
-  return (level, message, { file, tensor } = {}) => {
-    findings.push({ level, check, file: file ?? null, tensor: tensor ?? null, message });
+  return (level, message, { file, tensor, code } = {}) => {
+    findings.push({ level, check, code: code ?? check, file: file ?? null, tensor: tensor ?? null, message });
   };
 }

@@ -1,7 +1,9 @@
 /** verify's look at the bytes of the tensors: ordinary numbers, and the digests that the manifest has. */
-import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { Report } from "../finding.js";
+import { elementCount } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { shapeText } from "../plan/pairing.js";
 import type { Reading } from "../run/digest.js";
@@ -10,46 +12,106 @@ import type { Survey } from "./survey.js";
 /** A mask value of -1e9 or -3e38 becomes infinite in F16, as its authors know. */
 const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
 
-/** NaN, infinities, tensors of nothing but zeros. In a diff, zeros are layers that were not trained. */
+/**
+ * NaN, infinities, tensors of nothing but zeros. In a diff, zeros are layers that were not trained.
+ * @param neverZero names of the tensors that a model of this architecture cannot have all zero.
+ */
 export function checkValues(
-  checkpoint: Checkpoint,
+  { stateDict }: Checkpoint,
   reading: Reading,
   kind: "diff" | "full" | null,
+  neverZero: ReadonlySet<string>,
   report: Report,
 ): void {
-  let zeros = 0;
+  const zeros: StoredTensor[] = [];
   for (const [name, { counts }] of reading.tensors) {
-    const tensor = checkpoint.stateDict.get(name);
+    const tensor = stateDict.get(name);
     if (counts === undefined || tensor === undefined || MASK.test(name)) {
       continue;
     }
-    const elements = tensor.shape.reduce((product, size) => product * size, 1);
-    const where = { file: tensor.shard.file, tensor: name };
+    const elements = elementCount(tensor.shape) ?? 0;
     const bad = [
       ...(counts.nan > 0 ? [`${counts.nan} NaN`] : []),
       ...(counts.infinite > 0 ? [`${counts.infinite} infinite`] : []),
     ];
     if (bad.length > 0) {
-      report("error", `${bad.join(" and ")} of ${elements} values`, where);
+      report("error", `${bad.join(" and ")} of ${elements} values`, { file: tensor.shard.file, tensor: name });
     }
     if (elements > 0 && counts.zero === elements) {
-      zeros++;
-      if (kind !== "diff") {
-        report(
-          kind === "full" && tensor.shape.length > 1 ? "error" : "warning",
-          `all ${elements} values are zero`,
-          where,
-        );
-      }
+      zeros.push({ ...tensor, name });
     }
   }
-  if (kind === "diff" && zeros > 0) {
-    const all = zeros === reading.tensors.size;
+  if (kind !== "diff") {
+    checkZeros(zeros, stateDict, kind, neverZero, report);
+  } else if (zeros.length > 0) {
+    const all = zeros.length === reading.tensors.size;
     report(
       all ? "warning" : "note",
       all
         ? "every tensor is zero: the diff changes nothing"
-        : `${zeros} tensors are zero: the diff leaves them as they are`,
+        : `${zeros.length} ${zeros.length === 1 ? "tensor is" : "tensors are"} zero: the diff leaves ${zeros.length === 1 ? "it as it is" : "them as they are"}`,
+      { code: "zeros" },
+    );
+  }
+}
+
+/** Many a model has biases, buffers and gates of zeros. A weight that is zero in one layer and not in the others is another matter. */
+function checkZeros(
+  zeros: readonly StoredTensor[],
+  stateDict: Checkpoint["stateDict"],
+  kind: "full" | null,
+  neverZero: ReadonlySet<string>,
+  report: Report,
+): void {
+  const inLayers = (name: string): string => name.replaceAll(/(^|\.)\d+(?=\.)/g, "$1*");
+  const zero = countBy(zeros.map(({ name }) => inLayers(name)));
+  const all = zeros.length === 0 ? zero : countBy([...stateDict.keys()].map(inLayers));
+  const harmless = zeros.filter(({ name, shape, shard }) => {
+    const where = { file: shard.file, tensor: name, code: "zeros" } as const;
+    const values = elementCount(shape) ?? 0;
+    const key = inLayers(name);
+    if (neverZero.has(name)) {
+      report(kind === "full" && shape.length > 1 ? "error" : "warning", `all ${values} values are zero`, where);
+      return false;
+    }
+    if (shape.length > 1 && name.endsWith(".weight") && (zero.get(key) ?? 0) < (all.get(key) ?? 0)) {
+      report("warning", `all ${values} values are zero, in other layers they are not`, where);
+      return false;
+    }
+    return true;
+  });
+  const [first] = harmless;
+  if (first !== undefined) {
+    const some = harmless.length === 1 ? "tensor is" : "tensors are";
+    report("note", `${harmless.length} ${some} all zero, as ${quote(first.name)}`, { code: "zeros" });
+  }
+}
+
+function countBy(keys: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const key of keys) {
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/**
+ * An output embedding that the config says is the input embedding, and that is another one: transformers before 5 takes the input
+ * embedding for both, and from 5 on each as it is (modeling_utils.py 5.23.0, `tie_weights`).
+ */
+export function checkTied(
+  { stateDict }: Checkpoint,
+  reading: Reading,
+  { input, output }: { readonly input: string; readonly output: string },
+  report: Report,
+): void {
+  const [one, two] = [input, output].map((name) => reading.tensors.get(name)?.sha256);
+  const sameType = stateDict.get(input)?.dtype === stateDict.get(output)?.dtype;
+  if (one !== undefined && two !== undefined && sameType && one !== two) {
+    report(
+      "warning",
+      `tie_word_embeddings is true, and ${quote(output)} differs from ${quote(input)}: transformers before 5 ignores it`,
+      { file: "config.json", code: "architecture" },
     );
   }
 }

@@ -1,5 +1,7 @@
 /** verify's look at the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
 import { join } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
 import { modelFiles, refusePlaceholder } from "../checkpoint/side-files.js";
 import type { Tokenizer } from "../checkpoint/tokenizer.js";
 import { modelShape } from "../evidence/model-shape.js";
@@ -40,11 +42,16 @@ export async function checkSideFiles(directory: string, weights: ReadonlySet<str
 }
 
 /** Ids past the embedding's last row crash the model that meets them. */
-export function checkTokenizer(tokenizer: Tokenizer, { checkpoint }: Survey, report: Report): void {
+export function checkTokenizer(
+  tokenizer: Tokenizer,
+  { stateDict }: Checkpoint,
+  config: ModelConfig | null,
+  report: Report,
+): void {
   for (const { file, message } of tokenizer.broken) {
     report("error", message, { file });
   }
-  const { vocabulary } = modelShape(checkpoint.stateDict);
+  const { vocabulary } = modelShape(stateDict, config);
   for (const { file, highestId } of tokenizer.files) {
     if (vocabulary !== null && highestId >= vocabulary) {
       report("error", `has token id ${highestId}, the input embedding ${vocabulary} rows`, { file });

@@ -15,7 +15,7 @@ import {
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { openShard } from "../checkpoint/shard.js";
-import { EXIT_CODES, WeightDiffError } from "../errors.js";
+import { type ErrorKind, WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
 import { regularFiles } from "../files/small-files.js";
 import type { Report } from "../finding.js";
@@ -67,6 +67,9 @@ export async function surveyCheckpoint(
       await refuseNothing(path, manifest, hub);
       return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
     }
+    if (shard.header.tensors.length === 0) {
+      await refuseNothing(path, manifest, hub);
+    }
     const lone =
       shard.header.format === "easylm" ? await openCheckpoint(path, hub) : { shards: [shard], ...loneState(shard) };
     return { checkpoint: { ...base, ...lone }, index: null, unreadable };
@@ -82,7 +85,7 @@ export async function surveyCheckpoint(
       shards.push(shard);
     }
   }
-  if (shards.length === 0) {
+  if (shards.every(({ header }) => header.tensors.length === 0)) {
     await refuseNothing(path, manifest, hub);
   }
   const stateDict =
@@ -108,10 +111,10 @@ function placeOf(
   report: Report,
   error: unknown,
 ): Location {
-  if (manifest === null || !(error instanceof WeightDiffError) || EXIT_CODES[error.code] !== 4) {
+  if (manifest === null) {
     throw error;
   }
-  report("error", error.message);
+  report("error", unusable(error, null));
   const unknown = { file: "", index: null, others: [], single: false, parts: [], params: false };
   return place === null
     ? { ...unknown, directory: absolutePath(path), repo: null, commit: null }
@@ -134,22 +137,23 @@ async function indexOf(
   try {
     return await readIndex(directory, index);
   } catch (error) {
-    const message = unusable(error, join(directory, index));
     if (manifest === null) {
       throw error;
     }
-    report("error", message, { file: index });
+    report("error", unusable(error, join(directory, index)), { file: index });
     return null;
   }
 }
 
-/** What is wrong with a file, without its path. @throws what is not about its content. */
-export function unusable(error: unknown, path: string): string {
-  if (!(error instanceof WeightDiffError) || (EXIT_CODES[error.code] !== 4 && EXIT_CODES[error.code] !== 3)) {
+/** What is wrong with an input, without its path if it is the one at hand. @throws what is not about an input's content. */
+export function unusable(error: unknown, path: string | null): string {
+  if (!(error instanceof WeightDiffError) || !ABOUT_CONTENT.has(error.kind)) {
     throw error;
   }
-  return error.message.replaceAll(`${path}: `, "").replaceAll(`${path} `, "");
+  return error.at.file === path ? error.fact : error.message;
 }
+
+const ABOUT_CONTENT: ReadonlySet<ErrorKind> = new Set(["input", "check", "limit"]);
 
 /** Tensors that are named where index and shards disagree; the rest is counted. */
 const SHOWN = 20;

@@ -74,6 +74,16 @@ export async function openCheckpoint(path: string, hub: Hub | null = null): Prom
       throw nameOthers(error, location);
     },
   );
+  if (opened.stateDict.size === 0) {
+    throw new WeightDiffError(
+      "NOT_WEIGHTS",
+      "no tensor in it",
+      "save the model's state_dict(), or get the file again",
+      {
+        at: { file: path },
+      },
+    );
+  }
   const used = location.index ?? location.file;
   const note = `${used} is used; ${others.join(", ")} ${others.length === 1 ? "is" : "are"} not read (the order of transformers)`;
   const notes = [...(location.hub?.notes ?? []), ...(others.length === 0 ? [] : [note]), ...opened.notes];

@@ -44,6 +44,7 @@ const shape = z.object({
   hidden_act: z.string().optional().catch(undefined),
   num_key_value_heads: z.number().optional().catch(undefined),
   quantization_config: z.unknown().optional(),
+  auto_map: z.unknown().optional(),
 });
 
 export interface ModelConfig {
@@ -76,6 +77,10 @@ export interface ModelConfig {
   /** As torch spells it. */
   readonly dtype: string | null;
   readonly quantised: boolean;
+  /** Code beside the weights says what the model is, not transformers. */
+  readonly ownCode: boolean;
+  /** The whole object; it and those in it have no prototype. */
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** What config.json says of the checkpoint, or would say: Meta's layout has none. @throws as readConfig. */
@@ -107,7 +112,8 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
 }
 
 function parseConfig(text: string, path: string): ModelConfig {
-  const parsed = shape.safeParse(parseJson(text, path, "python"));
+  const json = parseJson(text, path, "python");
+  const parsed = shape.safeParse(json);
   if (!parsed.success) {
     throw new WeightDiffError("FORMAT_INVALID", "not a JSON object", "fetch it again", { at: { file: path } });
   }
@@ -134,6 +140,8 @@ function parseConfig(text: string, path: string): ModelConfig {
     intermediateSize: values.intermediate_size ?? null,
     dtype: values.torch_dtype ?? values.dtype ?? null,
     quantised: values.quantization_config !== undefined && values.quantization_config !== null,
+    ownCode: values.auto_map !== undefined && values.auto_map !== null,
+    values: json as Readonly<Record<string, unknown>>,
   };
 }
 

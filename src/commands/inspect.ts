@@ -98,7 +98,7 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
     checkpoint.directory === null ? { files: [], broken: [] } : await readTokenizer(checkpoint.directory);
   notes.push(...tokenizer.broken.map(({ file, message }) => `${file}: ${message}`));
   const identity = await identify(checkpoint, config, manifest);
-  const shape = modelShape(checkpoint.stateDict);
+  const shape = modelShape(checkpoint.stateDict, config);
   const family = familyName(shape, config);
   const digests = options.digest === true ? await digestAll(checkpoint, options) : null;
   const totals = totalsOf([...checkpoint.stateDict.values()]);
@@ -120,7 +120,6 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
             checkpoint,
             config,
             manifest,
-            shape,
             await fileNames(checkpoint.directory),
             await addedTokens(checkpoint.directory),
           )
@@ -154,14 +153,13 @@ function schemeOf(
   diff: Checkpoint,
   config: ModelConfig | null,
   manifest: Manifest | null,
-  shape: ModelShape,
   files: readonly string[],
   tokens: readonly string[],
 ): InspectReport["scheme"] {
   if (manifest?.operation === "make-diff") {
     return { name: manifest.scheme, reason: "its manifest says so" };
   }
-  const newRows = shape.family === "llama" ? Math.max(0, (shape.vocabulary ?? 0) - LLAMA_VOCABULARY) : 0;
+  const newRows = Math.max(0, rowsOfLlama(diff) - LLAMA_VOCABULARY);
   const said = { rawTied: null, diffTied: config?.tied ?? null };
   try {
     const { scheme, reason } = chooseScheme({
@@ -185,6 +183,14 @@ function schemeOf(
 }
 
 const LLAMA_VOCABULARY = 32_000;
+
+/** Rows of the embedding of what has LLaMA's names, alone or beside a tower; 0 of others. */
+function rowsOfLlama({ stateDict }: Checkpoint): number {
+  const names = [...stateDict.keys()];
+  const has = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
+  const embedding = [...stateDict].find(([name]) => /(^|\.)embed_tokens\.weight$/.test(name))?.[1];
+  return has(/(^|\.)self_attn\.q_proj\.weight$/) && has(/gate_proj\.weight$/) ? (embedding?.shape[0] ?? 0) : 0;
+}
 
 interface Digests {
   readonly tensors: ReadonlyMap<string, string>;

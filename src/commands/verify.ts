@@ -2,33 +2,31 @@
  * verify: is this checkpoint whole, is it what its manifest says, does it recover what it should, is it that other model?
  * Everything that is wrong is listed; only a place that cannot be opened as a checkpoint at all ends in an error.
  */
-import { join } from "node:path";
-import { type CheckpointComparison, compareCheckpoints } from "../check/compare.js";
-import { checkManifest, checkRecords, checkValues, filesToDigest } from "../check/contents.js";
+import type { Judged } from "../check/architecture.js";
+import type { CheckpointComparison } from "../check/compare.js";
+import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } from "../check/contents.js";
 import { checkHub, filesToHold } from "../check/hub.js";
 import { checkReleased } from "../check/released.js";
-import { checkListedFiles, checkSideFiles, checkTokenizer, checkUnfinished } from "../check/side-files.js";
-import { loneFile, type Survey, surveyCheckpoint, unusable } from "../check/survey.js";
+import { checkListedFiles } from "../check/side-files.js";
+import { type Survey, surveyCheckpoint } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
-import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
-import { configOf, type ModelConfig } from "../checkpoint/config.js";
-import { readTokenizer } from "../checkpoint/tokenizer.js";
-import { WeightDiffError } from "../errors.js";
+import { configOf } from "../checkpoint/config.js";
 import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
-import { checkConfig, modelShape } from "../evidence/model-shape.js";
+import { modelShape } from "../evidence/model-shape.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
-import { expandHome } from "../files/paths.js";
-import { type Finding, type Report, reporter } from "../finding.js";
+import { type Finding, type FindingCode, type Report, reporter } from "../finding.js";
 import type { Hub } from "../hub/place.js";
 import { sumNamed } from "../known/sums.js";
-import { isVerbatim, type Manifest, parseManifest, readManifestText } from "../manifest/manifest.js";
-import { hasFile, MANIFEST } from "../output/state.js";
+import type { Manifest } from "../manifest/manifest.js";
+import { MANIFEST } from "../output/state.js";
 import { type Reading, readTensors } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { checkSum, expectedSum, type SumCheck, sumsOf } from "../sums/judge.js";
 import type { NaiveSums } from "../sums/naive.js";
+import { checkDigestsThere, checkStructure, findManifest } from "./verify/beside.js";
+import { compareWith } from "./verify/compared.js";
 import { checkRecovered, type RecoveredTensors, recoverDiff, sumsOfRun } from "./verify/recovered.js";
 
 export interface VerifyOptions extends RunOptions, SchemeOptions {
@@ -47,6 +45,9 @@ export interface VerifyOptions extends RunOptions, SchemeOptions {
   readonly expectSum?: number | null;
 }
 
+/** "failed": a finding is an error. "unproven": what was asked for could not be compared with anything. */
+export type Verdict = "sound" | "unproven" | "failed";
+
 export interface VerifyReport {
   readonly path: string;
   readonly identity: Identity;
@@ -64,7 +65,8 @@ export interface VerifyReport {
   /** What was recovered with the base. */
   readonly recovered: RecoveredTensors | null;
   readonly comparison: CheckpointComparison | null;
-  /** No finding is an error. */
+  readonly verdict: Verdict;
+  /** Whether that is "sound". */
   readonly sound: boolean;
   readonly bytesRead: number;
   readonly seconds: number;
@@ -85,37 +87,42 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     const bytesRead = await checkXorFiles(options.path, wholeFiles, options, about("digests"));
     return payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started);
   }
-  const manifest = wholeFiles === null ? await findManifest(options, about("digests")) : null;
+  const place = wholeFiles === null ? await findManifest(options, about("digests")) : null;
+  const manifest = place?.manifest ?? null;
   const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
   const { checkpoint } = survey;
-  const config = await checkStructure(survey, about("structure"));
+  const { config, judged } = await checkStructure(survey, about("structure"));
   const identity = await identify(checkpoint, config, manifest);
 
   const wanted = expectedSum(options.expectSum ?? null, named, checkpoint);
   const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
   const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
-  const reading = reads ? await readContents(survey, manifest, identity, { ...options, sum: sumsHere }, about) : null;
+  const reading = reads
+    ? await readContents(survey, manifest, identity, judged, { ...options, sum: sumsHere }, about)
+    : null;
   const digested =
     wholeFiles === null || reading === null
       ? 0
       : await checkXorFiles(options.path, wholeFiles, options, about("digests"));
-  if (wholeFiles === null) {
-    checkDigestsThere(manifest, options, about("digests"));
+  if (place !== null) {
+    checkDigestsThere(place, survey, options, about("digests"));
   }
 
   const run = isGiven(options.raw) ? await recoverDiff(options.raw, options, about("recovered")) : null;
-  const recovered = run === null ? null : checkRecovered(run, manifest, about("recovered"));
   const sums =
     sumsHere && reading !== null ? sumsOf(checkpoint, config, reading) : run === null ? null : sumsOfRun(run);
   const sumCheck = checkSum(wanted, sums, identity, checkpoint, about("sum"));
+  const recovered = run === null ? null : checkRecovered(run, manifest, sumCheck !== null, about("recovered"));
   const comparison = isGiven(options.against)
-    ? await compare(checkpoint, options.against, options, about("compare"))
+    ? await compareWith(checkpoint, options.against, options, about("compare"))
     : null;
+  const proven = (manifest ?? wholeFiles) !== null && reading !== null && survey.unreadable.size === 0;
+  const told = proven ? withoutDoubt(findings) : findings;
   return {
     path: options.path,
     identity,
     manifest: (manifest ?? wholeFiles) === null || reading === null ? null : (options.manifest ?? MANIFEST),
-    findings: inOrder(findings),
+    findings: inOrder(told),
     files: checkpoint.shards.length,
     tensors: checkpoint.stateDict.size,
     read: reading !== null,
@@ -124,7 +131,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     sumCheck,
     recovered,
     comparison,
-    sound: findings.every(({ level }) => level !== "error"),
+    ...verdictOn(told),
     bytesRead: digested + (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
     seconds: (performance.now() - started) / 1000,
   };
@@ -151,7 +158,7 @@ function payloadReport(
     sumCheck: null,
     recovered: null,
     comparison: null,
-    sound: findings.every(({ level }) => level !== "error"),
+    ...verdictOn(findings),
     bytesRead,
     seconds: (performance.now() - started) / 1000,
   };
@@ -161,64 +168,12 @@ function isGiven(path: string | null | undefined): path is string {
   return path !== undefined && path !== null;
 }
 
-/** The manifest to go by. One that is damaged is a finding, and counts as none. @throws {WeightDiffError} NOT_FOUND if it was named; IO. */
-async function findManifest(options: VerifyOptions & { readonly hub: Hub }, report: Report): Promise<Manifest | null> {
-  const given = isGiven(options.manifest);
-  const place = given ? null : await options.hub.find(options.path);
-  const directory = place?.directory ?? expandHome(options.path);
-  const path = given ? expandHome(options.manifest) : join(directory, MANIFEST);
-  if (!given && !(await hasFile(directory, MANIFEST))) {
-    return null;
-  }
-  const where = given ? {} : { file: MANIFEST };
-  const name = given ? `manifest ${options.manifest}: ` : "";
-  try {
-    const text = await readManifestText(path);
-    const manifest = parseManifest(text, path);
-    if (!isVerbatim(text, path)) {
-      report("error", `${name}its text was changed since it was written, though not its values`, where);
-    }
-    return manifest;
-  } catch (error) {
-    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
-      throw error;
-    }
-    report("error", `${name}cannot be used: ${unusable(error, path)}`, where);
-    return null;
-  }
-}
-
-/** Config and side files. What the weight files themselves have to say, the survey has said. */
-async function checkStructure(survey: Survey, report: Report): Promise<ModelConfig | null> {
-  const { directory, stateDict, shards, path } = survey.checkpoint;
-  if (directory === null) {
-    report("note", "a lone file: no index, config or tokenizer to check it against", {
-      file: loneFile(path, survey.checkpoint) ?? path,
-    });
-    return null;
-  }
-  const file = "config.json";
-  const config = await configOf(survey.checkpoint).catch((error: unknown) => {
-    report("error", unusable(error, join(directory, file)), { file });
-    return undefined;
-  });
-  if (config === null) {
-    report("warning", "missing: loaders need it", { file });
-  } else if (config !== undefined && survey.unreadable.size === 0) {
-    checkConfig(config, stateDict, report);
-  }
-  const weights = new Set([...shards.map((shard) => shard.file), ...survey.unreadable, survey.index?.file ?? ""]);
-  await checkSideFiles(directory, new Set([...weights, file]), report);
-  checkTokenizer(await readTokenizer(directory), survey, report);
-  await checkUnfinished(directory, report);
-  return config ?? null;
-}
-
 /** Reads every tensor once, and judges values and digests. */
 async function readContents(
   survey: Survey,
   manifest: Manifest | null,
   identity: Identity,
+  judged: Judged,
   options: VerifyOptions & { readonly sum: boolean },
   about: (check: Finding["check"]) => Report,
 ): Promise<Reading> {
@@ -230,9 +185,13 @@ async function readContents(
   const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
   checkRecords(reading, about("digests"));
   checkHub(checkpoint, manifest, reading, about("digests"));
-  checkValues(checkpoint, reading, identity.kind, about("values"));
+  checkValues(checkpoint, reading, identity.kind, judged.neverZero, about("values"));
+  if (judged.tied !== null) {
+    checkTied(checkpoint, reading, judged.tied, about("structure"));
+  }
   if (checkpoint.meta !== undefined) {
-    const family = familyName(modelShape(checkpoint.stateDict), await configOf(checkpoint));
+    const config = await configOf(checkpoint);
+    const family = familyName(modelShape(checkpoint.stateDict, config), config);
     checkReleased(checkpoint, reading, family, about("digests"));
   }
   if (manifest !== null) {
@@ -244,53 +203,29 @@ async function readContents(
   return reading;
 }
 
-function checkDigestsThere(manifest: Manifest | null, options: VerifyOptions, report: Report): void {
-  if (manifest === null && options.requireDigests === true) {
-    report("error", `no digests: there is no usable ${MANIFEST}, and --require digests wants one`);
-  }
-}
-
-async function compare(
-  checkpoint: Checkpoint,
-  against: string,
-  options: VerifyOptions & { readonly hub: Hub },
-  report: Report,
-): Promise<CheckpointComparison> {
-  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
-  for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {
-    const file = checkpoint.stateDict.get(name)?.shard.file;
-    const where = { tensor: name, ...(file === undefined ? {} : { file }) };
-    const gap = maxDifference === null ? "" : `, by at most ${maxDifference}`;
-    if (reason !== null) {
-      report("error", `differs: ${reason}`, where);
-    } else if (verdict === "different") {
-      report("error", `differs in ${different} of ${elements} values${gap}`, where);
-    } else if (verdict === "rounded") {
-      report("note", `equal after rounding: ${different} of ${elements} values were rounded${gap}`, where);
-    }
-  }
-  const side = (names: readonly string[], here: string): void => {
-    for (const tensor of names) {
-      report("error", `is only in ${here}`, { tensor });
-    }
-  };
-  side(comparison.onlyHere, checkpoint.path);
-  side(comparison.onlyThere, against);
-  if (comparison.tensors.length === 0) {
-    report("error", `not one tensor is also in ${against}`);
-  }
-  if (comparison.buffers.length > 0) {
-    report(
-      "note",
-      `${comparison.buffers.length} rotary_emb.inv_freq buffers are on one side only: models recompute them`,
-    );
-  }
-  return comparison;
-}
-
 const LEVELS = ["error", "warning", "note"] as const;
 
 /** What matters first; within a level as it was found. */
 function inOrder(findings: readonly Finding[]): readonly Finding[] {
   return LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
 }
+
+function verdictOn(findings: readonly Finding[]): { readonly verdict: Verdict; readonly sound: boolean } {
+  const verdict = findings.some(({ level }) => level === "error")
+    ? "failed"
+    : findings.some(({ code }) => code === "not-compared")
+      ? "unproven"
+      : "sound";
+  return { verdict, sound: verdict === "sound" };
+}
+
+/** What digests prove to be as it was made, no rule of thumb calls damaged. */
+function withoutDoubt(findings: readonly Finding[]): readonly Finding[] {
+  const proven = !findings.some(({ check, level }) => check === "digests" && level === "error");
+  return findings.map((finding) =>
+    proven && finding.level === "error" && RULES.has(finding.code) ? { ...finding, level: "warning" } : finding,
+  );
+}
+
+/** Findings that follow from what is known of an architecture, not from these files alone. */
+const RULES: ReadonlySet<FindingCode> = new Set(["architecture", "zeros"]);

@@ -139,7 +139,7 @@ function refuseFullModel(
       `it needs no recovering: simply use it as it is; to make a diff of it: weight-diff make-diff --path_raw ${shellWord(raw.path)} --path_tuned ${shellWord(diff.path)} --path_diff OUT; ${ignore}`,
     );
   }
-  if (norms !== null && hasFullNorms(norms, rawNorms) && !hasUntouchedRows(sample)) {
+  if (norms?.scales === true && hasFullNorms(norms, rawNorms) && !hasUntouchedRows(sample)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
       `diff ${diff.path}: not a diff but a full model: ${normText(norms)}; adding a base would destroy it`,

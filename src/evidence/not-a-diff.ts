@@ -10,11 +10,13 @@
  *    tuned to ruin; a diff's is 0.27 at most, however large the update, and negative under weight decay.
  *
  * Whole stretches of zeros, rows of tokens that training never met, acquit what looks full by its norms: full models have
- * none. Families whose norms are stored as offset from 1 (Gemma) are judged by the second mark only.
+ * none. Norms around zero mean a diff in families only whose models are known to have them near 1: others (Gemma, Qwen3-Next,
+ * Nemotron) store them as offset from 1, and are judged by the second mark alone.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { elementCount } from "../formats/dtype.js";
+import { familyByNames, plainNames } from "./architecture.js";
 import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./sample.js";
 
 /** Norm weights of the families: RMSNorm and LayerNorm scales. */
@@ -22,8 +24,12 @@ export const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_n
 /** Enough of them to judge by, and few enough to read at once. */
 const MAX_NORMS = 32;
 const MAX_NORM_ELEMENTS = 4096;
-/** Families that store norm weights as offset from 1. */
-const OFFSET_NORMS = /^(gemma|recurrent_gemma|nemotron$|qwen3_next)/;
+/** Model types whose norms are scales, as LLaMA's and GPT-NeoX's, from which the thresholds are. */
+const SCALE_NORMS: ReadonlySet<string> = new Set([
+  ...["llama", "llama_with_landmark", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "phi3"],
+  ...["llava", "llava_next", "vipllava", "video_llava", "llava_llama", "llava_mistral"],
+  "gpt_neox",
+]);
 
 /** Relative to the base's norms: between 0.57 and 1.00. */
 const RELATIVE_STRENGTH = 0.75;
@@ -52,13 +58,12 @@ export interface NormCensus {
   readonly steadiness: number;
   /** steadiness x magnitude. */
   readonly strength: number;
+  /** Whether norms of this family are known to be scales: only then do small ones mean a diff. */
+  readonly scales: boolean;
 }
 
 /** Looks at norm weights from all over the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | null): Promise<NormCensus | null> {
-  if (OFFSET_NORMS.test(config?.modelType ?? "")) {
-    return null;
-  }
   const norms = [...checkpoint.stateDict.values()].filter(
     (tensor) => NORM.test(tensor.name) && tensor.shape.length === 1 && isReadable(tensor),
   );
@@ -67,11 +72,13 @@ export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | 
     first: 0,
     count: Math.min(elementCount(tensor.shape) ?? 0, MAX_NORM_ELEMENTS),
   }));
-  return summarise((await readPlaces(places)).map(toNumbers));
+  const type = config?.modelType ?? null;
+  const scales = type === null ? familyByNames(plainNames(checkpoint.stateDict)) !== null : SCALE_NORMS.has(type);
+  return summarise((await readPlaces(places)).map(toNumbers), scales);
 }
 
 /** The census of norm weights, one array per tensor; null without any. */
-export function summarise(norms: readonly Float32Array[]): NormCensus | null {
+export function summarise(norms: readonly Float32Array[], scales: boolean): NormCensus | null {
   const rows = norms
     .filter((values) => values.length > 0 && values.every((value) => Number.isFinite(value)))
     .map((values) => {
@@ -93,6 +100,7 @@ export function summarise(norms: readonly Float32Array[]): NormCensus | null {
     positive: median(rows.map((row) => row.positive)),
     steadiness,
     strength: steadiness * magnitude,
+    scales,
   };
 }
 
@@ -138,9 +146,9 @@ export function hasFullNorms(census: NormCensus | null, base: NormCensus | null)
   return base === null ? census.strength >= STRENGTH : census.strength >= RELATIVE_STRENGTH * base.magnitude;
 }
 
-/** Whether these are the norms of a diff, and of no full model that was ever trained. */
+/** Whether these are the norms of a diff, and of no full model of the family that was ever trained. */
 export function hasDiffNorms(census: NormCensus | null): boolean {
-  return census !== null && census.strength < STRENGTH;
+  return census?.scales === true && census.strength < STRENGTH;
 }
 
 /** Whether the diff's matrices are those of the base, tuned or not. */

@@ -33,6 +33,36 @@ export function refuseUngathered(raw: Checkpoint, driver: Checkpoint, role: "dif
   refuseOne(driver, raw.stateDict, role, "base");
 }
 
+/** Of one checkpoint. */
+export interface Ungathered {
+  readonly names: ReadonlySet<string>;
+  /** What was found, and how such a model is saved whole. */
+  readonly fact: string;
+  readonly remedy: string;
+}
+
+/** The weights that were not gathered, by names and by what is known of the architecture. @param matrices names of matrices. */
+export function findUngathered(stateDict: StateDict, matrices: ReadonlySet<string>): Ungathered | null {
+  const found = [...stateDict].flatMap(([name, tensor]): readonly Leftover[] => {
+    const { shape } = tensor;
+    const kind =
+      leftover(name, tensor, undefined)?.kind ??
+      (shape.length !== 1 ? null : shape[0] === 0 && WEIGHT.test(name) ? "empty" : matrices.has(name) ? "flat" : null);
+    return kind === null ? [] : [{ name, tensor, kind, whole: undefined }];
+  });
+  const first = found.find(({ kind }) => kind === "flat") ?? found[0];
+  return first === undefined
+    ? null
+    : {
+        names: new Set(found.map(({ name }) => name)),
+        fact: `${found.length} of ${stateDict.size} tensors ${found.length === 1 ? "is" : "are"} ${first.kind === "flat" ? "flattened or empty" : "empty"}, ${quote(first.name)} is ${shapeText(first.tensor.shape)}: ${CAUSE[first.kind]}`,
+        remedy: REMEDY[first.kind],
+      };
+}
+
+/** What ZeRO-3 empties, whatever the model calls it. */
+const WEIGHT = /(^|\.)(weight|bias)$/;
+
 function refuseOne({ path, stateDict }: Checkpoint, other: StateDict, role: string, otherRole: string): void {
   const found = [...stateDict].flatMap(([name, tensor]) => leftover(name, tensor, other.get(name)) ?? []);
   const first = found.find(({ kind }) => kind === "flat") ?? found[0];
@@ -56,7 +86,7 @@ const CAUSE = {
 } as const;
 
 /** How such a model is saved whole. */
-export const REMEDY = {
+const REMEDY = {
   empty:
     'gather it: zero_to_fp32.py, which DeepSpeed puts into its checkpoint folder, makes whole weights of one; "stage3_gather_16bit_weights_on_model_save": true in DeepSpeed\'s config saves them whole',
   flat: "save it again with FSDP's FULL_STATE_DICT (StateDictType.FULL_STATE_DICT in torch, fsdp_state_dict_type in accelerate)",

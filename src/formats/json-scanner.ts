@@ -255,8 +255,9 @@ export class JsonScanner {
   fail(what: string): never {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `${this.#where} is not the JSON expected: ${what} (at byte ${this.#at})`,
+      `is not the JSON expected: ${what} (at byte ${this.#at})`,
       "the file is damaged or was edited by hand: download it again",
+      { at: { file: this.#where } },
     );
   }
 

@@ -82,3 +82,27 @@ export function hasTowers(names: Iterable<string>): boolean {
 export function commonName(name: string, towers: boolean): string {
   return [...RENAMED, ...(towers ? TOWERED : [])].reduce((found, [pattern, now]) => found.replace(pattern, now), name);
 }
+
+/** The name without the first such part: one or several of the words between its dots. */
+export function withoutPart(name: string, part: string, front: boolean): string {
+  const at = `.${name}`.indexOf(`.${part}.`);
+  const without = name.slice(0, at) + name.slice(at + part.length + 1);
+  return at < 0 || (front && at > 0) || without === "" ? name : without;
+}
+
+/** The name without any wrapper, and the wrappers that were in it. */
+export function unwrapName(stored: string): { readonly name: string; readonly wrappers: readonly Wrapper[] } {
+  let name = stored;
+  const wrappers: Wrapper[] = [];
+  for (let before = ""; name !== before; ) {
+    before = name;
+    for (const wrapper of WRAPPERS) {
+      const without = withoutPart(name, wrapper.part, false);
+      if (without !== name) {
+        wrappers.push(wrapper);
+        name = without;
+      }
+    }
+  }
+  return { name, wrappers };
+}

@@ -18,79 +18,95 @@ const MAX_BYTES = 100_000_000;
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const bytes = z.number().int().nonnegative();
 
+/*
+ * The keys of each object stand in the order in which they are written, and no other key may be there: with the digest over the
+ * values, that makes every byte of the text count.
+ */
+
 /** A weight file: its length, sha256 of the bytes that describe its tensors, and of the whole file where that was taken. */
-const file = z.object({ file: z.string(), size: bytes, header: sha256, sha256: sha256.optional() });
-const source = z.object({ repo: z.string().nullable(), commit: z.string().nullable(), files: z.array(file) });
+const file = z.strictObject({ file: z.string(), size: bytes, header: sha256, sha256: sha256.optional() });
+const source = z.strictObject({ repo: z.string().nullable(), commit: z.string().nullable(), files: z.array(file) });
 /** A tensor's contiguous little-endian bytes. Lists, not objects: a tensor may be called "__proto__". */
-const contents = z.object({ dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 });
-const tensor = contents.extend({ name: z.string() });
+const contents = { dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 };
+const tensor = z.strictObject({ name: z.string(), ...contents });
+/** F32 totals of the float32 values; null stands for NaN or an infinity. */
+const sums = z.strictObject({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() });
+const head = { schema: z.literal(SCHEMA), tool: z.string() };
 
-const common = z.object({
-  schema: z.literal(SCHEMA),
-  tool: z.string(),
-  scheme: z.string(),
-  raw: source,
-  files: z.array(file),
-});
-
-const recoverSchema = common.extend({
+const recoverSchema = z.strictObject({
+  ...head,
   operation: z.literal("recover"),
+  scheme: z.string(),
   /** Of the float tensors, as config.json spells it. */
   dtype: z.string(),
+  raw: source,
   diff: source,
   tensors: z.array(tensor),
-  /** F32 totals of the float32 values; null stands for NaN or an infinity. */
-  sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }),
+  files: z.array(file),
+  sums,
 });
 
-const makeDiffSchema = common.extend({
+const makeDiffSchema = z.strictObject({
+  ...head,
   operation: z.literal("make-diff"),
+  scheme: z.string(),
   encoding: z.enum(["additive", "exact"]),
+  raw: source,
   tuned: source,
-  /** Config, tokenizer, licences: what lies beside the weights. */
-  side_files: z.array(z.object({ file: z.string(), size: bytes, sha256 })),
   tensors: z.array(
-    tensor.extend({
-      raw: contents.nullable(),
-      tuned: contents,
+    z.strictObject({
+      name: z.string(),
+      ...contents,
+      raw: z.strictObject(contents).nullable(),
+      tuned: z.strictObject(contents),
       /** Of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
       recovered: sha256,
       /** Elements that do not come back bit for bit: in F32, or once rounded to a tuned F16 or BF16. */
       inexact: bytes,
     }),
   ),
-  sums: z.object({ without_inv_freq: z.number().nullable(), with_inv_freq: z.number().nullable() }).optional(),
+  files: z.array(file),
+  /** Config, tokenizer, licences: what lies beside the weights. */
+  side_files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256 })),
+  sums: sums.optional(),
+});
+
+/** `raw` is what was converted. */
+const convertSchema = z.strictObject({
+  ...head,
+  scheme: z.string(),
+  operation: z.literal("convert"),
+  dtype: z.string(),
+  raw: source,
+  tensors: z.array(tensor),
+  files: z.array(file),
 });
 
 /** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
-const wholeFile = z.object({ file: z.string(), size: bytes, sha256 });
-const inputFiles = z.object({
+const inputFiles = z.strictObject({
   repo: z.string().nullable(),
   commit: z.string().nullable(),
-  files: z.array(z.object({ file: z.string(), size: bytes, sha256: sha256.optional() })),
+  files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256: sha256.optional() })),
 });
-const xorSchema = z.object({
-  schema: z.literal(SCHEMA),
-  tool: z.string(),
+const xorSchema = z.strictObject({
+  ...head,
   operation: z.literal("xor"),
   direction: z.enum(["decode", "encode"]),
   scheme: z.string(),
   raw: inputFiles,
   diff: inputFiles,
-  files: z.array(wholeFile),
+  files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256 })),
 });
 
-/** `raw` is what was converted. */
-const convertSchema = common.extend({ operation: z.literal("convert"), dtype: z.string(), tensors: z.array(tensor) });
-
-const manifestSchema = z.discriminatedUnion("operation", [recoverSchema, makeDiffSchema, convertSchema]);
+/** As they stand in a file. */
 const writtenSchema = z.discriminatedUnion("operation", [
   recoverSchema.extend({ digest: sha256 }),
   makeDiffSchema.extend({ digest: sha256 }),
   convertSchema.extend({ digest: sha256 }),
 ]);
+const writtenXorSchema = xorSchema.extend({ digest: sha256 });
 
-export type Manifest = z.infer<typeof manifestSchema>;
+export type Manifest = RecoverManifest | ConvertManifest | MakeDiffManifest;
 export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
@@ -116,7 +132,7 @@ export function filesOf(plan: Plan): RecoverManifest["files"] {
 
 type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
 
-/** The file's text: who wrote it, the keys as given, then `digest`. */
+/** The file's text: who wrote it, the keys as given, then `digest`. Those who make one give them as the schemas do. */
 export function writeManifest(body: Body<Manifest | XorManifest>): string {
   const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
   return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
@@ -142,9 +158,38 @@ export async function readManifestText(path: string): Promise<string> {
   }
 }
 
-/** @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
+/** @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest of tensors, CHECK_FAILED if its own digest does not fit. */
 export function parseManifest(text: string, path: string): Manifest {
-  const parsed = writtenSchema.safeParse(parseJson(text, path));
+  const json = parseJson(text, path);
+  if (isOfXor(json)) {
+    undamaged(json, writtenXorSchema, path);
+    throw new WeightDiffError("FORMAT_INVALID", "is the manifest of whole files that xor made", undefined, {
+      at: { file: path },
+    });
+  }
+  return undamaged(json, writtenSchema, path);
+}
+
+/**
+ * The manifest of files that were XORed; null if the text is something else.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, or not what xor writes; CHECK_FAILED if its own digest does not fit.
+ */
+export function parseXorManifest(text: string, path: string): XorManifest | null {
+  const json = parseJson(text, path);
+  return isOfXor(json) ? undamaged(json, writtenXorSchema, path) : null;
+}
+
+function isOfXor(json: unknown): boolean {
+  return typeof json === "object" && json !== null && "operation" in json && json.operation === "xor";
+}
+
+/** The values of a manifest whose keys are the schema's and whose digest fits, without the digest. */
+function undamaged<T extends { readonly digest: string }>(
+  json: unknown,
+  schema: z.ZodType<T>,
+  path: string,
+): WithoutDigest<T> {
+  const parsed = schema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new WeightDiffError(
@@ -155,35 +200,22 @@ export function parseManifest(text: string, path: string): Manifest {
     );
   }
   const { digest, ...manifest } = parsed.data;
-  refuseEdited(digest, manifest, path);
-  return manifest;
-}
-
-/**
- * The manifest of files that were XORed; null if the text is something else.
- * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, CHECK_FAILED if its own digest does not fit.
- */
-export function parseXorManifest(text: string, path: string): XorManifest | null {
-  const parsed = xorSchema.extend({ digest: sha256 }).safeParse(parseJson(text, path));
-  if (!parsed.success) {
-    return null;
-  }
-  const { digest, ...manifest } = parsed.data;
-  refuseEdited(digest, manifest, path);
-  return manifest;
-}
-
-function refuseEdited(digest: string, manifest: Manifest | XorManifest, path: string): void {
   if (digest !== digestOf(manifest)) {
     throw new WeightDiffError("CHECK_FAILED", "damaged or edited: its own digest does not fit", "get the file again", {
       at: { file: path },
     });
   }
+  return manifest as unknown as WithoutDigest<T>;
 }
 
-/** Is it byte for byte what `writeManifest` wrote? The digest is over the values and does not see white space. */
-export function isVerbatim(text: string, path: string): boolean {
-  return text === `${JSON.stringify(parseJson(text, path), null, 2)}\n`;
+type WithoutDigest<T> = T extends unknown ? Omit<T, "digest"> : never;
+
+/**
+ * Is it byte for byte what `writeManifest` wrote? The digest is over the values; it sees neither white space nor order.
+ * @param manifest read from the text: its keys are in the schemas' order.
+ */
+export function isVerbatim(text: string, manifest: Manifest | XorManifest): boolean {
+  return text === writeManifest(manifest);
 }
 
 /** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */

@@ -6,7 +6,7 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
-import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper } from "../known/names.js";
+import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper, withoutPart } from "../known/names.js";
 import type { DriverRole } from "./pair.js";
 
 type Side = "base" | DriverRole;
@@ -95,13 +95,6 @@ function read(stored: readonly string[], where: (wrapper: Wrapper) => "anywhere"
     return [name, now];
   });
   return { names: new Map(names), taken };
-}
-
-/** The name without the first such part: one or several of the words between its dots. */
-function withoutPart(name: string, part: string, front: boolean): string {
-  const at = `.${name}`.indexOf(`.${part}.`);
-  const without = name.slice(0, at) + name.slice(at + part.length + 1);
-  return at < 0 || (front && at > 0) || without === "" ? name : without;
 }
 
 function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: Side): Checkpoint {

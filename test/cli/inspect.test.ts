@@ -51,7 +51,7 @@ test("--tensors lists one aligned line per tensor first", async () => {
         "  size        8 values in 3 tensors",
         "  dtypes      F32: 1 tensor, 24 B; BF16: 2 tensors, 4 B",
         "  files       1, 4.12 kB: safetensors",
-        "  vocabulary  no input embedding; no tokenizer",
+        "  vocabulary  which tensor is the input embedding is not known; no tokenizer",
         "  manifest    none",
         "",
       ].join("\n"),

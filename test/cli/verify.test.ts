@@ -82,6 +82,7 @@ test("--json prints one document", async () => {
     command: "verify",
     path: DIFF,
     sound: true,
+    verdict: "sound",
     kind: "diff",
     kind_reason:
       "its 5 norm weights scatter around 0 with a mean size of 0.000622: a full model's lie on one side, far from it",

@@ -65,7 +65,7 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
         .join("; "),
     ],
     ["files", `${files.length}, ${bytesText(bytes)}: ${formats}`],
-    ["vocabulary", vocabulary(shape.vocabulary, shape.outputRows, tokenizer)],
+    ["vocabulary", vocabulary(shape, tokenizer)],
     ...(scheme === null ? [] : [["scheme", `${scheme.name ?? "not clear"}: ${scheme.reason}`] as const]),
     [
       "manifest",
@@ -79,10 +79,15 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
   ];
 }
 
-function vocabulary(rows: number | null, outputRows: number | null, tokenizer: InspectReport["tokenizer"]): string {
+function vocabulary(
+  { family, vocabulary: rows, outputRows }: InspectReport["shape"],
+  tokenizer: InspectReport["tokenizer"],
+): string {
   const embedding =
     rows === null
-      ? "no input embedding"
+      ? family === null
+        ? "which tensor is the input embedding is not known"
+        : "no input embedding"
       : `${rows} rows${outputRows === null ? ", no output embedding" : outputRows === rows ? "" : ` in, ${outputRows} out`}`;
   const tokens = tokenizer.map(({ file, highestId }) => `${file}: ids up to ${highestId}`);
   return `${embedding}; ${tokens.length === 0 ? "no tokenizer" : tokens.join(", ")}`;

@@ -20,7 +20,7 @@ export async function run(
 ): Promise<number> {
   const report = await library.verify({ ...options, signal, onProgress });
   print(FORMATS[look.format ?? "text"](report));
-  return report.sound ? 0 : EXIT_CODES.CHECK_FAILED;
+  return report.verdict === "failed" ? EXIT_CODES.CHECK_FAILED : 0;
 }
 
 const FORMATS = { text: verifyText, json: verifyJson, github: verifyGithub } as const;
@@ -45,11 +45,10 @@ function summary(report: VerifyReport): string {
   };
   const faults = [...count("error", "error"), ...count("warning", "warning")].join(", ");
   const what = identity.kind === "diff" ? "diff" : identity.kind === "full" ? "full model" : "checkpoint";
-  const verdict = report.sound ? "sound" : "failed";
   const inside = `${what} of ${countText(tensors, "tensor")} in`;
   const about = `${whole ? "XOR payload of" : inside} ${countText(files, "file")}`;
   return [
-    `${verdict}: ${printable(report.path)}: ${about}${faults === "" ? "" : `: ${faults}`}`,
+    `${report.verdict}: ${printable(report.path)}: ${about}${faults === "" ? "" : `: ${faults}`}`,
     `  checked  ${evidence(report)}`,
     ...(comparison === null
       ? []
@@ -69,9 +68,13 @@ function evidence({ manifest, recovered, sumCheck, read, whole }: VerifyReport):
       : read
         ? "structure only: no digests to check against; values"
         : "structure",
-    ...(recovered === null ? [] : [`${recovered.compared} of ${recovered.tensors} recovered tensors`]),
+    ...(recovered === null ? [] : [recoveredText(recovered)]),
     ...(sumCheck === null ? [] : [`sum: ${sumCheck.verdict.replaceAll("-", " ")}`]),
   ].join("; ");
+}
+
+function recoveredText({ compared, tensors }: NonNullable<VerifyReport["recovered"]>): string {
+  return compared === 0 ? `${tensors} tensors recovered, none compared` : `${compared} of ${tensors} recovered tensors`;
 }
 
 /** For scripts. */
@@ -81,6 +84,7 @@ function verifyJson(report: VerifyReport): string {
     command: "verify",
     path: report.path,
     sound: report.sound,
+    verdict: report.verdict,
     kind: report.identity.kind,
     kind_reason: report.identity.reason,
     coverage: report.manifest !== null ? "digests" : "structure only",

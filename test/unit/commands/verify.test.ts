@@ -105,11 +105,11 @@ test("holds config.json against the shapes", async () => {
       { config },
     );
     assert.deepEqual(await found(model), [
-      "error structure config.json: vocab_size is 21, the rows of the input embedding are 20",
-      "error structure config.json: hidden_size is 32, the columns of the input embedding are 16",
-      "error structure config.json: intermediate_size is 48, the rows of the first MLP matrix are 24",
       "error structure config.json: num_hidden_layers is 3, the number of layers among the tensors is 2",
       "error structure config.json: tie_word_embeddings is false, and there is no output embedding",
+      'error structure config.json: vocab_size is 21, the tensors have 20: "model.embed_tokens.weight" is [20, 16]',
+      'error structure config.json: hidden_size is 32, the tensors have 16: "model.embed_tokens.weight" is [20, 16]',
+      'error structure config.json: intermediate_size is 48, the tensors have 24: "model.layers.0.mlp.gate_proj.weight" is [24, 16]',
     ]);
     await writeFile(join(model, "config.json"), '{"vocab_size": 20, "vocab_size": 20}');
     assert.deepEqual(await found(model), [
@@ -149,8 +149,8 @@ test("finds NaN, infinities and tensors of zeros in a full model; zeros in a dif
     const spoilt = changed(changed(llama(1), "lm_head.weight", bad), "model.layers.1.mlp.up_proj.weight", zero);
     const model = await writeModel(join(folder, "full"), spoilt);
     assert.deepEqual(await found(model), [
-      "error values model.safetensors model.layers.1.mlp.up_proj.weight: all 384 values are zero",
       "error values model.safetensors lm_head.weight: 1 NaN and 2 infinite of 320 values",
+      "error values model.safetensors model.layers.1.mlp.up_proj.weight: all 384 values are zero",
     ]);
     const norms = llama(1).map((tensor) => (tensor[0].includes("norm") ? zero(tensor) : tensor));
     const diff = await writeModel(join(folder, "diff"), norms);

@@ -33,6 +33,8 @@ function config(context: number | null, normEps: number | null): ModelConfig {
     heads: null,
     keyValueHeads: null,
     quantised: false,
+    ownCode: false,
+    values: {},
   };
 }
 

@@ -92,7 +92,9 @@ const NEOX = [
   "gpt_neox.final_layer_norm.weight",
 ];
 
-async function censusOf(tensors: readonly TensorSpec[], config: ModelConfig | null = null) {
+const LLAMA = { modelType: "llama" } as ModelConfig;
+
+async function censusOf(tensors: readonly TensorSpec[], config: ModelConfig | null = LLAMA) {
   return withFolder(async (folder) => {
     await writeFiles(folder, { "model.safetensors": safetensors(...tensors) });
     return censusNorms(await openCheckpoint(folder), config);
@@ -114,7 +116,7 @@ for (const [what, of] of [
   ["large ones", (i: number) => 5 + (i % 7)],
 ] as const) {
   test(`takes norm weights of ${what} for a full model's`, () => {
-    assert.ok(hasFullNorms(summarise([values(of)]), null));
+    assert.ok(hasFullNorms(summarise([values(of)], true), null));
   });
 }
 
@@ -134,9 +136,9 @@ for (const [what, of] of [
 }
 
 test("norms that all grew by a quarter of the base's are a diff's; as many as the base's, a model's", () => {
-  const base = summarise([values((i) => 0.4 + (i % 9) / 100)]);
-  assert.equal(hasFullNorms(summarise([values((i) => 0.04 + (i % 15) / 100)]), base), false);
-  assert.ok(hasFullNorms(summarise([values((i) => 0.3 + (i % 15) / 100)]), base));
+  const base = summarise([values((i) => 0.4 + (i % 9) / 100)], true);
+  assert.equal(hasFullNorms(summarise([values((i) => 0.04 + (i % 15) / 100)], true), base), false);
+  assert.ok(hasFullNorms(summarise([values((i) => 0.3 + (i % 15) / 100)], true), base));
 });
 
 test("judges by no bias, no matrix, no integer, no NaN and no empty norm", async () => {
@@ -153,10 +155,18 @@ test("judges by no bias, no matrix, no integer, no NaN and no empty norm", async
   assert.equal(hasFullNorms(census, null) || hasDiffNorms(census), false);
 });
 
-test("does not judge families whose norms are offsets from 1", async () => {
-  const config = { modelType: "gemma2" } as ModelConfig;
-  assert.equal(await censusOf(normsOf(["model.norm.weight"], grown), config), null);
-});
+for (const modelType of ["gemma2", "qwen3_5", "nemotron", "a-family-of-next-year", null]) {
+  test(`takes norms around zero for a diff's only in families known to have them near 1: not in ${modelType}`, async () => {
+    const names = ["model.norm.weight", "model.layers.0.input_layernorm.weight"];
+    const tensors = normsOf(
+      names,
+      values((i) => (i % 2 === 0 ? 1e-3 : -2e-3)),
+    );
+    assert.ok(hasDiffNorms(await censusOf(tensors)));
+    const census = await censusOf(tensors, { modelType } as ModelConfig);
+    assert.equal(hasDiffNorms(census), false);
+  });
+}
 
 for (const [dtype, bits] of [
   ["F16", 0x3c00],
@@ -164,20 +174,23 @@ for (const [dtype, bits] of [
 ] as const) {
   test(`reads norms in ${dtype}, of odd lengths`, async () => {
     const census = await censusOf([["a.norm.weight", dtype, [3], new Uint16Array(3).fill(bits)]]);
-    assert.deepEqual(census, { count: 1, magnitude: 1, positive: 1, steadiness: 10, strength: 10 });
+    assert.deepEqual(census, { count: 1, magnitude: 1, positive: 1, steadiness: 10, strength: 10, scales: true });
   });
 }
 
 test("one norm that is off does not decide: the median does", () => {
   const small = values((i) => (i % 2 === 0 ? 1e-3 : -2e-3));
-  assert.ok(hasDiffNorms(summarise([small, values(() => 9), small])));
+  assert.ok(hasDiffNorms(summarise([small, values(() => 9), small], true)));
 });
 
 test("any bits give a verdict", () => {
   const array = fc.array(fc.integer({ min: 0, max: 0xffffffff }), { maxLength: 70 });
   fc.assert(
     fc.property(fc.array(array, { maxLength: 4 }), (norms) => {
-      const census = summarise(norms.map((bits) => toNumbers(Uint32Array.from(bits))));
+      const census = summarise(
+        norms.map((bits) => toNumbers(Uint32Array.from(bits))),
+        true,
+      );
       assert.equal(hasFullNorms(census, null) && hasDiffNorms(census), false);
       const windows = norms.map((bits) => ({ raw: Uint32Array.from(bits), diff: Uint32Array.from(bits).reverse() }));
       const pairs: readonly SampledPair[] = [{ name: "a", rawDtype: "F32", diffDtype: "F32", windows }];

@@ -60,7 +60,7 @@ const REFUSED: readonly (readonly [why: string, text: string])[] = [
 ];
 for (const [why, text] of REFUSED) {
   test(`refuses ${why}`, async () => {
-    await refuses(() => parseJson(text, "t.json"), "FORMAT_INVALID", /^t\.json is not the JSON expected/);
+    await refuses(() => parseJson(text, "t.json"), "FORMAT_INVALID", /^t\.json: is not the JSON expected/);
     await refuses(() => topLevelSpans(`{"x":${text}}`.replace('{"x":{} x}', "{} x"), "t"), "FORMAT_INVALID", /^t is/);
   });
 }
@@ -71,7 +71,7 @@ test("reads what Python's json writes beyond JSON, where it is told so, and noth
   assert.deepEqual({ ...(value as object) }, { a: Number.NaN, b: [infinite, -infinite, infinite, -2] });
   assert.deepEqual([...topLevelSpans('{"a": -Infinity}', "t", "python")], [["a", { start: 6, end: 15 }]]);
   for (const text of ["nan", "NaNs", "+Infinity", "- Infinity", "-NaN", "Inf", '{"a":1,"a":2}', "\ufeff{}", "[1,]"]) {
-    await refuses(() => parseJson(text, "t.json", "python"), "FORMAT_INVALID", /^t\.json is not the JSON expected/);
+    await refuses(() => parseJson(text, "t.json", "python"), "FORMAT_INVALID", /^t\.json: is not the JSON expected/);
   }
 });
 

@@ -40,6 +40,8 @@ const CONFIG: ModelConfig = {
   intermediateSize: null,
   dtype: null,
   quantised: false,
+  ownCode: false,
+  values: {},
 };
 
 for (const name of [

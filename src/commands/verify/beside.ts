@@ -1,0 +1,109 @@
+/** verify's look at what lies beside the weights: the manifest to go by, config, tokenizer, side files. */
+import { join } from "node:path";
+import { checkArchitecture, type Judged } from "../../check/architecture.js";
+import { checkSideFiles, checkTokenizer, checkUnfinished } from "../../check/side-files.js";
+import { loneFile, type Survey, unusable } from "../../check/survey.js";
+import { configOf, type ModelConfig } from "../../checkpoint/config.js";
+import { readTokenizer } from "../../checkpoint/tokenizer.js";
+import { WeightDiffError } from "../../errors.js";
+import { expandHome } from "../../files/paths.js";
+import type { Report } from "../../finding.js";
+import type { Hub } from "../../hub/place.js";
+import { isVerbatim, type Manifest, parseManifest, readManifestText } from "../../manifest/manifest.js";
+import { hasFile, MANIFEST } from "../../output/state.js";
+import { ENCODING_KEY } from "../../plan/exact.js";
+
+/** Of verify's options. */
+interface Asked {
+  readonly path: string;
+  readonly manifest?: string | null;
+  readonly requireDigests?: boolean;
+}
+
+/** What is known of the manifest. "unusable" is a finding already. */
+export type FoundManifest =
+  | { readonly state: "usable"; readonly manifest: Manifest }
+  | { readonly state: "none" | "unusable"; readonly manifest: null };
+
+/** @throws {WeightDiffError} NOT_FOUND if it was named and is not there; IO. */
+export async function findManifest(
+  { manifest: given = null, path: place, hub }: Asked & { readonly hub: Hub },
+  report: Report,
+): Promise<FoundManifest> {
+  const directory = (given === null ? await hub.find(place) : null)?.directory ?? expandHome(place);
+  const path = given === null ? join(directory, MANIFEST) : expandHome(given);
+  if (given === null && !(await hasFile(directory, MANIFEST))) {
+    return { state: "none", manifest: null };
+  }
+  const where = given === null ? { file: MANIFEST } : {};
+  const name = given === null ? "" : `manifest ${given}: `;
+  try {
+    const text = await readManifestText(path);
+    const manifest = parseManifest(text, path);
+    if (!isVerbatim(text, manifest)) {
+      report("error", `${name}its text was changed since it was written, though not its values`, where);
+    }
+    return { state: "usable", manifest };
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      throw error;
+    }
+    report("error", `${name}cannot be used: ${unusable(error, path)}`, where);
+    return { state: "unusable", manifest: null };
+  }
+}
+
+/** Digests that are asked for, or that make-diff put beside every diff it wrote. */
+export function checkDigestsThere(
+  { state }: FoundManifest,
+  { checkpoint }: Survey,
+  { requireDigests }: Asked,
+  report: Report,
+): void {
+  const made = checkpoint.shards.some(({ header }) => header.metadata.has(ENCODING_KEY));
+  if (state === "none" && made && checkpoint.directory !== null) {
+    report(
+      "error",
+      "its manifest is missing: make-diff wrote one beside this diff, and nothing else tells what belongs to it",
+      {
+        file: MANIFEST,
+        code: "no-manifest",
+      },
+    );
+  }
+  if (state !== "usable" && requireDigests === true) {
+    report("error", `no digests: there is no usable ${MANIFEST}, and --require digests wants one`, {
+      code: "no-manifest",
+    });
+  }
+}
+
+export interface Structure {
+  readonly config: ModelConfig | null;
+  readonly judged: Judged;
+}
+
+/** Config and side files. What the weight files themselves have to say, the survey has said. */
+export async function checkStructure(survey: Survey, report: Report): Promise<Structure> {
+  const { directory, stateDict, shards, path } = survey.checkpoint;
+  if (directory === null) {
+    report("note", "a lone file: no index, config or tokenizer to check it against", {
+      file: loneFile(path, survey.checkpoint) ?? path,
+    });
+    return { config: null, judged: checkArchitecture(stateDict, null, report) };
+  }
+  const file = "config.json";
+  const config = await configOf(survey.checkpoint).catch((error: unknown) => {
+    report("error", unusable(error, join(directory, file)), { file });
+    return undefined;
+  });
+  if (config === null) {
+    report("warning", "missing: loaders need it", { file });
+  }
+  const judged = checkArchitecture(stateDict, survey.unreadable.size === 0 ? (config ?? null) : null, report);
+  const weights = new Set([...shards.map((shard) => shard.file), ...survey.unreadable, survey.index?.file ?? ""]);
+  await checkSideFiles(directory, new Set([...weights, file]), report);
+  checkTokenizer(await readTokenizer(directory), survey.checkpoint, config ?? null, report);
+  await checkUnfinished(directory, report);
+  return { config: config ?? null, judged };
+}

@@ -1,0 +1,45 @@
+/** verify's words for how another checkpoint, which should be the same model, differs. */
+import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
+import type { Report } from "../../finding.js";
+import type { Hub } from "../../hub/place.js";
+import type { RunOptions } from "../../run/run-plan.js";
+
+/** @throws {WeightDiffError} as openCheckpoint and compareCheckpoints. */
+export async function compareWith(
+  checkpoint: Checkpoint,
+  against: string,
+  options: RunOptions & { readonly hub: Hub },
+  report: Report,
+): Promise<CheckpointComparison> {
+  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
+  for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {
+    const file = checkpoint.stateDict.get(name)?.shard.file;
+    const where = { tensor: name, ...(file === undefined ? {} : { file }) };
+    const gap = maxDifference === null ? "" : `, by at most ${maxDifference}`;
+    if (reason !== null) {
+      report("error", `differs: ${reason}`, where);
+    } else if (verdict === "different") {
+      report("error", `differs in ${different} of ${elements} values${gap}`, where);
+    } else if (verdict === "rounded") {
+      report("note", `equal after rounding: ${different} of ${elements} values were rounded${gap}`, where);
+    }
+  }
+  const side = (names: readonly string[], here: string): void => {
+    for (const tensor of names) {
+      report("error", `is only in ${here}`, { tensor });
+    }
+  };
+  side(comparison.onlyHere, checkpoint.path);
+  side(comparison.onlyThere, against);
+  if (comparison.tensors.length === 0) {
+    report("error", `not one tensor is also in ${against}`);
+  }
+  if (comparison.buffers.length > 0) {
+    report(
+      "note",
+      `${comparison.buffers.length} rotary_emb.inv_freq buffers are on one side only: models recompute them`,
+    );
+  }
+  return comparison;
+}

@@ -1,0 +1,260 @@
+/** Which well-known architectures a checkpoint says it is made of, by its config, and where their tensors begin. */
+import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../checkpoint/config.js";
+import {
+  ARCHITECTURES,
+  type Architecture,
+  COMPOSITES,
+  type ConfigValues,
+  LANGUAGE_MODELS,
+} from "../known/architectures.js";
+import { unwrapName, type Wrapper } from "../known/names.js";
+
+/** A model, the language model of several, or a tower, whose names and shapes follow from its config. */
+export interface KnownPart {
+  readonly architecture: Architecture;
+  readonly config: ConfigValues;
+  /** What has it, for messages: "LlamaForCausalLM", "the text_config". */
+  readonly owner: string;
+  /** Before its names; null where no name is one of its own. */
+  readonly prefix: string | null;
+  /** Does a loader find the names there? */
+  readonly placed: boolean;
+  /** Names that the output embedding may have; none where the model needs none. */
+  readonly heads: readonly string[];
+  /** What the config says: must the output embedding be stored beside the input embedding? Null where it does not tell. */
+  readonly tied: boolean | null;
+}
+
+/** The tensors under their names without wrappers, and which wrappers there were. */
+export interface PlainNames {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly wrappers: ReadonlySet<Wrapper>;
+}
+
+export function plainNames(stateDict: StateDict): PlainNames {
+  const tensors = new Map<string, StoredTensor>();
+  const found = new Set<Wrapper>();
+  for (const [stored, tensor] of stateDict) {
+    const { name, wrappers } = unwrapName(stored);
+    tensors.set(name, tensor);
+    for (const wrapper of wrappers) {
+      found.add(wrapper);
+    }
+  }
+  return { tensors, wrappers: found };
+}
+
+/** Names are looked at for where they begin: so many tell enough. */
+const MAX_NAMES = 4000;
+/** Of a name: models have some ten. */
+const MAX_PARTS = 32;
+
+/** The parts of a model that are known for certain; none of others. */
+export function knownParts({ tensors }: PlainNames, config: ModelConfig | null): readonly KnownPart[] {
+  if (config === null || config.quantised || config.ownCode) {
+    return [];
+  }
+  const names = [...tensors.keys()];
+  const className = config.architecture;
+  const values = configValues(config.values);
+  const type = config.modelType ?? "";
+  const plain = ARCHITECTURES.get(type);
+  if (plain !== undefined && plain.embedding !== null) {
+    const kind = className === null ? CAUSAL : new RegExp(`^${plain.className}(Model|For\\w+)$`).exec(className)?.[1];
+    return kind === undefined
+      ? []
+      : [plainPart(plain, values, className ?? `a ${type} model`, kind === CAUSAL, config.tied, names)];
+  }
+  return COMPOSITES.has(type) && className !== null && /(Model|ForConditionalGeneration)$/.test(className)
+    ? [...languageModel(config, names), ...tower(config, names)]
+    : [];
+}
+
+const CAUSAL = "ForCausalLM";
+
+function plainPart(
+  architecture: Architecture,
+  config: ConfigValues,
+  owner: string,
+  causal: boolean,
+  tied: boolean | null,
+  names: readonly string[],
+): KnownPart {
+  const prefix = prefixOf(architecture, names, [architecture.prefix, ""]);
+  const before = prefix === null ? "" : outerOf(prefix, architecture.prefix);
+  return {
+    architecture,
+    config,
+    owner,
+    prefix,
+    placed: before === "",
+    heads: causal ? (architecture.head?.names ?? []).map((name) => before + name) : [],
+    tied,
+  };
+}
+
+/** Numbers of the layers of which there is a tensor. */
+export function layersOf({ architecture, prefix }: KnownPart, { tensors }: PlainNames): ReadonlySet<number> {
+  const row = architecture.tensors.find(({ name }) => name.includes("*"));
+  const before = `${prefix}${row?.name.slice(0, row.name.indexOf("*")) ?? ""}`;
+  const layers = new Set<number>();
+  for (const name of tensors.keys()) {
+    const number = name.startsWith(before) ? /^(\d{1,6})\./.exec(name.slice(before.length))?.[1] : undefined;
+    if (number !== undefined) {
+      layers.add(Number(number));
+    }
+  }
+  return layers;
+}
+
+/** The output embedding, by whichever of its names it has. */
+export function headOf({ heads }: KnownPart, { tensors }: PlainNames): StoredTensor | undefined {
+  return heads.flatMap((name) => tensors.get(name) ?? [])[0];
+}
+
+/** What stands before a body's prefix, or before names that have none. */
+function outerOf(found: string, prefix: string): string {
+  return found.endsWith(prefix) ? found.slice(0, found.length - prefix.length) : found;
+}
+
+function languageModel(config: ModelConfig, names: readonly string[]): readonly KnownPart[] {
+  const text = subConfig(config, "text_config");
+  const architecture = ARCHITECTURES.get(text?.modelType ?? "");
+  if (text === null || architecture === undefined || architecture.embedding === null) {
+    return [];
+  }
+  const prefix = prefixOf(
+    architecture,
+    names,
+    LANGUAGE_MODELS.map((one) => one.prefix),
+  );
+  const place = LANGUAGE_MODELS.find((one) => one.prefix === prefix);
+  const heads = (architecture.head?.names ?? []).flatMap((name) =>
+    place === undefined ? [] : [place.head + name, name],
+  );
+  const said = [config.values.tie_word_embeddings, text.values.flag("tie_word_embeddings") ? true : undefined];
+  const tied = said.includes(true) ? true : config.values.tie_word_embeddings === false ? false : null;
+  const causal = config.architecture?.endsWith("ForConditionalGeneration") === true;
+  return [
+    {
+      architecture,
+      config: text.values,
+      owner: `the ${architecture.modelType} model of text_config`,
+      prefix,
+      placed: place !== undefined,
+      heads: causal ? heads : [],
+      tied,
+    },
+  ];
+}
+
+function tower(config: ModelConfig, names: readonly string[]): readonly KnownPart[] {
+  const vision = subConfig(config, "vision_config");
+  const architecture = ARCHITECTURES.get(vision?.modelType ?? "");
+  if (vision === null || architecture === undefined || architecture.embedding !== null) {
+    return [];
+  }
+  const prefix = prefixOf(architecture, names, []);
+  // A tower that is loaded from another place is no fault.
+  return prefix === null
+    ? []
+    : [
+        {
+          architecture,
+          config: vision.values,
+          owner: `the ${architecture.modelType} of vision_config`,
+          prefix,
+          placed: true,
+          heads: [],
+          tied: null,
+        },
+      ];
+}
+
+function subConfig(
+  { values }: ModelConfig,
+  key: string,
+): { readonly modelType: string | null; readonly values: ConfigValues } | null {
+  const value = values[key];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return null;
+  }
+  const record = value as Readonly<Record<string, unknown>>;
+  const type = record.model_type;
+  return { modelType: typeof type === "string" ? type : null, values: configValues(record) };
+}
+
+function configValues(values: Readonly<Record<string, unknown>>): ConfigValues {
+  return {
+    number: (key) => {
+      const value = values[key];
+      return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+    },
+    flag: (key, otherwise = false) => {
+      const value = values[key];
+      return typeof value === "boolean" ? value : otherwise;
+    },
+    list: (key) => {
+      const value = values[key];
+      return Array.isArray(value) ? value.filter((item) => Number.isSafeInteger(item)) : [];
+    },
+  };
+}
+
+/**
+ * What stands before most names that are the architecture's; null where none is.
+ * @param places where loaders look: one of these, if any name is there.
+ */
+function prefixOf({ tensors }: Architecture, names: readonly string[], places: readonly string[]): string | null {
+  const patterns = new Set(tensors.map(({ name }) => name));
+  const votes = new Map<string, number>();
+  const step = Math.ceil(names.length / MAX_NAMES);
+  for (let index = 0; index < names.length; index += step) {
+    const prefix = prefixBefore(names[index] ?? "", patterns);
+    if (prefix !== null) {
+      votes.set(prefix, (votes.get(prefix) ?? 0) + 1);
+    }
+  }
+  const ranked = [...votes].sort((a, b) => b[1] - a[1]).map(([prefix]) => prefix);
+  return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
+}
+
+/** The shortest beginning of the name after which it is one of the patterns; null if there is none. */
+function prefixBefore(name: string, patterns: ReadonlySet<string>): string | null {
+  const parts = name.split(".", MAX_PARTS + 1);
+  for (let first = 0; first < parts.length && parts.length <= MAX_PARTS; first++) {
+    if (patterns.has(patternOf(parts.slice(first)))) {
+      return parts
+        .slice(0, first)
+        .map((part) => `${part}.`)
+        .join("");
+    }
+  }
+  return null;
+}
+
+function patternOf(parts: readonly string[]): string {
+  return parts.map((part) => (/^\d+$/.test(part) ? "*" : part)).join(".");
+}
+
+/**
+ * LLaMA or GPT-NeoX, where all names are theirs and the output embedding is among them; null otherwise. Gemma's names are
+ * LLaMA's, and its output embedding is tied.
+ */
+export function familyByNames({ tensors }: PlainNames): "llama" | "gpt_neox" | null {
+  const names = [...tensors.keys()].filter((name) => !BUFFER.test(name));
+  for (const family of ["llama", "gpt_neox"] as const) {
+    const row = ARCHITECTURES.get(family);
+    if (row === undefined || !row.head?.names.some((name) => tensors.has(name))) {
+      continue;
+    }
+    const patterns = new Set([...row.tensors.map(({ name }) => row.prefix + name), ...row.head.names]);
+    if (names.every((name) => patterns.has(patternOf(name.split(".", MAX_PARTS + 1))))) {
+      return family;
+    }
+  }
+  return null;
+}
+
+const BUFFER = /\.(rotary_emb\.inv_freq|attention\.(bias|masked_bias))$/;
