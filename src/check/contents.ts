@@ -63,13 +63,15 @@ function checkZeros(
   neverZero: ReadonlySet<string>,
   report: Report,
 ): void {
-  const inLayers = (name: string): string => name.replaceAll(/(^|\.)\d+(?=\.)/g, "$1*");
-  const zero = countBy(zeros.map(({ name }) => inLayers(name)));
-  const all = zeros.length === 0 ? zero : countBy([...stateDict.keys()].map(inLayers));
+  // The same weight in every layer has one shape; what else is numbered need not.
+  const inLayers = (name: string, { shape }: Pick<StoredTensor, "shape">): string =>
+    `${name.replaceAll(/(^|\.)\d+(?=\.)/g, "$1*")} ${shapeText(shape)}`;
+  const zero = countBy(zeros.map((tensor) => inLayers(tensor.name, tensor)));
+  const all = zeros.length === 0 ? zero : countBy([...stateDict].map(([name, tensor]) => inLayers(name, tensor)));
   const harmless = zeros.filter(({ name, shape, shard }) => {
     const where = { file: shard.file, tensor: name, code: "zeros" } as const;
     const values = elementCount(shape) ?? 0;
-    const key = inLayers(name);
+    const key = inLayers(name, { shape });
     if (neverZero.has(name)) {
       report(kind === "full" && shape.length > 1 ? "error" : "warning", `all ${values} values are zero`, where);
       return false;

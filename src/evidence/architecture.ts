@@ -61,17 +61,21 @@ export function knownParts({ tensors }: PlainNames, config: ModelConfig | null):
   const type = config.modelType ?? "";
   const plain = ARCHITECTURES.get(type);
   if (plain !== undefined && plain.embedding !== null) {
-    const kind = className === null ? CAUSAL : new RegExp(`^${plain.className}(Model|For\\w+)$`).exec(className)?.[1];
+    const kind =
+      className === null
+        ? "ForCausalLM"
+        : new RegExp(`^${plain.className}(Model|For\\w+|LMHeadModel)$`).exec(className)?.[1];
     return kind === undefined
       ? []
-      : [plainPart(plain, values, className ?? `a ${type} model`, kind === CAUSAL, config.tied, names)];
+      : [plainPart(plain, values, className ?? `a ${type} model`, CAUSAL.has(kind), config.tied, names)];
   }
   return COMPOSITES.has(type) && className !== null && /(Model|ForConditionalGeneration)$/.test(className)
     ? [...languageModel(config, names), ...tower(config, names)]
     : [];
 }
 
-const CAUSAL = "ForCausalLM";
+/** What classes of causal language models end in. */
+const CAUSAL: ReadonlySet<string> = new Set(["ForCausalLM", "LMHeadModel"]);
 
 function plainPart(
   architecture: Architecture,
@@ -155,22 +159,22 @@ function tower(config: ModelConfig, names: readonly string[]): readonly KnownPar
   if (vision === null || architecture === undefined || architecture.embedding !== null) {
     return [];
   }
-  const prefix = prefixOf(architecture, names, []);
   // A tower that is loaded from another place is no fault.
-  return prefix === null
-    ? []
-    : [
-        {
-          architecture,
-          config: vision.values,
-          owner: `the ${architecture.modelType} of vision_config`,
-          prefix,
-          placed: true,
-          heads: [],
-          tied: null,
-        },
-      ];
+  return prefixesOf(architecture, names)
+    .filter((prefix) => TOWER.test(prefix))
+    .map((prefix) => ({
+      architecture,
+      config: vision.values,
+      owner: `the ${architecture.modelType} of vision_config`,
+      prefix,
+      placed: true,
+      heads: [],
+      tied: null,
+    }));
 }
+
+/** Where towers are. */
+const TOWER = /(^|\.)(vision|image|video)_(tower|model)\.$/;
 
 function subConfig(
   { values }: ModelConfig,
@@ -206,7 +210,13 @@ function configValues(values: Readonly<Record<string, unknown>>): ConfigValues {
  * What stands before most names that are the architecture's; null where none is.
  * @param places where loaders look: one of these, if any name is there.
  */
-function prefixOf({ tensors }: Architecture, names: readonly string[], places: readonly string[]): string | null {
+function prefixOf(architecture: Architecture, names: readonly string[], places: readonly string[]): string | null {
+  const ranked = prefixesOf(architecture, names);
+  return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
+}
+
+/** What stands before names that are the architecture's, before most of them first. */
+function prefixesOf({ tensors }: Architecture, names: readonly string[]): readonly string[] {
   const patterns = new Set(tensors.map(({ name }) => name));
   const votes = new Map<string, number>();
   const step = Math.ceil(names.length / MAX_NAMES);
@@ -216,8 +226,7 @@ function prefixOf({ tensors }: Architecture, names: readonly string[], places: r
       votes.set(prefix, (votes.get(prefix) ?? 0) + 1);
     }
   }
-  const ranked = [...votes].sort((a, b) => b[1] - a[1]).map(([prefix]) => prefix);
-  return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
+  return [...votes].sort((a, b) => b[1] - a[1]).map(([prefix]) => prefix);
 }
 
 /** The shortest beginning of the name after which it is one of the patterns; null if there is none. */

@@ -201,8 +201,11 @@ export function guardBase(
 
 function warnPrecision(inputs: Inputs, sample: readonly SampledPair[], options: GuardOptions): void {
   const { raw, rawConfig, diffConfig } = inputs;
+  if (!isFirstLlama(raw, rawConfig, diffConfig)) {
+    return;
+  }
   const precision = judgePrecision(sample);
-  if (precision.kind === "fine" || !isFirstLlama(raw, rawConfig, diffConfig)) {
+  if (precision.kind === "fine") {
     return;
   }
   const what =

@@ -49,7 +49,7 @@ export async function identify(
     kind: null,
     reason:
       norms === null
-        ? "it has no norm weights to judge by"
+        ? "none of its tensors has the name of a norm to judge by"
         : `${normText(norms)}: neither a diff's nor a model's for certain`,
   };
 }

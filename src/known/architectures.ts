@@ -24,7 +24,7 @@ export interface ArchitectureTensor {
   readonly shape: string;
   /** In which layers, or models; everywhere without it. */
   readonly when?: (config: ConfigValues, layer: number) => boolean;
-  /** Some files hold all experts in one tensor: judged only where one tensor of the kind is there. */
+  /** Files of other versions hold experts in other tensors: judged only where one of the kind is there. */
   readonly otherwiseStored?: true;
   /** A norm's weights, near 1: a model in which they are all zero gives zeros. */
   readonly scale?: true;
@@ -153,12 +153,15 @@ const isSparse: NonNullable<When> = (config, layer) =>
   !config.list("mlp_only_layers").includes(layer) && (layer + 1) % (config.number("decoder_sparse_step") ?? 1) === 0;
 const isDense: NonNullable<When> = (config, layer) => !isSparse(config, layer);
 const experts = (part: string, names: readonly [string, string, string], size: string) =>
-  list(
-    weight(`${part}.experts.*.${names[0]}`, `${size} H`),
-    weight(`${part}.experts.*.${names[1]}`, `${size} H`),
-    weight(`${part}.experts.*.${names[2]}`, `H ${size}`),
-    weight(`${part}.gate`, "E H"),
-  ).map((row): ArchitectureTensor => ({ ...row, otherwiseStored: true }));
+  otherwiseStored(
+    list(
+      weight(`${part}.experts.*.${names[0]}`, `${size} H`),
+      weight(`${part}.experts.*.${names[1]}`, `${size} H`),
+      weight(`${part}.experts.*.${names[2]}`, `H ${size}`),
+    ),
+  );
+const otherwiseStored = (rows: readonly ArchitectureTensor[]): readonly ArchitectureTensor[] =>
+  rows.map((row) => ({ ...row, otherwiseStored: true }));
 const numberOfExperts = (config: ConfigValues): number | null =>
   config.number("num_experts") ?? config.number("num_local_experts");
 
@@ -276,6 +279,7 @@ const ROWS: readonly Architecture[] = [
       attention(flag("attention_bias"), flag("attention_bias")),
       HEAD_NORMS,
       only(isDense, mlp(`${LAYER}.mlp`, "I", false)),
+      only(isSparse, weight(`${LAYER}.mlp.gate`, "E H")),
       only(isSparse, experts(`${LAYER}.mlp`, ["gate_proj", "up_proj", "down_proj"], "M")),
       LLAMA_NORMS,
     ),
@@ -284,7 +288,12 @@ const ROWS: readonly Architecture[] = [
     "mixtral",
     "Mixtral",
     (config) => ({ ...llamaSizes({ headSize: "by hidden size" })(config), E: numberOfExperts(config) }),
-    list(attention(false, false), experts(`${LAYER}.block_sparse_moe`, ["w1", "w3", "w2"], "I"), LLAMA_NORMS),
+    list(
+      attention(false, false),
+      otherwiseStored(weight(`${LAYER}.block_sparse_moe.gate`, "E H")),
+      experts(`${LAYER}.block_sparse_moe`, ["w1", "w3", "w2"], "I"),
+      LLAMA_NORMS,
+    ),
   ),
   llamaLike(
     "gemma",

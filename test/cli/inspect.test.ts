@@ -47,7 +47,7 @@ test("--tensors lists one aligned line per tensor first", async () => {
         '"c\\u001b[2J"  BF16  [1]     model.safetensors',
         "",
         `${folder}: a diff or a full model, nothing tells which`,
-        "  known by    it has no norm weights to judge by",
+        "  known by    none of its tensors has the name of a norm to judge by",
         "  size        8 values in 3 tensors",
         "  dtypes      F32: 1 tensor, 24 B; BF16: 2 tensors, 4 B",
         "  files       1, 4.12 kB: safetensors",

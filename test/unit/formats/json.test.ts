@@ -61,7 +61,7 @@ const REFUSED: readonly (readonly [why: string, text: string])[] = [
 for (const [why, text] of REFUSED) {
   test(`refuses ${why}`, async () => {
     await refuses(() => parseJson(text, "t.json"), "FORMAT_INVALID", /^t\.json: is not the JSON expected/);
-    await refuses(() => topLevelSpans(`{"x":${text}}`.replace('{"x":{} x}', "{} x"), "t"), "FORMAT_INVALID", /^t is/);
+    await refuses(() => topLevelSpans(`{"x":${text}}`.replace('{"x":{} x}', "{} x"), "t"), "FORMAT_INVALID", /^t: is/);
   });
 }
 
