@@ -16,7 +16,7 @@ from transformers import PretrainedConfig
 
 SUFFIXES = ("ForCausalLM", "ForConditionalGeneration", "ForSequenceClassification")
 LAYERS = 3
-MOST_PARAMETERS = 600_000
+MOST_PARAMETERS = 700_000
 DTYPES = (torch.bfloat16, torch.float32, torch.float16)
 
 # Keys of a configuration, and their largest value: the first pattern that matches counts.
@@ -42,7 +42,54 @@ SMALL = [(re.compile(pattern), most) for pattern, most in [
 KINDS = re.compile(r"types?$|pattern")
 SIZES = re.compile(r"(dims?|sizes?|channels)$")
 
-OVERRIDES = {}
+ROPE = dict(rope_type="default", rope_theta=1e4)
+BOTH_ROPES = dict(rope_parameters=dict(full_attention=ROPE, sliding_attention=ROPE))
+WAV2VEC = dict(conv_dim=(16, 16), conv_stride=(2, 2), conv_kernel=(3, 3), num_feat_extract_layers=2, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+HEADS = dict(head_dim=8, num_key_value_heads=2)
+MAMBA = dict(mamba_n_heads=4, mamba_d_head=16)
+VQ = dict(base_channels=32, channel_multiplier=[1, 1])
+MIMI = dict(upsample_groups=32, codebook_size=64, num_filters=4)
+ENCODEC = dict(num_filters=4, codebook_size=64, codebook_dim=32, hidden_size=32)
+GEMMA3N = dict(intermediate_size=64, activation_sparsity_pattern=None, num_kv_shared_layers=1)
+INDEXER = dict(indexer_budget=8, indexer_compress_ratio=2, indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=8)
+
+# Sizes that depend on each other, by the class of the configuration.
+OVERRIDES = {
+    **{f"{name}Config": WAV2VEC for name in ("Wav2Vec2", "Wav2Vec2Conformer", "WavLM", "Hubert", "UniSpeech", "UniSpeechSat", "Data2VecAudio", "SEW", "SEWD")},
+    **{f"{name}Config": HEADS for name in ("HunYuanDenseV1", "HunYuanMoEV1", "Ministral")},
+    "HunYuanVLConfig": dict(text_config=HEADS),
+    "BambaConfig": MAMBA,
+    "GraniteMoeHybridConfig": MAMBA,
+    "Mamba2Config": dict(num_heads=8, head_dim=8, n_groups=1),
+    "ZambaConfig": dict(num_hidden_layers=6, layers_block_type=["linear_attention", "hybrid"] * 3),
+    "GPTNeoConfig": dict(attention_types=[[["global", "local"], 1]], num_layers=2),
+    "EsmConfig": dict(vocab_size=33, mask_token_id=32, pad_token_id=1),
+    "ReformerConfig": dict(axial_pos_embds_dim=(16, 16), axial_pos_shape=(8, 8)),
+    "ChameleonConfig": dict(vocabulary_map={"<image>": 2}, vq_config=VQ),
+    "Emu3Config": dict(vocabulary_map={"<image>": 2}, vq_config=VQ),
+    "JanusConfig": dict(vq_config=VQ),
+    "CsmConfig": dict(codec_config=MIMI),
+    "KyutaiSpeechToTextConfig": dict(codec_config=MIMI),
+    "MoshiConfig": dict(audio_encoder_config=MIMI),
+    "MusicgenConfig": dict(audio_encoder=ENCODEC),
+    "MusicgenMelodyConfig": dict(audio_encoder=ENCODEC),
+    "Lfm2MoeConfig": dict(layer_types=["conv", "full_attention", "conv"]),
+    "DeepseekOcr2Config": dict(text_config=dict(mlp_layer_types=["dense", "sparse", "sparse"])),
+    "Dots1Config": dict(n_routed_experts=4, n_shared_experts=1),
+    "FunAsrNanoConfig": dict(adaptor_config=dict(intermediate_size=8)),
+    "Molmo2Config": dict(adapter_config=dict(vision_feature_layer=[2, 1])),
+    "Glm5NextConfig": dict(text_config=dict(num_key_value_heads=4, index_topk=16)),
+    "CohereCompassConfig": dict(text_config=BOTH_ROPES),
+    "CohereCompassTextConfig": BOTH_ROPES,
+    "Cosmos3EdgeConfig": dict(text_config=dict(rope_parameters=dict(**ROPE, mrope_section=[2, 1, 1]))),
+    "Ernie4_5_VLMoeConfig": dict(text_config=dict(rope_parameters=dict(**ROPE, mrope_section=[1, 1, 2]))),
+    "Gemma3nTextConfig": GEMMA3N,
+    "Gemma3nConfig": dict(text_config=GEMMA3N),
+    "Qwen4ExpConfig": dict(text_config=INDEXER),
+    "Qwen4ExpTextConfig": INDEXER,
+    "Qwen3OmniMoeConfig": dict(talker_config=dict(spatial_merge_size=2, text_config=dict(shared_expert_intermediate_size=32))),
+    "Qwen3OmniMoeTalkerConfig": dict(spatial_merge_size=2, text_config=dict(shared_expert_intermediate_size=32)),
+}
 
 
 def small_value(key, value):
@@ -95,6 +142,8 @@ def build(name):
             first = first or error
     else:
         raise first
+    if parameters == 0:
+        raise ValueError("it is abstract: it has no parameters")
     if parameters > MOST_PARAMETERS:
         raise ValueError(f"{parameters} parameters in the smallest configuration known here")
     return model_class(config), parameters
