@@ -23,6 +23,14 @@ export interface Finding {
   readonly message: string;
 }
 
+/**
+ * Does it follow from what is known of the architecture, not from these files alone? Digests that fit, or the user's word, prove
+ * such a rule wrong.
+ */
+export function isByRule({ code }: Finding): boolean {
+  return code === "architecture" || code === "zeros";
+}
+
 /** Takes findings of one check. */
 export type Report = (
   level: Level,

@@ -1,6 +1,7 @@
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
+import { type Finding, isByRule } from "../finding.js";
 import { printable } from "../formats/quote.js";
 import {
   commitFiles,
@@ -86,21 +87,37 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
     onProgress,
     ...rest,
   });
-  const errors = report.findings.filter(({ level }) => level === "error");
+  const overruled = (finding: Finding): boolean => options.force === true && isByRule(finding);
+  const errors = report.findings.filter((finding) => finding.level === "error" && !overruled(finding));
   const [first] = errors;
   if (first !== undefined) {
-    const where = [first.file, first.tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ");
     const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`;
     throw new WeightDiffError(
       "CHECK_FAILED",
-      `${where === "" ? "" : `${where}: `}${first.message}${more}: nothing was pushed`,
+      `${findingText(first)}${more}: nothing was pushed`,
       `weight-diff verify ${options.path} lists it all`,
       { at: { file: options.path } },
+    );
+  }
+  const odd = report.findings.filter(({ level }) => level !== "note");
+  for (const finding of odd.slice(0, SHOWN)) {
+    options.onWarning?.(findingText(finding));
+  }
+  if (odd.length > SHOWN) {
+    options.onWarning?.(
+      `${odd.length - SHOWN} more warnings of this kind: weight-diff verify ${options.path} lists them all`,
     );
   }
   const how =
     report.manifest === null ? "structure and values only" : `${report.tensors} tensors as ${MANIFEST} has them`;
   options.onNote?.(`verified: ${how}`);
+}
+
+const SHOWN = 20;
+
+function findingText({ file, tensor, message }: Finding): string {
+  const where = [file, tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ");
+  return `${where === "" ? "" : `${where}: `}${message}`;
 }
 
 async function makeRepository(writer: HubWriter, options: PushOptions): Promise<RemoteState> {

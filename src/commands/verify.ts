@@ -15,7 +15,7 @@ import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
 import { modelShape } from "../evidence/model-shape.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
-import { type Finding, type FindingCode, type Report, reporter } from "../finding.js";
+import { type Finding, isByRule, type Report, reporter } from "../finding.js";
 import type { Hub } from "../hub/place.js";
 import { sumNamed } from "../known/sums.js";
 import type { Manifest } from "../manifest/manifest.js";
@@ -223,9 +223,6 @@ function verdictOn(findings: readonly Finding[]): { readonly verdict: Verdict; r
 function withoutDoubt(findings: readonly Finding[]): readonly Finding[] {
   const proven = !findings.some(({ check, level }) => check === "digests" && level === "error");
   return findings.map((finding) =>
-    proven && finding.level === "error" && RULES.has(finding.code) ? { ...finding, level: "warning" } : finding,
+    proven && finding.level === "error" && isByRule(finding) ? { ...finding, level: "warning" } : finding,
   );
 }
-
-/** Findings that follow from what is known of an architecture, not from these files alone. */
-const RULES: ReadonlySet<FindingCode> = new Set(["architecture", "zeros"]);
