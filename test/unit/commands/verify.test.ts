@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { copyFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
+import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { type VerifyOptions, verify } from "../../../src/commands/verify.js";
 import type { Finding } from "../../../src/finding.js";
@@ -222,13 +224,138 @@ test("takes a manifest kept elsewhere, and refuses one that is not there", async
   });
 });
 
-test("white space in the manifest that its digest does not see is found", async () => {
+test("what the manifest's digest does not see is found: white space, the order of keys, keys that are not known", async () => {
   await withFolder(async (folder) => {
     const { diff } = await publish(folder);
     const path = join(diff, "weight-diff.json");
-    await writeFile(path, (await readFile(path, "utf8")).replace("\n", "\r\n"));
-    assert.deepEqual(await found(diff), [
-      "error digests weight-diff.json: its text was changed since it was written, though not its values",
+    const text = await readFile(path, "utf8");
+    const manifest = JSON.parse(text);
+    const [first, ...others] = Object.entries(manifest);
+    const [shard, ...shards] = manifest.files;
+    const print = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+    const edited = "its text was changed since it was written, though not its values";
+    for (const [changed, words] of [
+      [text.replace("\n", "\r\n"), edited],
+      [text.replace('"weight-diff ', '"\\u0077eight-diff '), edited],
+      [print(Object.fromEntries([...others, first ?? ["", 0]])), edited],
+      [print({ ...manifest, files: [Object.fromEntries(Object.entries(shard).reverse()), ...shards] }), edited],
+      [
+        print({ ...manifest, note: "hello" }),
+        'cannot be used: not a manifest of this tool: : Unrecognized key: "note"',
+      ],
+      [
+        print({ ...manifest, files: [{ ...shard, note: 1 }, ...shards] }),
+        'cannot be used: not a manifest of this tool: files.0: Unrecognized key: "note"',
+      ],
+    ] as const) {
+      assert.notEqual(changed, text);
+      await writeFile(path, changed);
+      assert.deepEqual(await found(diff), [`error digests weight-diff.json: ${words}`]);
+    }
+  });
+});
+
+test("a diff of make-diff's whose manifest is gone is not sound, unless one is kept elsewhere", async () => {
+  await withFolder(async (folder) => {
+    for (const encoding of ["additive", "exact"] as const) {
+      const { diff, base } = await publish(join(folder, encoding), { encoding });
+      const elsewhere = join(folder, "kept.json");
+      await rename(join(diff, "weight-diff.json"), elsewhere);
+      const [line, ...more] = await found(diff);
+      assert.match(line ?? "", /^error digests weight-diff\.json: its manifest is missing: make-diff wrote one/);
+      assert.deepEqual(more, []);
+      assert.deepEqual(await found(diff, { manifest: elsewhere }), []);
+      // A lone file has no place for one.
+      const lone = await verify({ path: join(diff, "model.safetensors") });
+      assert.deepEqual([lone.verdict, lone.findings.map(({ level }) => level)], ["sound", ["note"]]);
+      // Of other diffs, none is expected.
+      assert.equal((await verify({ path: base })).verdict, "sound");
+    }
+  });
+});
+
+test("a file without a tensor is no checkpoint: not for verify, and not for recover", async () => {
+  await withFolder(async (folder) => {
+    const empty = safetensors();
+    await writeFiles(folder, {
+      "lone.safetensors": empty,
+      "model/model.safetensors": empty,
+      "model/config.json": "{}",
+    });
+    await writeFiles(join(folder, "sharded"), {
+      "model-00001-of-00001.safetensors": empty,
+      "model.safetensors.index.json": indexText({}),
+    });
+    for (const name of ["lone.safetensors", "model"]) {
+      const path = join(folder, name);
+      await refuses(() => verify({ path }), "NOT_WEIGHTS", /no tensor in it/);
+      await refuses(
+        () => recover({ raw: path, diff: path, tuned: join(folder, "out") }),
+        "NOT_WEIGHTS",
+        /no tensor in it/,
+      );
+    }
+    await assert.rejects(() => verify({ path: join(folder, "sharded") }));
+  });
+});
+
+test("digests that fit prove a rule of an architecture wrong: it is a warning then, and a push goes on", async () => {
+  await withFolder(async (folder) => {
+    const bad = (seed: number): readonly TensorSpec[] =>
+      changed(llama(seed), "model.norm.weight", (tensor) => [tensor[0], "F32", [15], floats(tensor).slice(1)]);
+    const [base, tuned, diff] = ["base", "tuned", "diff"].map((name) => join(folder, name)) as [string, string, string];
+    await writeModel(base, bad(1));
+    await writeModel(tuned, bad(7));
+    const line = "structure model.safetensors model.norm.weight: is [15]: in a llama model it is [16]";
+    assert.deepEqual(await found(base), [`error ${line}`]);
+    await makeDiff({ raw: base, tuned, diff });
+    assert.deepEqual(await found(diff), [`warning ${line}`]);
+    assert.equal((await verify({ path: diff })).verdict, "sound");
+    await writeFile(join(diff, "generation_config.json"), "{");
+    assert.ok((await found(diff)).includes(`warning ${line}`));
+    await rm(join(diff, "tokenizer.json"));
+    assert.ok((await found(diff)).includes(`error ${line}`));
+  });
+});
+
+test("zeros: biases are, weights of one layer are not, and nothing is claimed of what is not known", async () => {
+  await withFolder(async (folder) => {
+    const zero = (name: string, shape: readonly number[]): TensorSpec => {
+      return [name, "F32", shape, new Float32Array(shape.reduce((product, size) => product * size, 1))];
+    };
+    const one = (name: string, shape: readonly number[]): TensorSpec => {
+      return [name, "F32", shape, new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(1)];
+    };
+    const model = await writeModel(
+      folder,
+      [
+        ...[0, 1].map((layer) => zero(`blocks.${layer}.gate.weight`, [4, 4])),
+        zero("blocks.0.mixer.weight", [4, 4]),
+        one("blocks.1.mixer.weight", [4, 4]),
+        zero("blocks.0.mixer.bias", [4]),
+        one("blocks.1.mixer.bias", [4]),
+        zero("neck.0.weight", [4, 4]),
+        one("neck.1.weight", [4, 3]),
+        zero("query_tokens", [1, 4, 4]),
+      ],
+      { config: { model_type: "unheard_of" } },
+    );
+    assert.deepEqual(await found(model), [
+      "warning values model.safetensors blocks.0.mixer.weight: all 16 values are zero, in other layers they are not",
+      'note values: 5 tensors are all zero, as "blocks.0.gate.weight"',
+    ]);
+  });
+});
+
+test("an output embedding that a tied model stores is told of if it is another one", async () => {
+  await withFolder(async (folder) => {
+    const config = { tie_word_embeddings: true };
+    const embedding = llama(1)[0];
+    assert.ok(embedding !== undefined);
+    const same = changed(llama(1), "lm_head.weight", (tensor) => [tensor[0], "F32", tensor[2], floats(embedding)]);
+    assert.deepEqual(await found(await writeModel(join(folder, "same"), same, { config })), []);
+    assert.deepEqual(await found(await writeModel(join(folder, "other"), llama(1), { config })), [
+      'warning structure config.json: tie_word_embeddings is true, and "lm_head.weight" differs from "model.embed_tokens.weight": transformers before 5 ignores it',
     ]);
   });
 });
@@ -274,6 +401,34 @@ test("with another base, recovering is a failed check", async () => {
     assert.equal(texts.length, 1);
     assert.match(texts[0] ?? "", /^error recovered: .*not the base that this diff was made from/);
     await refuses(() => verify({ path: diff, raw: join(folder, "nowhere") }), "NOT_FOUND", /nowhere/);
+  });
+});
+
+test("without a manifest, recovering proves nothing: the verdict says so; a sum that fits proves it", async () => {
+  await withFolder(async (folder) => {
+    const { base, diff } = await publish(folder);
+    const plain = join(folder, "plain");
+    const { shards, stateDict } = await openCheckpoint(diff);
+    assert.equal(shards.length, 1);
+    const values = await Promise.all(
+      [...stateDict].map(async ([name, { shape, range }]): Promise<TensorSpec> => {
+        const bytes = (await readFile(join(diff, "model.safetensors"))).subarray(range.begin, range.end);
+        return [name, "F32", shape, bytes];
+      }),
+    );
+    await writeModel(plain, values);
+    const report = await verify({ path: plain, raw: base });
+    assert.deepEqual(
+      [report.verdict, report.sound, report.recovered],
+      ["unproven", false, { tensors: 21, compared: 0, inexact: 0 }],
+    );
+    assert.deepEqual(lines(report.findings), [
+      "warning recovered: 21 tensors were recovered and none compared: no manifest of make-diff says what they should be",
+    ]);
+    const sum = report.sums?.withoutInvFreq ?? Number.NaN;
+    const proven = await verify({ path: plain, raw: base, expectSum: sum });
+    assert.deepEqual([proven.verdict, proven.findings.map(({ level }) => level)], ["sound", ["note", "note"]]);
+    assert.equal((await verify({ path: plain, raw: base, expectSum: sum + 1 })).verdict, "failed");
   });
 });
 
