@@ -2,6 +2,7 @@
  * The one error type, and the list of everything that can go wrong for a user. Each code carries its exit code (README,
  * "Exit codes"), so that the mapping stands in one place. Whatever bytes come in, nothing but a WeightDiffError goes out.
  */
+import { blot } from "./secrets.js";
 
 /** Every error code, with the exit code of the command line and the kind of trouble it is. Add a row here to add an error. */
 const ERRORS = {
@@ -140,11 +141,11 @@ export class WeightDiffError extends Error {
     hint?: string,
     { at = {}, advice = [], problems = [], ...options }: ErrorDetails = {},
   ) {
-    super([at.file === undefined ? fact : `${at.file}: ${fact}`, ...listed(problems)].join("\n  "), options);
+    super(blot([at.file === undefined ? fact : `${at.file}: ${fact}`, ...listed(problems)].join("\n  ")), options);
     this.code = code;
     this.kind = ERRORS[code].kind;
-    this.fact = fact;
-    this.hint = hint;
+    this.fact = blot(fact);
+    this.hint = hint === undefined ? undefined : blot(hint);
     this.at = at;
     this.advice = advice;
     this.problems = problems;

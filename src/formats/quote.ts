@@ -2,9 +2,12 @@
  * How text out of a file is shown in a message. Names in weight files are hostile until proven otherwise: they may hold line
  * breaks, terminal escapes or marks that turn the writing direction, and be megabytes long.
  */
+import { blot } from "../secrets.js";
 
 /** Characters of a name that a message shows. */
 const SHOWN = 160;
+/** Characters that are looked at. */
+const LONGEST = 20_000;
 /**
  * What a terminal may obey, or an eye cannot see: C0 and C1 controls, line and paragraph separators, every format character
  * (bidirectional marks, zero-width ones, tags), halves of surrogate pairs, and what is drawn as nothing (variation selectors,
@@ -14,7 +17,9 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]
 
 /** `text` in double quotes, escaped as in JSON, cut to a line's length. */
 export function quote(text: string): string {
-  const shown = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+  // Before the cut, which would leave half of a secret.
+  const safe = blot(text.slice(0, LONGEST));
+  const shown = safe.length > SHOWN ? `${safe.slice(0, SHOWN)}…` : safe;
   return escapeUnsafe(JSON.stringify(shown));
 }
 

@@ -9,14 +9,30 @@ export interface HubAccess {
   readonly answerMs: number;
   /** Without a single byte, once it has begun. */
   readonly silenceMs: number;
+  /** For the whole of an answer that is no file: a list, a description. */
+  readonly wholeMs: number;
+  /** Waited for a file's bytes before it is asked whether enough have come: LEAST_RATE in the mean. */
+  readonly rateMs: number;
   /** How often one thing is tried; progress starts the count again. */
   readonly attempts: number;
   /** Before the second attempt; doubles with every further one. */
   readonly pauseMs: number;
 }
 
-/** huggingface_hub's own times (constants.py); five attempts are some eight seconds of a Hub that does not answer. */
-export const PATIENCE = { answerMs: 10_000, silenceMs: 10_000, attempts: 5, pauseMs: 500 } as const;
+/**
+ * huggingface_hub's own times (constants.py), and an end to answers that neither fall silent nor end; five attempts are some eight
+ * seconds of a Hub that does not answer.
+ */
+export const PATIENCE = {
+  answerMs: 10_000,
+  silenceMs: 10_000,
+  wholeMs: 60_000,
+  rateMs: 30_000,
+  attempts: 5,
+  pauseMs: 500,
+} as const;
+/** Bytes a second: a modem of 1998 is five times as fast. */
+export const LEAST_RATE = 1000;
 
 /** One file of a repository at a fixed commit, as it can be fetched. Plain data. */
 export interface RemoteFile {

@@ -91,8 +91,8 @@ export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer)
   const code = said === DISABLED ? "DisabledRepo" : (answer.headers.get("x-error-code") ?? "");
   const byCode = Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
   const { code: ours, what, hint } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
-  await readWhole(answer, MAX_BODY).catch(() => {}); // its headers have told
-  const quoted = said === null || byCode !== undefined ? "" : ` (${scrubbed(said, access)})`;
+  await readWhole(answer, MAX_BODY, access.wholeMs).catch(() => {}); // its headers have told
+  const quoted = said === null || byCode !== undefined ? "" : ` (${printable(said)})`;
   const name = WHOLE.has(ours) ? asked.repo : asked.name;
   const advice = hasToken || !WHOLE.has(ours) ? [] : [{ to: "take a token from a file", option: "hub.tokenFile" }];
   return new WeightDiffError(ours, `${what}${quoted}`, hint, { at: { file: name }, advice });
@@ -103,11 +103,6 @@ const MAX_BODY = 65_536;
 const DISABLED = "Access to this resource is disabled.";
 /** Said of the repository, whatever was asked of it. */
 const WHOLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["HUB_GATED", "HUB_NO_REPO", "HUB_DENIED"]);
-
-/** The server's own words; one that repeats the token must not make us print it. */
-function scrubbed(text: string, { token }: HubAccess): string {
-  return printable(token === null ? text : text.replaceAll(token, "…"));
-}
 
 function originOf(page: string): string {
   return new URL(page).origin;

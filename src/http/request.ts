@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
-import { type HubAccess, isEndpoint } from "./access.js";
+import { type HubAccess, isEndpoint, LEAST_RATE } from "./access.js";
 import { retryAfter, TransientError } from "./retry.js";
 
 export interface Answer {
@@ -12,8 +12,11 @@ export interface Answer {
   readonly headers: Headers;
   /** Where it came from in the end. */
   readonly url: URL;
-  /** Hands over the body piece by piece. @throws {TransientError} if it is cut or falls silent; whatever `take` throws. */
-  read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
+  /**
+   * Hands over the body piece by piece. Only the time that is waited for bytes counts.
+   * @param wholeMs for all of it. @throws {TransientError} if it is cut, falls silent, or is too slow; whatever `take` throws.
+   */
+  read(take: (piece: Uint8Array) => void | Promise<void>, wholeMs?: number): Promise<void>;
   /** Ends the exchange without the body. */
   discard(): void;
 }
@@ -83,7 +86,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   }
   signal?.addEventListener("abort", onAbort, { once: true });
   const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
-    const timer = setTimeout(() => stop.abort(new TransientError(`${url.host}: ${what} for ${ms / 1000} s`)), ms);
+    const timer = setTimeout(() => stop.abort(new TransientError(`${url.host}: ${what}`)), ms);
     try {
       return await orAborted(stop.signal, wait);
     } catch (error) {
@@ -98,7 +101,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   const end = (): void => signal?.removeEventListener("abort", onAbort);
   let response: Response;
   try {
-    response = await within(access.answerMs, "no answer", () =>
+    response = await within(access.answerMs, `no answer for ${access.answerMs / 1000} s`, () =>
       fetch(url, {
         method: question.method ?? "GET",
         redirect: "manual",
@@ -120,14 +123,22 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
     status: response.status,
     headers: response.headers,
     url,
-    async read(take) {
+    async read(take, wholeMs = Number.POSITIVE_INFINITY) {
       const reader = response.body?.getReader();
+      const pace = newPace(url, access.rateMs);
+      let left = wholeMs;
       try {
         for (;;) {
-          const piece = await within(access.silenceMs, "silence", async () => reader?.read());
+          const started = performance.now();
+          const piece = await (left < access.silenceMs
+            ? within(left, `no whole answer for ${wholeMs / 1000} s`, async () => reader?.read())
+            : within(access.silenceMs, `silence for ${access.silenceMs / 1000} s`, async () => reader?.read()));
           if (piece === undefined || piece.done) {
             break;
           }
+          const waited = performance.now() - started;
+          left -= waited;
+          pace(piece.value.length, waited);
           await take(piece.value);
         }
       } finally {
@@ -139,6 +150,24 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
       end();
       response.body?.cancel().catch(() => {});
     },
+  };
+}
+
+/** Takes how many bytes came after how long. @throws {TransientError} where that is less than LEAST_RATE over `rateMs`. */
+function newPace(url: URL, rateMs: number): (bytes: number, waitedMs: number) => void {
+  let bytes = 0;
+  let waited = 0;
+  return (more, ms) => {
+    bytes += more;
+    waited += ms;
+    if (waited < rateMs) {
+      return;
+    }
+    if (bytes < (LEAST_RATE * waited) / 1000) {
+      throw new TransientError(`${url.host}: ${bytes} bytes in ${Math.round(waited / 1000)} s, which is too slow`);
+    }
+    bytes = 0;
+    waited = 0;
   };
 }
 
@@ -167,7 +196,7 @@ function lineFault(error: unknown): string {
 }
 
 /** The whole body. @throws {WeightDiffError} NETWORK above `most` bytes; {TransientError}. */
-export async function readWhole(answer: Answer, most: number): Promise<Uint8Array> {
+export async function readWhole(answer: Answer, most: number, wholeMs: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let size = 0;
   await answer.read((piece) => {
@@ -180,6 +209,6 @@ export async function readWhole(answer: Answer, most: number): Promise<Uint8Arra
       );
     }
     pieces.push(piece);
-  });
+  }, wholeMs);
   return Buffer.concat(pieces);
 }

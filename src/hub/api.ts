@@ -14,6 +14,7 @@ import { type HubAccess, isEndpoint } from "../http/access.js";
 import { type Asked, refusalOf } from "../http/refusal.js";
 import { readWhole, request } from "../http/request.js";
 import { retry, TransientError } from "../http/retry.js";
+import { holdsSecret } from "../secrets.js";
 import { isCommit } from "./name.js";
 
 /** A file of a repository's folder. */
@@ -70,7 +71,7 @@ export async function resolveCommit(
   const asked = { name: revision === "main" ? id : `${id}@${revision}`, repo: id, page: pageOf(access, id) };
   const url = `${access.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
   const { value: commit } = await askApi(access, asked, url, signal, "description", readCommit);
-  if (commit === null || !isCommit(commit)) {
+  if (commit === null || !isCommit(commit) || holdsSecret(commit)) {
     throw new WeightDiffError("NETWORK", "the Hub's answer names no commit", `check the endpoint ${access.endpoint}`, {
       at: { file: asked.name },
     });
@@ -200,7 +201,7 @@ async function askApi<T>(
     if (answer.status !== 200) {
       throw await refusalOf(access, asked, answer);
     }
-    const bytes = await readWhole(answer, MAX_PAGE_BYTES);
+    const bytes = await readWhole(answer, MAX_PAGE_BYTES, access.wholeMs);
     try {
       const scanner = new JsonScanner(bytes, asked.name);
       const value = read(scanner);
@@ -241,6 +242,10 @@ function newSorter(prefix: string): { add(entry: unknown): void; listing(): HubL
         return;
       }
       if (!data.path.startsWith(prefix)) {
+        return;
+      }
+      if ([data.path, data.oid ?? "", data.lfs?.oid ?? ""].some(holdsSecret)) {
+        leaveOut("an entry of the Hub's list repeats the token");
         return;
       }
       const file = data.path.slice(prefix.length);

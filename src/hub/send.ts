@@ -127,7 +127,13 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
         sending.onSent(-sent);
         sent = 0;
       }
-      return new Response(await readBody(response, alive), { status: response.status, headers: response.headers });
+      const late = new TransientError(`${url.host}: no whole answer for ${access.wholeMs / 1000} s`);
+      const deadline = setTimeout(() => stop.abort(late), access.wholeMs);
+      try {
+        return new Response(await readBody(response, alive), { status: response.status, headers: response.headers });
+      } finally {
+        clearTimeout(deadline);
+      }
     });
   } catch (error) {
     sending.onSent(-sent);
@@ -175,7 +181,7 @@ async function refusal({ access, id, page }: Sending, response: Response): Promi
   const { status, headers } = response;
   const text = await response.text();
   const raw = headers.get("x-error-message") ?? jsonError(text);
-  const words = raw === null ? "" : ` (${printable(access.token === null ? raw : raw.replaceAll(access.token, "…"))})`;
+  const words = raw === null ? "" : ` (${printable(raw)})`;
   const tokens = `${access.endpoint}/settings/tokens`;
   const owner = id.split("/")[0] ?? id;
   const refuse = (

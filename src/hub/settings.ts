@@ -8,6 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
 import { type HubAccess, PATIENCE } from "../http/access.js";
+import { keepSecret } from "../secrets.js";
 
 export interface HubOptions {
   /** "https://huggingface.co"; by default HF_ENDPOINT. */
@@ -23,7 +24,9 @@ export interface HubOptions {
   /** By default process.env. */
   readonly environment?: Environment;
   /** How long to wait and how often to try. */
-  readonly patience?: Partial<Pick<HubAccess, "answerMs" | "silenceMs" | "attempts" | "pauseMs">>;
+  readonly patience?: Partial<
+    Pick<HubAccess, "answerMs" | "silenceMs" | "wholeMs" | "rateMs" | "attempts" | "pauseMs">
+  >;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -51,10 +54,12 @@ export async function hubSettings(options: HubOptions): Promise<HubSettings> {
       "allow one of them (HF_HUB_OFFLINE forbids the Hub)",
     );
   }
+  const token = await tokenOf(options, env);
+  keepSecret(token ?? "");
   return {
     access: {
       endpoint: endpointOf(options.endpoint ?? (env.HF_ENDPOINT || DEFAULT_ENDPOINT)),
-      token: await tokenOf(options, env),
+      token,
       ...PATIENCE,
       ...milliseconds("answerMs", env.HF_HUB_ETAG_TIMEOUT),
       ...milliseconds("silenceMs", env.HF_HUB_DOWNLOAD_TIMEOUT),

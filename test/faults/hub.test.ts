@@ -111,7 +111,12 @@ function waysFor(when: RegExp): readonly ("cached" | "streamed")[] {
 
 /** Silence is not waited for; whatever is slow because the machine is busy must not look like it. */
 function patienceFor(fault: Fault): HubOptions {
-  return fault.kind === "stall" ? { patience: { attempts: 4, pauseMs: 1, answerMs: 200, silenceMs: 200 } } : {};
+  const patience = { attempts: 4, pauseMs: 1, answerMs: 5000, silenceMs: 5000 };
+  return fault.kind === "stall"
+    ? { patience: { ...patience, answerMs: 200, silenceMs: 200 } }
+    : fault.kind === "slow"
+      ? { patience: { ...patience, wholeMs: 300, rateMs: 300 } }
+      : {};
 }
 
 for (const [what, when, fault, times] of PASSING) {
@@ -146,6 +151,10 @@ const LASTING: readonly (readonly [what: string, when: RegExp, fault: Fault, cod
     "NETWORK",
     /not followed/,
   ],
+  ["a storage that drips", CDN, { kind: "slow", chunk: 1, ms: 5 }, "NETWORK", /bytes in 0 s, which is too slow/],
+  ["a listing that drips", /\/tree\//, { kind: "slow", chunk: 1, ms: 5 }, "NETWORK", /no whole answer for 0\.3 s/],
+  ["a commit that drips", /\/revision\//, { kind: "slow", chunk: 1, ms: 5 }, "NETWORK", /no whole answer for 0\.3 s/],
+  ["a small file that drips", /tokenizer\.json/, { kind: "slow", chunk: 1, ms: 200 }, "NETWORK", /too slow/],
   ["a redirect to itself", /^HEAD hub/, { kind: "location", to: "?again" }, "NETWORK", /redirects/],
 ];
 
@@ -206,6 +215,53 @@ test("a listing that goes on at another host is not followed", async () => {
   await refuses(() => run("cached"), "NETWORK", /goes on at another host/);
   assert.ok(hub.log.every(({ port }) => port !== "foreign"));
 });
+
+/** [what repeats the token, requests, fault]. */
+const ECHOES: readonly (readonly [what: string, when: RegExp, fault: Fault])[] = [
+  ["an ETag", /^HEAD hub/, { kind: "headers", headers: { "x-linked-etag": `"${TOKEN}"` } }],
+  ["a size", /^HEAD hub/, { kind: "headers", headers: { "x-linked-size": TOKEN } }],
+  ["a range", CDN, { kind: "content-range", value: `bytes ${TOKEN}` }],
+  ["an encoding", CDN, { kind: "headers", headers: { "content-encoding": TOKEN } }],
+  ["a host", /^HEAD hub/, { kind: "location", to: `http://${TOKEN}.invalid/x` }],
+  [
+    "words",
+    /\/tree\//,
+    { kind: "status", status: 418, headers: { "x-error-message": `no, ${"x".repeat(150)}${TOKEN}` } },
+  ],
+  ["a commit", /\/revision\//, { kind: "json", body: { sha: TOKEN } }],
+  ["a page", /\/tree\//, { kind: "json", body: [], headers: { link: `<http://${TOKEN}.invalid/>; rel="next"` } }],
+  ["a key", /\/tree\//, { kind: "json", body: [{ type: "file", path: "a", size: 1, oid: TOKEN, [TOKEN]: 1 }] }],
+  [
+    "the names of files",
+    /models\/org\/diff\/tree\//,
+    {
+      kind: "json",
+      body: [`tokenizer_${TOKEN}.json`, `${TOKEN}.bin`, TOKEN].map((path) => {
+        return { type: "file", path, size: 3, oid: "0".repeat(40) };
+      }),
+    },
+  ],
+];
+
+for (const [what, when, fault] of ECHOES) {
+  test(`${what} that repeats the token does not bring it into a message or onto the disk`, async () => {
+    hub.fault(when, fault, 10_000);
+    const told: string[] = [];
+    const listen = { onNote: (text: string) => told.push(text), onWarning: (text: string) => told.push(text) };
+    const error: unknown = await run("cached", listen).catch((caught: unknown) => caught);
+    assert.ok(error instanceof WeightDiffError, String(error));
+    told.push(error.message, error.hint ?? "", error.fact);
+    for (let cause: unknown = error; cause instanceof WeightDiffError; cause = cause.cause) {
+      told.push(cause.message);
+    }
+    const names = readdirSync(HOME, { recursive: true, encoding: "utf8" });
+    assert.deepEqual(
+      [...told, ...names].filter((text) => text.toLowerCase().includes(TOKEN)),
+      [],
+    );
+    assertTokenAtHome();
+  });
+}
 
 const HOSTILE = [
   "../../outside",

@@ -182,6 +182,13 @@ test("an upload that stands still ends, with the network to blame", async () => 
   await refuses(() => publish({ hub: silent, idleMs: 50 }), "NETWORK", /silence for 0\.05 s \(tried 2 times\)/);
 });
 
+test("an answer that drips ends, with the network to blame", async () => {
+  hub.fault(/^GET hub .*whoami/, { kind: "slow", chunk: 1, ms: 10 }, 10);
+  const patience = { attempts: 2, pauseMs: 1, answerMs: 5000, silenceMs: 5000, wholeMs: 200 };
+  const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience };
+  await refuses(() => publish({ hub: settings }), "NETWORK", /no whole answer for 0\.2 s/);
+});
+
 test("an upload that is sent elsewhere is not followed, and nobody else sees the token", async () => {
   hub.fault(/^PUT cdn/, { kind: "foreign-host" }, 100);
   await refuses(() => publish(), "NETWORK", /redirects an upload to 127\.0\.0\.1:\d+: not followed/);

@@ -21,6 +21,8 @@ export type Fault =
   | { readonly kind: "gzip" }
   /** Content-Length says so many bytes more (or less) than there are. */
   | { readonly kind: "content-length"; readonly by: number }
+  /** The right answer, with these besides. */
+  | { readonly kind: "headers"; readonly headers: Reply["headers"] }
   /** To the third port, which belongs to somebody else. */
   | { readonly kind: "foreign-host" }
   | { readonly kind: "location"; readonly to: string }
@@ -92,6 +94,8 @@ function spoilBody(fault: Fault, reply: Reply): Reply {
       return { ...reply, headers: { ...reply.headers, "content-encoding": "gzip" }, body: gzipSync(reply.body) };
     case "content-length":
       return { ...reply, length: reply.body.length + fault.by };
+    case "headers":
+      return { ...reply, headers: { ...reply.headers, ...fault.headers } };
     case "delay":
       return { ...reply, pace: { before: fault.ms } };
     case "stall":

@@ -4,10 +4,11 @@
  * a line that begins with "::", or has "##[" anywhere).
  */
 import { escapeUnsafe } from "../../formats/quote.js";
+import { blot } from "../../secrets.js";
 
 /** What is printed as it is. JSON keeps its meaning: only its strings can hold what is spelled out here. */
 export function printableText(text: string): string {
-  return escapeUnsafe(text).replaceAll("##[", "##\\u005b");
+  return escapeUnsafe(blot(text)).replaceAll("##[", "##\\u005b");
 }
 
 /** A message of one line or several: no line but the first begins like a message, none like a command. */

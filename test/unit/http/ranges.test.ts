@@ -32,6 +32,8 @@ function remote(more: Partial<HubAccess> = {}, file: Partial<RemoteFile> = {}): 
     token: "hf_secret",
     answerMs: 2000,
     silenceMs: 300,
+    wholeMs: 2000,
+    rateMs: 30_000,
     attempts: 3,
     pauseMs: 1,
     ...more,
@@ -135,6 +137,29 @@ for (const [what, fault] of [
     assert.ok((await read(remote(), 100, 50_000)).equals(BYTES.subarray(100, 50_100)));
   });
 }
+
+test("a body that drips is given up, however long it would go on; a slow one that brings enough is not", async () => {
+  hub.fault(EVERY, { kind: "slow", chunk: 1, ms: 5 }, 3);
+  const started = performance.now();
+  await refuses(
+    () => read(remote({ rateMs: 100 }), 0, 50_000),
+    "NETWORK",
+    /: \d\d? bytes in 0 s, which is too slow \(tried 3 times\)$/,
+  );
+  assert.ok(performance.now() - started < 10_000);
+  hub.fault(EVERY, { kind: "slow", chunk: 5000, ms: 20 });
+  assert.ok((await read(remote({ rateMs: 50 }), 0, 50_000)).equals(BYTES.subarray(0, 50_000)));
+});
+
+test("the time that the taker of bytes needs is not the server's", async () => {
+  const file = remote({ rateMs: 20 });
+  let got = 0;
+  await openRanges(file).stream(0, 300_000, async (piece) => {
+    got += piece.length;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  });
+  assert.equal(got, 300_000);
+});
 
 test("a body that is cut goes on where it stopped", async () => {
   hub.fault(EVERY, { kind: "cut", after: 100_000 }, 2);
