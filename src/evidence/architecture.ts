@@ -52,7 +52,7 @@ const MAX_PARTS = 32;
 
 /** The parts of a model that are known for certain; none of others. */
 export function knownParts({ tensors }: PlainNames, config: ModelConfig | null): readonly KnownPart[] {
-  if (config === null || config.quantised || config.ownCode) {
+  if (config === null || config.quantised || config.ownCode || isOfSeveral(config)) {
     return [];
   }
   const names = [...tensors.keys()];
@@ -72,6 +72,11 @@ export function knownParts({ tensors }: PlainNames, config: ModelConfig | null):
   return COMPOSITES.has(type) && className !== null && /(Model|ForConditionalGeneration)$/.test(className)
     ? [...languageModel(config, names), ...tower(config, names)]
     : [];
+}
+
+/** Which of several classes a checkpoint is of, its config does not tell. */
+function isOfSeveral({ values: { architectures } }: ModelConfig): boolean {
+  return Array.isArray(architectures) && architectures.length > 1;
 }
 
 /** What classes of causal language models end in. */
