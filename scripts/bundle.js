@@ -1,5 +1,6 @@
-// The last step of `npm run build`: what the command line loads as one file, dist/cli/weight-diff.cjs, with its source map, the
-// worker and the kernel beside it. Loaded as some 500 modules, a small run takes twice as long. The library stays as it is, in dist/src.
+// The last step of `npm run build`: what the command line loads as two files, dist/cli/weight-diff.cjs, which knows the version, and
+// command-line.cjs, which knows the rest, with their source maps, the worker and the kernel beside them. Loaded as some 500 modules, a
+// small run takes twice as long. The library stays as it is, in dist/src.
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,6 +8,14 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "dist/cli");
+
+/** What `--version` need not load. */
+const commandLineApart = {
+  name: "command-line-apart",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/command-line\.js$/ }, () => ({ path: "./command-line.cjs", external: true }));
+  },
+};
 
 /** commander loads it for commands that are programs of their own; here there are none, and it takes 10 ms to load. */
 const withoutChildProcess = {
@@ -19,32 +28,43 @@ const withoutChildProcess = {
 
 const common = {
   absWorkingDir: root,
+  outdir: out,
   bundle: true,
   platform: "node",
   target: "node20.15",
-  // Loaded only by what pushes, or lists a repository.
-  external: ["@huggingface/hub"],
   // Less to parse; names stay, so that a stack trace can be read. The source map has the lines.
   minifyWhitespace: true,
   minifySyntax: true,
   sourcemap: true,
-  outdir: out,
   logLevel: "warning",
-  metafile: true,
-  plugins: [withoutChildProcess],
 };
 
-rmSync(out, { recursive: true, force: true });
-const { metafile } = await build({
+/** CommonJS: the launcher must set the size of Node's thread pool before anything uses it, and loading a module does. */
+const commonJs = {
   ...common,
-  entryPoints: { "weight-diff": "src/cli/main.ts" },
-  // CommonJS: the launcher must set the size of Node's thread pool before anything uses it, and loading a module does.
   format: "cjs",
   outExtension: { ".js": ".cjs" },
   define: { "import.meta.url": "importMetaUrl" },
   banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },
+};
+
+rmSync(out, { recursive: true, force: true });
+await build({
+  ...commonJs,
+  entryPoints: { "weight-diff": "src/cli/main.ts" },
+  plugins: [commandLineApart],
+  // What it imports is CommonJS, too.
+  supported: { "dynamic-import": false },
 });
-// As in src/, both lie where the modules that name them are.
+const { metafile } = await build({
+  ...commonJs,
+  entryPoints: { "command-line": "src/cli/command-line.ts" },
+  plugins: [withoutChildProcess],
+  // Loaded only by what pushes, or lists a repository.
+  external: ["@huggingface/hub"],
+  metafile: true,
+});
+// As in src/, worker and kernel lie beside what names them.
 await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm" });
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
 

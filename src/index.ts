@@ -12,7 +12,7 @@ export { type VerifyOptions, type VerifyReport, verify } from "./commands/verify
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
 export { type XorCommandOptions, xor } from "./commands/xor.js";
-export { type ErrorCode, EXIT_CODES, WeightDiffError } from "./errors.js";
+export { type Advice, type ErrorCode, type ErrorKind, type ErrorPlace, EXIT_CODES, WeightDiffError } from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export type { HubOptions } from "./hub/settings.js";
 export type { Manifest } from "./manifest/manifest.js";

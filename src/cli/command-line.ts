@@ -1,5 +1,5 @@
 /** A whole command line: its words to a command and its options, or to a page of the help. */
-import { EXIT_CODES } from "../errors.js";
+import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { normaliseArgv, scriptFlags } from "./argv.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
@@ -32,4 +32,10 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
   } catch (error) {
     return explain(error, about, out);
   }
+}
+
+/** Explains why the result could not be printed. @returns the exit code. */
+export function explainStdout(failure: Error, args: readonly string[]): number {
+  const error = new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes");
+  return explain(error, glance(args), null);
 }

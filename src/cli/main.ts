@@ -20,11 +20,6 @@ export async function main(argv: readonly string[]): Promise<number> {
     // What the flags are made of takes longer to load than the version to print.
     exitCode = await (await import("./command-line.js")).obey(args, out);
   }
-  try {
-    await out.finish();
-  } catch (error) {
-    const { explain, glance } = await import("./explain.js");
-    exitCode = explain(error, glance(args), null);
-  }
-  return exitCode;
+  const failure = await out.finish();
+  return failure === null ? exitCode : (await import("./command-line.js")).explainStdout(failure, args);
 }

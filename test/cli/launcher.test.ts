@@ -62,9 +62,16 @@ test("the package has the launcher, the bundle with its source maps and licences
   for (const file of [
     ...["bin/weight-diff.js", "bin/package.json", "dist/src/index.js", "dist/src/index.d.ts"],
     ...["dist/src/engine/worker.js", "dist/src/kernel/kernel.wasm"],
-    ...["weight-diff.cjs", "weight-diff.cjs.map", "worker.js", "worker.js.map", "kernel.wasm", "LICENSES.txt"].map(
-      (name) => `dist/cli/${name}`,
-    ),
+    ...[
+      "weight-diff.cjs",
+      "weight-diff.cjs.map",
+      "command-line.cjs",
+      "command-line.cjs.map",
+      "worker.js",
+      "worker.js.map",
+      "kernel.wasm",
+      "LICENSES.txt",
+    ].map((name) => `dist/cli/${name}`),
   ]) {
     assert.ok(files.includes(file), file);
   }

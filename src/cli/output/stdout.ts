@@ -1,15 +1,14 @@
 /** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error. */
-import { WeightDiffError } from "../../errors.js";
 import { printableText } from "./printable.js";
 
 export interface ResultWriter {
   write(text: string): void;
-  /** Waits for all text to be out. @throws {WeightDiffError} IO if stdout failed for another reason than a reader who left. */
-  finish(): Promise<void>;
+  /** Waits for all text to be out. @returns why it is not; null if it is, or if the reader left. */
+  finish(): Promise<Error | null>;
 }
 
 export function openStdout(): ResultWriter {
-  let failure: Error | undefined;
+  let failure: Error | null = null;
   let pending: Promise<void> = Promise.resolve();
   process.stdout.on("error", (error) => {
     failure ??= error;
@@ -21,9 +20,7 @@ export function openStdout(): ResultWriter {
     },
     async finish() {
       await pending;
-      if (failure !== undefined && !("code" in failure && failure.code === "EPIPE")) {
-        throw new WeightDiffError("IO", `stdout: ${failure.message}`, "check where the output goes");
-      }
+      return failure !== null && "code" in failure && failure.code === "EPIPE" ? null : failure;
     },
   };
 }

@@ -16,7 +16,7 @@ function told(error: unknown, about: Partial<Explained> = {}) {
     const code = explain(
       error,
       { command: "recover", asJson: false, writes: true, ...about },
-      { write: (text) => (out += text), finish: async () => {} },
+      { write: (text) => (out += text), finish: async () => null },
     );
     return { code, said, out };
   } finally {

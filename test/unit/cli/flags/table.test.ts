@@ -56,7 +56,7 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     push: story(push, { push: call }),
     schemes: story(schemes, {}),
   } as unknown as Stories;
-  assert.equal(await obey(words, { write: () => {}, finish: async () => {} }, stories), 0);
+  assert.equal(await obey(words, { write: () => {}, finish: async () => null }, stories), 0);
   return got;
 }
 
