@@ -4,6 +4,7 @@ import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens } from "../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import { DEFAULTS } from "../plan/defaults.js";
+import { readOwnTensors } from "../plan/exact.js";
 import { modelKinds } from "../plan/pair.js";
 import { namesByScheme } from "../plan/pair-rules.js";
 import { countNewRows } from "../plan/pairing.js";
@@ -79,9 +80,12 @@ export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Cho
 /** The part of the diff that is one: what the scheme adds, under the base's names. Guards know diffs from models by it. */
 export function summedPart(diff: Checkpoint, scheme: Scheme): Checkpoint {
   const { rawName } = namesByScheme(scheme, null, diff.stateDict.keys());
+  const own = readOwnTensors(diff);
   const part = [...diff.stateDict].flatMap(([name, tensor]) => {
-    const own = rawName(name);
-    return own !== null && scheme.operation !== "subtract" && isSummed(scheme, name) ? [[own, tensor] as const] : [];
+    const theirs = own.has(name) ? null : rawName(name);
+    return theirs !== null && scheme.operation !== "subtract" && isSummed(scheme, name)
+      ? [[theirs, tensor] as const]
+      : [];
   });
   return { ...diff, stateDict: new Map(part) };
 }

@@ -78,12 +78,14 @@ export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
   return readTensors(checkpoint, "");
 }
 
-/** The tensors of an additive diff that are the tuned model's own, and no differences; none without a mark. @throws {WeightDiffError} FORMAT_INVALID. */
+/**
+ * The tensors of a marked diff that are the tuned model's own, and no differences; none without a mark.
+ * @throws {WeightDiffError} FORMAT_INVALID.
+ */
 export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
-  if (encodingOf(checkpoint) !== "additive") {
-    return new Set();
-  }
-  const own = [...readTensors(checkpoint, "[]")].flatMap(([name, { dtype, rule }]) =>
+  const encoding = encodingOf(checkpoint);
+  const record = encoding === null ? [] : readTensors(checkpoint, encoding === "exact" ? "" : "[]");
+  const own = [...record].flatMap(([name, { dtype, rule }]) =>
     rule === "verbatim" && checkpoint.stateDict.get(name)?.dtype === dtype ? [name] : [],
   );
   return new Set(own);

@@ -56,7 +56,7 @@ export function planOptions(
     models: modelKinds(rawConfig, diffConfig),
     diffTied,
     exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
-    own: readOwnTensors(diff),
+    ...(scheme.operation === "add-bits" ? {} : { own: readOwnTensors(diff) }),
   };
 }
 

@@ -218,6 +218,22 @@ for (const encoding of ["additive", "exact"] as const) {
   });
 }
 
+test("a norm of the tuned model's own head makes no full model of the diff", async () => {
+  const ones = new Uint16Array(20).fill(0x3c00);
+  const own = ["lm_head.layer_norm.weight", "F16", [20], ones] as const;
+  const rest = ["model.up_proj.weight", "F16", [4, 5], halves(9, 20)] as const;
+  for (const encoding of ["additive", "exact"] as const) {
+    await withPair(
+      [rest],
+      [["model.up_proj.weight", "F16", [4, 5], halves(3, 20)], own],
+      async ({ raw, tuned, diff }) => {
+        await makeDiff({ raw, tuned, diff, encoding, ignore: GUARDS });
+        assert.equal((await recover({ raw, diff })).tensors.length, 2);
+      },
+    );
+  }
+});
+
 test("additive: another dtype that is asked for is the head's too", async () => {
   const own = ["score.weight", "F32", [2, 5], hashed(5, 10).map((value) => value & 0xbfff_ffff)] as const;
   await withPair([NORM], [NORM, own], async ({ raw, tuned, diff }) => {
