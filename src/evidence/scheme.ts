@@ -12,8 +12,8 @@ import { isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
 import { CUSTOM_DEFAULTS, type CustomAxes, customScheme } from "../scheme/custom.js";
 import type { ScriptWords } from "../scheme/facts.js";
 import { familyNamed } from "../scheme/families.js";
-import { type Variant, variantOf } from "../scheme/family.js";
-import { type Choice, chosen } from "./choice.js";
+import { VARIANT_FLAGS, type Variant, variantOf } from "../scheme/family.js";
+import { type Choice, chosen, type Evidence } from "./choice.js";
 import { chooseScheme } from "./choose-scheme.js";
 import type { Inputs } from "./guards.js";
 import { findOwnTensors } from "./own-tensors.js";
@@ -51,8 +51,7 @@ export async function decideScheme(
   try {
     const said = { rawTied, diffTied, models: modelKinds(rawConfig, diffConfig) };
     const newRows = countNewRows(raw, diff);
-    const { line: words, variants = [] } = options;
-    const line = words === undefined ? null : { ...words, variants };
+    const line = lineOf(options);
     return chooseScheme({ raw, diff, said, config: diffConfig, files, tokens, own, newRows, line });
   } catch (error) {
     if (error instanceof WeightDiffError && (error.code === "SCHEME_UNKNOWN" || error.code === "MISMATCH")) {
@@ -60,6 +59,12 @@ export async function decideScheme(
     }
     throw error;
   }
+}
+
+/** A switch that was set to False says nothing of a script. */
+function lineOf({ line, variants = [] }: SchemeOptions): Evidence["line"] {
+  const off = VARIANT_FLAGS.filter((flag) => !variants.includes(flag)).map((flag) => flag.replaceAll("_", "-"));
+  return line === undefined ? null : { ...line, flags: line.flags.filter((flag) => !off.includes(flag)), variants };
 }
 
 /** As the family's script is with the flags that it has. @throws {WeightDiffError} USAGE for --is_fp16 where it has no such flag. */

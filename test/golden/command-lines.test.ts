@@ -114,6 +114,15 @@ test("every exception is of a pair with a command line of its script's own", () 
   }
 });
 
+test("a switch that is set to False says nothing of a script", async () => {
+  const [base, diff] = [join(SCHEMES, "base-f16"), join(SCHEMES, "knowlm/diff")];
+  for (const flag of ["--is_fp16", "--low-cpu-mem"]) {
+    const paths = ["recover", "--path_raw", base, "--path_diff", diff];
+    assert.equal((await run([...paths, flag, "False"])).scheme, "open-instruct");
+    assert.notEqual((await run([...paths, flag, "True"])).scheme, "open-instruct");
+  }
+});
+
 test("the repository's name says more than the command line: LMFlow's and HuatuoGPT's diffs under their names", async () => {
   for (const [name, published] of [
     ["lmflow", "robin-7b-v2-delta"],
