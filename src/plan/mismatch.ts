@@ -38,7 +38,7 @@ export function mismatchError(
   const { role } = options;
   const unfit = { raw, driver, role, mismatches };
   const { cause, remedy, advice } =
-    newRows(unfit, options) ?? EXPLANATIONS.reduce(firstOf(unfit), null) ?? unknown(unfit);
+    newRows(unfit, options) ?? ownPrefix(unfit, options) ?? EXPLANATIONS.reduce(firstOf(unfit), null) ?? unknown(unfit);
   const [first] = mismatches;
   const what = mismatches.length === 1 ? (first?.problem ?? "") : `${mismatches.length} tensors`;
   const why = cause ?? (mismatches.length === 1 ? null : `the first is ${first?.problem}`);
@@ -70,6 +70,18 @@ function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: Pair
         ]
       : [{ to: "allow them", option: "rows", value: "mean" }];
   return { cause: null, advice };
+}
+
+/** The scheme takes a prefix off the diff's names that the base's have as well: it is of another architecture, not another base. */
+function ownPrefix({ raw, driver }: Unfit, { names }: PairingOptions): Explanation | null {
+  const prefix = names?.prefix ?? "";
+  const both = [...raw.stateDict.keys()].some((name) => name.startsWith(prefix) && driver.stateDict.has(name));
+  return prefix === "" || !both
+    ? null
+    : {
+        cause: `the base's own names begin with ${quote(prefix)}, which the scheme takes off the diff's`,
+        advice: [{ to: "follow the script that made the diff", option: "scheme" }],
+      };
 }
 
 /** The first that applies. Each says what was seen in these two. */

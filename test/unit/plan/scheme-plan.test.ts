@@ -395,3 +395,20 @@ for (const [pattern, yes, no] of [
 test("no pattern takes long", () => {
   assert.equal(matchesName(`${"a*".repeat(500)}b`, "a".repeat(100_000)), false);
 });
+
+test("husky with a base that has the prefix itself: the scheme is named as the cause, not the base", () => {
+  const prefixed = (dtype: Dtype) =>
+    model(dtype, 9).map((tensor) => ({ ...tensor, name: `language_model.${tensor.name}` }));
+  assert.throws(
+    () => plan("husky", prefixed("F16"), prefixed("F16")),
+    (error) => {
+      assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
+      assert.match(
+        error.message,
+        /: the base's own names begin with "language_model\.", which the scheme takes off the diff's$/m,
+      );
+      assert.equal(hintText(error), "follow the script that made the diff with --scheme");
+      return true;
+    },
+  );
+});
