@@ -1,4 +1,4 @@
-/** A diff's own manifest: what its maker's base and the recovered model must be, tensor by tensor (DESIGN 7). */
+/** A diff's own manifest: what its maker's base and the recovered model must be, tensor by tensor (docs/formats.md 1.3). */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";

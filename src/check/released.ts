@@ -1,4 +1,4 @@
-/** verify's look at files in Meta's layout: are they the ones that Meta released, each in its place (FIELD 4, ARTIFACTS 1.5)? */
+/** verify's look at files in Meta's layout: are they the ones that Meta released, each in its place? */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Report } from "../finding.js";
 import { fileWithDigest, KNOWN_FILES } from "../known/files.js";

@@ -194,7 +194,7 @@ function assigned(
   return stateDict;
 }
 
-/** transformers ignores total_size, and converters got it wrong (ARTIFACTS 1.3). */
+/** transformers ignores total_size, and converters got it wrong (docs/formats.md 2.1). */
 function checkTotal(
   index: string,
   stated: number | null,

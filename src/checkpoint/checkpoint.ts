@@ -1,6 +1,6 @@
 /**
  * A model's weights as names mapped to byte ranges, whatever held them: a directory, one file, or a Hub cache folder.
- * Only headers are read. `weight_map` is the only list of shards: nothing is globbed (ARTIFACTS 1.3, DESIGN 4).
+ * Only headers are read. `weight_map` is the only list of shards: nothing is globbed (docs/formats.md 2.1).
  */
 
 import { join } from "node:path";

@@ -162,7 +162,7 @@ function namedSnapshot(directory: string): { repo: string | null; commit: string
 /** A commit's name, with room for white space. */
 const MAX_REF_BYTES = 100;
 
-/** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (ARTIFACTS 6.2). */
+/** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (docs/hub.md). */
 export async function hubSnapshot(
   directory: string,
   path: string,

@@ -1,4 +1,4 @@
-/** The small files beside the weights: which ones belong to a recovered model, and whether they are what they seem (DESIGN 4). */
+/** The small files beside the weights: which ones belong to a recovered model, and whether they are what they seem. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";

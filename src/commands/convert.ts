@@ -1,6 +1,6 @@
 /**
  * convert: LLaMA or Llama 2 as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files: what
- * transformers' converter wrote in float16 before it went through bfloat16 (ARTIFACTS 1.4, 1.6).
+ * transformers' converter wrote in float16 before it went through bfloat16 (docs/formats.md 2.1, 2.6).
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";

@@ -1,6 +1,6 @@
 /**
  * Does the base have the rows of the diff's added tokens already? Then it was extended once, by whoever converted or tuned it,
- * and its own rows are used where the user may expect a mean row (DESIGN 4). Tokenizer files tell; shapes cannot.
+ * and its own rows are used where the user may expect a mean row. Tokenizer files tell; shapes cannot.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { readTokenizer } from "../checkpoint/tokenizer.js";

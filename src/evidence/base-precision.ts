@@ -1,5 +1,5 @@
 /**
- * The precision trap (ARTIFACTS 1.4): LLaMA-1 was released in float16, but transformers from 4.33 on converts it through
+ * The precision trap (docs/formats.md 2.1): LLaMA-1 was released in float16, but transformers from 4.33 on converts it through
  * bfloat16, writes the rounded values as either dtype, and says float16 in the config. A diff on such a base does not give the
  * tuned model, and nothing else shows it. Decided from shapes, config and the sampled values; dtype in the config counts nothing.
  */

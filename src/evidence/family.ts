@@ -1,4 +1,4 @@
-/** Names of the published models by their sizes (ARTIFACTS 2): what a user calls "LLaMA 7B". */
+/** Names of the published models by their sizes: what a user calls "LLaMA 7B". */
 import type { ModelConfig } from "../checkpoint/config.js";
 import { MODELS } from "../known/models.js";
 import type { ModelShape } from "./model-shape.js";
@@ -32,7 +32,7 @@ export function familyName(shape: ModelShape, config: ModelConfig | null): strin
   return context === SECOND_POSITIONS || (normEps !== null && normEps !== row.normEps) ? row.second : row.name;
 }
 
-/** Was the original released in float16, so that bfloat16 has lost bits (ARTIFACTS 1.4)? */
+/** Was the original released in float16, so that bfloat16 has lost bits (docs/formats.md 2.1)? */
 export function isHalfPrecisionOriginal(name: string | null): boolean {
   return name !== null && /^LLaMA \d+B$/.test(name);
 }

@@ -120,7 +120,7 @@ export async function readPlaces(places: readonly Place[]): Promise<readonly Uin
   return places.map(({ tensor }, index) => widen(tensor.dtype as FloatDtype, bytes[index] ?? new Uint8Array()));
 }
 
-/** Little-endian elements of `dtype` as F32 bits (EXACTNESS 2.1, 2.2). */
+/** Little-endian elements of `dtype` as F32 bits (docs/arithmetic.md 1). */
 function widen(dtype: FloatDtype, bytes: Uint8Array): Uint32Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read: Readonly<Record<FloatDtype, (at: number) => number>> = {

@@ -1,4 +1,4 @@
-/** What users of such files ran into (FIELD 8, ARTIFACTS 1.4), where the files at hand show it. One rule, one function. */
+/** What users of such files ran into (docs/troubleshooting.md, docs/formats.md 2.1), where the files at hand show it. One rule, one function. */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";

@@ -1,6 +1,6 @@
 /**
  * Do the configs of base and diff speak of one model? The diff's config is that of the fine-tune, which keeps what the
- * architecture is made of: a difference means another base (FIELD 8.5), or a config edited since. Vocabulary is left to the
+ * architecture is made of: a difference means another base (docs/troubleshooting.md), or a config edited since. Vocabulary is left to the
  * shapes, which are what counts.
  */
 import type { ModelConfig } from "../checkpoint/config.js";

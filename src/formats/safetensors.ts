@@ -255,7 +255,7 @@ export interface ShardLayout {
 export interface LayoutOptions {
   /** What messages call the file. */
   readonly name: string;
-  /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (ARTIFACTS 3). */
+  /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
   readonly metadata?: ReadonlyMap<string, string>;
 }
 

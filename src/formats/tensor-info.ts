@@ -21,7 +21,7 @@ export interface StoredRecord {
   /** As the archive spells it: "archive/data/17". */
   readonly name: string;
   readonly range: ByteRange;
-  /** CRC-32 of the record's bytes; null where the archive states none (0 on a non-empty record means absent: ARTIFACTS 4.1). */
+  /** CRC-32 of the record's bytes; null where the archive states none (0 on a non-empty record means absent; docs/formats.md 2.3). */
   readonly crc32: number | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The closed world: every global that a torch file may name, and what it means here (ARTIFACTS 4.2; torch/_utils.py,
+ * The closed world: every global that a torch file may name, and what it means here (docs/formats.md 2.4; torch/_utils.py,
  * torch/storage.py, torch/_weights_only_unpickler.py of 2.13, of whose 144 names plain weights need these).
  */
 import { dtypeFromTorch } from "./dtype.js";

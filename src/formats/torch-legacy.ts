@@ -1,6 +1,6 @@
 /**
  * torch.save's format before 1.6, and with _use_new_zipfile_serialization=False since (torch/serialization.py, _legacy_save;
- * ARTIFACTS 4.3): five pickles back to back (magic number, protocol 1001, system information, the object, the list of storage
+ * docs/formats.md 2.5): five pickles back to back (magic number, protocol 1001, system information, the object, the list of storage
  * keys), then for each key in that order an int64 element count and the elements, up to the end of the file.
  */
 import { createHash } from "node:crypto";

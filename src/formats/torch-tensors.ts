@@ -39,7 +39,7 @@ const MAX_DEPTH = 100;
 const MAX_VISITS = 4_000_000;
 /** Characters of a storage key; a key is a counter or an address. */
 const MAX_KEY = 64;
-/** DESIGN 3.2: a strided view may claim this many bytes, or four times its storage, whichever is more. */
+/** docs/formats.md 2.3: a strided view may claim this many bytes, or four times its storage, whichever is more. */
 const VIEW_BYTES = 16 * 2 ** 20;
 const VIEW_FACTOR = 4;
 const SAVE_DENSE = "load it with torch, make the tensor a plain dense one, and save the state_dict() again";

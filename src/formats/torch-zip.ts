@@ -1,5 +1,5 @@
 /**
- * torch.save's zip format, torch 1.6 and newer (caffe2/serialize/inline_container.cc; ARTIFACTS 4.1): a pickle `data.pkl`,
+ * torch.save's zip format, torch 1.6 and newer (caffe2/serialize/inline_container.cc; docs/formats.md 2.3): a pickle `data.pkl`,
  * and one stored record per storage, `data/<key>`, below a folder of any name.
  */
 import { createHash } from "node:crypto";

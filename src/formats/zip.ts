@@ -1,6 +1,6 @@
 /**
  * The part of the zip format that torch files use (PKWARE APPNOTE 6.3.10: 4.3.7 local header, 4.3.12 directory, 4.3.14-16 end
- * records; ARTIFACTS 4.1). Only the central directory is believed: torch leaves sizes and sums in local headers zero. A local
+ * records; docs/formats.md 2.3). Only the central directory is believed: torch leaves sizes and sums in local headers zero. A local
  * header is read to find where its data begins, and must name the same entry.
  */
 import { WeightDiffError } from "../errors.js";

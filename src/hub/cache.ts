@@ -1,5 +1,5 @@
 /**
- * The Hub's cache on this disk, laid out as huggingface_hub does (its file_download.py; ARTIFACTS 6.2), so that either finds what
+ * The Hub's cache on this disk, laid out as huggingface_hub does (its file_download.py; docs/hub.md), so that either finds what
  * the other fetched: models--org--name/ with blobs/<etag>, refs/<revision> and snapshots/<commit>/<path>, a relative symlink to
  * the blob or, where there are none, the file itself. A blob may be a link into a store that all repositories share.
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.

@@ -1,6 +1,6 @@
 /**
  * What torch on an x86 CPU does with one element, on bit patterns, written to be checked by eye. NaN is handled with integers
- * throughout: JavaScript does not keep the bits of a NaN that passes through a number (EXACTNESS 2.3).
+ * throughout: JavaScript does not keep the bits of a NaN that passes through a number (docs/arithmetic.md 2).
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import type { NarrowDtype } from "./kernel.js";
@@ -38,7 +38,7 @@ export function negateBits(bits: number): number {
 
 /**
  * first + second, F32, as x86's `addss first, second`: of two NaNs the first stays, quieted. The sum in binary64 rounded to
- * binary32 is the binary32 sum, as 53 >= 2 * 24 + 2 (EXACTNESS 2.3).
+ * binary32 is the binary32 sum, as 53 >= 2 * 24 + 2 (docs/arithmetic.md 2).
  */
 export function addBits(first: number, second: number): number {
   if (isNaNBits(first)) {
@@ -51,12 +51,12 @@ export function addBits(first: number, second: number): number {
   return Number.isNaN(sum) ? INDEFINITE : toBits(sum);
 }
 
-/** sum / count, F32; `count` is rounded to F32 first, as torch does (EXACTNESS 3). */
+/** sum / count, F32; `count` is rounded to F32 first, as torch does (docs/arithmetic.md 5). */
 export function divideBits(sum: number, count: number): number {
   return isNaNBits(sum) ? (sum | QUIET) >>> 0 : toBits(fromBits(sum) / Math.fround(count));
 }
 
-/** F16 -> F32 (EXACTNESS 2.1). */
+/** F16 -> F32 (docs/arithmetic.md 1). */
 export function widenF16(half: number): number {
   const sign = half & 0x8000 ? SIGN : 0;
   const exponent = (half >>> 10) & 31;
@@ -68,7 +68,7 @@ export function widenF16(half: number): number {
   return (sign | toBits(magnitude)) >>> 0;
 }
 
-/** BF16 -> F32: the upper half, NaN untouched (EXACTNESS 2.2). */
+/** BF16 -> F32: the upper half, NaN untouched (docs/arithmetic.md 1). */
 export function widenBF16(half: number): number {
   return (half << 16) >>> 0;
 }
@@ -92,7 +92,7 @@ function roundToEven(value: number): number {
 /** Units of a half's last place in 1, for the exponents -14 to 127. */
 const HALF_UNITS = Float64Array.from({ length: 142 }, (_, i) => 2 ** (24 - i));
 
-/** F32 -> F16, ties to even; a NaN keeps sign and top bits, as F16C hardware (EXACTNESS 2.4). */
+/** F32 -> F16, ties to even; a NaN keeps sign and top bits, as F16C hardware (docs/arithmetic.md 3). */
 function narrowF16(bits: number): number {
   const sign = bits >>> 31 ? 0x8000 : 0;
   const magnitude = bits & 0x7fffffff;
@@ -106,7 +106,7 @@ function narrowF16(bits: number): number {
   return sign | Math.min((exponent + 14) * 1024 + units, 0x7c00);
 }
 
-/** F32 -> BF16, ties to even; every NaN becomes 0xffff (EXACTNESS 2.5). */
+/** F32 -> BF16, ties to even; every NaN becomes 0xffff (docs/arithmetic.md 3). */
 function narrowBF16(bits: number): number {
   if (isNaNBits(bits)) {
     return 0xffff;

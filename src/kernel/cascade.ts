@@ -1,5 +1,5 @@
 /**
- * torch's sums of F32 on a CPU with 8 lanes and one thread, one element at a time (EXACTNESS 3 and 4). Elements and results
+ * torch's sums of F32 on a CPU with 8 lanes and one thread, one element at a time (docs/arithmetic.md 5, 6). Elements and results
  * are F32 bit patterns. Where two NaNs meet the accumulator's stays; torch is not consistent there itself.
  */
 import { addBits, divideBits } from "./bits.js";
@@ -18,7 +18,7 @@ interface Column {
   result(): number;
 }
 
-/** One column of `rows` rows: four accumulators, each flushed into the next (EXACTNESS 3.1). */
+/** One column of `rows` rows: four accumulators, each flushed into the next (docs/arithmetic.md 5). */
 function createColumn(rows: number): Column {
   const step = 2 ** Math.max(4, Math.floor(ceilLog2(rows) / 4));
   let [l0, l1, l2, l3, done] = [0, 0, 0, 0, 0];
@@ -56,7 +56,7 @@ function createColumns(count: number, rows: number): readonly Column[] {
   return Array.from({ length: count }, () => createColumn(rows));
 }
 
-/** The sum of `total` contiguous elements (EXACTNESS 4). */
+/** The sum of `total` contiguous elements (docs/arithmetic.md 6). */
 export function createSum(total: number): Accumulator {
   const lanes = total < LANES ? 1 : LANES;
   const rows = Math.floor(total / (4 * lanes));
@@ -86,7 +86,7 @@ export function createSum(total: number): Accumulator {
   };
 }
 
-/** The mean of `rows` rows, for each of `columns` columns; elements come in row order (EXACTNESS 3.2). */
+/** The mean of `rows` rows, for each of `columns` columns; elements come in row order (docs/arithmetic.md 5). */
 export function createMean(rows: number, columns: number): Accumulator {
   if (columns === 1) {
     const sum = createSum(rows);

@@ -1,6 +1,6 @@
 /**
  * The border between the engine and the arithmetic: a fixed block of memory, and functions over byte positions in it.
- * `scalar.ts` is the oracle and the fallback, `simd.ts` the WASM kernel; both give the same bits (EXACTNESS.md), which are
+ * `scalar.ts` is the oracle and the fallback, `simd.ts` the WASM kernel; both give the same bits (docs/arithmetic.md), which are
  * those of torch 2 on an x86 CPU with one thread.
  *
  * Positions are byte offsets into `memory` and need no alignment. Counts are elements. All data is little-endian.
@@ -16,15 +16,15 @@ export interface Kernel {
   /** First byte that belongs to the caller; a multiple of 4096. */
   readonly base: number;
 
-  /** target[i] (F32) = source[i]. F16, BF16 exact; F64 rounded to nearest even (EXACTNESS 1, 2.1, 2.2). Must not overlap, except F32 onto itself. */
+  /** target[i] (F32) = source[i]. F16, BF16 exact; F64 rounded to nearest even (docs/arithmetic.md 1). Must not overlap, except F32 onto itself. */
   widen(dtype: FloatDtype, source: number, target: number, count: number): void;
-  /** target[i] (F32) = target[i] + source[i]: torch's `target.add_(source)`, source widened first (EXACTNESS 2.3). */
+  /** target[i] (F32) = target[i] + source[i]: torch's `target.add_(source)`, source widened first (docs/arithmetic.md 2). */
   add(source: FloatDtype, sourceAt: number, target: number, count: number): void;
   /** target[i] (F32) = target[i] - source[i], as `target.add_(-source)`: the sign bit of source is flipped, NaN included. */
   subtract(source: FloatDtype, sourceAt: number, target: number, count: number): void;
-  /** target[i] (dtype) = source[i] (F32), rounded to nearest even (EXACTNESS 2.4, 2.5). `target` may equal `source`. @returns how many finite values became infinite. */
+  /** target[i] (dtype) = source[i] (F32), rounded to nearest even (docs/arithmetic.md 3). `target` may equal `source`. @returns how many finite values became infinite. */
   narrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
-  /** target[i] = target[i] + source[i], both and the result in `dtype`, through F32 (EXACTNESS 2.6). @returns how many finite sums became infinite. */
+  /** target[i] = target[i] + source[i], both and the result in `dtype`, through F32 (docs/arithmetic.md 4). @returns how many finite sums became infinite. */
   addNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
   /** target[i] = target[i] - source[i], likewise. */
   subtractNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
@@ -41,7 +41,7 @@ export interface Kernel {
 
   /** Bytes of a running sum's state. */
   readonly sumBytes: number;
-  /** Starts the sum of a contiguous F32 tensor of `total` elements, as torch's `tensor.sum()` on one thread (EXACTNESS 4). */
+  /** Starts the sum of a contiguous F32 tensor of `total` elements, as torch's `tensor.sum()` on one thread (docs/arithmetic.md 6). */
   sumBegin(state: number, total: number): void;
   /** Feeds the next `count` elements; a multiple of 32 except for the last push. */
   sumPush(state: number, at: number, count: number): void;
@@ -50,7 +50,7 @@ export interface Kernel {
 
   /** Bytes of a running row mean over `columns` columns. */
   meanBytes(columns: number): number;
-  /** Starts `W.mean(dim=0)` of an F32 matrix of rows x columns (EXACTNESS 3, lanes 8, one thread). rows >= 1, columns >= 1. */
+  /** Starts `W.mean(dim=0)` of an F32 matrix of rows x columns (lanes 8; one thread; docs/arithmetic.md 5). rows >= 1, columns >= 1. */
   meanBegin(state: number, rows: number, columns: number): void;
   /** Feeds the next `count` F32 elements in row order; any split, also inside a row. */
   meanPush(state: number, at: number, count: number): void;

@@ -1,5 +1,5 @@
 /**
- * Published files and their sha256, as data (FIELD 4, ARTIFACTS 1.5). A match says what a file is; no match says nothing: the same
+ * Published files and their sha256, as data. A match says what a file is; no match says nothing: the same
  * weights saved by another version of torch or cut into other shards have other bytes.
  */
 export interface KnownFile {

@@ -1,4 +1,4 @@
-/** The published models that diffs were made of, by their sizes (ARTIFACTS 2): the only place where these numbers stand. */
+/** The published models that diffs were made of, by their sizes: the only place where these numbers stand. */
 
 export interface KnownModel {
   readonly family: "llama" | "gpt_neox";

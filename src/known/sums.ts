@@ -1,5 +1,5 @@
 /**
- * The sums that authors published for their recovered models, as data (FIELD 5): a new one is a new row. Each is the F32 total
+ * The sums that authors published for their recovered models, as data (docs/arithmetic.md 7): a new one is a new row. Each is the F32 total
  * over the state dict of 2023 that naive-sum.ts computes, or over one tensor. What is let through is what the script lets through.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";

@@ -1,5 +1,5 @@
 /**
- * weight-diff.json: what was made from what, with a digest for every tensor (DESIGN 7). The same inputs give the same bytes:
+ * weight-diff.json: what was made from what, with a digest for every tensor (docs/formats.md 1.3). The same inputs give the same bytes:
  * no path, time, host or thread count is in it. It ends with the digest of its own canonical form.
  */
 import { createHash } from "node:crypto";

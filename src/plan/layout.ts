@@ -19,7 +19,7 @@ export interface PlanShard {
   readonly tensors: readonly string[];
 }
 
-/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (ARTIFACTS 3). */
+/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (docs/formats.md 1.1). */
 function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly Pair[])[] {
   const groups: Pair[][] = [];
   let open: Pair[] = [];

@@ -142,5 +142,5 @@ export type RawSide =
   | { readonly kind: "stored"; readonly tensor: StoredTensor }
   | { readonly kind: "computed"; readonly operand: Operand };
 
-/** Buffers that models recompute: never missing (ARTIFACTS 2). Anchored: `attention.dense.bias` is a weight. */
+/** Buffers that models recompute: never missing. Anchored: `attention.dense.bias` is a weight. */
 export const INV_FREQ = /(^|\.)rotary_emb\.inv_freq$/;

@@ -1,6 +1,6 @@
 /**
  * Which tensor of raw goes with which of the state dict that drives (the diff's in recover, the tuned model's in make-diff),
- * and by which rule. Every name and shape that does not fit is listed at once (DESIGN 4).
+ * and by which rule. Every name and shape that does not fit is listed at once.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Term } from "../engine/job/job.js";

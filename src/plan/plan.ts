@@ -1,6 +1,6 @@
 /**
  * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
- * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (DESIGN 3.3).
+ * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (docs/architecture.md).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";

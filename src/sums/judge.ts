@@ -1,4 +1,4 @@
-/** verify's look at the naive sum: which number is expected, what the values give, and why they differ (EXACTNESS 5, FIELD 5). */
+/** verify's look at the naive sum: which number is expected, what the values give, and why they differ (docs/arithmetic.md 7). */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Identity } from "../evidence/identify.js";

@@ -1,7 +1,7 @@
 /**
  * The reference's integrity check: the sum of all elements of the recovered state dict (stanford_alpaca weight_diff.py, recover).
  * Per-tensor F32 sums are added in F32 in the order of the state dict of 2023; the value depends on that order, on torch's
- * thread count and on whether the dict held the rotary buffers (EXACTNESS 5, FIELD 5).
+ * thread count and on whether the dict held the rotary buffers (docs/arithmetic.md 7).
  */
 import type { Shape } from "../formats/tensor-info.js";
 import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
@@ -33,7 +33,7 @@ export interface SumVerdict {
 
 /** The script's own tolerance. */
 const TOLERANCE = 1e-2;
-/** How far two honest runs of the reference lie apart at most, by thread count and vector width (EXACTNESS 5). */
+/** How far two honest runs of the reference lie apart at most, by thread count and vector width (docs/arithmetic.md 7). */
 const NOISE = 0.04;
 /** Values of a rotary buffer; the largest head has some hundred. What a config says beyond that is no length. */
 const MAX_ROTARY = 65_536;
@@ -194,7 +194,7 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number, tole
     return { verdict: "fail", expected, ...best, reason: "the recovered weights hold NaN or infinite values" };
   }
   const gap = Math.abs(sums.withInvFreq - sums.withoutInvFreq);
-  // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 a layer (FIELD 5).
+  // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 a layer (docs/arithmetic.md 7).
   const isGap = layers > 0 && gap > NOISE && Math.abs(off - gap) <= NOISE + 0.001 * layers;
   return {
     verdict: "fail",

@@ -1,6 +1,6 @@
 /**
  * recover's look at the naive sum: what the recovered weights must sum to by the file beside the diff, by what was published for
- * its repository, or by the user's word, and how the sum compares (EXACTNESS 5, FIELD 5).
+ * its repository, or by the user's word, and how the sum compares (docs/arithmetic.md 7).
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";

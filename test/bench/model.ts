@@ -1,5 +1,5 @@
 /**
- * Models to measure with: LLaMA's tensors and shapes (ARTIFACTS 2), an F16 base and an F32 diff with one row more, in torch files.
+ * Models to measure with: LLaMA's tensors and shapes, an F16 base and an F32 diff with one row more, in torch files.
  * Values look like weights and are the same every time; the replicas of large models are holes. Models stay in the bench's
  * folder and are used again.
  */

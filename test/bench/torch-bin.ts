@@ -1,5 +1,5 @@
 /**
- * Writes `.bin` files as `torch.save` of a state dict does (ARTIFACTS 4.1, 4.2): a zip of stored records aligned to 64 bytes, sizes
+ * Writes `.bin` files as `torch.save` of a state dict does (docs/formats.md 2.3, 2.4): a zip of stored records aligned to 64 bytes, sizes
  * and CRC-32 in descriptors and in the directory, zip64 where needed, and a protocol 2 pickle of an OrderedDict of tensors.
  * With holes in place of values, hundreds of gigabytes take no disk: such records state CRC-32 0, "not computed", as torch can.
  */

@@ -1,5 +1,5 @@
 /**
- * What one tensor becomes under a blend, element by element, written from EXACTNESS 2 and the scripts without a look at the
+ * What one tensor becomes under a blend, element by element, written from docs/arithmetic.md 2 and the scripts without a look at the
  * kernel: halves are found by searching all of them, not by arithmetic on exponents.
  */
 import type { Blend, ComputeDtype } from "../../src/engine/job/job.js";

@@ -1,4 +1,4 @@
-/** The rooms and who may know whom (DESIGN 2): read from the import statements themselves. */
+/** The rooms and who may know whom (docs/architecture.md): read from the import statements themselves. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";

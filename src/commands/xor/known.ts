@@ -1,5 +1,5 @@
 /**
- * What the cards of XOR payloads say of their bases and results (FIELD 4, ARTIFACTS 1.5): the hashes of weight files. A base of
+ * What the cards of XOR payloads say of their bases and results: the hashes of weight files. A base of
  * another hash may still be right in parts; a result of another hash is not the published model.
  */
 export interface KnownSet {

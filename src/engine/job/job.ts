@@ -32,7 +32,7 @@ export interface OperandPiece extends Piece {
   readonly name: string;
 }
 
-/** A rotary buffer that the base does not store: 1 / theta^(2i / 2count), F32 (EXACTNESS 5, transformers modeling_llama.py). */
+/** A rotary buffer that the base does not store: 1 / theta^(2i / 2count), F32 (transformers modeling_llama.py; docs/arithmetic.md 7). */
 export interface InvFreqOperand {
   readonly kind: "inv-freq";
   readonly count: number;
@@ -173,7 +173,7 @@ export interface TensorResult {
   readonly id: number;
   /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes; "" for a comparison. */
   readonly sha256: string;
-  /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (EXACTNESS 4, 5). */
+  /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (docs/arithmetic.md 6, 7). */
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;

@@ -1,7 +1,7 @@
 /**
  * The arithmetic of the schemes that do not compute in plain F32 (scheme/axes.ts): operands rounded first, as a model loaded in
  * float16 is; each sum rounded once; rows that an operand lacks left as they are or met by zeros; a term as the top left block.
- * Composed of the kernel's own conversions and sums, so that its bits are the kernel's (EXACTNESS 2).
+ * Composed of the kernel's own conversions and sums, so that its bits are the kernel's (docs/arithmetic.md 2).
  */
 import { type Dtype, elementCount, type FloatDtype } from "../../formats/dtype.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";

@@ -62,7 +62,7 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
 
 /**
  * Counts the elements of a block that are lost in F32 or once rounded back to the tuned dtype: a NaN that comes back whole in
- * F32 may not survive the rounding (EXACTNESS 2.4, 2.5). `lostWide`: how many are lost in F32.
+ * F32 may not survive the rounding (docs/arithmetic.md 3). `lostWide`: how many are lost in F32.
  */
 function countLost(
   kernel: Kernel,

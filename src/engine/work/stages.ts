@@ -129,7 +129,7 @@ function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   };
 }
 
-/** `tuned`: the dtype that terms are converted to, by way of F32 (EXACTNESS 2), before patterns are combined. */
+/** `tuned`: the dtype that terms are converted to, by way of F32 (docs/arithmetic.md 2), before patterns are combined. */
 function combineBits(
   job: TensorJob,
   tuned: Dtype,

@@ -25,7 +25,7 @@ function isNaNBits(bits: u32): bool {
   return (bits & 0x7fffffff) > INFINITY;
 }
 
-/** first + second as `addss first, second`: of two NaNs the first stays (EXACTNESS 2.3). */
+/** first + second as `addss first, second`: of two NaNs the first stays (docs/arithmetic.md 2). */
 export function addBits(first: u32, second: u32): u32 {
   if (isNaNBits(first)) {
     return first | QUIET;
@@ -37,7 +37,7 @@ export function addBits(first: u32, second: u32): u32 {
   return sum != sum ? INDEFINITE : reinterpret<u32>(sum);
 }
 
-/** EXACTNESS 2.1. */
+/** docs/arithmetic.md 1 */
 function widenF16Bits(half: u32): u32 {
   const sign = (half & 0x8000) << 16;
   const magnitude = half & 0x7fff;
@@ -72,7 +72,7 @@ export function loadBits(dtype: u32, at: usize): u32 {
   return dtype == F32 ? load<u32>(at) : widenF64Bits(load<u64>(at));
 }
 
-/** EXACTNESS 2.4. */
+/** docs/arithmetic.md 3 */
 function narrowF16Bits(bits: u32): u32 {
   const sign = (bits >> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
@@ -89,7 +89,7 @@ function narrowF16Bits(bits: u32): u32 {
   return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13);
 }
 
-/** EXACTNESS 2.5. */
+/** docs/arithmetic.md 3 */
 function narrowBF16Bits(bits: u32): u32 {
   return isNaNBits(bits) ? 0xffff : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }

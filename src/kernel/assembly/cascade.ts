@@ -1,5 +1,5 @@
 /**
- * torch's cascade of four accumulators per column (EXACTNESS 3.1), over columns side by side. `levels` is the place of
+ * torch's cascade of four accumulators per column (docs/arithmetic.md 5), over columns side by side. `levels` is the place of
  * L0[columns], L1[columns], L2[columns], L3[columns], F32. Where two NaNs meet, the accumulator's stays; torch itself is not
  * consistent there.
  */

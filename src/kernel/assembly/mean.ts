@@ -1,5 +1,5 @@
 /**
- * `W.mean(dim=0)` of an F32 matrix in one pass (EXACTNESS 3.2, 8 lanes, one thread). The first columns, a multiple of 32, are
+ * `W.mean(dim=0)` of an F32 matrix in one pass (lanes; one thread; docs/arithmetic.md 5). The first columns, a multiple of 32, are
  * plain cascades. The others ("tail") are four cascades each: stream k takes rows k, k+4, k+8 …; the last rows % 4 rows go
  * to stream 0 once it is finished. One column is a contiguous sum.
  */

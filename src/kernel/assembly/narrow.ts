@@ -1,4 +1,4 @@
-/** F32 -> F16 | BF16, nearest even, and sums of two such tensors through F32 (EXACTNESS 2.4, 2.5, 2.6). */
+/** F32 -> F16 | BF16, nearest even, and sums of two such tensors through F32 (docs/arithmetic.md 3, 4). */
 import { addBits, BF16, F16, loadBits, narrowBits } from "./bits";
 import { BLOCK, isFinite16, isFinite8x2, load4 } from "./widen";
 

@@ -1,4 +1,4 @@
-/** The sum of a contiguous F32 tensor, one thread, 8 lanes (EXACTNESS 4): a cascade over rows of 32 elements. */
+/** The sum of a contiguous F32 tensor, one thread, 8 lanes (docs/arithmetic.md 6): a cascade over rows of 32 elements. */
 import { addBits } from "./bits";
 import { addRows, cascadeShift, collapse, flush } from "./cascade";
 

@@ -45,7 +45,7 @@ function widenNormal(at: usize): v128 {
   return i32x4.add(v128.and(shifted, i32x4.splat(0x8fffe000)), i32x4.splat(0x38000000));
 }
 
-/** The four halves at `at`, none infinite or NaN (EXACTNESS 2.1). */
+/** The four halves at `at`, none infinite or NaN (docs/arithmetic.md 1). */
 @inline
 function widenFinite(at: usize): v128 {
   const shifted = i32x4.shl(v128.load_ext<i16>(at), 13);

@@ -1,4 +1,4 @@
-/** Which of the small files go with a recovered model, and which are refused (DESIGN 4). */
+/** Which of the small files go with a recovered model, and which are refused. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdir, symlink } from "node:fs/promises";

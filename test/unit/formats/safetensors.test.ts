@@ -12,7 +12,7 @@ const read = (bytes: Uint8Array): Promise<ShardHeader> => readSafetensors(memory
 const tensor = (dtype: unknown, shape: unknown, data_offsets: unknown): object => ({ dtype, shape, data_offsets });
 const i32 = tensor("I32", [2, 2], [0, 16]);
 
-/** ARTIFACTS 5, and the README's promises that the Rust library does not keep. */
+/** docs/formats.md 2.2, and the README's promises that the Rust library does not keep. */
 const ACCEPTED: readonly (readonly [why: string, header: unknown, data: number, names: readonly string[]])[] = [
   ["an empty header object", "{}", 0, []],
   ["white space around the header", '\n\t {"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}   ', 1, ["a"]],

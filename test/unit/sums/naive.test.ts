@@ -1,4 +1,4 @@
-/** The reference's sum: in which order, and what its distance from a published one means (EXACTNESS 5, FIELD 5). */
+/** The reference's sum: in which order, and what its distance from a published one means (docs/arithmetic.md 7). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { computedInvFreq, judgeSum, naiveSums, rotaryLengths, stateDictOrder } from "../../../src/sums/naive.js";

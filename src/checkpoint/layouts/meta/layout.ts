@@ -1,5 +1,5 @@
 /**
- * Meta's original layout of LLaMA as the state dict of transformers (convert_llama_weights_to_hf.py; ARTIFACTS 1.6): other names,
+ * Meta's original layout of LLaMA as the state dict of transformers (convert_llama_weights_to_hf.py; docs/formats.md 2.6): other names,
  * matrices cut into parts for as many processors, and the rows of q and k of every head in the order that Meta's rotary
  * embedding wants them. Only names, shapes and places: no byte is read.
  */

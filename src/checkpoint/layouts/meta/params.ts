@@ -1,5 +1,5 @@
 /**
- * params.json, which Meta put beside the weights of LLaMA and Llama 2 (ARTIFACTS 1.6): the sizes of the model, which the
+ * params.json, which Meta put beside the weights of LLaMA and Llama 2 (docs/formats.md 2.6): the sizes of the model, which the
  * names and shapes in the weight files must agree with.
  */
 import * as z from "zod";
