@@ -104,6 +104,12 @@ export function runError(
   return explain(file, `cannot ${action}${position === null ? "" : ` at byte ${position}`}`, error, true);
 }
 
+/** A mistake of this program's own, which no disk is to blame for. */
+function isBug(error: unknown): boolean {
+  const mistakes = [TypeError, RangeError, ReferenceError, SyntaxError];
+  return error instanceof Error && !("code" in error) && mistakes.some((mistake) => error instanceof mistake);
+}
+
 /** What the machine lacks or breaks, whatever file was asked for. */
 const OF_THE_MACHINE = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ENOSPC", "EDQUOT"];
 
@@ -121,6 +127,9 @@ const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterw
 function explain(file: string, attempt: string, error: unknown, running: boolean): WeightDiffError {
   if (error instanceof WeightDiffError) {
     return error;
+  }
+  if (isBug(error)) {
+    throw error;
   }
   const meaning = MEANINGS[errnoOf(error) ?? ""] ?? {
     words: error instanceof Error ? error.message : String(error),

@@ -11,7 +11,8 @@ import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, isMissing, runError } from "../files/errno.js";
-import { hasOwnFolder, ownFolder, readOwn, refused, removeOwn } from "../files/own.js";
+import { hasOwnFile, hasOwnFolder, ownFolder, readOwn, refused, removeOwn } from "../files/own.js";
+import { isClutter } from "./state.js";
 
 interface Holder {
   readonly pid: number;
@@ -28,6 +29,7 @@ const HOLDER = "holder";
 const MOST_BYTES = 4096;
 /** Others may take and give back the lock under our eyes, but not for ever. */
 const ATTEMPTS = 2000;
+const REMOVALS = 100;
 const PAUSE_MS = 5;
 /** Said of a name that is taken, or of a folder that went away meanwhile. Windows calls the first forbidden. */
 const IN_THE_WAY = new Set([
@@ -154,10 +156,15 @@ async function readHolder(path: string): Promise<string | null> {
   if (!(await hasOwnFolder(path))) {
     return null;
   }
-  const text = await readOwn(join(path, HOLDER), MOST_BYTES);
+  const text = await readOwn(join(path, HOLDER), MOST_BYTES).catch((error: unknown) => {
+    if (errnoOf(error) === "ESTALE") {
+      return null; // removed by another machine while it was read
+    }
+    throw error;
+  });
   if (text === null) {
-    const [stranger] = await readdir(path).catch(() => []);
-    if (stranger !== undefined && stranger !== HOLDER) {
+    const stranger = (await list(path)).find((name) => name !== HOLDER && !isClutter(name));
+    if (stranger !== undefined) {
       throw refused(join(path, stranger), "is in a lock, where this tool put nothing of that name");
     }
   }
@@ -166,12 +173,26 @@ async function readHolder(path: string): Promise<string | null> {
 
 async function remove(path: string): Promise<void> {
   await removeOwn(join(path, HOLDER));
-  await rmdir(path).catch((error: unknown) => {
-    // Gone already, or taken by somebody else at once.
-    if (!isMissing(error) && !IN_THE_WAY.has(errnoOf(error) ?? "")) {
-      throw error;
+  for (let attempt = 0; attempt < REMOVALS; attempt++) {
+    try {
+      return await rmdir(path);
+    } catch (error) {
+      if (isMissing(error)) {
+        return;
+      }
+      if (!IN_THE_WAY.has(errnoOf(error) ?? "")) {
+        throw error;
+      }
     }
-  });
+    if (await hasOwnFile(join(path, HOLDER))) {
+      return; // taken by somebody else at once
+    }
+    await pause(PAUSE_MS); // read by somebody: NFS and FUSE keep the file until it is closed
+  }
+}
+
+function list(path: string): Promise<readonly string[]> {
+  return readdir(path).catch(() => []);
 }
 
 /** Is the process that wrote this lock alive? A lock from another host cannot be judged: it counts as held. */

@@ -13,9 +13,12 @@ export const MANIFEST = "weight-diff.json";
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
 
-/** What a fresh clone, a desktop, a volume or a network file system puts into a folder: none of it is a model. */
+/**
+ * What a fresh clone, a desktop or a volume puts into a folder, and what NFS and FUSE call a removed file that somebody has open:
+ * none of it is a model.
+ */
 const NO_MODEL =
-  /^(\.git|\.gitattributes|\.gitignore|README\.md|\.cache|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|lost\+found|System Volume Information|\$RECYCLE\.BIN|\.Trash.*|\.Spotlight-V100|\.fseventsd|\.nfs[0-9a-f]+)$/;
+  /^(\.git|\.gitattributes|\.gitignore|README\.md|\.cache|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|lost\+found|System Volume Information|\$RECYCLE\.BIN|\.Trash.*|\.Spotlight-V100|\.fseventsd|\.(nfs|fuse_hidden)[0-9a-f]+)$/;
 
 /** Is this something that other programs leave in a folder, by its name? */
 export function isClutter(name: string): boolean {

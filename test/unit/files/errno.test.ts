@@ -43,6 +43,12 @@ test("an error of ours stays what it is", () => {
   assert.equal(runError("f", "read", ours), ours);
 });
 
+test("a mistake of the program's own is no fault of the disk", () => {
+  const mistake = new TypeError("x is not a function");
+  assert.throws(() => fileError("f", "read", mistake), mistake);
+  assert.throws(() => runError("f", "read", mistake), mistake);
+});
+
 test("what the machine lacks is no bug, wherever it shows; a missing file that nobody foresaw is one", async () => {
   const full = Object.assign(errno("EMFILE"), { path: "/some/module.js", syscall: "open" });
   const found = machineError(full);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, fork, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { chmod, lstat, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -222,6 +222,26 @@ test("an empty folder in place of the lock is one that is being given back: free
     assert.deepEqual(await readdir(folder), []);
   });
 });
+
+for (const name of [".fuse_hidden0000178100000026", ".nfs000000000123456700000001"]) {
+  test(`a removed holder that somebody still reads (${name.slice(0, 5)}…) is waited for`, async () => {
+    await withFolder(async (folder) => {
+      const path = join(folder, "lock", name);
+      await writeFiles(folder, { [`lock/${name}`]: "" });
+      const taking = lockOutput(folder);
+      await pause(30);
+      await rm(path);
+      const unlock = await taking;
+      assert.deepEqual(await readdir(folder), ["lock"]);
+      await writeFile(path, "");
+      const giving = unlock();
+      await pause(30);
+      await rm(path);
+      await giving;
+      assert.deepEqual(await readdir(folder), []);
+    });
+  });
+}
 
 test("what takers left that were killed is removed, and what live ones are about to use stays", async () => {
   await withFolder(async (folder) => {
