@@ -1,0 +1,218 @@
+/** Everything that reads bytes of strangers, with honest inputs to start from. A target is done well if it returns, or throws a WeightDiffError. */
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { readConfig } from "../../src/checkpoint/config.js";
+import { parseParams } from "../../src/checkpoint/layouts/meta/params.js";
+import { addedTokens, readTokenizer } from "../../src/checkpoint/tokenizer.js";
+import { parse } from "../../src/cli/parse.js";
+import { openInflater } from "../../src/engine/io/gzip.js";
+import { readEasylm } from "../../src/formats/easylm.js";
+import { parseJson } from "../../src/formats/json.js";
+import { readSafetensors } from "../../src/formats/safetensors.js";
+import { readTorchLegacy } from "../../src/formats/torch-legacy.js";
+import { readTorchZip } from "../../src/formats/torch-zip.js";
+import { readWeightFile } from "../../src/formats/weight-file.js";
+import { parseWeightIndex } from "../../src/formats/weight-index.js";
+import { parseHubName } from "../../src/hub/name.js";
+import { parseManifest, parseXorManifest } from "../../src/manifest/manifest.js";
+import { resumeJournal } from "../../src/output/journal.js";
+import { arrayOf, easylmEntry } from "../support/easylm-files.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { safetensorsFile, zipFile } from "../support/hostile-files.js";
+import { memorySource } from "../support/memory-source.js";
+
+export interface Target {
+  readonly name: string;
+  readonly seeds: readonly Uint8Array[];
+  /** Of 100 inputs, about how many: what touches the disk is slow. */
+  readonly share: number;
+  /** What is mutated of a seed, and how the file is made of it again: lengths and checksums that fit let mutations in deeper. */
+  readonly shell?: {
+    readonly open: (seed: Uint8Array) => Uint8Array;
+    readonly close: (inner: Uint8Array) => Uint8Array;
+  };
+  read(bytes: Uint8Array): unknown;
+}
+
+const file = (...path: string[]): Uint8Array => readFileSync(join(FIXTURES, ...path));
+const ofFolder = (folder: string, pattern: RegExp): readonly Uint8Array[] =>
+  readdirSync(join(FIXTURES, folder))
+    .filter((name) => pattern.test(name))
+    .map((name) => file(folder, name))
+    .filter(({ length }) => length > 0 && length < 8192);
+
+const TORCH = [...ofFolder("torch-bin", /\.bin$/), ...ofFolder("torch-2", /\.bin$/)];
+const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50;
+const SAFETENSORS = safetensorsFile(
+  {
+    __metadata__: { format: "pt", weight_diff: "exact", weight_diff_tensors: '[["a.b","F32","bits"]]' },
+    "a.b": { dtype: "F32", shape: [2, 3], data_offsets: [0, 24] },
+    c: { dtype: "F16", shape: [], data_offsets: [24, 26] },
+  },
+  26,
+);
+const EASYLM = Buffer.concat([
+  easylmEntry("step", Buffer.from([3])),
+  easylmEntry("params.transformer.wte.embedding", arrayOf([2, 3], "bfloat16", Buffer.alloc(12, 1))),
+]);
+/** A small pickle as torch writes it, to be put into an archive again. */
+const PICKLE = Buffer.from(
+  "\x80\x02}q\x00X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.",
+  "latin1",
+);
+const MANIFEST = JSON.stringify({
+  schema: 1,
+  tool: "weight-diff 0.2.0",
+  operation: "recover",
+  scheme: "open-instruct",
+  dtype: "float32",
+  raw: { repo: null, commit: null, files: [] },
+  diff: { repo: "a/b", commit: null, files: [] },
+  tensors: [{ name: "a", dtype: "F32", shape: [2], sha256: "0".repeat(64) }],
+  files: [{ file: "model.safetensors", size: 8, header: "0".repeat(64) }],
+  sums: { without_inv_freq: 0.5, with_inv_freq: null },
+  digest: "0".repeat(64),
+});
+const CONFIG =
+  '{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":64,"num_hidden_layers":2,"vocab_size":32001,"rope_theta":10000.0,"torch_dtype":"float32","tie_word_embeddings":false}';
+const INDEX =
+  '{"metadata":{"total_size":26},"weight_map":{"a.b":"model-00001-of-00002.safetensors","c":"model-00002-of-00002.safetensors"}}';
+const TOKENIZER = '{"added_tokens":[{"id":32000,"content":"<pad>"}],"model":{"vocab":{"a":0,"b":1}}}';
+const JOURNAL = '{"plan":{"a":"b"},"replace":false}\n{"id":0,"sha256":"00","sum":1,"overflow":0}\n';
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8");
+const texts = (...all: readonly string[]): readonly Uint8Array[] => all.map((one) => Buffer.from(one));
+
+/** Reads a directory that holds the bytes under these names. */
+function inFolder(names: readonly string[], read: (folder: string) => Promise<unknown>): Target["read"] {
+  return async (bytes) => {
+    const folder = await mkdtemp(join(tmpdir(), "weight-diff-fuzz-"));
+    try {
+      for (const name of names) {
+        await writeFile(join(folder, name), bytes);
+      }
+      return await read(folder);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+}
+
+async function inflate(bytes: Uint8Array): Promise<void> {
+  const source = {
+    path: "payload",
+    direct: false,
+    read: async (target: Uint8Array, position: number) => {
+      const piece = bytes.subarray(position, position + target.length);
+      target.set(piece);
+      return piece.length;
+    },
+  };
+  const how = { size: bytes.length, most: 1 << 16, windowBytes: 4096, onRead: () => {} };
+  const inflater = openInflater(source as unknown as Parameters<typeof openInflater>[0], how);
+  try {
+    const target = new Uint8Array(4096);
+    while ((await inflater.read(target)) === target.length) {}
+  } finally {
+    await inflater.close();
+  }
+}
+
+export const TARGETS: readonly Target[] = [
+  {
+    name: "weight-file",
+    share: 12,
+    seeds: [...TORCH, SAFETENSORS, EASYLM],
+    read: (bytes) => readWeightFile(memorySource(bytes)),
+  },
+  {
+    name: "safetensors",
+    share: 16,
+    seeds: [SAFETENSORS],
+    shell: { open: (seed) => seed.subarray(8, seed.length - 26), close: (inner) => safetensorsFile(text(inner), 26) },
+    read: (bytes) => readSafetensors(memorySource(bytes)),
+  },
+  { name: "torch-zip", share: 6, seeds: TORCH.filter(isZip), read: (bytes) => readTorchZip(memorySource(bytes)) },
+  {
+    name: "pickle",
+    share: 14,
+    seeds: [PICKLE],
+    shell: {
+      open: (seed) => seed,
+      close: (inner) =>
+        zipFile([
+          { name: "archive/data.pkl", data: inner },
+          { name: "archive/data/0", data: new Uint8Array(8) },
+          { name: "archive/version", data: Buffer.from("3\n") },
+        ]),
+    },
+    read: (bytes) => readTorchZip(memorySource(bytes)),
+  },
+  {
+    name: "torch-legacy",
+    share: 8,
+    seeds: TORCH.filter((bytes) => !isZip(bytes)),
+    read: (bytes) => readTorchLegacy(memorySource(bytes)),
+  },
+  { name: "easylm", share: 8, seeds: [EASYLM], read: (bytes) => readEasylm(memorySource(bytes)) },
+  { name: "weight-index", share: 8, seeds: texts(INDEX), read: (bytes) => parseWeightIndex(bytes, "x.index.json") },
+  { name: "json", share: 8, seeds: texts(INDEX, CONFIG, TOKENIZER), read: (bytes) => parseJson(text(bytes), "x.json") },
+  {
+    name: "json of Python",
+    share: 4,
+    seeds: texts('{"a":NaN,"b":-Infinity,"c":[1,2.5e3]}'),
+    read: (bytes) => parseJson(text(bytes), "x.json", "python"),
+  },
+  {
+    name: "manifest",
+    share: 4,
+    seeds: texts(MANIFEST),
+    read: (bytes) => parseManifest(text(bytes), "weight-diff.json"),
+  },
+  {
+    name: "xor manifest",
+    share: 2,
+    seeds: texts(MANIFEST),
+    read: (bytes) => parseXorManifest(text(bytes), "weight-diff.json"),
+  },
+  {
+    name: "params.json",
+    share: 2,
+    seeds: texts('{"dim":4096,"n_layers":32,"n_heads":32,"norm_eps":1e-6}'),
+    read: (bytes) => parseParams(text(bytes), "params.json"),
+  },
+  {
+    name: "name of a repository",
+    share: 2,
+    seeds: texts("hf://org/name@main/folder", "org/name@refs/pr/1"),
+    read: (bytes) => parseHubName(text(bytes)),
+  },
+  {
+    name: "command line",
+    share: 2,
+    seeds: texts(
+      "recover --path_raw a --path_diff b --dtype bfloat16 --max-shard-size 5GB",
+      "verify x --known alpaca-7b --json",
+    ),
+    read: (bytes) => parse(text(bytes).split(" "), () => {}),
+  },
+  { name: "gzip", share: 1, seeds: [gzipSync(Buffer.alloc(5000, "abc"))], read: inflate },
+  { name: "config.json", share: 1, seeds: texts(CONFIG), read: inFolder(["config.json"], readConfig) },
+  {
+    name: "tokenizer",
+    share: 1,
+    seeds: texts(TOKENIZER, '{"<pad>":32000}'),
+    read: inFolder(["tokenizer.json", "added_tokens.json", "tokenizer_config.json"], async (folder) => {
+      await addedTokens(folder);
+      return readTokenizer(folder);
+    }),
+  },
+  {
+    name: "journal",
+    share: 1,
+    seeds: texts(JOURNAL),
+    read: inFolder(["journal"], async (folder) => (await resumeJournal(folder, { a: "b" })).close()),
+  },
+];
