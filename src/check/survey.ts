@@ -4,14 +4,9 @@
  * is no checkpoint.
  */
 import { basename, join } from "node:path";
-import {
-  type Checkpoint,
-  loneState,
-  openCheckpoint,
-  readIndex,
-  type StoredTensor,
-  storedIn,
-} from "../checkpoint/checkpoint.js";
+import { type Checkpoint, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
+import { loneState, storedIn } from "../checkpoint/layouts/huggingface.js";
+import { layoutOfFile, plainModel } from "../checkpoint/layouts/registry.js";
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { openShard } from "../checkpoint/shard.js";
@@ -45,10 +40,10 @@ export async function surveyCheckpoint(
   const place = (await hub?.find(path)) ?? null;
   const location = await locate(path, place).catch((error: unknown) => placeOf(path, place, manifest, report, error));
   const { directory, repo, commit } = location;
-  if (location.parts.length > 0) {
+  if (location.layout !== "huggingface") {
     return { checkpoint: await openCheckpoint(path, hub), index: null, unreadable: new Set() };
   }
-  const base = { path, directory: location.single ? null : directory, repo, commit };
+  const base = { ...plainModel(path), path, directory: location.single ? null : directory, repo, commit };
   const unreadable = new Set<string>();
   const budget = headerBudget();
   const open = async (file: string): Promise<Shard | null> => {
@@ -61,8 +56,9 @@ export async function surveyCheckpoint(
     }
   };
 
-  if (location.index === null && location.file !== "") {
-    const shard = await open(location.file);
+  const [loneName] = location.files;
+  if (location.index === null && loneName !== undefined) {
+    const shard = await open(loneName);
     if (shard === null) {
       await refuseNothing(path, manifest, hub);
       return { checkpoint: { ...base, shards: [], stateDict: new Map(), notes: [] }, index: null, unreadable };
@@ -71,7 +67,9 @@ export async function surveyCheckpoint(
       await refuseNothing(path, manifest, hub);
     }
     const lone =
-      shard.header.format === "easylm" ? await openCheckpoint(path, hub) : { shards: [shard], ...loneState(shard) };
+      layoutOfFile(shard.header).name === "huggingface"
+        ? { shards: [shard], ...loneState(shard) }
+        : await openCheckpoint(path, hub);
     return { checkpoint: { ...base, ...lone }, index: null, unreadable };
   }
 
@@ -115,7 +113,7 @@ function placeOf(
     throw error;
   }
   report("error", unusable(error, null));
-  const unknown = { file: "", index: null, others: [], single: false, parts: [], params: false };
+  const unknown = { layout: "huggingface", files: [], index: null, others: [], single: false } as const;
   return place === null
     ? { ...unknown, directory: absolutePath(path), repo: null, commit: null }
     : { ...unknown, ...inRepository(place) };

@@ -84,10 +84,11 @@ export interface ModelConfig {
 }
 
 /** What config.json says of the checkpoint, or would say: Meta's layout has none. @throws as readConfig. */
-export async function configOf({ meta, directory }: Checkpoint): Promise<ModelConfig | null> {
-  return meta === undefined
-    ? readConfig(directory)
-    : parseConfig(meta.configText, join(directory ?? "", "config.json"));
+export async function configOf({
+  configText,
+  directory,
+}: Pick<Checkpoint, "configText" | "directory">): Promise<ModelConfig | null> {
+  return configText === null ? readConfig(directory) : parseConfig(configText, join(directory ?? "", "config.json"));
 }
 
 /** The config.json of a directory; null where there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */

@@ -22,8 +22,8 @@ export interface FromBase {
 export interface BaseFiles {
   /** The base's folder; null where there is none. */
   readonly directory: string | null;
-  /** What makes its tokenizer, where that is not just what lies in the folder. */
-  readonly tokenizer: readonly SideFile[] | null;
+  /** What makes its tokenizer, where that is not just what lies in the folder; asked only if one is wanted. */
+  readonly tokenizer: (() => Promise<readonly SideFile[]>) | null;
   /** Has the result the base's rows of the embedding, and no others? */
   readonly sameRows: boolean;
 }
@@ -35,7 +35,18 @@ export async function fromBase(
 ): Promise<FromBase> {
   const has = new Set(side.copied.map(({ file }) => file));
   const names = base === null ? [] : await regularFiles(base);
-  const offered = made !== null || names.some(isVocabulary);
+  const refused: WeightDiffError[] = [];
+  /** What cannot be used is told, and not taken. */
+  const orRefused = async <T>(taking: Promise<T>): Promise<T | null> =>
+    taking.catch((error: unknown) => {
+      if (!(error instanceof WeightDiffError) || error.kind !== "input") {
+        throw error;
+      }
+      refused.push(error);
+      return null;
+    });
+  const ready = made === null || side.tokenizer ? [] : ((await orRefused(made())) ?? []);
+  const offered = ready.length > 0 || (made === null && names.some(isVocabulary));
   const takesTokenizer = !side.tokenizer && offered && sameRows;
   const takesProcessor = ![...has].some((name) => sideKind(name) === "processor");
   const code = base === null ? null : await customCode(base, new Set([...names, ...has]), side.missing);
@@ -46,18 +57,11 @@ export async function fromBase(
         (takesProcessor && sideKind(name) === "processor") ||
         code?.found.includes(name) === true),
   );
-  const files = takesTokenizer && made !== null ? made.filter(({ file }) => !has.has(file)) : [];
-  const refused: WeightDiffError[] = [];
+  const files = takesTokenizer ? ready.filter(({ file }) => !has.has(file)) : [];
   for (const file of wanted) {
     const place = { path: join(base ?? "", file), within: base ?? "" };
-    try {
-      await refuseStandIn({ ...place, name: place.path }, file);
+    if ((await orRefused(refuseStandIn({ ...place, name: place.path }, file).then(() => true))) === true) {
       files.push({ file, ...place });
-    } catch (error) {
-      if (!(error instanceof WeightDiffError) || error.kind !== "input") {
-        throw error;
-      }
-      refused.push(error);
     }
   }
   const taken = files.some(({ file }) => isVocabulary(file));

@@ -9,25 +9,17 @@ import { fileError } from "../files/errno.js";
 import { absolutePath } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
 import type { HubFile, HubPlace } from "../hub/place.js";
-import { PARAMS } from "./layouts/meta/params.js";
-import { isMetaPart } from "./layouts/meta/parts.js";
-import { nothingHere, PRECEDENCE } from "./nothing-here.js";
+import type { FoundWeights, LayoutName } from "./layouts/layout.js";
+import { findWeights, layoutOfPart } from "./layouts/registry.js";
+import { nothingHere } from "./nothing-here.js";
 
-export interface Location {
+export interface Location extends FoundWeights {
   /** Absolute; holds the weight files. */
   readonly directory: string;
-  /** Bare name of the single weight file, or "" when there is an index. */
-  readonly file: string;
-  /** Bare name of the index, or null for a single file. */
-  readonly index: string | null;
-  /** Bare names of what transformers would have taken after `file` or `index`: other copies of the weights, or stale ones. */
-  readonly others: readonly string[];
+  /** As far as names tell: a lone file's header may tell of another one. */
+  readonly layout: LayoutName;
   /** The user named a weight file, not a directory. */
   readonly single: boolean;
-  /** Bare names of the parts in Meta's layout, sorted; empty for any other. */
-  readonly parts: readonly string[];
-  /** Is Meta's params.json beside them? */
-  readonly params: boolean;
   readonly repo: string | null;
   readonly commit: string | null;
   /** Of a repository's files that are not all on this disk; absent for a local path. */
@@ -69,18 +61,10 @@ export async function locate(path: string, place: HubPlace | null = null): Promi
       });
     }
     const place = plain(dirname(absolute));
-    // One part is no checkpoint; with the others beside it, they are meant.
-    return isMetaPart(basename(absolute))
-      ? metaLocation(place, new Set(await listDirectory(place.directory)))
-      : {
-          ...place,
-          file: basename(absolute),
-          index: null,
-          others: [],
-          single: true,
-          parts: [],
-          params: await isFile(join(place.directory, PARAMS)),
-        };
+    const file = basename(absolute);
+    return layoutOfPart(file) === undefined
+      ? { ...place, ...loneFile(file) }
+      : locateParts(place, file, await listDirectory(place.directory));
   }
   const snapshot = await hubSnapshot(absolute, path);
   return chooseWeights(path, snapshot, new Set(await listDirectory(snapshot.directory)));
@@ -90,9 +74,9 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
   const found = inRepository(place);
   const { single } = place;
   if (single !== null) {
-    return isMetaPart(single)
-      ? metaLocation(found, new Set(place.names))
-      : { ...found, file: single, index: null, others: [], single: true, parts: [], params: false };
+    return layoutOfPart(single) === undefined
+      ? { ...found, ...loneFile(single) }
+      : locateParts(found, single, place.names);
   }
   try {
     return await chooseWeights(path, found, new Set(place.names), place);
@@ -122,26 +106,24 @@ async function chooseWeights(
   names: ReadonlySet<string>,
   hub: HubPlace | null = null,
 ): Promise<Location> {
-  const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
-  if (found === undefined && [...names].some(isMetaPart)) {
-    return metaLocation(place, names);
-  }
-  if (found === undefined) {
+  const found = findWeights(names);
+  if (found === null) {
     throw await nothingHere({ path, directory: place.directory, names: [...names].sort(), hub });
   }
-  const kind = { others: rest.map(({ file }) => file), single: false, parts: [], params: false };
-  return found.index
-    ? { ...place, ...kind, file: "", index: found.file }
-    : { ...place, ...kind, file: found.file, index: null };
+  return { ...place, ...found, single: false };
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isFile() === true;
+function loneFile(file: string): Pick<Location, "layout" | "files" | "index" | "others" | "single"> {
+  return { layout: "huggingface", files: [file], index: null, others: [], single: true };
 }
 
-function metaLocation(place: Place, names: ReadonlySet<string>): Location {
-  const parts = [...names].filter(isMetaPart).sort();
-  return { ...place, file: "", index: null, others: [], single: false, parts, params: names.has(PARAMS) };
+/** One part is no checkpoint; with the others beside it, they are meant. */
+function locateParts(place: Place, part: string, names: readonly string[]): Location {
+  const layout = layoutOfPart(part);
+  const found = layout?.find(new Set(names));
+  return layout === undefined || found == null
+    ? { ...place, ...loneFile(part) }
+    : { ...place, ...found, layout: layout.name, single: false };
 }
 
 function plain(directory: string): Pick<Location, "directory" | "repo" | "commit"> {

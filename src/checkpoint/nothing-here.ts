@@ -9,15 +9,8 @@ import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { isVocabulary } from "../files/side-names.js";
 import { printable } from "../formats/quote.js";
 import type { HubPlace } from "../hub/place.js";
-import { isMetaPart } from "./layouts/meta/parts.js";
-
-/** transformers' order: modeling_utils.py, `_get_resolved_checkpoint_files`. */
-export const PRECEDENCE = [
-  { file: "model.safetensors", index: false },
-  { file: "model.safetensors.index.json", index: true },
-  { file: "pytorch_model.bin", index: false },
-  { file: "pytorch_model.bin.index.json", index: true },
-] as const;
+import { PRECEDENCE } from "./layouts/huggingface.js";
+import { findWeights } from "./layouts/registry.js";
 
 /** A directory in which nothing was found. */
 export interface BarePlace {
@@ -82,10 +75,9 @@ async function oneDeeper({ path, directory, names, hub }: BarePlace): Promise<Fi
   const usual: string[] = [];
   for (const name of hub === null ? names.slice(0, MAX_FOLDERS) : []) {
     const inside = await readdir(join(directory, name)).catch((): string[] => []);
-    if (inside.some(isMetaPart)) {
-      metas.push(name);
-    } else if (PRECEDENCE.some(({ file }) => inside.includes(file))) {
-      usual.push(name);
+    const layout = findWeights(new Set(inside))?.layout;
+    if (layout !== undefined) {
+      (layout === "meta" ? metas : usual).push(name);
     }
   }
   const found = [...usual, ...metas];

@@ -133,30 +133,10 @@ function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], sa
 }
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED, NOT_FOUND without params.json: a config needs what only that knows. */
-function refuseUnconvertible({ meta, path }: Checkpoint): void {
-  if (meta === undefined) {
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
-      "not in Meta's layout (params.json, consolidated.00.pth): there is nothing to convert",
-      "recover, make-diff and verify read it as it is",
-      { at: { file: path } },
-    );
-  }
-  if (meta.params === null) {
-    throw new WeightDiffError(
-      "NOT_FOUND",
-      "has no params.json: the config of the converted model needs its norm_eps",
-      "fetch params.json from where the weights came from",
-      { at: { file: path } },
-    );
-  }
-  if (meta.params.scaledRope) {
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
-      "use_scaled_rope: a Llama 3.1 or later, whose config has values that are not known here",
-      "take the publisher's own files in Hugging Face's format",
-      { at: { file: meta.params.path } },
-    );
+function refuseUnconvertible({ unconvertible }: Checkpoint): void {
+  if (unconvertible !== null) {
+    const { code, fact, hint, file } = unconvertible;
+    throw new WeightDiffError(code, fact, hint, { at: { file } });
   }
 }
 

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
+import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { findMetaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
 import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens, readTokenizer, type TokenizerFile } from "../checkpoint/tokenizer.js";
@@ -219,10 +220,14 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
 
 /** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
 async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly InspectedFile[]> {
-  const { directory, meta } = model;
+  const { directory, layout } = model;
   const file = TOKENIZER;
-  const beside = directory === null ? null : join(directory, file);
-  const path = meta === undefined ? beside : ((await findMetaTokenizer(model, hub).catch(() => null))?.path ?? null);
+  const path =
+    layoutNamed(layout).tokenizer === "above"
+      ? ((await findMetaTokenizer(model, hub).catch(() => null))?.path ?? null)
+      : directory === null
+        ? null
+        : join(directory, file);
   const digest = path === null ? null : await sha256Of(path).catch(() => null);
   const known = digest === null ? null : fileWithDigest(digest);
   return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];

@@ -2,6 +2,7 @@
  * recover: base + diff -> the fine-tuned model. Opens both, refuses what can be refused, plans; the rest is the run's.
  * The result is that of `recover` in the reference scripts, to the last bit (scheme/families/ names them).
  */
+import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
 import type { SampledPair } from "../evidence/sample.js";
@@ -48,8 +49,14 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   if (published.proven === 0) {
     guardBase(judged, addedOnce(sample, plan), scheme.operation === "add" && scheme.arithmetic === "F32", options);
   }
-  const tokenizer = raw.meta === undefined ? null : ((await metaTokenizer(raw, options.hub))?.files ?? null);
-  const elseBase = { directory: raw.directory, tokenizer, sameRows: hasSameRows(plan, raw) };
+  const elseBase = {
+    directory: raw.directory,
+    tokenizer:
+      layoutNamed(raw.layout).tokenizer === "above"
+        ? async () => (await metaTokenizer(raw, options.hub))?.files ?? []
+        : null,
+    sameRows: hasSameRows(plan, raw),
+  };
   return make(
     recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
     options,

@@ -11,6 +11,7 @@ import { checkListedFiles } from "../check/side-files.js";
 import { type Survey, surveyCheckpoint } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
 import { configOf } from "../checkpoint/config.js";
+import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
 import { modelShape } from "../evidence/model-shape.js";
@@ -178,10 +179,10 @@ async function readContents(
   about: (check: Finding["check"]) => Report,
 ): Promise<Reading> {
   const { checkpoint } = survey;
-  const wholeFiles =
-    checkpoint.meta === undefined
-      ? [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])]
-      : checkpoint.shards;
+  const { released } = layoutNamed(checkpoint.layout);
+  const wholeFiles = released
+    ? checkpoint.shards
+    : [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])];
   const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
   checkRecords(reading, about("digests"));
   checkHub(checkpoint, manifest, reading, about("digests"));
@@ -189,7 +190,7 @@ async function readContents(
   if (judged.tied !== null) {
     checkTied(checkpoint, reading, judged.tied, about("structure"));
   }
-  if (checkpoint.meta !== undefined) {
+  if (released) {
     const config = await configOf(checkpoint);
     const family = familyName(modelShape(checkpoint.stateDict, config), config);
     checkReleased(checkpoint, reading, family, about("digests"));

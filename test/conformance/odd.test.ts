@@ -15,7 +15,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { chmod, cp, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { test } from "node:test";
 import { inspect } from "../../src/commands/inspect.js";
 import type { RecoverReport } from "../../src/commands/recover/report.js";
@@ -203,16 +203,19 @@ const PLACES: readonly (readonly [
     },
   ],
   [
-    "links in place of every file, through two folders",
+    "links in place of every file, through two folders: the base's lead elsewhere, the diff's stay in it",
     async (inputs) => {
       for (const side of ["base", "diff"]) {
-        const [blobs, links] = [join(inputs, `${side} blobs`), join(inputs, side)];
-        await rename(links, blobs);
-        await mkdir(links);
-        await mkdir(join(inputs, `${side} middle`));
-        for (const file of readdirSync(blobs)) {
-          await symlink(join(blobs, file), join(inputs, `${side} middle`, file));
-          await symlink(join("..", `${side} middle`, file), join(links, file));
+        const [old, links] = [join(inputs, `${side} old`), join(inputs, side)];
+        const store = side === "base" ? join(inputs, "base blobs") : join(links, ".store", "blobs");
+        const middle = side === "base" ? join(inputs, "base middle") : join(links, ".store", "middle");
+        await rename(links, old);
+        await mkdir(middle, { recursive: true });
+        await mkdir(links, { recursive: true });
+        await rename(old, store);
+        for (const file of readdirSync(store)) {
+          await symlink(join(store, file), join(middle, file));
+          await symlink(relative(links, join(middle, file)), join(links, file));
         }
       }
       return { raw: join(inputs, "base"), diff: join(inputs, "diff") };

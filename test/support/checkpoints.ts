@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Checkpoint, StoredTensor } from "../../src/checkpoint/checkpoint.js";
+import { plainModel } from "../../src/checkpoint/layouts/registry.js";
 import type { Shard } from "../../src/checkpoint/shard.js";
 import { type Dtype, tensorBytes } from "../../src/formats/dtype.js";
 import { layoutShard } from "../../src/formats/safetensors.js";
@@ -94,6 +95,7 @@ export function imagine(
   });
   const { repo = null, directory = join("/imagined", path), notes = [] } = about;
   return {
+    ...plainModel(path),
     path,
     directory,
     repo,

@@ -115,3 +115,34 @@ test("a base whose tokenizer is a link to elsewhere gives none, and the run goes
     assert.match(found.refused[0]?.message ?? "", /tokenizer\.model: a link leads out of its folder/);
   });
 });
+
+for (const [what, files, sameRows, expected] of [
+  ["taken", ["tokenizer.model", "tokenizer_config.json"], true, "base"],
+  ["not taken where rows are new", ["tokenizer.model"], false, "other-rows"],
+  ["not there", [], true, "none"],
+] as const) {
+  test(`a tokenizer that the base's layout makes is ${what}`, async () => {
+    await withFolder(async (folder) => {
+      await writeFiles(folder, { "own/config.json": "{}", "base/tokenizer.model": "not asked for" });
+      const found = await fromBase(await sideFiles(join(folder, "own"), isWeightFile), {
+        directory: join(folder, "base"),
+        tokenizer: async () => files.map((file) => ({ file, text: "made" })),
+        sameRows,
+      });
+      const taken = expected === "base" ? files : [];
+      assert.deepEqual([found.files.map(({ file }) => file), found.tokenizer], [taken, expected]);
+    });
+  });
+}
+
+test("a tokenizer of the diff's own is enough: the base's is not asked for", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { "own/tokenizer.json": "{}", "base/config.json": "{}" });
+    const tokenizer = () => assert.fail("asked");
+    const side = await sideFiles(join(folder, "own"), isWeightFile);
+    assert.equal(
+      (await fromBase(side, { directory: join(folder, "base"), tokenizer, sameRows: true })).tokenizer,
+      "own",
+    );
+  });
+});

@@ -23,8 +23,9 @@ for (const [place, first] of ORDER.entries()) {
     test(`prefers ${first} to ${second}, as transformers does`, async () => {
       await withFolder(async (folder) => {
         await writeFiles(folder, { [first]: "", [second]: "" });
-        const { file, index, single, others } = await locate(folder);
-        assert.deepEqual({ name: index ?? file, single, others }, { name: first, single: false, others: [second] });
+        const { files, index, single, others } = await locate(folder);
+        const name = index ?? files[0];
+        assert.deepEqual({ name, single, others }, { name: first, single: false, others: [second] });
       });
     });
   }
@@ -35,12 +36,11 @@ test("takes a lone weight file, whatever its name", async () => {
     await writeFiles(folder, { "my model.pt": "" });
     assert.deepEqual(await locate(join(folder, "my model.pt")), {
       directory: folder,
-      file: "my model.pt",
+      layout: "huggingface",
+      files: ["my model.pt"],
       index: null,
       others: [],
       single: true,
-      parts: [],
-      params: false,
       repo: null,
       commit: null,
     });
@@ -57,7 +57,7 @@ for (const given of ["", "consolidated.01.pth"]) {
       );
       const { directory, single, ...found } = await locate(join(folder, given));
       assert.deepEqual({ directory, single }, { directory: folder, single: false });
-      assert.deepEqual([found.parts, found.params, found.file, found.index], [parts, true, "", null]);
+      assert.deepEqual([found.layout, found.files, found.index], ["meta", parts, null]);
     });
   });
 }
@@ -65,8 +65,8 @@ for (const given of ["", "consolidated.01.pth"]) {
 test("prefers transformers' format to Meta's", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "consolidated.00.pth": "", "model.safetensors": "" });
-    const { file, parts } = await locate(folder);
-    assert.deepEqual({ file, parts }, { file: "model.safetensors", parts: [] });
+    const { layout, files } = await locate(folder);
+    assert.deepEqual({ layout, files }, { layout: "huggingface", files: ["model.safetensors"] });
   });
 });
 

@@ -167,7 +167,7 @@ for (const [what, names, given] of [
 test("the one file that it names can be given itself", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "tulu-7b.safetensors": "x" });
-    assert.equal((await locate(join(folder, "tulu-7b.safetensors"))).file, "tulu-7b.safetensors");
+    assert.deepEqual((await locate(join(folder, "tulu-7b.safetensors"))).files, ["tulu-7b.safetensors"]);
   });
 });
 
