@@ -87,7 +87,9 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
     onProgress,
     ...rest,
   });
-  const overruled = (finding: Finding): boolean => options.force === true && isByRule(finding);
+  // What was made without a manifest, or is against a rule of its architecture, is the user's to answer for; damage is not.
+  const overruled = (finding: Finding): boolean =>
+    options.force === true && (isByRule(finding) || finding.code === "no-manifest");
   const errors = report.findings.filter((finding) => finding.level === "error" && !overruled(finding));
   const [first] = errors;
   if (first !== undefined) {

@@ -85,6 +85,8 @@ const NOTES = [
   /^sending \d+ of \d+ files to http/,
   /^made http\S+, public$/,
 ];
+/** True of every model here: they are saved without one. */
+const NO_TOKENIZER = /^the result has no tokenizer: neither the diff nor the base has one: /;
 const THREADS = { threads: 0, windowBytes: 1 << 16 } as const;
 const DIFF_TRAP = "a diff is no model: loaded as one it gives gibberish; recover it with its base first";
 
@@ -108,7 +110,11 @@ async function tryAll(
         said.push(`note: ${text}`);
       }
     },
-    onWarning: (text: string) => void said.push(`warning: ${text}`),
+    onWarning: (text: string) => {
+      if (!NO_TOKENIZER.test(text)) {
+        said.push(`warning: ${text}`);
+      }
+    },
   };
   await makeDiff({ raw: base, tuned, diff, encoding, baseModel: "org/base", ...options });
   const { tensors } = await recover({ raw: base, diff, tuned: out, ...options });
