@@ -25,7 +25,7 @@ export interface Tokenizer {
 }
 
 /** The largest real one, tokenizer.json of a vocabulary of 256,000, has some 35 MB. */
-const MAX_BYTES = 100_000_000;
+export const MAX_TOKENIZER_BYTES = 100_000_000;
 
 /** Hundreds of added tokens take some kilobytes. */
 const MAX_ADDED_BYTES = 1_000_000;
@@ -65,11 +65,11 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
     if (info === null || !info.isFile()) {
       continue;
     }
-    if (info.size > MAX_BYTES) {
-      broken.push({ file, message: `${info.size} bytes, at most ${MAX_BYTES} are read` });
+    if (info.size > MAX_TOKENIZER_BYTES) {
+      broken.push({ file, message: `${info.size} bytes, at most ${MAX_TOKENIZER_BYTES} are read` });
       continue;
     }
-    const bytes = await readBytes(path, MAX_BYTES);
+    const bytes = await readBytes(path, MAX_TOKENIZER_BYTES);
     try {
       files.push({ file, highestId: highestId(bytes, path) });
     } catch (error) {
@@ -154,8 +154,19 @@ function idOf(scanner: JsonScanner, token: string): number {
   return Number.isSafeInteger(id) && id >= 0 ? id : scanner.fail(`the id of ${quote(token)} is no whole number from 0`);
 }
 
-/** Messages of field 1 at the top level. @throws {WeightDiffError} FORMAT_INVALID. */
 function countPieces(bytes: Uint8Array): number {
+  let pieces = 0;
+  eachPiece(bytes, () => {
+    pieces++;
+  });
+  return pieces;
+}
+
+/**
+ * The texts of a sentencepiece model's pieces: field 1 of the messages of field 1 at the top level.
+ * @throws {WeightDiffError} FORMAT_INVALID.
+ */
+export function eachPiece(bytes: Uint8Array, take: (text: string) => void): void {
   let at = 0;
   const varint = (): number => {
     let value = 0;
@@ -171,7 +182,6 @@ function countPieces(bytes: Uint8Array): number {
     }
     throw invalid("is no sentencepiece model: a number in it does not end");
   };
-  let pieces = 0;
   while (at < bytes.length) {
     const tag = varint();
     // Both fields of a model file are messages, tag 10 a piece, and so is every extension.
@@ -182,10 +192,18 @@ function countPieces(bytes: Uint8Array): number {
     if (at + length > bytes.length) {
       throw invalid("ends before its last piece does");
     }
-    at += length;
-    pieces += tag === 10 ? 1 : 0;
+    const end = at + length;
+    if (tag === 10) {
+      // The text comes first; a piece without one is blank.
+      let size = 0;
+      if (bytes[at] === 10) {
+        at++;
+        size = varint();
+      }
+      take(Buffer.from(bytes.subarray(at, Math.min(end, at + size))).toString());
+    }
+    at = end;
   }
-  return pieces;
 }
 
 function invalid(message: string): WeightDiffError {

@@ -3,6 +3,7 @@
  * what will come back; the manifest tells whoever recovers it what the base and the result must be.
  */
 import { guardModels, type Inputs } from "../evidence/guards.js";
+import { fitsWeightDiff, resizeBase } from "../evidence/resize.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
@@ -13,6 +14,7 @@ import type { Encoding } from "../plan/exact.js";
 import { modelKinds } from "../plan/pair.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
+import { PADDED } from "../scheme/presets.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
 import { makeDiffRecipe } from "./make-diff/recipe.js";
 
@@ -26,11 +28,21 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
 async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
   const encoding = options.encoding ?? DEFAULTS.encoding;
-  const inputs = await openPair(options.raw, options.tuned, "tuned model", options.hub);
-  await guardModels(inputs, options);
-  const plan = planDiff(inputs.raw, inputs.diff, planOptions(encoding, inputs, options));
+  const opened = await openPair(options.raw, options.tuned, "tuned model", options.hub);
+  await guardModels(opened, options);
+  // As the scripts' recover will have the base.
+  const { raw, kept, note } =
+    encoding === "additive"
+      ? await resizeBase(opened, { resize: PADDED }, "mean")
+      : { raw: opened.raw, kept: null, note: null };
+  if (note !== null) {
+    options.onNote?.(note);
+  }
+  const inputs = { ...opened, raw };
+  const plan = planDiff(raw, inputs.diff, { ...planOptions(encoding, inputs, options), keptRows: kept });
+  const fits = encoding === "additive" ? await fitsWeightDiff(opened) : null;
   tellPlan(plan, encoding, options.onNote ?? (() => {}));
-  return make(makeDiffRecipe({ started, inputs, encoding, plan }, options), options);
+  return make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
 }
 
 function planOptions(

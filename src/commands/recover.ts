@@ -5,11 +5,13 @@
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
+import { resizeAsMade, resizeBase } from "../evidence/resize.js";
 import type { SampledPair } from "../evidence/sample.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
+import { readAdditiveRecord } from "../plan/exact.js";
 import { type Plan, planRecover } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
@@ -38,11 +40,18 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   if (payload !== null) {
     return recoverFiles(payload, options);
   }
-  const inputs = await openPair(options.raw, options.diff, "diff", options.hub);
-  const { raw, diff } = inputs;
-  const { choice, judged, sample } = await chooseAndGuard(inputs, options);
+  const opened = await openPair(options.raw, options.diff, "diff", options.hub);
+  const { choice, judged, sample } = await chooseAndGuard(opened, options);
   const { scheme } = choice;
-  const plan = planRecover(raw, diff, planOptions(scheme, inputs, options));
+  const record = readAdditiveRecord(opened.diff);
+  const resized =
+    record === null ? await resizeBase(opened, scheme, options.rows ?? scheme.newRows) : resizeAsMade(opened, record);
+  if (resized.note !== null) {
+    options.onNote?.(resized.note);
+  }
+  const inputs = { ...opened, raw: resized.raw };
+  const { raw, diff } = inputs;
+  const plan = planRecover(raw, diff, planOptions(scheme, inputs, record, options));
   await tellPlan(plan, raw, diff, scheme, options.rows ?? scheme.newRows, options.onNote ?? (() => {}));
   const stated = await statedSum(diff, scheme);
   const published = await publishedFor(inputs, options);

@@ -17,6 +17,7 @@ import { type Choice, chosen, type Evidence } from "./choice.js";
 import { chooseScheme } from "./choose-scheme.js";
 import type { Inputs } from "./guards.js";
 import { findOwnTensors } from "./own-tensors.js";
+import { cutToDiff } from "./resize.js";
 
 export interface SchemeOptions {
   /** "auto", "custom", or a name in the table of schemes. */
@@ -32,10 +33,7 @@ export interface SchemeOptions {
 }
 
 /** The scheme, or why none could be chosen: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
-export async function decideScheme(
-  options: SchemeOptions,
-  { raw, diff, rawConfig, diffConfig, rawTied = null, diffTied = null }: Inputs,
-): Promise<Choice | WeightDiffError> {
+export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
     const reason = "as --scheme says";
@@ -45,6 +43,8 @@ export async function decideScheme(
     const rows = options.rows == null ? {} : { newRows: options.rows };
     return { scheme: customScheme({ ...CUSTOM_DEFAULTS, ...options.custom, ...rows }), family: null, reason };
   }
+  const { diff, rawConfig, diffConfig, rawTied = null, diffTied = null } = inputs;
+  const raw = await cutToDiff(inputs);
   const files = await fileNames(diff.directory);
   const tokens = await addedTokens(diff.directory);
   const own = await findOwnTensors(raw, diff);

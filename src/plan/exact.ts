@@ -27,6 +27,15 @@ export interface ExactTensor {
 
 export type ExactRecord = ReadonlyMap<string, ExactTensor>;
 
+/** A tensor of an additive diff that is not simply the tuned one minus the base's. */
+export type AdditiveTensor =
+  /** The tuned bytes themselves, in the tuned dtype. */
+  | { readonly dtype: Dtype; readonly rule: "verbatim" }
+  /** The base's is taken off so many times; of an embedding, of so many of its rows (null: all that it has), and their mean for the rest. */
+  | { readonly dtype: Dtype; readonly rule: "base"; readonly times: number; readonly rows: number | null };
+
+export type AdditiveRecord = ReadonlyMap<string, AdditiveTensor>;
+
 const UNSIGNED: Readonly<Record<number, Dtype>> = { 8: "U8", 16: "U16", 32: "U32", 64: "U64" };
 
 /** The dtype that holds bit patterns of `dtype`; undefined for the packed ones. */
@@ -41,15 +50,21 @@ export function isConvertible(raw: Dtype, tuned: Dtype): boolean {
 
 /**
  * Metadata of a file that holds the given tensors of a diff.
- * @param tensors of an exact diff, every one; of an additive one, those that are no differences.
+ * @param tensors of an exact diff, every one; of an additive one, those that are no plain differences.
  */
-export function diffMetadata(encoding: Encoding, tensors: ExactRecord): ReadonlyMap<string, string> {
+export function diffMetadata(encoding: Encoding, tensors: ExactRecord | AdditiveRecord): ReadonlyMap<string, string> {
   const metadata = new Map([
     ["format", "pt"],
     [ENCODING_KEY, encoding],
   ]);
   if (encoding === "exact" || tensors.size > 0) {
-    metadata.set(TENSORS_KEY, JSON.stringify([...tensors].map(([name, { dtype, rule }]) => [name, dtype, rule])));
+    const entries = [...tensors].map(([name, tensor]) => [
+      name,
+      tensor.dtype,
+      tensor.rule,
+      ...(tensor.rule === "base" ? [tensor.times, tensor.rows] : []),
+    ]);
+    metadata.set(TENSORS_KEY, JSON.stringify(entries));
   }
   return metadata;
 }
@@ -75,7 +90,39 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
 
 /** What the metadata of all files says of each tensor of an exact diff. @throws {WeightDiffError} FORMAT_INVALID where it is not what make-diff writes. */
 export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
-  return readTensors(checkpoint, "");
+  return readTensors(checkpoint, "", ([name, dtype, rule]) =>
+    typeof name === "string" && isDtypeName(dtype) && (rule === "bits" || rule === "verbatim")
+      ? [name, { dtype, rule }]
+      : null,
+  );
+}
+
+/** The tensors of an additive diff that are no plain differences; null without a mark. @throws {WeightDiffError} FORMAT_INVALID. */
+export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | null {
+  if (encodingOf(checkpoint) !== "additive") {
+    return null;
+  }
+  const record = readTensors<AdditiveTensor>(checkpoint, "[]", ([name, dtype, rule, times, rows]) => {
+    if (typeof name !== "string" || !isDtypeName(dtype)) {
+      return null;
+    }
+    if (rule === "verbatim") {
+      return [name, { dtype, rule }];
+    }
+    const known = rule === "base" && (times === 1 || times === 2) && (rows === null || isCount(rows));
+    return known ? [name, { dtype, rule, times, rows }] : null;
+  });
+  // What is not as it is called has been put there by others.
+  return new Map(
+    [...record].filter(
+      ([name, { rule, dtype }]) => rule !== "verbatim" || checkpoint.stateDict.get(name)?.dtype === dtype,
+    ),
+  );
+}
+
+/** Names of tensors that are no differences at all. */
+export function ownTensors(record: AdditiveRecord | null): ReadonlySet<string> {
+  return new Set([...(record ?? [])].flatMap(([name, { rule }]) => (rule === "verbatim" ? [name] : [])));
 }
 
 /**
@@ -83,26 +130,34 @@ export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
  * @throws {WeightDiffError} FORMAT_INVALID.
  */
 export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
-  const encoding = encodingOf(checkpoint);
-  const record = encoding === null ? [] : readTensors(checkpoint, encoding === "exact" ? "" : "[]");
-  const own = [...record].flatMap(([name, { dtype, rule }]) =>
+  if (encodingOf(checkpoint) !== "exact") {
+    return ownTensors(readAdditiveRecord(checkpoint));
+  }
+  const own = [...readExactRecord(checkpoint)].flatMap(([name, { dtype, rule }]) =>
     rule === "verbatim" && checkpoint.stateDict.get(name)?.dtype === dtype ? [name] : [],
   );
   return new Set(own);
 }
 
-function readTensors(checkpoint: Checkpoint, absent: string): ExactRecord {
-  const record = new Map<string, ExactTensor>();
+function isDtypeName(value: unknown): value is Dtype {
+  return typeof value === "string" && isDtype(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
+}
+
+function readTensors<T>(
+  checkpoint: Checkpoint,
+  absent: string,
+  read: (entry: readonly unknown[]) => readonly [string, T] | null,
+): ReadonlyMap<string, T> {
+  const record = new Map<string, T>();
   for (const { path, header } of checkpoint.shards) {
     const list = parseJson(header.metadata.get(TENSORS_KEY) ?? absent, `${path}: metadata ${TENSORS_KEY}`);
     for (const entry of Array.isArray(list) ? list : [null]) {
-      const [name, dtype, rule] = Array.isArray(entry) ? entry : [];
-      if (
-        typeof name !== "string" ||
-        typeof dtype !== "string" ||
-        !isDtype(dtype) ||
-        (rule !== "bits" && rule !== "verbatim")
-      ) {
+      const found = Array.isArray(entry) ? read(entry) : null;
+      if (found === null) {
         throw new WeightDiffError(
           "FORMAT_INVALID",
           `metadata ${TENSORS_KEY} is not what make-diff writes`,
@@ -110,7 +165,7 @@ function readTensors(checkpoint: Checkpoint, absent: string): ExactRecord {
           { at: { file: path } },
         );
       }
-      record.set(name, { dtype, rule });
+      record.set(...found);
     }
   }
   return record;

@@ -4,7 +4,7 @@ import type { ComputeDtype } from "../engine/job/job.js";
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
-import { type ExactRecord, isConvertible, isStoredAs, unsignedOf } from "./exact.js";
+import { type AdditiveRecord, type ExactRecord, isConvertible, isStoredAs, ownTensors, unsignedOf } from "./exact.js";
 import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./pair.js";
 
 type Decide = PairingOptions["decide"];
@@ -169,13 +169,17 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for any other. */
   readonly exact?: ExactRecord | null;
-  /** Names of the diff that are the tuned model's own tensors, and no differences. */
-  readonly own?: ReadonlySet<string>;
+  /** What an additive diff says of itself; null where make-diff did not make it. */
+  readonly record?: AdditiveRecord | null;
 }
 
 /** How the tensors of raw and diff go together under the scheme. */
 export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
-  const { scheme, dtype, own = new Set(), exact = null } = options;
+  const { scheme, dtype, record = null, exact = null } = options;
+  const own = ownTensors(record);
+  const met = [...(record ?? [])].flatMap(([name, tensor]) =>
+    tensor.rule === "base" ? [[name, tensor.times] as const] : [],
+  );
   const newRows = options.rows ?? scheme.newRows;
   const names = namesByScheme(scheme, dtype, diff.stateDict.keys());
   const decide = exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact);
@@ -189,6 +193,7 @@ export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions)
     rawTied: options.rawTied,
     driverTied: options.diffTied,
     ...(options.models === undefined ? {} : { models: options.models }),
+    ...(record === null ? {} : { met: new Map(met) }),
     names: { ...names, isSummed: (name) => !own.has(name) && names.isSummed(name) },
   };
 }

@@ -8,9 +8,17 @@ import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
-import { INPUT_EMBEDDING } from "../known/embeddings.js";
+import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
-import { diffMetadata, type Encoding, type ExactRecord, type ExactTensor } from "./exact.js";
+import {
+  type AdditiveRecord,
+  type AdditiveTensor,
+  diffMetadata,
+  type Encoding,
+  type ExactRecord,
+  type ExactTensor,
+  ownTensors,
+} from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf, storedOperand } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
@@ -43,13 +51,15 @@ export interface RecoverPlanOptions extends LayoutOptions {
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for an added one. */
   readonly exact?: ExactRecord | null;
-  /** Names of the diff that are the tuned model's own tensors, and no differences (exact.ts). */
-  readonly own?: ReadonlySet<string>;
+  /** What an additive diff says of itself (exact.ts); null where make-diff did not make it. */
+  readonly record?: AdditiveRecord | null;
 }
 
 export interface DiffPlanOptions extends LayoutOptions {
   readonly encoding: Encoding;
   readonly tunedTied: boolean | null;
+  /** Rows of the base's embeddings that were left (resize.ts); null where it has all of them. */
+  readonly keptRows?: number | null;
 }
 
 /** An input file of the run. */
@@ -116,6 +126,7 @@ export interface Plan extends RunPlan {
 export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
   return buildPlan(raw, diff, recoverPairing(diff, options), {
     ...options,
+    own: ownTensors(options.record ?? null),
     schemeName: options.scheme.name,
     dtype: (options.exact ?? null) === null ? (options.dtype ?? "uniform") : null,
     metadata: () => new Map([["format", "pt"]]),
@@ -143,15 +154,27 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
     ...options,
     schemeName: exact ? "exact" : "open-instruct",
     dtype: exact ? null : "F32",
-    metadata: (pairs) => diffMetadata(options.encoding, new Map(pairs.flatMap((pair) => recordOf(pair, exact)))),
+    metadata: (pairs) =>
+      exact
+        ? diffMetadata("exact", new Map(pairs.map(exactRecordOf)))
+        : diffMetadata("additive", new Map(pairs.flatMap((pair) => additiveRecordOf(pair, options.keptRows ?? null)))),
     prove: true,
   });
 }
 
-/** How a diff's metadata tells of a tensor. In an additive diff a difference needs no word, and a mask is or-ed. */
-function recordOf({ name, rule, raw, driver: { dtype } }: Pair, exact: boolean): readonly [string, ExactTensor][] {
-  const own = rule === "copy" && (exact || raw === null);
-  return own || exact ? [[name, { dtype, rule: own ? "verbatim" : "bits" }]] : [];
+function exactRecordOf({ name, rule, driver: { dtype } }: Pair): readonly [string, ExactTensor] {
+  return [name, { dtype, rule: rule === "copy" ? "verbatim" : "bits" }];
+}
+
+/** A plain difference needs no word, and a mask is or-ed. */
+function additiveRecordOf(pair: Pair, keptRows: number | null): readonly (readonly [string, AdditiveTensor])[] {
+  const { name, rule, raw, again = [], driver } = pair;
+  const { dtype } = driver;
+  if (rule === "copy") {
+    return raw === null ? [[name, { dtype, rule: "verbatim" }]] : [];
+  }
+  const rows = EMBEDDING.test(name) ? keptRows : null;
+  return again.length > 0 || rows !== null ? [[name, { dtype, rule: "base", times: 1 + again.length, rows }]] : [];
 }
 
 export interface BuildOptions extends LayoutOptions {

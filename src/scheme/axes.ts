@@ -12,6 +12,18 @@ import type { ComputeDtype } from "../engine/job/job.js";
 export const NEW_ROWS = ["mean", "zero", "overlap", "refuse"] as const;
 export type NewRows = (typeof NEW_ROWS)[number];
 
+/** transformers' resize_token_embeddings to the length of a tokenizer, and what the script then puts into the last rows. */
+export interface Resize {
+  /** Whose tokenizer. */
+  readonly of: "raw" | "diff";
+  /** What the script adds to it; of the diff's own tokenizer, what is added already. */
+  readonly tokens: readonly string[];
+  /** Only where it has no padding token. */
+  readonly unlessPadded: boolean;
+  /** The rows of these tokens are the new ones, also where the base has rows there; else only those that the base lacks are. */
+  readonly overwrites: boolean;
+}
+
 export interface Scheme {
   /** As --scheme, journals and manifests call it. */
   readonly name: string;
@@ -33,6 +45,8 @@ export interface Scheme {
   readonly output: ComputeDtype | "stored";
   /** "verbatim" is of exact diffs: there rows are bit patterns. */
   readonly newRows: NewRows | "verbatim";
+  /** How the script first brings the base's rows to the number of a tokenizer's tokens; left out where it does not. */
+  readonly resize?: Resize;
   /** Which tensors may differ in shape. */
   readonly newRowsOf: "embeddings" | "any";
   /** A diff's tensor of any other shape than raw's with so many rows more is the model's own: the script leaves it alone. */

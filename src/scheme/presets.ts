@@ -1,5 +1,5 @@
 /** What whole lines of scripts have in common: families/ start from one of these and say what is different. */
-import type { Scheme } from "./axes.js";
+import type { Resize, Scheme } from "./axes.js";
 import type { CommandLine, ScriptFlag } from "./family.js";
 
 type Axes = Omit<Scheme, "name">;
@@ -21,6 +21,9 @@ export const WEIGHT_DIFF: Axes = {
   baseOnly: "refuse",
   mends: null,
 };
+
+/** weight_diff.py's smart_tokenizer_and_embedding_resize: a padding token for a base without one. */
+export const PADDED: Resize = { of: "raw", tokens: ["[PAD]"], unlessPadded: true, overwrites: true };
 
 const MENDED_CONFIG = "config.json is the diff's: the script saves the base's, whose token ids may be wrong";
 

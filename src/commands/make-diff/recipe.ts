@@ -19,7 +19,7 @@ import type { Encoding } from "../../plan/exact.js";
 import type { Plan } from "../../plan/plan.js";
 import { digestFiles } from "../../run/digest.js";
 import type { RunResult } from "../../run/run-plan.js";
-import { CARD, modelCard } from "./card.js";
+import { CARD, type CardFacts, modelCard } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
 
 /** What make-diff knows once it has planned. */
@@ -29,6 +29,8 @@ export interface MakeDiffFacts {
   readonly inputs: Inputs;
   readonly encoding: Encoding;
   readonly plan: Plan;
+  /** Will the Python scripts have as many vocabulary rows in the base as the diff has? Null where nothing tells. */
+  readonly fits: boolean | null;
 }
 
 export function makeDiffRecipe(
@@ -56,16 +58,10 @@ export function makeDiffRecipe(
       }
       const small = smallFiles(plan, tunedConfig, destination);
       const files = await digestedFiles(plan, run, output, options);
-      const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
-          : [
-              {
-                file: CARD,
-                text: modelCard(encoding, base ?? nameOf(raw), base !== null, files, mostNewRows(plan), own),
-              },
-            ];
+          : [{ file: CARD, text: modelCard(cardFacts(facts, base, files)) }];
       const extras = [...small, ...card];
       const manifest = writeManifest({
         operation: "make-diff",
@@ -82,7 +78,9 @@ export function makeDiffRecipe(
     conclude(end) {
       const ran = end.outcome === "made" || end.outcome === "checked" ? end.run : null;
       if (ran !== null && isUnchanged(plan, ran)) {
-        options.onWarning?.("every tensor of the tuned model is the base's, bit for bit: the diff is all zeros");
+        const twice = plan.jobs.some((job) => job.kind === "tensor" && job.terms.length > 1);
+        const rest = twice ? ", but for what the base's is taken off twice from" : "";
+        options.onWarning?.(`every tensor of the tuned model is the base's, bit for bit: the diff is all zeros${rest}`);
       }
       const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
       return {
@@ -114,6 +112,18 @@ function isUnchanged(plan: Plan, run: RunResult): boolean {
 /** The job's tensor, where the base has none and it is stored as it is. */
 function ownTensor(job: Plan["jobs"][number]): readonly string[] {
   return job.kind === "tensor" && job.rule === "copy" && job.terms.length === 0 ? [job.name] : [];
+}
+
+/** @param base its name on the Hub; null where it is not known. */
+function cardFacts(
+  { inputs, encoding, plan, fits }: MakeDiffFacts,
+  base: string | null,
+  files: CardFacts["files"],
+): CardFacts {
+  const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
+  const twice = plan.jobs.flatMap((job) => (job.kind === "tensor" && job.terms.length > 1 ? [job.name] : []));
+  const named = { base: base ?? nameOf(inputs.raw), known: base !== null };
+  return { ...named, encoding, files, newRows: mostNewRows(plan), own, twice, fits };
 }
 
 /** The diff's files with their sha256; "" where nothing is written. */

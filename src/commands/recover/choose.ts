@@ -7,7 +7,7 @@ import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { ROPE_THETA } from "../../kernel/inv-freq.js";
 import { DEFAULTS } from "../../plan/defaults.js";
-import { type ExactRecord, readExactRecord, readOwnTensors } from "../../plan/exact.js";
+import { type AdditiveRecord, type ExactRecord, readExactRecord } from "../../plan/exact.js";
 import { modelKinds } from "../../plan/pair.js";
 import type { RecoverPlanOptions } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
@@ -43,6 +43,7 @@ export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): P
 export function planOptions(
   scheme: Scheme,
   { diff, rawConfig, diffConfig, rawTied = null, diffTied = null }: Inputs,
+  record: AdditiveRecord | null,
   options: RecoverOptions,
 ): RecoverPlanOptions {
   return {
@@ -56,7 +57,7 @@ export function planOptions(
     models: modelKinds(rawConfig, diffConfig),
     diffTied,
     exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
-    ...(scheme.operation === "add-bits" ? {} : { own: readOwnTensors(diff) }),
+    record,
   };
 }
 

@@ -25,6 +25,11 @@ export async function compareWith(
       report("note", `equal after rounding: ${different} of ${elements} values were rounded${gap}`, where);
     }
   }
+  for (const tensor of comparison.standIns) {
+    report("note", "is stored on one side only: the other of head and embedding, which are tied, stands for it", {
+      tensor,
+    });
+  }
   const side = (names: readonly string[], here: string): void => {
     for (const tensor of names) {
       report("error", `is only in ${here}`, { tensor });

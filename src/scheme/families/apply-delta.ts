@@ -7,6 +7,7 @@ import {
   DELTA_PATH,
   ignored,
   LOW_CPU_MEM,
+  PADDED,
   WEIGHT_DIFF,
 } from "../presets.js";
 
@@ -45,7 +46,7 @@ export const APPLY_DELTA_FAMILIES: readonly Family[] = [
     variants: { low_cpu_mem: LOW_CPU_MEM },
   },
   {
-    scheme: { ...APPLY_DELTA, name: "fastchat-v0", newRows: "zero" },
+    scheme: { ...APPLY_DELTA, name: "fastchat-v0", newRows: "zero", resize: { ...PADDED, unlessPadded: false } },
     who: "Vicuna v0, StableVicuna, Wombat, LLMZoo (Chimera)",
     summary: "float16, loop over the base, new vocabulary rows are the diff's own",
     script: {

@@ -1,10 +1,10 @@
 /** Stanford Alpaca's weight_diff.py and its copies: python-fire, two float32 models, a loop over the diff's names. */
 import type { Family } from "../family.js";
-import { ignored, WEIGHT_DIFF } from "../presets.js";
+import { ignored, PADDED, WEIGHT_DIFF } from "../presets.js";
 
 export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
   {
-    scheme: { ...WEIGHT_DIFF, name: "open-instruct" },
+    scheme: { ...WEIGHT_DIFF, name: "open-instruct", resize: PADDED },
     who: "Tulu, Open-Instruct",
     summary: "float32, new vocabulary rows get the mean of the base's rows",
     script: {
@@ -16,7 +16,7 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
     line: { flags: [ignored("original_model", "not loaded; compare the digests in weight-diff.json instead")] },
   },
   {
-    scheme: { ...WEIGHT_DIFF, name: "alpaca" },
+    scheme: { ...WEIGHT_DIFF, name: "alpaca", resize: PADDED },
     who: "Stanford Alpaca, WizardLM, SelFee",
     summary: "as open-instruct, with a published sum",
     script: {
@@ -44,6 +44,7 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
     scheme: {
       ...WEIGHT_DIFF,
       name: "alpaca-farm",
+      resize: { ...PADDED, overwrites: false },
       elseVerbatim: { unlessNewRows: 1 },
       prefix: { text: "backbone_model.", when: "if-used" },
       diffOnly: "keep",
@@ -73,7 +74,12 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
     byMarkOnly: true,
   },
   {
-    scheme: { ...WEIGHT_DIFF, name: "gisting", newRows: "zero" },
+    scheme: {
+      ...WEIGHT_DIFF,
+      name: "gisting",
+      newRows: "zero",
+      resize: { of: "diff", tokens: ["<GIST>"], unlessPadded: false, overwrites: true },
+    },
     who: "Gisting",
     summary: "float32, new vocabulary rows are the diff's own",
     script: { repo: "jayelm/gisting", file: "src/weight_diff.py", commit: "3be0d062b6bdfd3caf51843bbc60261a0855f876" },
@@ -115,6 +121,7 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
     scheme: {
       ...WEIGHT_DIFF,
       name: "landmark",
+      resize: { of: "raw", tokens: ["[PAD]", "<landmark>"], unlessPadded: false, overwrites: true },
       sumFile: { file: "checksum_psum.txt", absolute: 1e-2, relative: 0 },
     },
     who: "Landmark Attention",

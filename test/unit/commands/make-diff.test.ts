@@ -465,16 +465,21 @@ test("the model card names the base, the command and the digest of every file", 
 test("the card says whether the Python scripts can read the diff", async () => {
   await card({}, (text) => assert.match(text, /^The `recover` of Stanford Alpaca's .* gives the same tensors\.$/m));
   await card({ encoding: "exact" }, (text) => assert.match(text, /^The Python scripts of 2023 cannot read this/m));
-  for (const [name, rows] of [
-    ["rows-none", 0],
-    ["rows-three", 3],
+  for (const [name, words] of [
+    [
+      "recover/rows-none",
+      "gives the same tensors, if the base's tokenizer has a padding token: it adds one vocabulary row",
+    ],
+    [
+      "recover/zip-single",
+      "gives the same tensors, if the base's tokenizer has no padding token: it adds one vocabulary row",
+    ],
+    ["recover/rows-three", "this diff has 3 new rows, so they may refuse it."],
+    ["recover/zip-sharded", "gives the same tensors."],
   ] as const) {
-    const pair = join(FIXTURES, "recover", name);
-    await card({ raw: join(pair, "base"), tuned: join(pair, "diff") }, (text) => {
-      assert.match(
-        text,
-        new RegExp(`^The Python scripts .*; this diff has ${rows} new rows, so they may refuse it\\.$`, "m"),
-      );
+    const pair = join(FIXTURES, name);
+    await card({ raw: join(pair, "base"), tuned: join(pair, "diff"), ignore: ["not-a-model"] }, (text) => {
+      assert.ok(text.includes(words), `${name}: ${text}`);
     });
   }
 });

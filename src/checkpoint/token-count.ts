@@ -1,0 +1,207 @@
+/**
+ * What Python's `len(tokenizer)` is, and whether the tokenizer has a padding token, from its files alone: the vocabulary, what is
+ * added to it, and the special tokens that transformers adds on loading where the vocabulary does not have them
+ * (tokenization_utils_base.py 4.28.1, sanitize_special_tokens).
+ */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { readBytes } from "../files/small-files.js";
+import { parseJson } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
+import { eachPiece, MAX_TOKENIZER_BYTES } from "./tokenizer.js";
+
+export interface TokenCount {
+  /** Different tokens. */
+  readonly tokens: number;
+  /** Has it a padding token? Null where neither its files nor its class tell. */
+  readonly padding: boolean | null;
+  knows(token: string): boolean;
+}
+
+/** Classes without a padding token of their own, in 4.28.1 or 5.23.0. */
+const NO_PADDING: ReadonlySet<string> = new Set(
+  `CTRLTokenizer CodeGenTokenizer CodeLlamaTokenizer GPT2Tokenizer GPTNeoXTokenizer GPTSw3Tokenizer LLaMATokenizer LlamaTokenizer
+  OpenAIGPTTokenizer PreTrainedTokenizer TokenizersBackend WhisperTokenizer`.split(/\s+/),
+);
+/** The tokenizer of a family whose files do not name it (tokenization_auto.py). */
+const OF_FAMILY: Readonly<Record<string, string>> = {
+  codegen: "CodeGenTokenizer",
+  gpt2: "GPT2Tokenizer",
+  gpt_neo: "GPT2Tokenizer",
+  gpt_neox: "GPTNeoXTokenizer",
+  gptj: "GPT2Tokenizer",
+  llama: "LlamaTokenizer",
+  mistral: "LlamaTokenizer",
+};
+const SPECIAL = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
+const LISTS = ["additional_special_tokens", "extra_special_tokens"] as const;
+/** Settings of a tokenizer have some kilobytes; with thousands of added tokens a megabyte. */
+const MAX_SETTINGS_BYTES = 10_000_000;
+
+/**
+ * Null where there is no vocabulary that can be read.
+ * @param modelType model_type of config.json. @param asked tokens that `knows` will be asked for. @throws {WeightDiffError} IO.
+ */
+export async function countTokens(
+  directory: string | null,
+  modelType: string | null,
+  asked: readonly string[],
+): Promise<TokenCount | null> {
+  if (directory === null) {
+    return null;
+  }
+  const settings = await readObject(directory, "tokenizer_config.json");
+  const map = await readObject(directory, "special_tokens_map.json");
+  const more = new Set([
+    ...addedBy(settings),
+    ...addedBy(map),
+    ...Object.keys((await readObject(directory, "added_tokens.json")) ?? {}),
+  ]);
+  const vocabulary = await readVocabulary(directory, new Set([...more, ...asked]), more);
+  if (vocabulary === null) {
+    return null;
+  }
+  const added = [...more].filter((token) => !vocabulary.known.has(token));
+  const known = new Set([...vocabulary.known, ...added]);
+  return {
+    tokens: vocabulary.count + added.length,
+    padding: paddingOf(settings, map, modelType),
+    knows: (token) => known.has(token),
+  };
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** A JSON object; null where there is none, or where it cannot be read. */
+async function readObject(directory: string, file: string): Promise<Settings | null> {
+  const path = join(directory, file);
+  const info = await stat(path).catch(() => null);
+  if (info === null || !info.isFile() || info.size > MAX_SETTINGS_BYTES) {
+    return null;
+  }
+  try {
+    const value = parseJson(await readBytes(path, MAX_SETTINGS_BYTES), path, "python");
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value: unknown): value is Settings {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The text of a token, plain or with its properties. */
+function tokenText(value: unknown): string | null {
+  const text = isObject(value) ? value.content : value;
+  return typeof text === "string" ? text : null;
+}
+
+/** Tokens that the settings name; blank ones, as decapoda's uploads have them, are none. */
+function addedBy(settings: Settings | null): readonly string[] {
+  const values = settings ?? {};
+  const decoder = isObject(values.added_tokens_decoder) ? Object.values(values.added_tokens_decoder) : [];
+  const lists = LISTS.flatMap((key) => (Array.isArray(values[key]) ? values[key] : []));
+  return [...SPECIAL.map((key) => values[key]), ...lists, ...decoder].flatMap((value) => tokenText(value) || []);
+}
+
+function paddingOf(settings: Settings | null, map: Settings | null, modelType: string | null): boolean | null {
+  if (tokenText(settings?.pad_token) !== null || tokenText(map?.pad_token) !== null) {
+    return true;
+  }
+  const stated = settings?.tokenizer_class;
+  const name = typeof stated === "string" ? stated : OF_FAMILY[modelType ?? ""];
+  const noPadding = settings?.pad_token === null || NO_PADDING.has((name ?? "").replace(/Fast$/, ""));
+  return noPadding ? false : null;
+}
+
+interface Vocabulary {
+  readonly count: number;
+  /** Those of the sought that it has. */
+  readonly known: ReadonlySet<string>;
+}
+
+/** Of the file that transformers would take: null where there is none, or where it is not what its name says. */
+async function readVocabulary(
+  directory: string,
+  sought: ReadonlySet<string>,
+  more: Set<string>,
+): Promise<Vocabulary | null> {
+  for (const [file, read] of READERS) {
+    const path = join(directory, file);
+    const info = await stat(path).catch(() => null);
+    if (info === null || !info.isFile() || info.size > MAX_TOKENIZER_BYTES) {
+      continue;
+    }
+    const bytes = await readBytes(path, MAX_TOKENIZER_BYTES);
+    const known = new Set<string>();
+    let count = 0;
+    const take = (token: string): void => {
+      count++;
+      if (sought.has(token) || more.has(token)) {
+        known.add(token);
+      }
+    };
+    try {
+      read(bytes, path, take, more);
+      return { count, known };
+    } catch {
+      return null;
+    }
+  }
+  return null;
+}
+
+type Read = (bytes: Uint8Array, path: string, take: (token: string) => void, more: Set<string>) => void;
+
+const READERS: readonly (readonly [file: string, read: Read])[] = [
+  ["tokenizer.json", readFast],
+  ["tokenizer.model", (bytes, _, take) => eachPiece(bytes, take)],
+  ["vocab.json", (bytes, path, take) => eachKey(new JsonScanner(bytes, path, "python"), take)],
+];
+
+/** {"model": {"vocab": …}, "added_tokens": [{"content": …}]}. What is added is learned first, wherever it stands. */
+function readFast(bytes: Uint8Array, path: string, take: (token: string) => void, more: Set<string>): void {
+  eachValue(new JsonScanner(bytes, path, "python"), "added_tokens", (scanner) => {
+    scanner.array(() => {
+      eachValue(scanner, "content", () => {
+        more.add(scanner.string());
+      });
+    });
+  });
+  eachValue(new JsonScanner(bytes, path, "python"), "model", (scanner) => {
+    eachValue(scanner, "vocab", () => {
+      if (scanner.peek() === "{") {
+        eachKey(scanner, take);
+      } else {
+        // Unigram models: [token, score].
+        scanner.array(() => {
+          scanner.array((index) => {
+            if (index === 0) {
+              take(scanner.string());
+            } else {
+              scanner.skip();
+            }
+          });
+        });
+      }
+    });
+  });
+}
+
+function eachValue(scanner: JsonScanner, wanted: string, read: (scanner: JsonScanner) => void): void {
+  scanner.object((key) => {
+    if (key === wanted) {
+      read(scanner);
+    } else {
+      scanner.skip();
+    }
+  });
+}
+
+function eachKey(scanner: JsonScanner, take: (token: string) => void): void {
+  scanner.object((key) => {
+    take(key);
+    scanner.skip();
+  });
+}

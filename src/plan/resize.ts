@@ -1,0 +1,47 @@
+/** The base with fewer vocabulary rows than its files have: what a script leaves of it before it adds. */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import { tensorBytes } from "../formats/dtype.js";
+import { EMBEDDING } from "../known/embeddings.js";
+
+/** A bias of an output head: one value for each row. */
+const HEAD_BIAS = /(^|\.)(lm_head|embed_out|cls\.predictions)(\.decoder)?\.bias$/;
+
+/** Rows that are left of one tensor. */
+export type RowsLeft = (name: string, tensor: StoredTensor) => number | null;
+
+/** @param rows of the base's embeddings now, to be `total`; in the matrices the first `kept` are left, which may be fewer. */
+export function resizedRows(rows: number, total: number, kept: number): RowsLeft {
+  return (name, { shape }) =>
+    shape[0] !== rows
+      ? null
+      : shape.length === 2 && EMBEDDING.test(name)
+        ? Math.min(kept, rows)
+        : shape.length === 1 && HEAD_BIAS.test(name)
+          ? Math.min(total, rows)
+          : null;
+}
+
+/** Null if one of them cannot be cut: its rows lie in several pieces. */
+export function withRows(raw: Checkpoint, left: RowsLeft): Checkpoint | null {
+  const stateDict = new Map<string, StoredTensor>();
+  for (const [name, tensor] of raw.stateDict) {
+    const rows = left(name, tensor);
+    const cut = rows === null || rows >= (tensor.shape[0] ?? 0) ? tensor : firstRows(tensor, rows);
+    if (cut === null) {
+      return null;
+    }
+    stateDict.set(name, cut);
+  }
+  return { ...raw, stateDict };
+}
+
+function firstRows(tensor: StoredTensor, rows: number): StoredTensor | null {
+  const shape = [rows, ...tensor.shape.slice(1)];
+  const bytes = tensorBytes(tensor.dtype, shape);
+  if (tensor.pieces !== undefined || bytes === undefined) {
+    return null;
+  }
+  const { range, strides } = tensor;
+  // A strided view stays what it is, with fewer rows.
+  return { ...tensor, shape, range: strides === undefined ? { begin: range.begin, end: range.begin + bytes } : range };
+}
