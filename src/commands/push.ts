@@ -1,3 +1,7 @@
+/**
+ * push: a diff or a model onto the Hub. Asks whether that may be, verifies what is to go, sends what is not there yet in one commit,
+ * and holds what the Hub lists afterwards against what is here. Nothing is ever deleted there.
+ */
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
