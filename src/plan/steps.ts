@@ -19,12 +19,12 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
   tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
   "met twice": each(({ name, raw }, role) =>
     role === "tuned"
-      ? `${quote(name)} is both embedding and head: the base's is taken off twice (${raw}), as the scripts do, whose recover adds it twice`
-      : `${quote(name)} is both embedding and head: the script meets it under two names and adds the base's twice (${raw})`,
+      ? `${quote(name)} has two names in the model: the base's is taken off twice (${raw}), as the scripts do, whose recover adds it twice`
+      : `${quote(name)} has two names in the model: the script meets it under both and adds the base's twice (${raw})`,
   ),
   "base met twice": each(
     ({ name, raw }, role) =>
-      `${quote(name)} of the base is both embedding and head: the script meets it under two names and adds the ${role}'s twice (${raw})`,
+      `${quote(name)} has two names in the base: the script meets it under both and adds the ${role}'s twice (${raw})`,
   ),
   "met in the base": each(
     ({ name, raw }, role) =>

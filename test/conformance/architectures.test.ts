@@ -84,6 +84,10 @@ const NOTES = [
   /^verified: \d+ tensors as weight-diff\.json has them$/,
   /^sending \d+ of \d+ files to http/,
   /^made http\S+, public$/,
+  // Of tied models.
+  /^"[\w.]+" has two names in the model: the base's is taken off twice \(.*\), as the scripts do, whose recover adds it twice$/,
+  /^"[\w.]+" has two names in the model: the script meets it under both and adds the base's twice \(.*\)$/,
+  /^(base|tuned|diff): its config ties "[\w.]+" and "[\w.]+", its files hold two that differ: taken as two, as transformers 5 /,
 ];
 /** True of every model here: they are saved without one. */
 const NO_TOKENIZER = /^the result has no tokenizer: neither the diff nor the base has one: /;

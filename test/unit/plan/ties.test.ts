@@ -138,7 +138,7 @@ function recoverTied(
 
 test("says once for the matrix that it is met twice, and with what", () => {
   assert.deepEqual(recoverTied(side("E", "F16"), side("E", "F32")).notes, [
-    `"${E}" is both embedding and head: the script meets it under two names and adds the base's twice ("${E}")`,
+    `"${E}" has two names in the model: the script meets it under both and adds the base's twice ("${E}")`,
   ]);
   const half = recoverTied(side("EH", "F16"), side("E", "F32"), { rawTied: false });
   assert.match(half.notes.join(), /adds the base's twice \("model\.embed_tokens\.weight", then "lm_head\.weight"\)/);
