@@ -92,6 +92,15 @@ OVERRIDES = {
 }
 
 
+# A tokenizer of eight words: without one, a result is not whole.
+WORDS = {word: index for index, word in enumerate(["<unk>", "<s>", "</s>", "a", "b", "c", "d", "e"])}
+TOKENIZER = {
+    "tokenizer.json": dict(version="1.0", truncation=None, padding=None, added_tokens=[], normalizer=None, pre_tokenizer=dict(type="Whitespace"),
+                           post_processor=None, decoder=None, model=dict(type="WordLevel", vocab=WORDS, unk_token="<unk>")),
+    "tokenizer_config.json": dict(tokenizer_class="PreTrainedTokenizerFast", unk_token="<unk>", bos_token="<s>", eos_token="</s>"),
+}
+
+
 def small_value(key, value):
     if isinstance(value, bool) or value is None:
         return value
@@ -170,15 +179,22 @@ def write(name, folder):
             # A norm that was trained is not one number.
             if parameter.dim() == 1 and parameter.is_floating_point():
                 parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 0.02
-        model.save_pretrained(os.path.join(folder, "base"))
+        save(model, os.path.join(folder, "base"))
         for parameter in model.parameters():
             if parameter.is_floating_point():
                 parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 1e-3
-        model.save_pretrained(os.path.join(folder, "tuned"))
+        save(model, os.path.join(folder, "tuned"))
     except BaseException as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return {"name": name, "built": False, "reason": text[:200]}
     return {"name": name, "built": True, "parameters": parameters}
+
+
+def save(model, folder):
+    model.save_pretrained(folder)
+    for file, content in TOKENIZER.items():
+        with open(os.path.join(folder, file), "w") as out:
+            json.dump(content, out)
 
 
 if __name__ == "__main__":
