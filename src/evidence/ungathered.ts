@@ -61,7 +61,7 @@ export function findUngathered(stateDict: StateDict, matrices: ReadonlySet<strin
 }
 
 /** What ZeRO-3 empties, whatever the model calls it. */
-const WEIGHT = /(^|\.)(weight|bias)$/;
+const WEIGHT = /(^|\.)weight$/;
 
 function refuseOne({ path, stateDict }: Checkpoint, other: StateDict, role: string, otherRole: string): void {
   const found = [...stateDict].flatMap(([name, tensor]) => leftover(name, tensor, other.get(name)) ?? []);

@@ -17,18 +17,18 @@ const together =
 /** In the order in which they are told. */
 const WORDS: Readonly<Record<StepKind, Words>> = {
   tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
-  "met twice": each(({ name, raw }, role) =>
-    role === "tuned"
+  "met twice": each(({ name, raw }, side) =>
+    side === sideName("tuned")
       ? `${quote(name)} has two names in the model: the base's is taken off twice (${raw}), as the scripts do, whose recover adds it twice`
       : `${quote(name)} has two names in the model: the script meets it under both and adds the base's twice (${raw})`,
   ),
   "base met twice": each(
-    ({ name, raw }, role) =>
-      `${quote(name)} has two names in the base: the script meets it under both and adds the ${role}'s twice (${raw})`,
+    ({ name, raw }, side) =>
+      `${quote(name)} has two names in the base: the script meets it under both and adds the ${side}'s twice (${raw})`,
   ),
   "met in the base": each(
-    ({ name, raw }, role) =>
-      `${quote(name)} of the ${role} is no tensor of the result: the base has ${quote(raw ?? "")} for both`,
+    ({ name, raw }, side) =>
+      `${quote(name)} of the ${side} is no tensor of the result: the base has ${quote(raw ?? "")} for both`,
   ),
   "buffer of the base": together(
     (some, are) => `${some}, which models compute, ${are} in the base only: not needed`,

@@ -16,7 +16,7 @@ from transformers import PretrainedConfig
 
 SUFFIXES = ("ForCausalLM", "ForConditionalGeneration", "ForSequenceClassification")
 LAYERS = 3
-MOST_PARAMETERS = 700_000
+MOST_PARAMETERS = 800_000
 DTYPES = (torch.bfloat16, torch.float32, torch.float16)
 
 # Keys of a configuration, and their largest value: the first pattern that matches counts.
@@ -51,6 +51,7 @@ VQ = dict(base_channels=32, channel_multiplier=[1, 1])
 MIMI = dict(upsample_groups=32, codebook_size=64, num_filters=4)
 ENCODEC = dict(num_filters=4, codebook_size=64, codebook_dim=32, hidden_size=32)
 GEMMA3N = dict(intermediate_size=64, activation_sparsity_pattern=None, num_kv_shared_layers=1)
+BIGVGAN = dict(token2wav_config=dict(bigvgan_config=dict(upsample_initial_channel=64)))
 INDEXER = dict(indexer_budget=8, indexer_compress_ratio=2, indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=8)
 
 # Sizes that depend on each other, by the class of the configuration.
@@ -87,6 +88,7 @@ OVERRIDES = {
     "Gemma3nConfig": dict(text_config=GEMMA3N),
     "Qwen4ExpConfig": dict(text_config=INDEXER),
     "Qwen4ExpTextConfig": INDEXER,
+    "Qwen2_5OmniConfig": BIGVGAN,
     "Qwen3OmniMoeConfig": dict(talker_config=dict(spatial_merge_size=2, text_config=dict(shared_expert_intermediate_size=32))),
     "Qwen3OmniMoeTalkerConfig": dict(spatial_merge_size=2, text_config=dict(shared_expert_intermediate_size=32)),
 }
@@ -164,6 +166,8 @@ def main():
     transformers.logging.disable_progress_bar()
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
+    # Memory that no class initialises is filled with NaN, so that it can be told.
+    torch.use_deterministic_algorithms(True, warn_only=True)
     everything = [name for name in dir(transformers) if name.endswith(SUFFIXES) and not name.startswith("AutoModel")]
     for name in names or everything:
         print(json.dumps(write(name, os.path.join(out, name))), flush=True)
@@ -176,6 +180,8 @@ def write(name, folder):
         model, parameters = build(name)
         model = model.to(DTYPES[seed % len(DTYPES)])
         for parameter in model.parameters():
+            if parameter.is_floating_point() and parameter.isnan().any():
+                parameter.data = (torch.randn(parameter.shape) * 0.02).to(parameter.dtype)
             # A norm that was trained is not one number.
             if parameter.dim() == 1 and parameter.is_floating_point():
                 parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 0.02

@@ -112,6 +112,7 @@ test("is silent on what it does not know: another class, code beside the weights
   const { "model.norm.weight": _, ...rest } = LLAMA.shapes;
   for (const change of [
     { architectures: ["LlamaRewardModel"] },
+    { architectures: ["LlamaForCausalLM", "AnotherModel"] },
     { model_type: "llama_of_next_year" },
     { model_type: "llava", architectures: ["LlavaLlamaForCausalLM"] },
     { auto_map: { AutoModelForCausalLM: "modeling.Llama" } },
