@@ -16,7 +16,7 @@ if (files.length === 0) {
   process.stderr.write(`no test file matches ${wanted.join(" ")}\n`);
   process.exitCode = 1;
 } else {
-  // Left to itself, Node keeps one processor free.
-  const flags = ["--test", `--test-concurrency=${availableParallelism()}`];
+  // Left to itself, Node keeps one processor free, and where no terminal is it buries a failure among thousands of lines of TAP.
+  const flags = ["--test", "--test-reporter=spec", `--test-concurrency=${availableParallelism()}`];
   process.exitCode = spawnSync(process.execPath, [...flags, ...files], { stdio: "inherit" }).status ?? 1;
 }
