@@ -150,7 +150,7 @@ async function tryAll(
 async function inspectAll(base: string, diff: string, out: string): Promise<void> {
   const config = JSON.parse(await readFile(join(base, "config.json"), "utf8"));
   const names = { llama: "LLaMA architecture", gpt_neox: "GPT-NeoX architecture" } as const;
-  const called = names[config.model_type as keyof typeof names] ?? config.model_type;
+  const called = names[config.model_type as keyof typeof names] ?? config.model_type ?? null;
   const text = config.text_config ?? config;
   for (const [path, kinds, traps] of [
     [base, ["full", null], []],
