@@ -1,6 +1,7 @@
-// The last step of `npm run build`: what the command line loads as two files, dist/cli/weight-diff.cjs, which knows the version, and
-// command-line.cjs, which knows the rest, with their source maps, the worker and the kernel beside them. Loaded as some 500 modules, a
-// small run takes twice as long. The library stays as it is, in dist/src.
+// The last step of `npm run build`: what the command line loads as three files in dist/cli: weight-diff.cjs, which knows the version,
+// command-line.cjs, which knows the rest, and huggingface-hub.cjs, which only what pushes or lists a repository loads. Their source
+// maps, the worker and the kernel lie beside them; nothing else is needed. Loaded as some 500 modules, a small run takes twice as
+// long. The library stays as it is, in dist/src.
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,13 +10,13 @@ import { build } from "esbuild";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "dist/cli");
 
-/** What `--version` need not load. */
-const commandLineApart = {
-  name: "command-line-apart",
+/** What `filter` matches is a file of its own, loaded when it is wanted. */
+const apart = (filter, file) => ({
+  name: `${file}-apart`,
   setup({ onResolve }) {
-    onResolve({ filter: /\/command-line\.js$/ }, () => ({ path: "./command-line.cjs", external: true }));
+    onResolve({ filter }, () => ({ path: `./${file}`, external: true }));
   },
-};
+});
 
 /** commander loads it for commands that are programs of their own; here there are none, and it takes 10 ms to load. */
 const withoutChildProcess = {
@@ -52,32 +53,35 @@ rmSync(out, { recursive: true, force: true });
 await build({
   ...commonJs,
   entryPoints: { "weight-diff": "src/cli/main.ts" },
-  plugins: [commandLineApart],
+  plugins: [apart(/\/command-line\.js$/, "command-line.cjs")],
   // What it imports is CommonJS, too.
   supported: { "dynamic-import": false },
 });
-const { metafile } = await build({
+const commandLine = await build({
   ...commonJs,
   entryPoints: { "command-line": "src/cli/command-line.ts" },
-  plugins: [withoutChildProcess],
-  // Loaded only by what pushes, or lists a repository.
-  external: ["@huggingface/hub"],
+  plugins: [withoutChildProcess, apart(/^@huggingface\/hub$/, "huggingface-hub.cjs")],
   metafile: true,
 });
+const hub = await build({ ...commonJs, entryPoints: { "huggingface-hub": "@huggingface/hub" }, metafile: true });
 // As in src/, worker and kernel lie beside what names them.
 await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm" });
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
 
 // The licences of what is in the bundle go along with it.
 const packages = new Set(
-  Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
+  [commandLine, hub]
+    .flatMap(({ metafile }) => Object.keys(metafile.inputs))
+    .flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
 );
 const licences = [...packages].sort().map((folder) => {
-  const { name, version } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
+  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
   const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-  if (file === undefined) {
+  if (file === undefined && license === undefined) {
     throw new Error(`${name}: no licence to go along with the bundle`);
   }
-  return `${name} ${version}\n\n${readFileSync(join(root, folder, file), "utf8").trim()}\n`;
+  // Some packages name their licence and do not have its text.
+  const text = file === undefined ? license : readFileSync(join(root, folder, file), "utf8").trim();
+  return `${name} ${version}\n\n${text}\n`;
 });
 writeFileSync(join(out, "LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));

@@ -67,6 +67,8 @@ test("the package has the launcher, the bundle with its source maps and licences
       "weight-diff.cjs.map",
       "command-line.cjs",
       "command-line.cjs.map",
+      "huggingface-hub.cjs",
+      "huggingface-hub.cjs.map",
       "worker.js",
       "worker.js.map",
       "kernel.wasm",
@@ -114,3 +116,12 @@ for (const [kernel, threads] of [
     });
   });
 }
+
+test("what pushes needs no package beside it either", async () => {
+  await withFolder(async (folder) => {
+    cpSync(join(ROOT, "dist/cli"), folder, { recursive: true });
+    const uses = `const { commitIter, createRepo, whoAmI } = require(${JSON.stringify(join(folder, "huggingface-hub.cjs"))});
+      console.log(typeof commitIter, typeof createRepo, typeof whoAmI);`;
+    assert.deepEqual(node("-e", uses), { status: 0, stdout: "function function function\n", stderr: "" });
+  });
+});
