@@ -2,6 +2,7 @@
  * The one error type, and the list of everything that can go wrong for a user. Each code carries its exit code (README,
  * "Exit codes"), so that the mapping stands in one place. Whatever bytes come in, nothing but a WeightDiffError goes out.
  */
+import type { Advice } from "./advice.js";
 import { blot } from "./secrets.js";
 
 /** Every error code, with the exit code of the command line and the kind of trouble it is. Add a row here to add an error. */
@@ -89,21 +90,6 @@ export interface ErrorPlace {
   readonly tensor?: string;
 }
 
-/**
- * What the caller may ask for instead, as an option of its function: { to: "continue it", option: "mode", value: "resume" }. How
- * that is spelled (a flag, a field) is the caller's to say.
- */
-export interface Advice {
-  /** What it does, as a command: "start over", "go on all the same". */
-  readonly to: string;
-  /** A field of the options, "hub.cache" for one within another. */
-  readonly option: string;
-  /** What it should be; left out where any other value may help. */
-  readonly value?: string | number | boolean | null;
-  /** Only once the hint is followed, and not in place of it. */
-  readonly afterwards?: true;
-}
-
 export interface ErrorDetails extends ErrorOptions {
   readonly at?: ErrorPlace;
   readonly advice?: readonly Advice[];
@@ -130,7 +116,7 @@ export class WeightDiffError extends Error {
   readonly fact: string;
   readonly hint: string | undefined;
   readonly at: ErrorPlace;
-  /** Options that would help. `hint` does not name them. */
+  /** Options and commands that would help. `hint` does not name them. */
   readonly advice: readonly Advice[];
   /** Where one fact sums up many: each of them, in a line of its own. */
   readonly problems: readonly string[];

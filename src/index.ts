@@ -1,5 +1,6 @@
 /** The library: each command of the command line as a function. */
 
+export type { Advice, Say } from "./advice.js";
 export { type ConvertOptions, type ConvertReport, convert } from "./commands/convert.js";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./commands/inspect.js";
 export { type MakeDiffOptions, type MakeDiffReport, makeDiff } from "./commands/make-diff.js";
@@ -12,7 +13,7 @@ export { type VerifyOptions, type VerifyReport, verify } from "./commands/verify
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
 export { type XorCommandOptions, xor } from "./commands/xor.js";
-export { type Advice, type ErrorCode, type ErrorKind, type ErrorPlace, EXIT_CODES, WeightDiffError } from "./errors.js";
+export { type ErrorCode, type ErrorKind, type ErrorPlace, EXIT_CODES, WeightDiffError } from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export type { HubOptions } from "./hub/settings.js";
 export type { Manifest } from "./manifest/manifest.js";

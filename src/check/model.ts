@@ -1,4 +1,4 @@
-/** A finished output against its manifest: recover --resume asks whether it is what was to be made, and whole. */
+/** A finished output against its manifest: a resumed run asks whether it is what was to be made, and whole. */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { type Finding, reporter } from "../finding.js";

@@ -116,6 +116,6 @@ function checkIndexText(
 /** An unfinished run of ours. */
 export async function checkUnfinished(directory: string, report: Report): Promise<void> {
   if ((await outputState(directory)) === "partial") {
-    report("warning", "an unfinished run is in this directory: continue it with --resume");
+    report("warning", "an unfinished run is in this directory: let the command that began it continue it");
   }
 }

@@ -1,5 +1,6 @@
-/** What an error advises, in flags: below here an error names options, and only the table of flags knows how they are spelled. */
-import type { Advice, WeightDiffError } from "../errors.js";
+/** What an error, a warning or a note advises, in flags: below here options are named, and only the table of flags knows how they are spelled. */
+import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../advice.js";
+import type { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
 import type { CommandName, Flag } from "./flags/flag.js";
 import { FLAGS, flagsOf, shownName } from "./flags/table.js";
@@ -19,24 +20,57 @@ export function hintText(
   for (const one of advice) {
     const said = adviceText(one, flags);
     if (said !== undefined) {
-      text = text === undefined ? said : `${text}, ${one.afterwards === true ? "then" : "or"} ${said}`;
+      text = text === undefined ? said : `${text}, ${"afterwards" in one ? "then" : "or"} ${said}`;
     }
   }
   return text;
 }
 
-function adviceText({ to, option, value }: Advice, flags: readonly Flag[]): string | undefined {
-  const flag = flags.find(
-    ({ option: own, sets, hidden }) => own === option && hidden !== true && (sets === undefined || sets === value),
-  );
+/** A warning or a note, with its advice in brackets. */
+export function adviceAfter(text: string, advice: readonly Advice[], command: CommandName): string {
+  const said = advice.flatMap((one) => adviceText(one, flagsOf(command)) ?? []);
+  return said.length === 0 ? text : `${text} (${said.join(", or ")})`;
+}
+
+/** @returns undefined if none of the flags sets the option. */
+function adviceText(advice: Advice, flags: readonly Flag[]): string | undefined {
+  if ("command" in advice) {
+    return commandText(advice);
+  }
+  const { to, value, among } = advice;
+  const flag = flagOf(advice, flags);
   if (flag === undefined) {
     return undefined;
   }
-  const text = flag.sets !== undefined || value === undefined ? "" : ` ${spelled(value)}`;
-  return `${to} with ${shownName(flag)}${text}`;
+  const name = shownName(flag);
+  if (among !== undefined) {
+    return `${to}:${among.map((one) => `\n  ${name} ${spelled(one.value)}  (${one.means})`).join("")}`;
+  }
+  return `${to} with ${name}${flag.sets !== undefined || value === undefined ? "" : ` ${spelled(value)}`}`;
+}
+
+function flagOf({ option, value }: Pick<OptionAdvice, "option" | "value">, flags: readonly Flag[]): Flag | undefined {
+  return flags.find(
+    ({ option: own, sets, hidden }) => own === option && hidden !== true && (sets === undefined || sets === value),
+  );
+}
+
+/** "make a diff of it: weight-diff make-diff --path_raw llama-7b …", as it is typed. */
+function commandText({ to, command, options }: CommandAdvice): string {
+  const words = Object.entries(options).flatMap(([option, value]) => {
+    const flag = flagOf({ option }, flagsOf(command));
+    const name = flag === undefined || flag.argument === true ? [] : [shownName(flag)];
+    return flag === undefined ? [] : [...name, shellWord(value)];
+  });
+  return `${to}: ${["weight-diff", command, ...words].join(" ")}`;
 }
 
 /** As a flag takes it: dtypes by torch's names. */
-function spelled(value: NonNullable<Advice["value"]> | null): string {
+function spelled(value: AdvisedValue): string {
   return value === "F32" || value === "F16" || value === "BF16" ? (torchName(value) ?? value) : String(value);
+}
+
+/** As a POSIX shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

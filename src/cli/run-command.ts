@@ -1,5 +1,7 @@
 /** One command from its flags to its exit code: what is said meanwhile, what is printed, and what ends it early. */
+import type { Say } from "../advice.js";
 import { WeightDiffError } from "../errors.js";
+import { adviceAfter } from "./advice.js";
 import type { Story } from "./commands/story.js";
 import type { CommandName } from "./flags/flag.js";
 import type { Reading } from "./flags/read.js";
@@ -41,8 +43,8 @@ export async function runCommand<C extends CommandName>(
     const { run } = await stories[command]();
     const during = {
       signal: stop.signal,
-      onNote: speaker.note,
-      onWarning: speaker.warn,
+      onNote: ((text, advice = []) => speaker.note(adviceAfter(text, advice, command))) satisfies Say,
+      onWarning: ((text, advice = []) => speaker.warn(adviceAfter(text, advice, command))) satisfies Say,
       onProgress: speaker.progress,
     };
     return await run(asked, during, (text) => {

@@ -2,6 +2,7 @@
  * convert: LLaMA or Llama 2 as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files: what
  * transformers' converter wrote in float16 before it went through bfloat16 (docs/formats.md 2.1, 2.6).
  */
+import type { Say } from "../advice.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
@@ -77,7 +78,7 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
     ...tensorRecipe(plan, { raw: model, driver: model, apart: [TOKENIZER] }, made, options),
     started,
     output: options.output,
-    identity: { "the command": "convert", "--dtype": dtype },
+    identity: { "the command": "convert", "the dtype": dtype },
     tell({ side }) {
       if (side.left.length > 0) {
         options.onNote?.(`not copied: ${side.left.map(printable).join(", ")}`);
@@ -108,7 +109,7 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
   };
 }
 
-function tellTokenizer(tokenizer: MetaTokenizer | null, source: string, say: (text: string) => void): void {
+function tellTokenizer(tokenizer: MetaTokenizer | null, source: string, say: Say): void {
   if (tokenizer === null) {
     say(`no ${TOKENIZER} in ${source} or beside it: copy it into the output yourself`);
   } else if (!tokenizer.sentencepiece) {
@@ -118,8 +119,10 @@ function tellTokenizer(tokenizer: MetaTokenizer | null, source: string, say: (te
   }
 }
 
-function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], say: (text: string) => void): void {
-  plan.notes.forEach(say);
+function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], say: Say): void {
+  for (const note of plan.notes) {
+    say(...note);
+  }
   const rounded = [
     ...new Set(
       plan.jobs.flatMap((job) =>

@@ -59,6 +59,8 @@ export interface InspectedFile {
   readonly format: string;
   /** A published file it is, or may be. */
   readonly known: string | null;
+  /** "size": only its size was compared. */
+  readonly knownBy: "digest" | "size" | null;
 }
 
 export interface DtypeTotal {
@@ -212,9 +214,10 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
   return shards.map(({ file, size, header }) => {
     const digest = digests?.get(file);
     const hints = filesOfSize(size).map(({ what }) => what);
-    const hint = hints.length === 0 ? null : `perhaps ${hints.join(" or ")} (same size; --digest tells)`;
+    const hint = hints.length === 0 ? null : `perhaps ${hints.join(" or ")} (same size)`;
     const known = digest === undefined ? hint : (fileWithDigest(digest)?.what ?? null);
-    return { file, size, format: header.format, known };
+    const knownBy = known === null ? null : digest === undefined ? "size" : "digest";
+    return { file, size, format: header.format, known, knownBy };
   });
 }
 
@@ -230,7 +233,9 @@ async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly Ins
         : join(directory, file);
   const digest = path === null ? null : await sha256Of(path).catch(() => null);
   const known = digest === null ? null : fileWithDigest(digest);
-  return known === null ? [] : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what }];
+  return known === null
+    ? []
+    : [{ file, size: known.size ?? 0, format: "sentencepiece", known: known.what, knownBy: "digest" }];
 }
 
 function totalsOf(tensors: readonly StoredTensor[]): readonly DtypeTotal[] {

@@ -2,6 +2,7 @@
  * make-diff: tuned - base -> a diff that can be published. The diff is applied again while it is made, so that its maker knows
  * what will come back; the manifest tells whoever recovers it what the base and the result must be.
  */
+import type { Say } from "../advice.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeBase } from "../evidence/resize.js";
 import { printable } from "../formats/quote.js";
@@ -62,8 +63,10 @@ function planOptions(
   };
 }
 
-function tellPlan(plan: Plan, encoding: Encoding, say: (text: string) => void): void {
-  plan.notes.forEach(say);
+function tellPlan(plan: Plan, encoding: Encoding, say: Say): void {
+  for (const note of plan.notes) {
+    say(...note);
+  }
   for (const [name, rows] of plan.newRows) {
     say(
       `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,

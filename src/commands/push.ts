@@ -2,6 +2,7 @@
  * push: a diff or a model onto the Hub. Asks whether that may be, verifies what is to go, sends what is not there yet in one commit,
  * and holds what the Hub lists afterwards against what is here. Nothing is ever deleted there.
  */
+import type { Advice } from "../advice.js";
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
@@ -98,21 +99,17 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
   const [first] = errors;
   if (first !== undefined) {
     const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`;
-    throw new WeightDiffError(
-      "CHECK_FAILED",
-      `${findingText(first)}${more}: nothing was pushed`,
-      `weight-diff verify ${options.path} lists it all`,
-      { at: { file: options.path } },
-    );
+    throw new WeightDiffError("CHECK_FAILED", `${findingText(first)}${more}: nothing was pushed`, undefined, {
+      at: { file: options.path },
+      advice: [listAll(path)],
+    });
   }
   const odd = report.findings.filter(({ level }) => level !== "note");
   for (const finding of odd.slice(0, SHOWN)) {
     options.onWarning?.(findingText(finding));
   }
   if (odd.length > SHOWN) {
-    options.onWarning?.(
-      `${odd.length - SHOWN} more warnings of this kind: weight-diff verify ${options.path} lists them all`,
-    );
+    options.onWarning?.(`${odd.length - SHOWN} more warnings of this kind`, [listAll(path)]);
   }
   const how =
     report.manifest === null ? "structure and values only" : `${report.tensors} tensors as ${MANIFEST} has them`;
@@ -120,6 +117,10 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
 }
 
 const SHOWN = 20;
+
+function listAll(path: string): Advice {
+  return { to: "list them all", command: "verify", options: { path } };
+}
 
 function findingText({ file, tensor, message }: Finding): string {
   const where = [file, tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ");

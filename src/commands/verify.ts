@@ -148,7 +148,7 @@ function payloadReport(
 ): VerifyReport {
   return {
     path,
-    identity: { kind: "diff", reason: "weight-diff.json says that xor --encode made it" },
+    identity: { kind: "diff", reason: "weight-diff.json says that xor encoded it" },
     manifest: MANIFEST,
     findings: inOrder(findings),
     files,

@@ -23,8 +23,14 @@ export async function xor(options: XorCommandOptions): Promise<XorReport> {
       throw new WeightDiffError(
         "NOT_A_DIFF",
         "nothing here is XORed: every weight file is what its name says, or there is none",
-        "to make a payload of a model, add --encode; to decode all the same, say which codec it is: --scheme oa-xor",
-        { at: { file: payload } },
+        undefined,
+        {
+          at: { file: payload },
+          advice: [
+            { to: "make a payload of a model", option: "direction", value: "encode" },
+            { to: "decode all the same", option: "scheme", value: "oa-xor" },
+          ],
+        },
       );
     }
     return xorFiles(found, opened);

@@ -4,7 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { type Advice, type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
+import type { Advice } from "../advice.js";
+import { type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";

@@ -113,16 +113,20 @@ export function undecided(
 ): WeightDiffError {
   const ranked = dtype !== null && new Set(candidates.map(({ family }) => family.scheme.arithmetic)).size > 1;
   const order = ranked ? `, likeliest first (a script that publishes ${dtype} mostly adds in ${dtype})` : "";
-  const lines = candidates.map((candidate) => candidateText(candidate, newRows > 0));
-  return new WeightDiffError("SCHEME_UNKNOWN", reason, `say which script made it${order}:\n  ${lines.join("\n  ")}`, {
+  const among = candidates.map((candidate) => ({
+    value: candidate.family.scheme.name,
+    means: candidateText(candidate, newRows > 0),
+  }));
+  return new WeightDiffError("SCHEME_UNKNOWN", reason, undefined, {
     at: { file: diff.path },
+    advice: [{ to: `say which script made it${order}`, option: "scheme", among }],
   });
 }
 
-/** One line for a hint. @param grown whether rows are new here. */
+/** What a candidate does, in one line. @param grown whether rows are new here. */
 function candidateText({ family, others, saved }: Candidate, grown: boolean): string {
   const { who, scheme } = family;
-  const { name, arithmetic, output, newRows, verbatim, summed } = scheme;
+  const { arithmetic, output, newRows, verbatim, summed } = scheme;
   const stored = arithmetic === "stored";
   const kept = verbatim.filter((pattern) => !pattern.includes("inv_freq"));
   const meaning = [
@@ -134,5 +138,5 @@ function candidateText({ family, others, saved }: Candidate, grown: boolean): st
   ].join(", ");
   const same =
     others.length === 0 ? "" : `; the same bits here: ${others.map((other) => other.scheme.name).join(", ")}`;
-  return `--scheme ${name}  (${who}: ${meaning}${same})`;
+  return `${who}: ${meaning}${same}`;
 }

@@ -1,5 +1,5 @@
 /**
- * --scheme auto: which family a diff is of, by evidence, in this order: the mark that make-diff leaves; the name of its
+ * The scheme "auto": which family a diff is of, by evidence, in this order: the mark that make-diff leaves; the name of its
  * repository, or the one its config remembers; the command line, where it is a script's own (by-line.ts); files, tokens and tensors
  * that only one family has, and what values tell. Dtypes and shapes alone choose one thing only (by-dtypes.ts). Nothing is chosen
  * because a scheme would drop or leave alone what does not fit.
@@ -28,7 +28,7 @@ function byMark({ diff }: Evidence): Choice | null {
     ? null
     : chosen(
         familyNamed(encoding === "exact" ? "exact" : "open-instruct"),
-        `its files are marked as a diff by weight-diff make-diff, encoding ${encoding}`,
+        `its files are marked as a diff by make-diff, encoding ${encoding}`,
       );
 }
 

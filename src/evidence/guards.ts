@@ -1,9 +1,10 @@
 /**
- * The guards: mistakes that names and shapes do not show, each with a name by which `--ignore` switches it off, refusals and
+ * The guards: mistakes that names and shapes do not show, each with a name by which the option `ignore` switches it off, refusals and
  * warnings alike. Certain mistakes are refused, likely ones are warned of. What they judge by stands in not-a-diff.ts,
  * wrong-base.ts, base-precision.ts and bit-census.ts; here is what they say.
  */
 
+import type { Advice, Say } from "../advice.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
@@ -38,8 +39,8 @@ export interface Inputs {
 export interface GuardOptions {
   readonly ignore?: readonly Guard[];
   readonly tuned?: string | null;
-  readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
+  readonly onNote?: Say;
+  readonly onWarning?: Say;
 }
 
 /**
@@ -86,30 +87,38 @@ function isOn(guard: Guard, { ignore }: GuardOptions): boolean {
 
 function warn(guard: Guard, text: string, options: GuardOptions): void {
   if (isOn(guard, options)) {
-    options.onWarning?.(`${text} (--ignore ${guard} silences this)`);
+    options.onWarning?.(text, [{ to: "silence this", option: "ignore", value: guard }]);
   }
+}
+
+/** What to do for whoever knows better than the guard. */
+function overrule(guard: Guard, what: string): Advice {
+  return { to: `if you are sure that it is ${what}, go on`, option: "ignore", value: guard };
 }
 
 function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: NormCensus | null): void {
   if (norms !== null && hasDiffNorms(norms)) {
-    const remedy =
-      role === "base"
-        ? "give the base model that the diff's card names"
-        : "to get the tuned model from a diff: weight-diff recover";
+    const sure = overrule("not-a-model", "a model");
     throw new WeightDiffError(
       "NOT_A_MODEL",
       `${role} ${path}: not a model but a diff: its ${norms.count} norm weights scatter around 0 with a mean size of ${norms.magnitude.toPrecision(3)} (a model's lie on one side, far from it)`,
-      `${remedy}; if you are sure that it is a model: --ignore not-a-model`,
+      role === "base" ? "give the base model that the diff's card names" : undefined,
+      {
+        advice:
+          role === "base" ? [sure] : [{ to: "recover the tuned model from it", command: "recover", options: {} }, sure],
+      },
     );
   }
 }
 
 function swapped({ raw, diff }: Inputs, { tuned }: GuardOptions, norms: NormCensus | null): WeightDiffError {
-  const out = tuned === undefined || tuned === null ? "" : ` --path_tuned ${shellWord(tuned)}`;
+  const out = tuned === undefined || tuned === null ? {} : { tuned };
+  const options = { raw: diff.path, diff: raw.path, ...out };
   return new WeightDiffError(
     "NOT_A_DIFF",
-    `base and diff are swapped: --path_raw ${raw.path} is the diff, --path_diff ${diff.path} the model${norms === null ? "" : `: ${normText(norms)}`}`,
-    `weight-diff recover --path_raw ${shellWord(diff.path)} --path_diff ${shellWord(raw.path)}${out}`,
+    `base and diff are swapped: ${raw.path}, given as the base, is the diff; ${diff.path}, given as the diff, is a model${norms === null ? "" : `: ${normText(norms)}`}`,
+    undefined,
+    { advice: [{ to: "give them the other way round", command: "recover", options }] },
   );
 }
 
@@ -120,7 +129,7 @@ function refuseFullModel(
   rawNorms: NormCensus | null,
 ): void {
   const cosine = likeness(sample);
-  const ignore = "if you are sure that it is a diff: --ignore not-a-diff";
+  const sure = overrule("not-a-diff", "a diff");
   const windows = sample.flatMap((pair) => pair.windows);
   if (
     windows.some((window) => window.raw.some((bits) => bits << 1 !== 0)) &&
@@ -129,21 +138,33 @@ function refuseFullModel(
     throw new WeightDiffError(
       "NOT_A_DIFF",
       `diff ${diff.path}: not a diff but a copy of the base ${raw.path}: adding both would double every weight`,
-      `give the published diff; ${ignore}`,
+      "give the published diff",
+      { advice: [sure] },
     );
   }
   if (cosine !== null && resembles(cosine)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
       `diff ${diff.path}: not a diff but a full model, tuned from the base: its matrices point where the base's do (cosine ${cosine.toFixed(2)}, a diff's is near 0)${norms !== null && hasFullNorms(norms, rawNorms) ? `, and ${normText(norms)}` : ""}; adding the base would destroy it`,
-      `it needs no recovering: simply use it as it is; to make a diff of it: weight-diff make-diff --path_raw ${shellWord(raw.path)} --path_tuned ${shellWord(diff.path)} --path_diff OUT; ${ignore}`,
+      "it needs no recovering: simply use it as it is",
+      {
+        advice: [
+          {
+            to: "make a diff of it",
+            command: "make-diff",
+            options: { raw: raw.path, tuned: diff.path, diff: "OUT" },
+          },
+          sure,
+        ],
+      },
     );
   }
   if (norms?.scales === true && hasFullNorms(norms, rawNorms) && !hasUntouchedRows(sample)) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
       `diff ${diff.path}: not a diff but a full model: ${normText(norms)}; adding a base would destroy it`,
-      `simply use it as it is; ${ignore}`,
+      "simply use it as it is",
+      { advice: [sure] },
     );
   }
 }
@@ -154,7 +175,8 @@ function refuseOtherLlama({ raw, diff, rawConfig, diffConfig }: Inputs): void {
     throw new WeightDiffError(
       "MISMATCH",
       `base ${raw.path} is ${mixed.raw}, and diff ${diff.path} was made for ${mixed.diff}: ${differences(rawConfig, diffConfig)}; both have the same names and shapes, their sum would be noise`,
-      `give the ${mixed.diff} base of the same size; if a config.json is wrong: --ignore wrong-base`,
+      `give the ${mixed.diff} base of the same size`,
+      { advice: [{ to: "if a config.json is wrong, go on", option: "ignore", value: "wrong-base" }] },
     );
   }
 }
@@ -242,9 +264,4 @@ function percent(share: number): string {
 
 function sameBits(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((bits, index) => bits === b[index]);
-}
-
-/** As a POSIX shell takes it for one word. */
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

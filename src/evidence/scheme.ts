@@ -36,7 +36,7 @@ export interface SchemeOptions {
 export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
-    const reason = "as --scheme says";
+    const reason = "as asked for";
     if (name !== "custom") {
       return chosen(familyNamed(name), reason);
     }
@@ -67,15 +67,21 @@ function lineOf({ line, variants = [] }: SchemeOptions): Evidence["line"] {
   return line === undefined ? null : { ...line, flags: line.flags.filter((flag) => !off.includes(flag)), variants };
 }
 
-/** As the family's script is with the flags that it has. @throws {WeightDiffError} USAGE for --is_fp16 where it has no such flag. */
+/** As the family's script is with the flags that it has. @throws {WeightDiffError} USAGE for is_fp16 where it has no such flag. */
 export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Choice {
   return variants.reduce((found, flag) => {
     const changed = found.family === null ? null : variantOf(found.family, flag);
     if (changed === null && flag === "is_fp16") {
       throw new WeightDiffError(
         "USAGE",
-        `--is_fp16: the script of scheme ${found.scheme.name} has no such flag`,
-        "--scheme knowlm has it; --dtype float16 rounds the result of any scheme",
+        `is_fp16: the script of scheme ${found.scheme.name} has no such flag`,
+        undefined,
+        {
+          advice: [
+            { to: "follow the script that has it", option: "scheme", value: "knowlm" },
+            { to: "round the result", option: "dtype", value: "F16" },
+          ],
+        },
       );
     }
     return changed === null ? found : chosen(changed, found.reason);

@@ -2,7 +2,8 @@
  * What the operating system's refusals mean, in one place: which error they become, the words, and the remedy. A code that is
  * not listed keeps the system's own text.
  */
-import { type Advice, type ErrorCode, WeightDiffError } from "../errors.js";
+import type { Advice } from "../advice.js";
+import { type ErrorCode, WeightDiffError } from "../errors.js";
 
 interface Meaning {
   /** What is wrong, after "cannot write: ". */

@@ -80,7 +80,7 @@ export async function fetchFiles(
       throw new WeightDiffError(
         "HUB_OFFLINE",
         `damaged in the cache: its digest is not ${file.etag}`,
-        `run once without --offline and HF_HUB_OFFLINE: it is fetched again; see ${file.page}`,
+        `go online once (neither the option nor HF_HUB_OFFLINE may forbid it): it is fetched again; see ${file.page}`,
         { at: { file: file.name } },
       );
     }

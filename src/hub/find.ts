@@ -165,7 +165,7 @@ export async function findCached(name: HubName, { access, cache }: HubSettings):
     throw new WeightDiffError(
       "HUB_OFFLINE",
       `offline, and ${what} is not in the cache ${cache ?? ""}`,
-      `run once without --offline and HF_HUB_OFFLINE, or: hf download ${id}${name.revision === null ? "" : ` --revision ${revision}`}; see ${page}`,
+      `go online once (neither the option nor HF_HUB_OFFLINE may forbid it), or: hf download ${id}${name.revision === null ? "" : ` --revision ${revision}`}; see ${page}`,
       { at: { file: spelled } },
     );
   }

@@ -77,7 +77,7 @@ function withBothReadings(error: unknown, path: string): unknown {
         error.code,
         `${path}: no file or directory here; as a repository of the Hub: ${error.message}`,
         error.hint,
-        { cause: error },
+        { cause: error, advice: error.advice },
       )
     : error;
 }

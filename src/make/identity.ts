@@ -4,15 +4,15 @@ import type { PlanIdentity } from "../output/journal.js";
 import type { PlanInput, RunPlan } from "../plan/plan.js";
 import { VERSION } from "../version.js";
 
-/** @param flags what changes the bytes, by name. */
-export function identityOf(plan: RunPlan, flags: PlanIdentity): PlanIdentity {
+/** @param asked what changes the bytes, by name. */
+export function identityOf(plan: RunPlan, asked: PlanIdentity): PlanIdentity {
   const inputs = plan.inputs.map(({ role, file, size, modified, version, header, hub }) => [
     `${role} ${file}`,
     `${size} bytes, ${versionText({ modified, version, hub })}, header ${header}`,
   ]);
   return {
     "the version of weight-diff": VERSION,
-    ...flags,
+    ...asked,
     "the layout of the output": digestOf(
       plan.shards.map(({ file, size, header }) => [file, size, Buffer.from(header).toString("base64")]),
     ),

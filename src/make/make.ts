@@ -2,6 +2,7 @@
  * The run that recover, make-diff, convert and xor share: where the output goes, whether it is there already, what a dry run
  * tells, the inputs once, the run, the small files and the manifest, the final names, the report. A recipe says what differs.
  */
+import type { Say } from "../advice.js";
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import type { Guard } from "../evidence/guard-names.js";
@@ -24,8 +25,8 @@ export interface RunRequest extends RunOptions {
   /** Plan and check, then stop. */
   readonly dryRun?: boolean;
   /** Called with every sentence a user should read, as soon as it is known. */
-  readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
+  readonly onNote?: Say;
+  readonly onWarning?: Say;
 }
 
 /** What recover and make-diff let the caller say besides. */
@@ -130,7 +131,7 @@ export async function make<F, R>(recipe: Recipe<F, R>, options: RunRequest): Pro
   });
 }
 
-/** A run that fails for its input leaves nothing; any other leaves what is finished for --resume. */
+/** A run that fails for its input leaves nothing; any other leaves what is finished for another run to resume. */
 async function runInto<F, R>(
   destination: Destination | null,
   recipe: Recipe<F, R>,

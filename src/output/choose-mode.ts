@@ -19,7 +19,7 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
     return "new";
   }
   if (state === "partial") {
-    await refuseLocked(join(path, STAGING)); // the run that is at it would not be pleased by --force
+    await refuseLocked(join(path, STAGING)); // force must not take the folder from a run that is still at work
   }
   if (wanted === "force" || (wanted === "resume" && state === "partial")) {
     return wanted;

@@ -35,7 +35,7 @@ export interface OutputDirectory {
   seal(file: string): Promise<void>;
   /** Gives final names: shards, extras, the manifest last. @throws {WeightDiffError} OUTPUT_REFUSED if one is taken; the run can be resumed then. */
   finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: string): Promise<void>;
-  /** Leaves what is there for --resume. */
+  /** Leaves what is there for another run to resume. */
   suspend(): Promise<void>;
   /** Removes what this run put there. */
   discard(): Promise<void>;

@@ -9,7 +9,7 @@ import { JOURNAL } from "./journal.js";
 export const STAGING = ".weight-diff";
 export const MANIFEST = "weight-diff.json";
 
-/** Weight files and indexes of every format: what --force replaces. */
+/** Weight files and indexes of every format: what the mode "force" replaces. */
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
 

@@ -1,6 +1,8 @@
 /** Two models that do not fit: why, in words, from what users got wrong; what to do; and every tensor that does not fit, as data. */
+
+import type { Advice } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import { type Advice, WeightDiffError } from "../errors.js";
+import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { firstLlama } from "../known/models.js";
 import { ADAPTER } from "../known/names.js";

@@ -138,7 +138,7 @@ export const decideSubtracted: Decide = (_, tuned, raw) => {
       : null;
 };
 
-/** make-diff --encoding exact: bit patterns where the base can be brought to the tuned dtype, else the tuned bytes. */
+/** make-diff with the encoding "exact": bit patterns where the base can be brought to the tuned dtype, else the tuned bytes. */
 export const decideBits: Decide = (_, tuned, raw) => {
   const unsigned = unsignedOf(tuned.dtype);
   return raw === null || unsigned === undefined || !isConvertible(raw.dtype, tuned.dtype)

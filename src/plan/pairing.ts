@@ -319,14 +319,14 @@ function newRowsOf(
     return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
   }
   if (options.newRows === "refuse") {
-    const why = options.rowsAsked ? "--rows refuse forbids" : "the scheme does not know";
+    const why = options.rowsAsked ? "you asked to refuse" : "the scheme does not know";
     return `: ${driverRows - rows} new ${driverRows - rows === 1 ? "row" : "rows"}, which ${why}`;
   }
   if (overlap || options.newRows === "zero") {
     return { rows, columns };
   }
   if (driverRows - rows > options.maxNewRows) {
-    return `: ${driverRows - rows} new rows; past ${options.maxNewRows} only with --rows mean`;
+    return `: ${driverRows - rows} new rows; more than ${options.maxNewRows} must be asked for`;
   }
   if (columns > MAX_MEAN_COLUMNS) {
     return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;

@@ -2,6 +2,7 @@
  * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
  * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (docs/architecture.md).
  */
+import type { Note } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
@@ -116,7 +117,7 @@ export interface Plan extends RunPlan {
   readonly totalSize: number;
   /** Of torch's zip files, which have a CRC-32 for each record. */
   readonly records: RecordCount;
-  readonly notes: readonly string[];
+  readonly notes: readonly Note[];
 }
 
 /**
@@ -256,16 +257,17 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     totalSize: written.reduce((sum, pair) => sum + outputBytes(pair), 0),
     records: countRecords(sources),
     notes: [
-      ...raw.notes.map((note) => `base: ${note}`),
-      ...driver.notes.map((note) => `${role}: ${note}`),
-      ...notes,
-      ...(summed.length === 0
-        ? []
-        : [
-            `${summed.length} rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)`,
-          ]),
+      ...raw.notes.map((note): Note => [`base: ${note}`]),
+      ...driver.notes.map((note): Note => [`${role}: ${note}`]),
+      ...notes.map((note): Note => [note]),
+      ...(summed.length === 0 ? [] : [notWritten(summed.length)]),
     ],
   };
+}
+
+function notWritten(buffers: number): Note {
+  const advice = [{ to: "write them", option: "invFreq", value: "keep" }];
+  return [`${buffers} rotary_emb.inv_freq buffers are not written: models recompute them`, advice];
 }
 
 /** What the script adds into, and what meets it. */

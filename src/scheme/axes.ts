@@ -25,7 +25,7 @@ export interface Resize {
 }
 
 export interface Scheme {
-  /** As --scheme, journals and manifests call it. */
+  /** As the option `scheme`, journals and manifests call it. */
   readonly name: string;
   /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. "xor": whole files, not tensors. */
   readonly operation: "add" | "subtract" | "add-bits" | "xor";

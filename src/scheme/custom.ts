@@ -1,4 +1,4 @@
-/** --scheme custom: a scheme that nobody published, put together from the axes by the user. */
+/** The scheme "custom": a scheme that nobody published, put together from the axes by the user. */
 import type { ComputeDtype } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
@@ -56,10 +56,8 @@ export function customScheme(axes: CustomAxes): Scheme {
 /** torch's mean of a 16-bit matrix is rounded on its way as no published scheme needs it. @throws {WeightDiffError} USAGE. */
 export function refuseRoundedMean(newRows: Scheme["newRows"], arithmetic: Scheme["arithmetic"]): void {
   if (newRows === "mean" && arithmetic !== "F32") {
-    throw new WeightDiffError(
-      "USAGE",
-      "--rows mean: the mean of the base's rows is taken in float32 only",
-      "with other arithmetic, new rows are zero, overlap or refuse",
-    );
+    throw new WeightDiffError("USAGE", "new rows by the mean of the base's: it is taken in float32 only", undefined, {
+      advice: [{ to: "choose zero, overlap or refuse", option: "rows" }],
+    });
   }
 }

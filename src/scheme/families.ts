@@ -36,8 +36,9 @@ export function familyNamed(name: string): Family {
   if (family === undefined) {
     throw new WeightDiffError(
       "USAGE",
-      `unknown scheme "${name}"`,
-      `known schemes: auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}; weight-diff schemes says what each does`,
+      `unknown scheme "${name}": it is not one of auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}`,
+      undefined,
+      { advice: [{ to: "see what each does", command: "schemes", options: {} }] },
     );
   }
   return family;

@@ -63,7 +63,10 @@ export function checkSum(
   }
   if (found === null) {
     identity.kind === "diff" &&
-      report("note", `the sum ${wanted.value} is that of the recovered model: give --path_raw to compute it`);
+      report(
+        "note",
+        `the sum ${wanted.value} is that of the recovered model: give the base model as well to compute it`,
+      );
     return null;
   }
   const verdict = judgeWanted(wanted, found, layersOf(checkpoint.stateDict.keys()));

@@ -2,6 +2,7 @@
  * recover's look at the naive sum: what the recovered weights must sum to by the file beside the diff, by what was published for
  * its repository, or by the user's word, and how the sum compares (docs/arithmetic.md 7).
  */
+import type { Say } from "../advice.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { type ExpectedSum, publishedSum } from "../known/sums.js";
@@ -37,8 +38,8 @@ export function judgeRecovered(
   buffers: RotaryBuffers | null,
   options: {
     readonly expectSum?: number | "known" | null;
-    readonly onNote?: (text: string) => void;
-    readonly onWarning?: (text: string) => void;
+    readonly onNote?: Say;
+    readonly onWarning?: Say;
   },
 ): SumVerdict | null {
   const layers = buffers?.layers ?? [...found.byTensor.keys()].filter((name) => INV_FREQ.test(name)).length;

@@ -24,8 +24,8 @@ test("swapped arguments end with 4, and the command that was meant", async () =>
     const { code, said } = await weightDiff(["recover", "--path_raw", diff, "--path_diff", BASE, "--path_tuned", out]);
     assert.equal(code, 4);
     assert.deepEqual(said, [
-      `weight-diff: error: base and diff are swapped: --path_raw ${diff} is the diff, --path_diff ${BASE} the model: its 5 norm weights have a mean size of 0.819, and 100 % of their values are positive (a diff's scatter around 0)`,
-      `weight-diff: hint: weight-diff recover --path_raw ${BASE} --path_diff ${diff} --path_tuned ${out}`,
+      `weight-diff: error: base and diff are swapped: ${diff}, given as the base, is the diff; ${BASE}, given as the diff, is a model: its 5 norm weights have a mean size of 0.819, and 100 % of their values are positive (a diff's scatter around 0)`,
+      `weight-diff: hint: give them the other way round: weight-diff recover --path_raw ${BASE} --path_diff ${diff} --path_tuned ${out}`,
     ]);
     assert.equal(existsSync(out), false);
     const meant = said[1]?.replace(/^.*?recover /, "").split(" ") ?? [];

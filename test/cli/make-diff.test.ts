@@ -60,7 +60,7 @@ test("writes the diff, says what was proved and what was left", async () => {
     assert.deepEqual(said, [
       ...SAID,
       "weight-diff: not copied from the tuned model: README.md, training_args.bin",
-      "weight-diff: README.md: the base's name on the Hub is not known: fill it in, or give --base-model",
+      "weight-diff: README.md: the base's name on the Hub is not known: fill it in (give it with --base-model)",
     ]);
     assert.deepEqual((await readdir(diff)).sort(), [
       ...[

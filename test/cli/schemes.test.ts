@@ -68,7 +68,7 @@ test("says what was chosen, why, and what is written otherwise than by the scrip
     assert.equal(code, 0, said.join("\n"));
     assert.deepEqual(said.slice(0, 3), [
       "weight-diff: scheme fastchat: the diff is vicuna-7b-delta-v1.1",
-      "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
+      "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (write them with --inv-freq keep)",
       "weight-diff: config.json is the diff's: the script saves the base's, whose token ids may be wrong",
     ]);
     const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8")) as { readonly torch_dtype: string };
@@ -116,7 +116,7 @@ test("custom axes give the bits of the scheme that has them", async () => {
   assert.deepEqual(digests(custom.out), digests(named.out));
   assert.ok(
     custom.said.includes(
-      "weight-diff: scheme custom --op add --arith float16 --rows refuse --verbatim embed_tokens --verbatim *lm_head.weight --driver diff: as --scheme says",
+      "weight-diff: scheme custom --op add --arith float16 --rows refuse --verbatim embed_tokens --verbatim *lm_head.weight --driver diff: as asked for",
     ),
     custom.said.join("\n"),
   );
@@ -132,7 +132,7 @@ test("axes beside a scheme that is not custom, and a mean that is not float32, a
   const mean = await recover(diff, "--scheme", "fastchat", "--rows", "mean");
   assert.deepEqual(
     [mean.code, mean.said[0]],
-    [2, "weight-diff: error: --rows mean: the mean of the base's rows is taken in float32 only"],
+    [2, "weight-diff: error: new rows by the mean of the base's: it is taken in float32 only"],
   );
 });
 
@@ -145,7 +145,7 @@ test("takes the scripts' own flags: --is_fp16 where there is one", async () => {
   const wrong = await recover(diff, "--scheme", "alpaca", "--is_fp16");
   assert.deepEqual(
     [wrong.code, wrong.said[0]],
-    [2, "weight-diff: error: --is_fp16: the script of scheme alpaca has no such flag"],
+    [2, "weight-diff: error: is_fp16: the script of scheme alpaca has no such flag"],
   );
 });
 
@@ -291,7 +291,7 @@ test("verify takes the flags of recover that say which scheme", async () => {
   const wrong = await verify("--scheme", "alpaca", "--is_fp16");
   assert.deepEqual(
     [wrong.code, wrong.said[0]],
-    [2, "weight-diff: error: --is_fp16: the script of scheme alpaca has no such flag"],
+    [2, "weight-diff: error: is_fp16: the script of scheme alpaca has no such flag"],
   );
 });
 

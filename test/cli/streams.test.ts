@@ -26,7 +26,7 @@ test("recover prints its result on stdout, all else on stderr", async () => {
   assert.deepEqual(lines.slice(5), [""]);
   assert.deepEqual(said, [
     "weight-diff: scheme open-instruct: every float tensor of the diff is F32 and one vocabulary row is new",
-    "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (--inv-freq keep writes them)",
+    "weight-diff: 2 rotary_emb.inv_freq buffers are not written: models recompute them (write them with --inv-freq keep)",
     "weight-diff: model.embed_tokens.weight: 1 new row = the diff's + the mean of the base's 512",
     "weight-diff: lm_head.weight: 1 new row = the diff's + the mean of the base's 512",
     "weight-diff: the base is the one the diff was made with: 100 % of 34483 sampled sums are exact in bfloat16, as the tuned model was saved",

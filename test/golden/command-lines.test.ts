@@ -16,6 +16,7 @@ import { recover } from "../../src/commands/recover.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { withFolder } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
+import { hintOf } from "../support/refusal.js";
 
 interface Expected {
   readonly scheme: string;
@@ -89,7 +90,7 @@ for (const name of CASES) {
       if (other === null) {
         await assert.rejects(run(args), (error) => {
           assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
-          assert.match(error.hint ?? "", new RegExp(`[ ,] ?${expected.scheme}(,|\\)| )`));
+          assert.match(hintOf(error), new RegExp(`[ ,] ?${expected.scheme}(,|\\)| )`));
           assert.match(error.message, /^.*the command line is that of /);
           return true;
         });

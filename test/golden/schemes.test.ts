@@ -13,6 +13,7 @@ import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { weightDiff } from "../cli/command.js";
 import { FIXTURES } from "../support/fixtures.js";
+import { hintOf } from "../support/refusal.js";
 
 interface Expected {
   readonly scheme: string;
@@ -223,11 +224,11 @@ for (const name of cases) {
     test(`${name}: auto refuses, and names the scheme among the candidates`, async () => {
       await assert.rejects(recover({ ...options, scheme: "auto" }), (error) => {
         assert.ok(error instanceof WeightDiffError && error.code === "SCHEME_UNKNOWN", String(error));
-        const [said = "", ...lines] = error.hint?.split("\n") ?? [];
+        const [said = "", ...lines] = hintOf(error).split("\n") ?? [];
         const naming = lines.findIndex((line) => new RegExp(`[ ,] ?${expected.scheme}(,|\\)| )`).test(line));
-        assert.ok(naming >= 0 && lines.length > 1 && lines.length <= 6, error.hint);
+        assert.ok(naming >= 0 && lines.length > 1 && lines.length <= 6, hintOf(error));
         if (LIKELIEST.includes(name)) {
-          assert.equal(naming, 0, error.hint);
+          assert.equal(naming, 0, hintOf(error));
           assert.match(said, name === "lawyer-llama" ? /made it:$/ : /likeliest first \(.+\):$/);
         }
         return true;

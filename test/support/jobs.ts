@@ -3,6 +3,11 @@ import assert from "node:assert/strict";
 import type { StoredOperand, TensorJob, Term } from "../../src/engine/job/job.js";
 import type { Plan } from "../../src/plan/plan.js";
 
+/** What the plan tells its user, without the advice. */
+export function noteTexts({ notes }: Plan): readonly string[] {
+  return notes.map(([text]) => text);
+}
+
 const isRaw = ({ inputs }: Plan, { operand }: Term): boolean =>
   operand.kind === "inv-freq" || inputs[operand.input]?.role === "raw";
 

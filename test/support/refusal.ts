@@ -1,5 +1,7 @@
 /** Asserts that something is refused, and how. */
+
 import assert from "node:assert/strict";
+import { hintText } from "../../src/cli/advice.js";
 import { type ErrorCode, WeightDiffError } from "../../src/errors.js";
 
 /** `run` must throw or reject with this code and a message that matches. */
@@ -24,4 +26,9 @@ export function undecided(run: () => unknown): WeightDiffError {
     return error;
   }
   return assert.fail("a scheme was chosen");
+}
+
+/** What recover's user reads of it after the error: the hint, and the advice in flags. */
+export function hintOf(error: WeightDiffError): string {
+  return hintText(error, "recover") ?? "";
 }

@@ -57,6 +57,7 @@ const ROOMS: readonly RegExp[] = [
   /^kernel\//,
   /^formats\//,
   /^(errors|version|finding)\.ts$/,
+  /^advice\.ts$/,
   /^secrets\.ts$/,
 ];
 const level = (file: string): number => ROOMS.findIndex((pattern) => pattern.test(file));

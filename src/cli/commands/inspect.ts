@@ -73,7 +73,13 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
         ? "none"
         : `weight-diff.json: ${printable(manifest.operation)} by ${printable(manifest.tool)}, scheme ${printable(manifest.scheme)}`,
     ],
-    ...known.map((file) => ["known file", `${printable(file.file)}: ${file.known}`] as const),
+    ...known.map(
+      (file) =>
+        [
+          "known file",
+          `${printable(file.file)}: ${file.known}${file.knownBy === "size" ? ": --digest tells" : ""}`,
+        ] as const,
+    ),
     ...traps.map((trap) => ["trap", trap] as const),
     ...notes.map((note) => ["note", note] as const),
   ];

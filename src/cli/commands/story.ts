@@ -1,12 +1,13 @@
 /** What a command's file has: its story, from what is asked to what is printed. */
+import type { Say } from "../../advice.js";
 import type { ProgressState } from "../../run/run-plan.js";
 import type { Asked, CommandName } from "../flags/flag.js";
 
 /** What the library's functions are given beside their options. */
 export interface During {
   readonly signal: AbortSignal;
-  readonly onNote: (text: string) => void;
-  readonly onWarning: (text: string) => void;
+  readonly onNote: Say;
+  readonly onWarning: Say;
   readonly onProgress: (state: ProgressState) => void;
 }
 

@@ -46,15 +46,16 @@ export function makeDiffRecipe(
     started,
     output: options.diff ?? null,
     identity: {
-      "--encoding": encoding,
-      "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
-      "--rows": options.rows ?? "by the encoding",
+      "the encoding": encoding,
+      "the rule for inv_freq": options.invFreq ?? DEFAULTS.invFreq,
+      "the rule for new rows": options.rows ?? "by the encoding",
     },
     tell: (destination) => tellSmallFiles(destination, "the tuned model", mostNewRows(plan), options),
     async compose(run, output, destination) {
       const base = options.baseModel ?? raw.repo ?? null;
       if (base === null && output !== null) {
-        say(`${CARD}: the base's name on the Hub is not known: fill it in, or give --base-model`);
+        const advice = [{ to: "give it", option: "baseModel" }];
+        say(`${CARD}: the base's name on the Hub is not known: fill it in`, advice);
       }
       const small = smallFiles(plan, tunedConfig, destination);
       const files = await digestedFiles(plan, run, output, options);

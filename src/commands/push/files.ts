@@ -37,7 +37,7 @@ export async function filesToPush(
     );
   }
   if ((await outputState(directory)) === "partial") {
-    throw new WeightDiffError("OUTPUT_REFUSED", "an unfinished run", "continue it with --resume, then push", {
+    throw new WeightDiffError("OUTPUT_REFUSED", "an unfinished run", "finish that run first, then push", {
       at: { file: path },
     });
   }
@@ -45,8 +45,11 @@ export async function filesToPush(
     throw new WeightDiffError(
       "CHECK_FAILED",
       `has no ${MANIFEST}: nothing says what its files should be`,
-      "push what recover or make-diff wrote; --force pushes it after a check of structure and values only",
-      { at: { file: path } },
+      "push what recover or make-diff wrote",
+      {
+        at: { file: path },
+        advice: [{ to: "push it after a check of structure and values only", option: "force", value: true }],
+      },
     );
   }
   const weights = new Set(shards.map(({ file }) => file));

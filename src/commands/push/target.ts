@@ -1,5 +1,6 @@
 /** Where a push goes: everything that can be refused before a byte is read or sent. */
 
+import type { Say } from "../../advice.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { parseHubName } from "../../hub/name.js";
@@ -17,7 +18,7 @@ export interface PushOptions extends Omit<RunOptions, "hub" | "signal">, TargetO
   readonly dryRun?: boolean;
   /** Push also what has no manifest, and so was checked in structure and values only. Damage never goes. */
   readonly force?: boolean;
-  readonly onNote?: (text: string) => void;
+  readonly onNote?: Say;
 }
 
 /** What of it says where. */
@@ -31,7 +32,7 @@ export interface TargetOptions {
   /** How long an upload may stand still. */
   readonly idleMs?: number;
   readonly signal?: AbortSignal | undefined;
-  readonly onWarning?: (text: string) => void;
+  readonly onWarning?: Say;
 }
 
 /** A repository that may be written to, as it is now. */
@@ -62,14 +63,15 @@ export async function openTarget(
     throw new WeightDiffError(
       "HUB_OFFLINE",
       "offline, nothing can be pushed",
-      "leave out --offline and HF_HUB_OFFLINE",
+      "go online: neither the option nor HF_HUB_OFFLINE may forbid it",
       { at: { file: name.id } },
     );
   }
   const tokens = `${access.endpoint}/settings/tokens`;
   if (access.token === null) {
-    const hint = `make one with the right to write: ${tokens}, and give it as HF_TOKEN, --token-file, or through hf auth login`;
-    throw new WeightDiffError("HUB_DENIED", "pushing wants a token", hint, { at: { file: name.id } });
+    const hint = `make one with the right to write: ${tokens}, and give it as HF_TOKEN or through hf auth login`;
+    const advice = [{ to: "take it from a file", option: "hub.tokenFile" }];
+    throw new WeightDiffError("HUB_DENIED", "pushing wants a token", hint, { at: { file: name.id }, advice });
   }
   const writer = openHubWriter(access, name.id, name.revision ?? "main", {
     signal: options.signal,
@@ -100,8 +102,8 @@ export async function openTarget(
     );
   }
   if (before?.private === false && options.private === true) {
-    const hint = `push to a new name, leave --private out, or make it private at ${writer.page}/settings`;
-    throw new WeightDiffError("OUTPUT_REFUSED", "exists and is public: --private would not hide it", hint, {
+    const hint = `push to a new name, make it private at ${writer.page}/settings, or do not ask for a private one`;
+    throw new WeightDiffError("OUTPUT_REFUSED", "exists and is public: a push does not make it private", hint, {
       at: { file: name.id },
     });
   }

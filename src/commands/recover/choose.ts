@@ -5,6 +5,7 @@ import type { Choice } from "../../evidence/choice.js";
 import { guardRoles, type Inputs } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
+import { torchName } from "../../formats/dtype.js";
 import { ROPE_THETA } from "../../kernel/inv-freq.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { type AdditiveRecord, type ExactRecord, readExactRecord } from "../../plan/exact.js";
@@ -33,7 +34,7 @@ export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): P
   const choice = withFlags(decided, options);
   const { scheme } = choice;
   if (options.variants?.includes("low_cpu_mem") === true && choice.family?.variant !== "low_cpu_mem") {
-    options.onNote?.("--low-cpu-mem: memory is always small");
+    options.onNote?.("low_cpu_mem: memory is always small");
   }
   refuseRoundedMean(options.rows ?? scheme.newRows, scheme.arithmetic);
   options.onNote?.(`scheme ${scheme.name}: ${decided.reason}`);
@@ -66,8 +67,8 @@ function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
   if (options.dtype !== undefined) {
     throw new WeightDiffError(
       "USAGE",
-      "--dtype: an exact diff gives every tensor the dtype of the tuned model",
-      "leave --dtype out",
+      `dtype ${torchName(options.dtype)}: an exact diff gives every tensor the dtype of the tuned model`,
+      "ask for no dtype",
     );
   }
   return readExactRecord(diff);

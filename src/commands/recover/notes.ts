@@ -1,4 +1,5 @@
 /** What recover tells the user before it starts: of the scheme, of the plan, and of what lies beside the weights. */
+import type { Say } from "../../advice.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
 import { rowsKept } from "../../evidence/added-tokens.js";
@@ -10,8 +11,6 @@ import type { Plan } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import type { RecoverOptions } from "./options.js";
 
-type Say = (text: string) => void;
-
 /** Of the plan. @param rows the rule for new ones, the user's or the scheme's. @throws {WeightDiffError} as rowsKept. */
 export async function tellPlan(
   plan: Plan,
@@ -21,7 +20,9 @@ export async function tellPlan(
   rows: Scheme["newRows"],
   say: Say,
 ): Promise<void> {
-  plan.notes.forEach(say);
+  for (const note of plan.notes) {
+    say(...note);
+  }
   if (mends !== null) {
     say(mends);
   }

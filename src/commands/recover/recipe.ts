@@ -44,10 +44,10 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
     started,
     output: options.tuned ?? null,
     identity: {
-      "--scheme": plan.scheme,
-      "--dtype": dtype,
-      "--inv-freq": options.invFreq ?? DEFAULTS.invFreq,
-      "--rows": options.rows ?? "by the scheme",
+      "the scheme": plan.scheme,
+      "the dtype": dtype,
+      "the rule for inv_freq": options.invFreq ?? DEFAULTS.invFreq,
+      "the rule for new rows": options.rows ?? "by the scheme",
     },
     tell: (destination) => tellDestination(destination, plan, diffConfig, options),
     async compose(run, _, destination) {

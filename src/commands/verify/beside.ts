@@ -72,7 +72,7 @@ export function checkDigestsThere(
     );
   }
   if (state !== "usable" && requireDigests === true) {
-    report("error", `no digests: there is no usable ${MANIFEST}, and --require digests wants one`, {
+    report("error", `no digests: there is no usable ${MANIFEST}, and digests are required`, {
       code: "no-manifest",
     });
   }

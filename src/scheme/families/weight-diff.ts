@@ -36,7 +36,7 @@ export const WEIGHT_DIFF_FAMILIES: readonly Family[] = [
       newRows: "verbatim",
     },
     who: "weight-diff",
-    summary: "made by make-diff --encoding exact: bit patterns, whatever the dtype",
+    summary: "made by make-diff with the encoding exact: bit patterns, whatever the dtype",
     script: null,
     repos: [],
   },

@@ -210,7 +210,7 @@ test("--dtype with an exact diff is refused with words", async () => {
       await refuses(
         () => recover({ raw, diff, dtype: "F32" }),
         "USAGE",
-        /^--dtype: an exact diff gives every tensor the dtype of the tuned model$/,
+        /^dtype \S+: an exact diff gives every tensor the dtype of the tuned model$/,
       );
     },
     { encoding: "exact" },

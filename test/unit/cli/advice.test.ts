@@ -1,9 +1,10 @@
 /** An error's advice, in flags. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hintText } from "../../../src/cli/advice.js";
+import type { Advice } from "../../../src/advice.js";
+import { adviceAfter, hintText } from "../../../src/cli/advice.js";
 import type { CommandName } from "../../../src/cli/flags/flag.js";
-import { type Advice, WeightDiffError } from "../../../src/errors.js";
+import { WeightDiffError } from "../../../src/errors.js";
 
 function hintOf(command: CommandName | null, hint: string | undefined, ...advice: Advice[]): string | undefined {
   return hintText(new WeightDiffError("IO", "x", hint, { advice }), command);
@@ -59,4 +60,41 @@ test("without an output nothing is continued or replaced", () => {
 test("says nothing of an option that has no flag, and nothing where there is nothing to say", () => {
   assert.equal(hintOf("push", "check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
   assert.equal(hintOf("push", undefined), undefined);
+});
+
+test("says the values that there are to choose from, each in a line of its own", () => {
+  const among = [
+    { value: "alpaca", means: "adds in float32" },
+    { value: "fastchat", means: "adds in float16" },
+  ];
+  const advice: Advice = { to: "say which script made it", option: "scheme", among };
+  const lines =
+    "say which script made it:\n  --scheme alpaca  (adds in float32)\n  --scheme fastchat  (adds in float16)";
+  assert.equal(hintOf("recover", undefined, advice), lines);
+  assert.equal(hintOf("inspect", "ask its maker", advice), "ask its maker");
+});
+
+test("says another command as it is typed, whatever command speaks", () => {
+  const options = { raw: "llama 7b", tuned: "it's mine", diff: "OUT" };
+  const advice: Advice = { to: "make a diff of it", command: "make-diff", options };
+  assert.equal(
+    hintOf("verify", "use it as it is", advice),
+    "use it as it is, or make a diff of it: weight-diff make-diff --path_raw 'llama 7b' --path_tuned 'it'\\''s mine' --path_diff OUT",
+  );
+  assert.equal(
+    hintOf("push", undefined, { to: "list it", command: "verify", options: { path: "a b" } }),
+    "list it: weight-diff verify 'a b'",
+  );
+});
+
+test("a note has its advice in brackets, where the command has the flag", () => {
+  const advice: Advice[] = [
+    { to: "write them", option: "invFreq", value: "keep" },
+    { to: "silence this", option: "ignore", value: "swapped" },
+  ];
+  const both = "x (write them with --inv-freq keep, or silence this with --ignore swapped)";
+  assert.equal(adviceAfter("x", advice, "make-diff"), both);
+  assert.equal(adviceAfter("x", advice, "xor"), "x (silence this with --ignore swapped)");
+  assert.equal(adviceAfter("x", advice, "verify"), "x");
+  assert.equal(adviceAfter("x", [], "recover"), "x");
 });

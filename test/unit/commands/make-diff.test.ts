@@ -345,8 +345,8 @@ test("refuses a tuned model with fewer rows, another width, or more rows than --
   for (const [shape, more, words] of [
     [[3, 3], {}, /the base has 1 row too many/],
     [[4, 4], {}, /\[4, 3\] in the base .*, \[4, 4\] in the tuned/],
-    [[5, 3], { rows: "refuse" }, /1 new row, which --rows refuse forbids/],
-    [[69, 3], {}, /65 new rows; past 64 only with --rows mean/],
+    [[5, 3], { rows: "refuse" }, /1 new row, which you asked to refuse/],
+    [[69, 3], {}, /65 new rows; more than 64 must be asked for/],
   ] as const) {
     await withPair(base, [[EMBEDDING, "F16", shape]], async (paths) => {
       await refuses(() => makeDiff({ ...paths, ...more }), "MISMATCH", words);
@@ -488,7 +488,7 @@ test("without a name for the base the card leaves the place open, and that is sa
   await card({}, (text, notes) => {
     assert.match(text, /^---\n# base_model: the base's name on the Hub belongs here\ntags:\n/);
     assert.match(text, /against `base`/);
-    assert.ok(notes.includes("README.md: the base's name on the Hub is not known: fill it in, or give --base-model"));
+    assert.ok(notes.includes("README.md: the base's name on the Hub is not known: fill it in"));
   });
 });
 

@@ -165,7 +165,7 @@ test("says structure only without a manifest; --require digests makes that an er
     const model = await writeModel(folder, llama(1));
     assert.equal((await verify({ path: model })).manifest, null);
     assert.deepEqual(await found(model, { requireDigests: true }), [
-      "error digests: no digests: there is no usable weight-diff.json, and --require digests wants one",
+      "error digests: no digests: there is no usable weight-diff.json, and digests are required",
     ]);
   });
 });
@@ -525,7 +525,7 @@ test("the sum of a diff is that of what it recovers, so it takes the base", asyn
     const { sums } = await verify({ path: tuned, expectSum: 0 });
     const expectSum = sums?.withoutInvFreq ?? Number.NaN;
     assert.deepEqual(await found(diff, { expectSum }), [
-      `note sum: the sum ${expectSum} is that of the recovered model: give --path_raw to compute it`,
+      `note sum: the sum ${expectSum} is that of the recovered model: give the base model as well to compute it`,
     ]);
     assert.equal((await verify({ path: diff, raw: base, expectSum })).sumCheck?.verdict, "pass");
   });

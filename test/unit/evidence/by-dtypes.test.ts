@@ -6,7 +6,7 @@ import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { FAMILIES } from "../../../src/scheme/families.js";
 import { imagine } from "../../support/checkpoints.js";
-import { undecided } from "../../support/refusal.js";
+import { hintOf, undecided } from "../../support/refusal.js";
 
 const diffOf = (...dtypes: readonly Dtype[]) =>
   imagine(
@@ -56,7 +56,7 @@ for (const dtype of ["F16", "BF16", "F64"] as const) {
     for (const { scheme } of FAMILIES.filter(
       (family) => family.scheme.operation === "add" && family.byMarkOnly !== true,
     )) {
-      assert.ok(error.hint?.includes(`--scheme ${scheme.name} `), error.hint);
+      assert.ok(hintOf(error).includes(`--scheme ${scheme.name} `), hintOf(error));
     }
   });
 }

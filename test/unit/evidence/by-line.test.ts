@@ -7,7 +7,7 @@ import type { Dtype } from "../../../src/formats/dtype.js";
 import { diffMetadata } from "../../../src/plan/exact.js";
 import type { Variant } from "../../../src/scheme/family.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { undecided } from "../../support/refusal.js";
+import { hintOf, undecided } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";
@@ -149,7 +149,7 @@ test("marks tell scripts with FastChat's flags apart", () => {
 test("asks where a mark and FastChat's flags speak of different scripts, which give different bits", () => {
   const error = undecided(() => choose(FASTCHAT, { diff: "F32", more: { tokens: ["<GIST>"] } }));
   assert.match(error.message, /the token "<GIST>", as gisting has it; the command line is that of lm-sys\/FastChat's/);
-  assert.match(error.hint ?? "", /--scheme gisting .*\n {2}--scheme fastchat /s);
+  assert.match(hintOf(error), /--scheme gisting .*\n {2}--scheme fastchat /s);
 });
 
 test("a command line of one script alone says more than a mark", () => {
@@ -163,8 +163,8 @@ test("FastChat's flags and embeddings of the model's own: the one copy that leav
   const error = undecided(() => choose(FASTCHAT, OWN));
   assert.match(error.message, /: the command line is that of lm-sys\/FastChat's /);
   assert.deepEqual(
-    error.hint
-      ?.split("\n")
+    hintOf(error)
+      .split("\n")
       .slice(1)
       .map((line) => line.split("  ")[1]),
     ["--scheme huatuo", "--scheme pandallm"],

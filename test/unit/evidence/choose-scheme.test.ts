@@ -7,7 +7,7 @@ import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { countNewRows } from "../../../src/plan/pairing.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { refuses, undecided } from "../../support/refusal.js";
+import { hintOf, refuses, undecided } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const Q = "model.layers.0.self_attn.q_proj.weight";
@@ -108,8 +108,8 @@ test("tells AlpacaFarm's reward models from MOSS-RLHF's, though both have a rewa
 });
 
 /** The candidates of a refusal: each with the schemes that give the same bits. */
-const candidates = ({ hint = "" }: WeightDiffError): readonly string[] =>
-  hint
+const candidates = (error: WeightDiffError): readonly string[] =>
+  hintOf(error)
     .split("\n")
     .slice(1)
     .map((line) => {
@@ -122,7 +122,7 @@ test("refuses a float16 diff by its dtype alone, with one line for each result, 
   const error = undecided(() => choose("F16", 100));
   assert.match(error.message, /^diff: tensor "model\.embed_tokens\.weight" in pytorch_model-1\.bin is F16: /);
   assert.equal(
-    error.hint,
+    hintOf(error),
     [
       "say which script made it, likeliest first (a script that publishes float16 mostly adds in float16):",
       "  --scheme fastchat  (Vicuna v1.1, StableBeluga1, Gorilla, K2, BayLing: adds in float16; the same bits here: fastchat-v0, knowlm-fp16)",
@@ -173,7 +173,7 @@ test("refuses a bfloat16 diff too, with new rows or without: other scripts load 
 test("refuses three new rows in float32: a mean to one script, nothing to another", () => {
   const error = undecided(() => choose("F32", 103, { own: DIFFERENCE }));
   assert.match(error.message, /^diff: has 3 vocabulary rows more than the base: /);
-  assert.deepEqual(error.hint?.split("\n"), [
+  assert.deepEqual(hintOf(error).split("\n"), [
     "say which script made it:",
     "  --scheme open-instruct  (Tulu, Open-Instruct: adds in float32, new rows get the mean of the base's; the same bits here: alpaca, landmark, lawyer-llama)",
     "  --scheme gisting  (Gisting: adds in float32, new rows are the diff's own; the same bits here: yulan-f32)",

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../../src/checkpoint/config.js";
+import { adviceAfter } from "../../../src/cli/advice.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";
@@ -14,7 +15,7 @@ import { type GuardOptions, guardBase } from "../../../src/evidence/guards.js";
 import { samplePairs } from "../../../src/evidence/sample.js";
 import { imagine, withFolder } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
-import { refuses } from "../../support/refusal.js";
+import { hintOf, refuses } from "../../support/refusal.js";
 import { readWeights, rounded, subtract, writeWeights } from "../../support/trained.js";
 
 const LLAMA = join(FIXTURES, "trained/llama");
@@ -39,18 +40,18 @@ async function heard(raw: string, diff: string, ignore: readonly Guard[] = []) {
   const said: { readonly notes: string[]; readonly warnings: string[] } = { notes: [], warnings: [] };
   const options: GuardOptions = {
     onNote: (text) => said.notes.push(text),
-    onWarning: (text) => said.warnings.push(text),
+    onWarning: (text, advice = []) => said.warnings.push(adviceAfter(text, advice, "recover")),
   };
   await recover({ raw, diff, ignore, dryRun: true, ...options });
   return said;
 }
 
-async function hintOf(run: () => Promise<unknown>): Promise<string> {
+async function refusalHint(run: () => Promise<unknown>): Promise<string> {
   const error = await run().then(
     () => null,
     (reason: unknown) => reason,
   );
-  return error instanceof WeightDiffError ? (error.hint ?? "") : String(error);
+  return error instanceof WeightDiffError ? hintOf(error) : String(error);
 }
 
 // --- roles ----------------------------------------------------------------------------------------------------------
@@ -62,11 +63,11 @@ test("swapped: says so, and gives the right command line", async () => {
     await refuses(
       run,
       "NOT_A_DIFF",
-      /^base and diff are swapped: --path_raw .*diff is the diff, --path_diff .*base the model/,
+      /^base and diff are swapped: .*diff, given as the base, is the diff; .*base, given as the diff, is a model/,
     );
     assert.equal(
-      await hintOf(run),
-      `weight-diff recover --path_raw ${BASE} --path_diff ${diff} --path_tuned '${tuned}'`,
+      await refusalHint(run),
+      `give them the other way round: weight-diff recover --path_raw ${BASE} --path_diff ${diff} --path_tuned '${tuned}'`,
     );
     assert.equal(existsSync(tuned), false);
   });
@@ -91,7 +92,7 @@ test("not-a-diff: says that a tuned model needs no recovering, and how to make a
   const tuned = join(LLAMA, "gentle-f16");
   const run = () => recover({ raw: BASE, diff: tuned });
   await refuses(run, "NOT_A_DIFF", /tuned from the base: .*\(cosine 1\.00, a diff's is near 0\)/);
-  const hint = await hintOf(run);
+  const hint = await refusalHint(run);
   assert.match(hint, /simply use it as it is/);
   assert.ok(hint.includes(`weight-diff make-diff --path_raw ${BASE} --path_tuned ${tuned} --path_diff OUT`), hint);
   assert.match(hint, /--ignore not-a-diff$/);
@@ -118,7 +119,7 @@ test("not-a-model: a diff as the base", async () => {
     );
     const run = () => recover({ raw: diff, diff: another });
     await refuses(run, "NOT_A_MODEL", /^base .*: not a model but a diff: its 5 norm weights scatter around 0/);
-    assert.match(await hintOf(run), /--ignore not-a-model$/);
+    assert.match(await refusalHint(run), /--ignore not-a-model$/);
   });
 });
 
@@ -128,7 +129,7 @@ test("make-diff refuses a diff as either of its models", async () => {
     await refuses(() => makeDiff({ raw: diff, tuned }), "NOT_A_MODEL", /^base .*: not a model but a diff/);
     const run = () => makeDiff({ raw: BASE, tuned: diff });
     await refuses(run, "NOT_A_MODEL", /^tuned model .*: not a model but a diff/);
-    assert.match(await hintOf(run), /weight-diff recover/);
+    assert.match(await refusalHint(run), /weight-diff recover/);
     assert.equal((await makeDiff({ raw: BASE, tuned: diff, ignore: ["not-a-model"] })).outcome, "checked");
   });
 });
@@ -160,7 +161,7 @@ test("wrong-base: one value alone is warned of", async () => {
     assert.equal(warnings.length, 1);
     assert.match(
       warnings[0] ?? "",
-      /differ in what a fine-tune keeps: rms_norm_eps .*\(--ignore wrong-base silences this\)$/,
+      /differ in what a fine-tune keeps: rms_norm_eps .*\(silence this with --ignore wrong-base\)$/,
     );
   });
 });
@@ -229,13 +230,15 @@ test("base-precision: names consequence and cure, for a LLaMA-1 only, and not wh
         rawConfig,
         diffConfig: rawConfig,
       };
-      guardBase(inputs, sample, true, { ignore, onWarning: (text) => warnings.push(text) });
+      const onWarning: GuardOptions["onWarning"] = (text, advice = []) =>
+        warnings.push(adviceAfter(text, advice, "recover"));
+      guardBase(inputs, sample, true, { ignore, onWarning });
       return warnings;
     };
     const [warning = "", ...more] = listen(32);
     assert.match(
       warning,
-      /^base b holds bfloat16 values in float16: all \d+ sampled ones, .*does NOT give the tuned model.*Give Meta's own files.*huggyllama.*\(--ignore base-precision silences this\)$/,
+      /^base b holds bfloat16 values in float16: all \d+ sampled ones, .*does NOT give the tuned model.*Give Meta's own files.*huggyllama.*\(silence this with --ignore base-precision\)$/,
     );
     assert.deepEqual(more, []);
     assert.deepEqual(listen(31), []);

@@ -284,7 +284,7 @@ test("offline: what is not in the cache is named, with the way to get it", async
       assert.ok(error instanceof WeightDiffError);
       assert.equal(error.code, "HUB_OFFLINE");
       assert.match(error.message, /org\/diff@v1: offline, and it is not in the cache /);
-      assert.match(error.hint ?? "", /--offline.*hf download org\/diff --revision v1/);
+      assert.match(error.hint ?? "", /go online once.*hf download org\/diff --revision v1/);
       return true;
     });
   });

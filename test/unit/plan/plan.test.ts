@@ -10,7 +10,7 @@ import { countNewRows } from "../../../src/plan/pairing.js";
 import { type Plan, planRecover, planTraffic, type RecoverPlanOptions } from "../../../src/plan/plan.js";
 import { schemeNamed } from "../../../src/scheme/families.js";
 import { type ImaginedTensor, imagine, recordAt } from "../../support/checkpoints.js";
-import { driverOperand, rawName, rawTerm } from "../../support/jobs.js";
+import { driverOperand, noteTexts, rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";
 
 const OPTIONS: RecoverPlanOptions = {
@@ -80,10 +80,10 @@ test("takes 65 new rows as it takes 64, with --rows mean and without", () => {
   assert.deepEqual(rawTerm(made, jobOf(made, EMBED))?.mean, { rows: 100, columns: 8 });
 });
 
-test("refuses one new row with --rows refuse", () => {
+test("refuses one new row where the rule for rows is refuse", () => {
   assert.match(
     problems([F(EMBED, 9, 8)], [F(EMBED, 10, 8)], { rows: "refuse" })[0] ?? "",
-    /1 new rows?.*--rows refuse/,
+    /1 new row, which you asked to refuse/,
   );
 });
 
@@ -187,7 +187,7 @@ for (const rawTied of [true, null]) {
     const job = jobOf(made, HEAD);
     assert.equal(rawName(made, job), EMBED);
     assert.deepEqual(rawTerm(made, job)?.mean, { rows: 10, columns: 4 });
-    assert.deepEqual(made.notes, [`"${HEAD}" is not in the base: its "${EMBED}" stands for it (tied)`]);
+    assert.deepEqual(noteTexts(made), [`"${HEAD}" is not in the base: its "${EMBED}" stands for it (tied)`]);
   });
 }
 
@@ -232,7 +232,9 @@ test("sums inv_freq and does not write it", () => {
   assert.deepEqual(names(made), ["a"]);
   assert.equal(jobOf(made, INV_FREQ).output, null);
   assert.deepEqual(made.order, [INV_FREQ, "a"]);
-  assert.match(made.notes.join(), /^1 rotary_emb\.inv_freq buffers? .*--inv-freq keep writes/);
+  const [[note, advice] = []] = made.notes;
+  assert.match(note ?? "", /^1 rotary_emb\.inv_freq buffers? are not written/);
+  assert.deepEqual(advice, [{ to: "write them", option: "invFreq", value: "keep" }]);
 });
 
 test("writes inv_freq with --inv-freq keep", () => {
@@ -267,7 +269,7 @@ test("does without a mask that the two sides keep in dtypes that cannot be added
   const mask = "gpt_neox.layers.0.attention.bias";
   const made = plan([D(mask, "BOOL", 1, 1), F("a", 2)], [D(mask, "U8", 1, 1), F("a", 2)]);
   assert.deepEqual(names(made), ["a"]);
-  assert.deepEqual(made.notes, [
+  assert.deepEqual(noteTexts(made), [
     `1 buffer ("${mask}"), which models compute, is not stored alike in base and diff: not written`,
   ]);
 });
@@ -277,14 +279,16 @@ for (const mask of MASKS) {
     assert.deepEqual(names(plan([mask, F("a", 2)], [F("a", 2)])), ["a"]);
     const made = plan([F("a", 2)], [mask, F("a", 2)]);
     assert.deepEqual(names(made), ["a"]);
-    assert.deepEqual(made.notes, [`1 buffer ("${mask.name}"), which models compute, is in the diff only: not written`]);
+    assert.deepEqual(noteTexts(made), [
+      `1 buffer ("${mask.name}"), which models compute, is in the diff only: not written`,
+    ]);
   });
 }
 
 test("says in one note which buffers the base alone has", () => {
   const masks = [0, 1, 2, 3].map((layer) => D(`h.${layer}.attn.bias`, "U8", 1, 1, 8, 8));
   const made = plan([...masks, F("a", 2)], [F("a", 2)]);
-  assert.deepEqual(made.notes, [
+  assert.deepEqual(noteTexts(made), [
     '4 buffers ("h.0.attn.bias", "h.1.attn.bias", "h.2.attn.bias", …), which models compute, are in the base only: not needed',
   ]);
 });
@@ -293,7 +297,7 @@ test("does without buffers that were made for another number of positions", () =
   const ids = "bert.embeddings.position_ids";
   const made = plan([D(ids, "I64", 1, 512), F("a", 2)], [D(ids, "I64", 1, 1024), F("a", 2)]);
   assert.deepEqual(names(made), ["a"]);
-  assert.match(made.notes.join(), /not stored alike in base and diff/);
+  assert.match(noteTexts(made).join(), /not stored alike in base and diff/);
 });
 
 test("takes a float mask for one where the config names a family that has it", () => {
@@ -311,7 +315,7 @@ test("leaves out what transformers has no place for, with a note", () => {
   const made = plan([F("mtp.fc.weight", 2, 2), F("a", 2)], [F("a", 2)], {
     models: { ...UNKNOWN_MODELS, modelType: "qwen3_next" },
   });
-  assert.deepEqual(made.notes, [
+  assert.deepEqual(noteTexts(made), [
     '1 tensor ("mtp.fc.weight") is in the base only, and left out: transformers has no place for such in this model',
   ]);
 });
@@ -662,5 +666,5 @@ test("passes the notes of both checkpoints on, each with its side", () => {
     imagine("d", [F("a", 1)], { notes: ["y"] }),
     OPTIONS,
   );
-  assert.deepEqual(made.notes, ["base: x", "diff: y"]);
+  assert.deepEqual(noteTexts(made), ["base: x", "diff: y"]);
 });

@@ -10,7 +10,7 @@ import { matchesName } from "../../../src/scheme/axes.js";
 import { CUSTOM_DEFAULTS, customScheme } from "../../../src/scheme/custom.js";
 import { schemeNamed } from "../../../src/scheme/families.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { rawName, rawTerm } from "../../support/jobs.js";
+import { noteTexts, rawName, rawTerm } from "../../support/jobs.js";
 import { refuses } from "../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
@@ -162,8 +162,8 @@ test("fastchat takes names and order of the base, and leaves out what only the d
   const made = plan("fastchat", model("F16", 9), [T("extra.weight", "F16", 4), ...model("F16", 9).toReversed()]);
   assert.deepEqual(made.order, [EMBED, Q, NORM, HEAD]);
   assert.ok(
-    made.notes.some((note) => /"extra\.weight"\) are in the diff only, and left out/.test(note)),
-    made.notes.join(),
+    noteTexts(made).some((note) => /"extra\.weight"\) are in the diff only, and left out/.test(note)),
+    noteTexts(made).join(),
   );
 });
 
@@ -275,7 +275,7 @@ for (const scheme of ["fastchat", "fastchat-low-mem", "knowlm", "koala"]) {
   });
 }
 
-test("rows that --rows refuse forbids are not blamed on the base; another width is", () => {
+test("rows that are refused as asked are not blamed on the base; another width is", () => {
   const hint = (diff: readonly ImaginedTensor[], options: Partial<RecoverPlanOptions> = {}): string => {
     try {
       plan("open-instruct", model("F16", 9), diff, options);

@@ -8,6 +8,7 @@ import { type DiffPlanOptions, type Plan, planDiff, planRecover, planTraffic } f
 import { CUSTOM_DEFAULTS, customScheme } from "../../../src/scheme/custom.js";
 import { schemeNamed } from "../../../src/scheme/families.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
+import { noteTexts } from "../../support/jobs.js";
 
 const E = "model.embed_tokens.weight";
 const H = "lm_head.weight";
@@ -137,11 +138,14 @@ function recoverTied(
 }
 
 test("says once for the matrix that it is met twice, and with what", () => {
-  assert.deepEqual(recoverTied(side("E", "F16"), side("E", "F32")).notes, [
+  assert.deepEqual(noteTexts(recoverTied(side("E", "F16"), side("E", "F32"))), [
     `"${E}" has two names in the model: the script meets it under both and adds the base's twice ("${E}")`,
   ]);
   const half = recoverTied(side("EH", "F16"), side("E", "F32"), { rawTied: false });
-  assert.match(half.notes.join(), /adds the base's twice \("model\.embed_tokens\.weight", then "lm_head\.weight"\)/);
+  assert.match(
+    noteTexts(half).join(),
+    /adds the base's twice \("model\.embed_tokens\.weight", then "lm_head\.weight"\)/,
+  );
 });
 
 test("a model of another class than a language model has no head to meet", () => {
