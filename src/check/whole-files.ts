@@ -7,21 +7,30 @@ import type { Report } from "../finding.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { sha256Of } from "../hub/source.js";
-import { parseXorManifest, readManifestText, type XorManifest } from "../manifest/manifest.js";
+import type { XorManifest } from "../manifest/manifest.js";
+import { isVerbatim, parseXorManifest, RETYPED, readManifestBytes } from "../manifest/read.js";
 import { hasFile, MANIFEST } from "../output/state.js";
 import { digestFiles } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
-/** The manifest beside XORed files; null if there is none, or another one. What is wrong with it, its readers tell. @throws {WeightDiffError} IO, HUB_…, NETWORK. */
-export async function findXorManifest(path: string, hub: Hub): Promise<XorManifest | null> {
+/**
+ * The manifest beside XORed files; null if there is none, or another one. What makes it unusable, its readers tell; that its text
+ * is not the one that was written is a finding. @throws {WeightDiffError} IO, HUB_…, NETWORK.
+ */
+export async function findXorManifest(path: string, hub: Hub, report: Report): Promise<XorManifest | null> {
   const directory = (await hub.find(path))?.directory ?? expandHome(path);
   if (!(await hasFile(directory, MANIFEST))) {
     return null;
   }
   const place = join(directory, MANIFEST);
   try {
-    return parseXorManifest(await readManifestText(place), place);
+    const bytes = await readManifestBytes(place);
+    const manifest = parseXorManifest(bytes, place);
+    if (manifest !== null && !isVerbatim(bytes, manifest)) {
+      report("error", RETYPED, { file: MANIFEST });
+    }
+    return manifest;
   } catch (error) {
     if (error instanceof WeightDiffError && error.code !== "IO") {
       return null;

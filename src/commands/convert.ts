@@ -15,7 +15,8 @@ import type { Hub } from "../hub/place.js";
 import { type MakingOptions, type MakingReport, make, type Recipe } from "../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../make/outcome.js";
 import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../make/tensors.js";
-import { type ConvertManifest, filesOf, sourceOf, writeManifest } from "../manifest/manifest.js";
+import { type ConvertManifest, filesOf, sourceOf } from "../manifest/manifest.js";
+import { writeManifest } from "../manifest/write.js";
 import type { ExtraFile } from "../output/staging.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Plan } from "../plan/plan.js";
@@ -93,7 +94,8 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
         ...(tokenizer?.files ?? []).filter(({ file }) => !has(file)),
       ];
       const tensors = writtenTensors(plan, run);
-      return { extras, manifest: writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) }) };
+      const manifest = () => writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) });
+      return { extras, manifest };
     },
     conclude(end) {
       const { files, records } = plannedFiles(plan);

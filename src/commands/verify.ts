@@ -83,7 +83,9 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const findings: Finding[] = [];
   const about = (check: Finding["check"]): Report => reporter(findings, check);
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
-  const wholeFiles = isGiven(options.manifest) ? null : await findXorManifest(options.path, options.hub);
+  const wholeFiles = isGiven(options.manifest)
+    ? null
+    : await findXorManifest(options.path, options.hub, about("digests"));
   if (wholeFiles?.direction === "encode") {
     const bytesRead = await checkXorFiles(options.path, wholeFiles, options, about("digests"));
     return payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started);

@@ -17,13 +17,13 @@ export function parseJson(text: string | Uint8Array, where: string, dialect: Jso
   return value;
 }
 
-/** One value of any kind, which comes next. @throws {WeightDiffError} as parseJson. */
-export function readValue(scanner: JsonScanner, where: string): unknown {
+/** One value of any kind, which comes next. @param most values in it. @throws {WeightDiffError} as parseJson. */
+export function readValue(scanner: JsonScanner, where: string, most = MAX_VALUES): unknown {
   let made = 0;
   const read = (): unknown => {
     made += 1;
-    if (made > MAX_VALUES) {
-      throw new WeightDiffError("LIMIT", `${where} holds more than ${MAX_VALUES} values`);
+    if (made > most) {
+      throw new WeightDiffError("LIMIT", `${where} holds more than ${most} values`);
     }
     const first = scanner.peek();
     if (first === "{") {

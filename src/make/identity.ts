@@ -1,5 +1,5 @@
 /** What a resumed run must have in common with the first. */
-import { digestOf } from "../manifest/manifest.js";
+import { digestOf } from "../manifest/write.js";
 import type { PlanIdentity } from "../output/journal.js";
 import type { PlanInput, RunPlan } from "../plan/plan.js";
 import { VERSION } from "../version.js";

@@ -9,7 +9,7 @@ import type { Guard } from "../evidence/guard-names.js";
 import type { OutputMode } from "../output/choose-mode.js";
 import { type OutputDirectory, openOutput } from "../output/directory.js";
 import type { PlanIdentity } from "../output/journal.js";
-import type { ExtraFile } from "../output/staging.js";
+import type { ExtraFile, WrittenFile } from "../output/staging.js";
 import type { RecordCount } from "../plan/operands.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
 import { fetchNote, provideInputs } from "../run/inputs.js";
@@ -82,8 +82,8 @@ export interface Recipe<F, R> {
 
 export interface Composed {
   readonly extras: readonly ExtraFile[];
-  /** Its text. */
-  readonly manifest: string;
+  /** Its text, in pieces. @param written the extras, as they were written. */
+  readonly manifest: (written: readonly WrittenFile[]) => Iterable<string>;
 }
 
 /** How a run ended. "planned": a dry run. "verified": the output was finished already. "checked": nothing was to be written. */

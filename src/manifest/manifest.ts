@@ -5,16 +5,10 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import { WeightDiffError } from "../errors.js";
-import { decodeText, openFileSource } from "../files/file-source.js";
 import { DTYPES } from "../formats/dtype.js";
-import { parseJson } from "../formats/json.js";
 import type { Plan } from "../plan/plan.js";
-import { VERSION } from "../version.js";
 
-const SCHEMA = 1;
-/** A tensor takes some 250 bytes. */
-const MAX_BYTES = 100_000_000;
+export const SCHEMA = 1;
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const bytes = z.number().int().nonnegative();
 
@@ -98,13 +92,13 @@ const xorSchema = z.strictObject({
   files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256 })),
 });
 
-/** As they stand in a file. */
-const writtenSchema = z.discriminatedUnion("operation", [
-  recoverSchema.extend({ digest: sha256 }),
-  makeDiffSchema.extend({ digest: sha256 }),
-  convertSchema.extend({ digest: sha256 }),
-]);
-const writtenXorSchema = xorSchema.extend({ digest: sha256 });
+/** As they stand in a file, by operation. */
+export const WRITTEN = {
+  recover: recoverSchema.extend({ digest: sha256 }),
+  "make-diff": makeDiffSchema.extend({ digest: sha256 }),
+  convert: convertSchema.extend({ digest: sha256 }),
+  xor: xorSchema.extend({ digest: sha256 }),
+} as const;
 
 export type Manifest = RecoverManifest | ConvertManifest | MakeDiffManifest;
 export type RecoverManifest = z.infer<typeof recoverSchema>;
@@ -128,128 +122,4 @@ export function filesOf(plan: Plan): RecoverManifest["files"] {
     size,
     header: createHash("sha256").update(header).digest("hex"),
   }));
-}
-
-type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
-
-/** The file's text: who wrote it, the keys as given, then `digest`. Those who make one give them as the schemas do. */
-export function writeManifest(body: Body<Manifest | XorManifest>): string {
-  const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
-  return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
-}
-
-/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not a manifest, CHECK_FAILED if its own digest does not fit. */
-export async function readManifest(path: string): Promise<Manifest> {
-  return parseManifest(await readManifestText(path), path);
-}
-
-/** @throws {WeightDiffError} NOT_FOUND, LIMIT, FORMAT_INVALID if it is not UTF-8, IO. */
-export async function readManifestText(path: string): Promise<string> {
-  const source = await openFileSource(path);
-  try {
-    if (source.size > MAX_BYTES) {
-      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${MAX_BYTES} are read`, "this is no manifest", {
-        at: { file: path },
-      });
-    }
-    return decodeText(await source.readAt(0, source.size), path);
-  } finally {
-    await source.close();
-  }
-}
-
-/** @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest of tensors, CHECK_FAILED if its own digest does not fit. */
-export function parseManifest(text: string, path: string): Manifest {
-  const json = parseJson(text, path);
-  if (isOfXor(json)) {
-    undamaged(json, writtenXorSchema, path);
-    throw new WeightDiffError("FORMAT_INVALID", "is the manifest of whole files that xor made", undefined, {
-      at: { file: path },
-    });
-  }
-  return undamaged(json, writtenSchema, path);
-}
-
-/**
- * The manifest of files that were XORed; null if the text is something else.
- * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, or not what xor writes; CHECK_FAILED if its own digest does not fit.
- */
-export function parseXorManifest(text: string, path: string): XorManifest | null {
-  const json = parseJson(text, path);
-  return isOfXor(json) ? undamaged(json, writtenXorSchema, path) : null;
-}
-
-function isOfXor(json: unknown): boolean {
-  return typeof json === "object" && json !== null && "operation" in json && json.operation === "xor";
-}
-
-/** The values of a manifest whose keys are the schema's and whose digest fits, without the digest. */
-function undamaged<T extends { readonly digest: string }>(
-  json: unknown,
-  schema: z.ZodType<T>,
-  path: string,
-): WithoutDigest<T> {
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new WeightDiffError(
-      "FORMAT_INVALID",
-      `not a manifest of this tool: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}`,
-      "it may be from a newer version: update weight-diff",
-      { at: { file: path } },
-    );
-  }
-  const { digest, ...manifest } = parsed.data;
-  if (digest !== digestOf(manifest)) {
-    throw new WeightDiffError("CHECK_FAILED", "damaged or edited: its own digest does not fit", "get the file again", {
-      at: { file: path },
-    });
-  }
-  return manifest as unknown as WithoutDigest<T>;
-}
-
-type WithoutDigest<T> = T extends unknown ? Omit<T, "digest"> : never;
-
-/**
- * Is it byte for byte what `writeManifest` wrote? The digest is over the values; it sees neither white space nor order.
- * @param manifest read from the text: its keys are in the schemas' order.
- */
-export function isVerbatim(text: string, manifest: Manifest | XorManifest): boolean {
-  return text === writeManifest(manifest);
-}
-
-/** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */
-export function digestOf(value: unknown): string {
-  const hash = createHash("sha256");
-  let pending = "";
-  writeCanonical(value, (text) => {
-    pending += text;
-    if (pending.length > PIECE) {
-      hash.update(pending);
-      pending = "";
-    }
-  });
-  return hash.update(pending).digest("hex");
-}
-
-/** UTF-16 units digested at once: as one text, the manifest of 160,000 tensors takes a hundred megabytes. */
-const PIECE = 1 << 16;
-
-function writeCanonical(value: unknown, write: (text: string) => void): void {
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) {
-      write(index === 0 ? "[" : ",");
-      writeCanonical(item, write);
-    }
-    write(value.length === 0 ? "[]" : "]");
-  } else if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-    for (const [index, [key, item]] of entries.entries()) {
-      write(`${index === 0 ? "{" : ","}${JSON.stringify(key)}:`);
-      writeCanonical(item, write);
-    }
-    write(entries.length === 0 ? "{}" : "}");
-  } else {
-    write(JSON.stringify(value) ?? "null");
-  }
 }

@@ -11,6 +11,7 @@ import { type Journal, listedFiles, type PlanIdentity, removeJournal, resumeJour
 import { lockOutput, removeStaleLocks } from "./lock.js";
 import { refuseName } from "./names.js";
 import {
+  contentOf,
   type ExtraFile,
   layOutShard,
   makeOutput,
@@ -21,10 +22,14 @@ import {
   stagedPath,
   syncDirectory,
   syncFile,
-  writeExtra,
+  type WrittenFile,
+  writeSmall,
 } from "./staging.js";
 import { MANIFEST, outputState, STAGING } from "./state.js";
 import { giveNames, refuseTaken, removeOld, takeBack } from "./sweep.js";
+
+/** Of the manifest: in pieces, from what was written of the small files. */
+type ManifestText = (written: readonly WrittenFile[]) => Iterable<string>;
 
 export interface OutputDirectory {
   readonly path: string;
@@ -34,7 +39,7 @@ export interface OutputDirectory {
   /** Waits until a shard's bytes are with the disk. */
   seal(file: string): Promise<void>;
   /** Gives final names: shards, extras, the manifest last. @throws {WeightDiffError} OUTPUT_REFUSED if one is taken; the run can be resumed then. */
-  finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: string): Promise<void>;
+  finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: ManifestText): Promise<void>;
   /** Leaves what is there for another run to resume. */
   suspend(): Promise<void>;
   /** Removes what this run put there. */
@@ -139,9 +144,11 @@ function outputDirectory(path: string, journal: Journal, { unlock, made }: Held)
         await hasOwnFolder(staging);
         await refuseTaken(path, [...names, MANIFEST], journal.replace);
         await journal.addFiles([...names, MANIFEST].filter((name) => !journal.files.has(name)));
-        for (const extra of [...extras, { file: MANIFEST, text: manifest }]) {
-          await writeExtra(staging, extra);
+        const written: WrittenFile[] = [];
+        for (const extra of extras) {
+          written.push(await writeSmall(staging, extra.file, contentOf(extra)));
         }
+        await writeSmall(staging, MANIFEST, manifest(written));
         await syncDirectory(staging);
         await journal.beginSweep();
         if (journal.replace) {

@@ -2,6 +2,7 @@
  * The files in OUT/.weight-diff, where everything grows. Only what a journal lists is opened or removed there, and nothing
  * through a link.
  */
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -26,6 +27,13 @@ export interface ShardFile {
 
 /** A small file of the output. */
 export type ExtraFile = SideFile;
+
+/** A small file that was written. */
+export interface WrittenFile {
+  readonly file: string;
+  readonly size: number;
+  readonly sha256: string;
+}
 
 /** Bytes of a small file that are copied at once. */
 const PIECE = 1 << 20;
@@ -74,13 +82,26 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
   }
 }
 
-export async function writeExtra(staging: string, extra: ExtraFile): Promise<void> {
-  const path = stagedPath(staging, extra.file);
+/** What an extra is to hold, in pieces. @throws {WeightDiffError} while it is read: INPUT_CHANGED; as openFileSource. */
+export function contentOf(extra: ExtraFile): Pieces {
+  return "text" in extra ? [extra.text] : piecesOf(extra);
+}
+
+type Pieces = Iterable<string> | AsyncIterable<Uint8Array>;
+
+/** Writes a small file. @returns its name, and length and sha256 (hex) of the very bytes that were written. */
+export async function writeSmall(staging: string, file: string, content: Pieces): Promise<WrittenFile> {
+  const path = stagedPath(staging, file);
   await removeOwn(path);
   const handle = await open(path, "wx");
+  const hash = createHash("sha256");
+  let size = 0;
   try {
-    for await (const piece of "text" in extra ? [extra.text] : piecesOf(extra)) {
-      await handle.writeFile(piece);
+    for await (const piece of content) {
+      const bytes = Buffer.from(piece);
+      hash.update(bytes);
+      size += bytes.length;
+      await handle.writeFile(bytes);
     }
   } catch (error) {
     throw runError(path, "write", error);
@@ -88,6 +109,7 @@ export async function writeExtra(staging: string, extra: ExtraFile): Promise<voi
     await handle.close();
   }
   await syncFile(path);
+  return { file, size, sha256: hash.digest("hex") };
 }
 
 /** @throws {WeightDiffError} INPUT_CHANGED if it is no file any more; as openFileSource. */

@@ -7,12 +7,16 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeBits, isDtype, isFloatDtype } from "../formats/dtype.js";
-import { parseJson } from "../formats/json.js";
+import { headerBudget, takeTensors } from "../formats/header-budget.js";
+import { readValue } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
 import { quote } from "../formats/quote.js";
 
 /** Metadata key that marks every file of a diff made by make-diff; its value is the encoding. */
 export const ENCODING_KEY = "weight_diff";
 const TENSORS_KEY = "weight_diff_tensors";
+/** In what is said of one tensor; five are known. */
+const MAX_VALUES = 100;
 
 export type Encoding = "additive" | "exact";
 export const ENCODINGS = ["additive", "exact"] as const;
@@ -153,22 +157,35 @@ function readTensors<T>(
   read: (entry: readonly unknown[]) => readonly [string, T] | null,
 ): ReadonlyMap<string, T> {
   const record = new Map<string, T>();
+  const budget = headerBudget();
   for (const { path, header } of checkpoint.shards) {
-    const list = parseJson(header.metadata.get(TENSORS_KEY) ?? absent, `${path}: metadata ${TENSORS_KEY}`);
-    for (const entry of Array.isArray(list) ? list : [null]) {
+    const where = `${path}: metadata ${TENSORS_KEY}`;
+    const scanner = new JsonScanner(header.metadata.get(TENSORS_KEY) ?? absent, where);
+    const add = (): void => {
+      takeTensors(budget, 1, path);
+      const entry = scanner.peek() === "[" ? readValue(scanner, where, MAX_VALUES) : null;
       const found = Array.isArray(entry) ? read(entry) : null;
       if (found === null) {
-        throw new WeightDiffError(
-          "FORMAT_INVALID",
-          `metadata ${TENSORS_KEY} is not what make-diff writes`,
-          "get the file again",
-          { at: { file: path } },
-        );
+        throw notOurs(path);
       }
       record.set(...found);
+    };
+    if (scanner.peek() !== "[") {
+      throw notOurs(path);
     }
+    scanner.array(add);
+    scanner.end();
   }
   return record;
+}
+
+function notOurs(path: string): WeightDiffError {
+  return new WeightDiffError(
+    "FORMAT_INVALID",
+    `metadata ${TENSORS_KEY} is not what make-diff writes`,
+    "get the file again",
+    { at: { file: path } },
+  );
 }
 
 /** Does the stored tensor have the dtype that its rule says? */

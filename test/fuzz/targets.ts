@@ -17,7 +17,7 @@ import { readTorchZip } from "../../src/formats/torch-zip.js";
 import { readWeightFile } from "../../src/formats/weight-file.js";
 import { parseWeightIndex } from "../../src/formats/weight-index.js";
 import { parseHubName } from "../../src/hub/name.js";
-import { parseManifest, parseXorManifest } from "../../src/manifest/manifest.js";
+import { parseManifest, parseXorManifest } from "../../src/manifest/read.js";
 import { resumeJournal } from "../../src/output/journal.js";
 import { arrayOf, easylmEntry } from "../support/easylm-files.js";
 import { FIXTURES } from "../support/fixtures.js";
@@ -169,13 +169,13 @@ export const TARGETS: readonly Target[] = [
     name: "manifest",
     share: 4,
     seeds: texts(MANIFEST),
-    read: (bytes) => parseManifest(text(bytes), "weight-diff.json"),
+    read: (bytes) => parseManifest(bytes, "weight-diff.json"),
   },
   {
     name: "xor manifest",
     share: 2,
     seeds: texts(MANIFEST),
-    read: (bytes) => parseXorManifest(text(bytes), "weight-diff.json"),
+    read: (bytes) => parseXorManifest(bytes, "weight-diff.json"),
   },
   {
     name: "params.json",

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { inspect } from "../../src/commands/inspect.js";
 import { type MakeDiffOptions, makeDiff } from "../../src/commands/make-diff.js";
 import { recover } from "../../src/commands/recover.js";
-import { readManifest } from "../../src/manifest/manifest.js";
+import { readManifest } from "../../src/manifest/read.js";
 import { withFolder } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
 

@@ -67,7 +67,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
   [
     /^zod$/,
-    /^(cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/api|manifest\/manifest)\.ts$/,
+    /^(cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/api|manifest\/(manifest|read))\.ts$/,
   ],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|files|hub|output|engine\/io|run|manifest|engine)\//],
   [/^(node:)?worker_threads$/, /^engine\//],

@@ -1,16 +1,14 @@
 /** What make-diff asks of the run: the card and the manifest it writes, the report it gives. */
-import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
 import type { Inputs } from "../../evidence/guards.js";
-import { sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
-import { sha256Of } from "../../hub/source.js";
-import type { Recipe, RunRequest } from "../../make/make.js";
+import type { Composed, Recipe, RunRequest } from "../../make/make.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
 import { type FinishedTensors, mostNewRows, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
-import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
+import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifest.js";
+import { writeManifest } from "../../manifest/write.js";
 import type { OutputDirectory } from "../../output/directory.js";
 import type { ExtraFile } from "../../output/staging.js";
 import { hasFile } from "../../output/state.js";
@@ -64,16 +62,17 @@ export function makeDiffRecipe(
           ? []
           : [{ file: CARD, text: modelCard(cardFacts(facts, base, files)) }];
       const extras = [...small, ...card];
-      const manifest = writeManifest({
-        operation: "make-diff",
-        scheme: plan.scheme,
-        encoding,
-        raw: made.raw,
-        tuned: made.tuned,
-        tensors: provenTensors(plan, run),
-        files: [...files],
-        side_files: await sideFileDigests(extras),
-      });
+      const manifest: Composed["manifest"] = (written) =>
+        writeManifest({
+          operation: "make-diff",
+          scheme: plan.scheme,
+          encoding,
+          raw: made.raw,
+          tuned: made.tuned,
+          tensors: provenTensors(plan, run),
+          files: [...files],
+          side_files: [...written],
+        });
       return { extras, manifest };
     },
     conclude(end) {
@@ -180,19 +179,6 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
 
 function contentsOf({ dtype, shape }: StoredOperand, sha256: string): MakeDiffManifest["tensors"][number]["tuned"] {
   return { dtype, shape: [...shape], sha256 };
-}
-
-async function sideFileDigests(files: readonly ExtraFile[]): Promise<MakeDiffManifest["side_files"]> {
-  const list: MakeDiffManifest["side_files"] = [];
-  for (const extra of files) {
-    if ("path" in extra) {
-      list.push({ file: extra.file, size: (await sizeOf(extra.path)) ?? 0, sha256: await sha256Of(extra.path) });
-    } else {
-      const bytes = Buffer.from(extra.text);
-      list.push({ file: extra.file, size: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") });
-    }
-  }
-  return list;
 }
 
 function inexactOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {

@@ -7,7 +7,8 @@ import { torchName } from "../../formats/dtype.js";
 import type { Recipe } from "../../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
 import { type FinishedTensors, smallFiles, tensorRecipe } from "../../make/tensors.js";
-import { filesOf, type MakeDiffManifest, sourceOf, writeManifest } from "../../manifest/manifest.js";
+import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifest.js";
+import { writeManifest } from "../../manifest/write.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { Plan } from "../../plan/plan.js";
 import { buffersOf, judgeRecovered, sumRecovered } from "../../sums/recovered.js";
@@ -58,12 +59,13 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
         );
       }
       const { withoutInvFreq, withInvFreq } = sumRecovered(plan, run, buffers).sums;
-      const manifest = writeManifest({
-        ...made,
-        tensors: writtenTensors(plan, run),
-        files: filesOf(plan),
-        sums: { without_inv_freq: finite(withoutInvFreq), with_inv_freq: finite(withInvFreq) },
-      });
+      const manifest = () =>
+        writeManifest({
+          ...made,
+          tensors: writtenTensors(plan, run),
+          files: filesOf(plan),
+          sums: { without_inv_freq: finite(withoutInvFreq), with_inv_freq: finite(withInvFreq) },
+        });
       return { extras: smallFiles(plan, diffConfig, destination), manifest };
     },
     conclude(end) {

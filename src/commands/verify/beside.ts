@@ -9,7 +9,8 @@ import { WeightDiffError } from "../../errors.js";
 import { expandHome } from "../../files/paths.js";
 import type { Report } from "../../finding.js";
 import type { Hub } from "../../hub/place.js";
-import { isVerbatim, type Manifest, parseManifest, readManifestText } from "../../manifest/manifest.js";
+import type { Manifest } from "../../manifest/manifest.js";
+import { isVerbatim, parseManifest, RETYPED, readManifestBytes } from "../../manifest/read.js";
 import { hasFile, MANIFEST } from "../../output/state.js";
 import { ENCODING_KEY } from "../../plan/exact.js";
 
@@ -38,10 +39,10 @@ export async function findManifest(
   const where = given === null ? { file: MANIFEST } : {};
   const name = given === null ? "" : `manifest ${given}: `;
   try {
-    const text = await readManifestText(path);
-    const manifest = parseManifest(text, path);
-    if (!isVerbatim(text, manifest)) {
-      report("error", `${name}its text was changed since it was written, though not its values`, where);
+    const bytes = await readManifestBytes(path);
+    const manifest = parseManifest(bytes, path);
+    if (!isVerbatim(bytes, manifest)) {
+      report("error", `${name}${RETYPED}`, where);
     }
     return { state: "usable", manifest };
   } catch (error) {

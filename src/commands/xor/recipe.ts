@@ -75,7 +75,7 @@ export function xorRecipe(
           "a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card",
         );
       }
-      return { extras: [], manifest: manifestText(plan, results) };
+      return { extras: [], manifest: () => manifestText(plan, results) };
     },
     conclude(end) {
       const { outcome, output, figures } = end;

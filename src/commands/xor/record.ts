@@ -6,7 +6,8 @@ import type { ListedFile } from "../../checkpoint/file-list.js";
 import type { TensorResult } from "../../engine/job/job.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
-import { parseXorManifest, readManifestText, writeManifest } from "../../manifest/manifest.js";
+import { readXorManifest } from "../../manifest/read.js";
+import { writeManifest } from "../../manifest/write.js";
 import { MANIFEST } from "../../output/state.js";
 import type { RunOptions } from "../../run/run-plan.js";
 import type { XorFile } from "./look.js";
@@ -22,8 +23,8 @@ export interface XorOutputFile {
   readonly sha256: string | null;
 }
 
-/** The text of the manifest. */
-export function manifestText(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): string {
+/** The text of the manifest, in pieces. */
+export function manifestText(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): Iterable<string> {
   const files = outputFilesOf(plan, results).map(({ file, size, sha256 }) => ({
     file,
     size: size ?? 0,
@@ -68,8 +69,7 @@ export async function verifyFinished(
   plan: XorPlan,
   options: RunOptions,
 ): Promise<{ readonly files: readonly XorOutputFile[]; readonly read: number }> {
-  const place = join(path, MANIFEST);
-  const manifest = parseXorManifest(await readManifestText(place), place);
+  const manifest = await readXorManifest(join(path, MANIFEST));
   refuseOtherwiseMade(manifest, madeFrom(plan), path);
   const damaged: string[] = [];
   const read = await checkXorFiles(path, manifest, options, (level, _, where) => {

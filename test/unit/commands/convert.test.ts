@@ -10,7 +10,7 @@ import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { verify } from "../../../src/commands/verify.js";
 import { WeightDiffError } from "../../../src/errors.js";
-import { readManifest } from "../../../src/manifest/manifest.js";
+import { readManifest } from "../../../src/manifest/read.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
 import { convertedAndTuned, META } from "../../support/meta.js";

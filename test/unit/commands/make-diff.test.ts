@@ -10,7 +10,8 @@ import { type MakeDiffOptions, makeDiff } from "../../../src/commands/make-diff.
 import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { GUARDS } from "../../../src/evidence/guard-names.js";
-import { type MakeDiffManifest, readManifest } from "../../../src/manifest/manifest.js";
+import type { MakeDiffManifest } from "../../../src/manifest/manifest.js";
+import { readManifest } from "../../../src/manifest/read.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
 import { hashed } from "../../support/kernels.js";

@@ -6,7 +6,9 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { recover } from "../../../src/commands/recover.js";
-import { digestOf, type Manifest, readManifest, writeManifest } from "../../../src/manifest/manifest.js";
+import type { Manifest } from "../../../src/manifest/manifest.js";
+import { readManifest } from "../../../src/manifest/read.js";
+import { digestOf, writeManifest } from "../../../src/manifest/write.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
 import { refuses } from "../../support/refusal.js";
@@ -29,19 +31,34 @@ const MANIFEST: Manifest = {
   sums: { without_inv_freq: -1.5, with_inv_freq: null },
 };
 
+const WRITTEN = [...writeManifest(MANIFEST)].join("");
+
 const readText = (text: string | Uint8Array): Promise<Manifest> =>
   withFolder(async (folder) => readManifest(join(await writeFiles(folder, { "m.json": text }), "m.json")));
 
 test("reads back what it wrote, hostile names included", async () => {
-  assert.deepEqual(await readText(writeManifest(MANIFEST)), MANIFEST);
+  assert.deepEqual(await readText(WRITTEN), MANIFEST);
+});
+
+test("is one text, whatever the pieces in which it is written", () => {
+  const tensors = Array.from({ length: 2000 }, (_, k) => ({
+    name: `t.${k}`,
+    dtype: "F32" as const,
+    shape: [k],
+    sha256: DIGEST,
+  }));
+  const many = { ...MANIFEST, tensors, files: [] };
+  const pieces = [...writeManifest(many)];
+  assert.ok(pieces.length > 5);
+  assert.equal(pieces.join(""), `${JSON.stringify({ ...many, digest: digestOf(many) }, null, 2)}\n`);
 });
 
 test("ends with its own digest and a line end", () => {
-  assert.match(writeManifest(MANIFEST), /,\n {2}"digest": "[0-9a-f]{64}"\n}\n$/);
+  assert.match(WRITTEN, /,\n {2}"digest": "[0-9a-f]{64}"\n}\n$/);
 });
 
 test("gives every order of keys and spelling of white space one digest", async () => {
-  const value = JSON.parse(writeManifest(MANIFEST));
+  const value = JSON.parse(WRITTEN);
   const reversed = JSON.stringify(Object.fromEntries(Object.entries(value).reverse()), null, 7);
   assert.deepEqual(await readText(reversed), MANIFEST);
   assert.equal(digestOf({ a: [1, { c: null, b: "x" }] }), digestOf({ a: [1, { b: "x", c: null }] }));
@@ -55,8 +72,8 @@ for (const [what, edit] of [
   ["the scheme", (text: string) => text.replace('"alpaca"', '"open-instruct"')],
 ] as const) {
   test(`notices that ${what} was edited`, async () => {
-    const text = edit(writeManifest(MANIFEST));
-    assert.notEqual(text, writeManifest(MANIFEST));
+    const text = edit(WRITTEN);
+    assert.notEqual(text, WRITTEN);
     await refuses(() => readText(text), "CHECK_FAILED", /m\.json: damaged or edited/);
   });
 }
@@ -66,20 +83,33 @@ const HOSTILE: readonly (readonly [what: string, text: string | Uint8Array])[] =
   ["null", "null"],
   ["a list", "[]"],
   ["an empty object", "{}"],
-  ["cut off", writeManifest(MANIFEST).slice(0, -40)],
-  ["of another schema", writeManifest(MANIFEST).replace('"schema": 1', '"schema": 2')],
+  ["cut off", WRITTEN.slice(0, -40)],
+  ["of another schema", WRITTEN.replace('"schema": 1', '"schema": 2')],
   ["without its digest", JSON.stringify(MANIFEST)],
-  ["of negative sizes", writeManifest(MANIFEST).replace('"size": 3', '"size": -3')],
-  ["of sizes past 2^53", writeManifest(MANIFEST).replace('"size": 3', '"size": 1e300')],
-  ["of an unknown dtype", writeManifest(MANIFEST).replace('"F32"', '"constructor"')],
+  ["of negative sizes", WRITTEN.replace('"size": 3', '"size": -3')],
+  ["of sizes past 2^53", WRITTEN.replace('"size": 3', '"size": 1e300')],
+  ["of an unknown dtype", WRITTEN.replace('"F32"', '"constructor"')],
   ["not UTF-8", Buffer.from([0x7b, 0xff])],
-  ["a key twice", writeManifest(MANIFEST).replace('"schema"', '"tool": "x",\n  "schema"')],
+  ["a key twice", WRITTEN.replace('"schema"', '"tool": "x",\n  "schema"')],
 ];
 for (const [what, text] of HOSTILE) {
   test(`refuses a manifest that is ${what}`, async () => {
     await refuses(() => readText(text), "FORMAT_INVALID", /m\.json/);
   });
 }
+
+test("refuses lists longer than any model's, and elements larger than any tensor's", async () => {
+  const tensor = JSON.stringify({ name: "a", dtype: "U8", shape: [], sha256: DIGEST });
+  const listing = (tensors: string): string =>
+    JSON.stringify({ ...MANIFEST, tensors: [] }).replace('"tensors":[]', `"tensors":[${tensors}]`);
+  await refuses(
+    () => readText(listing(`${`${tensor},`.repeat(250_000)}${tensor}`)),
+    "LIMIT",
+    /lists more than 250000 tensors and files/,
+  );
+  const deep = tensor.replace("[]", `[${"0,".repeat(1000)}0]`);
+  await refuses(() => readText(listing(deep)), "LIMIT", /m\.json holds more than \d+ values/);
+});
 
 test("names a manifest that is not there, and does not wait for a pipe", { timeout: 10_000 }, async () => {
   await refuses(() => readManifest("/no/such/weight-diff.json"), "NOT_FOUND", /weight-diff\.json: no such file/);

@@ -24,10 +24,12 @@ const open = (out: string, mode: "new" | "resume" | "force"): Promise<OutputDire
 
 async function whole(out: string, mode: "new" | "resume" | "force", extras = EXTRAS): Promise<void> {
   const output = await open(out, mode);
-  await output.finish(SHARDS, extras, "manifest").catch(async (error: unknown) => {
-    await output.suspend();
-    throw error;
-  });
+  await output
+    .finish(SHARDS, extras, () => ["manifest"])
+    .catch(async (error: unknown) => {
+      await output.suspend();
+      throw error;
+    });
 }
 
 /** A folder with somebody's files, and an output that a run has begun. */
@@ -208,7 +210,7 @@ test("a file that was put there since the run began is not replaced", async () =
     const output = await open(out, "new");
     await writeFile(join(out, "config.json"), "mine");
     await refuses(
-      () => output.finish(SHARDS, EXTRAS, "manifest"),
+      () => output.finish(SHARDS, EXTRAS, () => ["manifest"]),
       "OUTPUT_REFUSED",
       /config\.json: was put here since/,
     );

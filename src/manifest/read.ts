@@ -1,0 +1,182 @@
+/**
+ * Reads a manifest, element by element: what it takes in memory is what is kept of it. A list's element is held against its
+ * schema as soon as it is read, so that nothing else is ever kept.
+ */
+import * as z from "zod";
+import { WeightDiffError } from "../errors.js";
+import { openFileSource } from "../files/file-source.js";
+import { readValue, topLevelSpans } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
+import { quote } from "../formats/quote.js";
+import { MAX_RANK } from "../formats/tensor-info.js";
+import { type Manifest, WRITTEN, type XorManifest } from "./manifest.js";
+import { digestOf, writeManifest } from "./write.js";
+
+/** A tensor of make-diff takes some 700 bytes, in the file as in memory; a checkpoint has 200,000 tensors at most. */
+const MAX_BYTES = 256_000_000;
+/** Of all lists together: every tensor, and files. */
+const MAX_ELEMENTS = 250_000;
+/** Values in one element: three shapes, and less than twenty others. */
+const MAX_VALUES = 3 * MAX_RANK + 20;
+
+/** @throws {WeightDiffError} as readManifestBytes and parseManifest. */
+export async function readManifest(path: string): Promise<Manifest> {
+  return parseManifest(await readManifestBytes(path), path);
+}
+
+/** @throws {WeightDiffError} as readManifestBytes and parseXorManifest. */
+export async function readXorManifest(path: string): Promise<XorManifest | null> {
+  return parseXorManifest(await readManifestBytes(path), path);
+}
+
+/** @throws {WeightDiffError} NOT_FOUND, LIMIT, IO. */
+export async function readManifestBytes(path: string): Promise<Uint8Array> {
+  const source = await openFileSource(path);
+  try {
+    if (source.size > MAX_BYTES) {
+      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${MAX_BYTES} are read`, "this is no manifest", {
+        at: { file: path },
+      });
+    }
+    return await source.readAt(0, source.size);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest of tensors; CHECK_FAILED if its own digest does not fit; LIMIT
+ * if it lists more than any model has.
+ */
+export function parseManifest(bytes: Uint8Array, path: string): Manifest {
+  const manifest = parse(bytes, operationOf(bytes, path), path);
+  if (manifest.operation === "xor") {
+    throw new WeightDiffError("FORMAT_INVALID", "is the manifest of whole files that xor made", undefined, {
+      at: { file: path },
+    });
+  }
+  return manifest;
+}
+
+/**
+ * The manifest of files that were XORed; null if it is another one.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, or not what xor writes; CHECK_FAILED, LIMIT as parseManifest.
+ */
+export function parseXorManifest(bytes: Uint8Array, path: string): XorManifest | null {
+  if (operationOf(bytes, path) !== "xor") {
+    return null;
+  }
+  return parse(bytes, "xor", path) as XorManifest;
+}
+
+/** What is wrong with a manifest that is not verbatim. */
+export const RETYPED = "its text was changed since it was written, though not its values";
+
+/**
+ * Is it byte for byte what `writeManifest` wrote? The digest is over the values; it sees neither white space nor order.
+ * @param manifest read from the bytes: its keys are in the schemas' order.
+ */
+export function isVerbatim(bytes: Uint8Array, manifest: Manifest | XorManifest): boolean {
+  let at = 0;
+  for (const text of writeManifest(manifest)) {
+    const piece = Buffer.from(text);
+    if (!piece.equals(bytes.subarray(at, at + piece.length))) {
+      return false;
+    }
+    at += piece.length;
+  }
+  return at === bytes.length;
+}
+
+/** Looked for first, in a text that is JSON throughout: keys may come in any order, and it says which keys there are. */
+function operationOf(bytes: Uint8Array, path: string): unknown {
+  const { start, end } = topLevelSpans(bytes, path).get("operation") ?? { start: 0, end: 0 };
+  return start === end ? undefined : readValue(new JsonScanner(bytes.subarray(start, end), path), path, MAX_VALUES);
+}
+
+function isOperation(value: unknown): value is keyof typeof WRITTEN {
+  return typeof value === "string" && Object.hasOwn(WRITTEN, value);
+}
+
+/** A manifest whose keys are the schema's and whose digest fits, without the digest. */
+function parse(bytes: Uint8Array, operation: unknown, path: string): Manifest | XorManifest {
+  if (!isOperation(operation)) {
+    throw foreign("operation: Invalid input", path);
+  }
+  const scanner = new JsonScanner(bytes, path);
+  const { digest, ...manifest } = reader(scanner, path)(WRITTEN[operation], []) as Manifest & { digest: string };
+  if (digest !== digestOf(manifest)) {
+    throw new WeightDiffError("CHECK_FAILED", "damaged or edited: its own digest does not fit", "get the file again", {
+      at: { file: path },
+    });
+  }
+  return manifest;
+}
+
+type Read = (schema: z.ZodType, at: readonly (string | number)[]) => unknown;
+
+/** Objects key by key, lists element by element; what these hold is small, and is read whole. */
+function reader(scanner: JsonScanner, path: string): Read {
+  let elements = 0;
+  const checked = (schema: z.ZodType, value: unknown, at: readonly (string | number)[]): unknown => {
+    const { data, error } = schema.safeParse(value);
+    if (error !== undefined) {
+      const [issue] = error.issues;
+      throw foreign(`${[...at, ...(issue?.path ?? [])].join(".")}: ${issue?.message ?? ""}`, path);
+    }
+    return data;
+  };
+  const value: Read = (schema, at) => checked(schema, readValue(scanner, path, MAX_VALUES), at);
+  const object = ({ shape }: z.ZodObject, at: readonly (string | number)[]): unknown => {
+    const found = new Map<string, unknown>();
+    scanner.object((key) => {
+      const schema = Object.hasOwn(shape, key) ? shape[key] : undefined;
+      if (schema === undefined) {
+        throw foreign(`${at.join(".")}: Unrecognized key: ${quote(key)}`, path);
+      }
+      found.set(key, read(schema as z.ZodType, [...at, key]));
+    });
+    // In the schema's order, whatever the text's.
+    return Object.fromEntries(
+      Object.entries(shape).flatMap(([key, schema]) => {
+        const here = found.has(key) ? found.get(key) : checked(schema as z.ZodType, undefined, [...at, key]);
+        return here === undefined ? [] : [[key, here]];
+      }),
+    );
+  };
+  const list = ({ element }: z.ZodArray, at: readonly (string | number)[]): unknown => {
+    const found: unknown[] = [];
+    scanner.array((index) => {
+      elements += 1;
+      if (elements > MAX_ELEMENTS) {
+        throw new WeightDiffError(
+          "LIMIT",
+          `lists more than ${MAX_ELEMENTS} tensors and files`,
+          "no model has so many",
+          {
+            at: { file: path },
+          },
+        );
+      }
+      found.push(value(element as z.ZodType, [...at, index]));
+    });
+    return found;
+  };
+  const read: Read = (schema, at) => {
+    const first = scanner.peek();
+    if (schema instanceof z.ZodObject && first === "{") {
+      return object(schema, at);
+    }
+    return schema instanceof z.ZodArray && first === "[" ? list(schema, at) : value(schema, at);
+  };
+  return read;
+}
+
+function foreign(what: string, path: string): WeightDiffError {
+  return new WeightDiffError(
+    "FORMAT_INVALID",
+    `not a manifest of this tool: ${what}`,
+    "it may be from a newer version: update weight-diff",
+    { at: { file: path } },
+  );
+}

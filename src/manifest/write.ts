@@ -1,0 +1,79 @@
+/** The text of a manifest, and the digest that ends it. Both in pieces: the manifest of 160,000 tensors has a hundred megabytes. */
+import { createHash } from "node:crypto";
+import { VERSION } from "../version.js";
+import { type Manifest, SCHEMA, type XorManifest } from "./manifest.js";
+
+/** UTF-16 units of a piece. */
+const PIECE = 1 << 16;
+
+type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
+
+/** The file's text, piece by piece: who wrote it, the keys as given, then `digest`. Those who make one give them as the schemas do. */
+export function* writeManifest(body: Body<Manifest | XorManifest>): Generator<string> {
+  const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
+  let pending = "";
+  for (const text of printed({ ...manifest, digest: digestOf(manifest) })) {
+    pending += text;
+    if (pending.length > PIECE) {
+      yield pending;
+      pending = "";
+    }
+  }
+  yield pending;
+}
+
+/** As JSON.stringify(manifest, null, 2) has it, an element of a list at a time. */
+function* printed(manifest: object): Generator<string> {
+  let before = "{";
+  for (const [key, value] of Object.entries(manifest)) {
+    yield `${before}\n  ${JSON.stringify(key)}: `;
+    before = ",";
+    if (Array.isArray(value) && value.length > 0) {
+      for (const [index, element] of value.entries()) {
+        yield `${index === 0 ? "[" : ","}\n    ${indented(element, "    ")}`;
+      }
+      yield "\n  ]";
+    } else {
+      yield indented(value, "  ");
+    }
+  }
+  yield "\n}\n";
+}
+
+/** A text in JSON holds no line feed of its own. */
+function indented(value: unknown, indent: string): string {
+  return JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
+}
+
+/** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */
+export function digestOf(value: unknown): string {
+  const hash = createHash("sha256");
+  let pending = "";
+  writeCanonical(value, (text) => {
+    pending += text;
+    if (pending.length > PIECE) {
+      hash.update(pending);
+      pending = "";
+    }
+  });
+  return hash.update(pending).digest("hex");
+}
+
+function writeCanonical(value: unknown, write: (text: string) => void): void {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      write(index === 0 ? "[" : ",");
+      writeCanonical(item, write);
+    }
+    write(value.length === 0 ? "[]" : "]");
+  } else if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    for (const [index, [key, item]] of entries.entries()) {
+      write(`${index === 0 ? "{" : ","}${JSON.stringify(key)}:`);
+      writeCanonical(item, write);
+    }
+    write(entries.length === 0 ? "{}" : "}");
+  } else {
+    write(JSON.stringify(value) ?? "null");
+  }
+}
