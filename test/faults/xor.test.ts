@@ -114,6 +114,31 @@ test("a flipped byte of a finished output is found by --resume and by verify", a
   });
 });
 
+test("a manifest whose text was changed though not its values is found by verify, as any other command's is", async () => {
+  await withFolder(async (folder) => {
+    const places = await lay(folder, BASE, PAYLOAD);
+    await decode(places);
+    const path = join(places.out, "weight-diff.json");
+    const text = await readFile(path, "utf8");
+    const manifest = JSON.parse(text);
+    const [first = ["", 0], ...others] = Object.entries(manifest);
+    for (const changed of [
+      text.replace("\n", "\r\n"),
+      `${JSON.stringify(Object.fromEntries([...others, first]), null, 2)}\n`,
+      text.replace('"xor"', '"\\u0078or"'),
+      `${text} `,
+    ]) {
+      assert.notEqual(changed, text);
+      await writeFile(path, changed);
+      const { findings } = await verify({ path: places.out });
+      assert.deepEqual(
+        findings.filter(({ check }) => check === "digests").map(({ level, file, message }) => [level, file, message]),
+        [["error", "weight-diff.json", "its text was changed since it was written, though not its values"]],
+      );
+    }
+  });
+});
+
 test("an interrupted run says so and can be continued", async () => {
   await withFolder(async (folder) => {
     const places = await lay(folder, BASE, PAYLOAD);
