@@ -31,15 +31,15 @@ export function isByRule({ code }: Finding): boolean {
   return code === "architecture" || code === "zeros";
 }
 
-/** Takes findings of one check. */
-export type Report = (
+/** Adds a finding of one check. */
+export type AddFinding = (
   level: Level,
   message: string,
   about?: { readonly file?: string; readonly tensor?: string; readonly code?: FindingCode },
 ) => void;
 
 /** A collector for each check, into one list. */
-export function reporter(findings: Finding[], check: Check): Report {
+export function reporter(findings: Finding[], check: Check): AddFinding {
   return (level, message, { file, tensor, code } = {}) => {
     findings.push({ level, check, code: code ?? check, file: file ?? null, tensor: tensor ?? null, message });
   };

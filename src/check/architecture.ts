@@ -6,7 +6,7 @@ import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { headOf, type KnownPart, knownParts, layersOf, type PlainNames, plainNames } from "../evidence/architecture.js";
 import { findUngathered } from "../evidence/ungathered.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
 import type { ArchitectureTensor, Sizes } from "../known/architectures.js";
@@ -26,7 +26,7 @@ const CODE = "architecture";
 const SHOWN = 20;
 
 /** Does config.json describe these tensors? */
-export function checkArchitecture(stateDict: StateDict, config: ModelConfig | null, report: Report): Judged {
+export function checkArchitecture(stateDict: StateDict, config: ModelConfig | null, report: AddFinding): Judged {
   const names = plainNames(stateDict);
   const parts = knownParts(names, config);
   if (parts.length > 0) {
@@ -71,7 +71,7 @@ interface JudgedPart {
   readonly tied: Judged["tied"];
 }
 
-function checkPart(part: KnownPart, names: PlainNames, report: Report): JudgedPart {
+function checkPart(part: KnownPart, names: PlainNames, report: AddFinding): JudgedPart {
   const { tensors } = names;
   const { architecture, prefix, owner } = part;
   if (prefix === null) {
@@ -102,7 +102,7 @@ function checkPart(part: KnownPart, names: PlainNames, report: Report): JudgedPa
   return { owner, found, sizes, tied };
 }
 
-function checkLayers(stated: number | null, layers: ReadonlySet<number>, key: string, report: Report): void {
+function checkLayers(stated: number | null, layers: ReadonlySet<number>, key: string, report: AddFinding): void {
   const count = stated ?? layers.size;
   if (layers.size !== count) {
     report("error", `${key} is ${stated}, the number of layers among the tensors is ${layers.size}`, {
@@ -121,7 +121,7 @@ function rowTensors(
   { E: experts = null }: Sizes,
   layers: ReadonlySet<number>,
   tensors: ReadonlyMap<string, StoredTensor>,
-  report: Report,
+  report: AddFinding,
 ): readonly Found[] {
   const places = placesOf(row, config, layers, experts);
   const found = places.flatMap(({ name }) => {
@@ -180,7 +180,7 @@ function checkHead(
   embedding: StoredTensor | undefined,
   head: StoredTensor | undefined,
   tensors: ReadonlyMap<string, StoredTensor>,
-  report: Report,
+  report: AddFinding,
 ): void {
   if (embedding === undefined && architecture.embedding !== null && (head === undefined || tied === false)) {
     report("error", `missing: ${owner} has it`, { tensor: `${prefix}${architecture.embedding}`, code: CODE });
@@ -203,7 +203,7 @@ function sizesByTensors(
   found: readonly Found[],
   stated: Sizes,
   keys: Readonly<Record<string, string>>,
-  report: Report,
+  report: AddFinding,
 ): ReadonlyMap<string, number> {
   const votes = new Map<string, Map<number, { count: number; readonly first: StoredTensor }>>();
   for (const { row, tensor } of found) {
@@ -261,7 +261,12 @@ function sizeOf(dim: string): { readonly factor: number; readonly letter: string
   return { factor: factor === "" ? 1 : Number(factor), letter: letter === "" ? null : letter };
 }
 
-function checkShapes(found: readonly Found[], sizes: ReadonlyMap<string, number>, owner: string, report: Report): void {
+function checkShapes(
+  found: readonly Found[],
+  sizes: ReadonlyMap<string, number>,
+  owner: string,
+  report: AddFinding,
+): void {
   const wrong = found.flatMap(({ row, tensor }) => {
     const expected = row.shape.split(" ").map((dim) => {
       const { factor, letter } = sizeOf(dim);

@@ -1,7 +1,7 @@
 /** verify's look at the bytes of the tensors: ordinary numbers, and the digests that the manifest has. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { elementCount } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Manifest } from "../manifest/manifest.js";
@@ -21,7 +21,7 @@ export function checkValues(
   reading: Reading,
   kind: "diff" | "full" | null,
   neverZero: ReadonlySet<string>,
-  report: Report,
+  report: AddFinding,
 ): void {
   const zeros: StoredTensor[] = [];
   for (const [name, { counts }] of reading.tensors) {
@@ -61,7 +61,7 @@ function checkZeros(
   stateDict: Checkpoint["stateDict"],
   kind: "full" | null,
   neverZero: ReadonlySet<string>,
-  report: Report,
+  report: AddFinding,
 ): void {
   // The same weight in every layer has one shape; what else is numbered need not.
   const inLayers = (name: string, { shape }: Pick<StoredTensor, "shape">): string =>
@@ -105,7 +105,7 @@ export function checkTied(
   { stateDict }: Checkpoint,
   reading: Reading,
   { input, output }: { readonly input: string; readonly output: string },
-  report: Report,
+  report: AddFinding,
 ): void {
   const [one, two] = [input, output].map((name) => reading.tensors.get(name)?.sha256);
   const sameType = stateDict.get(input)?.dtype === stateDict.get(output)?.dtype;
@@ -119,7 +119,7 @@ export function checkTied(
 }
 
 /** Checksums of .bin records. */
-export function checkRecords(reading: Reading, report: Report): void {
+export function checkRecords(reading: Reading, report: AddFinding): void {
   for (const { file, tensor, message } of reading.damaged) {
     report("error", message.slice(message.indexOf("CRC-32")), { file, ...(tensor === null ? {} : { tensor }) });
   }
@@ -132,7 +132,7 @@ export function filesToDigest({ shards }: Checkpoint, manifest: Manifest | null)
 }
 
 /** Weight files and tensors against the manifest: what differs, is missing, or is extra. */
-export function checkManifest(survey: Survey, manifest: Manifest, reading: Reading, report: Report): void {
+export function checkManifest(survey: Survey, manifest: Manifest, reading: Reading, report: AddFinding): void {
   const { checkpoint, unreadable } = survey;
   checkFiles(survey, manifest, reading, report);
   const listed = new Set(manifest.tensors.map(({ name }) => name));
@@ -166,7 +166,12 @@ export function checkManifest(survey: Survey, manifest: Manifest, reading: Readi
   }
 }
 
-function checkFiles({ checkpoint, unreadable }: Survey, manifest: Manifest, reading: Reading, report: Report): void {
+function checkFiles(
+  { checkpoint, unreadable }: Survey,
+  manifest: Manifest,
+  reading: Reading,
+  report: AddFinding,
+): void {
   const shards = new Map(checkpoint.shards.map((shard) => [shard.file, shard]));
   for (const { file, size, header, sha256 } of manifest.files) {
     const shard = shards.get(file);

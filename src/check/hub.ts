@@ -1,7 +1,7 @@
 /** Weight files against the digests that the Hub lists for them: whole files, git-lfs' own sha256. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import type { Manifest } from "../manifest/manifest.js";
 import type { Reading } from "../run/digest.js";
 
@@ -17,7 +17,12 @@ export function filesToHold({ shards }: Checkpoint, manifest: Manifest | null): 
 }
 
 /** Tells which files are not the ones that the Hub lists, and of how many it is proven that they are. */
-export function checkHub({ shards }: Checkpoint, manifest: Manifest | null, reading: Reading, report: Report): void {
+export function checkHub(
+  { shards }: Checkpoint,
+  manifest: Manifest | null,
+  reading: Reading,
+  report: AddFinding,
+): void {
   const digests = digestsOf(manifest);
   let proven = 0;
   for (const { file, hub } of shards) {

@@ -1,11 +1,16 @@
 /** verify's look at files in Meta's layout: are they the ones that Meta released, each in its place? */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { fileWithDigest, KNOWN_FILES } from "../known/files.js";
 import type { Reading } from "../run/digest.js";
 
 /** @param family what the model is called by its sizes, as "LLaMA 13B"; null for an unknown one. */
-export function checkReleased({ shards }: Checkpoint, reading: Reading, family: string | null, report: Report): void {
+export function checkReleased(
+  { shards }: Checkpoint,
+  reading: Reading,
+  family: string | null,
+  report: AddFinding,
+): void {
   for (const [part, { file }] of shards.entries()) {
     const found = reading.files.get(file);
     const known = found === undefined ? null : fileWithDigest(found);

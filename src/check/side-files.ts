@@ -6,7 +6,7 @@ import { modelFiles, refusePlaceholder } from "../checkpoint/side-files.js";
 import type { Tokenizer } from "../checkpoint/tokenizer.js";
 import { modelShape } from "../evidence/model-shape.js";
 import { readText, sizeOf } from "../files/small-files.js";
-import type { Level, Report } from "../finding.js";
+import type { AddFinding, Level } from "../finding.js";
 import { checkJson } from "../formats/json.js";
 import { isOwnFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
 import { sha256Of } from "../hub/source.js";
@@ -21,7 +21,11 @@ const MAX_JSON_BYTES = 10_000_000;
 const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");
 
 /** Placeholders and broken JSON. Other files may be anything. @throws {WeightDiffError} IO. */
-export async function checkSideFiles(directory: string, weights: ReadonlySet<string>, report: Report): Promise<void> {
+export async function checkSideFiles(
+  directory: string,
+  weights: ReadonlySet<string>,
+  report: AddFinding,
+): Promise<void> {
   const { files, inner } = await modelFiles(directory);
   for (const file of [...files, ...inner]) {
     if (weights.has(file) || file === MANIFEST) {
@@ -46,7 +50,7 @@ export function checkTokenizer(
   tokenizer: Tokenizer,
   { stateDict }: Checkpoint,
   config: ModelConfig | null,
-  report: Report,
+  report: AddFinding,
 ): void {
   for (const { file, message } of tokenizer.broken) {
     report("error", message, { file });
@@ -64,7 +68,7 @@ export async function checkListedFiles(
   directory: string,
   manifest: Manifest,
   survey: Survey,
-  report: Report,
+  report: AddFinding,
 ): Promise<void> {
   const listed = manifest.operation === "make-diff" ? manifest.side_files : [];
   const known = new Set([...listed, ...manifest.files].map(({ file }) => file));
@@ -100,7 +104,7 @@ function checkIndexText(
   { index, checkpoint }: Survey,
   manifest: Manifest,
   known: ReadonlySet<string>,
-  report: Report,
+  report: AddFinding,
 ): void {
   if (index === null || index.text === null || known.has(index.file)) {
     return;
@@ -114,7 +118,7 @@ function checkIndexText(
 }
 
 /** An unfinished run of ours. */
-export async function checkUnfinished(directory: string, report: Report): Promise<void> {
+export async function checkUnfinished(directory: string, report: AddFinding): Promise<void> {
   if ((await outputState(directory)) === "partial") {
     report("warning", "an unfinished run is in this directory: let the command that began it continue it");
   }

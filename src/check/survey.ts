@@ -13,7 +13,7 @@ import { openShard } from "../checkpoint/shard.js";
 import { type ErrorKind, WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
 import { regularFiles } from "../files/small-files.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
@@ -34,7 +34,7 @@ export interface Survey {
 export async function surveyCheckpoint(
   path: string,
   manifest: Manifest | null,
-  report: Report,
+  report: AddFinding,
   hub: Hub | null = null,
 ): Promise<Survey> {
   const place = (await hub?.find(path)) ?? null;
@@ -106,7 +106,7 @@ function placeOf(
   path: string,
   place: HubPlace | null,
   manifest: Manifest | null,
-  report: Report,
+  report: AddFinding,
   error: unknown,
 ): Location {
   if (manifest === null) {
@@ -130,7 +130,7 @@ async function indexOf(
   directory: string,
   index: string,
   manifest: Manifest | null,
-  report: Report,
+  report: AddFinding,
 ): Promise<Awaited<ReturnType<typeof readIndex>> | null> {
   try {
     return await readIndex(directory, index);
@@ -162,7 +162,7 @@ function assigned(
   weightMap: ReadonlyMap<string, string>,
   unreadable: ReadonlySet<string>,
   index: string,
-  report: Report,
+  report: AddFinding,
 ): ReadonlyMap<string, StoredTensor> {
   const stateDict = new Map<string, StoredTensor>();
   let strays = 0;
@@ -198,7 +198,7 @@ function checkTotal(
   stated: number | null,
   stateDict: ReadonlyMap<string, StoredTensor>,
   complete: boolean,
-  report: Report,
+  report: AddFinding,
 ): void {
   const total = [...stateDict.values()].reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
   if (stated === null) {
@@ -211,7 +211,7 @@ function checkTotal(
 const SHARD = /^(.+)-(\d+)-of-(\d+)\.(bin|safetensors)$/;
 
 /** Files that look like shards of the same set and are not listed: left over from another upload, or an index cut short. */
-async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, report: Report): Promise<void> {
+async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, report: AddFinding): Promise<void> {
   const kind = (file: string): string | null => {
     const match = SHARD.exec(file);
     return match === null ? null : `${match[1]}.${match[4]}`;

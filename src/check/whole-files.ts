@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
 import { regularFiles, sizeOf } from "../files/small-files.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { sha256Of } from "../hub/source.js";
@@ -47,7 +47,7 @@ export async function checkXorFiles(
   path: string,
   manifest: XorManifest,
   options: RunOptions,
-  report: Report,
+  report: AddFinding,
 ): Promise<number> {
   const place = await withHub(options, ({ hub }) => hub.find(path));
   const directory = place?.directory ?? expandHome(path);

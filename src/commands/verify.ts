@@ -16,7 +16,7 @@ import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
 import { modelShape } from "../evidence/model-shape.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
-import { type Finding, isByRule, type Report, reporter } from "../finding.js";
+import { type AddFinding, type Finding, isByRule, reporter } from "../finding.js";
 import type { Hub } from "../hub/place.js";
 import { sumNamed } from "../known/sums.js";
 import type { Manifest } from "../manifest/manifest.js";
@@ -81,7 +81,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
 async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promise<VerifyReport> {
   const started = performance.now();
   const findings: Finding[] = [];
-  const about = (check: Finding["check"]): Report => reporter(findings, check);
+  const about = (check: Finding["check"]): AddFinding => reporter(findings, check);
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
   const wholeFiles = isGiven(options.manifest)
     ? null
@@ -178,7 +178,7 @@ async function readContents(
   identity: Identity,
   judged: Judged,
   options: VerifyOptions & { readonly sum: boolean },
-  about: (check: Finding["check"]) => Report,
+  about: (check: Finding["check"]) => AddFinding,
 ): Promise<Reading> {
   const { checkpoint } = survey;
   const { released } = layoutNamed(checkpoint.layout);

@@ -5,13 +5,12 @@
 import { WeightDiffError } from "../errors.js";
 import { elementCount } from "../formats/dtype.js";
 import type { Shape } from "../formats/tensor-info.js";
-import { invFreq } from "../kernel/inv-freq.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
 import { type Disk, PAGE } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
-import { gather, isScattered, runAt } from "./io/gather.js";
 import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
+import { readerOf } from "./io/operands.js";
 import type { FileJob, Job, Operand, TensorResult, WindowedJob } from "./job/job.js";
 import { elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
@@ -258,12 +257,14 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       }
       const [first, last] =
         job.kind === "tensor" ? [elementsBefore(job, operand, begin), elementsBefore(job, operand, end)] : [begin, end];
-      return first < last || job.kind !== "tensor"
-        ? {
-            at: await loadOperand(files, operand, first, last, at, memory),
-            bytes: storedWidth(operand) * (last - first),
-          }
-        : { at, bytes: 0 };
+      if (first >= last && job.kind === "tensor") {
+        return { at, bytes: 0 };
+      }
+      const reader = readerOf(operand);
+      return {
+        at: await reader.load(operand, { begin: first, end: last, memory, buffer: at }, files),
+        bytes: reader.storedWidth(operand) * (last - first),
+      };
     }),
   );
   const loaded = settled.map((outcome) => {
@@ -281,37 +282,4 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
     outAt: slot.out,
     read: loaded.reduce((sum, { bytes }) => sum + bytes, 0),
   };
-}
-
-function storedWidth(operand: Operand): number {
-  return operand.kind === "stored" ? widthOf(operand.dtype) : 0;
-}
-
-/** @returns where the first element ended up: at the start of the buffer, or within its first page. */
-async function loadOperand(
-  files: WorkerFiles,
-  operand: Operand,
-  begin: number,
-  end: number,
-  buffer: number,
-  memory: Uint8Array,
-): Promise<number> {
-  if (operand.kind === "inv-freq") {
-    const view = new DataView(memory.buffer, buffer, (end - begin) * 4);
-    invFreq(operand.count, operand.theta, begin, end).forEach((value, i) => {
-      view.setFloat32(i * 4, value, true);
-    });
-    return buffer;
-  }
-  const width = widthOf(operand.dtype);
-  const length = (end - begin) * width;
-  if (isScattered(operand)) {
-    const run = runAt(operand, begin, end);
-    if (run !== null) {
-      return length === 0 ? buffer : files.read(run.input, run.position, length, memory, buffer);
-    }
-    await gather(files.input, operand, begin, end - begin, memory.subarray(buffer, buffer + length));
-    return buffer;
-  }
-  return length === 0 ? buffer : files.read(operand.input, operand.range.begin + begin * width, length, memory, buffer);
 }

@@ -26,12 +26,12 @@ type Trap = (subject: Subject, files: ReadonlyMap<string, string | null>) => str
 
 /** Sentences about what is there. @throws nothing: what cannot be read is no trap. */
 export async function findTraps(subject: Subject): Promise<readonly string[]> {
-  const files = await filesOf(subject.checkpoint.directory);
+  const files = await sideTexts(subject.checkpoint.directory);
   return TRAPS.flatMap((trap) => trap(subject, files) ?? []);
 }
 
 /** Bare names, and the text of the one that rules look into. */
-async function filesOf(directory: string | null): Promise<ReadonlyMap<string, string | null>> {
+async function sideTexts(directory: string | null): Promise<ReadonlyMap<string, string | null>> {
   const names = directory === null ? [] : await regularFiles(directory).catch(() => []);
   const files = new Map<string, string | null>(names.map((name) => [name, null]));
   if (directory !== null && files.has(TOKENIZER_CONFIG)) {

@@ -2,7 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Identity } from "../evidence/identify.js";
-import type { Report } from "../finding.js";
+import type { AddFinding } from "../finding.js";
 import { printable } from "../formats/quote.js";
 import { isLanguageModel } from "../known/language-models.js";
 import { type ExpectedSum, publishedSum } from "../known/sums.js";
@@ -56,7 +56,7 @@ export function checkSum(
   found: ModelSums | null,
   identity: Identity,
   checkpoint: Checkpoint,
-  report: Report,
+  report: AddFinding,
 ): SumCheck | null {
   if (wanted === null) {
     return null;

@@ -7,7 +7,7 @@ import { configOf, type ModelConfig } from "../../checkpoint/config.js";
 import { readTokenizer } from "../../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../../errors.js";
 import { expandHome } from "../../files/paths.js";
-import type { Report } from "../../finding.js";
+import type { AddFinding } from "../../finding.js";
 import type { Hub } from "../../hub/place.js";
 import type { Manifest } from "../../manifest/manifest.js";
 import { isVerbatim, parseManifest, RETYPED, readManifestBytes } from "../../manifest/read.js";
@@ -29,7 +29,7 @@ export type FoundManifest =
 /** @throws {WeightDiffError} NOT_FOUND if it was named and is not there; IO. */
 export async function findManifest(
   { manifest: given = null, path: place, hub }: Asked & { readonly hub: Hub },
-  report: Report,
+  report: AddFinding,
 ): Promise<FoundManifest> {
   const directory = (given === null ? await hub.find(place) : null)?.directory ?? expandHome(place);
   const path = given === null ? join(directory, MANIFEST) : expandHome(given);
@@ -59,7 +59,7 @@ export function checkDigestsThere(
   { state }: FoundManifest,
   { checkpoint }: Survey,
   { requireDigests }: Asked,
-  report: Report,
+  report: AddFinding,
 ): void {
   const made = checkpoint.shards.some(({ header }) => header.metadata.has(ENCODING_KEY));
   if (state === "none" && made && checkpoint.directory !== null) {
@@ -85,7 +85,7 @@ export interface Structure {
 }
 
 /** Config and side files. What the weight files themselves have to say, the survey has said. */
-export async function checkStructure(survey: Survey, report: Report): Promise<Structure> {
+export async function checkStructure(survey: Survey, report: AddFinding): Promise<Structure> {
   const { directory, stateDict, shards, path } = survey.checkpoint;
   if (directory === null) {
     report("note", "a lone file: no index, config or tokenizer to check it against", {

@@ -1,7 +1,7 @@
 /** verify's words for how another checkpoint, which should be the same model, differs. */
 import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
-import type { Report } from "../../finding.js";
+import type { AddFinding } from "../../finding.js";
 import type { Hub } from "../../hub/place.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
@@ -10,7 +10,7 @@ export async function compareWith(
   checkpoint: Checkpoint,
   against: string,
   options: RunOptions & { readonly hub: Hub },
-  report: Report,
+  report: AddFinding,
 ): Promise<CheckpointComparison> {
   const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
   for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {

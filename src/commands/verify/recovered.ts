@@ -3,7 +3,7 @@
 import { unusable } from "../../check/survey.js";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { SchemeOptions } from "../../evidence/scheme.js";
-import type { Report } from "../../finding.js";
+import type { AddFinding } from "../../finding.js";
 import type { Hub } from "../../hub/place.js";
 import type { Manifest } from "../../manifest/manifest.js";
 import type { RunOptions } from "../../run/run-plan.js";
@@ -25,7 +25,11 @@ interface DiffOptions extends RunOptions, SchemeOptions {
 }
 
 /** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
-export async function recoverDiff(raw: string, options: DiffOptions, report: Report): Promise<RecoverReport | null> {
+export async function recoverDiff(
+  raw: string,
+  options: DiffOptions,
+  report: AddFinding,
+): Promise<RecoverReport | null> {
   await openCheckpoint(raw, options.hub);
   try {
     return await recover({
@@ -51,7 +55,7 @@ export function checkRecovered(
   run: RecoverReport,
   manifest: Manifest | null,
   summed: boolean,
-  report: Report,
+  report: AddFinding,
 ): RecoveredTensors {
   if (manifest?.operation !== "make-diff") {
     report(

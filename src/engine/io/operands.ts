@@ -1,0 +1,61 @@
+/** From an operand to its elements in the kernel's memory: one reader for each kind of operand. */
+import { invFreq } from "../../kernel/inv-freq.js";
+import type { InvFreqOperand, Operand, StoredOperand } from "../job/job.js";
+import { widthOf } from "../job/operand.js";
+import type { WorkerFiles } from "./files.js";
+import { gather, isScattered, runAt } from "./gather.js";
+
+/** Elements [begin, end) of an operand, and the place in `memory` that was reserved for them. */
+export interface Wanted {
+  readonly begin: number;
+  readonly end: number;
+  readonly memory: Uint8Array;
+  readonly buffer: number;
+}
+
+interface Reader<O extends Operand> {
+  /** Puts them there. @returns where the first one is: at the start of the buffer, or within its first page. */
+  readonly load: (operand: O, wanted: Wanted, files: WorkerFiles) => Promise<number>;
+  /** Bytes that one element takes from a file. */
+  readonly storedWidth: (operand: O) => number;
+}
+
+const STORED: Reader<StoredOperand> = {
+  storedWidth: ({ dtype }) => widthOf(dtype),
+  async load(operand, { begin, end, memory, buffer }, files) {
+    const width = widthOf(operand.dtype);
+    const length = (end - begin) * width;
+    if (isScattered(operand)) {
+      const run = runAt(operand, begin, end);
+      if (run !== null) {
+        return length === 0 ? buffer : files.read(run.input, run.position, length, memory, buffer);
+      }
+      await gather(files.input, operand, begin, end - begin, memory.subarray(buffer, buffer + length));
+      return buffer;
+    }
+    const position = operand.range.begin + begin * width;
+    return length === 0 ? buffer : files.read(operand.input, position, length, memory, buffer);
+  },
+};
+
+const INV_FREQ: Reader<InvFreqOperand> = {
+  storedWidth: () => 0,
+  async load({ count, theta }, { begin, end, memory, buffer }) {
+    const view = new DataView(memory.buffer, buffer, (end - begin) * 4);
+    invFreq(count, theta, begin, end).forEach((value, i) => {
+      view.setFloat32(i * 4, value, true);
+    });
+    return buffer;
+  },
+};
+
+/** Add a row to add a kind. */
+const READERS: { readonly [K in Operand["kind"]]: Reader<Extract<Operand, { readonly kind: K }>> } = {
+  stored: STORED,
+  "inv-freq": INV_FREQ,
+};
+
+/** The reader of an operand's own kind: that each has its own, the type of the table sees to. */
+export function readerOf(operand: Operand): Reader<Operand> {
+  return READERS[operand.kind] as Reader<Operand>;
+}
