@@ -18,7 +18,7 @@ import type { RunOptions } from "../run/run-plan.js";
  * The manifest beside XORed files; null if there is none, or another one. What makes it unusable, its readers tell; that its text
  * is not the one that was written is a finding. @throws {WeightDiffError} IO, HUB_…, NETWORK.
  */
-export async function findXorManifest(path: string, hub: Hub, report: Report): Promise<XorManifest | null> {
+export async function findXorManifest(path: string, hub: Hub, report: AddFinding): Promise<XorManifest | null> {
   const directory = (await hub.find(path))?.directory ?? expandHome(path);
   if (!(await hasFile(directory, MANIFEST))) {
     return null;

@@ -4,7 +4,7 @@ import { WeightDiffError } from "../errors.js";
 import { adviceAfter } from "./advice.js";
 import type { Story } from "./commands/story.js";
 import type { CommandName } from "./flags/flag.js";
-import type { Reading } from "./flags/read.js";
+import type { FlagReading } from "./flags/read.js";
 import { openSpeaker } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 
@@ -27,7 +27,7 @@ const SIGNALS = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
 /** Runs it. @returns the exit code. @throws whatever ends the command. */
 export async function runCommand<C extends CommandName>(
   command: C,
-  { asked, notes, resumable }: Reading<C>,
+  { asked, notes, resumable }: FlagReading<C>,
   out: ResultWriter,
   stories: Stories = STORIES,
 ): Promise<number> {

@@ -4,7 +4,7 @@
  */
 import { FAMILIES } from "../scheme/families.js";
 import { type Family, type Variant, variantOf } from "../scheme/family.js";
-import { familiesOfLine, meansOf } from "../scheme/recognise.js";
+import { familiesOfLine, operandNamed } from "../scheme/recognise.js";
 import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
 import { type Candidate, candidatesHere, undecided } from "./candidates.js";
 import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
@@ -29,7 +29,7 @@ export function byLine(evidence: Evidence): Choice | null {
   }
   // Where no version fits, the plan says why. A switch alone, beside this tool's own names for the paths, does not say which script
   // made new rows that its own does not know.
-  const isMeant = evidence.newRows <= 0 || line.flags.some((flag) => meansOf(owner, flag) !== null);
+  const isMeant = evidence.newRows <= 0 || line.flags.some((flag) => operandNamed(owner, flag) !== null);
   return ofScripts(owner, others, words, evidence) ?? (isMeant ? chosen(owner, words) : null);
 }
 

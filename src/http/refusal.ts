@@ -8,7 +8,7 @@ import type { HubAccess } from "./access.js";
 import { type Answer, readWhole } from "./request.js";
 
 /** What was asked for. */
-export interface Asked {
+export interface HubRequest {
   /** "org/name", "org/name@main", "org/name@1a2b3c4d: config.json". */
   readonly name: string;
   /** "org/name": what is said of the whole repository does not name a file. */
@@ -85,7 +85,7 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
 }
 
 /** The error for an answer that is not what was asked for. Consumes it. */
-export async function refusalOf(access: HubAccess, asked: Asked, answer: Answer): Promise<WeightDiffError> {
+export async function refusalOf(access: HubAccess, asked: HubRequest, answer: Answer): Promise<WeightDiffError> {
   const hasToken = access.token !== null;
   const said = answer.headers.get("x-error-message");
   const code = said === DISABLED ? "DisabledRepo" : (answer.headers.get("x-error-code") ?? "");

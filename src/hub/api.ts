@@ -11,7 +11,7 @@ import { JsonScanner } from "../formats/json-scanner.js";
 import { printable } from "../formats/quote.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
-import { type Asked, refusalOf } from "../http/refusal.js";
+import { type HubRequest, refusalOf } from "../http/refusal.js";
 import { readWhole, request } from "../http/request.js";
 import { retry, TransientError } from "../http/retry.js";
 import { holdsSecret } from "../secrets.js";
@@ -177,7 +177,7 @@ interface Answered<T> {
  */
 async function askApi<T>(
   access: HubAccess,
-  asked: Asked,
+  asked: HubRequest,
   address: string,
   signal: AbortSignal | undefined,
   what: string,

@@ -77,7 +77,7 @@ function flagOf({ line }: Family, written: string): ScriptFlag | null {
 }
 
 /** Which option of recover the flag is in the family's script; null if none. */
-export function meansOf(family: Family, written: string): ScriptFlag["means"] {
+export function operandNamed(family: Family, written: string): ScriptFlag["means"] {
   return flagOf(family, written)?.means ?? null;
 }
 

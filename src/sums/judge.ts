@@ -11,7 +11,7 @@ import type { Reading } from "../run/digest.js";
 import {
   computedInvFreq,
   judgeSum,
-  layersOf,
+  layerCount,
   type NaiveSums,
   naiveSums,
   rotaryLengths,
@@ -69,7 +69,7 @@ export function checkSum(
       );
     return null;
   }
-  const verdict = judgeWanted(wanted, found, layersOf(checkpoint.stateDict.keys()));
+  const verdict = judgeWanted(wanted, found, layerCount(checkpoint.stateDict.keys()));
   const halves = [...checkpoint.stateDict.values()].some(({ dtype }) => dtype === "F16" || dtype === "BF16");
   const rounded =
     halves && identity.kind !== "diff" && wanted.tensor === undefined

@@ -134,7 +134,7 @@ export function rotaryLengths(
 }
 
 /** How many layers the names are of. */
-export function layersOf(names: Iterable<string>): number {
+export function layerCount(names: Iterable<string>): number {
   const layers = new Set<string>();
   for (const name of names) {
     const layer = /^model\.layers\.(\d{1,6})\./.exec(name)?.[1];
@@ -151,7 +151,7 @@ export function computedInvFreq(
   { stored, queryRows }: RotaryLengths,
   config: { readonly headSize: number | null; readonly heads: number | null; readonly ropeTheta: number } | null,
 ): RotaryBuffers | null {
-  const layers = layersOf(names);
+  const layers = layerCount(names);
   const headSize = queryRows !== null && config?.heads != null ? queryRows / config.heads : (config?.headSize ?? 0);
   const count = stored ?? headSize / 2;
   return layers > 0 && Number.isInteger(count) && count > 0 && count <= MAX_ROTARY

@@ -5,7 +5,7 @@ import { barePaths, farmPaths } from "./paths.js";
 import { OUTPUTS, refuseContradictions, type Setting } from "./rules.js";
 import { flagsOf, shownName } from "./table.js";
 
-export interface Reading<C extends CommandName> {
+export interface FlagReading<C extends CommandName> {
   readonly asked: Asked[C];
   /** What the user should hear about flags that mean nothing here. */
   readonly notes: readonly string[];
@@ -24,7 +24,7 @@ export function readFlags<C extends CommandName>(
   words: readonly string[],
   flags: Given,
   script: readonly string[] = [],
-): Reading<C> {
+): FlagReading<C> {
   const rows = flagsOf(command);
   const given =
     command === "recover" ? barePaths(words, farmPaths(flags)) : new Map([...flags, ...argumentsOf(rows, words)]);

@@ -8,7 +8,7 @@ const APPLY = ["recover", "verify"] as const satisfies readonly CommandName[];
 const NAME = { option: "scheme", takes: "NAME", schema: text, default: DEFAULTS.scheme, group: "scheme" } as const;
 const NAMES = "auto, custom, or which script's rules to follow: weight-diff schemes lists them";
 
-export const SCHEMES: readonly Flag[] = [
+export const SCHEME: readonly Flag[] = [
   flag({ ...NAME, name: "scheme", commands: ["recover"], help: NAMES }),
   flag({ ...NAME, name: "scheme", commands: ["verify"], help: `with --path_raw: ${NAMES}` }),
   flag({

@@ -5,10 +5,10 @@ import { HUB } from "./hub.js";
 import { INPUTS } from "./inputs.js";
 import { OUTPUT } from "./output.js";
 import { RUN } from "./run.js";
-import { SCHEMES } from "./scheme.js";
+import { SCHEME } from "./scheme.js";
 import { IGNORED } from "./scripts.js";
 
-export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEMES, ...CHECKS, ...HUB, ...RUN, ...IGNORED];
+export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEME, ...CHECKS, ...HUB, ...RUN, ...IGNORED];
 
 export function flagsOf(command: CommandName): readonly Flag[] {
   return FLAGS.filter(({ commands }) => commands.includes(command));

@@ -8,7 +8,7 @@ import { FILE_HEAD, type FilePromise, headText, promiseOf } from "../../formats/
 import { checkJson } from "../../formats/json.js";
 import { printable } from "../../formats/quote.js";
 import { KEY_NAME } from "./base.js";
-import { asItIs, headerOf, headOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
+import { asItIs, beginningOf, headerOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
 
 /** Does the base fit? Looks at the beginning of the result, the whole of a JSON file, the header of a weight file. */
 export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
@@ -16,7 +16,7 @@ export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
   if (file.key === null || promise === null) {
     return file;
   }
-  const head = await headOf(file, FILE_HEAD);
+  const head = await beginningOf(file, FILE_HEAD);
   if (!promise.holds(head)) {
     throw await wrongBase(file, promise, `it would begin with ${headText(head)}`);
   }
@@ -54,11 +54,11 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
   if (file.key === null || promise?.kind !== "weights" || file.gzip !== null) {
     return;
   }
-  const own = await headOf({ ...file, key: null }, FILE_HEAD);
+  const own = await beginningOf({ ...file, key: null }, FILE_HEAD);
   if (!promise.holds(own)) {
     return;
   }
-  throw promise.holds(await headOf(asItIs(file.key.input), FILE_HEAD))
+  throw promise.holds(await beginningOf(asItIs(file.key.input), FILE_HEAD))
     ? new WeightDiffError(
         "NOT_A_DIFF",
         `is ${promise.what} already, no payload`,
@@ -85,7 +85,7 @@ export async function refuseEncoding(file: XorFile, raw: string): Promise<void> 
     [file.payload, "the model"],
     [file.key?.input ?? file.payload, `the base ${raw}`],
   ] as const) {
-    const head = await headOf(asItIs(input), FILE_HEAD);
+    const head = await beginningOf(asItIs(input), FILE_HEAD);
     if (!promise.holds(head)) {
       throw new WeightDiffError(
         "NOT_A_MODEL",
@@ -136,12 +136,12 @@ async function isMangled(file: XorFile): Promise<boolean> {
   if (file.gzip !== null || file.key === null || file.payload.size > MAX_JSON) {
     return false;
   }
-  const bytes = Buffer.from(await headOf({ ...file, key: null }, MAX_JSON));
+  const bytes = Buffer.from(await beginningOf({ ...file, key: null }, MAX_JSON));
   const mended = Buffer.from(bytes.toString("latin1").replaceAll("\r\n", "\n"), "latin1");
   if (mended.length === bytes.length) {
     return false;
   }
-  const key = Buffer.from(await headOf(asItIs(file.key.input), MAX_JSON));
+  const key = Buffer.from(await beginningOf(asItIs(file.key.input), MAX_JSON));
   const text = mended.map((byte, at) => byte ^ (key[at] ?? 0));
   try {
     checkJson(text, file.file);

@@ -50,7 +50,7 @@ export function asItIs(payload: ListedFile): XorFile {
 /** Is the file what its name promises as it lies there? Text of a kind nobody promised anything of counts too. */
 export async function isLegible(asIs: XorFile): Promise<boolean> {
   const promise = promiseOf(asIs.file);
-  if (promise === null || !promise.holds(await headOf(asIs, FILE_HEAD))) {
+  if (promise === null || !promise.holds(await beginningOf(asIs, FILE_HEAD))) {
     return false;
   }
   return promise.kind !== "json" || (await jsonError(asIs)) === null;
@@ -62,7 +62,7 @@ export function isTextName(file: string): boolean {
 }
 
 /** The first bytes of the result. */
-export async function headOf(file: XorFile, most: number): Promise<Uint8Array> {
+export async function beginningOf(file: XorFile, most: number): Promise<Uint8Array> {
   const key: KeyFile | null = file.key === null ? null : { ...file.key.input, rule: file.key.rule };
   if (file.gzip === "inflate") {
     return gzipHead(file.payload, key, most);
@@ -77,7 +77,7 @@ export async function headOf(file: XorFile, most: number): Promise<Uint8Array> {
 
 /** What is wrong with the result as JSON; null if nothing is. */
 export async function jsonError(file: XorFile): Promise<string | null> {
-  const bytes = await headOf(file, MAX_JSON + 1);
+  const bytes = await beginningOf(file, MAX_JSON + 1);
   if (bytes.length > MAX_JSON) {
     return `has more than ${MAX_JSON} bytes`;
   }

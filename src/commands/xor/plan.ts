@@ -15,7 +15,7 @@ import type { Hub } from "../../hub/place.js";
 import { MANIFEST, STAGING } from "../../output/state.js";
 import { findBase, findKey, type XorBase } from "./base.js";
 import { judge, refuseEncoding, refuseWhole } from "./judge.js";
-import { asItIs, headerOf, headOf, isLegible, isTextName, MAX_JSON, type XorFile } from "./look.js";
+import { asItIs, beginningOf, headerOf, isLegible, isTextName, MAX_JSON, type XorFile } from "./look.js";
 import { ENC_FILE, type FoundPayload } from "./payload.js";
 import { openXorSource } from "./source.js";
 
@@ -147,7 +147,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
 
 /** A card, or what git and the Hub keep for themselves: it describes the payload, unless it was XORed like everything else. */
 async function isDescription(payload: ListedFile): Promise<boolean> {
-  return /^\.git|^README\.md$/.test(payload.file) && isText(await headOf(asItIs(payload), FILE_HEAD));
+  return /^\.git|^README\.md$/.test(payload.file) && isText(await beginningOf(asItIs(payload), FILE_HEAD));
 }
 
 /** Weights that need no decoding, and swapped inputs, say more than what comes of them. */
@@ -228,7 +228,7 @@ async function paired(payload: ListedFile, partner: ListedFile, options: XorPlan
   if (options.compress) {
     return packed;
   }
-  const head = await headOf(asItIs(payload), 3);
+  const head = await beginningOf(asItIs(payload), 3);
   if (headText(head) !== "1f 8b 08") {
     return plain;
   }
@@ -244,7 +244,7 @@ async function checkIndexes(files: readonly XorFile[], notes: string[]): Promise
     if (index.size !== null && index.size > MAX_JSON) {
       continue;
     }
-    const bytes = await headOf(index, MAX_JSON).catch(() => null); // judged before, unless the base is to be trusted
+    const bytes = await beginningOf(index, MAX_JSON).catch(() => null); // judged before, unless the base is to be trusted
     let shards: readonly string[] = [];
     try {
       shards =

@@ -4,7 +4,7 @@
  */
 
 /** Stretches of storage, `pitch` elements apart. Of this and of the target the length in bytes is a multiple of 4. */
-export interface Block {
+export interface MatrixBlock {
   readonly block: ArrayBuffer;
   /** Even. */
   readonly pitch: number;
@@ -24,7 +24,7 @@ export interface Target {
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Copies the block's elements, `width` bytes each (2 or 4), to their places. */
-export function transposeBlock(block: Block, target: Target, width: number): void {
+export function transposeBlock(block: MatrixBlock, target: Target, width: number): void {
   const { from, many } = block;
   const inPairs =
     width === 2 &&
@@ -39,7 +39,7 @@ export function transposeBlock(block: Block, target: Target, width: number): voi
 }
 
 function transposePairs(
-  { block, pitch }: Block,
+  { block, pitch }: MatrixBlock,
   { transposed, columns, column }: Target,
   rows: number,
   many: number,
@@ -63,7 +63,7 @@ function transposePairs(
 
 /** Rows [begin, end), from the stretch `first` on. */
 function transposeEach(
-  { block, pitch, from, many }: Block,
+  { block, pitch, from, many }: MatrixBlock,
   { transposed, columns, column }: Target,
   width: number,
   begin: number,

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CommandName } from "../../../../src/cli/flags/flag.js";
 import type { GivenValue } from "../../../../src/cli/flags/given.js";
-import { type Reading, readFlags } from "../../../../src/cli/flags/read.js";
+import { type FlagReading, readFlags } from "../../../../src/cli/flags/read.js";
 import { refuses } from "../../../support/refusal.js";
 
 /** recover with nothing but the required flags, and what `flags` add to them. */
-function recover(flags: Readonly<Record<string, GivenValue>> = {}): Reading<"recover"> {
+function recover(flags: Readonly<Record<string, GivenValue>> = {}): FlagReading<"recover"> {
   return readFlags("recover", [], new Map(Object.entries({ path_raw: "b", path_diff: "d", ...flags })));
 }
 
