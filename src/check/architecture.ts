@@ -38,7 +38,7 @@ export function checkArchitecture(stateDict: StateDict, config: ModelConfig | nu
   }
   const judged = parts.map((part) => checkPart(part, names, report));
   const matrices = judged.flatMap(({ found }) => found.filter(({ row }) => row.shape.includes(" ")));
-  const cut = findUngathered(stateDict, new Set(matrices.map(({ tensor }) => tensor.name)));
+  const cut = findUngathered(stateDict, { matrices: new Set(matrices.map(({ tensor }) => tensor.name)) });
   if (cut !== null) {
     report("error", `${cut.fact}; ${cut.remedy}`, { code: "ungathered" });
   }

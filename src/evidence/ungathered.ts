@@ -23,61 +23,78 @@ interface Leftover {
   readonly name: string;
   readonly tensor: StoredTensor;
   readonly kind: "empty" | "flat";
-  /** As the other side has it. */
-  readonly whole: StoredTensor | undefined;
 }
 
-/** Refuses a base and a diff (or a tuned model), if either was saved without gathering. @throws {WeightDiffError} FORMAT_UNSUPPORTED. */
-export function refuseUngathered(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned model"): void {
-  refuseOne(raw, driver.stateDict, "base", role);
-  refuseOne(driver, raw.stateDict, role, "base");
+/** What else is known of the weights of one checkpoint: the other side, and what the architecture has. */
+interface Known {
+  readonly other?: { readonly stateDict: StateDict; readonly role: string };
+  /** Names of tensors that are matrices in this architecture. */
+  readonly matrices?: ReadonlySet<string>;
 }
 
 /** Of one checkpoint. */
 export interface Ungathered {
   readonly names: ReadonlySet<string>;
+  /** The first of them. */
+  readonly name: string;
   /** What was found, and how such a model is saved whole. */
   readonly fact: string;
   readonly remedy: string;
 }
 
-/** The weights that were not gathered, by names and by what is known of the architecture. @param matrices names of matrices. */
-export function findUngathered(stateDict: StateDict, matrices: ReadonlySet<string>): Ungathered | null {
+/** Refuses a base and a diff (or a tuned model), if either was saved without gathering. @throws {WeightDiffError} FORMAT_UNSUPPORTED. */
+export function refuseUngathered(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned model"): void {
+  refuseOne(raw, "base", { stateDict: driver.stateDict, role });
+  refuseOne(driver, role, { stateDict: raw.stateDict, role: "base" });
+}
+
+function refuseOne({ path, stateDict }: Checkpoint, role: string, other: Known["other"]): void {
+  const found = findUngathered(stateDict, other === undefined ? {} : { other });
+  if (found !== null) {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `the ${role} does not hold its weights: ${found.fact}`,
+      found.remedy,
+      { at: { file: path, tensor: found.name } },
+    );
+  }
+}
+
+/** The weights that were not gathered; null if all were. */
+export function findUngathered(stateDict: StateDict, { other, matrices }: Known): Ungathered | null {
   const found = [...stateDict].flatMap(([name, tensor]): readonly Leftover[] => {
-    const { shape } = tensor;
-    const kind =
-      leftover(name, tensor, undefined)?.kind ??
-      (shape.length !== 1 ? null : shape[0] === 0 && WEIGHT.test(name) ? "empty" : matrices.has(name) ? "flat" : null);
-    return kind === null ? [] : [{ name, tensor, kind, whole: undefined }];
+    const kind = leftoverKind(name, tensor, other?.stateDict.get(name)) ?? kindByArchitecture(name, tensor, matrices);
+    return kind === null ? [] : [{ name, tensor, kind }];
   });
   const first = found.find(({ kind }) => kind === "flat") ?? found[0];
-  return first === undefined
-    ? null
-    : {
-        names: new Set(found.map(({ name }) => name)),
-        fact: `${found.length} of ${stateDict.size} tensors ${found.length === 1 ? "is" : "are"} ${first.kind === "flat" ? "flattened or empty" : "empty"}, ${quote(first.name)} is ${shapeText(first.tensor.shape)}: ${CAUSE[first.kind]}`,
-        remedy: REMEDY[first.kind],
-      };
+  if (first === undefined) {
+    return null;
+  }
+  const { name, tensor, kind } = first;
+  const whole = other?.stateDict.get(name);
+  const what = `${found.length === 1 ? "is" : "are"} ${kind === "flat" ? "flattened or empty" : "empty"}`;
+  const where = whole === undefined ? "" : ` where the ${other?.role} has ${shapeText(whole.shape)}`;
+  return {
+    names: new Set(found.map((one) => one.name)),
+    name,
+    fact: `${found.length} of its ${stateDict.size} tensors ${what}, ${quote(name)} in ${tensor.shard.file} is ${shapeText(tensor.shape)}${where}: ${CAUSE[kind]}`,
+    remedy: REMEDY[kind],
+  };
 }
 
 /** What ZeRO-3 empties, whatever the model calls it. */
 const WEIGHT = /(^|\.)weight$/;
 
-function refuseOne({ path, stateDict }: Checkpoint, other: StateDict, role: string, otherRole: string): void {
-  const found = [...stateDict].flatMap(([name, tensor]) => leftover(name, tensor, other.get(name)) ?? []);
-  const first = found.find(({ kind }) => kind === "flat") ?? found[0];
-  if (first === undefined) {
-    return;
+/** Without another side to tell. @param matrices undefined where there is one. */
+function kindByArchitecture(
+  name: string,
+  { shape }: StoredTensor,
+  matrices: Known["matrices"],
+): Leftover["kind"] | null {
+  if (matrices === undefined || shape.length !== 1) {
+    return null;
   }
-  const { name, tensor, kind, whole } = first;
-  const count = `${found.length} of its ${stateDict.size} tensors ${found.length === 1 ? "is" : "are"}`;
-  const where = whole === undefined ? "" : ` where the ${otherRole} has ${shapeText(whole.shape)}`;
-  throw new WeightDiffError(
-    "FORMAT_UNSUPPORTED",
-    `the ${role} does not hold its weights: ${count} ${kind === "flat" ? "flattened or empty" : "empty"}, ${quote(name)} in ${tensor.shard.file} is ${shapeText(tensor.shape)}${where}: ${CAUSE[kind]}`,
-    REMEDY[kind],
-    { at: { file: path, tensor: name } },
-  );
+  return shape[0] === 0 && WEIGHT.test(name) ? "empty" : matrices.has(name) ? "flat" : null;
 }
 
 const CAUSE = {
@@ -92,20 +109,19 @@ const REMEDY = {
   flat: "save it again with FSDP's FULL_STATE_DICT (StateDictType.FULL_STATE_DICT in torch, fsdp_state_dict_type in accelerate)",
 } as const;
 
-function leftover(name: string, tensor: StoredTensor, whole: StoredTensor | undefined): Leftover | null {
+function leftoverKind(name: string, tensor: StoredTensor, whole: StoredTensor | undefined): Leftover["kind"] | null {
   if (!isFloatDtype(tensor.dtype)) {
     return null;
   }
   const elements = elementCount(tensor.shape) ?? 0;
   const others = whole === undefined ? 0 : (elementCount(whole.shape) ?? 0);
-  const vital = EMBEDDING.test(name) || NORM.test(name);
   if (elements === 0) {
-    return vital || others > 0 ? { name, tensor, kind: "empty", whole } : null;
+    return EMBEDDING.test(name) || NORM.test(name) || others > 0 ? "empty" : null;
   }
   const flat =
     FLAT_PARAMETER.test(name) ||
     (tensor.shape.length === 1 && (EMBEDDING.test(name) || (isMatrix(whole) && isPart(elements, others))));
-  return flat ? { name, tensor, kind: "flat", whole } : null;
+  return flat ? "flat" : null;
 }
 
 /** A vector with a dimension of 1 to spare is no matrix. */
