@@ -1,10 +1,17 @@
-/** Are two checkpoints the same model? Tensor by tensor, whatever formats, shards and dtypes they are stored in. */
+/**
+ * Are two checkpoints the same model? Tensor by tensor, whatever formats, shards and dtypes they are stored in. Names meet as those
+ * of a base and a diff do (plan/names.ts), and buffers that models compute are not missed.
+ */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import { configOf } from "../checkpoint/config.js";
+import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { CompareJob, Comparison } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import { loadedTie } from "../evidence/ties.js";
 import { isFloatDtype } from "../formats/dtype.js";
-import { INV_FREQ } from "../plan/pair.js";
+import { isComputedBuffer } from "../known/buffers.js";
+import { type AlignedPair, alignNames } from "../plan/names.js";
+import { modelKinds } from "../plan/pair.js";
 import { shapeText } from "../plan/pairing.js";
 import { type LoadedSide, loadedSide, loadedTensor } from "../plan/ties.js";
 import { tensorOperand } from "../run/digest.js";
@@ -32,9 +39,12 @@ export interface CheckpointComparison {
   readonly tensors: readonly TensorComparison[];
   /** Names of which one side has the other of two that are tied: a head for an embedding, or the other way round. */
   readonly standIns: readonly string[];
-  /** Names on one side only, rotary buffers apart: models recompute those. */
+  /** Tensors that have another name there, by their names here. */
+  readonly renamed: ReadonlyMap<string, string>;
+  /** Names on one side only, buffers that models compute apart. */
   readonly onlyHere: readonly string[];
   readonly onlyThere: readonly string[];
+  /** Those buffers: on one side only, or stored in shapes or dtypes that cannot be compared. */
   readonly buffers: readonly string[];
   /** Bytes. */
   readonly read: number;
@@ -49,13 +59,21 @@ export async function compareCheckpoints(
   const shards: readonly Shard[] = [...left.shards, ...right.shards];
   const place = new Map(shards.map((shard, index) => [shard, index]));
   const placeOf = (shard: Shard): number => place.get(shard) ?? 0;
-  const sides = { left: await sideOf(left), right: await sideOf(right) };
+  const sides = await alignedSides(left, right);
+  const stored = { left: storedNames(left), right: storedNames(right) };
   const jobs: CompareJob[] = [];
   const standIns: string[] = [];
+  const renamed = new Map<string, string>();
+  const buffers: string[] = [];
   const tensors: ((results: ReadonlyMap<number, { readonly comparison?: Comparison }>) => TensorComparison)[] = [];
-  for (const { name, ours, theirs } of bothOf(sides)) {
-    if (!left.stateDict.has(name) || !right.stateDict.has(name)) {
+  for (const { name: common, ours, theirs } of bothOf(sides)) {
+    const standIn = !sides.left.stateDict.has(common) || !sides.right.stateDict.has(common);
+    const name = (standIn ? undefined : stored.left.get(ours)) ?? common;
+    const there = stored.right.get(theirs);
+    if (standIn) {
       standIns.push(name);
+    } else if (there !== undefined && there !== name) {
+      renamed.set(name, there);
     }
     const elements = ours.shape.reduce((product, size) => product * size, 1);
     const reason =
@@ -64,6 +82,10 @@ export async function compareCheckpoints(
         : ours.dtype === theirs.dtype || (isFloatDtype(ours.dtype) && isFloatDtype(theirs.dtype))
           ? null
           : `${ours.dtype} here, ${theirs.dtype} there`;
+    if (reason !== null && sides.isBuffer(common, ours) && sides.isBuffer(common, theirs)) {
+      buffers.push(name);
+      continue;
+    }
     if (reason !== null) {
       const result = {
         name,
@@ -88,39 +110,79 @@ export async function compareCheckpoints(
   }
   const { results, read } = await readAll(shards, jobs, options);
   const compared = tensors.map((judge) => judge(results));
-  const only = (one: LoadedSide, two: LoadedSide): string[] =>
-    [...one.stateDict.keys()].filter((name) => loadedTensor(two, name) === undefined);
-  const onlyHere = only(sides.left, sides.right);
-  const onlyThere = only(sides.right, sides.left);
-  const weights = (names: readonly string[]): string[] => names.filter((name) => !INV_FREQ.test(name));
-  const unmatched = weights(onlyHere).length + weights(onlyThere).length;
+  const alone = (own: ReadonlyMap<StoredTensor, string>, one: LoadedSide, two: LoadedSide): readonly string[] => {
+    const common = new Map([...one.stateDict].map(([name, tensor]) => [tensor, name]));
+    return [...own].flatMap(([tensor, name]) => {
+      const now = common.get(tensor);
+      if (now !== undefined && loadedTensor(two, now) !== undefined) {
+        return [];
+      }
+      const isBuffer = sides.isBuffer(now ?? name, tensor);
+      isBuffer && buffers.push(name);
+      return isBuffer ? [] : [name];
+    });
+  };
+  const onlyHere = alone(stored.left, sides.left, sides.right);
+  const onlyThere = alone(stored.right, sides.right, sides.left);
   const bad = compared.some(({ verdict }) => verdict === "different" || verdict === "incomparable");
   return {
     other: right.path,
     verdict:
-      bad || unmatched > 0 || compared.length === 0
+      bad || onlyHere.length + onlyThere.length > 0 || compared.length === 0
         ? "different"
         : compared.some(({ verdict }) => verdict === "rounded")
           ? "rounded"
           : "identical",
     tensors: compared,
     standIns,
-    onlyHere: weights(onlyHere),
-    onlyThere: weights(onlyThere),
-    buffers: [...onlyHere, ...onlyThere].filter((name) => INV_FREQ.test(name)),
+    renamed,
+    onlyHere,
+    onlyThere,
+    buffers,
     read,
   };
 }
 
 interface Sides {
+  /** Both under the names of the left side. */
   readonly left: LoadedSide;
   readonly right: LoadedSide;
+  isBuffer(name: string, tensor: StoredTensor): boolean;
 }
 
-/** As transformers would load it. */
-async function sideOf(checkpoint: Checkpoint): Promise<LoadedSide> {
-  const config = await configOf(checkpoint).catch(() => null); // what is wrong with it is told elsewhere
-  return loadedSide(checkpoint, { tied: config?.tied ?? null, languageModel: null }, "models");
+/** As transformers would load them, under one set of names. */
+async function alignedSides(left: Checkpoint, right: Checkpoint): Promise<Sides> {
+  const aligned = align(left, right);
+  const [ours, theirs] = [await configIfAny(left), await configIfAny(right)];
+  const { modelType } = modelKinds(theirs, ours);
+  const side = async (checkpoint: Checkpoint, config: ModelConfig | null): Promise<LoadedSide> =>
+    loadedSide(checkpoint, { tied: (await loadedTie(checkpoint, config)).tied, languageModel: null }, "models");
+  return {
+    left: await side(aligned.driver, ours),
+    right: await side(aligned.raw, theirs),
+    isBuffer: (name, tensor) => isComputedBuffer(name, tensor, modelType),
+  };
+}
+
+/** Names that cannot be brought together are compared as they are. */
+function align(left: Checkpoint, right: Checkpoint): AlignedPair {
+  try {
+    return alignNames(right, left, { raw: right.path, driver: left.path });
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "MISMATCH") {
+      return { raw: right, driver: left };
+    }
+    throw error;
+  }
+}
+
+/** What is wrong with it is told elsewhere. */
+async function configIfAny(checkpoint: Checkpoint): Promise<ModelConfig | null> {
+  return configOf(checkpoint).catch(() => null);
+}
+
+function storedNames({ stateDict }: Checkpoint): ReadonlyMap<StoredTensor, string> {
+  return new Map([...stateDict].map(([name, tensor]) => [tensor, name]));
 }
 
 /** Every tensor that both have, in the order of the left side's files; one that only the right side stores under this name comes last. */

@@ -18,7 +18,7 @@ export async function openPair(raw: string, driver: string, other: "diff" | "tun
   if (other === "tuned model") {
     await refuseSameFiles(base.checkpoint, second.checkpoint);
   }
-  const aligned = alignNames(base.checkpoint, second.checkpoint, other === "diff" ? "diff" : "tuned");
+  const aligned = alignNames(base.checkpoint, second.checkpoint, { raw: "base", driver: other });
   refuseUngathered(aligned.raw, aligned.driver, other);
   const rawTie = await loadedTie(aligned.raw, base.config);
   const diffTie = await loadedTie(aligned.driver, second.config);

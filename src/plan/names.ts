@@ -7,9 +7,12 @@ import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper, withoutPart } from "../known/names.js";
-import type { DriverRole } from "./pair.js";
 
-type Side = "base" | DriverRole;
+/** What messages call the two sides. */
+export interface SideNames {
+  readonly raw: string;
+  readonly driver: string;
+}
 
 /** The names of one side as they stand in its files, and without wrappers. */
 interface Reading {
@@ -42,7 +45,7 @@ export interface AlignedPair {
  * Both sides, raw's tensors under the driver's names for them; each kind of step stands in the notes of its side.
  * @throws {WeightDiffError} MISMATCH where two names of one side become one.
  */
-export function alignNames(raw: Checkpoint, driver: Checkpoint, role: DriverRole): AlignedPair {
+export function alignNames(raw: Checkpoint, driver: Checkpoint, called: SideNames): AlignedPair {
   const drivers = readings(driver);
   const candidates = readings(raw).flatMap((theirs) =>
     drivers.map((ours) => ({ theirs, ours, meeting: meet([...theirs.names.values()], new Set(ours.names.values())) })),
@@ -53,8 +56,8 @@ export function alignNames(raw: Checkpoint, driver: Checkpoint, role: DriverRole
   return best === undefined
     ? { raw, driver }
     : {
-        raw: renamed(unwrapped(raw, best.theirs, "base"), best.meeting, role),
-        driver: unwrapped(driver, best.ours, role),
+        raw: renamed(unwrapped(raw, best.theirs, called.raw), best.meeting, called),
+        driver: unwrapped(driver, best.ours, called.driver),
       };
 }
 
@@ -97,7 +100,7 @@ function read(stored: readonly string[], where: (wrapper: Wrapper) => "anywhere"
   return { names: new Map(names), taken };
 }
 
-function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: Side): Checkpoint {
+function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: string): Checkpoint {
   if (taken.size === 0) {
     return checkpoint;
   }
@@ -109,28 +112,28 @@ function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: Side
   return { ...checkpoint, stateDict, notes: [...checkpoint.notes, ...notes] };
 }
 
-function renamed(raw: Checkpoint, { renamed: names, prefix, head }: Meeting, role: DriverRole): Checkpoint {
+function renamed(raw: Checkpoint, { renamed: names, prefix, head }: Meeting, called: SideNames): Checkpoint {
   if (names.size === 0) {
     return raw;
   }
-  const stateDict = rekeyed(raw, (name) => (head.has(name) ? null : (names.get(name)?.now ?? name)), "base");
+  const stateDict = rekeyed(raw, (name) => (head.has(name) ? null : (names.get(name)?.now ?? name)), called.raw);
   const count = (by: "prefix" | "version"): number => [...names.values()].filter((name) => name.by === by).length;
   const [old, now] = [...names].find(([, { by }]) => by === "version") ?? [];
   const notes = [
     ...(prefix === null
       ? []
       : [
-          `${namesText(count("prefix"))} read with ${quote(`${prefix.text}.`)} ${prefix.step}, as from_pretrained does: the ${role} has them so`,
+          `${namesText(count("prefix"))} read with ${quote(`${prefix.text}.`)} ${prefix.step}, as from_pretrained does: the ${called.driver} has them so`,
         ]),
     ...(old === undefined || now === undefined
       ? []
       : [
-          `${namesText(count("version"))} read as another version of transformers has them: ${quote(old)} is ${quote(now.now)} in the ${role}`,
+          `${namesText(count("version"))} read as another version of transformers has them: ${quote(old)} is ${quote(now.now)} in the ${called.driver}`,
         ]),
     ...(head.size === 0
       ? []
       : [
-          `its head is left out (${[...head].slice(0, 3).map(quote).join(", ")}${head.size > 3 ? ", …" : ""}): the ${role} is the model without one`,
+          `its head is left out (${[...head].slice(0, 3).map(quote).join(", ")}${head.size > 3 ? ", …" : ""}): the ${called.driver} is the model without one`,
         ]),
   ];
   return { ...raw, stateDict, notes: [...raw.notes, ...notes] };
@@ -144,7 +147,7 @@ function namesText(count: number): string {
 function rekeyed(
   { path, stateDict }: Checkpoint,
   nameOf: (name: string) => string | null,
-  side: Side,
+  side: string,
 ): Checkpoint["stateDict"] {
   const found = new Map<string, StoredTensor>();
   const origin = new Map<string, string>();

@@ -2,6 +2,7 @@
 import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { AddFinding } from "../../finding.js";
+import { quote } from "../../formats/quote.js";
 import type { Hub } from "../../hub/place.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
@@ -30,6 +31,13 @@ export async function compareWith(
       tensor,
     });
   }
+  const [renamed] = comparison.renamed;
+  if (renamed !== undefined) {
+    report(
+      "note",
+      `${comparison.renamed.size} ${comparison.renamed.size === 1 ? "tensor has another name" : "tensors have other names"} in ${against}: ${quote(renamed[0])} is ${quote(renamed[1])}`,
+    );
+  }
   const side = (names: readonly string[], here: string): void => {
     for (const tensor of names) {
       report("error", `is only in ${here}`, { tensor });
@@ -43,7 +51,7 @@ export async function compareWith(
   if (comparison.buffers.length > 0) {
     report(
       "note",
-      `${comparison.buffers.length} rotary_emb.inv_freq buffers are on one side only: models recompute them`,
+      `${comparison.buffers.length} ${comparison.buffers.length === 1 ? "buffer is" : "buffers are"} on one side only, or not stored alike: models compute them (${quote(comparison.buffers[0] ?? "")})`,
     );
   }
   return comparison;

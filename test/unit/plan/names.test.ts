@@ -11,9 +11,11 @@ const checkpoint = (path: string, names: readonly string[]) =>
     names.map((name) => ({ name, shape: [2, 2] })),
   );
 
+const SIDES = { raw: "base", driver: "diff" };
+
 /** What both sides are called: each name of the base with the name it has in its file, and the driver's. */
 function align(raw: readonly string[], driver: readonly string[]) {
-  const aligned = alignNames(checkpoint("base", raw), checkpoint("diff", driver), "diff");
+  const aligned = alignNames(checkpoint("base", raw), checkpoint("diff", driver), SIDES);
   return {
     raw: Object.fromEntries([...aligned.raw.stateDict].map(([name, tensor]) => [name, tensor.name])),
     driver: Object.fromEntries([...aligned.driver.stateDict].map(([name, tensor]) => [name, tensor.name])),
@@ -75,7 +77,7 @@ test("names that are the same need no step and no note", () => {
   const names = ["model.layers.0.mlp.up_proj.weight", "lm_head.weight", "module.odd"];
   const raw = checkpoint("base", names);
   const driver = checkpoint("diff", names);
-  const aligned = alignNames(raw, driver, "diff");
+  const aligned = alignNames(raw, driver, SIDES);
   assert.equal(aligned.raw, raw);
   assert.equal(aligned.driver, driver);
 });
