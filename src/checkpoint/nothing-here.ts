@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { isVocabulary } from "../files/side-names.js";
 import { printable } from "../formats/quote.js";
+import { isAddress, parseHubName } from "../hub/name.js";
 import type { HubPlace } from "../hub/place.js";
 import { PRECEDENCE } from "./layouts/huggingface.js";
 import { findWeights } from "./layouts/registry.js";
@@ -42,7 +43,18 @@ export async function nothingHere(place: BarePlace): Promise<WeightDiffError> {
     onlySmallFiles(place) ??
     nothing(place);
   const [code, fact, hint] = finding;
-  return new WeightDiffError(code, fact, hint, { at: { file: place.path } });
+  const hidden = hiddenRepository(place);
+  return new WeightDiffError(code, fact, hidden === null ? hint : `${hint}; ${hidden}`, {
+    at: { file: place.path },
+  });
+}
+
+/** A local folder wins over a repository of that name: whoever meant the repository is told how to say so. */
+function hiddenRepository({ path, hub }: BarePlace): string | null {
+  const name = hub === null && !isAddress(path) ? parseHubName(path) : null;
+  return name === null || name.explicit
+    ? null
+    : `this folder hides the Hub's repository of that name, which is hf://${name.id}${name.revision === null ? "" : `@${name.revision}`}`;
 }
 
 function shardsWithoutIndex({ names }: BarePlace): Finding | null {

@@ -1,10 +1,14 @@
 /** Who is asked for files, with which credentials, and how patiently. Plain data: it crosses to worker threads, and is never written anywhere. */
 
+import type { Network } from "./network.js";
+
 export interface HubAccess {
   /** "https://huggingface.co": no slash at the end. */
   readonly endpoint: string;
   /** Sent to the endpoint's own origin and nowhere else; null without one. */
   readonly token: string | null;
+  /** Proxies and certificates. */
+  readonly network: Network;
   /** Until an answer begins. */
   readonly answerMs: number;
   /** Without a single byte, once it has begun. */
@@ -15,6 +19,8 @@ export interface HubAccess {
   readonly rateMs: number;
   /** How often one thing is tried; progress starts the count again. */
   readonly attempts: number;
+  /** How often where nothing answers at all: no such host, no network. */
+  readonly reachAttempts: number;
   /** Before the second attempt; doubles with every further one. */
   readonly pauseMs: number;
 }
@@ -29,6 +35,7 @@ export const PATIENCE = {
   wholeMs: 60_000,
   rateMs: 30_000,
   attempts: 5,
+  reachAttempts: 5,
   pauseMs: 500,
 } as const;
 /** Bytes a second: a modem of 1998 is five times as fast. */

@@ -5,6 +5,8 @@
 import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
 import { type HubAccess, isEndpoint, LEAST_RATE } from "./access.js";
+import { lineError } from "./fault.js";
+import { fetchOver } from "./line.js";
 import { retryAfter, TransientError } from "./retry.js";
 
 export interface Answer {
@@ -85,15 +87,14 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
     setMaxListeners(0, signal);
   }
   signal?.addEventListener("abort", onAbort, { once: true });
+  let happened = "cannot be reached";
   const within = async <T>(ms: number, what: string, wait: () => Promise<T>): Promise<T> => {
     const timer = setTimeout(() => stop.abort(new TransientError(`${url.host}: ${what}`)), ms);
     try {
       return await orAborted(stop.signal, wait);
     } catch (error) {
       // What was given up says why; everything else is the line.
-      throw stop.signal.aborted
-        ? stop.signal.reason
-        : new TransientError(`${url.host}: ${lineFault(error)}`, null, { cause: error });
+      throw stop.signal.aborted ? stop.signal.reason : lineError(url.host, happened, error);
     } finally {
       clearTimeout(timer);
     }
@@ -102,9 +103,8 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   let response: Response;
   try {
     response = await within(access.answerMs, `no answer for ${access.answerMs / 1000} s`, () =>
-      fetch(url, {
+      fetchOver(access.network, url, {
         method: question.method ?? "GET",
-        redirect: "manual",
         signal: stop.signal,
         headers: {
           // A range of a packed body would be a range of other bytes.
@@ -119,6 +119,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
     end();
     throw error;
   }
+  happened = "the connection was cut";
   return {
     status: response.status,
     headers: response.headers,
@@ -184,15 +185,6 @@ export async function orAborted<T>(signal: AbortSignal, wait: () => Promise<T>):
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-/** fetch says "fetch failed" and hides the reason in its cause. */
-function lineFault(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : "";
-  return error instanceof TypeError && error.message === "terminated"
-    ? `the connection was cut${code}`
-    : `cannot be reached${code}`;
 }
 
 /** The whole body. @throws {WeightDiffError} NETWORK above `most` bytes; {TransientError}. */

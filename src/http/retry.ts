@@ -6,10 +6,13 @@ import type { HubAccess } from "./access.js";
 export class TransientError extends Error {
   /** As the server asks; null leaves it to us. */
   readonly waitMs: number | null;
+  /** Nothing answered at all: no such host, no network. */
+  readonly unreached: boolean;
 
-  constructor(reason: string, waitMs: number | null = null, options?: ErrorOptions) {
+  constructor(reason: string, waitMs: number | null = null, options: ErrorOptions & { unreached?: boolean } = {}) {
     super(reason, options);
     this.waitMs = waitMs;
+    this.unreached = options.unreached ?? false;
   }
 }
 
@@ -36,7 +39,8 @@ export async function retry<T>(
         throw error;
       }
       failures = progressed() ? 1 : failures + 1;
-      if (failures >= access.attempts || (error.waitMs ?? 0) > MAX_WAIT_MS) {
+      const most = error.unreached ? Math.min(access.attempts, access.reachAttempts) : access.attempts;
+      if (failures >= most || (error.waitMs ?? 0) > MAX_WAIT_MS) {
         throw givenUp(name, error, failures);
       }
       await pause(error.waitMs ?? backoff(access.pauseMs, failures), signal);

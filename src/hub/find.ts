@@ -7,7 +7,8 @@ import { fileError } from "../files/errno.js";
 import { isSideFile } from "../files/side-names.js";
 import { sizeOf } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
-import { type HubEntry, listFolder, listSideFolders, pageOf, resolveCommit, resolveUrl } from "./api.js";
+import { TransientError } from "../http/retry.js";
+import { pageOf, resolveCommit, resolveUrl } from "./api.js";
 import {
   cachedCommit,
   cachedFile,
@@ -20,7 +21,9 @@ import {
   writeRef,
 } from "./cache.js";
 import { inParallel } from "./download.js";
+import type { HubEntry } from "./entries.js";
 import { provide } from "./fetch.js";
+import { listFolder, listSideFolders } from "./list.js";
 import type { HubName } from "./name.js";
 import type { HubFile, HubPlace } from "./place.js";
 import type { HubSettings } from "./settings.js";
@@ -59,14 +62,17 @@ function splitPath({ path }: HubName): { readonly folder: string; readonly singl
  */
 export async function findOnline(
   name: HubName,
-  { access, cache, symlinks }: HubSettings,
+  settings: HubSettings,
   temporary: string[],
   signal: AbortSignal | undefined,
 ): Promise<HubPlace> {
+  const { access, cache, symlinks } = settings;
   const { id } = name;
   const { folder, single } = splitPath(name);
   const revision = name.revision ?? "main";
-  const commit = await resolveCommit(access, id, revision, signal);
+  const commit = await resolveCommit(access, id, revision, signal).catch(async (error: unknown) => {
+    throw await withCacheAdvice(error, name, settings);
+  });
   const { files, folders, notes } = await listFolder(access, id, commit, folder, signal);
   const page = pageOf(access, id);
   if (single !== null && !files.some(({ file }) => file === single)) {
@@ -133,6 +139,19 @@ export async function findOnline(
     offline: false,
     notes,
   };
+}
+
+/** Where nothing answers, what the cache has may do. */
+async function withCacheAdvice(error: unknown, name: HubName, settings: HubSettings): Promise<unknown> {
+  const unreached = error instanceof WeightDiffError && error.cause instanceof TransientError && error.cause.unreached;
+  const cached = unreached && settings.cache !== null && (await findCached(name, settings).catch(() => null)) !== null;
+  return cached
+    ? new WeightDiffError(error.code, error.fact, "check the connection", {
+        at: error.at,
+        advice: [{ to: "use the copy in the cache", option: "hub.offline", value: true }],
+        cause: error.cause,
+      })
+    : error;
 }
 
 /** @throws {WeightDiffError} LIMIT for more files, or bytes, than anybody expects beside weights. */

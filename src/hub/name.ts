@@ -1,7 +1,7 @@
 /**
  * What the user wrote, read as the name of a repository: `org/name`, `org/name@revision`, `hf://org/name@revision/subfolder`
- * (the spelling of huggingface_hub's file system), and only behind `hf://` a name of one part, as `hf://gpt2`. Anything that
- * begins as a path does is never one.
+ * (the spelling of huggingface_hub's file system), or the address of a page, as a browser shows it. Only behind `hf://`, or in an
+ * address, a name of one part, as `hf://gpt2`. Anything that begins as a path does is never one.
  */
 import { WeightDiffError } from "../errors.js";
 import { isBareFileName } from "../formats/weight-index.js";
@@ -23,9 +23,56 @@ const PART = /^(?![-.])(?!.*(?:--|\.\.))[\w.-]{1,96}(?<![-.])$/;
 /** Revisions with a slash of their own (hf_file_system.py); another one is written with %2F. */
 const SPECIAL_REVISION = /^(refs\/(?:pr|convert)\/[^/]+)(?:\/(.*))?$/s;
 
-/** Reads `text` as a repository's name; null if it can only be a path. @throws {WeightDiffError} USAGE for a malformed hf:// name. */
-export function parseHubName(text: string): HubName | null {
-  return text.startsWith(SCHEME) ? parseExplicit(text) : parsePlain(text);
+/** The Hub's own hosts, whatever HF_ENDPOINT is asked in its place. */
+const HOSTS = ["huggingface.co", "www.huggingface.co", "hf.co"] as const;
+const ADDRESS = /^https?:\/\//i;
+/** What a page shows of a repository: /tree/main/sub, /blob/main/model.safetensors. */
+const VIEWS: ReadonlySet<string> = new Set(["tree", "blob", "resolve", "raw", "commit"]);
+
+/**
+ * Reads `text` as a repository's name; null if it can only be a path.
+ * @param endpoint whose pages count as the Hub's, too. @throws {WeightDiffError} USAGE for a malformed hf:// name or address.
+ */
+export function parseHubName(text: string, endpoint?: string): HubName | null {
+  if (text.startsWith(SCHEME)) {
+    return parseExplicit(text);
+  }
+  if (ADDRESS.test(text)) {
+    return parseAddress(text, text.replace(ADDRESS, ""), [
+      ...HOSTS,
+      ...(endpoint === undefined ? [] : [bare(endpoint)]),
+    ]);
+  }
+  // Copied without the https://, as browsers show it; a folder of that name may be here.
+  return HOSTS.some((host) => text.startsWith(`${host}/`))
+    ? { ...parseAddress(text, text, HOSTS), explicit: false }
+    : parsePlain(text.endsWith("/") ? text.slice(0, -1) : text);
+}
+
+/** Is it the address of a page? */
+export function isAddress(text: string): boolean {
+  return ADDRESS.test(text);
+}
+
+function bare(endpoint: string): string {
+  return endpoint.replace(ADDRESS, "").replace(/\/+$/, "");
+}
+
+/** @param rest of the address, from the host on. */
+function parseAddress(text: string, rest: string, hosts: readonly string[]): HubName {
+  const [place = ""] = rest.split(/[?#]/);
+  const host = hosts.find((known) => place.toLowerCase().startsWith(`${known.toLowerCase()}/`));
+  if (host === undefined) {
+    throw malformed(text, "not an address of the Hub: nothing else is read over the network");
+  }
+  const parts = place
+    .slice(host.length)
+    .split("/")
+    .filter((part) => part !== "");
+  const view = parts.findIndex((part, index) => index > 0 && VIEWS.has(part));
+  const [id, tail] = view < 0 ? [parts, ""] : [parts.slice(0, view), parts.slice(view + 1).join("/")];
+  const { revision, path } = tail === "" ? { revision: null, path: "" } : splitTail(tail, text);
+  return checked(text, { id: id.join("/"), revision, path: decoded(path, text), explicit: true });
 }
 
 function parsePlain(text: string): HubName | null {
@@ -43,31 +90,42 @@ function parseExplicit(text: string): HubName {
   const at = rest.indexOf("@");
   const named = at < 0 ? rest : rest.slice(0, at);
   const parts = named.split("/").filter((part, index, all) => part !== "" || index < all.length - 1);
-  if (/^(datasets|spaces|buckets)$/.test(parts[0] ?? "") && parts.length > 1) {
-    throw malformed(text, `${parts[0]} hold no models`);
-  }
-  let revision: string | null = null;
-  let path: string;
   // With a revision, the name ends there; without one, what follows the second part is a folder.
-  const id = at < 0 ? parts.slice(0, 2).join("/") : parts.join("/");
-  if (at < 0) {
-    path = parts.slice(2).join("/");
-  } else {
-    const tail = rest.slice(at + 1);
-    const special = SPECIAL_REVISION.exec(tail);
-    const slash = tail.indexOf("/");
-    revision = special?.[1] ?? decoded(slash < 0 ? tail : tail.slice(0, slash), text);
-    path = special === null ? (slash < 0 ? "" : tail.slice(slash + 1)) : (special[2] ?? "");
+  return at < 0 && !NO_MODELS.test(parts[0] ?? "")
+    ? checked(text, { id: parts.slice(0, 2).join("/"), revision: null, path: parts.slice(2).join("/"), explicit: true })
+    : checked(text, {
+        id: parts.join("/"),
+        ...(at < 0 ? { revision: null, path: "" } : splitTail(rest.slice(at + 1), text)),
+        explicit: true,
+      });
+}
+
+/** What stands behind the name: a revision, and perhaps a path. */
+function splitTail(tail: string, text: string): { readonly revision: string; readonly path: string } {
+  const special = SPECIAL_REVISION.exec(tail);
+  const slash = tail.indexOf("/");
+  return special === null
+    ? { revision: decoded(slash < 0 ? tail : tail.slice(0, slash), text), path: slash < 0 ? "" : tail.slice(slash + 1) }
+    : { revision: special[1] ?? "", path: special[2] ?? "" };
+}
+
+const NO_MODELS = /^(datasets|spaces|buckets)$/;
+
+/** The name, if it can be one. @throws {WeightDiffError} USAGE. */
+function checked(text: string, { id, revision, path: written, explicit }: HubName): HubName {
+  const path = written.replace(/\/+$/, "");
+  const parts = id.split("/");
+  const [kind = ""] = parts;
+  if (NO_MODELS.test(kind) && parts.length > 1) {
+    throw malformed(text, `${kind} hold no models`);
   }
-  path = path.replace(/\/+$/, "");
-  const idParts = id.split("/");
-  if (idParts.length > 2 || !idParts.every((part) => PART.test(part)) || (revision !== null && !isRevision(revision))) {
+  if (parts.length > 2 || !parts.every((part) => PART.test(part)) || (revision !== null && !isRevision(revision))) {
     throw malformed(text, "not the name of a repository");
   }
   if (path !== "" && !path.split("/").every(isBareFileName)) {
     throw malformed(text, "not a path in a repository");
   }
-  return { id, revision, path, explicit: true };
+  return { id, revision, path, explicit };
 }
 
 /** What git allows in the name of a branch or tag, as far as a path made of it must stay inside a folder. */
@@ -88,7 +146,8 @@ function malformed(text: string, why: string): WeightDiffError {
     "USAGE",
     `${why}`,
     "write hf://org/name, hf://org/name@revision or hf://org/name@revision/subfolder",
-    { at: { file: text } },
+    // An address may have a password in it.
+    { at: { file: text.replace(/\/\/[^/?#]*@/, "//") } },
   );
 }
 

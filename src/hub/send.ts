@@ -7,6 +7,8 @@ import { WeightDiffError } from "../errors.js";
 import { FilePart } from "../files/file-part.js";
 import { printable } from "../formats/quote.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
+import { lineError } from "../http/fault.js";
+import { fetchOver } from "../http/line.js";
 import { orAborted } from "../http/request.js";
 import { retry, retryAfter, TransientError } from "../http/retry.js";
 
@@ -120,9 +122,9 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
   const body = init.body instanceof FilePart ? init.body.counted(count) : init.body;
   alive();
   try {
-    const request = { ...init, headers, redirect: "manual", signal: stop.signal } as const;
+    const request = { ...init, headers, signal: stop.signal };
     return await orAborted(stop.signal, async () => {
-      const response = await fetch(url.href, body === undefined ? request : { ...request, body });
+      const response = await fetchOver(access.network, url, body === undefined ? request : { ...request, body });
       if (!response.ok) {
         sending.onSent(-sent);
         sent = 0;
@@ -166,14 +168,7 @@ function reasonOf(error: unknown, stopped: AbortSignal, url: URL): unknown {
   if (stopped.aborted) {
     return stopped.reason;
   }
-  for (let reason = error; reason instanceof Error; reason = reason.cause) {
-    if (reason instanceof WeightDiffError) {
-      return reason;
-    }
-  }
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : "";
-  return new TransientError(`${url.host}: the connection failed${code}`, null, { cause: error });
+  return lineError(url.host, "the connection failed", error);
 }
 
 /** The Hub's no, by its code where it gives one, else by the status. */

@@ -7,7 +7,7 @@ import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
 import { fetchFiles, isThere } from "./fetch.js";
 import { findCached, findOnline } from "./find.js";
-import { parseHubName } from "./name.js";
+import { isAddress, parseHubName } from "./name.js";
 import type { Hub, HubFile, HubPlace } from "./place.js";
 import { type HubOptions, type HubSettings, hubSettings } from "./settings.js";
 
@@ -21,7 +21,7 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
     return reading;
   };
   const look = async (path: string): Promise<HubPlace | null> => {
-    const name = parseHubName(path);
+    const name = parseHubName(path, isAddress(path) ? (await settings()).access.endpoint : undefined);
     if (name === null || (!name.explicit && (await exists(path)))) {
       return null;
     }

@@ -8,7 +8,9 @@ import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
 import { type HubAccess, PATIENCE } from "../http/access.js";
+import { networkOf } from "../http/network.js";
 import { keepSecret } from "../secrets.js";
+import { namedAuthorities } from "./authorities.js";
 
 export interface HubOptions {
   /** "https://huggingface.co"; by default HF_ENDPOINT. */
@@ -25,7 +27,7 @@ export interface HubOptions {
   readonly environment?: Environment;
   /** How long to wait and how often to try. */
   readonly patience?: Partial<
-    Pick<HubAccess, "answerMs" | "silenceMs" | "wholeMs" | "rateMs" | "attempts" | "pauseMs">
+    Pick<HubAccess, "answerMs" | "silenceMs" | "wholeMs" | "rateMs" | "attempts" | "reachAttempts" | "pauseMs">
   >;
 }
 
@@ -60,6 +62,7 @@ export async function hubSettings(options: HubOptions): Promise<HubSettings> {
     access: {
       endpoint: endpointOf(options.endpoint ?? (env.HF_ENDPOINT || DEFAULT_ENDPOINT)),
       token,
+      network: networkOf(env, offline ? null : await namedAuthorities(env)),
       ...PATIENCE,
       ...milliseconds("answerMs", env.HF_HUB_ETAG_TIMEOUT),
       ...milliseconds("silenceMs", env.HF_HUB_DOWNLOAD_TIMEOUT),

@@ -7,7 +7,8 @@ import { FilePart } from "../files/file-part.js";
 import type { PlacedFile } from "../files/file-source.js";
 import { printable } from "../formats/quote.js";
 import type { HubAccess } from "../http/access.js";
-import { type HubEntry, listFolder, listSideFolders } from "./api.js";
+import type { HubEntry } from "./entries.js";
+import { listFolder, listSideFolders } from "./list.js";
 import { isCommit } from "./name.js";
 import { sendingFetch } from "./send.js";
 

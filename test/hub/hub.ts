@@ -20,6 +20,8 @@ export interface Hub {
   readonly accounts: Map<string, Account>;
   /** Objects by sha256, and parts of them by sha256/number, as they were sent. */
   readonly uploads: Map<string, Buffer>;
+  /** How files are told of: a list for each folder; as siblings of the repository's description, with digests; or with their names alone. */
+  lists: "tree" | "siblings" | "names";
   /** Entries in one page of a listing. */
   pageSize: number;
   /** Of signed addresses; negative: expired before they are used. */

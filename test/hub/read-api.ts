@@ -45,12 +45,12 @@ export function revisionMissing(revision: string): Reply {
 }
 
 /** GET /api/models/{id} and /api/models/{id}/revision/{revision}. */
-export function info(request: Request, repo: Repo, revision: string): Reply {
+export function info(hub: Hub, request: Request, repo: Repo, revision: string): Reply {
   const commit = commitOf(repo, revision);
   if (commit === null) {
     return revisionMissing(revision);
   }
-  const blobs = request.query.get("blobs") !== null;
+  const blobs = request.query.get("blobs") !== null && hub.lists !== "names";
   return json({
     _id: digest("sha1", repo.id).slice(0, 24),
     id: repo.id,

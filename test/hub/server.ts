@@ -57,6 +57,7 @@ export async function startHub(): Promise<TestHub> {
     renames: new Map(),
     accounts: new Map(),
     uploads: new Map(),
+    lists: "tree",
     pageSize: 1000,
     urlLifetimeMs: 3_600_000,
     resolveCache: false,
@@ -221,9 +222,11 @@ function answerApi(hub: Hub, request: Request, id: string, parts: readonly strin
   switch (`${request.method} ${what}`) {
     case "GET ":
     case "GET revision":
-      return info(request, repo, revision);
+      return info(hub, request, repo, revision);
     case "GET tree":
-      return tree(hub, request, repo, revision, rest.join("/"));
+      return hub.lists === "tree"
+        ? tree(hub, request, repo, revision, rest.join("/"))
+        : failure(404, null, "not found");
     case "POST paths-info":
       return pathsInfo(request, repo, revision);
     case "GET auth-check":

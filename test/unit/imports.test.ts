@@ -67,12 +67,13 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
   [
     /^zod$/,
-    /^(cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/api|manifest\/(manifest|read))\.ts$/,
+    /^(cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/(entries|siblings)|manifest\/(manifest|read))\.ts$/,
   ],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|files|hub|output|engine\/io|run|manifest|engine)\//],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^hub\//],
-  [/^(node:)?(net|http|https|dns|child_process|vm|cluster)$/, /^$/],
+  [/^(node:)?(net|http|https|tls)$/, /^http\/(exchange|network)\.ts$/],
+  [/^(node:)?(dns|child_process|vm|cluster)$/, /^$/],
 ];
 
 test("finds the files and their imports", () => {

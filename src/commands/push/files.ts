@@ -6,7 +6,7 @@ import { WeightDiffError } from "../../errors.js";
 import { openFileSource } from "../../files/file-source.js";
 import { gitBlobOf, regularFiles, sizeOf } from "../../files/small-files.js";
 import { printable } from "../../formats/quote.js";
-import type { HubEntry } from "../../hub/api.js";
+import type { HubEntry } from "../../hub/entries.js";
 import type { RemoteState, UploadFile } from "../../hub/upload.js";
 import { hasFile, isWeightFile, MANIFEST, outputState } from "../../output/state.js";
 import { digestFiles } from "../../run/digest.js";

@@ -52,13 +52,13 @@ export async function openTarget(
   options: TargetOptions,
   onSent: (count: number) => void = () => {},
 ): Promise<PushTarget> {
-  const name = parseHubName(options.repo);
+  const { access, offline } = await hubSettings(options.hub ?? {});
+  const name = parseHubName(options.repo, access.endpoint);
   if (name === null || name.path !== "" || !name.id.includes("/")) {
     throw new WeightDiffError("USAGE", "not the name of a repository", "write org/name, or org/name@branch", {
       at: { file: options.repo },
     });
   }
-  const { access, offline } = await hubSettings(options.hub ?? {});
   if (offline) {
     throw new WeightDiffError(
       "HUB_OFFLINE",

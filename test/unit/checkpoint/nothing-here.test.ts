@@ -186,6 +186,22 @@ test("a repository is sent to its folders, which nobody has looked into", async 
   assert.equal(error.hint, "give the one with the weights: org/name/original, org/name/fp16");
 });
 
+test("a folder that hides a repository of its name says so, and how to name the repository", async () => {
+  const bare = (path: string) => nothingHere({ path, directory: "/nowhere", names: [], hub: null });
+  for (const [path, name] of [
+    ["org/name", "hf://org/name"],
+    ["org/name/", "hf://org/name"],
+    ["org/name@v1", "hf://org/name@v1"],
+    ["huggingface.co/org/name", "hf://org/name"],
+  ] as const) {
+    const hint = (await bare(path)).hint ?? "";
+    assert.ok(hint.endsWith(`; this folder hides the Hub's repository of that name, which is ${name}`), hint);
+  }
+  for (const path of ["./org/name", "/org/name", "name", "a/b/c"]) {
+    assert.doesNotMatch((await bare(path)).hint ?? "", /hides/);
+  }
+});
+
 test("thousands of files take no more than a line", async () => {
   const names = Array.from({ length: 5000 }, (_, index) => `part-${String(index).padStart(5, "0")}.pt`);
   const error = await nothingHere({ path: "x", directory: "/nowhere", names, hub: null });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
 import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
+import { DIRECT } from "../../../src/http/network.js";
 import { openRanges } from "../../../src/http/ranges.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
@@ -35,6 +36,8 @@ function remote(more: Partial<HubAccess> = {}, file: Partial<RemoteFile> = {}): 
     wholeMs: 2000,
     rateMs: 30_000,
     attempts: 3,
+    reachAttempts: 3,
+    network: DIRECT,
     pauseMs: 1,
     ...more,
   };

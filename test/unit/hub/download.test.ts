@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { PATIENCE, type RemoteFile } from "../../../src/http/access.js";
+import { DIRECT } from "../../../src/http/network.js";
 import { downloadFile, inParallel } from "../../../src/hub/download.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
@@ -47,7 +48,15 @@ function remote(name: string = NAME, bytes: Buffer = BYTES): RemoteFile {
     page: `${hub.endpoint}/org/name`,
     size: bytes.length,
     etag: lfs?.oid ?? oid,
-    access: { endpoint: hub.endpoint, token: null, ...PATIENCE, silenceMs: 300, attempts: 2, pauseMs: 1 },
+    access: {
+      endpoint: hub.endpoint,
+      token: null,
+      network: DIRECT,
+      ...PATIENCE,
+      silenceMs: 300,
+      attempts: 2,
+      pauseMs: 1,
+    },
   };
 }
 

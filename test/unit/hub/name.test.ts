@@ -27,9 +27,30 @@ for (const [text, expected] of [
   ["hf://gpt2", explicit("gpt2")],
   ["hf://gpt2@main", explicit("gpt2", "main")],
   ["hf://org/name/model.safetensors", explicit("org/name", null, "model.safetensors")],
+  ["org/name/", plain("org/name")],
+  ["org/name@v1/", plain("org/name", "v1")],
+  ["https://huggingface.co/org/name", explicit("org/name")],
+  ["https://huggingface.co/org/name/", explicit("org/name")],
+  ["https://huggingface.co/org/name?library=transformers#usage", explicit("org/name")],
+  ["http://www.huggingface.co/gpt2", explicit("gpt2")],
+  ["HTTPS://HuggingFace.co/org/Name", explicit("org/Name")],
+  ["https://hf.co/org/name", explicit("org/name")],
+  ["https://huggingface.co/org/name/tree/main", explicit("org/name", "main")],
+  ["https://huggingface.co/gpt2/tree/main", explicit("gpt2", "main")],
+  ["https://huggingface.co/org/name/tree/main/sub/folder/", explicit("org/name", "main", "sub/folder")],
+  ["https://huggingface.co/org/name/tree/main/two%20words", explicit("org/name", "main", "two words")],
+  ["https://huggingface.co/org/name/tree/refs%2Fpr%2F7/sub", explicit("org/name", "refs/pr/7", "sub")],
+  ["https://huggingface.co/org/name/tree/refs/pr/7", explicit("org/name", "refs/pr/7")],
+  ["https://huggingface.co/org/name/blob/main/model.safetensors", explicit("org/name", "main", "model.safetensors")],
+  ["https://huggingface.co/org/name/resolve/v1/x.bin?download=true", explicit("org/name", "v1", "x.bin")],
+  [`https://huggingface.co/org/name/commit/${"a".repeat(40)}`, explicit("org/name", "a".repeat(40))],
+  ["https://mirror.example/hub/org/name/tree/main", explicit("org/name", "main")],
+  ["huggingface.co/org/name", plain("org/name")],
+  ["huggingface.co/gpt2", plain("gpt2")],
+  ["hf.co/org/name/tree/main/sub", { ...explicit("org/name", "main", "sub"), explicit: false }],
 ] as const) {
   test(`reads ${text}`, () => {
-    assert.deepEqual(parseHubName(text), expected);
+    assert.deepEqual(parseHubName(text, "https://mirror.example/hub"), expected);
   });
 }
 
@@ -83,4 +104,21 @@ for (const text of [
   "hf://org/na me",
 ]) {
   test(`refuses ${text}`, () => refuses(() => parseHubName(text), "USAGE", /hf:\/\//));
+}
+
+for (const [text, why] of [
+  ["https://example.com/org/name", /not an address of the Hub/],
+  ["https://huggingface.co.evil.example/org/name", /not an address of the Hub/],
+  ["https://huggingface.co", /not an address of the Hub/],
+  ["https://huggingface.co/", /not the name of a repository/],
+  ["https://huggingface.co/org/name/discussions/1", /not the name of a repository/],
+  ["https://huggingface.co/datasets/org/name", /datasets hold no models/],
+  ["https://huggingface.co/spaces/org/name/tree/main", /spaces hold no models/],
+  ["https://huggingface.co/org/name/tree/main/%2e%2e/x", /not a path in a repository/],
+  ["https://huggingface.co/org/name/tree/%E0%A4%A", /a % that encodes nothing/],
+  ["https://huggingface.co/org/name/tree/main/a%2fb%00", /not a path in a repository/],
+  ["huggingface.co/org/name/settings", /not the name of a repository/],
+  ["https://user:secret@huggingface.co/org/name", /^https:\/\/huggingface\.co\/org\/name: not an address of the Hub/],
+] as const) {
+  test(`refuses the address ${text}`, () => refuses(() => parseHubName(text), "USAGE", why));
 }
