@@ -7,7 +7,7 @@ import { WeightDiffError } from "../errors.js";
 import { readValue } from "../formats/json.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
 import { plainEtag } from "../http/ranges.js";
-import { type Asked, refusalOf } from "../http/refusal.js";
+import { type HubRequest, refusalOf } from "../http/refusal.js";
 import { request } from "../http/request.js";
 import { retry } from "../http/retry.js";
 import { askApi, resolveUrl } from "./api.js";
@@ -32,7 +32,7 @@ const descriptionSchema = z.object({
 /** As listFolder. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT. */
 export async function listBySiblings(
   access: HubAccess,
-  asked: Asked,
+  asked: HubRequest,
   commit: string,
   folder: string,
   signal: AbortSignal | undefined,
@@ -100,7 +100,7 @@ interface Told {
 }
 
 /** Size and digest of one file, by its headers. @throws {WeightDiffError} HUB_…, NETWORK. */
-function askFile(access: HubAccess, asked: Asked, url: string, signal: AbortSignal): Promise<Told> {
+function askFile(access: HubAccess, asked: HubRequest, url: string, signal: AbortSignal): Promise<Told> {
   return retry(access, asked.name, signal, async () => {
     const answer = await request(access, url, {
       method: "HEAD",
