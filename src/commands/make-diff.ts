@@ -4,7 +4,7 @@
  */
 import type { Say } from "../advice.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
-import { fitsWeightDiff, resizeBase } from "../evidence/resize.js";
+import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
@@ -15,7 +15,6 @@ import type { Encoding } from "../plan/exact.js";
 import { modelKinds } from "../plan/pair.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
-import { PADDED } from "../scheme/presets.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
 import { makeDiffRecipe } from "./make-diff/recipe.js";
 
@@ -33,9 +32,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   await guardModels(opened, options);
   // As the scripts' recover will have the base.
   const { raw, kept, note } =
-    encoding === "additive"
-      ? await resizeBase(opened, { resize: PADDED }, "mean")
-      : { raw: opened.raw, kept: null, note: null };
+    encoding === "additive" ? await resizeForDiff(opened) : { raw: opened.raw, kept: null, note: null };
   if (note !== null) {
     options.onNote?.(note);
   }

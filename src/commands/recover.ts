@@ -42,13 +42,15 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   }
   const opened = await openPair(options.raw, options.diff, "diff", options.hub);
   const { choice, judged, sample } = await chooseAndGuard(opened, options);
-  const { scheme } = choice;
   const record = readAdditiveRecord(opened.diff);
   const resized =
-    record === null ? await resizeBase(opened, scheme, options.rows ?? scheme.newRows) : resizeAsMade(opened, record);
+    record === null
+      ? await resizeBase(opened, choice.scheme, options.rows ?? choice.scheme.newRows)
+      : resizeAsMade(opened, choice.scheme, record);
   if (resized.note !== null) {
     options.onNote?.(resized.note);
   }
+  const { scheme } = resized;
   const inputs = { ...opened, raw: resized.raw };
   const { raw, diff } = inputs;
   const plan = planRecover(raw, diff, planOptions(scheme, inputs, record, options));

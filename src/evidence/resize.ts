@@ -1,81 +1,143 @@
 /**
  * Scripts that call resize_token_embeddings(len(tokenizer)) before they add: where the base has rows that its tokenizer has no token
  * for, they cut them off, and some put something else into the last ones. Told by the tokenizers' files (checkpoint/token-count.ts);
- * where those do not tell, or the diff has another number of rows, the base stays as it is.
+ * where those do not tell, or the script would refuse the pair, the base stays as it is.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { countTokens } from "../checkpoint/token-count.js";
-import { quote } from "../formats/quote.js";
-import { INPUT_EMBEDDING } from "../known/embeddings.js";
+import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { AdditiveRecord } from "../plan/exact.js";
-import { resizedRows, withRows } from "../plan/resize.js";
+import { hasVocabularyRows, resizedRows, withRows } from "../plan/resize.js";
 import type { NewRows, Resize, Scheme } from "../scheme/axes.js";
-import { PADDED } from "../scheme/presets.js";
+import { familyNamed } from "../scheme/families.js";
 import type { Inputs } from "./guards.js";
 
 export interface ResizedBase {
   readonly raw: Checkpoint;
-  /** Rows of its embeddings that are left, and what was done, for the user; null if nothing was. */
+  /** The scheme as it is with this base. */
+  readonly scheme: Scheme;
+  /** Rows of its embeddings that are left; null if nothing was cut. */
   readonly kept: number | null;
+  /** What was done, for the user. */
   readonly note: string | null;
 }
+
+type Models = Pick<Inputs, "raw" | "diff" | "rawConfig" | "diffConfig">;
+
+/** The base's table of embeddings once the script has resized it. */
+interface Table {
+  /** Rows in the base's files, and in the script. */
+  readonly has: number;
+  readonly total: number;
+  /** The first rows, which are the base's own as far as it has them. */
+  readonly kept: number;
+  /** Tokens of the tokenizer, and those that the script adds to it. */
+  readonly tokens: number;
+  readonly added: number;
+  /** The script draws rows that the base lacks at random, and some of them are not filled afterwards. */
+  readonly drawn: number;
+}
+
+/** The scheme by whose script an additive diff can be recovered. */
+const WEIGHT_DIFF = familyNamed("open-instruct").scheme;
 
 /**
  * The base as the scheme's script has it before it adds.
  * @param rows the rule for new ones. @throws {WeightDiffError} IO.
  */
 export async function resizeBase(
-  { raw, diff, rawConfig, diffConfig }: Pick<Inputs, "raw" | "diff" | "rawConfig" | "diffConfig">,
-  { resize }: Pick<Scheme, "resize">,
-  rows: NewRows | "verbatim",
+  inputs: Models,
+  scheme: Scheme,
+  rows: NewRows | "verbatim" = scheme.newRows,
 ): Promise<ResizedBase> {
-  const [has, wants] = [vocabularyRows(raw), vocabularyRows(diff)];
-  const asItIs = { raw, kept: null, note: null };
-  if (resize === undefined || has === null || wants === null || has < wants) {
+  const { raw, diff } = inputs;
+  const { resize } = scheme;
+  const wants = vocabularyRows(diff);
+  const table = resize === undefined || wants === null ? null : await tableOf(inputs, resize, rows);
+  const asItIs = { raw, scheme, kept: null, note: null };
+  if (resize === undefined || wants === null || table === null) {
     return asItIs;
   }
-  const [directory, config] = resize.of === "raw" ? [raw.directory, rawConfig] : [diff.directory, diffConfig];
-  const count = await countTokens(directory, config?.modelType ?? null, resize.tokens);
-  if (count === null || (resize.unlessPadded && count.padding !== false)) {
-    return asItIs;
+  const { has, total, kept } = table;
+  if (total !== wants) {
+    return scheme.elseVerbatim === undefined ? asItIs : { ...asItIs, ...leftAlone(scheme, diff, table, wants) };
   }
-  const added = resize.of === "diff" ? resize.tokens : resize.tokens.filter((token) => !count.knows(token));
-  const total = count.tokens + (resize.of === "diff" ? 0 : added.length);
-  const kept = resize.overwrites ? total - added.length : Math.min(has, total);
-  // Without a token to add, FastChat's first script sets all rows to zero.
-  if (total !== wants || kept >= has || kept <= 0 || (added.length === 0 && rows === "zero")) {
-    return asItIs;
+  const grown = { ...scheme, elseVerbatim: { unlessNewRows: Math.max(0, wants - has) } };
+  const known = scheme.elseVerbatim === undefined ? scheme : grown;
+  const cut = kept < has ? withRows(raw, resizedRows(has, total, kept)) : null;
+  return cut === null
+    ? { ...asItIs, scheme: known, note: table.drawn > 0 ? drawnText(resize, table, rows) : null }
+    : { raw: cut, scheme: known, kept, note: noteOf(resize, table, rows) };
+}
+
+/** Null where the tokenizer's files do not tell. @throws {WeightDiffError} IO. */
+async function tableOf(
+  { raw, diff, rawConfig, diffConfig }: Models,
+  { of, tokens, unlessPadded, overwrites }: Resize,
+  rows: NewRows | "verbatim",
+): Promise<Table | null> {
+  const has = vocabularyRows(raw);
+  const [directory, config] = of === "raw" ? [raw.directory, rawConfig] : [diff.directory, diffConfig];
+  const count = has === null ? null : await countTokens(directory, config?.modelType ?? null, tokens);
+  if (has === null || count === null || (unlessPadded && count.padding === null)) {
+    return null;
   }
-  const cut = withRows(raw, resizedRows(has, total, kept));
-  return cut === null ? asItIs : { raw: cut, kept, note: noteOf(resize, { has, total, kept, added, rows }) };
+  if (unlessPadded && count.padding === true) {
+    return { has, total: has, kept: has, tokens: count.tokens, added: 0, drawn: 0 };
+  }
+  const added = of === "raw" ? tokens.filter((token) => !count.knows(token)).length : 0;
+  const total = count.tokens + added;
+  const filled = of === "raw" ? added : tokens.length;
+  if (count.tokens === 0 || total <= filled) {
+    return null; // no mean of nothing
+  }
+  // Without a token to add, FastChat's first script sets the rows from -0 on to zero: all of them.
+  const kept = !overwrites ? Math.min(has, total) : filled === 0 && rows === "zero" ? 0 : total - filled;
+  return { has, total, kept, tokens: count.tokens, added, drawn: Math.max(0, kept - has) };
+}
+
+/** Where its base still has another number of rows, the script leaves the diff's tensors as they are. */
+function leftAlone(
+  scheme: Scheme,
+  diff: Checkpoint,
+  { total }: Table,
+  wants: number,
+): Pick<ResizedBase, "scheme" | "note"> {
+  const names = [...diff.stateDict].flatMap(([name, { shape }]) => (hasVocabularyRows(name, shape) ? [name] : []));
+  return {
+    scheme: { ...scheme, verbatim: [...scheme.verbatim, ...names] },
+    note: `in the script the base has ${total} vocabulary rows and the diff ${wants}: it leaves the diff's embeddings as they are`,
+  };
 }
 
 /**
  * Will weight_diff.py have as many rows in the base as the diff has, and none drawn at random? Null where the base's tokenizer does
  * not tell. @throws {WeightDiffError} IO.
  */
-export async function fitsWeightDiff({
-  raw,
-  diff,
-  rawConfig,
-}: Pick<Inputs, "raw" | "diff" | "rawConfig">): Promise<boolean | null> {
-  const [has, wants] = [vocabularyRows(raw), vocabularyRows(diff)];
-  const count = await countTokens(raw.directory, rawConfig?.modelType ?? null, PADDED.tokens);
-  if (has === null || wants === null || count === null || count.padding === null) {
-    return null;
-  }
-  const added = PADDED.tokens.filter((token) => !count.knows(token)).length;
-  return count.padding ? has === wants : count.tokens + added === wants && has >= count.tokens;
+export async function fitsWeightDiff(inputs: Models): Promise<boolean | null> {
+  const { resize, newRows } = WEIGHT_DIFF;
+  const wants = vocabularyRows(inputs.diff);
+  const table = resize === undefined || wants === null ? null : await tableOf(inputs, resize, newRows);
+  return table === null ? null : table.total === wants && table.drawn === 0;
+}
+
+/** The base that make-diff takes off: as the scripts' recover will have it. @throws {WeightDiffError} IO. */
+export async function resizeForDiff(inputs: Models): Promise<ResizedBase> {
+  return resizeBase(inputs, WEIGHT_DIFF);
 }
 
 /** A base with more rows than the diff fits the schemes that cut it, and no other. @throws {WeightDiffError} IO. */
 export async function cutToDiff(inputs: Inputs): Promise<Checkpoint> {
   const larger = (vocabularyRows(inputs.raw) ?? 0) > (vocabularyRows(inputs.diff) ?? 0);
-  return larger ? (await resizeBase(inputs, { resize: PADDED }, "mean")).raw : inputs.raw;
+  return larger ? (await resizeForDiff(inputs)).raw : inputs.raw;
 }
 
 /** The base as a diff of make-diff had it, which says so itself. */
-export function resizeAsMade({ raw, diff }: Pick<Inputs, "raw" | "diff">, record: AdditiveRecord): ResizedBase {
+export function resizeAsMade(
+  { raw, diff }: Pick<Inputs, "raw" | "diff">,
+  scheme: Scheme,
+  record: AdditiveRecord,
+): ResizedBase {
   const [has, total] = [vocabularyRows(raw), vocabularyRows(diff)];
   const kept = [...record.values()].flatMap((tensor) => (tensor.rule === "base" ? (tensor.rows ?? []) : []))[0] ?? null;
   const cut =
@@ -83,33 +145,35 @@ export function resizeAsMade({ raw, diff }: Pick<Inputs, "raw" | "diff">, record
       ? null
       : withRows(raw, resizedRows(has, total, kept));
   return cut === null
-    ? { raw, kept: null, note: null }
-    : { raw: cut, kept, note: `the diff was made with the first ${kept} of the base's ${has} vocabulary rows` };
+    ? { raw, scheme, kept: null, note: null }
+    : { raw: cut, scheme, kept, note: `the diff was made with the first ${kept} of the base's ${has} vocabulary rows` };
 }
 
-function noteOf(
-  { of }: Resize,
-  {
-    has,
-    total,
-    kept,
-    added,
-    rows,
-  }: { has: number; total: number; kept: number; added: readonly string[]; rows: NewRows | "verbatim" },
-): string {
-  const whose = of === "raw" ? "base's" : "diff's";
-  const tokens = of === "raw" ? total - added.length : total;
-  const more = added.length === 0 || of === "diff" ? "" : `, ${added.map(quote).join(" and ")} added by the script`;
+function noteOf(resize: Resize, table: Table, rows: NewRows | "verbatim"): string {
+  const { has, total, kept } = table;
   const cut = has > total ? `the base's ${has} rows are cut to ${total}` : `the base has ${has} rows`;
-  const last = total - kept;
-  const becomes =
-    last === 0
-      ? ""
-      : `, and its own last ${last === 1 ? "row is" : `${last} rows are`} replaced by ${rows === "mean" ? `the mean of the ${kept} before` : "zeros"}`;
-  return `the ${whose} tokenizer has ${tokens} tokens${more}: as in the script, ${cut}${becomes}`;
+  const own = Math.min(has, total) - kept;
+  const filling = rows === "mean" ? `the mean of the ${kept} before` : "zeros";
+  const last = kept === 0 ? "all of them are" : `its own last ${own === 1 ? "row is" : `${own} rows are`}`;
+  const becomes = own === 0 ? "" : `, and ${last} replaced by ${filling}`;
+  return `${countText(resize, table)}: as in the script, ${cut}${becomes}`;
 }
 
-/** Rows of the input embedding. */
+function drawnText(resize: Resize, table: Table, rows: NewRows | "verbatim"): string {
+  const { has, drawn } = table;
+  const which = drawn === 1 ? `row ${has}` : `rows ${has} to ${has + drawn - 1}`;
+  const here = rows === "mean" ? "the mean of the base's" : "zero";
+  return `${countText(resize, table)}, and the base has ${has} rows: the script draws ${which} at random, here ${drawn === 1 ? "it is" : "they are"} ${here}`;
+}
+
+function countText({ of }: Resize, { tokens, added }: Table): string {
+  const more = added === 0 ? "" : `, and the script adds ${added}`;
+  return `the ${of === "raw" ? "base's" : "diff's"} tokenizer has ${tokens} tokens${more}`;
+}
+
+/** Rows of the input embedding, or of the head that stands for it. */
 function vocabularyRows({ stateDict }: Checkpoint): number | null {
-  return [...stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? null;
+  const found = (pattern: RegExp): number | undefined =>
+    [...stateDict].find(([name]) => pattern.test(name))?.[1].shape[0];
+  return found(INPUT_EMBEDDING) ?? found(EMBEDDING) ?? null;
 }

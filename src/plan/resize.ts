@@ -6,19 +6,18 @@ import { EMBEDDING } from "../known/embeddings.js";
 /** A bias of an output head: one value for each row. */
 const HEAD_BIAS = /(^|\.)(lm_head|embed_out|cls\.predictions)(\.decoder)?\.bias$/;
 
+/** Has it a row, or a value, for each token of the vocabulary? */
+export function hasVocabularyRows(name: string, shape: readonly number[]): boolean {
+  return (shape.length === 2 && EMBEDDING.test(name)) || (shape.length === 1 && HEAD_BIAS.test(name));
+}
+
 /** Rows that are left of one tensor. */
 export type RowsLeft = (name: string, tensor: StoredTensor) => number | null;
 
 /** @param rows of the base's embeddings now, to be `total`; in the matrices the first `kept` are left, which may be fewer. */
 export function resizedRows(rows: number, total: number, kept: number): RowsLeft {
   return (name, { shape }) =>
-    shape[0] !== rows
-      ? null
-      : shape.length === 2 && EMBEDDING.test(name)
-        ? Math.min(kept, rows)
-        : shape.length === 1 && HEAD_BIAS.test(name)
-          ? Math.min(total, rows)
-          : null;
+    shape[0] === rows && hasVocabularyRows(name, shape) ? Math.min(shape.length === 2 ? kept : total, rows) : null;
 }
 
 /** Null if one of them cannot be cut: its rows lie in several pieces. */
