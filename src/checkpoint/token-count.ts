@@ -33,6 +33,13 @@ const OF_FAMILY: Readonly<Record<string, string>> = {
   llama: "LlamaTokenizer",
   mistral: "LlamaTokenizer",
 };
+/**
+ * Families for which transformers 5 takes a class of its own, with a padding token, whatever class the files name; older releases take
+ * the one that is named (tokenization_auto.py 5.23.0, MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS).
+ */
+const PADDED_OF_LATE: ReadonlySet<string> = new Set(
+  "qwen2 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen4_exp siglip2".split(" "),
+);
 const SPECIAL = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
 const LISTS = ["additional_special_tokens", "extra_special_tokens"] as const;
 /** Settings of a tokenizer have some kilobytes; with thousands of added tokens a megabyte. */
@@ -111,8 +118,8 @@ function paddingOf(settings: Settings | null, map: Settings | null, modelType: s
   }
   const stated = settings?.tokenizer_class;
   const name = typeof stated === "string" ? stated : OF_FAMILY[modelType ?? ""];
-  const noPadding = settings?.pad_token === null || NO_PADDING.has((name ?? "").replace(/Fast$/, ""));
-  return noPadding ? false : null;
+  const classLacksIt = NO_PADDING.has((name ?? "").replace(/Fast$/, "")) && !PADDED_OF_LATE.has(modelType ?? "");
+  return settings?.pad_token === null || classLacksIt ? false : null;
 }
 
 interface Vocabulary {

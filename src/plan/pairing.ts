@@ -309,7 +309,7 @@ function newRowsOf(
     columns === undefined ||
     driverRows === undefined ||
     driverColumns === undefined ||
-    rows === 0 ||
+    (rows === 0 && options.newRows !== "zero") ||
     columns === 0 ||
     (overlap ? columns > driverColumns : columns !== driverColumns)
   ) {

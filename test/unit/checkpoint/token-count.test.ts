@@ -82,6 +82,8 @@ test("blank tokens, as some uploads of 2023 have them, are none", async () => {
   assert.equal((await count(files))?.tokens, 2);
 });
 
+const GENERIC = '{"tokenizer_class": "PreTrainedTokenizerFast"}';
+
 for (const [what, files, modelType, padding] of [
   ["its settings name one", { "tokenizer_config.json": '{"pad_token": "<unk>"}' }, null, true],
   ["its map names one", { "special_tokens_map.json": '{"pad_token": {"content": "<p>"}}' }, "llama", true],
@@ -89,6 +91,8 @@ for (const [what, files, modelType, padding] of [
   ["its class has none", { "tokenizer_config.json": '{"tokenizer_class": "GPTNeoXTokenizerFast"}' }, "bert", false],
   ["the tokenizer of its family has none", {}, "llama", false],
   ["its class has one of its own", { "tokenizer_config.json": '{"tokenizer_class": "BertTokenizer"}' }, "llama", null],
+  ["its family has one in transformers 5 only", { "tokenizer_config.json": GENERIC }, "qwen2", null],
+  ["its family has none of its own", { "tokenizer_config.json": GENERIC }, "gemma", false],
   ["its family is not known", {}, "a-new-one", null],
   ["nothing is said", {}, null, null],
   ["its settings are broken", { "tokenizer_config.json": '{"pad_token": ' }, null, null],
