@@ -33,7 +33,7 @@ const FAST = JSON.stringify({
   decoder: null,
   model: { type: "WordLevel", vocab: { "<unk>": 0, "<s>": 1, w2: 2, w3: 3 }, unk_token: "<unk>" },
 });
-const token = (content: string): object => ({ content, ...flags(true) });
+const token = (content: string): object => ({ __type: "AddedToken", content, ...flags(true) });
 const CLASS = { tokenizer_class: "PreTrainedTokenizerFast" };
 const WRITTEN: Readonly<Record<string, Readonly<Record<string, object>>>> = {
   plain: { "tokenizer_config.json": CLASS },
@@ -85,7 +85,7 @@ test("counts tokens as transformers does, and knows whether there is one for pad
       input: JSON.stringify(folders),
     });
     assert.equal(status, 0, stderr);
-    const theirs = JSON.parse(stdout) as readonly (Found | null)[];
+    const theirs = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as readonly (Found | null)[];
     const loaded = folders.flatMap((folder, index) =>
       theirs[index] == null ? [] : [[folder, theirs[index]] as const],
     );
