@@ -87,20 +87,29 @@ export function zipFile(parts: readonly ZipPart[], options: ZipOptions = {}): Bu
 
 /** The same with the 64-bit end record that torch always writes, and more than 65,535 entries need. */
 export function zip64File(parts: readonly ZipPart[]): Buffer {
+  const { body, directory } = zipParts(parts);
+  return Buffer.concat([body, directory, zip64End(parts.length, directory.length, body.length)]);
+}
+
+/** What stands before the end record: the entries with their local headers, and the directory. */
+export function zipParts(parts: readonly ZipPart[]): { readonly body: Buffer; readonly directory: Buffer } {
   const plain = zipFile(parts, { count: parts.length % 65536 });
   const end = plain.length - 22;
-  const length = plain.readUInt32LE(end + 12);
   const offset = plain.readUInt32LE(end + 16);
+  return { body: plain.subarray(0, offset), directory: plain.subarray(offset, end) };
+}
+
+/** @param length of the directory of `count` entries, which begins at `offset`. */
+export function zip64End(count: number, length: number, offset: number): Buffer {
   return Buffer.concat([
-    plain.subarray(0, end),
     Buffer.from("PK\x06\x06"),
     u64(44),
     ...[45, 45].map(u16),
     ...[0, 0].map(u32),
-    ...[parts.length, parts.length, length, offset].map(u64),
+    ...[count, count, length, offset].map(u64),
     Buffer.from("PK\x06\x07"),
     u32(0),
-    u64(end),
+    u64(offset + length),
     u32(1),
     Buffer.from("PK\x05\x06"),
     ...[0, 0, 0xffff, 0xffff].map(u16),

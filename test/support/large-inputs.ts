@@ -1,7 +1,16 @@
 /** Inputs that are small on the disk and large in memory, or large and honest: made on the fly, a few megabytes each. */
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { op, pickleOf, safetensorsFile, tensorPickle, torchZip, zip64File } from "./hostile-files.js";
+import {
+  op,
+  pickleOf,
+  safetensorsFile,
+  tensorPickle,
+  torchZip,
+  zip64End,
+  zip64File,
+  zipParts,
+} from "./hostile-files.js";
 
 /** One string after the other, joined: arrays of a million strings cost more than the text. */
 function repeated(count: number, piece: (index: number) => string, separator = ","): string {
@@ -126,14 +135,26 @@ export function torchExperts(count: number): Uint8Array {
   ]);
 }
 
-/** A zip of `count` empty entries beside an empty torch file, with the zip64 end record that so many need. */
+/** A zip of `count` empty entries behind an empty torch file, with the zip64 end record that so many need. */
 export function crowdedZip(count: number): Uint8Array {
-  const parts = [
+  const torch = zipParts([
     { name: "a/data.pkl", data: pickleOf(op.emptyDict) },
     { name: "a/version", data: Buffer.from("3\n") },
-    ...Array.from({ length: count }, (_, k) => ({ name: k.toString(36), data: Buffer.alloc(0) })),
-  ];
-  return zip64File(parts);
+  ]);
+  const { body, directory } = zipParts([{ name: "00000", data: Buffer.alloc(0) }]);
+  const locals = Buffer.alloc(body.length * count, body);
+  const entries = Buffer.alloc(directory.length * count, directory);
+  for (let k = 0; k < count; k++) {
+    const name = k.toString(36).padStart(5, "0");
+    locals.write(name, (k + 1) * body.length - 5, "latin1");
+    entries.write(name, (k + 1) * directory.length - 5, "latin1");
+    entries.writeUInt32LE(torch.body.length + k * body.length, k * directory.length + 42);
+  }
+  const all = [torch.body, locals, torch.directory, entries];
+  return Buffer.concat([
+    ...all,
+    zip64End(count + 2, torch.directory.length + entries.length, torch.body.length + locals.length),
+  ]);
 }
 
 /** tokenizer.json of `count` tokens. */
