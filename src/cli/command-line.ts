@@ -27,7 +27,8 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
     }
     const { command, words, given } = parsed;
     const reading = readFlags(command, words, given, scriptFlags(args));
-    about = { command, asJson: reading.asked.look.format === "json", writes: reading.writes };
+    const { format, events = false } = reading.asked.look;
+    about = { command, asJson: format === "json", events, writes: reading.writes };
     return await runCommand(command, reading, out, stories);
   } catch (error) {
     return explain(error, about, out);

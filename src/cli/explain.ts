@@ -5,7 +5,7 @@ import { hintText } from "./advice.js";
 import { commandOf } from "./argv.js";
 import type { CommandName } from "./flags/flag.js";
 import { json } from "./output/json.js";
-import { say } from "./output/stderr.js";
+import { say, sayEvent } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 
 const BUG = 1;
@@ -14,6 +14,8 @@ const BUG = 1;
 export interface Explained {
   readonly command: CommandName | null;
   readonly asJson: boolean;
+  /** Is stderr read by a program? */
+  readonly events: boolean;
   /** Does the command write what can be continued, or replaced? */
   readonly writes: boolean;
 }
@@ -21,16 +23,25 @@ export interface Explained {
 /** Explains it. @param out null where stdout is what failed. @returns the exit code. */
 export function explain(error: unknown, about: Explained, out: ResultWriter | null): number {
   const told = tell(machineError(error), about);
+  const { code, message, hint, at, problems } = told;
+  const document = { code, message, hint, at, ...(problems.length === 0 ? {} : { problems }) };
+  if (about.events) {
+    sayEvent("error", document);
+  } else {
+    sayError(told);
+  }
+  if (out !== null && about.asJson) {
+    out.write(json({ error: document }));
+  }
+  return told.exitCode;
+}
+
+function sayError(told: ReturnType<typeof tell>): void {
   const said = [`error: ${told.shown}`, ...(told.hint === null ? [] : [`hint: ${told.hint}`])];
   const list = listed(told.problems).map((line) => `\n  ${line}`);
   const last = said.pop() ?? "";
   said.forEach(say);
   say(last + list.join(""));
-  if (out !== null && about.asJson) {
-    const { code, message, hint, at, problems } = told;
-    out.write(json({ error: { code, message, hint, at, ...(problems.length === 0 ? {} : { problems }) } }));
-  }
-  return told.exitCode;
 }
 
 function tell(error: unknown, about: Explained) {
@@ -63,12 +74,17 @@ function tell(error: unknown, about: Explained) {
 
 /** Of a command line that may itself be what is wrong, so that it is not parsed again. */
 export function glance(args: readonly string[]): Explained {
-  return { command: commandOf(args), asJson: wantsJson(args), writes: false };
-}
-
-function wantsJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);
+  return {
+    command: commandOf(args),
+    asJson: wantsJson(flags),
+    events: flags.includes("--events"),
+    writes: false,
+  };
+}
+
+function wantsJson(flags: readonly string[]): boolean {
   return flags.some(
     (flag, index) =>
       flag === "--json" || flag === "--format=json" || (flag === "--format" && flags[index + 1] === "json"),

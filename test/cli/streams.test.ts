@@ -158,3 +158,13 @@ test("a full disk under stdout is exit code 5", { skip: !existsSync("/dev/full")
   assert.equal(code, 5);
   assert.match(text, /^weight-diff: error: stdout: ENOSPC.*\nweight-diff: hint: check where the output goes\n$/);
 });
+
+test("with --events every line of stderr is JSON: notes, progress, and the error at the end", async () => {
+  const events = ({ said }: { readonly said: readonly string[] }) =>
+    said.map((line) => JSON.parse(line) as { readonly event: string; readonly done?: number; readonly total?: number });
+  const good = events(await weightDiff([...ARGS, "--events"]));
+  assert.deepEqual(new Set(good.map(({ event }) => event)), new Set(["note", "progress"]));
+  assert.equal(good.at(-1)?.done, good.at(-1)?.total);
+  const bad = events(await weightDiff(["recover", "--path_raw", BASE, "--path_diff", "./no/such", "--events"]));
+  assert.equal(bad.at(-1)?.event, "error");
+});

@@ -18,6 +18,8 @@ export interface Look {
   readonly format?: "text" | "json" | "github";
   readonly quiet?: boolean;
   readonly progress?: boolean;
+  /** stderr for programs. */
+  readonly events?: boolean;
   /** inspect: list every tensor. */
   readonly tensors?: boolean;
 }

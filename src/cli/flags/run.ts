@@ -89,6 +89,14 @@ export const RUN: readonly Flag[] = [
     group: "run",
     help: "show no progress",
   }),
+  flag({
+    name: "events",
+    commands: READERS,
+    option: "look.events",
+    sets: true,
+    group: "run",
+    help: "stderr for programs: each note, warning, error and step of progress is one line of JSON",
+  }),
   foreignFlag(
     "device",
     ["recover", "make-diff"],

@@ -1,4 +1,4 @@
-/** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, always on stderr. */
+/** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, figures for a program; always on stderr. */
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 import type { ProgressState } from "../../run/run-plan.js";
@@ -12,6 +12,7 @@ export interface ProgressPrinter {
 /** Plain lines come this often; a log of a run of an hour has some 400. */
 const LINE_EVERY_MS = 8000;
 const BAR_EVERY_MS = 100;
+const EVENT_EVERY_MS = 250;
 /** The rate is that of the last seconds: a cold start must not spoil the estimate for ever. */
 const RATE_WINDOW_MS = 5000;
 
@@ -33,6 +34,25 @@ export function linePrinter(
       if (now() - last >= LINE_EVERY_MS) {
         last = now();
         write(`weight-diff: ${progressText(state, speed)}\n`);
+      }
+    },
+    stop() {},
+  };
+}
+
+/** For programs: bytes done and in all, bytes per second, and where the run is. The first update and the last one are always told. */
+export function eventPrinter(
+  tell: (fields: object) => void,
+  now: () => number = () => performance.now(),
+): ProgressPrinter {
+  const rate = rateMeter(now);
+  let last = Number.NEGATIVE_INFINITY;
+  return {
+    update({ done, total, shard, tensor }) {
+      const speed = rate(done);
+      if (done >= total || now() - last >= EVENT_EVERY_MS) {
+        last = now();
+        tell({ done, total, bytes_per_second: Math.round(speed), file: shard, tensor });
       }
     },
     stop() {},

@@ -1,11 +1,16 @@
-/** stderr: notes, warnings, errors and progress, each line with the program's name before it. */
+/** stderr: notes, warnings, errors and progress. For people each line has the program's name before it; for programs it is JSON. */
 import type { Look } from "../flags/flag.js";
-import { printableMessage } from "./printable.js";
-import { openProgress, type ProgressPrinter } from "./progress.js";
+import { printableMessage, printableText } from "./printable.js";
+import { eventPrinter, openProgress, type ProgressPrinter } from "./progress.js";
 
 /** Says one thing. */
 export function say(text: string): void {
   process.stderr.write(`weight-diff: ${printableMessage(text)}\n`);
+}
+
+/** Tells a program of one thing. */
+export function sayEvent(event: "note" | "warning" | "error" | "progress", fields: object): void {
+  process.stderr.write(`${printableText(JSON.stringify({ event, ...fields }))}\n`);
 }
 
 export interface Speaker {
@@ -17,23 +22,31 @@ export interface Speaker {
 }
 
 /** Says what a command has to say, with the bar out of the way of every line. */
-export async function openSpeaker({ quiet = false, progress = !quiet }: Look): Promise<Speaker> {
-  const printer = progress && !quiet ? await openProgress(process.stderr) : null;
-  const line = (text: string): void => {
+export async function openSpeaker({ quiet = false, progress = !quiet, events = false }: Look): Promise<Speaker> {
+  const printer = !progress || quiet ? null : await (events ? eventPrinter(sayProgress) : openProgress(process.stderr));
+  const line = (event: "note" | "warning", text: string): void => {
     printer?.stop();
-    say(text);
+    if (events) {
+      sayEvent(event, { text });
+    } else {
+      say(event === "warning" ? `warning: ${text}` : text);
+    }
   };
   const warned = new Set<string>();
   return {
-    note: (text) => (quiet ? undefined : line(text)),
+    note: (text) => (quiet ? undefined : line("note", text)),
     // One command may check a thing twice: before the work, and after it.
     warn: (text) => {
       if (!warned.has(text)) {
         warned.add(text);
-        line(`warning: ${text}`);
+        line("warning", text);
       }
     },
     progress: (state) => printer?.update(state),
     done: () => printer?.stop(),
   };
+}
+
+function sayProgress(fields: object): void {
+  sayEvent("progress", fields);
 }

@@ -15,7 +15,7 @@ function told(error: unknown, about: Partial<Explained> = {}) {
   try {
     const code = explain(
       error,
-      { command: "recover", asJson: false, writes: true, ...about },
+      { command: "recover", asJson: false, events: false, writes: true, ...about },
       { write: (text) => (out += text), finish: async () => null },
     );
     return { code, said, out };
@@ -34,6 +34,15 @@ test("says what is wrong, then what to do", () => {
   });
   assert.equal(told(error, { writes: false }).said.split("\n")[1], "weight-diff: hint: free some space");
   assert.equal(told(error, { command: "push" }).said.split("\n")[1], "weight-diff: hint: free some space");
+});
+
+test("tells a program by one line of JSON on stderr, and by the document as always", () => {
+  const error = new WeightDiffError("TRUNCATED", "ends\u0007 early", undefined, { at: { file: "a.bin" } });
+  const { said, out } = told(error, { events: true, asJson: true });
+  assert.deepEqual(JSON.parse(said), { event: "error", ...JSON.parse(out).error });
+  assert.deepEqual([said.endsWith("\n"), said.trimEnd().split("\n").length], [true, 1]);
+  assert.ok(glance(["recover", "--events"]).events);
+  assert.ok(!glance(["recover", "--", "--events"]).events);
 });
 
 test("prints the same as a document, with the place", () => {

@@ -149,6 +149,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   tensors: { at: "look.tensors", value: true },
   json: { at: "look.format", value: "json" },
   format: { text: "github", at: "look.format", value: "github" },
+  events: { at: "look.events", value: true },
   quiet: { at: "look.quiet", value: true },
   "no-progress": { at: "look.progress", value: false },
 };

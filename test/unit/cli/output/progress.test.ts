@@ -1,7 +1,7 @@
 /** Progress in plain lines, by a clock of our own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { linePrinter, progressText } from "../../../../src/cli/output/progress.js";
+import { eventPrinter, linePrinter, progressText } from "../../../../src/cli/output/progress.js";
 
 const GB = 1e9;
 const state = (done: number, total = 100 * GB, shard: string | null = "model-00001-of-00002.safetensors") => ({
@@ -60,4 +60,23 @@ test("counts hours, and a run that reads nothing as done", () => {
 
 test("names the tensor alone where nothing is written, and escapes it", () => {
   assert.match(progressText({ ...state(1, 2, null), tensor: "\u001b[2J" }, 1), /1 s left, "\\u001b\[2J"$/);
+});
+
+test("gives a program figures four times a second, and the last ones always", () => {
+  const told: object[] = [];
+  let now = 0;
+  const printer = eventPrinter(
+    (fields) => told.push(fields),
+    () => now,
+  );
+  for (; now <= 600; now += 50) {
+    printer.update(state(now, 600));
+  }
+  const common = { total: 600, file: "model-00001-of-00002.safetensors", tensor: "model.norm.weight" };
+  assert.deepEqual(told, [
+    { done: 0, bytes_per_second: 0, ...common },
+    { done: 250, bytes_per_second: 1000, ...common },
+    { done: 500, bytes_per_second: 1000, ...common },
+    { done: 600, bytes_per_second: 1000, ...common },
+  ]);
 });
