@@ -20,6 +20,7 @@ export const STORIES: Stories = {
   inspect: () => import("./commands/inspect.js"),
   push: () => import("./commands/push.js"),
   schemes: () => import("./commands/schemes.js"),
+  completion: () => import("./commands/completion.js"),
 };
 
 const SIGNALS = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;

@@ -71,6 +71,16 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     examples: ["inspect tulu-7b-diff", "inspect tulu-7b --digest --json"],
     failed: null,
   },
+  completion: {
+    does: "a script that completes commands, flags and their values in your shell",
+    examples: [
+      "completion bash > ~/.local/share/bash-completion/completions/weight-diff",
+      "completion zsh > ~/.zfunc/_weight-diff",
+      "completion fish > ~/.config/fish/completions/weight-diff.fish",
+      "completion powershell >> $PROFILE",
+    ],
+    failed: null,
+  },
 };
 
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];

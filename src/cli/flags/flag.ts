@@ -34,8 +34,13 @@ export interface Asked {
   readonly inspect: Asking<InspectOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly schemes: { readonly look: Look };
+  readonly completion: { readonly shell: Shell; readonly look: Look };
 }
 type Asking<O> = Omit<O, "hub"> & { readonly hub: HubOptions; readonly look: Look };
+
+/** Shells that completions are written for. */
+export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
+export type Shell = (typeof SHELLS)[number];
 
 export type CommandName = keyof Asked;
 
@@ -58,6 +63,8 @@ export interface Flag {
   /** Of what it takes; a switch has `sets` instead. What comes out as undefined counts as not given. */
   readonly schema?: z.ZodType;
   readonly sets?: string | boolean | null;
+  /** Words that it may be, where the schema takes any text because a better error is given later. */
+  readonly choices?: readonly string[];
   /** May it stand without its value? */
   readonly bare?: true;
   /** May it be repeated? */

@@ -1,7 +1,7 @@
 /** Flags that name what is read. */
-import { type Flag, flag } from "./flag.js";
+import { type Flag, flag, SHELLS } from "./flag.js";
 import { aliasesOf } from "./scripts.js";
-import { like, text } from "./values.js";
+import { like, oneOf, text } from "./values.js";
 
 const PLACE = "a directory, one weight file, or org/name on the Hub";
 const CHECKPOINT = { group: "inputs", schema: text } as const;
@@ -116,6 +116,16 @@ export const INPUTS: readonly Flag[] = [
     takes: "PATH",
     required: "give a checkpoint",
     help: `a checkpoint: ${PLACE}`,
+  }),
+  flag({
+    ...ARGUMENT,
+    name: "shell",
+    commands: ["completion"],
+    option: "shell",
+    takes: "SHELL",
+    schema: oneOf(SHELLS),
+    required: "say which",
+    help: SHELLS.join(", "),
   }),
   flag({
     ...ARGUMENT,

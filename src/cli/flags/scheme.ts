@@ -1,16 +1,22 @@
 /** Flags that say by which script's rules a diff is applied. */
 import { DEFAULTS } from "../../plan/defaults.js";
 import { NEW_ROWS } from "../../scheme/axes.js";
+import { SCHEMES } from "../../scheme/families.js";
 import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { dtypeOrStored, fireBool, oneOf, text } from "./values.js";
 
 const APPLY = ["recover", "verify"] as const satisfies readonly CommandName[];
-const NAME = { option: "scheme", takes: "NAME", schema: text, default: DEFAULTS.scheme, group: "scheme" } as const;
+const NAME = { option: "scheme", takes: "NAME", default: DEFAULTS.scheme, group: "scheme" } as const;
+const ANY = {
+  ...NAME,
+  schema: text,
+  choices: ["auto", "custom", ...SCHEMES.map(({ name }) => name)],
+} as const;
 const NAMES = "auto, custom, or which script's rules to follow: weight-diff schemes lists them";
 
 export const SCHEME: readonly Flag[] = [
-  flag({ ...NAME, name: "scheme", commands: ["recover"], help: NAMES }),
-  flag({ ...NAME, name: "scheme", commands: ["verify"], help: `with --path_raw: ${NAMES}` }),
+  flag({ ...ANY, name: "scheme", commands: ["recover"], help: NAMES }),
+  flag({ ...ANY, name: "scheme", commands: ["verify"], help: `with --path_raw: ${NAMES}` }),
   flag({
     ...NAME,
     name: "scheme",

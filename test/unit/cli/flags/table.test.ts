@@ -55,6 +55,12 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     inspect: story(inspect, { inspect: call }),
     push: story(push, { push: call }),
     schemes: story(schemes, {}),
+    completion: async () => ({
+      run: async (asked: object) => {
+        got = { ...asked };
+        return 0;
+      },
+    }),
   } as unknown as Stories;
   assert.equal(await obey(words, { write: () => {}, finish: async () => null }, stories), 0);
   return got;
@@ -70,6 +76,7 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   inspect: ["C"],
   push: ["C", "org/name"],
   schemes: [],
+  completion: ["bash"],
 };
 
 interface Reach {
@@ -103,6 +110,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   repo: { at: "repo", value: "org/name" },
   against: { text: "x", at: "against", value: "x" },
   manifest: { text: "x", at: "manifest", value: "x" },
+  shell: { at: "shell", value: "bash" },
   encode: { at: "direction", value: "encode" },
   decode: { at: "direction", value: "decode" },
   compress: { at: "compress", value: true },

@@ -1,0 +1,45 @@
+"""Weight diffs: recover a fine-tuned model from one, make, check and publish them.
+
+Each command of the command line is a function, and each of its flags a keyword::
+
+    import weight_diff
+
+    result = weight_diff.recover(path_raw="llama-7b", path_diff="tulu-7b-diff", path_tuned="tulu-7b", dtype="bfloat16")
+    model = AutoModelForCausalLM.from_pretrained(result.path)
+
+A command that fails raises :class:`WeightDiffError`. Notes and warnings go to the logger ``weight_diff``; figures of the progress to
+the function given as ``progress``. Ctrl-C stops the command, and what is finished stays for ``resume=True``.
+"""
+
+from ._commands import convert, inspect, make_diff, push, recover, verify, xor
+from ._process import Progress, WeightDiffError
+from ._results import (
+    ConvertResult,
+    InspectResult,
+    MakeDiffResult,
+    PushResult,
+    RecoverResult,
+    Result,
+    VerifyResult,
+    XorResult,
+)
+
+__all__ = [
+    "ConvertResult",
+    "InspectResult",
+    "MakeDiffResult",
+    "Progress",
+    "PushResult",
+    "RecoverResult",
+    "Result",
+    "VerifyResult",
+    "WeightDiffError",
+    "XorResult",
+    "convert",
+    "inspect",
+    "make_diff",
+    "push",
+    "recover",
+    "verify",
+    "xor",
+]

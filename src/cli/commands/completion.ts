@@ -1,0 +1,9 @@
+/** completion: the script for a shell. */
+import { completionScript } from "../completion.js";
+import type { Asked } from "../flags/flag.js";
+import type { During } from "./story.js";
+
+export async function run({ shell }: Asked["completion"], _: During, print: (text: string) => void): Promise<number> {
+  print(completionScript(shell));
+  return 0;
+}

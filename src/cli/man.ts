@@ -1,0 +1,105 @@
+/** The man page, in roff's man macros, written from the tables of commands and flags. `npm run build` puts it into dist/man. */
+import { choicesOf } from "./flags/choices.js";
+import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
+import type { CommandName, Flag } from "./flags/flag.js";
+import { flagsOf, shownName } from "./flags/table.js";
+
+/** @param date of the page, as 2026-11-29. */
+export function manPage(version: string, date: string): string {
+  return `${[
+    `.TH WEIGHT\\-DIFF 1 "${date}" "weight\\-diff ${text(version)}" "User Commands"`,
+    section("NAME"),
+    "weight\\-diff \\- recover a fine-tuned model from a published weight diff; make and check such diffs",
+    section("SYNOPSIS"),
+    ...COMMAND_NAMES.flatMap((name) => [".br", synopsis(name)]).slice(1),
+    section("DESCRIPTION"),
+    "Recovers a fine-tuned model from a base model and a published weight diff, with the bits of the Python scripts that such",
+    "diffs were made for, in constant memory.",
+    "Results go to standard output, all else to standard error.",
+    "In the names of flags, _ and \\- are the same.",
+    section("COMMANDS"),
+    ...COMMAND_NAMES.flatMap(commandText),
+    section("EXIT STATUS"),
+    ...EXITS.flatMap(([code, meaning]) => [".TP", `.B ${code}`, text(meaning)]),
+    section("ENVIRONMENT"),
+    ...ENVIRONMENT.flatMap(([name, meaning]) => [".TP", `.B ${name}`, text(meaning)]),
+  ].join("\n")}\n`;
+}
+
+const EXITS = [
+  ["0", "done"],
+  ["1", "a bug in weight-diff"],
+  ["2", "wrong usage"],
+  ["3", "a check failed"],
+  ["4", "an input or the output directory cannot be used"],
+  ["5", "disk or network"],
+  ["130, 143", "interrupted, terminated"],
+] as const;
+
+const ENVIRONMENT = [
+  ["HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE", "as huggingface_hub has them"],
+  ["UV_THREADPOOL_SIZE", "how many reads and writes of files run at the same time (default: 16)"],
+] as const;
+
+function commandText(command: CommandName): readonly string[] {
+  const { does, examples, failed } = COMMANDS[command];
+  const flags = flagsOf(command).filter(({ hidden }) => hidden !== true);
+  return [
+    `.SS "weight\\-diff ${text(command)}"`,
+    `${text(does)}.`,
+    ...flags.flatMap((flag) => [".TP", heading(flag), described(flag)]),
+    ...(failed === null ? [] : [".PP", `Exit status 3: ${text(failed)}.`]),
+    ".PP",
+    "Examples:",
+    ".PP",
+    ".nf",
+    ...examples.map((example) => `    weight\\-diff ${text(example)}`),
+    ".fi",
+  ];
+}
+
+function synopsis(command: CommandName): string {
+  const needed = flagsOf(command).filter(({ required }) => required !== undefined);
+  const called = needed.map((flag) =>
+    flag.argument === true ? value(flag) : `\\fB${text(shownName(flag))}\\fR ${value(flag)}`,
+  );
+  return [`.B weight\\-diff ${text(command)}\n${called.join(" ")}`.trimEnd(), "[\\fIflags\\fR]"].join(" ");
+}
+
+function heading(flag: Flag): string {
+  const name = flag.argument === true ? "" : `\\fB${text(shownName(flag))}\\fR`;
+  return [name, value(flag)].filter((part) => part !== "").join(" ");
+}
+
+function value({ takes, bare }: Flag): string {
+  return takes === undefined ? "" : bare === true ? `[\\fI${text(takes)}\\fR]` : `\\fI${text(takes)}\\fR`;
+}
+
+function described(flag: Flag): string {
+  const { help, required, default: otherwise, aliases = [] } = flag;
+  const choices = choicesOf(flag);
+  return text(
+    [
+      required === undefined ? help : `${help} (required)`,
+      // Where the help does not name them.
+      ...(choices.length === 0 || choices.every((word) => help.includes(word))
+        ? []
+        : [`(one of ${choices.join(", ")})`]),
+      ...(otherwise === undefined ? [] : [`(default: ${otherwise})`]),
+      ...(aliases.length === 0 ? [] : [`(also ${aliases.map(({ name }) => `--${name}`).join(", ")})`]),
+    ].join(" "),
+  );
+}
+
+function section(name: string): string {
+  return `.SH ${name}`;
+}
+
+/** No character of it means anything to roff: groff_man(7) on "-", "\" and a "." or "'" at the start of a line. */
+function text(plain: string): string {
+  return plain
+    .replaceAll("\\", "\\e")
+    .replaceAll("…", "...")
+    .replaceAll("-", "\\-")
+    .replaceAll(/^(?=[.'])/gm, "\\&");
+}

@@ -1,0 +1,91 @@
+/** The commands as Python functions, written from the tables of commands and flags: `npm run wheel` puts them into the package. */
+import { choicesOf, kindOf } from "./flags/choices.js";
+import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
+import type { CommandName, Flag } from "./flags/flag.js";
+import { flagsOf } from "./flags/table.js";
+
+/** What has no place in a function that gives a result: how to show it, and pages for people. */
+const forPeople = ({ hidden, option }: Flag): boolean => hidden === true || option?.startsWith("look.") === true;
+const COMMANDS_OF_THE_SHELL: ReadonlySet<CommandName> = new Set(["schemes", "completion"]);
+
+/** The module `weight_diff._commands`. */
+export function pythonCommands(): string {
+  const names = COMMAND_NAMES.filter((name) => !COMMANDS_OF_THE_SHELL.has(name));
+  const results = names.map(resultName).sort();
+  return `"""The commands as functions. Written from the table of flags of the command line: change it there."""
+
+from __future__ import annotations
+
+from typing import Callable, Literal, Optional, Sequence, Union
+
+from ._process import PathLike, Progress, run
+from ._results import ${results.join(", ")}
+
+${names.map(functionText).join("\n\n")}`;
+}
+
+function functionText(command: CommandName): string {
+  const flags = flagsOf(command).filter((flag) => !forPeople(flag));
+  const words = flags.filter(({ argument }) => argument === true);
+  const named = flags.filter(({ argument }) => argument !== true);
+  const parameters = [
+    ...words.map((flag) => `${pythonName(flag)}: PathLike`),
+    "*",
+    ...[...named].sort((a, b) => Number(b.required !== undefined) - Number(a.required !== undefined)).map(parameter),
+    "progress: Optional[Callable[[Progress], None]] = None",
+  ];
+  const described = [...words, ...named].map((flag) => `    ${pythonName(flag)}: ${describe(flag)}`);
+  return `
+def ${pythonWord(command)}(
+${parameters.map((text) => `    ${text},`).join("\n")}
+) -> ${resultName(command)}:
+    """${COMMANDS[command].does}
+
+${described.join("\n")}
+    progress: called with figures, some four times a second
+
+    Raises WeightDiffError.
+    """
+    return run(
+        "${command}",
+        [${words.map(pythonName).join(", ")}],
+        {
+${named.map((flag) => `            "--${flag.name}": ${pythonName(flag)},`).join("\n")}
+        },
+        ${resultName(command)},
+        progress,
+    )
+`;
+}
+
+function parameter(flag: Flag): string {
+  return flag.required === undefined
+    ? `${pythonName(flag)}: ${typeOf(flag) === "bool" ? "bool = False" : `Optional[${typeOf(flag)}] = None`}`
+    : `${pythonName(flag)}: ${typeOf(flag)}`;
+}
+
+function typeOf(flag: Flag): string {
+  const one = {
+    switch: "bool",
+    choice: flag.takes?.includes(",")
+      ? "str"
+      : `Literal[${choicesOf(flag)
+          .map((word) => `"${word}"`)
+          .join(", ")}]`,
+    number: flag.takes === "N" ? "int" : "float",
+    path: "PathLike",
+    text: "str",
+  }[kindOf(flag)];
+  return flag.repeated === true ? "Union[str, Sequence[str]]" : flag.bare === true ? "bool" : one;
+}
+
+function describe({ help, default: otherwise }: Flag): string {
+  return `${help}${otherwise === undefined ? "" : ` (default: ${otherwise})`}`.replaceAll("\\", "\\\\");
+}
+
+function resultName(command: CommandName): string {
+  return `${command.replaceAll(/(^|-)([a-z])/g, (_, __, letter: string) => letter.toUpperCase())}Result`;
+}
+
+const pythonName = ({ name }: Flag): string => pythonWord(name);
+const pythonWord = (name: string): string => name.replaceAll("-", "_");
