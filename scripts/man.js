@@ -1,6 +1,6 @@
 // The man page, a step of `npm run build`: dist/man/weight-diff.1.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { manPage } from "../dist/src/cli/man.js";
+import { manPage } from "../dist/src/cli/pages/man.js";
 
 const file = (name) => new URL(`../${name}`, import.meta.url);
 const { version } = JSON.parse(readFileSync(file("package.json"), "utf8"));

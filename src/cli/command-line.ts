@@ -4,8 +4,8 @@ import { normaliseArgv, scriptFlags } from "./argv.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
-import { commandHelp, mainHelp, shortHelp } from "./help.js";
 import type { ResultWriter } from "./output/stdout.js";
+import { commandHelp, mainHelp, shortHelp } from "./pages/help.js";
 import { parse } from "./parse.js";
 import { runCommand, STORIES, type Stories } from "./run-command.js";
 

@@ -1,6 +1,7 @@
 /** completion: the script for a shell. */
-import { completionScript } from "../completion.js";
+
 import type { Asked } from "../flags/flag.js";
+import { completionScript } from "../pages/completion.js";
 import type { During } from "./story.js";
 
 export async function run({ shell }: Asked["completion"], _: During, print: (text: string) => void): Promise<number> {

@@ -1,24 +1,10 @@
 /** What a flag's value may be, as its schema has it: for completions, and for whatever else is written from the table. */
-import * as z from "zod";
 import type { Flag } from "./flag.js";
+import { wordsOf } from "./values.js";
 
 /** The words that it may be; none if it is not one of a list. */
 export function choicesOf({ choices, schema }: Flag): readonly string[] {
   return choices ?? (schema === undefined ? [] : wordsOf(schema));
-}
-
-function wordsOf(schema: unknown): readonly string[] {
-  if (schema instanceof z.ZodEnum) {
-    return schema.options.map(String);
-  }
-  if (schema instanceof z.ZodArray) {
-    return wordsOf(schema.element);
-  }
-  if (schema instanceof z.ZodPipe) {
-    const words = wordsOf(schema.in);
-    return words.length > 0 ? words : wordsOf(schema.out);
-  }
-  return [];
 }
 
 /** What it takes is a number. */

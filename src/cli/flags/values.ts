@@ -84,3 +84,18 @@ export function parseSize(value: string): number | null {
 function given(value: unknown): string {
   return quote(String(value));
 }
+
+/** The words that a schema allows; none if it allows any text, or has a rule of another kind. */
+export function wordsOf(schema: unknown): readonly string[] {
+  if (schema instanceof z.ZodEnum) {
+    return schema.options.map(String);
+  }
+  if (schema instanceof z.ZodArray) {
+    return wordsOf(schema.element);
+  }
+  if (schema instanceof z.ZodPipe) {
+    const words = wordsOf(schema.in);
+    return words.length > 0 ? words : wordsOf(schema.out);
+  }
+  return [];
+}

@@ -4,10 +4,10 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { COMMAND_NAMES, COMMANDS } from "../../../src/cli/flags/commands.js";
-import { flagsOf } from "../../../src/cli/flags/table.js";
-import { manPage } from "../../../src/cli/man.js";
-import { withFolder } from "../../support/checkpoints.js";
+import { COMMAND_NAMES, COMMANDS } from "../../../../src/cli/flags/commands.js";
+import { flagsOf } from "../../../../src/cli/flags/table.js";
+import { manPage } from "../../../../src/cli/pages/man.js";
+import { withFolder } from "../../../support/checkpoints.js";
 
 const PAGE = manPage("1.2.3", "2026-11-29");
 const absent = spawnSync("man", ["--version"]).error !== undefined;

@@ -4,12 +4,12 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { completionScript } from "../../../src/cli/completion.js";
-import { COMMAND_NAMES } from "../../../src/cli/flags/commands.js";
-import { SHELLS } from "../../../src/cli/flags/flag.js";
-import { flagsOf } from "../../../src/cli/flags/table.js";
-import { SCHEMES } from "../../../src/scheme/families.js";
-import { withFolder } from "../../support/checkpoints.js";
+import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
+import { SHELLS } from "../../../../src/cli/flags/flag.js";
+import { flagsOf } from "../../../../src/cli/flags/table.js";
+import { completionScript } from "../../../../src/cli/pages/completion.js";
+import { SCHEMES } from "../../../../src/scheme/families.js";
+import { withFolder } from "../../../support/checkpoints.js";
 
 /** What bash offers at the end of these words; readline breaks them at "=". */
 async function bashOffers(...words: readonly string[]): Promise<readonly string[]> {

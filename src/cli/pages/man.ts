@@ -1,8 +1,8 @@
 /** The man page, in roff's man macros, written from the tables of commands and flags. `npm run build` puts it into dist/man. */
-import { choicesOf } from "./flags/choices.js";
-import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
-import type { CommandName, Flag } from "./flags/flag.js";
-import { flagsOf, shownName } from "./flags/table.js";
+import { choicesOf } from "../flags/choices.js";
+import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import type { CommandName, Flag } from "../flags/flag.js";
+import { flagsOf, shownName } from "../flags/table.js";
 
 /** @param date of the page, as 2026-11-29. */
 export function manPage(version: string, date: string): string {

@@ -1,8 +1,8 @@
 /** The commands as Python functions, written from the tables of commands and flags: `npm run wheel` puts them into the package. */
-import { choicesOf, kindOf } from "./flags/choices.js";
-import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
-import type { CommandName, Flag } from "./flags/flag.js";
-import { flagsOf } from "./flags/table.js";
+import { choicesOf, kindOf } from "../flags/choices.js";
+import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import type { CommandName, Flag } from "../flags/flag.js";
+import { flagsOf } from "../flags/table.js";
 
 /** What has no place in a function that gives a result: how to show it, and pages for people. */
 const forPeople = ({ hidden, option }: Flag): boolean => hidden === true || option?.startsWith("look.") === true;

@@ -1,9 +1,9 @@
 /** The pages of the help, written from the tables of commands and flags. */
-import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
-import { type CommandName, type Flag, GROUPS, type Group } from "./flags/flag.js";
-import { OUTPUTS } from "./flags/rules.js";
-import { flagsOf, shownName } from "./flags/table.js";
-import { pairsText } from "./output/table.js";
+import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import { type CommandName, type Flag, GROUPS, type Group } from "../flags/flag.js";
+import { OUTPUTS } from "../flags/rules.js";
+import { flagsOf, shownName } from "../flags/table.js";
+import { pairsText } from "../output/table.js";
 
 const HEADINGS: Readonly<Record<Group, string>> = {
   inputs: "inputs",

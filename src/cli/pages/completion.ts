@@ -2,10 +2,10 @@
  * Completion scripts, written from the tables of commands and flags. They hold all words themselves: nothing is run while somebody
  * types. (The libraries that there are for commander call the program at each Tab, and complete no files in bash.)
  */
-import { choicesOf, kindOf } from "./flags/choices.js";
-import { COMMAND_NAMES, COMMANDS } from "./flags/commands.js";
-import type { CommandName, Flag, Shell } from "./flags/flag.js";
-import { flagsOf } from "./flags/table.js";
+import { choicesOf, kindOf } from "../flags/choices.js";
+import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import type { CommandName, Flag, Shell } from "../flags/flag.js";
+import { flagsOf } from "../flags/table.js";
 
 export function completionScript(shell: Shell): string {
   return { bash, zsh, fish, powershell }[shell]();
