@@ -5,7 +5,7 @@
 import type { Say } from "../advice.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
-import { GENERATION_CONFIG } from "../checkpoint/layouts/meta/config.js";
+import { generationConfigText } from "../checkpoint/layouts/meta/config.js";
 import { type MetaTokenizer, metaTokenizer, TOKENIZER } from "../checkpoint/meta-tokenizer.js";
 import { operandDtype } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
@@ -22,6 +22,8 @@ import { DEFAULTS } from "../plan/defaults.js";
 import type { Plan } from "../plan/plan.js";
 import { planConvert } from "../plan/plan-convert.js";
 import { withHub } from "../run/inputs.js";
+
+const GENERATION_CONFIG = "generation_config.json";
 
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
   /** Meta's directory, params.json and consolidated.NN.pth, or a Hub repository of that layout. */
@@ -90,7 +92,7 @@ function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Recipe<Fin
       const has = (file: string): boolean => small.some((extra) => extra.file === file);
       const extras: readonly ExtraFile[] = [
         ...small,
-        ...(has("generation_config.json") ? [] : [{ file: "generation_config.json", text: GENERATION_CONFIG }]),
+        ...(has(GENERATION_CONFIG) ? [] : [{ file: GENERATION_CONFIG, text: generationConfigText(plan.vocabSize) }]),
         ...(tokenizer?.files ?? []).filter(({ file }) => !has(file)),
       ];
       const tensors = writtenTensors(plan, run);

@@ -1,6 +1,7 @@
 /**
  * Names that the same tensor has in different files, as data: what wrappers put into names, the prefixes of base models, and the
- * names that transformers changed. Read from the sources of transformers 4.0.1, 4.20.1, 4.44.2, 4.57.1 and 5.23.0.
+ * names that transformers changed. Read from the sources of transformers 4.0.1, 4.20.1, 4.44.2, 4.57.1 and 5.23.0; the wrappers from
+ * those of torch 2.13.0, peft 0.17.1 and trl 0.9.6.
  */
 
 /** A part of names that belongs to something around the model. */
@@ -11,6 +12,11 @@ export interface Wrapper {
   readonly always: boolean;
 }
 
+/**
+ * torch: _dynamo/eval_frame.py, distributed/fsdp/_common_utils.py line 203, distributed/algorithms/_checkpoint/checkpoint_wrapper.py
+ * line 16; `_fpw_module` is FSDP's of 1.11 and 1.12 (fsdp/flatten_params_wrapper.py), and fairscale's. peft: peft_model.py line 130 and
+ * tuners/tuners_utils.py line 187, tuners/lora/layer.py line 90. trl: models/modeling_base.py line 89.
+ */
 export const WRAPPERS: readonly Wrapper[] = [
   { part: "_orig_mod", who: "torch.compile", always: true },
   { part: "_fsdp_wrapped_module", who: "FSDP", always: true },
@@ -23,7 +29,7 @@ export const WRAPPERS: readonly Wrapper[] = [
   { part: "base_layer", who: "PEFT", always: false },
 ];
 
-/** Tensors of adapters beside the weights that they change (peft, tuners/lora and utils/other.py). */
+/** Tensors of adapters beside the weights that they change (peft 0.17.1, tuners/lora/layer.py lines 85 to 105, utils/other.py lines 230 and 476). */
 export const ADAPTER =
   /(^|\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save|original_module)(\.|$)/;
 

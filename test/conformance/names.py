@@ -126,7 +126,7 @@ WRAPPERS = {
     "compile": wrapped(torch.compile),
     "DataParallel-compile": wrapped(lambda model: torch.nn.DataParallel(torch.compile(model))),
     "compiled-layers": wrapped(compiled_layers),
-    # By the sources of torch 2.13 (fsdp/_common_utils.py), peft 0.17 (tuners/lora/layer.py) and trl 0.9 (modeling_base.py).
+    # By the sources of torch 2.13.0 (distributed/fsdp/_common_utils.py), peft 0.17.1 (tuners/lora/layer.py) and trl 0.9.6 (models/modeling_base.py).
     "fsdp": lambda model: lambda name: re.sub(r"(layers\.\d+)\.", r"\1._fsdp_wrapped_module.", f"_fsdp_wrapped_module.{name}"),
     "peft": lambda model: lambda name: "base_model.model." + re.sub(r"([qv]_proj)\.", r"\1.base_layer.", name),
     "trl": lambda model: lambda name: f"pretrained_model.{name}",
