@@ -4,29 +4,29 @@ import type { Shard } from "../checkpoint/shard.js";
 import type { AddFinding } from "../finding.js";
 import { elementCount } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
+import { isComputedBuffer } from "../known/buffers.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { shapeText } from "../plan/pairing.js";
 import type { Reading } from "../run/digest.js";
 import type { Survey } from "./survey.js";
 
-/** A mask value of -1e9 or -3e38 becomes infinite in F16, as its authors know. */
-const MASK = /(^|\.)attention\.(masked_bias|bias)$/;
-
 /**
- * NaN, infinities, tensors of nothing but zeros. In a diff, zeros are layers that were not trained.
+ * NaN, infinities, tensors of nothing but zeros. In a diff, zeros are layers that were not trained. Masks, and what else models
+ * compute for themselves, may hold anything: -1e9 or -3e38 becomes infinite in F16, and is meant so.
+ * @param modelType model_type of config.json; null where it is not known.
  * @param neverZero names of the tensors that a model of this architecture cannot have all zero.
  */
 export function checkValues(
   { stateDict }: Checkpoint,
   reading: Reading,
   kind: "diff" | "full" | null,
-  neverZero: ReadonlySet<string>,
+  { modelType, neverZero }: { readonly modelType: string | null; readonly neverZero: ReadonlySet<string> },
   report: AddFinding,
 ): void {
   const zeros: StoredTensor[] = [];
   for (const [name, { counts }] of reading.tensors) {
     const tensor = stateDict.get(name);
-    if (counts === undefined || tensor === undefined || MASK.test(name)) {
+    if (counts === undefined || tensor === undefined) {
       continue;
     }
     const elements = elementCount(tensor.shape) ?? 0;
@@ -34,7 +34,7 @@ export function checkValues(
       ...(counts.nan > 0 ? [`${counts.nan} NaN`] : []),
       ...(counts.infinite > 0 ? [`${counts.infinite} infinite`] : []),
     ];
-    if (bad.length > 0) {
+    if (bad.length > 0 && !isComputedBuffer(name, tensor, modelType)) {
       report("error", `${bad.join(" and ")} of ${elements} values`, { file: tensor.shard.file, tensor: name });
     }
     if (elements > 0 && counts.zero === elements) {
@@ -120,8 +120,8 @@ export function checkTied(
 
 /** Checksums of .bin records. */
 export function checkRecords(reading: Reading, report: AddFinding): void {
-  for (const { file, tensor, message } of reading.damaged) {
-    report("error", message.slice(message.indexOf("CRC-32")), { file, ...(tensor === null ? {} : { tensor }) });
+  for (const { shard, tensor, how } of reading.damaged) {
+    report("error", how, { file: shard.file, tensor });
   }
 }
 

@@ -19,7 +19,7 @@ import { filesOfSize, fileWithDigest } from "../known/files.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { readManifest } from "../manifest/read.js";
 import { MANIFEST } from "../output/state.js";
-import { readTensors } from "../run/digest.js";
+import { readTensors, sha256ByName } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
@@ -203,12 +203,8 @@ interface Digests {
 
 /** @throws {WeightDiffError} CRC_MISMATCH. */
 async function digestAll(checkpoint: Checkpoint, options: RunOptions): Promise<Digests> {
-  const { tensors, files, damaged } = await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards });
-  const [first] = damaged;
-  if (first !== undefined) {
-    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
-  }
-  return { tensors: new Map([...tensors].map(([name, { sha256 }]) => [name, sha256])), files };
+  const reading = await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards });
+  return { tensors: sha256ByName(reading), files: reading.files };
 }
 
 function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string> | null): readonly InspectedFile[] {

@@ -2,7 +2,6 @@
  * verify: is this checkpoint whole, is it what its manifest says, does it recover what it should, is it that other model?
  * Everything that is wrong is listed; only a place that cannot be opened as a checkpoint at all ends in an error.
  */
-import type { Judged } from "../check/architecture.js";
 import type { CheckpointComparison } from "../check/compare.js";
 import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } from "../check/contents.js";
 import { checkHub, filesToHold } from "../check/hub.js";
@@ -10,7 +9,6 @@ import { checkReleased } from "../check/released.js";
 import { checkListedFiles } from "../check/side-files.js";
 import { type Survey, surveyCheckpoint } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
-import { configOf } from "../checkpoint/config.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
@@ -26,7 +24,7 @@ import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { checkSum, expectedSum, type SumCheck, sumsOf } from "../sums/judge.js";
 import type { NaiveSums } from "../sums/naive.js";
-import { checkDigestsThere, checkStructure, findManifest } from "./verify/beside.js";
+import { checkDigestsThere, checkStructure, findManifest, type Structure } from "./verify/beside.js";
 import { compareWith } from "./verify/compared.js";
 import { checkRecovered, type RecoveredTensors, recoverDiff, sumsOfRun } from "./verify/recovered.js";
 
@@ -94,14 +92,15 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const manifest = place?.manifest ?? null;
   const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
   const { checkpoint } = survey;
-  const { config, judged } = await checkStructure(survey, about("structure"));
+  const structure = await checkStructure(survey, about("structure"));
+  const { config } = structure;
   const identity = await identify(checkpoint, config, manifest);
 
   const wanted = expectedSum(options.expectSum ?? null, named, checkpoint);
   const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
   const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
   const reading = reads
-    ? await readContents(survey, manifest, identity, judged, { ...options, sum: sumsHere }, about)
+    ? await readContents(survey, manifest, identity, structure, { ...options, sum: sumsHere }, about)
     : null;
   const digested =
     wholeFiles === null || reading === null
@@ -176,7 +175,7 @@ async function readContents(
   survey: Survey,
   manifest: Manifest | null,
   identity: Identity,
-  judged: Judged,
+  { config, judged }: Structure,
   options: VerifyOptions & { readonly sum: boolean },
   about: (check: Finding["check"]) => AddFinding,
 ): Promise<Reading> {
@@ -188,12 +187,12 @@ async function readContents(
   const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
   checkRecords(reading, about("digests"));
   checkHub(checkpoint, manifest, reading, about("digests"));
-  checkValues(checkpoint, reading, identity.kind, judged.neverZero, about("values"));
+  const known = { modelType: config?.modelType ?? null, neverZero: judged.neverZero };
+  checkValues(checkpoint, reading, identity.kind, known, about("values"));
   if (judged.tied !== null) {
     checkTied(checkpoint, reading, judged.tied, about("structure"));
   }
   if (released) {
-    const config = await configOf(checkpoint);
     const family = familyName(modelShape(checkpoint.stateDict, config), config);
     checkReleased(checkpoint, reading, family, about("digests"));
   }

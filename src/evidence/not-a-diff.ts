@@ -17,6 +17,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { elementCount } from "../formats/dtype.js";
 import { familyByNames, plainNames } from "./architecture.js";
+import { cosineOf, median, productsOf, sumOf } from "./products.js";
 import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./sample.js";
 
 /** Norm weights of the families: RMSNorm and LayerNorm scales. */
@@ -107,23 +108,8 @@ export function summarise(norms: readonly Float32Array[], scales: boolean): Norm
 /** Median over the matrices of the cosine between base and diff; null if there is none to compare. */
 export function likeness(pairs: readonly SampledPair[]): number | null {
   const cosines = pairs.flatMap(({ windows }) => {
-    let product = 0;
-    let raw = 0;
-    let diff = 0;
-    let elements = 0;
-    for (const window of windows) {
-      const a = toNumbers(window.raw);
-      const b = toNumbers(window.diff);
-      elements += b.length;
-      for (let index = 0; index < b.length; index++) {
-        const x = a[index] ?? 0;
-        const y = b[index] ?? 0;
-        product += x * y;
-        raw += x * x;
-        diff += y * y;
-      }
-    }
-    const cosine = product / Math.sqrt(raw * diff);
+    const elements = windows.reduce((sum, { diff }) => sum + diff.length, 0);
+    const cosine = cosineOf(sumOf(windows.map(({ raw, diff }) => productsOf(toNumbers(diff), toNumbers(raw)))));
     return elements >= MIN_COSINE_ELEMENTS && Number.isFinite(cosine) ? [cosine] : [];
   });
   return cosines.length === 0 ? null : median(cosines);
@@ -167,10 +153,4 @@ function average(values: Float32Array): number {
     sum += value;
   }
   return sum / values.length;
-}
-
-/** The upper one of two. @param values at least one. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

@@ -8,8 +8,8 @@ import type { Place } from "../checkpoint/elements.js";
 import { elementCount } from "../formats/dtype.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { LAST_NORM } from "../plan/one-sided.js";
-import { median } from "./not-a-diff.js";
-import { isReadable, readPlaces, toNumbers } from "./sample.js";
+import { cosineOf, median, productsOf } from "./products.js";
+import { isReadable, readWindows, type SampledWindow, toNumbers } from "./sample.js";
 
 /** May the tensor be the model's own, to some script? */
 export const mayBeOwn = (name: string): boolean => EMBEDDING.test(name) || LAST_NORM.test(name);
@@ -41,19 +41,11 @@ export async function findOwnTensors(raw: Checkpoint, diff: Checkpoint): Promise
     const base = mayBeOwn(name) ? raw.stateDict.get(name) : undefined;
     return base !== undefined && isComparable(base, tensor) ? [{ name, tensor, base }] : [];
   });
-  const places = both.map(({ tensor, base }) => placesOf(tensor, base));
-  const values = async (side: "tensor" | "base"): Promise<readonly Float32Array[]> => {
-    const all = both.flatMap((pair, index) =>
-      (places[index] ?? []).map((place): Place => ({ ...place, tensor: pair[side] })),
-    );
-    return (await readPlaces(all)).map(toNumbers);
-  };
-  const [ours, theirs] = [await values("tensor"), await values("base")];
-  let next = 0;
+  const windows = await readWindows(
+    both.map(({ tensor, base }) => ({ raw: base, diff: tensor, places: placesOf(tensor, base) })),
+  );
   return both.flatMap(({ name }, index) => {
-    const count = places[index]?.length ?? 0;
-    const verdict = judge(ours.slice(next, next + count), theirs.slice(next, next + count));
-    next += count;
+    const verdict = judge(windows[index] ?? []);
     return verdict === null ? [] : [{ name, ...verdict }];
   });
 }
@@ -76,9 +68,9 @@ function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tenso
 }
 
 /** By the medians over short pieces: a few wild values, or rows that training never met, must not decide. */
-function judge(diff: readonly Float32Array[], raw: readonly Float32Array[]): Omit<OwnTensor, "name"> | null {
-  const pieces = diff.flatMap((values, k) => {
-    const base = raw[k] ?? new Float32Array();
+function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | null {
+  const pieces = windows.flatMap(({ raw, diff }) => {
+    const [values, base] = [toNumbers(diff), toNumbers(raw)];
     const count = Math.max(1, Math.floor(values.length / PIECE));
     return Array.from({ length: count }, (_, i) => {
       const [begin, end] = [i * PIECE, i === count - 1 ? values.length : (i + 1) * PIECE];
@@ -110,16 +102,10 @@ interface Likeness {
 
 /** Null where the base is zero, or values are no numbers. */
 function comparePiece(diff: Float32Array, raw: Float32Array): Likeness | null {
-  let [product, ours, theirs] = [0, 0, 0];
-  diff.forEach((value, i) => {
-    const base = raw[i] ?? 0;
-    product += value * base;
-    ours += value * value;
-    theirs += base * base;
-  });
-  if (!(theirs > 0) || !Number.isFinite(product) || !Number.isFinite(ours + theirs)) {
+  const products = productsOf(diff, raw);
+  if (!(products.raw > 0) || !Number.isFinite(products.both) || !Number.isFinite(products.diff + products.raw)) {
     return null;
   }
-  const cosine = ours === 0 ? 0 : product / Math.sqrt(ours * theirs);
-  return { cosine, size: Math.sqrt(ours / theirs), scale: product / theirs };
+  const cosine = products.diff === 0 ? 0 : cosineOf(products);
+  return { cosine, size: Math.sqrt(products.diff / products.raw), scale: products.both / products.raw };
 }

@@ -38,24 +38,40 @@ export async function samplePairs(raw: Checkpoint, diff: Checkpoint): Promise<re
     return base !== undefined && comparable(base, tensor) ? [{ name, base, tensor }] : [];
   });
   const chosen = spread(shared, ({ name }) => INPUT_EMBEDDING.test(name), MAX_MATRICES);
-  const windows = chosen.map(({ name, base, tensor }, index) => {
-    const total = Math.min(base.shape[0] ?? 0, tensor.shape[0] ?? 0) * (base.shape[1] ?? 0);
-    return placesIn(total, INPUT_EMBEDDING.test(name) ? WINDOWS.embedding : WINDOWS.matrix, index);
-  });
-  const places = (side: "base" | "tensor"): readonly Place[] =>
-    chosen.flatMap((pair, index) => (windows[index] ?? []).map((window) => ({ tensor: pair[side], ...window })));
-  const rawValues = await readPlaces(places("base"));
-  const diffValues = await readPlaces(places("tensor"));
-  let next = 0;
+  const windows = await readWindows(
+    chosen.map(({ name, base, tensor }, index) => {
+      const total = Math.min(base.shape[0] ?? 0, tensor.shape[0] ?? 0) * (base.shape[1] ?? 0);
+      const many = INPUT_EMBEDDING.test(name) ? WINDOWS.embedding : WINDOWS.matrix;
+      return { raw: base, diff: tensor, places: placesIn(total, many, index) };
+    }),
+  );
   return chosen.map(({ name, base, tensor }, index) => ({
     name,
     rawDtype: base.dtype as FloatDtype,
     diffDtype: tensor.dtype as FloatDtype,
-    windows: (windows[index] ?? []).map(() => {
-      const at = next++;
-      return { raw: rawValues[at] ?? new Uint32Array(), diff: diffValues[at] ?? new Uint32Array() };
-    }),
+    windows: windows[index] ?? [],
   }));
+}
+
+/** Two tensors, and the places of both that are looked at. */
+interface WantedPair {
+  readonly raw: StoredTensor;
+  readonly diff: StoredTensor;
+  readonly places: readonly Omit<Place, "tensor">[];
+}
+
+/** One window for each place of each pair. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+export async function readWindows(pairs: readonly WantedPair[]): Promise<readonly (readonly SampledWindow[])[]> {
+  const read = async (side: "raw" | "diff"): Promise<readonly Uint32Array[]> =>
+    readPlaces(pairs.flatMap((pair) => pair.places.map((place) => ({ tensor: pair[side], ...place }))));
+  const [raw, diff] = [await read("raw"), await read("diff")];
+  let next = 0;
+  return pairs.map(({ places }) =>
+    places.map(() => {
+      const at = next++;
+      return { raw: raw[at] ?? new Uint32Array(), diff: diff[at] ?? new Uint32Array() };
+    }),
+  );
 }
 
 function comparable(a: StoredTensor, b: StoredTensor): boolean {

@@ -2,6 +2,7 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { InputFile } from "../engine/io/files.js";
+import { damagedTensor } from "../engine/io/record-check.js";
 import type { DigestJob, StoredOperand, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { openFileSource } from "../files/file-source.js";
@@ -22,13 +23,21 @@ export interface ReadingOptions extends RunOptions {
   readonly wholeFiles?: readonly Shard[];
 }
 
+/** A tensor, or a record of one, whose bytes do not have their checksum. */
+export interface Damage {
+  readonly shard: Shard;
+  readonly tensor: string;
+  /** "CRC-32 … expected, … found". */
+  readonly how: string;
+}
+
 export interface Reading {
   /** By name in the state dict. */
   readonly tensors: ReadonlyMap<string, TensorResult>;
   /** sha256 of whole files, by bare name. */
   readonly files: ReadonlyMap<string, string>;
   /** Stored runs of bytes whose checksum does not fit. */
-  readonly damaged: readonly { readonly file: string; readonly tensor: string | null; readonly message: string }[];
+  readonly damaged: readonly Damage[];
   /** Bytes. */
   readonly read: number;
 }
@@ -38,10 +47,14 @@ export interface Reading {
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided sub-byte types.
  */
 export async function digestTensors(checkpoint: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
-  const { tensors, damaged } = await readTensors(checkpoint, options);
+  return sha256ByName(await readTensors(checkpoint, options));
+}
+
+/** By name in the state dict. @throws {WeightDiffError} CRC_MISMATCH if anything is damaged. */
+export function sha256ByName({ tensors, damaged }: Reading): ReadonlyMap<string, string> {
   const [first] = damaged;
   if (first !== undefined) {
-    throw new WeightDiffError("CRC_MISMATCH", first.message, "fetch the file again");
+    throw damagedTensor(first.shard.path, first.tensor, first.how);
   }
   return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
 }
@@ -53,9 +66,9 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
   const placeOf = (shard: Shard): number => place.get(shard) ?? 0;
   const jobs: DigestJob[] = [];
   const names: string[] = [];
-  const about: { readonly file: string; readonly tensor: string | null }[] = [];
-  const add = (name: string, shard: Shard, tensor: string | null, source: StoredOperand, look = {}): void => {
-    about.push({ file: shard.file, tensor });
+  const about: Omit<Damage, "how">[] = [];
+  const add = (name: string, shard: Shard, tensor: string, source: StoredOperand, look = {}): void => {
+    about.push({ shard, tensor });
     jobs.push({ kind: "digest", id: jobs.length, name, source, lenient: true, ...look });
   };
   const look = { ...(options.count === true ? { count: true } : {}), ...(options.sum === true ? { sum: true } : {}) };
@@ -82,7 +95,7 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
   const whole = options.wholeFiles ?? [];
   for (const shard of whole) {
     const range = { begin: 0, end: shard.size };
-    add(shard.file, shard, null, bytesOperand(place.get(shard) ?? 0, shard.file, range));
+    add(shard.file, shard, shard.file, bytesOperand(place.get(shard) ?? 0, shard.file, range));
   }
   const { results, read } = await readAll(shards, jobs, options);
   const found = (id: number): TensorResult => results.get(id) ?? { id, sha256: "", sum: 0, overflow: 0 };
@@ -91,7 +104,8 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
     files: new Map(whole.map(({ file }, index) => [file, found(firstFile + index).sha256])),
     damaged: jobs.flatMap(({ id }) => {
       const { damage } = found(id);
-      return damage === undefined ? [] : [{ ...(about[id] ?? { file: "", tensor: null }), message: damage }];
+      const place = about[id];
+      return damage === undefined || place === undefined ? [] : [{ ...place, how: damage }];
     }),
     read,
   };

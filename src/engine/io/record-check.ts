@@ -39,7 +39,7 @@ export function watchRecords(
         if (crc !== record.crc32) {
           throw new WeightDiffError(
             "CRC_MISMATCH",
-            `record ${quote(record.name)} of the result is damaged: CRC-32 ${hex(record.crc32 ?? 0)} expected, ${hex(crc)} found, at bytes ${range.begin} to ${range.end}`,
+            `record ${quote(record.name)} of the result is damaged: ${checksumText(record.crc32 ?? 0, crc)}, at bytes ${range.begin} to ${range.end}`,
             damaged,
             { at: { file } },
           );
@@ -64,4 +64,19 @@ export function watchRecords(
 
 function hex(value: number): string {
   return (value >>> 0).toString(16).padStart(8, "0");
+}
+
+/** How a checksum differs. */
+export function checksumText(expected: number, found: number): string {
+  return `CRC-32 ${hex(expected)} expected, ${hex(found)} found`;
+}
+
+/** A tensor whose bytes do not have their checksum. @param how as `checksumText` says it. */
+export function damagedTensor(file: string, tensor: string, how: string): WeightDiffError {
+  return new WeightDiffError(
+    "CRC_MISMATCH",
+    `tensor ${quote(tensor)} is damaged: ${how}`,
+    "the file was corrupted on its way or on the disk: fetch it again",
+    { at: { file } },
+  );
 }

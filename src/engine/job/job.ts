@@ -184,7 +184,7 @@ export interface TensorResult {
   readonly proof?: Proof;
   readonly counts?: ValueCounts;
   readonly comparison?: Comparison;
-  /** A lenient digest's checksum that did not fit, in words. */
+  /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
 }
 

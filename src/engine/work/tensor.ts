@@ -5,11 +5,10 @@
  */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { WeightDiffError } from "../../errors.js";
-import { quote } from "../../formats/quote.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import { checksumText, damagedTensor } from "../io/record-check.js";
 import type { Operand, StoredOperand, TensorJob, TensorResult } from "../job/job.js";
 import { elementsBefore, operandDtype, operandsOf, widthOf } from "../job/operand.js";
 import { blendsInPlace } from "./blend.js";
@@ -98,6 +97,8 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
 export interface ByteOrder {
   /** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
   take(bytes: Uint8Array): void;
+  /** How the checksum of all bytes differs from the stated one; null if it fits, or if none is stated. */
+  damage(): string | null;
   /** @throws {WeightDiffError} CRC_MISMATCH. */
   finish(paths: readonly string[]): void;
 }
@@ -105,6 +106,8 @@ export interface ByteOrder {
 export function byteSwap(operand: StoredOperand): ByteOrder {
   const width = widthOf(operand.dtype);
   let crc = 0;
+  const damage = (): string | null =>
+    operand.crc32 === undefined || operand.crc32 === crc ? null : checksumText(operand.crc32, crc);
   return {
     take(bytes) {
       if (operand.crc32 !== undefined) {
@@ -114,15 +117,11 @@ export function byteSwap(operand: StoredOperand): ByteOrder {
         swapBytes(bytes, width);
       }
     },
+    damage,
     finish(paths) {
-      if (operand.crc32 !== undefined && operand.crc32 !== crc) {
-        const hex = (value: number): string => value.toString(16).padStart(8, "0");
-        throw new WeightDiffError(
-          "CRC_MISMATCH",
-          `tensor ${quote(operand.name)} is damaged: CRC-32 ${hex(operand.crc32)} expected, ${hex(crc)} found`,
-          "the file was corrupted on its way or on the disk: fetch it again",
-          { at: { file: paths[operand.input] ?? "input" } },
-        );
+      const found = damage();
+      if (found !== null) {
+        throw damagedTensor(paths[operand.input] ?? "input", operand.name, found);
       }
     },
   };

@@ -1,0 +1,41 @@
+/** How alike two stretches of values are: the products that cosines and sizes are made of, and the median over many stretches. */
+
+export interface Products {
+  /** Sum of diff x raw. */
+  readonly both: number;
+  /** Sums of squares. */
+  readonly diff: number;
+  readonly raw: number;
+}
+
+/** Of values at the same places; both of one length. */
+export function productsOf(diff: Float32Array, raw: Float32Array): Products {
+  let [both, ours, theirs] = [0, 0, 0];
+  for (let index = 0; index < diff.length; index++) {
+    const x = diff[index] ?? 0;
+    const y = raw[index] ?? 0;
+    both += x * y;
+    ours += x * x;
+    theirs += y * y;
+  }
+  return { both, diff: ours, raw: theirs };
+}
+
+/** Of several stretches together. */
+export function sumOf(stretches: readonly Products[]): Products {
+  return stretches.reduce(
+    (sum, one) => ({ both: sum.both + one.both, diff: sum.diff + one.diff, raw: sum.raw + one.raw }),
+    { both: 0, diff: 0, raw: 0 },
+  );
+}
+
+/** -1 to 1; NaN where one of the two is zero. */
+export function cosineOf({ both, diff, raw }: Products): number {
+  return both / Math.sqrt(raw * diff);
+}
+
+/** The upper one of two. @param values at least one. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
