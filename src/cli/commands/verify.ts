@@ -2,13 +2,16 @@
 import { join } from "node:path";
 import { type VerifyReport, verify } from "../../commands/verify.js";
 import { EXIT_CODES } from "../../errors.js";
+import { appendText } from "../../files/append.js";
 import type { Finding } from "../../finding.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { finite, json } from "../output/json.js";
+import { printableText } from "../output/printable.js";
 import { tableText } from "../output/table.js";
 import { countText } from "../output/text.js";
+import { verifyMarkdown } from "../output/verify-summary.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -20,6 +23,9 @@ export async function run(
 ): Promise<number> {
   const report = await library.verify({ ...options, signal, onProgress });
   print(FORMATS[look.format ?? "text"](report));
+  if (look.summary !== undefined) {
+    await appendText(look.summary, printableText(verifyMarkdown(report, evidence(report))));
+  }
   return report.verdict === "failed" ? EXIT_CODES.CHECK_FAILED : 0;
 }
 

@@ -20,6 +20,8 @@ export interface Look {
   readonly progress?: boolean;
   /** stderr for programs. */
   readonly events?: boolean;
+  /** verify: a file that gets a summary in Markdown. */
+  readonly summary?: string;
   /** inspect: list every tensor. */
   readonly tensors?: boolean;
 }

@@ -1,7 +1,7 @@
 /** Flags of the run itself: how it works, and how it is shown. The last ones are other scripts' and mean nothing here. */
 import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { READERS } from "./hub.js";
-import { oneOf, threads } from "./values.js";
+import { oneOf, text, threads } from "./values.js";
 
 const TENSORS = [
   "recover",
@@ -72,6 +72,15 @@ export const RUN: readonly Flag[] = [
     default: "text",
     group: "run",
     help: "text, json, or github (annotations for a workflow)",
+  }),
+  flag({
+    name: "summary",
+    commands: ["verify"],
+    option: "look.summary",
+    takes: "FILE",
+    schema: text,
+    group: "run",
+    help: "append a summary in Markdown to FILE, as $GITHUB_STEP_SUMMARY",
   }),
   flag({
     name: "quiet",

@@ -158,6 +158,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   json: { at: "look.format", value: "json" },
   format: { text: "github", at: "look.format", value: "github" },
   events: { at: "look.events", value: true },
+  summary: { text: "x", at: "look.summary", value: "x" },
   quiet: { at: "look.quiet", value: true },
   "no-progress": { at: "look.progress", value: false },
 };

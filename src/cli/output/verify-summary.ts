@@ -1,0 +1,45 @@
+/** verify's result in Markdown, as GitHub and GitLab show it: the verdict, what was checked, what was found. */
+import type { VerifyReport } from "../../commands/verify.js";
+import { printable } from "../../formats/quote.js";
+import { bytesText } from "../../run/preflight.js";
+
+/** A page shows no more findings; the log has them all. */
+const MOST_FINDINGS = 100;
+
+/** @param checked in words, what the verdict rests on. */
+export function verifyMarkdown(report: VerifyReport, checked: string): string {
+  const { path, verdict, identity, files, tensors, findings, bytesRead, seconds } = report;
+  const kind = identity.kind === null ? "checkpoint" : identity.kind === "full" ? "full model" : "diff";
+  const shown = findings.slice(0, MOST_FINDINGS);
+  const more = findings.length - shown.length;
+  return [
+    `### weight-diff verify: ${verdict}`,
+    "",
+    ...table([
+      ["checkpoint", "kind", "files", "tensors", "checked", "read"],
+      [path, kind, String(files), String(tensors), checked, `${bytesText(bytesRead)} in ${seconds.toFixed(2)} s`],
+    ]),
+    "",
+    ...(shown.length === 0
+      ? ["Nothing was found."]
+      : table([
+          ["level", "check", "file", "tensor", "found"],
+          ...shown.map(({ level, check, file, tensor, message }) => [level, check, file ?? "", tensor ?? "", message]),
+        ])),
+    ...(more > 0 ? ["", `… and ${more} more`] : []),
+    "",
+    "",
+  ].join("\n");
+}
+
+function table([head = [], ...rows]: readonly (readonly string[])[]): readonly string[] {
+  return [head, head.map(() => "---"), ...rows.map((row) => row.map(cell))].map((row) => `| ${row.join(" | ")} |`);
+}
+
+/** Names come from strangers' files: none of their characters means anything to Markdown or HTML. */
+function cell(text: string): string {
+  return printable(text.replaceAll(/\s+/g, " "))
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(/[\\`*_{}[\]()#+!|~>@:-]/g, (character) => `&#${character.codePointAt(0)};`);
+}

@@ -1,0 +1,10 @@
+/** Text at the end of a file that others write to as well, such as the summary of a workflow's job. */
+import { appendFile } from "node:fs/promises";
+import { fileError } from "./errno.js";
+
+/** Appends it, and makes the file where there is none. @throws {WeightDiffError} IO, DISK_FULL, NOT_FOUND (its folder). */
+export async function appendText(path: string, text: string): Promise<void> {
+  await appendFile(path, text).catch((error: unknown) => {
+    throw fileError(path, "write", error);
+  });
+}
