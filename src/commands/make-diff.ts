@@ -7,12 +7,10 @@ import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
-import { ROPE_THETA } from "../kernel/inv-freq.js";
 import { make } from "../make/make.js";
-import { openPair } from "../make/open.js";
+import { openPair, planOptionsOf } from "../make/open.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
-import { modelKinds } from "../plan/pair.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
@@ -43,20 +41,11 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   return make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
 }
 
-function planOptions(
-  encoding: Encoding,
-  { rawConfig, diffConfig: tunedConfig, rawTied = null, diffTied: tunedTied = null }: Inputs,
-  options: MakeDiffOptions,
-): DiffPlanOptions {
+function planOptions(encoding: Encoding, inputs: Inputs, options: MakeDiffOptions): DiffPlanOptions {
   return {
+    ...planOptionsOf(inputs, options),
     encoding,
-    maxShardSize: options.maxShardSize ?? DEFAULTS.maxShardSize,
-    invFreq: options.invFreq ?? DEFAULTS.invFreq,
-    rows: options.rows ?? null,
-    ropeTheta: rawConfig?.ropeTheta ?? tunedConfig?.ropeTheta ?? ROPE_THETA,
-    rawTied,
-    models: modelKinds(rawConfig, tunedConfig),
-    tunedTied,
+    tunedTied: inputs.diffTied ?? null,
   };
 }
 

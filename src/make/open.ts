@@ -5,8 +5,13 @@ import type { Inputs } from "../evidence/guards.js";
 import { loadedTie } from "../evidence/ties.js";
 import { refuseUngathered } from "../evidence/ungathered.js";
 import type { Hub } from "../hub/place.js";
+import { ROPE_THETA } from "../kernel/inv-freq.js";
+import { DEFAULTS } from "../plan/defaults.js";
 import { alignNames } from "../plan/names.js";
+import { modelKinds } from "../plan/pair.js";
+import type { LayoutOptions } from "../plan/plan.js";
 import { refuseQuantised, refuseSameFiles } from "../run/preflight.js";
+import type { MakingOptions } from "./make.js";
 
 /**
  * Reads headers and configs of both, and brings their names together. @param other in a word: the diff, or the tuned model.
@@ -29,6 +34,24 @@ export async function openPair(raw: string, driver: string, other: "diff" | "tun
     diff: noted(aligned.driver, diffTie.note),
     diffConfig: second.config,
     diffTied: diffTie.tied,
+  };
+}
+
+/**
+ * What the plans of recover and make-diff have in common: what the caller says, with the defaults, and what the configs say.
+ * @param inputs as openPair gives them; the diff is the tuned model for make-diff.
+ */
+export function planOptionsOf(
+  { rawConfig, diffConfig, rawTied = null }: Inputs,
+  { maxShardSize, invFreq, rows }: Pick<MakingOptions, "maxShardSize" | "invFreq" | "rows">,
+): LayoutOptions {
+  return {
+    maxShardSize: maxShardSize ?? DEFAULTS.maxShardSize,
+    invFreq: invFreq ?? DEFAULTS.invFreq,
+    rows: rows ?? null,
+    ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? ROPE_THETA,
+    rawTied,
+    models: modelKinds(rawConfig, diffConfig),
   };
 }
 

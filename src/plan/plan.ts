@@ -30,7 +30,7 @@ import { pairTensors } from "./pairing.js";
 const MAX_NEW_ROWS = 64;
 
 /** What recovering and making a diff have in common. */
-interface LayoutOptions {
+export interface LayoutOptions {
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
   /** What to do with `rotary_emb.inv_freq` buffers. */

@@ -49,7 +49,7 @@ export interface Progress {
 }
 
 /** A file of the run, where it is or would be on this disk. */
-export type RunFile = Pick<Shard, "path" | "size" | "modified" | "hub">;
+export type WantedFile = Pick<Shard, "path" | "size" | "modified" | "hub">;
 
 /** The same as a worker opens it. */
 export type ProvidedInput = Omit<InputFile, "direct">;
@@ -60,7 +60,7 @@ export type ProvidedInput = Omit<InputFile, "direct">;
  * @throws {WeightDiffError} DISK_FULL before anything is fetched; HUB_…, NETWORK, IO, INTERRUPTED.
  */
 export async function provideInputs(
-  files: readonly RunFile[],
+  files: readonly WantedFile[],
   options: HubRunOptions & { readonly onProgress?: ((state: Progress) => void) | undefined },
   output: { readonly path: string; readonly bytes: number } | null = null,
 ): Promise<readonly ProvidedInput[]> {
@@ -86,7 +86,7 @@ export async function provideInputs(
 }
 
 /** What a dry run says of the Hub; null if nothing would be fetched. */
-export async function fetchNote(files: readonly RunFile[], options: HubRunOptions): Promise<string | null> {
+export async function fetchNote(files: readonly WantedFile[], options: HubRunOptions): Promise<string | null> {
   const ofHub = files.flatMap(({ hub }) => (hub === undefined ? [] : [hub]));
   const streamed = ofHub.filter(({ snapshot }) => snapshot === null);
   if (streamed.length > 0) {

@@ -6,10 +6,8 @@ import { guardRoles, type Inputs } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { torchName } from "../../formats/dtype.js";
-import { ROPE_THETA } from "../../kernel/inv-freq.js";
-import { DEFAULTS } from "../../plan/defaults.js";
+import { planOptionsOf } from "../../make/open.js";
 import { type AdditiveRecord, type ExactRecord, readExactRecord } from "../../plan/exact.js";
-import { modelKinds } from "../../plan/pair.js";
 import type { RecoverPlanOptions } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { refuseRoundedMean } from "../../scheme/custom.js";
@@ -43,21 +41,16 @@ export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): P
 
 export function planOptions(
   scheme: Scheme,
-  { diff, rawConfig, diffConfig, rawTied = null, diffTied = null }: Inputs,
+  inputs: Inputs,
   record: AdditiveRecord | null,
   options: RecoverOptions,
 ): RecoverPlanOptions {
   return {
+    ...planOptionsOf(inputs, options),
     scheme,
     dtype: options.dtype ?? null,
-    maxShardSize: options.maxShardSize ?? DEFAULTS.maxShardSize,
-    invFreq: options.invFreq ?? DEFAULTS.invFreq,
-    rows: options.rows ?? null,
-    ropeTheta: rawConfig?.ropeTheta ?? diffConfig?.ropeTheta ?? ROPE_THETA,
-    rawTied,
-    models: modelKinds(rawConfig, diffConfig),
-    diffTied,
-    exact: scheme.operation === "add-bits" ? exactRecord(options, diff) : null,
+    diffTied: inputs.diffTied ?? null,
+    exact: scheme.operation === "add-bits" ? exactRecord(options, inputs.diff) : null,
     record,
   };
 }
