@@ -28,9 +28,7 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   const encoding = options.encoding ?? DEFAULTS.encoding;
   const opened = await openPair(options.raw, options.tuned, "tuned model", options.hub);
   await guardModels(opened, options);
-  // As the scripts' recover will have the base.
-  const { raw, kept, note } =
-    encoding === "additive" ? await resizeForDiff(opened) : { raw: opened.raw, kept: null, note: null };
+  const { raw, kept, note } = await resizeForDiff(opened, encoding);
   if (note !== null) {
     options.onNote?.(note);
   }

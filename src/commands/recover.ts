@@ -5,7 +5,7 @@
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
-import { resizeAsMade, resizeBase } from "../evidence/resize.js";
+import { cutForExact, resizeAsMade, resizeBase } from "../evidence/resize.js";
 import type { SampledPair } from "../evidence/sample.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
@@ -44,9 +44,11 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   const { choice, judged, sample } = await chooseAndGuard(opened, options);
   const record = readAdditiveRecord(opened.diff);
   const resized =
-    record === null
-      ? await resizeBase(opened, choice.scheme, options.rows ?? choice.scheme.newRows)
-      : resizeAsMade(opened, choice.scheme, record);
+    choice.scheme.operation === "add-bits"
+      ? cutForExact(opened, choice.scheme)
+      : record === null
+        ? await resizeBase(opened, choice.scheme, options.rows ?? choice.scheme.newRows)
+        : resizeAsMade(opened, choice.scheme, record);
   if (resized.note !== null) {
     options.onNote?.(resized.note);
   }

@@ -6,7 +6,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { countTokens } from "../checkpoint/token-count.js";
 import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
-import type { AdditiveRecord } from "../plan/exact.js";
+import type { AdditiveRecord, Encoding } from "../plan/exact.js";
 import { hasVocabularyRows, resizedRows, withRows } from "../plan/resize.js";
 import type { NewRows, Resize, Scheme } from "../scheme/axes.js";
 import { familyNamed } from "../scheme/families.js";
@@ -40,6 +40,7 @@ interface Table {
 
 /** The scheme by whose script an additive diff can be recovered. */
 const WEIGHT_DIFF = familyNamed("open-instruct").scheme;
+const EXACT = familyNamed("exact").scheme;
 
 /**
  * The base as the scheme's script has it before it adds.
@@ -121,15 +122,36 @@ export async function fitsWeightDiff(inputs: Models): Promise<boolean | null> {
   return table === null ? null : table.total === wants && table.drawn === 0;
 }
 
-/** The base that make-diff takes off: as the scripts' recover will have it. @throws {WeightDiffError} IO. */
-export async function resizeForDiff(inputs: Models): Promise<ResizedBase> {
-  return resizeBase(inputs, WEIGHT_DIFF);
+/**
+ * The base that make-diff takes off: for an additive diff as the scripts' recover will have it, for an exact one without the rows that
+ * the tuned model does not have, if its tokenizer has no tokens for them. @throws {WeightDiffError} IO.
+ */
+export async function resizeForDiff(inputs: Models, encoding: Encoding): Promise<ResizedBase> {
+  if (encoding === "additive") {
+    return resizeBase(inputs, WEIGHT_DIFF);
+  }
+  const { raw, diff: tuned, rawConfig } = inputs;
+  const count = await countTokens(raw.directory, rawConfig?.modelType ?? null, []);
+  const known = count !== null && count.tokens <= (vocabularyRows(tuned) ?? 0);
+  return known ? cutToFewer(inputs, EXACT, "is") : { raw, scheme: EXACT, kept: null, note: null };
+}
+
+/** The base without the rows that an exact diff, which says itself what it is, does not have. */
+export function cutForExact(inputs: Pick<Inputs, "raw" | "diff">, scheme: Scheme): ResizedBase {
+  return cutToFewer(inputs, scheme, "was");
+}
+
+function cutToFewer({ raw, diff }: Pick<Inputs, "raw" | "diff">, scheme: Scheme, made: "is" | "was"): ResizedBase {
+  const [has, wants] = [vocabularyRows(raw), vocabularyRows(diff)];
+  return has === null || wants === null || wants >= has
+    ? { raw, scheme, kept: null, note: null }
+    : cutTo({ raw, scheme }, { has, total: wants, kept: wants }, made);
 }
 
 /** A base with more rows than the diff fits the schemes that cut it, and no other. @throws {WeightDiffError} IO. */
 export async function cutToDiff(inputs: Inputs): Promise<Checkpoint> {
   const larger = (vocabularyRows(inputs.raw) ?? 0) > (vocabularyRows(inputs.diff) ?? 0);
-  return larger ? (await resizeForDiff(inputs)).raw : inputs.raw;
+  return larger ? (await resizeBase(inputs, WEIGHT_DIFF)).raw : inputs.raw;
 }
 
 /** The base as a diff of make-diff had it, which says so itself. */
@@ -140,13 +162,25 @@ export function resizeAsMade(
 ): ResizedBase {
   const [has, total] = [vocabularyRows(raw), vocabularyRows(diff)];
   const kept = [...record.values()].flatMap((tensor) => (tensor.rule === "base" ? (tensor.rows ?? []) : []))[0] ?? null;
-  const cut =
-    has === null || total === null || kept === null || kept >= has
-      ? null
-      : withRows(raw, resizedRows(has, total, kept));
+  return has === null || total === null || kept === null || kept >= has
+    ? { raw, scheme, kept: null, note: null }
+    : cutTo({ raw, scheme }, { has, total, kept }, "was");
+}
+
+function cutTo(
+  { raw, scheme }: Pick<ResizedBase, "raw" | "scheme">,
+  { has, total, kept }: Pick<Table, "has" | "total" | "kept">,
+  made: "is" | "was",
+): ResizedBase {
+  const cut = withRows(raw, resizedRows(has, total, kept));
   return cut === null
     ? { raw, scheme, kept: null, note: null }
-    : { raw: cut, scheme, kept, note: `the diff was made with the first ${kept} of the base's ${has} vocabulary rows` };
+    : {
+        raw: cut,
+        scheme,
+        kept,
+        note: `the diff ${made} made with the first ${kept} of the base's ${has} vocabulary rows`,
+      };
 }
 
 function noteOf(resize: Resize, table: Table, rows: NewRows | "verbatim"): string {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../../src/checkpoint/config.js";
 import {
+  cutForExact,
   cutToDiff,
   fitsWeightDiff,
   type ResizedBase,
@@ -205,8 +206,32 @@ test("the base that a scheme is looked for with is cut where the diff has fewer 
 });
 
 test("make-diff takes off the base that weight_diff.py will have", async () => {
-  const found = await withPair({ has: 15, wants: 11 }, resizeForDiff);
+  const found = await withPair({ has: 15, wants: 11 }, (inputs) => resizeForDiff(inputs, "additive"));
   assert.deepEqual([rowsLeft(found), found.kept], [10, 10]);
+});
+
+test("an exact diff leaves out the base's rows that neither tokenizer nor tuned model have", async () => {
+  for (const [pair, rows] of [
+    [{ has: 15, wants: 12 }, 12],
+    [{ has: 15, wants: 10 }, 10],
+    [{ has: 15, wants: 9 }, 15],
+    [{ has: 15, wants: 12, bare: true }, 15],
+    [{ has: 12, wants: 12 }, 12],
+    [{ has: 12, wants: 15 }, 12],
+  ] as const) {
+    const made = await withPair(pair, (inputs) => resizeForDiff(inputs, "exact"));
+    assert.deepEqual([rowsLeft(made), made.kept], [rows, rows < pair.has ? rows : null], JSON.stringify(pair));
+    const note = `the diff is made with the first ${rows} of the base's ${pair.has} vocabulary rows`;
+    assert.equal(made.note, rows < pair.has ? note : null);
+  }
+  const { scheme } = familyNamed("exact");
+  const read = await withPair({ has: 15, wants: 12, bare: true }, async (inputs) => cutForExact(inputs, scheme));
+  assert.deepEqual(
+    [rowsLeft(read), read.note],
+    [12, "the diff was made with the first 12 of the base's 15 vocabulary rows"],
+  );
+  const same = await withPair({ has: 12, wants: 12 }, async (inputs) => cutForExact(inputs, scheme));
+  assert.equal(same.note, null);
 });
 
 test("a diff of make-diff says itself how many rows it was made with", async () => {
