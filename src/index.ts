@@ -1,18 +1,33 @@
-/** The library: each command of the command line as a function. */
+/**
+ * The library: each command of the command line as a function. Every function takes one object of options and gives a promise: of a
+ * report, or of a WeightDiffError - `code` and `kind` to decide by, `message` and `hint` for people. Any of them stops, as the command
+ * line does at a SIGINT, when the AbortSignal in its options is aborted.
+ */
+import { type ConvertOptions, type ConvertReport, convert as runConvert } from "./commands/convert.js";
+import { type InspectOptions, type InspectReport, inspect as runInspect } from "./commands/inspect.js";
+import { type MakeDiffOptions, type MakeDiffReport, makeDiff as runMakeDiff } from "./commands/make-diff.js";
+import type { PushOptions } from "./commands/push/target.js";
+import { type PushReport, push as runPush } from "./commands/push.js";
+import type { RecoverReport } from "./commands/recover/report.js";
+import { type RecoverOptions, recover as runRecover } from "./commands/recover.js";
+import { verify as runVerify, type VerifyOptions, type VerifyReport } from "./commands/verify.js";
+import type { XorReport } from "./commands/xor/recipe.js";
+import { xor as runXor, type XorCommandOptions } from "./commands/xor.js";
+import { call } from "./library/call.js";
 
 export type { Advice, Say } from "./advice.js";
-export { type ConvertOptions, type ConvertReport, convert } from "./commands/convert.js";
-export { type InspectedTensor, type InspectOptions, type InspectReport, inspect } from "./commands/inspect.js";
-export { type MakeDiffOptions, type MakeDiffReport, makeDiff } from "./commands/make-diff.js";
+export type { ConvertOptions, ConvertReport } from "./commands/convert.js";
+export type { InspectedTensor, InspectOptions, InspectReport } from "./commands/inspect.js";
+export type { MakeDiffOptions, MakeDiffReport } from "./commands/make-diff.js";
 export type { PushedFile } from "./commands/push/files.js";
 export type { PushOptions } from "./commands/push/target.js";
-export { type PushReport, push } from "./commands/push.js";
+export type { PushReport } from "./commands/push.js";
 export type { RecoverReport } from "./commands/recover/report.js";
-export { type RecoverOptions, recover } from "./commands/recover.js";
-export { type VerifyOptions, type VerifyReport, verify } from "./commands/verify.js";
+export type { RecoverOptions } from "./commands/recover.js";
+export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
-export { type XorCommandOptions, xor } from "./commands/xor.js";
+export type { XorCommandOptions } from "./commands/xor.js";
 export { type ErrorCode, type ErrorKind, type ErrorPlace, EXIT_CODES, WeightDiffError } from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export type { HubOptions } from "./hub/settings.js";
@@ -22,3 +37,42 @@ export type { Scheme } from "./scheme/axes.js";
 export { FAMILIES, SCHEMES } from "./scheme/families.js";
 export type { Family } from "./scheme/family.js";
 export type { NaiveSums, SumVerdict } from "./sums/naive.js";
+
+/**
+ * Recovers a fine-tuned model from its base and a published diff: the bits that `recover` of the reference scripts gives.
+ * @throws {WeightDiffError} with any code but those of push; USAGE for wrong options; CHECK_FAILED if the result is not what the diff's
+ * own manifest says. A naive sum that does not fit is in the report, since the output stays.
+ */
+export function recover(options: RecoverOptions): Promise<RecoverReport> {
+  return call("recover", options, runRecover);
+}
+
+/** Makes a diff that can be published, and proves that it recovers the model. @throws {WeightDiffError} as recover. */
+export function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
+  return call("makeDiff", options, runMakeDiff);
+}
+
+/** Converts a LLaMA checkpoint in Meta's own layout to Hugging Face's. @throws {WeightDiffError} as recover; FORMAT_UNSUPPORTED for another layout. */
+export function convert(options: ConvertOptions): Promise<ConvertReport> {
+  return call("convert", options, runConvert);
+}
+
+/** Decodes a model whose files were published XORed with those of its base, or encodes one so. @throws {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed. */
+export function xor(options: XorCommandOptions): Promise<XorReport> {
+  return call("xor", options, runXor);
+}
+
+/** Finds out whether a checkpoint is whole, and what it should be. What is wrong is in the report. @throws {WeightDiffError} USAGE, INTERRUPTED; for what cannot be opened at all as recover. */
+export function verify(options: VerifyOptions): Promise<VerifyReport> {
+  return call("verify", options, runVerify);
+}
+
+/** Tells what a checkpoint or a diff is, by its headers and small files. @throws {WeightDiffError} as verify. */
+export function inspect(options: InspectOptions): Promise<InspectReport> {
+  return call("inspect", options, runInspect);
+}
+
+/** Puts a diff or a model onto the Hub, verified before and held against what the Hub lists after. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE. */
+export function push(options: PushOptions): Promise<PushReport> {
+  return call("push", options, runPush);
+}

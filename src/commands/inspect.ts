@@ -24,6 +24,7 @@ import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
 export interface InspectOptions extends RunOptions {
+  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
   readonly path: string;
   /** Reads every byte and adds each tensor's sha256. */
   readonly digest?: boolean;

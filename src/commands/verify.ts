@@ -29,6 +29,7 @@ import { compareWith } from "./verify/compared.js";
 import { checkRecovered, type RecoveredTensors, recoverDiff, sumsOfRun } from "./verify/recovered.js";
 
 export interface VerifyOptions extends RunOptions, SchemeOptions {
+  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
   readonly path: string;
   /** A manifest kept elsewhere; null takes the one beside the weights, if there is one. */
   readonly manifest?: string | null;

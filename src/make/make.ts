@@ -21,11 +21,13 @@ import { identityOf } from "./identity.js";
 
 /** What every run that makes something lets the caller say. */
 export interface RunRequest extends RunOptions {
+  /** "new" (the default) refuses an output that is there, "resume" continues or verifies it, "force" replaces it. */
   readonly mode?: OutputMode;
   /** Plan and check, then stop. */
   readonly dryRun?: boolean;
   /** Called with every sentence a user should read, as soon as it is known. */
   readonly onNote?: Say;
+  /** Called with what may be wrong, and ends nothing. */
   readonly onWarning?: Say;
 }
 

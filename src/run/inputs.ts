@@ -12,6 +12,7 @@ import { bytesText, refuseFullCache } from "./preflight.js";
 export interface HubRunOptions {
   /** Of repositories on the Hub, where a checkpoint may be one; by default as the environment says. */
   readonly hub?: HubOptions | Hub;
+  /** Ends the call, as a SIGINT ends the command line: the promise is rejected with INTERRUPTED, and what is finished can be resumed. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -23,6 +23,7 @@ export interface RunOptions extends HubRunOptions {
   readonly windowBytes?: number;
   /** Another disk, for tests. */
   readonly disk?: Disk;
+  /** Called as bytes are read, written and fetched: several times a second. */
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 

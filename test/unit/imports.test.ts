@@ -33,6 +33,7 @@ const roomOf = (file: string): string => {
 const ROOMS: readonly RegExp[] = [
   /^cli\//,
   /^index\.ts$/,
+  /^library\//,
   /^commands\/(push|verify|inspect)(\/|\.ts$)/,
   /^commands\/recover(\/|\.ts$)/,
   /^commands\//,
@@ -67,7 +68,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
   [
     /^zod$/,
-    /^(cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/(entries|siblings)|manifest\/(manifest|read))\.ts$/,
+    /^(library\/options|cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/(entries|siblings)|manifest\/(manifest|read))\.ts$/,
   ],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|files|hub|output|engine\/io|run|manifest|engine)\//],
   [/^(node:)?worker_threads$/, /^engine\//],

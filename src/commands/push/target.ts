@@ -18,6 +18,7 @@ export interface PushOptions extends Omit<RunOptions, "hub" | "signal">, TargetO
   readonly dryRun?: boolean;
   /** Push also what has no manifest, and so was checked in structure and values only. Damage never goes. */
   readonly force?: boolean;
+  /** Called with every sentence a user should read, as soon as it is known. */
   readonly onNote?: Say;
 }
 
@@ -31,7 +32,9 @@ export interface TargetOptions {
   readonly private?: boolean;
   /** How long an upload may stand still. */
   readonly idleMs?: number;
+  /** Ends the push; what the Hub has already is not sent again by the next one. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with what may be wrong, and ends nothing. */
   readonly onWarning?: Say;
 }
 

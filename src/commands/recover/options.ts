@@ -6,6 +6,7 @@ import type { MakingOptions } from "../../make/make.js";
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
   readonly raw: string;
+  /** The published diff, likewise; of a family that XORs, its files. */
   readonly diff: string;
   /** Where the model goes; null computes and checks everything and writes nothing. */
   readonly tuned?: string | null;

@@ -7,7 +7,10 @@ export interface XorOptions extends RunRequest {
   readonly raw: string;
   /** Where the result goes; null computes and checks everything and writes nothing. */
   readonly output: string | null;
+  /** "decode" (the default) gives the model, "encode" makes a payload of one. */
   readonly direction?: "decode" | "encode";
+  /** Encoding: are the payload's files made gzip files? Decoding tells them by itself. */
   readonly compress?: boolean;
+  /** Guards to switch off. */
   readonly ignore?: readonly Guard[];
 }

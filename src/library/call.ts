@@ -1,0 +1,48 @@
+/** One call of the library: its options are checked first, and nothing but a WeightDiffError comes out. */
+import { WeightDiffError } from "../errors.js";
+import { machineError } from "../files/errno.js";
+import { type LibraryOptions, refuseWrongOptions } from "./options.js";
+
+/** The option that names an output, by function: only what writes leaves something to continue. */
+const OUTPUT: { readonly [C in keyof LibraryOptions]?: keyof LibraryOptions[C] } = {
+  recover: "tuned",
+  makeDiff: "diff",
+  convert: "output",
+  xor: "output",
+};
+
+/** @throws {WeightDiffError} USAGE; INTERRUPTED once the options' signal is aborted, with its reason as the cause; as `run`. */
+export async function call<C extends keyof LibraryOptions, R>(
+  name: C,
+  options: LibraryOptions[C],
+  run: (options: LibraryOptions[C]) => Promise<R>,
+): Promise<R> {
+  refuseWrongOptions(name, options);
+  const { signal } = options;
+  const output = OUTPUT[name];
+  const writes = output !== undefined && typeof options[output] === "string" && !isDryRun(options);
+  const isStopped = (): boolean => signal?.aborted === true;
+  if (isStopped()) {
+    throw interrupted(signal?.reason, false);
+  }
+  try {
+    return await run(options);
+  } catch (error) {
+    const known = machineError(error);
+    const stopped = known instanceof WeightDiffError ? known.code === "INTERRUPTED" : isStopped();
+    throw stopped ? interrupted(signal?.reason, writes) : known;
+  }
+}
+
+function isDryRun(options: object): boolean {
+  return "dryRun" in options && options.dryRun === true;
+}
+
+function interrupted(reason: unknown, writes: boolean): WeightDiffError {
+  return reason instanceof WeightDiffError
+    ? reason
+    : new WeightDiffError("INTERRUPTED", `interrupted${writes ? ": what is finished stays" : ""}`, undefined, {
+        cause: reason,
+        advice: writes ? [{ to: "continue", option: "mode", value: "resume" }] : [],
+      });
+}

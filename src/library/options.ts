@@ -1,0 +1,244 @@
+/**
+ * What the library's functions take, as a table: JavaScript checks no types, and a mistyped option must not be silently none. Only
+ * what can be told of a value by itself is told here; defaults, and what goes together, are the functions' own.
+ */
+import * as z from "zod";
+import type { ConvertOptions } from "../commands/convert.js";
+import type { InspectOptions } from "../commands/inspect.js";
+import type { MakeDiffOptions } from "../commands/make-diff.js";
+import type { PushOptions } from "../commands/push/target.js";
+import type { RecoverOptions } from "../commands/recover.js";
+import type { VerifyOptions } from "../commands/verify.js";
+import type { XorCommandOptions } from "../commands/xor.js";
+import { WeightDiffError } from "../errors.js";
+import { GUARDS } from "../evidence/guard-names.js";
+import type { SchemeOptions } from "../evidence/scheme.js";
+import { quote } from "../formats/quote.js";
+import type { HubOptions } from "../hub/settings.js";
+import type { MakingOptions, RunRequest } from "../make/make.js";
+import type { RunOptions } from "../run/run-plan.js";
+import { NEW_ROWS } from "../scheme/axes.js";
+import type { CustomAxes } from "../scheme/custom.js";
+import { VARIANT_FLAGS } from "../scheme/family.js";
+
+export interface LibraryOptions {
+  readonly recover: RecoverOptions;
+  readonly makeDiff: MakeDiffOptions;
+  readonly convert: ConvertOptions;
+  readonly xor: XorCommandOptions;
+  readonly verify: VerifyOptions;
+  readonly inspect: InspectOptions;
+  readonly push: PushOptions;
+}
+
+/** A row for each option: one that is added to the type and not here does not compile. */
+type Rows<O> = { readonly [K in keyof Required<O>]: z.ZodType };
+
+const MAX_THREADS = 99;
+const WINDOW_UNIT = 65_536;
+
+/** A value that `is` accepts. @param what it should be, as messages have it. */
+const value = (what: string, is: (value: unknown) => boolean): z.ZodType =>
+  z.custom((given) => given !== undefined && is(given), {
+    error: ({ input }) => (input === undefined ? `is missing: ${what}` : `${shown(input)} is not ${what}`),
+  });
+const text = (what: string): z.ZodType => value(what, (given) => typeof given === "string" && given !== "");
+const oneOf = (...values: readonly unknown[]): z.ZodType =>
+  value(`one of ${values.map(shown).join(", ")}`, (given) => values.includes(given));
+const listOf = (of: z.ZodType, what: string): z.ZodType =>
+  value(what, (given) => Array.isArray(given) && given.every((each) => of.safeParse(each).success));
+const whole = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType =>
+  value(
+    `a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? " on" : ` to ${most}`}`,
+    (given) => Number.isSafeInteger(given) && Number(given) >= least && Number(given) <= most,
+  );
+const instance = (what: string, ...methods: readonly string[]): z.ZodType =>
+  value(what, (given) => isObject(given) && methods.every((name) => typeof given[name] === "function"));
+
+const flag = oneOf(true, false).optional();
+const call = value("a function", (given) => typeof given === "function").optional();
+const place = text("a path, or the name of a repository");
+const number = value("a number", Number.isFinite);
+const milliseconds = value("a number above 0", (given) => typeof given === "number" && given > 0).optional();
+
+const HUB: Rows<HubOptions> = {
+  endpoint: text("an http address").optional(),
+  token: text("a token").nullish(),
+  tokenFile: text("a path").optional(),
+  cache: text("a path").nullish(),
+  offline: flag,
+  environment: value("an object", isObject).optional(),
+  patience: z
+    .strictObject({
+      answerMs: milliseconds,
+      silenceMs: milliseconds,
+      wholeMs: milliseconds,
+      rateMs: milliseconds,
+      attempts: whole(1).optional(),
+      reachAttempts: whole(1).optional(),
+      pauseMs: milliseconds,
+    } satisfies Rows<NonNullable<HubOptions["patience"]>>)
+    .optional(),
+};
+const hub = z.strictObject(HUB).optional();
+
+const RUN: Rows<RunOptions> = {
+  hub,
+  signal: instance("an AbortSignal", "throwIfAborted", "addEventListener").optional(),
+  threads: whole(0, MAX_THREADS).nullish(),
+  directIo: oneOf(true, false, "always").optional(),
+  windowBytes: value(
+    `a multiple of ${WINDOW_UNIT}`,
+    (given) => Number.isSafeInteger(given) && Number(given) > 0 && Number(given) % WINDOW_UNIT === 0,
+  ).optional(),
+  disk: instance("a disk", "openFile").optional(),
+  onProgress: call,
+};
+
+const REQUEST: Rows<RunRequest> = {
+  ...RUN,
+  mode: oneOf("new", "resume", "force").optional(),
+  dryRun: flag,
+  onNote: call,
+  onWarning: call,
+};
+
+const dtype = oneOf("F32", "F16", "BF16");
+const ignore = listOf(oneOf(...GUARDS), `an array of some of ${GUARDS.map(shown).join(", ")}`).optional();
+const maxShardSize = whole(1).optional();
+
+const MAKING: Rows<MakingOptions> = {
+  ...REQUEST,
+  maxShardSize,
+  invFreq: oneOf("drop", "keep").optional(),
+  rows: oneOf(...NEW_ROWS).nullish(),
+  ignore,
+};
+
+const texts = listOf(
+  value("", (given) => typeof given === "string"),
+  "an array of strings",
+);
+
+const SCHEME: Rows<SchemeOptions> = {
+  scheme: text('"auto", "custom", or the name of a scheme').optional(),
+  custom: z
+    .strictObject({
+      operation: oneOf("add", "subtract").optional(),
+      arithmetic: oneOf("F32", "F16", "BF16", "stored").optional(),
+      newRows: oneOf(...NEW_ROWS).optional(),
+      verbatim: texts.optional(),
+      driver: oneOf("diff", "raw").optional(),
+    } satisfies Rows<CustomAxes>)
+    .optional(),
+  variants: listOf(oneOf(...VARIANT_FLAGS), `an array of some of ${VARIANT_FLAGS.map(shown).join(", ")}`).optional(),
+  line: z.strictObject({ flags: texts, words: whole(0) }).optional(),
+  rows: oneOf(...NEW_ROWS).nullish(),
+};
+
+const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } = {
+  recover: {
+    ...MAKING,
+    ...SCHEME,
+    raw: place,
+    diff: place,
+    tuned: text("a path").nullish(),
+    dtype: dtype.optional(),
+    expectSum: value('a number or "known"', (given) => given === "known" || Number.isFinite(given)).nullish(),
+  },
+  makeDiff: {
+    ...MAKING,
+    raw: place,
+    tuned: place,
+    diff: text("a path").nullish(),
+    encoding: oneOf("additive", "exact").optional(),
+    baseModel: text("a name").nullish(),
+  },
+  convert: { ...REQUEST, source: place, output: text("a path"), dtype: dtype.nullish(), maxShardSize },
+  xor: {
+    ...REQUEST,
+    raw: place,
+    payload: place,
+    output: text("a path, or null").nullable(),
+    direction: oneOf("decode", "encode").optional(),
+    compress: flag,
+    scheme: text('"auto", or the name of a scheme').optional(),
+    ignore,
+  },
+  verify: {
+    ...RUN,
+    ...SCHEME,
+    path: place,
+    manifest: text("a path").nullish(),
+    raw: place.nullish(),
+    against: place.nullish(),
+    requireDigests: flag,
+    known: text("the name of a sum").nullish(),
+    expectSum: number.nullish(),
+  },
+  inspect: { ...RUN, path: place, digest: flag },
+  push: {
+    ...RUN,
+    path: text("a path"),
+    repo: text("the name of a repository"),
+    private: flag,
+    message: text("a title").nullish(),
+    dryRun: flag,
+    force: flag,
+    idleMs: milliseconds,
+    onNote: call,
+    onWarning: call,
+  },
+};
+
+/** @throws {WeightDiffError} USAGE naming every option that is missing, unknown or wrong. */
+export function refuseWrongOptions(name: keyof LibraryOptions, options: unknown): void {
+  if (!isObject(options)) {
+    throw new WeightDiffError("USAGE", `${name}() takes an object with its options, not ${shown(options)}`);
+  }
+  const issues = z.strictObject(TABLE[name]).safeParse({ ...options }, { reportInput: true }).error?.issues ?? [];
+  const problems = issues.map((issue) => [...issue.path.map(String), issueText(issue)]).map(spelled);
+  const [first] = problems;
+  if (first !== undefined) {
+    const fact = problems.length === 1 ? `${name}(): ${first}` : `${name}(): ${problems.length} options are wrong`;
+    throw new WeightDiffError("USAGE", fact, `it takes: ${Object.keys(TABLE[name]).sort().join(", ")}`, { problems });
+  }
+}
+
+/** "hub.offline: 1 is not one of true, false". */
+function spelled(parts: readonly string[]): string {
+  const where = parts.slice(0, -1).join(".");
+  return `${where === "" ? "" : `${where}: `}${parts.at(-1)}`;
+}
+
+function issueText(issue: z.core.$ZodIssue): string {
+  return issue.code === "unrecognized_keys"
+    ? `no such option: ${issue.keys.map((key) => quote(key)).join(", ")}`
+    : issue.code === "invalid_type"
+      ? `${shown(issue.input)} is not an object`
+      : issue.message;
+}
+
+function isObject(given: unknown): given is Record<string, unknown> {
+  return typeof given === "object" && given !== null && !Array.isArray(given);
+}
+
+/** A value in a message: text in quotes, of everything else no more than its kind where it has no short form. */
+function shown(given: unknown): string {
+  switch (typeof given) {
+    case "string":
+      return quote(given);
+    case "number":
+    case "boolean":
+    case "undefined":
+      return String(given);
+    case "bigint":
+      return `${given}n`;
+    default:
+      return given === null
+        ? "null"
+        : Array.isArray(given)
+          ? "an array"
+          : `${typeof given === "object" ? "an" : "a"} ${typeof given}`;
+  }
+}
