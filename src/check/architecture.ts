@@ -9,7 +9,7 @@ import { findUngathered } from "../evidence/ungathered.js";
 import type { AddFinding } from "../finding.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
-import type { ArchitectureTensor, Sizes } from "../known/architectures.js";
+import type { ArchitectureTensor, Sizes } from "../known/architecture.js";
 import { shapeText } from "../plan/pairing.js";
 
 /** Tensors whose values mean something by their place, by their names in the files. */

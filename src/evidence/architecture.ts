@@ -1,13 +1,8 @@
 /** Which well-known architectures a checkpoint says it is made of, by its config, and where their tensors begin. */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
-import {
-  ARCHITECTURES,
-  type Architecture,
-  COMPOSITES,
-  type ConfigValues,
-  LANGUAGE_MODELS,
-} from "../known/architectures.js";
+import type { Architecture, ConfigValues } from "../known/architecture.js";
+import { ARCHITECTURES, COMPOSITES, LANGUAGE_MODELS } from "../known/architectures.js";
 import { unwrapName, type Wrapper } from "../known/names.js";
 
 /** A model, the language model of several, or a tower, whose names and shapes follow from its config. */
