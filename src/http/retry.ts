@@ -64,7 +64,8 @@ function backoff(first: number, failures: number): number {
   return full / 2 + (Math.random() * full) / 2;
 }
 
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+/** @throws the signal's reason. */
+export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => {

@@ -5,7 +5,7 @@
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, lstat, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, fileError } from "../files/errno.js";
@@ -85,29 +85,74 @@ export async function cachedFile(
   if ((await sizeAt(stored)) !== blob.size) {
     return null;
   }
-  await pointTo(stored, pointer, { symlinks, fresh: false });
-  return pointer;
+  await pointTo(stored, pointer, { symlinks, fresh: null });
+  // Without links, another process may have moved the blob away in the meantime.
+  return (await sizeAt(pointer)) === blob.size ? pointer : null;
 }
 
-/** Makes `pointer` stand for the blob. Where links cannot be made, a fresh blob is moved there and an old one copied. @throws {WeightDiffError} IO, DISK_FULL. */
+/** What the pointer leads to: the blob, or, where there are no links, itself. */
+export async function blobOf(
+  snapshot: HubSnapshot,
+  pointer: string,
+  { etag, size }: { readonly etag: string; readonly size: number },
+): Promise<string> {
+  const blob = blobPath(snapshot.folder, etag);
+  return etag !== "" && (await sizeAt(blob)) === size ? blob : pointer;
+}
+
+/**
+ * Makes `pointer` stand for the blob. Where links cannot be made, a fresh blob is moved there and an old one copied.
+ * @param fresh the digest of a blob that was just found true; null for an old one. @throws {WeightDiffError} IO, DISK_FULL.
+ */
 export async function pointTo(
   blob: string,
   pointer: string,
-  { symlinks, fresh }: { readonly symlinks: boolean; readonly fresh: boolean },
+  { symlinks, fresh }: { readonly symlinks: boolean; readonly fresh: string | null },
 ): Promise<void> {
   await makeFolder(dirname(pointer));
   const temporary = `${pointer}.${randomBytes(4).toString("hex")}.tmp`;
   try {
     const linked =
       symlinks && (await symlink(relative(dirname(pointer), blob), temporary).then(() => true, cannotLink));
+    if (!linked && fresh !== null) {
+      await settle(blob, pointer, fresh);
+      return;
+    }
     if (!linked) {
-      await (fresh ? rename(blob, temporary) : copyFile(blob, temporary));
+      await copyFile(blob, temporary);
     }
     await rename(temporary, pointer);
   } catch (error) {
     await rm(temporary, { force: true });
+    if (fresh === null && errnoOf(error) === "ENOENT") {
+      return; // the blob is gone, and whoever asks looks at the pointer
+    }
     throw fileError(pointer, "write", error);
   }
+}
+
+/**
+ * Gives a file that was found true its final name. Where another process was quicker with the same bytes, its file stays: whoever
+ * reads that must not see it change. huggingface_hub's locks are best-effort too (file_download.py, 1.33): what keeps a cache
+ * right is that a name only ever comes to stand for a whole file, by a link or a rename.
+ * @throws {WeightDiffError} IO, DISK_FULL; the signal's reason.
+ */
+export async function settle(from: string, to: string, etag: string, signal?: AbortSignal): Promise<void> {
+  const isFile = async (): Promise<boolean> => (await lstat(to).catch(() => null))?.isFile() === true;
+  try {
+    await link(from, to);
+  } catch (error) {
+    // There already, or moved there by another process, or a file system without hard links. A pointer is no file.
+    const done = (await isFile()) && (await isTrueBlob(to, etag, signal).catch(() => false));
+    signal?.throwIfAborted();
+    if (!done) {
+      await rename(from, to).catch((failed: unknown) => {
+        throw fileError(to, "write", errnoOf(failed) === "ENOENT" ? error : failed);
+      });
+      return;
+    }
+  }
+  await rm(from, { force: true }).catch(() => {}); // it has its final name
 }
 
 /** Windows without the right to make links, and file systems without any. */
@@ -118,19 +163,6 @@ function cannotLink(error: unknown): false {
   throw error;
 }
 
-/** Removes a blob that is not what its name says, the copy that stands in a snapshot, and the note that it was. */
-export async function dropBlob(snapshot: HubSnapshot, path: string, etag: string): Promise<void> {
-  for (const place of [
-    join(snapshot.directory, path),
-    blobPath(snapshot.folder, etag),
-    notePath(snapshot.folder, etag),
-  ]) {
-    await rm(place, { force: true }).catch((error: unknown) => {
-      throw fileError(place, "remove", error);
-    });
-  }
-}
-
 /** Does the Hub call a file by the sha256 of its bytes (a large one), or by git's sha1 of the blob (a small one)? */
 export function blobDigest(etag: string, size: number): { readonly hash: ReturnType<typeof createHash> } | null {
   if (/^[0-9a-f]{64}$/.test(etag)) {
@@ -139,14 +171,22 @@ export function blobDigest(etag: string, size: number): { readonly hash: ReturnT
   return isCommit(etag) ? { hash: createHash("sha1").update(`blob ${size}\0`) } : null;
 }
 
-/** Are the file's bytes what `etag` says? @throws {WeightDiffError} IO, NOT_FOUND, INPUT_CHANGED; the signal's reason. */
+/** Are the file's bytes what `etag` says? A file that is not there has none. @throws {WeightDiffError} IO, INPUT_CHANGED; the signal's reason. */
 export async function isTrueBlob(
   path: string,
   etag: string,
   signal?: AbortSignal,
   onBytes: (count: number) => void = () => {},
 ): Promise<boolean> {
-  const source = await openFileSource(path);
+  const source = await openFileSource(path).catch((error: unknown) => {
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      return null;
+    }
+    throw error;
+  });
+  if (source === null) {
+    return false;
+  }
   try {
     const digest = blobDigest(etag, source.size);
     if (digest === null) {

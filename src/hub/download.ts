@@ -4,14 +4,17 @@
  * Hub's list says.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { readlinkSync } from "node:fs";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, fileError } from "../files/errno.js";
+import { sizeOf } from "../files/small-files.js";
 import type { RemoteFile } from "../http/access.js";
 import { openRanges } from "../http/ranges.js";
-import { blobDigest, makeFolder } from "./cache.js";
+import { pause } from "../http/retry.js";
+import { blobDigest, isTrueBlob, makeFolder, settle } from "./cache.js";
 
 /** Files at a time. */
 const PARALLEL = 4;
@@ -19,6 +22,10 @@ const PARALLEL = 4;
 const PIECE = 1 << 20;
 /** How often a whole file may arrive with other bytes than the list promises. */
 const MAX_DAMAGED = 2;
+/** Bytes of a file that is worth waiting for while another process fetches it. */
+const WORTH_WAITING = 1_000_000;
+/** How often it is looked whether the other one gets on. */
+const LOOK_MS = 250;
 
 /** Runs `work` on every item, a few at a time. The first failure ends the others. @throws what failed first. */
 export async function inParallel<T>(
@@ -53,6 +60,7 @@ export async function inParallel<T>(
 
 /**
  * Fetches a file to `target`, by way of a part beside it.
+ * @param pointer where another process may have put it at once: where there are no links, what stands in a snapshot.
  * @param onBytes is told of bytes that came, of those that were there already, and by a negative number of those thrown away.
  * @throws {WeightDiffError} NETWORK (also for bytes that are not what the list says), HUB_…, INPUT_CHANGED, DISK_FULL, IO.
  */
@@ -61,10 +69,15 @@ export async function downloadFile(
   target: string,
   signal: AbortSignal | undefined,
   onBytes: (count: number) => void = () => {},
+  pointer: string = target,
 ): Promise<void> {
   await makeFolder(dirname(target));
   const part = await takePart(target);
   try {
+    if (file.size >= WORTH_WAITING && (await fetchedElsewhere(file, part, target, pointer, signal))) {
+      onBytes(file.size);
+      return;
+    }
     for (let damaged = 0; ; ) {
       const found = await fillPart(file, part, signal, onBytes);
       if (found === null) {
@@ -81,13 +94,68 @@ export async function downloadFile(
         );
       }
     }
-    await rename(part, target).catch((error: unknown) => {
-      throw fileError(target, "write", error);
-    });
+    await settle(part, target, file.etag, signal);
     await removeDeadParts(target);
   } finally {
     busy.delete(part);
   }
+}
+
+/**
+ * Waits as long as the part of another process grows that was begun before this one's: of several that want the same file at the
+ * same time, one fetches it.
+ * @returns whether the file is there now; then this process's part is gone.
+ */
+async function fetchedElsewhere(
+  file: RemoteFile,
+  part: string,
+  target: string,
+  pointer: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const handle = await open(part, "a").catch((error: unknown) => {
+    throw fileError(part, "write", error);
+  });
+  await handle.close();
+  let waited = false;
+  let last = { path: "", size: -1 };
+  for (let since = performance.now(); ; waited = true) {
+    const older = await olderPart(part, target);
+    if (older === null || performance.now() - since > file.access.rateMs) {
+      break;
+    }
+    if (older.path !== last.path || older.size !== last.size) {
+      last = older;
+      since = performance.now();
+    }
+    await pause(LOOK_MS, signal);
+  }
+  for (const place of waited ? new Set([target, pointer]) : []) {
+    if ((await sizeOf(place)) === file.size && (await isTrueBlob(place, file.etag, signal))) {
+      await rm(part, { force: true });
+      return true;
+    }
+  }
+  return false;
+}
+
+/** The oldest part of the same file that somebody else may be filling; null if it is this one. */
+async function olderPart(
+  part: string,
+  target: string,
+): Promise<{ readonly path: string; readonly size: number } | null> {
+  const names = await readdir(dirname(target)).catch(() => []);
+  const dead = new Set(await deadParts(target));
+  const parts: { readonly path: string; readonly size: number; readonly born: number }[] = [];
+  for (const name of names) {
+    const path = join(dirname(target), name);
+    if (name.startsWith(`${basename(target)}.`) && name.endsWith(".incomplete") && !dead.has(path)) {
+      const info = await stat(path).catch(() => null);
+      parts.push(...(info === null ? [] : [{ path, size: info.size, born: info.birthtimeMs }]));
+    }
+  }
+  const [oldest] = parts.sort((a, b) => a.born - b.born || (a.path < b.path ? -1 : 1));
+  return oldest === undefined || oldest.path === part ? null : oldest;
 }
 
 /** Completes the part. @returns null if it is what it should be, else the digest it has, and whether it was begun by an earlier run. */
@@ -167,8 +235,16 @@ async function append(handle: FileHandle, part: string, bytes: Uint8Array): Prom
 
 /** Parts that this process is filling: its own number says nothing about them. */
 const busy = new Set<string>();
-/** Processes of another machine cannot be asked whether they live: a shared cache's parts of theirs are left alone. */
-const MACHINE = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+/** Processes of another machine, or container, cannot be asked whether they live: a shared cache's parts of theirs are left alone. */
+const MACHINE = createHash("sha256").update(`${hostname()}${processNamespace()}`).digest("hex").slice(0, 8);
+
+function processNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
+  }
+}
 
 /** "<etag>.<machine>-<process>[-<n>].incomplete": unique as huggingface_hub's are, and it can be told whether anyone still fills it. */
 function partName(target: string, turn: number): string {

@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { sizeOf } from "../files/small-files.js";
-import { blobPath, cachedFile, dropBlob, type HubSnapshot, isNoted, isTrueBlob, note, pointTo } from "./cache.js";
+import { blobPath, cachedFile, type HubSnapshot, isNoted, isTrueBlob, note, pointTo } from "./cache.js";
 import { downloadFile, inParallel } from "./download.js";
 import type { FetchProgress, HubFile } from "./place.js";
 import type { HubSettings } from "./settings.js";
@@ -28,10 +28,10 @@ async function download(
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<void> {
-  await dropBlob(snapshot, file.path, file.etag);
   const blob = blobPath(snapshot.folder, file.etag);
-  await downloadFile(file, blob, signal, onBytes);
-  await pointTo(blob, join(snapshot.directory, file.path), { symlinks, fresh: true });
+  const pointer = join(snapshot.directory, file.path);
+  await downloadFile(file, blob, signal, onBytes, pointer);
+  await pointTo(blob, pointer, { symlinks, fresh: file.etag });
 }
 
 /** Is the file in the cache, of the right size? */

@@ -7,7 +7,7 @@ import { fileError } from "../files/errno.js";
 import { isSideFile } from "../files/side-names.js";
 import { sizeOf } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
-import { TransientError } from "../http/retry.js";
+import { pause, TransientError } from "../http/retry.js";
 import { pageOf, resolveCommit, resolveUrl } from "./api.js";
 import {
   cachedCommit,
@@ -22,7 +22,7 @@ import {
 } from "./cache.js";
 import { inParallel } from "./download.js";
 import type { HubEntry } from "./entries.js";
-import { provide } from "./fetch.js";
+import { isThere, provide } from "./fetch.js";
 import { listFolder, listSideFolders } from "./list.js";
 import type { HubName } from "./name.js";
 import type { HubFile, HubPlace } from "./place.js";
@@ -36,6 +36,9 @@ const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
 const SMALL_PARALLEL = 8;
+/** How often, and how long after another, small files are looked for that were there a moment ago. */
+const ROUNDS = 5;
+const ROUND_MS = 50;
 const WEIGHTS = /\.(bin|safetensors|pth|pt|enc)$/;
 
 /** A path in the repository. */
@@ -119,6 +122,16 @@ export async function findOnline(
   const bring = (entry: HubEntry, stop: AbortSignal): Promise<void> =>
     provide(place(entry), join(directory, entry.file), symlinks, stop);
   await inParallel(small, signal, bring, SMALL_PARALLEL);
+  // huggingface_hub takes a pointer away before it makes the same one again (file_download.py, _create_symlink).
+  for (let round = 0; snapshot !== null && round < ROUNDS; round++) {
+    const there = await Promise.all(small.map((entry) => isThere(place(entry))));
+    const gone = small.filter((_, index) => there[index] === false);
+    if (gone.length === 0) {
+      break;
+    }
+    await pause(ROUND_MS, signal);
+    await inParallel(gone, signal, bring, SMALL_PARALLEL);
+  }
   const others = new Map<string, HubFile>();
   for (const entry of files.filter((candidate) => !isSmall(candidate))) {
     const file = place(entry);

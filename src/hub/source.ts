@@ -3,6 +3,7 @@ import { WeightDiffError } from "../errors.js";
 import { type FileSource, openFileSource } from "../files/file-source.js";
 import { digestSource } from "../files/small-files.js";
 import { openRanges } from "../http/ranges.js";
+import { blobOf } from "./cache.js";
 import type { HubFile } from "./place.js";
 
 /** The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. */
@@ -21,7 +22,17 @@ export interface ShardPlace {
 
 /** The file's bytes: from this disk where they are, else from the Hub by range. @throws {WeightDiffError} as openFileSource; HUB_…, NETWORK. */
 export async function openShardSource({ path, hub, within }: ShardPlace): Promise<FileSource> {
-  return hub === undefined || hub.cached ? openFileSource(path, within ?? null) : openHubSource(hub, path);
+  if (hub !== undefined && !hub.cached) {
+    return openHubSource(hub, path);
+  }
+  return openFileSource(path, within ?? null).catch(async (error: unknown) => {
+    // The Python client takes a pointer away before it makes the same one again.
+    const blob = hub?.snapshot == null ? path : await blobOf(hub.snapshot, path, hub);
+    if (blob !== path && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+      return openFileSource(blob, within ?? null);
+    }
+    throw error;
+  });
 }
 
 /** sha256 (hex) of the whole file, which may be at the Hub. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */

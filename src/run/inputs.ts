@@ -4,6 +4,8 @@ import type { Shard } from "../checkpoint/shard.js";
 import { throwIfAborted } from "../engine/io/abort.js";
 import type { InputFile } from "../engine/io/files.js";
 import { WeightDiffError } from "../errors.js";
+import { fileError } from "../files/errno.js";
+import { blobOf } from "../hub/cache.js";
 import type { FetchProgress, Hub, HubFile } from "../hub/place.js";
 import { openHub } from "../hub/session.js";
 import type { HubOptions } from "../hub/settings.js";
@@ -81,7 +83,13 @@ export async function provideInputs(
         // It has no path that would mean anything to the user.
         return { path: hub.name, size, modified: hub.etag, remote: remoteOf(hub) };
       }
-      return { path, size, modified: String((await stat(path, { bigint: true })).mtimeNs) };
+      const blob = { path: await blobOf(hub.snapshot, path, hub), etag: hub.etag };
+      const info = await stat(path, { bigint: true })
+        .catch(() => stat(blob.path, { bigint: true }))
+        .catch((error: unknown) => {
+          throw fileError(path, "look at", error);
+        });
+      return { path, size, modified: String(info.mtimeNs), ...(hub.etag === "" ? {} : { blob }) };
     }),
   );
 }

@@ -234,7 +234,7 @@ function openTensors(plan: RunPlan, results: ReadonlyMap<number, TensorResult>):
 /** @throws {WeightDiffError} INPUT_CHANGED if an input is no longer the file that was planned for. */
 async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<void> {
   for (const input of inputs) {
-    refuseChange(input, await statFile(disk, input));
+    await refuseChange(input, await statFile(disk, input));
   }
 }
 

@@ -3,6 +3,7 @@ import { WeightDiffError } from "../../errors.js";
 import { errnoOf, runError } from "../../files/errno.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
+import { isTrueBlob } from "../../hub/cache.js";
 import { changedInput, type Disk, type DiskFile, PAGE, readFully, writeFully } from "./disk.js";
 import { openRemote } from "./remote.js";
 
@@ -17,6 +18,11 @@ export interface InputFile {
   readonly direct: boolean;
   /** Not on this disk: read from the Hub, by range. */
   readonly remote?: RemoteFile;
+  /**
+   * Of a file of the Hub's cache: what `path` leads to, and the digest that it has. Another process that fetches the same may put
+   * the same bytes in its place, or the link that leads there, at any time.
+   */
+  readonly blob?: { readonly path: string; readonly etag: string };
 }
 
 /** An output file in the staging folder. */
@@ -67,7 +73,7 @@ export function openWorkerFiles(
     return once(`in ${index} ${direct}`, async () => {
       const file = await openInput(disk, planned, direct, signal);
       try {
-        refuseChange(planned, await file.stat());
+        await refuseChange(planned, await file.stat());
         return file;
       } catch (error) {
         await file.close().catch(() => {}); // the file was only read
@@ -152,19 +158,26 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
 /** Opens an input, wherever it is. @throws {WeightDiffError} likewise; of a file at the Hub, only its reads throw. */
 export function openInput(
   disk: Disk,
-  input: Pick<InputFile, "path" | "remote">,
+  input: Pick<InputFile, "path" | "remote" | "blob">,
   direct: boolean,
   signal?: AbortSignal,
 ): Promise<DiskFile> {
-  return input.remote === undefined
-    ? openAs(disk, input.path, "read", direct)
-    : Promise.resolve(openRemote(input.remote, signal));
+  const { path, remote, blob } = input;
+  if (remote !== undefined) {
+    return Promise.resolve(openRemote(remote, signal));
+  }
+  return openAs(disk, path, "read", direct).catch((error: unknown) => {
+    if (blob !== undefined && error instanceof WeightDiffError && error.code === "INPUT_CHANGED") {
+      return openAs(disk, blob.path, "read", direct);
+    }
+    throw error;
+  });
 }
 
 /** Size and modification of a file that was there before. @throws {WeightDiffError} INPUT_CHANGED if it is gone, IO. */
 export async function statFile(
   disk: Disk,
-  input: Pick<InputFile, "path" | "remote">,
+  input: Pick<InputFile, "path" | "remote" | "blob">,
 ): Promise<Awaited<ReturnType<DiskFile["stat"]>>> {
   const file = await openInput(disk, input, false);
   try {
@@ -177,11 +190,19 @@ export async function statFile(
 }
 
 /** @throws {WeightDiffError} INPUT_CHANGED if the file is not what it was at planning. */
-export function refuseChange(planned: InputFile, now: { readonly size: number; readonly modified: string }): void {
+export async function refuseChange(
+  planned: InputFile,
+  now: { readonly size: number; readonly modified: string },
+): Promise<void> {
+  const { blob } = planned;
   if (now.size !== planned.size) {
     throw changedInput(planned.path, `it had ${planned.size} bytes, now ${now.size}`);
   }
-  if (now.modified !== planned.modified) {
+  if (now.modified === planned.modified) {
+    return;
+  }
+  const isTrue = (path: string): Promise<boolean> => isTrueBlob(path, blob?.etag ?? "");
+  if (blob === undefined || !((await isTrue(planned.path)) || (await isTrue(blob.path)))) {
     throw changedInput(planned.path, "it was written to since the run began");
   }
 }
