@@ -8,6 +8,7 @@ import { decodeText, openFileSource } from "../files/file-source.js";
 import { sizeOf } from "../files/small-files.js";
 import { MAX_INDEX, parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
+import { expansionNote } from "./expansion.js";
 import type { LayoutModel, Stored, StoredPieceIn } from "./layouts/layout.js";
 import { layoutNamed, layoutOfFile } from "./layouts/registry.js";
 import { type Location, locate } from "./locate.js";
@@ -61,7 +62,13 @@ export async function openCheckpoint(path: string, hub: Hub | null = null): Prom
   }
   const used = usedOf(location);
   const note = `${used} is used; ${others.join(", ")} ${others.length === 1 ? "is" : "are"} not read (the order of transformers)`;
-  const notes = [...(location.hub?.notes ?? []), ...(others.length === 0 ? [] : [note]), ...opened.notes];
+  const expansion = expansionNote(opened.shards, opened.stateDict.values(), path);
+  const notes = [
+    ...(location.hub?.notes ?? []),
+    ...(others.length === 0 ? [] : [note]),
+    ...opened.notes,
+    ...(expansion === null ? [] : [expansion]),
+  ];
   return { ...base, ...opened, notes };
 }
 

@@ -9,6 +9,7 @@ import { checkReleased } from "../check/released.js";
 import { checkListedFiles } from "../check/side-files.js";
 import { type Survey, surveyCheckpoint } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
+import { expansionNote } from "../checkpoint/expansion.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
@@ -93,6 +94,10 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const manifest = place?.manifest ?? null;
   const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
   const { checkpoint } = survey;
+  const expansion = expansionNote(checkpoint.shards, checkpoint.stateDict.values(), options.path);
+  if (expansion !== null) {
+    about("structure")("note", expansion);
+  }
   const structure = await checkStructure(survey, about("structure"));
   const { config } = structure;
   const identity = await identify(checkpoint, config, manifest);
