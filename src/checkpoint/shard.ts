@@ -1,10 +1,10 @@
 /** Weight files of a checkpoint, on this disk or at the Hub: each opened, its header read, closed again. */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { isTrueBlob } from "../files/blob.js";
 import { type HeaderBudget, headerBudget } from "../formats/header-budget.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
-import { isTrueBlob } from "../hub/cache.js";
 import type { HubFile } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import type { Location } from "./locate.js";

@@ -8,8 +8,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { copyFile, link, lstat, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { isTrueBlob } from "../files/blob.js";
 import { errnoOf, fileError } from "../files/errno.js";
-import { openFileSource } from "../files/file-source.js";
 import { readText } from "../files/small-files.js";
 import { isCommit } from "./name.js";
 
@@ -24,8 +24,6 @@ export interface HubSnapshot {
 
 /** A commit, or a size and a time: far more than either takes. */
 const MAX_NOTE_BYTES = 1000;
-/** Bytes digested at once. */
-const PIECE = 1 << 20;
 
 const TAG =
   "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by huggingface_hub.\n" +
@@ -161,47 +159,6 @@ function cannotLink(error: unknown): false {
     return false;
   }
   throw error;
-}
-
-/** Does the Hub call a file by the sha256 of its bytes (a large one), or by git's sha1 of the blob (a small one)? */
-export function blobDigest(etag: string, size: number): { readonly hash: ReturnType<typeof createHash> } | null {
-  if (/^[0-9a-f]{64}$/.test(etag)) {
-    return { hash: createHash("sha256") };
-  }
-  return isCommit(etag) ? { hash: createHash("sha1").update(`blob ${size}\0`) } : null;
-}
-
-/** Are the file's bytes what `etag` says? A file that is not there has none. @throws {WeightDiffError} IO, INPUT_CHANGED; the signal's reason. */
-export async function isTrueBlob(
-  path: string,
-  etag: string,
-  signal?: AbortSignal,
-  onBytes: (count: number) => void = () => {},
-): Promise<boolean> {
-  const source = await openFileSource(path).catch((error: unknown) => {
-    if (error instanceof WeightDiffError && error.code === "NOT_FOUND") {
-      return null;
-    }
-    throw error;
-  });
-  if (source === null) {
-    return false;
-  }
-  try {
-    const digest = blobDigest(etag, source.size);
-    if (digest === null) {
-      return true;
-    }
-    for (let at = 0; at < source.size; at += PIECE) {
-      signal?.throwIfAborted();
-      const piece = await source.readAt(at, Math.min(PIECE, source.size - at));
-      digest.hash.update(piece);
-      onBytes(piece.length);
-    }
-    return digest.hash.digest("hex") === etag;
-  } finally {
-    await source.close();
-  }
 }
 
 /** Was the file, as it is now, digested before and found true? */

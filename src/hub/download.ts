@@ -9,12 +9,13 @@ import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promis
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { blobDigest, isTrueBlob } from "../files/blob.js";
 import { errnoOf, fileError } from "../files/errno.js";
 import { sizeOf } from "../files/small-files.js";
 import type { RemoteFile } from "../http/access.js";
 import { openRanges } from "../http/ranges.js";
 import { pause } from "../http/retry.js";
-import { blobDigest, isTrueBlob, makeFolder, settle } from "./cache.js";
+import { makeFolder, settle } from "./cache.js";
 
 /** Files at a time. */
 const PARALLEL = 4;

@@ -1,8 +1,9 @@
 /** Files of a repository that are wanted on this disk: there already, and true to their digests, or fetched. */
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { isTrueBlob } from "../files/blob.js";
 import { sizeOf } from "../files/small-files.js";
-import { blobPath, cachedFile, type HubSnapshot, isNoted, isTrueBlob, note, pointTo } from "./cache.js";
+import { blobPath, cachedFile, type HubSnapshot, isNoted, note, pointTo } from "./cache.js";
 import { downloadFile, inParallel } from "./download.js";
 import type { FetchProgress, HubFile } from "./place.js";
 import type { HubSettings } from "./settings.js";

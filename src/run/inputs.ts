@@ -4,6 +4,7 @@ import type { Shard } from "../checkpoint/shard.js";
 import { throwIfAborted } from "../engine/io/abort.js";
 import type { InputFile } from "../engine/io/files.js";
 import { WeightDiffError } from "../errors.js";
+import { blobDigest } from "../files/blob.js";
 import { fileError } from "../files/errno.js";
 import { blobOf } from "../hub/cache.js";
 import type { FetchProgress, Hub, HubFile } from "../hub/place.js";
@@ -89,7 +90,7 @@ export async function provideInputs(
         .catch((error: unknown) => {
           throw fileError(path, "look at", error);
         });
-      return { path, size, modified: String(info.mtimeNs), ...(hub.etag === "" ? {} : { blob }) };
+      return { path, size, modified: String(info.mtimeNs), ...(blobDigest(hub.etag, size) === null ? {} : { blob }) };
     }),
   );
 }

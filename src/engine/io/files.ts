@@ -1,9 +1,9 @@
 /** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
 import { WeightDiffError } from "../../errors.js";
+import { isTrueBlob } from "../../files/blob.js";
 import { errnoOf, runError } from "../../files/errno.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
-import { isTrueBlob } from "../../hub/cache.js";
 import { changedInput, type Disk, type DiskFile, PAGE, readFully, writeFully } from "./disk.js";
 import { openRemote } from "./remote.js";
 
