@@ -4,7 +4,7 @@
  * the blob or, where there are none, the file itself. A blob may be a link into a store that all repositories share.
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { copyFile, link, lstat, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
