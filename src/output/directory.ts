@@ -146,7 +146,7 @@ function outputDirectory(path: string, journal: Journal, { unlock, made }: Held)
         await journal.addFiles([...names, MANIFEST].filter((name) => !journal.files.has(name)));
         const written: WrittenFile[] = [];
         for (const extra of extras) {
-          written.push(await writeSmall(staging, extra.file, contentOf(extra)));
+          written.push(await writeSmall(staging, extra.file, contentOf(extra, written)));
         }
         await writeSmall(staging, MANIFEST, manifest(written));
         await syncDirectory(staging);

@@ -25,8 +25,8 @@ export interface ShardFile {
   readonly header: Uint8Array;
 }
 
-/** A small file of the output. */
-export type ExtraFile = SideFile;
+/** A small file of the output; `of` makes its text from the small files written before it. */
+export type ExtraFile = SideFile | { readonly file: string; readonly of: (written: readonly WrittenFile[]) => string };
 
 /** A small file that was written. */
 export interface WrittenFile {
@@ -83,8 +83,8 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
 }
 
 /** What an extra is to hold, in pieces. @throws {WeightDiffError} while it is read: INPUT_CHANGED; as openFileSource. */
-export function contentOf(extra: ExtraFile): Pieces {
-  return "text" in extra ? [extra.text] : piecesOf(extra);
+export function contentOf(extra: ExtraFile, written: readonly WrittenFile[]): Pieces {
+  return "of" in extra ? [extra.of(written)] : "text" in extra ? [extra.text] : piecesOf(extra);
 }
 
 type Pieces = Iterable<string> | AsyncIterable<Uint8Array>;

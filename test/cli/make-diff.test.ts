@@ -262,9 +262,9 @@ test("the model card's command, paths filled in, recovers the model", async () =
       assert.ok(!made.said.some((line) => line.includes("README.md:")));
       const card = await readFile(join(diff, "README.md"), "utf8");
       assert.match(card, /^---\nbase_model: org\/base-7b\n/);
-      const command = /^```bash\nweight-diff (.*)\n```$/m.exec(card)?.[1] ?? "";
+      const command = /^```bash\npip install .*\nweight-diff (.*)\n```$/m.exec(card)?.[1] ?? "";
       const paths: Readonly<Record<string, string>> = {
-        "<folder of org/base-7b>": BASE,
+        "org/base-7b": BASE,
         "<this folder>": diff,
         "<output folder>": tuned,
       };

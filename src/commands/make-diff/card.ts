@@ -10,7 +10,15 @@ export interface CardFacts {
   /** What to call the base: "org/name" on the Hub if it is known, else the name of its folder. */
   readonly base: string;
   readonly known: boolean;
-  /** The diff's weight files, with the sha256 of each. */
+  /** The fine-tuned model's licence, as lines of a card's front matter; none where its own card does not say. */
+  readonly licence: readonly string[];
+  /** Does transformers know the architecture, from config.json? */
+  readonly transformers: boolean;
+  /** What the model needs and the diff does not bring: "tokenizer", "code". */
+  readonly lacks: readonly ("tokenizer" | "code")[];
+  /** Are rotary_emb.inv_freq buffers in the diff? recover leaves them out unless it is told to keep them. */
+  readonly buffers: boolean;
+  /** The diff's files, the card and the manifest left out, with the sha256 of each. */
   readonly files: readonly { readonly file: string; readonly size: number; readonly sha256: string }[];
   /** Vocabulary rows that the base does not have. */
   readonly newRows: number;
@@ -22,7 +30,8 @@ export interface CardFacts {
   readonly fits: boolean | null;
 }
 
-export function modelCard({ encoding, base, known, files, newRows, own, twice, fits }: CardFacts): string {
+export function modelCard(facts: CardFacts): string {
+  const { encoding, base, known, files, newRows, own, twice, fits, buffers } = facts;
   const kept =
     own.length === 0
       ? ""
@@ -43,19 +52,18 @@ export function modelCard({ encoding, base, known, files, newRows, own, twice, f
         : scriptText(newRows, fits);
   const rows = files.map(({ file, size, sha256 }) => `| ${file} | ${bytesText(size)} | \`${sha256}\` |`);
   return `---
-${known ? `base_model: ${base}` : "# base_model: the base's name on the Hub belongs here"}
-tags:
-- weight-diff
+${frontMatter(facts).join("\n")}
 ---
 
 # A weight diff, not a model
 
-This repository holds a **weight diff** against \`${base}\`: loaded as a model it gives noise. ${what}
+This repository holds a **weight diff** against \`${base}\`: loaded as a model it gives noise. ${what}${lacksText(facts.lacks)}
 
 ## Recover the model
 
 \`\`\`bash
-weight-diff recover --path_raw <folder of ${base}> --path_diff <this folder> --path_tuned <output folder>
+pip install weight-diff            # or, with Node.js 20.15 or newer: npm install --global weight-diff
+${["weight-diff recover", `--path_raw ${known ? base : `<folder of ${base}>`}`, "--path_diff <this folder>", "--path_tuned <output folder>", ...(buffers ? ["--inv-freq keep"] : [])].join(" ")}
 \`\`\`
 
 The base and every recovered tensor are checked against the digests in \`weight-diff.json\`.
@@ -67,6 +75,33 @@ ${script}
 | --- | --- | --- |
 ${rows.join("\n")}
 `;
+}
+
+function frontMatter({ base, known, licence, transformers }: CardFacts): readonly string[] {
+  return [
+    ...(known
+      ? [`base_model: ${base}`, "base_model_relation: finetune"]
+      : ["# base_model: the base's name on the Hub belongs here"]),
+    ...(licence.length > 0 ? licence : ["# license: the fine-tuned model's licence belongs here"]),
+    ...(transformers ? ["library_name: transformers"] : []),
+    "tags:",
+    "- weight-diff",
+  ];
+}
+
+/** What a reader must get elsewhere. */
+function lacksText(lacks: CardFacts["lacks"]): string {
+  const texts = {
+    tokenizer: "It has no tokenizer: the base's serves if it has the same vocabulary.",
+    code: "The model needs code of its own (`auto_map` in config.json), which is not here.",
+  };
+  return lacks.map((what) => ` ${texts[what]}`).join("");
+}
+
+/** The lines of a model card's front matter that say under which licence it is; a licence is a word, and nothing else passes. */
+export function licenceOf(card: string): readonly string[] {
+  const [, front = ""] = /^\ufeff?---[^\S\n]*\n(.*?)^---\s*$/ms.exec(card.replaceAll("\r\n", "\n")) ?? [];
+  return front.split("\n").filter((line) => /^license(_name|_link)?: *[\w./:#-]+$/.test(line));
 }
 
 const SAME = "The `recover` of Stanford Alpaca's and Open-Instruct's `weight_diff.py` gives the same tensors";

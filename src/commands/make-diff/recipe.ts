@@ -1,8 +1,10 @@
 /** What make-diff asks of the run: the card and the manifest it writes, the report it gives. */
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { NO_SIDE_FILES, type SideFiles } from "../../checkpoint/side-files.js";
 import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
 import type { Inputs } from "../../evidence/guards.js";
+import { readText, sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
 import type { Composed, Recipe, RunRequest } from "../../make/make.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
@@ -14,10 +16,11 @@ import type { ExtraFile } from "../../output/staging.js";
 import { hasFile } from "../../output/state.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { Encoding } from "../../plan/exact.js";
+import { INV_FREQ } from "../../plan/pair.js";
 import type { Plan } from "../../plan/plan.js";
 import { digestFiles } from "../../run/digest.js";
 import type { RunResult } from "../../run/run-plan.js";
-import { CARD, type CardFacts, modelCard } from "./card.js";
+import { CARD, type CardFacts, licenceOf, modelCard } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
 
 /** What make-diff knows once it has planned. */
@@ -56,11 +59,12 @@ export function makeDiffRecipe(
         say(`${CARD}: the base's name on the Hub is not known: fill it in`, advice);
       }
       const small = smallFiles(plan, tunedConfig, destination);
+      const about = { facts, side: destination?.side ?? NO_SIDE_FILES, licence: await licenceBeside(tuned), options };
       const files = await digestedFiles(plan, run, output, options);
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
-          : [{ file: CARD, text: modelCard(cardFacts(facts, base, files)) }];
+          : [{ file: CARD, of: (written) => modelCard(cardFacts(about, base, [...files, ...written])) }];
       const extras = [...small, ...card];
       const manifest: Composed["manifest"] = (written) =>
         writeManifest({
@@ -114,16 +118,45 @@ function ownTensor(job: Plan["jobs"][number]): readonly string[] {
   return job.kind === "tensor" && job.rule === "copy" && job.terms.length === 0 ? [job.name] : [];
 }
 
+/** What the fine-tuned model's own card says. @throws {WeightDiffError} IO, LINK_OUTSIDE; FORMAT_INVALID if it is not UTF-8. */
+async function licenceBeside({ directory }: Checkpoint): Promise<readonly string[]> {
+  const path = directory === null ? null : join(directory, CARD);
+  const size = path === null ? null : await sizeOf(path);
+  return path === null || size === null || size > MOST_OF_A_CARD
+    ? []
+    : licenceOf(await readText(path, MOST_OF_A_CARD, directory));
+}
+
+const MOST_OF_A_CARD = 1 << 20;
+
+interface CardSources {
+  readonly facts: MakeDiffFacts;
+  /** What goes along. */
+  readonly side: SideFiles;
+  readonly licence: CardFacts["licence"];
+  readonly options: MakeDiffOptions;
+}
+
 /** @param base its name on the Hub; null where it is not known. */
 function cardFacts(
-  { inputs, encoding, plan, fits }: MakeDiffFacts,
+  { facts: { inputs, encoding, plan, fits }, side, licence, options }: CardSources,
   base: string | null,
   files: CardFacts["files"],
 ): CardFacts {
   const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
   const twice = plan.jobs.flatMap((job) => (job.kind === "tensor" && job.terms.length > 1 ? [job.name] : []));
   const named = { base: base ?? nameOf(inputs.raw), known: base !== null };
-  return { ...named, encoding, files, newRows: mostNewRows(plan), own, twice, fits };
+  const lacks = [
+    ...(side.tokenizer ? [] : (["tokenizer"] as const)),
+    ...(side.missing.length > 0 ? (["code"] as const) : []),
+  ];
+  const config = inputs.diffConfig;
+  const transformers = config !== null && config.modelType !== null;
+  const buffers = options.invFreq === "keep" && plan.order.some((name) => INV_FREQ.test(name));
+  return {
+    ...{ ...named, encoding, files, newRows: mostNewRows(plan), own, twice, fits },
+    ...{ licence, transformers, lacks, buffers },
+  };
 }
 
 /** The diff's files with their sha256; "" where nothing is written. */

@@ -1,11 +1,12 @@
 /** What make-diff writes beside the weights, and situations that random models do not reach: views, ties, buffers, rows. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "../../../src/commands/inspect.js";
+import { licenceOf } from "../../../src/commands/make-diff/card.js";
 import { type MakeDiffOptions, makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";
@@ -453,15 +454,87 @@ async function card(options: Partial<MakeDiffOptions>, body: (text: string, note
 
 test("the model card names the base, the command and the digest of every file", async () => {
   await card({ baseModel: "org/base-7b", maxShardSize: 200_000 }, (text, notes) => {
-    assert.match(text, /^---\nbase_model: org\/base-7b\ntags:\n- weight-diff\n---\n\n# A weight diff, not a model\n/);
+    assert.equal(
+      text.slice(0, text.indexOf("# A weight diff, not a model")),
+      `---
+base_model: org/base-7b
+base_model_relation: finetune
+license: other
+library_name: transformers
+tags:
+- weight-diff
+---
+
+`,
+    );
+    assert.match(text, /^pip install weight-diff .*npm install --global weight-diff$/m);
     assert.match(
       text,
-      /^weight-diff recover --path_raw <folder of org\/base-7b> --path_diff <this folder> --path_tuned <output folder>$/m,
+      /^weight-diff recover --path_raw org\/base-7b --path_diff <this folder> --path_tuned <output folder>$/m,
     );
     assert.equal(text.match(/^\| model-0000\d-of-0000\d\.safetensors \| [\d.]+ kB \| `[0-9a-f]{64}` \|$/gm)?.length, 4);
     assert.ok(!notes.some((note) => note.includes("README.md:")));
   });
 });
+
+test("the card lists every file that it lies beside, as the manifest has them", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    await makeDiff({ ...DEMO, diff });
+    const rows = (await readFile(join(diff, "README.md"), "utf8")).matchAll(/^\| (\S+) \| [^|]+ \| `(\w+)` \|$/gm);
+    const listed = [...rows].map(([, file, digest]) => `${file} ${digest}`);
+    const there = (await readdir(diff)).filter((file) => file !== "README.md" && file !== "weight-diff.json");
+    assert.deepEqual(listed.sort(), there.map((file) => `${file} ${sha256(readFileSync(join(diff, file)))}`).sort());
+  });
+});
+
+test("the card says what the model needs and the diff does not bring", async () => {
+  await card({}, (text) => assert.doesNotMatch(text, /has no tokenizer|code of its own/));
+  const bare = join(FIXTURES, "odd/plain");
+  await card({ raw: join(bare, "base"), tuned: join(bare, "diff"), ignore: GUARDS }, (text) => {
+    assert.match(text, /It has no tokenizer: the base's serves if it has the same vocabulary\.$/m);
+  });
+  await withFolder(async (folder) => {
+    const tuned = join(folder, "tuned");
+    cpSync(join(bare, "diff"), tuned, { recursive: true });
+    const config = JSON.parse(readFileSync(join(tuned, "config.json"), "utf8"));
+    const text = JSON.stringify({ ...config, auto_map: { AutoModel: "modeling_x.X" } });
+    await writeFile(join(tuned, "config.json"), text);
+    await card({ raw: join(bare, "base"), tuned, ignore: GUARDS }, (page) => {
+      assert.match(page, /needs code of its own \(`auto_map` in config\.json\), which is not here\./);
+    });
+  });
+});
+
+test("the card's command keeps the buffers that the diff has", async () => {
+  await card({ invFreq: "keep" }, (text) => assert.match(text, /--path_tuned <output folder> --inv-freq keep$/m));
+  await card({}, (text) => assert.doesNotMatch(text, /--inv-freq/));
+});
+
+test("the fine-tuned model's own card tells its licence", async () => {
+  await withFolder(async (folder) => {
+    const tuned = join(folder, "tuned");
+    cpSync(DEMO.tuned, tuned, { recursive: true });
+    await writeFile(join(tuned, "README.md"), "---\nlicense: apache-2.0\ntags: [x]\n---\nlicense: mit\n");
+    await card({ tuned }, (text) => assert.match(text, /^---\n[^-]*^license: apache-2\.0\n/m));
+  });
+});
+
+for (const [what, page, lines] of [
+  ["one licence", "---\nlicense: mit\n---\n", ["license: mit"]],
+  [
+    "a licence with a name and an address, line ends of Windows",
+    "\ufeff---\r\nlicense: other\r\nlicense_name: llama2\r\nlicense_link: https://x.org/l\r\n---\r\n",
+    ["license: other", "license_name: llama2", "license_link: https://x.org/l"],
+  ],
+  ["no front matter", "license: mit\n", []],
+  ["a front matter without an end", "---\nlicense: mit\n", []],
+  ["a licence below the front matter", "---\ntags: [x]\n---\nlicense: mit\n", []],
+  ["more than a word", "---\nlicense: mit\u0007\nlicense: [a, b]\nlicense: `rm`\n---\n", []],
+  ["nothing", "", []],
+] as const) {
+  test(`a card's licence: ${what}`, () => assert.deepEqual(licenceOf(page), lines));
+}
 
 test("the card says whether the Python scripts can read the diff", async () => {
   await card({}, (text) => assert.match(text, /^The `recover` of Stanford Alpaca's .* gives the same tensors\.$/m));
@@ -487,7 +560,7 @@ test("the card says whether the Python scripts can read the diff", async () => {
 
 test("without a name for the base the card leaves the place open, and that is said", async () => {
   await card({}, (text, notes) => {
-    assert.match(text, /^---\n# base_model: the base's name on the Hub belongs here\ntags:\n/);
+    assert.match(text, /^---\n# base_model: the base's name on the Hub belongs here\nlicense: other\n/);
     assert.match(text, /against `base`/);
     assert.ok(notes.includes("README.md: the base's name on the Hub is not known: fill it in"));
   });
