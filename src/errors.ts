@@ -1,15 +1,15 @@
 /**
- * The one error type, and the list of everything that can go wrong for a user. Each code carries its exit code (README,
- * "Exit codes"), so that the mapping stands in one place. Whatever bytes come in, nothing but a WeightDiffError goes out.
+ * The one error type, and the list of everything that can go wrong for a user. Each code has its exit code (docs/checks.md,
+ * "Exit codes"), so that the mapping stands in one place. Whatever the input, nothing but a WeightDiffError is thrown.
  */
 import type { Advice } from "./advice.js";
 import { blot } from "./secrets.js";
 
-/** Every error code, with the exit code of the command line and the kind of trouble it is. Add a row here to add an error. */
+/** Every error code, with its exit code on the command line and its kind. Add a row here to add an error. */
 const ERRORS = {
-  /** Contradictory or unknown flags. */
+  /** Options that contradict each other, or that there are not. */
   USAGE: { exitCode: 2, kind: "usage" },
-  /** A check was made and failed: a sum, a digest, damage found by verify. */
+  /** A check failed: a sum or a digest does not fit, or verify found damage. */
   CHECK_FAILED: { exitCode: 3, kind: "check" },
   /** A path, shard, index or config that is not there. */
   NOT_FOUND: { exitCode: 4, kind: "input" },
@@ -23,7 +23,7 @@ const ERRORS = {
   FORMAT_INVALID: { exitCode: 4, kind: "input" },
   /** A format, dtype or layout that is understood and not supported (tar, GGUF, deflated, sparse, quantised …). */
   FORMAT_UNSUPPORTED: { exitCode: 4, kind: "input" },
-  /** A pickle asks for a global outside the closed world. */
+  /** A pickle asks for a global that is not on the list of those that weight files need. */
   PICKLE_GLOBAL: { exitCode: 4, kind: "input" },
   /** A limit on hostile input was passed (header size, nesting, view blow-up). */
   LIMIT: { exitCode: 4, kind: "limit" },
@@ -47,13 +47,13 @@ const ERRORS = {
   HUB_GATED: { exitCode: 4, kind: "hub" },
   /** The token is not accepted, or may not see this. */
   HUB_DENIED: { exitCode: 4, kind: "hub" },
-  /** No such repository on the Hub, or one that does not show itself without a token. */
+  /** There is no such repository on the Hub, or it is not shown without a token. */
   HUB_NO_REPO: { exitCode: 4, kind: "hub" },
   /** The repository has no such branch, tag or commit. */
   HUB_NO_REVISION: { exitCode: 4, kind: "hub" },
   /** The repository has no such file. */
   HUB_NO_FILE: { exitCode: 4, kind: "hub" },
-  /** Not in the cache, and the Hub must not be asked. */
+  /** It is not in the cache, and the Hub must not be asked. */
   HUB_OFFLINE: { exitCode: 4, kind: "hub" },
   /** Not enough room for the output. */
   DISK_FULL: { exitCode: 5, kind: "system" },
@@ -70,9 +70,9 @@ const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 /**
- * What a caller may do about an error: "usage" - call it another way; "check" - the data is not what it should be; "input" - a
- * file cannot be used; "limit" - an input, or the memory at hand, is past a limit; "output" - the place for the result; "hub" - a
- * repository; "system" - disk or network, worth another try; "stopped" - the user ended the run.
+ * What a caller may do about an error: "usage" - call the function with other options; "check" - the data is not what it should be; "input" - a
+ * file cannot be used; "limit" - an input, or the memory at hand, is past a limit; "output" - the folder for the result cannot be used; "hub" - a
+ * repository cannot be used; "system" - disk or network, worth another try; "stopped" - the user ended the run.
  */
 export type ErrorKind = (typeof ERRORS)[ErrorCode]["kind"];
 
@@ -99,7 +99,7 @@ export interface ErrorDetails extends ErrorOptions {
 /** How many problems a message lists; the rest is counted. */
 const MAX_LISTED = 14;
 
-/** The first of several problems. A single one stands in the fact itself. */
+/** The first of several problems, for a message. A single one is not listed: it stands in the fact itself. */
 export function listed(problems: readonly string[]): readonly string[] {
   const rest = problems.length - MAX_LISTED;
   return problems.length < 2 ? [] : [...problems.slice(0, MAX_LISTED), ...(rest > 0 ? [`and ${rest} more`] : [])];
@@ -118,7 +118,7 @@ export class WeightDiffError extends Error {
   readonly at: ErrorPlace;
   /** Options and commands that would help. `hint` does not name them. */
   readonly advice: readonly Advice[];
-  /** Where one fact sums up many: each of them, in a line of its own. */
+  /** Where the fact sums up several problems: one line for each. */
   readonly problems: readonly string[];
 
   constructor(

@@ -1,12 +1,12 @@
-/** What verify found: one sentence each, about a file, a tensor, or the whole. */
+/** What verify finds: one sentence each, about a file, a tensor, or the whole checkpoint. */
 
-/** "error" is damage, and ends in exit code 3; "warning" is odd and may be right; "note" is to be known. */
+/** "error": damage, which ends in exit code 3. "warning": odd, and perhaps right. "note": worth knowing. */
 export type Level = "error" | "warning" | "note";
-/** Which of verify's checks found it. */
+/** The check that found it. */
 export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "compare";
 
 /**
- * What was found, where more than the check must be known: "architecture" - names and shapes are not what config.json makes them;
+ * What was found, where the check alone does not tell: "architecture" - names or shapes are not those that config.json asks for;
  * "ungathered" - a model saved in pieces; "zeros" - weights that are all zero; "no-manifest" - the manifest that must be there is
  * not; "not-compared" - a check was asked for and there was nothing to compare with.
  */
@@ -24,8 +24,8 @@ export interface Finding {
 }
 
 /**
- * Does it follow from what is known of the architecture, not from these files alone? Digests that fit, or the user's word, prove
- * such a rule wrong.
+ * Does the finding rest on what is known of the architecture, and not on these files alone? Such a rule gives way where digests fit,
+ * or where the user says so.
  */
 export function isByRule({ code }: Finding): boolean {
   return code === "architecture" || code === "zeros";
@@ -38,7 +38,7 @@ export type AddFinding = (
   about?: { readonly file?: string; readonly tensor?: string; readonly code?: FindingCode },
 ) => void;
 
-/** A collector for each check, into one list. */
+/** Collects the findings of one check into a list that all checks share. */
 export function reporter(findings: Finding[], check: Check): AddFinding {
   return (level, message, { file, tensor, code } = {}) => {
     findings.push({ level, check, code: code ?? check, file: file ?? null, tensor: tensor ?? null, message });

@@ -1,6 +1,6 @@
 /**
- * convert: LLaMA or Llama 2 as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files: what
- * transformers' converter wrote in float16 before it went through bfloat16 (docs/formats.md 2.1, 2.6).
+ * convert: a LLaMA as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files. That is what
+ * transformers' converter wrote while it still worked in float16; later ones go through bfloat16 (docs/formats.md 2.1, 2.6).
  */
 import type { Say } from "../advice.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
@@ -26,25 +26,25 @@ import { withHub } from "../run/inputs.js";
 const GENERATION_CONFIG = "generation_config.json";
 
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
-  /** Meta's directory, params.json and consolidated.NN.pth, or a Hub repository of that layout. */
+  /** Meta's directory, with params.json and consolidated.NN.pth, or the name of a Hub repository with that layout. */
   readonly source: string;
-  /** Where the model goes. */
+  /** The folder for the model. */
   readonly output: string;
-  /** Of the tensors written; by default each keeps the one it is stored in. */
+  /** The dtype of the tensors that are written; by default each keeps the one it is stored in. */
   readonly dtype?: "F32" | "F16" | "BF16" | null;
 }
 
 export interface ConvertReport extends Omit<MakingReport, "newRows"> {
-  /** Dtypes of what is written, as config.json spells them. */
+  /** The dtypes that are written, as config.json spells them: "float16". */
   readonly dtype: string;
   /** "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "converted" | "planned" | "verified";
   readonly tensors: ConvertManifest["tensors"];
-  /** Finite values that the output dtype cannot hold, by tensor. */
+  /** How many finite values of a tensor the output dtype cannot hold; only tensors that have some. */
   readonly overflow: ReadonlyMap<string, number>;
 }
 
-/** Converts. @throws {WeightDiffError} with any code of errors.ts; FORMAT_UNSUPPORTED if the source is not in Meta's layout. */
+/** Converts Meta's files. @throws {WeightDiffError} with any code of errors.ts; FORMAT_UNSUPPORTED if the source is not in Meta's layout. */
 export async function convert(options: ConvertOptions): Promise<ConvertReport> {
   return withHub(options, convertWith);
 }
@@ -69,7 +69,7 @@ interface ConvertFacts {
   readonly model: Checkpoint;
   readonly config: ModelConfig | null;
   readonly plan: Plan;
-  /** Of the output, as config.json spells it. */
+  /** The output's dtype, as config.json spells it. */
   readonly dtype: string;
   readonly tokenizer: MetaTokenizer | null;
 }
@@ -139,7 +139,7 @@ function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtype"], sa
   }
 }
 
-/** @throws {WeightDiffError} FORMAT_UNSUPPORTED, NOT_FOUND without params.json: a config needs what only that knows. */
+/** @throws {WeightDiffError} FORMAT_UNSUPPORTED; NOT_FOUND without params.json, since the config needs values that nothing else has. */
 function refuseUnconvertible({ unconvertible }: Checkpoint): void {
   if (unconvertible !== null) {
     const { code, fact, hint, file } = unconvertible;
@@ -151,7 +151,7 @@ function torchText(dtype: Dtype): string {
   return torchName(dtype) ?? dtype;
 }
 
-/** Dtypes of the output. */
+/** The dtypes of the output, in words. */
 function dtypeText(plan: Plan): string {
   const dtypes = plan.jobs.flatMap((job) => (job.kind === "tensor" ? [job.dtype] : []));
   return [...new Set(dtypes)].map(torchText).join(" and ");

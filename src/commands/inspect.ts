@@ -1,4 +1,4 @@
-/** inspect: what a checkpoint is. From its headers, config and side files, and a handful of small tensors; with digests if asked. */
+/** inspect: says what a checkpoint is, by its headers, config, side files and a few small tensors; with digests if asked. */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
@@ -26,42 +26,48 @@ import type { RunOptions } from "../run/run-plan.js";
 export interface InspectOptions extends RunOptions {
   /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
   readonly path: string;
-  /** Reads every byte and adds each tensor's sha256. */
+  /** Also read every byte, and give each tensor's sha256. */
   readonly digest?: boolean;
 }
 
 export interface InspectReport {
   readonly path: string;
+  /** Where it comes from on the Hub, if that is known. */
   readonly repo: string | null;
   readonly commit: string | null;
+  /** A diff or a full model, and by what that is known. */
   readonly identity: Identity;
   /** What it is called, as "LLaMA 7B"; null for an unknown architecture. */
   readonly family: string | null;
+  /** Layers, hidden size and vocabulary, read off names and shapes. */
   readonly shape: ModelShape;
-  /** Elements of all tensors. */
+  /** How many elements all tensors have together. */
   readonly parameters: number;
+  /** The weight files, and tokenizer.model where it is a published one. */
   readonly files: readonly InspectedFile[];
   /** The manifest beside the weights; null without one. */
   readonly manifest: Pick<Manifest, "operation" | "tool" | "scheme"> | null;
-  /** Files that say how many tokens there are, and the highest id in each. */
+  /** The files that list tokens, and the highest token id in each. */
   readonly tokenizer: readonly TokenizerFile[];
-  /** Of a diff: which script's rules fit, and why; or why that cannot be told. */
+  /** For a diff: which script's rules fit, and why, or why that cannot be told; null for a full model. */
   readonly scheme: { readonly name: string | null; readonly reason: string } | null;
   readonly tensors: readonly InspectedTensor[];
   /** Number of tensors, elements and bytes by dtype, most bytes first. */
   readonly totals: readonly DtypeTotal[];
   /** What could go wrong with it, one sentence each. */
   readonly traps: readonly string[];
+  /** What the user should know of how it is read, one sentence each. */
   readonly notes: readonly string[];
 }
 
 export interface InspectedFile {
   readonly file: string;
+  /** In bytes. */
   readonly size: number;
   readonly format: string;
-  /** A published file it is, or may be. */
+  /** The published file that it is, or may be, in words. */
   readonly known: string | null;
-  /** "size": only its size was compared. */
+  /** "size": only its size was compared. Null where `known` is. */
   readonly knownBy: "digest" | "size" | null;
 }
 
@@ -73,12 +79,12 @@ export interface DtypeTotal {
 }
 
 export interface InspectedTensor {
-  /** As in the file: keys of nested dicts joined with ".". */
+  /** As in the file; the keys of nested dicts are joined with ".". */
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly shard: string;
-  /** Of the contiguous little-endian bytes; only with `digest`. */
+  /** sha256 (hex) of the contiguous little-endian bytes; only with `digest`. */
   readonly sha256?: string;
 }
 
@@ -153,7 +159,7 @@ async function manifestBeside({ directory }: Checkpoint): Promise<Manifest | nul
   }
 }
 
-/** The scheme that recover would choose; how many rows are new is guessed from the vocabulary that LLaMA has. */
+/** The scheme that recover would choose. Without a base, the number of new rows is a guess: what goes beyond LLaMA's vocabulary. */
 function schemeOf(
   diff: Checkpoint,
   config: ModelConfig | null,
@@ -189,7 +195,7 @@ function schemeOf(
 
 const LLAMA_VOCABULARY = 32_000;
 
-/** Rows of the embedding of what has LLaMA's names, alone or beside a tower; 0 of others. */
+/** How many rows the embedding has, if the model has LLaMA's names, alone or beside a vision tower; else 0. */
 function rowsOfLlama({ stateDict }: Checkpoint): number {
   const names = [...stateDict.keys()];
   const has = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
@@ -219,7 +225,7 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
   });
 }
 
-/** tokenizer.model, if it is a published one: it is small enough to be looked at always. */
+/** tokenizer.model, if it is a published one. It is small, so it is always looked at. */
 async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly InspectedFile[]> {
   const { directory, layout } = model;
   const file = TOKENIZER;

@@ -1,6 +1,6 @@
 /**
- * push: a diff or a model onto the Hub. Asks whether that may be, verifies what is to go, sends what is not there yet in one commit,
- * and holds what the Hub lists afterwards against what is here. Nothing is ever deleted there.
+ * push: a diff or a model onto the Hub. It asks whether the token may write there, verifies the files, sends what the Hub does not
+ * have yet in one commit, and compares what the Hub lists afterwards with the files here. It never deletes anything there.
  */
 import type { Advice } from "../advice.js";
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
@@ -24,22 +24,23 @@ import { verify } from "./verify.js";
 export interface PushReport {
   readonly repo: string;
   readonly branch: string;
-  /** The page of the commit, or of the repository. */
+  /** The address of the commit's page, or of the repository's. */
   readonly url: string;
+  /** "planned": a dry run. "unchanged": the Hub has all files already. */
   readonly outcome: "pushed" | "planned" | "unchanged";
-  /** Was the repository made now? */
+  /** Was the repository created by this push? */
   readonly created: boolean;
-  /** null if it is not there. */
+  /** Is the repository private? Null if there is none (a dry run). */
   readonly private: boolean | null;
-  /** Of the branch, at the end. */
+  /** The branch's commit at the end; null if there is none. */
   readonly commit: string | null;
   readonly files: readonly PushedFile[];
-  /** Bytes of files that were sent: of large ones, what the Hub did not have. */
+  /** Bytes that were sent; of large files, only the parts that the Hub did not have. */
   readonly bytesSent: number;
   readonly seconds: number;
 }
 
-/** Pushes. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE; as verify. */
+/** Publishes a directory on the Hub. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE; as verify. */
 export async function push(options: PushOptions): Promise<PushReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
@@ -48,7 +49,7 @@ export async function push(options: PushOptions): Promise<PushReport> {
     sending.done += count;
     options.onProgress?.({ done: sending.done, total: sending.total, shard: "upload", tensor: sending.file });
   });
-  // Absolute, it can be no name of a repository.
+  // An absolute path is never taken for the name of a repository.
   const path = absolutePath(options.path);
   const checkpoint = await openCheckpoint(path);
   const local = await filesToPush(checkpoint, options);
@@ -92,7 +93,7 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
     onProgress,
     ...rest,
   });
-  // What was made without a manifest, or is against a rule of its architecture, is the user's to answer for; damage is not.
+  // With force, the user answers for a missing manifest and for what is against a rule of the architecture; never for damage.
   const overruled = (finding: Finding): boolean =>
     options.force === true && (isByRule(finding) || finding.code === "no-manifest");
   const errors = report.findings.filter((finding) => finding.level === "error" && !overruled(finding));
@@ -140,7 +141,7 @@ async function makeRepository(writer: HubWriter, options: PushOptions): Promise<
 }
 
 /**
- * Commits, and compares what the Hub lists then. A commit whose answer was lost counts if the Hub lists what it should.
+ * Commits, and compares what the Hub lists then. If the answer to the commit is lost, the Hub's list decides whether it was made.
  * @throws {WeightDiffError} CHECK_FAILED if it lists something else; as commitFiles.
  */
 async function sendAndCheck(

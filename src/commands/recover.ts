@@ -1,6 +1,6 @@
 /**
- * recover: base + diff -> the fine-tuned model. Opens both, refuses what can be refused, plans; the rest is the run's.
- * The result is that of `recover` in the reference scripts, to the last bit (scheme/families/ names them).
+ * recover: base + diff -> the fine-tuned model. It opens both, refuses what can be refused, and plans; `make` does the rest.
+ * The result equals that of the reference scripts' own `recover`, bit for bit (scheme/families/ names the scripts).
  */
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
@@ -27,8 +27,8 @@ import { findXorPayload } from "./xor/payload.js";
 export type { RecoverOptions } from "./recover/options.js";
 
 /**
- * Recovers the model. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
- * manifest says. A naive sum that does not fit is in the report, since the output stays.
+ * Recovers the model from a base and a diff. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
+ * manifest says. A naive sum that does not fit is no error: the output stays, and the report has the verdict.
  */
 export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   return withHub(options, recoverWith);
@@ -76,7 +76,7 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   );
 }
 
-/** A sum of two tells nothing of a matrix that the script adds twice. */
+/** The sum of one base and one diff tells nothing of a matrix to which the script adds the base twice. */
 function addedOnce(sample: readonly SampledPair[], { jobs }: Plan): readonly SampledPair[] {
   const twice = new Set(jobs.flatMap((job) => (job.kind === "tensor" && job.terms.length > 1 ? [job.name] : [])));
   return sample.filter(({ name }) => !twice.has(name));

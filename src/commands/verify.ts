@@ -1,6 +1,6 @@
 /**
  * verify: is this checkpoint whole, is it what its manifest says, does it recover what it should, is it that other model?
- * Everything that is wrong is listed; only a place that cannot be opened as a checkpoint at all ends in an error.
+ * Everything that is wrong is listed. Only a path that cannot be opened as a checkpoint at all ends in an error.
  */
 import type { CheckpointComparison } from "../check/compare.js";
 import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } from "../check/contents.js";
@@ -32,48 +32,55 @@ import { checkRecovered, type RecoveredTensors, recoverDiff, sumsOfRun } from ".
 export interface VerifyOptions extends RunOptions, SchemeOptions {
   /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
   readonly path: string;
-  /** A manifest kept elsewhere; null takes the one beside the weights, if there is one. */
+  /** The path of a manifest that is kept elsewhere; null takes the one beside the weights, if there is one. */
   readonly manifest?: string | null;
-  /** The base of a diff: what it recovers, by the scheme, is computed, not written, and held against the manifest. */
+  /** The base, where a diff is verified: the model is recovered without being written, and compared with the manifest. */
   readonly raw?: string | null;
-  /** Another checkpoint that should be the same model. */
+  /** Another checkpoint that should hold the same model. */
   readonly against?: string | null;
-  /** Is a checkpoint without digests a failure? */
+  /** Report an error where there are no digests to compare with. */
   readonly requireDigests?: boolean;
-  /** Name of a published sum; null takes the one that was published for the repository, if one was. */
+  /** The name of a published sum, such as "alpaca-7b"; null takes the one that was published for this repository, if any. */
   readonly known?: string | null;
-  /** A sum to hold the model against. */
+  /** The naive sum that the model should have (docs/arithmetic.md 7). */
   readonly expectSum?: number | null;
 }
 
-/** "failed": a finding is an error. "unproven": what was asked for could not be compared with anything. */
+/** "failed": there is an error among the findings. "unproven": there was nothing to compare with for a check that was asked for. */
 export type Verdict = "sound" | "unproven" | "failed";
 
 export interface VerifyReport {
   readonly path: string;
+  /** A diff or a full model, and by what that is known. */
   readonly identity: Identity;
-  /** Where the digests came from; null if there were none, or they were not looked at. */
+  /** The manifest that the digests come from; null if there is none, or if it was not used. */
   readonly manifest: string | null;
+  /** Everything that was found, errors first. */
   readonly findings: readonly Finding[];
+  /** How many weight files and tensors there are. */
   readonly files: number;
   readonly tensors: number;
-  /** Were the tensors' bytes read? */
+  /** Were the tensors' bytes read, or the structure only? */
   readonly read: boolean;
-  /** An encoded payload: whole files and their digests, nothing that has a structure. */
+  /** Is it an encoded payload? Then whole files were compared with their digests; there are no tensors to look at. */
   readonly whole: boolean;
   readonly sums: NaiveSums | null;
   readonly sumCheck: SumCheck | null;
-  /** What was recovered with the base. */
+  /** What was recovered with the base; null if none was given. */
   readonly recovered: RecoveredTensors | null;
+  /** How the other checkpoint compares; null if none was given. */
   readonly comparison: CheckpointComparison | null;
   readonly verdict: Verdict;
-  /** Whether that is "sound". */
+  /** Is the verdict "sound"? */
   readonly sound: boolean;
   readonly bytesRead: number;
   readonly seconds: number;
 }
 
-/** Verifies. @throws {WeightDiffError} as openCheckpoint for what is no checkpoint; USAGE, IO, INPUT_CHANGED, INTERRUPTED. */
+/**
+ * Verifies a model, a diff or a payload. @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_… for what cannot be opened at all;
+ * USAGE, IO, INPUT_CHANGED, NETWORK, HUB_…, INTERRUPTED. Damage is no error here: it is in the findings.
+ */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
   return withHub(options, verifyWith);
 }
@@ -145,7 +152,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   };
 }
 
-/** What was encoded is no checkpoint: its files are what they were when they were made, or not. */
+/** An encoded payload is no checkpoint. All that can be said is whether its files still have the digests that they were made with. */
 function payloadReport(
   path: string,
   findings: readonly Finding[],
@@ -213,7 +220,7 @@ async function readContents(
 
 const LEVELS = ["error", "warning", "note"] as const;
 
-/** What matters first; within a level as it was found. */
+/** Errors first, then warnings, then notes; within a level in the order in which they were found. */
 function inOrder(findings: readonly Finding[]): readonly Finding[] {
   return LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
 }
@@ -227,7 +234,7 @@ function verdictOn(findings: readonly Finding[]): { readonly verdict: Verdict; r
   return { verdict, sound: verdict === "sound" };
 }
 
-/** What digests prove to be as it was made, no rule of thumb calls damaged. */
+/** Digests prove that the checkpoint is as it was made. Then no rule about its architecture may call it damaged. */
 function withoutDoubt(findings: readonly Finding[]): readonly Finding[] {
   const proven = !findings.some(({ check, level }) => check === "digests" && level === "error");
   return findings.map((finding) =>

@@ -1,6 +1,6 @@
 /**
- * Where the Hub is, who asks, and where its cache lies: by option, else by the environment variables that huggingface_hub reads,
- * in its order (constants.py, utils/_auth.py).
+ * Where the Hub is, which token is sent, and where the cache lies: by the options, else by the environment variables that
+ * huggingface_hub reads, in its order (constants.py, utils/_auth.py).
  */
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -13,17 +13,17 @@ import { keepSecret } from "../secrets.js";
 import { namedAuthorities } from "./authorities.js";
 
 export interface HubOptions {
-  /** "https://huggingface.co"; by default HF_ENDPOINT. */
+  /** The Hub's address; by default HF_ENDPOINT, else "https://huggingface.co". */
   readonly endpoint?: string;
-  /** By default HF_TOKEN, else the file that `hf auth login` writes; null sends none. */
+  /** The token; by default HF_TOKEN, else what `hf auth login` wrote; null sends none. */
   readonly token?: string | null;
   /** A file that holds the token. */
   readonly tokenFile?: string;
-  /** The cache's folder, as HF_HUB_CACHE names it; null caches nothing and reads from the Hub as bytes are needed. */
+  /** The folder of the cache; by default HF_HUB_CACHE and what it stands for. Null keeps nothing on the disk: bytes are read from the Hub as they are needed. */
   readonly cache?: string | null;
-  /** Only the cache; by default HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE. */
+  /** Use the cache only, and send no request; by default as HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE says. */
   readonly offline?: boolean;
-  /** By default process.env. */
+  /** The environment variables; by default process.env. */
   readonly environment?: Environment;
   /** How long to wait and how often to try. */
   readonly patience?: Partial<
@@ -37,7 +37,7 @@ export interface HubSettings {
   readonly access: HubAccess;
   readonly cache: string | null;
   readonly offline: boolean;
-  /** May the cache's snapshots be symlinks, where the system can? */
+  /** May the cache use symlinks where the system has them? */
   readonly symlinks: boolean;
 }
 
@@ -141,11 +141,11 @@ async function tokenOf(options: HubOptions, env: Environment): Promise<string | 
     return given;
   }
   const path = expand(env.HF_TOKEN_PATH || join(hubHome(env), "token"), env);
-  // Whoever never logged in has none.
+  // Without a login there is no such file.
   return cleaned(await readText(path, MAX_TOKEN_BYTES).catch(() => ""), path);
 }
 
-/** What cannot be sent in a header would be shown in the error of whoever tries. */
+/** Refuses a token that no header can hold: the error of an attempt to send it would show it. */
 function cleaned(text: string, where: string): string | null {
   const token = text.trim();
   if (!/^[\x21-\x7e]*$/.test(token)) {

@@ -1,4 +1,4 @@
-/** Carries out a plan: chooses how to read and write, proves what an earlier run finished, streams the rest, seals each shard. */
+/** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, and closes each shard. */
 import { defaultThreads } from "../engine/cpu.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
@@ -15,20 +15,20 @@ import { peakMemory } from "./peak-memory.js";
 import { proveFinished } from "./prove-finished.js";
 
 export interface RunOptions extends HubRunOptions {
-  /** Worker threads; null chooses. 0 works in the calling thread. */
+  /** How many worker threads; null chooses by the work and the processors, 0 works in the calling thread. */
   readonly threads?: number | null;
-  /** May files be read and written past the page cache? "always": also small work and cached inputs, wherever the file system can. */
+  /** May files be read and written past the page cache? By default where that pays; "always": also for little work and for inputs that are cached. */
   readonly directIo?: boolean | "always";
   /** Bytes of one operand in one window; a multiple of 64 KiB. */
   readonly windowBytes?: number;
-  /** Another disk, for tests. */
+  /** Stands in for the disk in tests. */
   readonly disk?: Disk;
   /** Called as bytes are read, written and fetched: several times a second. */
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 
 export interface PlanRunOptions extends RunOptions {
-  /** Told of every result as soon as it is there; may throw, which ends the run. */
+  /** Called with every result as soon as it is there. If it throws, the run ends. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface ProgressState {
   /** Bytes read and written so far, and in all. */
   readonly done: number;
   readonly total: number;
-  /** Where the last window went; null if it is not written. */
+  /** The file and the tensor that was worked on last; no file where nothing is written. */
   readonly shard: string | null;
   readonly tensor: string;
 }
@@ -48,38 +48,38 @@ export interface RunResult {
   /** Bytes. */
   readonly read: number;
   readonly written: number;
-  /** Tensors taken over from an earlier run, after their bytes were verified. */
+  /** How many tensors were taken over from an earlier run, after their bytes were verified. */
   readonly resumed: number;
 }
 
-/** 4 MiB: calls are few, and three windows of three buffers for each of two workers stay near 70 MB. */
+/** 4 MiB: few calls, and two workers with three windows of three buffers each stay near 70 MB. */
 const WINDOW_BYTES = 1 << 22;
-/** Where transposed matrices are read: their tiles take what is saved here. */
+/** Smaller where transposed matrices are read, since their tiles take memory, too. */
 const TILED_WINDOW_BYTES = 1 << 21;
-/** Of whole files: three windows of payload and key stay in a processor's cache, and calls are few enough. */
+/** For whole files: three windows of payload and key fit into a processor's cache, and calls are still few. */
 const FILE_WINDOW_BYTES = 1 << 20;
-/** The least that the kernel's memory is laid out for. */
+/** The smallest window that the kernel's memory is laid out for. */
 const LEAST_WINDOW_BYTES = 1 << 16;
-/** One is read, one computed, one written. */
+/** Windows in flight: one is read, one computed, one written. */
 const SLOTS = 3;
-/** Less traffic than this is over before a thread has started, and leaves the page cache as it is. */
+/** Less work than this is done before a thread would have started; the page cache is left alone, too. */
 export const SMALL_BYTES = 1 << 26;
 
 /**
- * Where the network is the disk: twelve requests are under way for two operands, of as many bytes as otherwise, which hides 50 ms
- * up to 400 MB/s. One thread keeps up with 300 MB/s, and each has its own connections and their memory.
+ * For inputs that are read over the network: twelve requests are under way for two operands, with as many bytes in all as otherwise.
+ * That hides a latency of 50 ms up to 400 MB/s. One thread keeps up with 300 MB/s, and each thread costs connections and memory.
  */
 const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 1 };
 
 export interface Pace {
   readonly threads: number;
   readonly windowBytes: number;
-  /** Of whole files, where there are some: no tensor is computed then. */
+  /** For whole files, if the plan has some; then it has no tensors. */
   readonly fileWindowBytes: number;
   readonly slots: number;
 }
 
-/** How to work through so many bytes and jobs, where the user does not say. */
+/** How to work through so many bytes and jobs, where the options do not say. */
 export function choosePace(
   files: readonly Pick<InputFile, "remote">[],
   bytes: number,
@@ -176,7 +176,7 @@ export async function runPlan(
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
     .map((job) => (output === null && isMade(job) ? { ...job, output: null } : job));
-  // Verifying read the outputs of what is done; its inputs will not be read again.
+  // Verifying has read the finished outputs. The inputs of those will not be read again.
   const rest = planTraffic({ jobs: todo });
   total = done + rest.read + rest.write;
   const left = openTensors(plan, results);
@@ -220,7 +220,7 @@ function outputOf(job: Job): { readonly shard: number } | null {
   return isMade(job) ? job.output : null;
 }
 
-/** Tensors still to be written, by shard. */
+/** How many tensors of each shard are still to be written. */
 function openTensors(plan: RunPlan, results: ReadonlyMap<number, TensorResult>): number[] {
   const left = plan.shards.map(() => 0);
   for (const job of plan.jobs) {
@@ -238,21 +238,21 @@ async function refuseChanges(inputs: readonly InputFile[], disk: Disk): Promise<
   }
 }
 
-/** What every run reports of itself. */
+/** The figures of a run. */
 export interface RunFigures {
   /** Bytes. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Wall time. */
+  /** Elapsed time. */
   readonly seconds: number;
-  /** The most memory the process has had. */
+  /** The most memory that the process has used, in bytes. */
   readonly peakBytes: number;
   readonly threads: number;
-  /** Tensors taken over from an earlier run. */
+  /** How many tensors were taken over from an earlier run. */
   readonly resumed: number;
 }
 
-/** Wall time since `started`, and the most memory the process has had. */
+/** Time since `started`, and the most memory that the process has used. */
 export function clock(started: number): { readonly seconds: number; readonly peakBytes: number } {
   return { seconds: (performance.now() - started) / 1000, peakBytes: peakMemory() };
 }

@@ -1,4 +1,4 @@
-/** What a push sends: which files of the directory, and which of them the Hub does not have yet. */
+/** The files that a push sends: those that belong to a model or a diff, less those that the Hub has already. */
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { sideFiles } from "../../checkpoint/side-files.js";
@@ -21,7 +21,7 @@ export interface PushedFile {
 }
 
 /**
- * Weights, config, tokenizer, licences, card and manifest: what a model or a diff consists of. The rest is named, and stays.
+ * The files that a model or a diff consists of: weights, config, tokenizer, licences, card and manifest. A note names the others, which are not sent.
  * @throws {WeightDiffError} LINK_OUTSIDE for a link that leads out of the directory: nothing from elsewhere is published.
  */
 export async function filesToPush(
@@ -78,7 +78,7 @@ function isIndex(name: string, weights: ReadonlySet<string>): boolean {
   return name.endsWith(`${format}.index.json`);
 }
 
-/** What is new, what takes another's place, and what the Hub has already. */
+/** Which files are new, which replace others, and which the Hub has already. */
 export async function compareFiles(
   local: readonly UploadFile[],
   before: RemoteState | null,
@@ -103,7 +103,7 @@ export async function compareFiles(
   return files;
 }
 
-/** Large files are listed by sha256, small ones by git's sha1. */
+/** Does the Hub have this very file? It lists large files with their sha256, small ones with git's sha1. */
 export async function isSame(
   { etag, size }: HubEntry,
   path: string,
@@ -113,7 +113,7 @@ export async function isSame(
   return size === ourSize && (etag === sha256 || (etag.length === 40 && etag === (await gitBlobOf(path))));
 }
 
-/** Weights that stay beside ours may be loaded in their place. */
+/** Warns of weights that stay in the repository beside ours: loaders may take them instead. */
 export function warnOfOthers(local: readonly UploadFile[], before: RemoteState | null, options: PushOptions): void {
   const ours = new Set(local.map(({ file }) => file));
   const others = [...(before?.files.keys() ?? [])].filter((file) => !ours.has(file));

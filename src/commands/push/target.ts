@@ -1,4 +1,4 @@
-/** Where a push goes: everything that can be refused before a byte is read or sent. */
+/** The repository that a push goes to. What can be refused is refused here, before a byte is read or sent. */
 
 import type { Say } from "../../advice.js";
 import { WeightDiffError } from "../../errors.js";
@@ -8,29 +8,29 @@ import { type HubOptions, hubSettings } from "../../hub/settings.js";
 import { type HubWriter, openHubWriter, type RemoteState, remoteState, whoAsks } from "../../hub/upload.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
-/** All that push takes. */
+/** The options of `push`. */
 export interface PushOptions extends Omit<RunOptions, "hub" | "signal">, TargetOptions {
   /** The directory that recover or make-diff wrote. */
   readonly path: string;
   /** The commit's title. */
   readonly message?: string | null;
-  /** Check and compare, then stop. */
+  /** Verify and compare, say what would be sent, and stop. */
   readonly dryRun?: boolean;
-  /** Push also what has no manifest, and so was checked in structure and values only. Damage never goes. */
+  /** Also push what has no manifest: then only structure and values are checked. Damaged files are never pushed. */
   readonly force?: boolean;
   /** Called with every sentence a user should read, as soon as it is known. */
   readonly onNote?: Say;
 }
 
-/** What of it says where. */
+/** The part of the options that says where. */
 export interface TargetOptions {
   /** "org/name", or "org/name@branch". */
   readonly repo: string;
   /** Where the Hub is, and who asks. */
   readonly hub?: HubOptions;
-  /** Of a repository that is made now: private, else what the organisation's settings say. */
+  /** If the repository is created: make it private. Else the organisation's settings decide. */
   readonly private?: boolean;
-  /** How long an upload may stand still. */
+  /** Milliseconds without progress after which an upload is given up. */
   readonly idleMs?: number;
   /** Ends the push; what the Hub has already is not sent again by the next one. */
   readonly signal?: AbortSignal | undefined;
@@ -38,17 +38,17 @@ export interface TargetOptions {
   readonly onWarning?: Say;
 }
 
-/** A repository that may be written to, as it is now. */
+/** A repository that the token may write to, as it is now. */
 export interface PushTarget {
   readonly writer: HubWriter;
-  /** null: it will be made. */
+  /** Null if the repository does not exist yet. */
   readonly before: RemoteState | null;
 }
 
 const DEFAULT_IDLE_MS = 120_000;
 
 /**
- * Everything that can be refused before a byte is read: no name, no token, no right to write, another visibility.
+ * Refuses what can be refused before a byte is read: no valid name, no token, no right to write, a public repository where a private one is wanted.
  * @throws {WeightDiffError} USAGE, HUB_DENIED, HUB_OFFLINE, HUB_NO_REVISION, OUTPUT_REFUSED, NETWORK.
  */
 export async function openTarget(

@@ -1,4 +1,4 @@
-/** What recover may be asked. */
+/** The options of `recover`. */
 import type { SchemeOptions } from "../../evidence/scheme.js";
 import type { Hub } from "../../hub/place.js";
 import type { MakingOptions } from "../../make/make.js";
@@ -6,15 +6,15 @@ import type { MakingOptions } from "../../make/make.js";
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
   readonly raw: string;
-  /** The published diff, likewise; of a family that XORs, its files. */
+  /** The published diff, given likewise; for a family that XORs whole files, the folder with them. */
   readonly diff: string;
-  /** Where the model goes; null computes and checks everything and writes nothing. */
+  /** The folder for the recovered model; null computes and checks everything, and writes nothing. */
   readonly tuned?: string | null;
-  /** Of the float tensors written. */
+  /** The dtype of the float tensors that are written; left out, the one that the scheme's script saves. */
   readonly dtype?: "F32" | "F16" | "BF16";
-  /** A sum to hold the result against; "known" takes the published one, if there is one. */
+  /** The naive sum that the result must have (docs/arithmetic.md 7); "known" takes the published one, if there is one. */
   readonly expectSum?: number | "known" | null;
 }
 
-/** The same, with the Hub opened. */
+/** The same, once the Hub is opened. */
 export type OpenRecoverOptions = RecoverOptions & { readonly hub: Hub };

@@ -1,4 +1,4 @@
-/** What recover gives back: the same shape for tensors that were computed and for whole files that were XORed. */
+/** What `recover` returns: one shape for tensors that were computed and for whole files that were XORed. */
 
 import type { Choice } from "../../evidence/choice.js";
 import type { End, MakingReport } from "../../make/make.js";
@@ -8,23 +8,27 @@ import type { NaiveSums, SumVerdict } from "../../sums/naive.js";
 import type { XorReport } from "../xor/recipe.js";
 
 export interface RecoverReport extends MakingReport {
+  /** The scheme's name, as `weight-diff schemes` lists it; and why it was chosen, in words. */
   readonly scheme: string;
   readonly schemeReason: string;
-  /** Of the float tensors; null if each has that of the tuned model. */
+  /** The dtype of the float tensors; null if they have several. */
   readonly dtype: "F32" | "F16" | "BF16" | null;
-  /** "planned": a dry run. "verified": the output was complete already. */
+  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "recovered" | "checked" | "planned" | "verified";
+  /** Every tensor of the output, in the order of its state dict; sha256 (hex) of its contiguous little-endian bytes. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
     readonly shape: readonly number[];
     readonly sha256: string;
   }[];
+  /** The naive sums of the result (docs/arithmetic.md 7); null where nothing was computed. */
   readonly sums: NaiveSums | null;
-  /** The F32 sum of each tensor, inv_freq included; none where nothing was computed. */
+  /** The F32 sum of each tensor by name, inv_freq included; empty where nothing was computed. */
   readonly tensorSums: ReadonlyMap<string, number>;
+  /** How the sum compares with the expected one; null if none was expected. */
   readonly sumCheck: SumVerdict | null;
-  /** Finite values that the output dtype cannot hold, by tensor. */
+  /** How many finite values of a tensor the output dtype cannot hold; only tensors that have some. */
   readonly overflow: ReadonlyMap<string, number>;
   /** Only where whole files were XORed: there are no tensors then. */
   readonly xor?: XorReport;
@@ -39,7 +43,7 @@ const NOTHING_COMPUTED = {
   overflow: new Map<string, number>(),
 } as const;
 
-/** The part that tells of no tensor. */
+/** The report of a run that computed nothing. */
 export function plannedReport(choice: Choice, plan: Plan, end: End<unknown>): RecoverReport {
   return {
     ...NOTHING_COMPUTED,
@@ -53,7 +57,7 @@ export function plannedReport(choice: Choice, plan: Plan, end: End<unknown>): Re
   };
 }
 
-/** Of whole files. */
+/** The report of a run that XORed whole files. */
 export function filesReport(xor: XorReport): RecoverReport {
   const { bytesRead, bytesWritten, seconds, peakBytes, threads, resumed, scheme, schemeReason, output } = xor;
   return {

@@ -1,4 +1,4 @@
-/** verify's look at what lies beside the weights: the manifest to go by, config, tokenizer, side files. */
+/** How verify looks at what lies beside the weights: the manifest, config, tokenizer and side files. */
 import { join } from "node:path";
 import { checkArchitecture, type Judged } from "../../check/architecture.js";
 import { checkSideFiles, checkTokenizer, checkUnfinished } from "../../check/side-files.js";
@@ -14,14 +14,14 @@ import { isVerbatim, parseManifest, RETYPED, readManifestBytes } from "../../man
 import { hasFile, MANIFEST } from "../../output/state.js";
 import { ENCODING_KEY } from "../../plan/exact.js";
 
-/** Of verify's options. */
+/** The options of verify that matter here. */
 interface Asked {
   readonly path: string;
   readonly manifest?: string | null;
   readonly requireDigests?: boolean;
 }
 
-/** What is known of the manifest. "unusable" is a finding already. */
+/** The manifest, as far as there is one. What makes it "unusable" is among the findings already. */
 export type FoundManifest =
   | { readonly state: "usable"; readonly manifest: Manifest }
   | { readonly state: "none" | "unusable"; readonly manifest: null };
@@ -54,7 +54,7 @@ export async function findManifest(
   }
 }
 
-/** Digests that are asked for, or that make-diff put beside every diff it wrote. */
+/** Reports that digests are missing: where they are required, and where make-diff wrote the files, since it puts digests beside every diff. */
 export function checkDigestsThere(
   { state }: FoundManifest,
   { checkpoint }: Survey,
@@ -84,7 +84,7 @@ export interface Structure {
   readonly judged: Judged;
 }
 
-/** Config and side files. What the weight files themselves have to say, the survey has said. */
+/** Checks config and side files. The weight files were checked by the survey. */
 export async function checkStructure(survey: Survey, report: AddFinding): Promise<Structure> {
   const { directory, stateDict, shards, path } = survey.checkpoint;
   if (directory === null) {

@@ -1,4 +1,4 @@
-/** verify's words for how another checkpoint, which should be the same model, differs. */
+/** What verify says of another checkpoint that should hold the same model. */
 import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { AddFinding } from "../../finding.js";

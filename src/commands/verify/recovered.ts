@@ -1,4 +1,4 @@
-/** verify's look at what a diff recovers with its base: computed and not written, held against the manifest of make-diff. */
+/** How verify recovers a diff with its base: the model is computed, not written, and compared with make-diff's manifest. */
 
 import { unusable } from "../../check/survey.js";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
@@ -11,7 +11,7 @@ import type { ModelSums } from "../../sums/judge.js";
 import type { RecoverReport } from "../recover/report.js";
 import { recover } from "../recover.js";
 
-/** How many tensors were recovered, how many of them the manifest had a digest for, and how many elements it calls inexact. */
+/** How many tensors were recovered; for how many of them the manifest has a digest; and how many elements the manifest says do not come back exactly. */
 export interface RecoveredTensors {
   readonly tensors: number;
   readonly compared: number;
@@ -24,7 +24,7 @@ interface DiffOptions extends RunOptions, SchemeOptions {
   readonly hub: Hub;
 }
 
-/** What the diff gives with its base. A base that does not fit is a check that failed; one that is no checkpoint is an error. */
+/** Recovers the diff with its base. A base that does not fit is a finding; a path that is no checkpoint is an error. */
 export async function recoverDiff(
   raw: string,
   options: DiffOptions,
@@ -50,7 +50,7 @@ export function sumsOfRun({ sums, tensorSums }: RecoverReport): ModelSums | null
   return sums === null ? null : { sums, byTensor: tensorSums };
 }
 
-/** @param summed whether the sum of what was recovered was held against an expected one. */
+/** @param summed was the sum of the recovered model compared with an expected one? */
 export function checkRecovered(
   run: RecoverReport,
   manifest: Manifest | null,
