@@ -1,6 +1,6 @@
 /**
- * verify's look at names and shapes: for well-known architectures they follow from config.json, so that what is missing or cut
- * is told without a digest. Of other architectures nothing is claimed but what training frameworks leave behind.
+ * How verify checks names and shapes. For well-known architectures they follow from config.json, so that missing or cut tensors show
+ * without a digest. For other architectures, only traces of training frameworks are reported.
  */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -12,9 +12,9 @@ import type { Shape } from "../formats/tensor-info.js";
 import type { ArchitectureTensor, Sizes } from "../known/architecture.js";
 import { shapeText } from "../plan/pairing.js";
 
-/** Tensors whose values mean something by their place, by their names in the files. */
+/** Tensors whose values can be judged by their place in the model, by their names in the files. */
 export interface Judged {
-  /** Matrices and the scales of norms: a model in which one is all zero is broken. */
+  /** Matrices and scales of norms: a model in which one of them is all zero is broken. */
   readonly neverZero: ReadonlySet<string>;
   /** The output embedding, where the config says that it is the input embedding. */
   readonly tied: { readonly input: string; readonly output: string } | null;
@@ -22,7 +22,7 @@ export interface Judged {
 
 const FILE = "config.json";
 const CODE = "architecture";
-/** Lines of one kind: a shape that is wrong in every layer is one fault. */
+/** The most findings of one kind: a shape that is wrong in every layer is one fault. */
 const SHOWN = 20;
 
 /** Does config.json describe these tensors? */
@@ -114,7 +114,7 @@ function checkLayers(stated: number | null, layers: ReadonlySet<number>, key: st
   }
 }
 
-/** The tensors that there are of one row; what is missing is reported. */
+/** Finds the tensors of one row, and reports those that are missing. */
 function rowTensors(
   row: ArchitectureTensor,
   { architecture, prefix, config, owner }: KnownPart,
@@ -195,10 +195,10 @@ function checkHead(
   }
 }
 
-/** What stands in the place of the output embedding in reward models, whatever class their config names. */
+/** What reward models have in place of the output embedding, whatever class their config names. */
 const OWN_HEAD = /(^|\.)(score|v_head|value_head|value_model|reward_head|rm_head|classifier|regression_layer)(\.|$)/;
 
-/** The sizes that most tensors have where the config says another or none; that it does is reported. */
+/** Takes the sizes that most tensors have where the config states another or none, and reports the difference. */
 function sizesByTensors(
   found: readonly Found[],
   stated: Sizes,
@@ -240,7 +240,7 @@ function sizesByTensors(
       wrong.push({ letter, text });
     }
   }
-  // A size that is a product of others is wrong with them.
+  // A size that is the product of others is wrong because they are.
   const own = wrong.filter(({ letter }) => !DERIVED.has(letter));
   for (const { text } of own.length > 0 ? own : wrong) {
     report("error", text, { file: FILE, code: CODE });

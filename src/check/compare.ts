@@ -1,6 +1,6 @@
 /**
- * Are two checkpoints the same model? Tensor by tensor, whatever formats, shards and dtypes they are stored in. Names meet as those
- * of a base and a diff do (plan/names.ts), and buffers that models compute are not missed.
+ * Are two checkpoints the same model? They are compared tensor by tensor, whatever formats, shards and dtypes they are stored in.
+ * Names are paired as those of a base and a diff (plan/names.ts). A buffer that models compute may be missing.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
@@ -18,18 +18,18 @@ import { tensorOperand } from "../run/digest.js";
 import { readAll } from "../run/read-jobs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
-/** "rounded": equal once the wider one is rounded to the dtype of the narrower. "incomparable": shapes or dtypes do not meet. */
+/** "rounded": equal once the wider one is rounded to the dtype of the narrower. "incomparable": the shapes differ, or there is no arithmetic between the dtypes. */
 export type Sameness = "identical" | "rounded" | "different" | "incomparable";
 
 export interface TensorComparison {
   readonly name: string;
   readonly verdict: Sameness;
-  /** Why these cannot be compared; null if they were. */
+  /** Why the two cannot be compared; null if they were. */
   readonly reason: string | null;
-  /** Elements whose bits differ in F32, of how many. */
+  /** How many of the elements differ, once both are converted to F32. */
   readonly different: number;
   readonly elements: number;
-  /** Null for dtypes that are not computed with. */
+  /** The largest absolute difference; null for dtypes without arithmetic. */
   readonly maxDifference: number | null;
 }
 
@@ -37,16 +37,16 @@ export interface CheckpointComparison {
   readonly other: string;
   readonly verdict: "identical" | "rounded" | "different";
   readonly tensors: readonly TensorComparison[];
-  /** Names of which one side has the other of two that are tied: a head for an embedding, or the other way round. */
+  /** Names that only one side stores, because the other side stores the tied matrix under its other name (head for embedding, or the other way round). */
   readonly standIns: readonly string[];
   /** Tensors that have another name there, by their names here. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Names on one side only, buffers that models compute apart. */
+  /** Names on one side only, without buffers that models compute. */
   readonly onlyHere: readonly string[];
   readonly onlyThere: readonly string[];
   /** Those buffers: on one side only, or stored in shapes or dtypes that cannot be compared. */
   readonly buffers: readonly string[];
-  /** Bytes. */
+  /** Bytes that were read. */
   readonly read: number;
 }
 
@@ -176,7 +176,7 @@ function align(left: Checkpoint, right: Checkpoint): AlignedPair {
   }
 }
 
-/** What is wrong with it is told elsewhere. */
+/** Null for a config that cannot be read: verify reports that elsewhere. */
 async function configIfAny(checkpoint: Checkpoint): Promise<ModelConfig | null> {
   return configOf(checkpoint).catch(() => null);
 }
@@ -185,7 +185,7 @@ function storedNames({ stateDict }: Checkpoint): ReadonlyMap<StoredTensor, strin
   return new Map([...stateDict].map(([name, tensor]) => [tensor, name]));
 }
 
-/** Every tensor that both have, in the order of the left side's files; one that only the right side stores under this name comes last. */
+/** Every tensor that both have, in the order of the left side's files; then those that only the right side stores under that name. */
 function* bothOf({ left, right }: Sides): Generator<{ name: string; ours: StoredTensor; theirs: StoredTensor }> {
   const compared = new Set<StoredTensor>();
   for (const [name, ours] of left.stateDict) {
@@ -203,7 +203,7 @@ function* bothOf({ left, right }: Sides): Generator<{ name: string; ours: Stored
   }
 }
 
-/** Equal values of two dtypes are identical too: nothing was lost between them. */
+/** Equal values in two dtypes count as identical, since nothing was lost between them. */
 function judged(
   name: string,
   elements: number,

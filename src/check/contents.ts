@@ -1,4 +1,4 @@
-/** verify's look at the bytes of the tensors: ordinary numbers, and the digests that the manifest has. */
+/** How verify checks the tensors' bytes: are they ordinary numbers, and do they have the manifest's digests? */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { AddFinding } from "../finding.js";
@@ -11,8 +11,8 @@ import type { Reading } from "../run/digest.js";
 import type { Survey } from "./survey.js";
 
 /**
- * NaN, infinities, tensors of nothing but zeros. In a diff, zeros are layers that were not trained. Masks, and what else models
- * compute for themselves, may hold anything: -1e9 or -3e38 becomes infinite in F16, and is meant so.
+ * Reports NaN, infinities, and tensors of nothing but zeros. In a diff, zeros are layers that were not trained. Masks and other buffers
+ * that models compute may hold anything: a mask's -1e9 or -3e38 becomes infinite in F16, as intended.
  * @param modelType model_type of config.json; null where it is not known.
  * @param neverZero names of the tensors that a model of this architecture cannot have all zero.
  */
@@ -55,7 +55,7 @@ export function checkValues(
   }
 }
 
-/** Many a model has biases, buffers and gates of zeros. A weight that is zero in one layer and not in the others is another matter. */
+/** Many models have biases, buffers and gates of zeros. A weight that is zero in one layer and not in the others is odd. */
 function checkZeros(
   zeros: readonly StoredTensor[],
   stateDict: Checkpoint["stateDict"],
@@ -63,7 +63,7 @@ function checkZeros(
   neverZero: ReadonlySet<string>,
   report: AddFinding,
 ): void {
-  // The same weight in every layer has one shape; what else is numbered need not.
+  // The same weight has one shape in every layer; other things that are numbered need not have one shape.
   const inLayers = (name: string, { shape }: Pick<StoredTensor, "shape">): string =>
     `${name.replaceAll(/(^|\.)\d+(?=\.)/g, "$1*")} ${shapeText(shape)}`;
   const zero = countBy(zeros.map((tensor) => inLayers(tensor.name, tensor)));
@@ -98,8 +98,8 @@ function countBy(keys: readonly string[]): ReadonlyMap<string, number> {
 }
 
 /**
- * An output embedding that the config says is the input embedding, and that is another one: transformers before 5 takes the input
- * embedding for both, and from 5 on each as it is (modeling_utils.py 5.23.0, `tie_weights`).
+ * Warns where the config ties the output embedding to the input embedding, and the files hold two that differ. Before version 5,
+ * transformers takes the input embedding for both; from 5 on it takes each as it is (modeling_utils.py 5.23.0, `tie_weights`).
  */
 export function checkTied(
   { stateDict }: Checkpoint,
@@ -118,20 +118,20 @@ export function checkTied(
   }
 }
 
-/** Checksums of .bin records. */
+/** Reports records of .bin files whose checksum does not fit. */
 export function checkRecords(reading: Reading, report: AddFinding): void {
   for (const { shard, tensor, how } of reading.damaged) {
     report("error", how, { file: shard.file, tensor });
   }
 }
 
-/** Weight files whose own sha256 must be taken: those whose every byte is not in a header or a tensor already. */
+/** The weight files that must be digested as a whole: those with bytes that belong to no header and no tensor. */
 export function filesToDigest({ shards }: Checkpoint, manifest: Manifest | null): readonly Shard[] {
   const listed = new Map(manifest?.files.map((entry) => [entry.file, entry]));
   return shards.filter(({ file, header }) => header.format !== "safetensors" && listed.get(file)?.sha256 !== undefined);
 }
 
-/** Weight files and tensors against the manifest: what differs, is missing, or is extra. */
+/** Compares weight files and tensors with the manifest, and reports what differs, is missing, or is extra. */
 export function checkManifest(survey: Survey, manifest: Manifest, reading: Reading, report: AddFinding): void {
   const { checkpoint, unreadable } = survey;
   checkFiles(survey, manifest, reading, report);

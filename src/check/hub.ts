@@ -1,4 +1,4 @@
-/** Weight files against the digests that the Hub lists for them: whole files, git-lfs' own sha256. */
+/** Compares whole weight files with the sha256 that the Hub (git-lfs) lists for them. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { AddFinding } from "../finding.js";
@@ -6,8 +6,8 @@ import type { Manifest } from "../manifest/manifest.js";
 import type { Reading } from "../run/digest.js";
 
 /**
- * Files whose digest must be taken to be held against the Hub's. What comes into the cache was digested on its way; and a file
- * that the manifest has a digest of is proven by its tensors, if the Hub lists the same digest.
+ * The files that must be digested to compare them with the Hub's list. A file in the cache was digested when it was fetched. A file
+ * for which manifest and Hub have the same digest is proven by its tensors.
  */
 export function filesToHold({ shards }: Checkpoint, manifest: Manifest | null): readonly Shard[] {
   const digests = digestsOf(manifest);
@@ -16,7 +16,7 @@ export function filesToHold({ shards }: Checkpoint, manifest: Manifest | null): 
   });
 }
 
-/** Tells which files are not the ones that the Hub lists, and of how many it is proven that they are. */
+/** Reports the files that are not those that the Hub lists, and how many are proven to be. */
 export function checkHub(
   { shards }: Checkpoint,
   manifest: Manifest | null,

@@ -1,4 +1,4 @@
-/** A finished output against its manifest: a resumed run asks whether it is what was to be made, and whole. */
+/** Compares a finished output with its manifest: is it what a resumed run was to make, and is it whole? */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { type Finding, reporter } from "../finding.js";
@@ -42,7 +42,7 @@ export async function verifyModel(
 }
 
 /**
- * Was the finished output made from the same, and in the same way?
+ * Refuses a finished output that was made from other inputs, or in another way.
  * @param manifest what it says of itself; null if it is none of the kind that was to be made.
  * @throws {WeightDiffError} OUTPUT_REFUSED naming what differs.
  */
@@ -63,7 +63,7 @@ export function refuseOtherwiseMade<M extends object>(
   }
 }
 
-/** The files that are wrong, and why; the tensors, by name. */
+/** The files that are wrong, each with the reason, and the names of the tensors. */
 function toldShortly(errors: readonly Finding[], count: number): string {
   const files = errors.flatMap(({ file, tensor, message }) =>
     tensor === null ? [`${file ?? "all"}: ${message}`] : [],

@@ -1,4 +1,4 @@
-/** A diff's own manifest: what its maker's base and the recovered model must be, tensor by tensor (docs/formats.md 1.3). */
+/** The manifest that comes with a diff: the digests of its maker's base and of the recovered model, tensor by tensor (docs/formats.md 1.3). */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -15,7 +15,7 @@ import type { RunResult } from "../run/run-plan.js";
 
 type PublishedTensor = MakeDiffManifest["tensors"][number];
 
-/** Enough to tell any other base at once, little enough to be read in a second. */
+/** Enough values to recognise any other base, and few enough to be read in a second. */
 const MAX_SAMPLE_BYTES = 64_000_000;
 
 /** The manifest that make-diff put beside the diff; null without one. @throws {WeightDiffError} as readManifest. */
@@ -62,7 +62,7 @@ interface Sampled {
   readonly tensor: StoredTensor;
 }
 
-/** Every small vector, and the smallest matrix of every layer. */
+/** The tensors that are compared: every small vector, and the smallest matrix of every layer. */
 function chooseSample(raw: Checkpoint, published: MakeDiffManifest): readonly Sampled[] {
   const smallest = new Map<string, Sampled>();
   const vectors: Sampled[] = [];
@@ -103,7 +103,7 @@ function bytesOf({ dtype, shape }: StoredTensor): number {
 /** Elements read at once. */
 const PIECE = 1 << 18;
 
-/** sha256 of the tensor's values in `dtype`: a base kept in a wider one without loss is the same base. Read piece by piece. */
+/** The sha256 of the tensor's values, converted to `dtype`: a base that is stored in a wider dtype without loss is the same base. It is read piece by piece. */
 async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
   const hash = createHash("sha256");
   const convert = dtype === tensor.dtype || !isFloatDtype(tensor.dtype) ? null : converter(tensor.dtype, dtype);
@@ -117,7 +117,7 @@ async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
   return hash.digest("hex");
 }
 
-/** At most PIECE elements of `from` -> the bytes of the same in `to`, by way of F32. What it returns is overwritten by the next call. */
+/** Converts at most PIECE elements from one dtype to the other, by way of F32. The next call overwrites what is returned. */
 function converter(from: FloatDtype, to: Dtype): (bytes: Uint8Array) => Uint8Array {
   const width = dtypeBits(from) / 8;
   const kernel = createScalarKernel(PIECE * (width + 4));
@@ -136,8 +136,8 @@ function converter(from: FloatDtype, to: Dtype): (bytes: Uint8Array) => Uint8Arr
 }
 
 /**
- * Holds every recovered tensor against the diff's manifest.
- * @returns how many could be compared: a rounded output only where the tuned model had that dtype and comes back whole.
+ * Compares every recovered tensor with the diff's manifest.
+ * @returns how many could be compared. A rounded tensor can be compared only if the tuned model had that dtype and comes back exactly.
  * @throws {WeightDiffError} CHECK_FAILED naming the tensors that are not what the maker of the diff had.
  */
 export function refuseOtherResult(plan: Plan, run: RunResult, published: MakeDiffManifest): number {
@@ -158,7 +158,7 @@ export function refuseOtherResult(plan: Plan, run: RunResult, published: MakeDif
     throw new WeightDiffError(
       "CHECK_FAILED",
       `${wrong.length} of ${compared} recovered tensors are not what the diff's manifest says: ${wrong.slice(0, 20).join(", ")}${wrong.length > 20 ? ", …" : ""}`,
-      "the base is another one there, or the diff is damaged: check both",
+      "these tensors differ in the base, or the diff is damaged: check both",
       { advice: [{ to: "go on all the same", option: "ignore", value: "wrong-base" }] },
     );
   }

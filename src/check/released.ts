@@ -1,4 +1,4 @@
-/** verify's look at files in Meta's layout: are they the ones that Meta released, each in its place? */
+/** How verify checks files in Meta's layout: are they those that Meta released, each in its place? */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { AddFinding } from "../finding.js";
 import { fileWithDigest, KNOWN_FILES } from "../known/files.js";

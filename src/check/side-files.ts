@@ -1,4 +1,4 @@
-/** verify's look at the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
+/** How verify checks the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -14,13 +14,13 @@ import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST, outputState } from "../output/state.js";
 import { type Survey, unusable } from "./survey.js";
 
-/** Files that nobody loads: what is wrong with them is worth a warning. */
+/** Files that no loader reads: what is wrong with them is only a warning. */
 const HARMLESS = new Set(["README.md", ".gitattributes", ".gitignore"]);
-/** Larger JSON beside weights is a tokenizer, which is read on its own. */
+/** Larger JSON files are tokenizers, which are checked elsewhere. */
 const MAX_JSON_BYTES = 10_000_000;
 const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");
 
-/** Placeholders and broken JSON. Other files may be anything. @throws {WeightDiffError} IO. */
+/** Reports placeholders and broken JSON. Other files may hold anything. @throws {WeightDiffError} IO. */
 export async function checkSideFiles(
   directory: string,
   weights: ReadonlySet<string>,
@@ -35,7 +35,7 @@ export async function checkSideFiles(
     try {
       await refusePlaceholder(path, file);
       const size = (await sizeOf(path)) ?? 0;
-      // The config has its own reader, and its own findings.
+      // The config is read and reported on elsewhere.
       if (file.endsWith(".json") && file !== "config.json" && file !== "tokenizer.json" && size <= MAX_JSON_BYTES) {
         checkJson(await readText(path, MAX_JSON_BYTES), path, "python");
       }
@@ -45,7 +45,7 @@ export async function checkSideFiles(
   }
 }
 
-/** Ids past the embedding's last row crash the model that meets them. */
+/** Reports token ids past the embedding's last row: they crash the model. */
 export function checkTokenizer(
   tokenizer: Tokenizer,
   { stateDict }: Checkpoint,
@@ -63,7 +63,7 @@ export function checkTokenizer(
   }
 }
 
-/** What the manifest says of the files beside the weights, config included. @throws {WeightDiffError} IO. */
+/** Compares the files beside the weights, config included, with the manifest. @throws {WeightDiffError} IO. */
 export async function checkListedFiles(
   directory: string,
   manifest: Manifest,
@@ -99,7 +99,7 @@ export async function checkListedFiles(
   }
 }
 
-/** An index that no digest covers is what this tool writes for these files, to the byte. */
+/** Where no digest covers the index, its text must be the one that this tool writes for these files. */
 function checkIndexText(
   { index, checkpoint }: Survey,
   manifest: Manifest,
@@ -117,7 +117,7 @@ function checkIndexText(
   }
 }
 
-/** An unfinished run of ours. */
+/** Warns of an unfinished run of this tool. */
 export async function checkUnfinished(directory: string, report: AddFinding): Promise<void> {
   if ((await outputState(directory)) === "partial") {
     report("warning", "an unfinished run is in this directory: let the command that began it continue it");

@@ -1,7 +1,6 @@
 /**
- * A checkpoint as far as it can be opened, for verify: what is wrong with one file must not hide what is wrong with the next.
- * Where a manifest lists the weight files, a file that cannot be read is damage; without one, a place where nothing can be read
- * is no checkpoint.
+ * Opens a checkpoint for verify as far as that is possible, so that one bad file does not hide the next. If a manifest lists the weight
+ * files, a file that cannot be read is damage. Without a manifest, a folder in which nothing can be read is no checkpoint.
  */
 import { basename, join } from "node:path";
 import { type Checkpoint, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
@@ -22,7 +21,7 @@ import type { Hub, HubPlace } from "../hub/place.js";
 import type { Manifest } from "../manifest/manifest.js";
 
 export interface Survey {
-  /** Of what could be read: shards that could not are not in it. */
+  /** What could be read, without the shards that could not. */
   readonly checkpoint: Checkpoint;
   /** Bare name of the index, if there is one, and its text if it could be read. */
   readonly index: { readonly file: string; readonly text: string | null } | null;
@@ -30,7 +29,7 @@ export interface Survey {
   readonly unreadable: ReadonlySet<string>;
 }
 
-/** Opens what can be opened. @throws {WeightDiffError} as openCheckpoint, if that is nothing and no manifest tells what should be there; IO. */
+/** Opens what can be opened. @throws {WeightDiffError} IO; as openCheckpoint, if nothing can be opened and no manifest lists what should be there. */
 export async function surveyCheckpoint(
   path: string,
   manifest: Manifest | null,
@@ -119,7 +118,7 @@ function placeOf(
     : { ...unknown, ...inRepository(place) };
 }
 
-/** Without a manifest, opening the place as every command does says best why it is no checkpoint. */
+/** Without a manifest: opens the place as every command does, whose error says best why it is no checkpoint. */
 async function refuseNothing(path: string, manifest: Manifest | null, hub: Hub | null): Promise<void> {
   if (manifest === null) {
     await openCheckpoint(path, hub);
@@ -143,7 +142,7 @@ async function indexOf(
   }
 }
 
-/** What is wrong with an input, without its path if it is the one at hand. @throws what is not about an input's content. */
+/** What is wrong with an input, in words, without its path where that is `path`. @throws any error that is not about an input's content. */
 export function unusable(error: unknown, path: string | null): string {
   if (!(error instanceof WeightDiffError) || !ABOUT_CONTENT.has(error.kind)) {
     throw error;
@@ -153,10 +152,10 @@ export function unusable(error: unknown, path: string | null): string {
 
 const ABOUT_CONTENT: ReadonlySet<ErrorKind> = new Set(["input", "check", "limit"]);
 
-/** Tensors that are named where index and shards disagree; the rest is counted. */
+/** How many tensors are named where index and shards disagree; the rest is counted. */
 const SHOWN = 20;
 
-/** Takes from each shard what the index assigns to it, and tells what does not agree. */
+/** Takes from each shard what the index assigns to it, and reports what does not agree. */
 function assigned(
   shards: readonly Shard[],
   weightMap: ReadonlyMap<string, string>,
@@ -210,7 +209,7 @@ function checkTotal(
 
 const SHARD = /^(.+)-(\d+)-of-(\d+)\.(bin|safetensors)$/;
 
-/** Files that look like shards of the same set and are not listed: left over from another upload, or an index cut short. */
+/** Reports files that look like shards of the same set and are not in the index: left over from another upload, or the index is cut short. */
 async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, report: AddFinding): Promise<void> {
   const kind = (file: string): string | null => {
     const match = SHARD.exec(file);

@@ -1,4 +1,4 @@
-/** verify's look at what XOR codecs made: the manifest knows whole files, and each is digested as a whole, or known to the Hub. */
+/** How verify checks what XOR codecs made: the manifest has digests of whole files, and each file is digested, or the Hub knows its digest. */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
@@ -40,7 +40,7 @@ export async function findXorManifest(path: string, hub: Hub, report: AddFinding
 }
 
 /**
- * Every file against the manifest: what differs, is missing, or is extra. At the Hub, its own digests of large files count.
+ * Compares every file with the manifest: reports what differs, is missing, or is extra. On the Hub, its own digests of large files are taken.
  * @returns bytes read. @throws {WeightDiffError} IO, INTERRUPTED, HUB_…, NETWORK.
  */
 export async function checkXorFiles(
@@ -76,7 +76,7 @@ export async function checkXorFiles(
     const { file, size, sha256 } = entry;
     let found = digests.get(join(directory, file)) ?? hub?.sha256 ?? null;
     if (found === null) {
-      found = await sha256Of(join(directory, file), hub); // one that git itself keeps: it is small
+      found = await sha256Of(join(directory, file), hub); // a small file, for which the Hub lists no sha256
       read += size;
     }
     if (found !== sha256) {
@@ -92,7 +92,7 @@ export async function checkXorFiles(
   return read;
 }
 
-/** What git and the Hub keep for themselves is no part of the model. */
+/** Files of git and the Hub are no part of the model. */
 async function namesIn(place: HubPlace | null, directory: string): Promise<readonly string[]> {
   return place === null
     ? regularFiles(directory)

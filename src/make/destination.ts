@@ -1,4 +1,4 @@
-/** Where a run's output goes, and which small files of its inputs go along. */
+/** The folder that a run writes to, and the small files that are copied into it from the inputs. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type BaseFiles, type FromBase, fromBase } from "../checkpoint/from-base.js";
 import { NO_SIDE_FILES, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
@@ -14,35 +14,35 @@ export interface Destination extends SmallFiles {
 export interface SmallFiles {
   /** Beside the driver's weights. */
   readonly side: SideFiles;
-  /** What the driver lacks and the base has; null where nothing is taken from it. */
+  /** The small files that are taken from the base because the driver lacks them; null where none are. */
   readonly base: FromBase | null;
 }
 
-/** Whose small files go along. */
+/** The checkpoints whose small files are copied. */
 export interface SideSources {
   readonly raw: Checkpoint;
-  /** Its config and side files come first. */
+  /** Its config and side files are preferred. */
   readonly driver: Checkpoint;
   /** What the driver lacks is taken from here. */
   readonly elseBase?: BaseFiles | null;
-  /** Names beside its weights that the command sees to. */
+  /** Files beside its weights that the command writes itself. */
   readonly apart?: readonly string[];
 }
 
-/** What is asked of the place. */
+/** What the folder must allow. */
 export interface PlaceRequest {
   /** The output directory as the user wrote it; null writes nothing. */
   readonly output: string | null;
-  /** The inputs' places, which the output must not touch. */
+  /** The folders of the inputs, which the output must not overlap. */
   readonly sources: readonly InputPlace[];
-  /** Bytes to be written, and how few they could be in another dtype. */
+  /** How many bytes will be written, and how many it would be in the smallest dtype that can be asked for. */
   readonly needs: { readonly bytes: number; readonly least: number };
   /** Null where no small files go along. */
   readonly side: SideSources | null;
 }
 
 /**
- * Where the output goes; null if nothing is to be written. Everything that could refuse it is checked here.
+ * Chooses and checks the output folder; null if nothing is to be written. Every reason to refuse it is checked here.
  * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), LINK_OUTSIDE, IO.
  */
 export async function chooseDestination(

@@ -1,10 +1,10 @@
-/** What a resumed run must have in common with the first. */
+/** What a run must have in common with the one that it continues. */
 import { digestOf } from "../manifest/write.js";
 import type { PlanIdentity } from "../output/journal.js";
 import type { PlanInput, RunPlan } from "../plan/plan.js";
 import { VERSION } from "../version.js";
 
-/** @param asked what changes the bytes, by name. */
+/** @param asked the options that change the bytes, by name. */
 export function identityOf(plan: RunPlan, asked: PlanIdentity): PlanIdentity {
   const inputs = plan.inputs.map(({ role, file, size, modified, version, header, hub }) => [
     `${role} ${file}`,

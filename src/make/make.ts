@@ -1,6 +1,6 @@
 /**
- * The run that recover, make-diff, convert and xor share: where the output goes, whether it is there already, what a dry run
- * tells, the inputs once, the run, the small files and the manifest, the final names, the report. A recipe says what differs.
+ * The run that recover, make-diff, convert and xor share. It checks the output folder, verifies an output that is finished already,
+ * ends a dry run, provides the inputs, runs, writes small files and manifest, gives final names, and reports. A recipe says what differs.
  */
 import type { Say } from "../advice.js";
 import type { Job, TensorResult } from "../engine/job/job.js";
@@ -19,7 +19,7 @@ import type { NewRows } from "../scheme/axes.js";
 import { chooseDestination, type Destination, type SideSources } from "./destination.js";
 import { identityOf } from "./identity.js";
 
-/** What every run that makes something lets the caller say. */
+/** Options of every run that makes something. */
 export interface RunRequest extends RunOptions {
   /** "new" (the default) refuses an output that is there, "resume" continues or verifies it, "force" replaces it. */
   readonly mode?: OutputMode;
@@ -27,56 +27,56 @@ export interface RunRequest extends RunOptions {
   readonly dryRun?: boolean;
   /** Called with every sentence a user should read, as soon as it is known. */
   readonly onNote?: Say;
-  /** Called with what may be wrong, and ends nothing. */
+  /** Called with what may be wrong; the run goes on. */
   readonly onWarning?: Say;
 }
 
-/** What recover and make-diff let the caller say besides. */
+/** Further options of recover and make-diff. */
 export interface MakingOptions extends RunRequest {
   /** Bytes of tensor data in one output file; 5 GB by default, as transformers had it. */
   readonly maxShardSize?: number;
-  /** rotary_emb.inv_freq buffers: dropped by default, since models recompute them. */
+  /** What to do with rotary_emb.inv_freq buffers: "drop" by default, since models recompute them. */
   readonly invFreq?: "drop" | "keep";
-  /** Rule for vocabulary rows that the base lacks; null takes the scheme's. */
+  /** The rule for vocabulary rows that the base lacks; null takes the scheme's. */
   readonly rows?: NewRows | null;
-  /** Guards to switch off. */
+  /** Guards to switch off (docs/checks.md). */
   readonly ignore?: readonly Guard[];
 }
 
-/** What all report of their output. */
+/** What every report says of the output. */
 export interface MakingReport extends RunFigures {
   readonly output: string | null;
   readonly files: readonly { readonly file: string; readonly size: number }[];
-  /** Per embedding with rows that the base lacks: how many. */
+  /** For each embedding with rows that the base lacks: how many. */
   readonly newRows: ReadonlyMap<string, number>;
-  /** Records of torch's files that are read: how many have a CRC-32, which is checked. */
+  /** How many records of torch's files were read with a CRC-32, which was checked, and how many state none. */
   readonly records: RecordCount;
 }
 
-/** What one command asks of the run. `F` is what a finished output turns out to hold. */
+/** What one command asks of the run. `F`: what is known of an output that is finished already. `R`: the report. */
 export interface Recipe<F, R> {
   /** When the command began, by performance.now(). */
   readonly started: number;
   readonly plan: RunPlan;
   /** The output directory as the user wrote it; null writes nothing. */
   readonly output: string | null;
-  /** The inputs' places, which the output must not touch. */
+  /** The folders of the inputs, which the output must not overlap. */
   readonly sources: readonly InputPlace[];
-  /** Bytes to be written, and how few they could be in another dtype. */
+  /** How many bytes will be written, and how many it would be in the smallest dtype that can be asked for. */
   readonly needs: { readonly bytes: number; readonly least: number };
-  /** Whose small files go along; null if none do. */
+  /** The checkpoints whose small files are copied; null if none are. */
   readonly side: SideSources | null;
-  /** What changes the bytes, by name: a run that is continued must have all of it in common with the first. */
+  /** The options that change the bytes, by name. A run can only be continued with the same ones. */
   readonly identity: PlanIdentity;
   /** Tells the user of what lies beside the weights. */
   tell?(destination: Destination): void;
-  /** Refuses inputs by what takes long to read; not for a dry run. */
+  /** Refuses inputs by checks that take long; left out in a dry run. */
   prove?(): Promise<void>;
-  /** Looks at every result as soon as it is there. @throws {WeightDiffError} to end the run. */
+  /** Judges every result as soon as it is there. @throws {WeightDiffError} to end the run. */
   judge?(job: Job, result: TensorResult): void;
   /** The finished output at `path`: is it what this recipe makes, and whole? */
   verify(path: string): Promise<{ readonly finished: F; readonly bytesRead: number }>;
-  /** The small files and the manifest, once all is made; it may still refuse the result. */
+  /** Composes the small files and the manifest once all tensors are made. It may still refuse the result. */
   compose(run: RunResult, output: OutputDirectory | null, destination: Destination | null): Promise<Composed>;
   /** The report. */
   conclude(end: End<F>): R;
@@ -84,7 +84,7 @@ export interface Recipe<F, R> {
 
 export interface Composed {
   readonly extras: readonly ExtraFile[];
-  /** Its text, in pieces. @param written the extras, as they were written. */
+  /** The manifest's text, in pieces. @param written the extras, as they were written. */
   readonly manifest: (written: readonly WrittenFile[]) => Iterable<string>;
 }
 
@@ -151,9 +151,9 @@ async function runInto<F, R>(
     await output?.finish(plan.shards, extras, manifest);
     return run;
   } catch (error) {
-    // Bad input will not get better by resuming; anything else leaves what is finished for the next run.
+    // Resuming does not mend a bad input. After any other failure, what is finished stays for the next run.
     const unusable = error instanceof WeightDiffError && ["check", "input", "hub"].includes(error.kind);
-    // What goes wrong in here must not hide what ended the run.
+    // A failure of this clean-up must not hide the one that ended the run.
     await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
     throw error;
   }

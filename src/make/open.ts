@@ -1,4 +1,4 @@
-/** A base and what is held against it: opened, with their configs, and refused where no diff can be of use to them. */
+/** Opens a base together with the diff or the tuned model, and refuses what no diff can be made of or added to. */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Inputs } from "../evidence/guards.js";
@@ -14,7 +14,7 @@ import { refuseQuantised, refuseSameFiles } from "../run/preflight.js";
 import type { MakingOptions } from "./make.js";
 
 /**
- * Reads headers and configs of both, and brings their names together. @param other in a word: the diff, or the tuned model.
+ * Reads headers and configs of both, and brings their names together. @param other what `driver` is.
  * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE for a tuned model that is the base.
  */
 export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
@@ -38,7 +38,7 @@ export async function openPair(raw: string, driver: string, other: "diff" | "tun
 }
 
 /**
- * What the plans of recover and make-diff have in common: what the caller says, with the defaults, and what the configs say.
+ * What the plans of recover and make-diff have in common: the caller's options with the defaults, and what the configs say.
  * @param inputs as openPair gives them; the diff is the tuned model for make-diff.
  */
 export function planOptionsOf(

@@ -1,4 +1,4 @@
-/** What a run that writes a model tells of its tensors: recover and convert. */
+/** What recover and convert report of the tensors that they wrote. */
 
 import type { Dtype } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
@@ -26,7 +26,7 @@ export function writtenTensors(plan: Plan, run: RunResult): WrittenTensor[] {
   return plan.order.flatMap((name) => written.get(name) ?? []);
 }
 
-/** Finite values that the output dtype cannot hold, by tensor; only tensors that have some. */
+/** How many finite values of each tensor the output dtype cannot hold; only tensors that have some. */
 export function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
   return new Map(
     plan.jobs.flatMap((job) => {

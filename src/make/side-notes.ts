@@ -1,4 +1,4 @@
-/** What a run tells of the small files: what stays behind, what is the base's, and what the result lacks. */
+/** What a run says of the small files: which are not copied, which come from the base, and what the result lacks. */
 import { printable } from "../formats/quote.js";
 import type { SmallFiles } from "./destination.js";
 import type { RunRequest } from "./make.js";
@@ -26,10 +26,12 @@ export function tellSmallFiles(
   }
   if (base?.tokenizer === "other-rows") {
     onWarning?.(
-      `the result has no tokenizer: ${whose} brings none, and the base's does not know ${rows === 0 ? "its vocabulary" : `the ${rows} new ${rows === 1 ? "row" : "rows"}`}: copy the fine-tuned model's into the output`,
+      `the result has no tokenizer: ${whose} brings none, and the base's does not know ${rows === 0 ? "its vocabulary" : `the ${rows} new ${rows === 1 ? "row" : "rows"}`}: copy the fine-tuned model's tokenizer into the output`,
     );
   } else if (base?.tokenizer === "none") {
-    onWarning?.(`the result has no tokenizer: neither ${whose} nor the base has one: copy the model's into the output`);
+    onWarning?.(
+      `the result has no tokenizer: neither ${whose} nor the base has one: copy the model's tokenizer into the output`,
+    );
   } else if (base === null && !side.tokenizer && rows > 0) {
     onWarning?.(
       `${whose} has no tokenizer, and the base's does not know the ${rows} new ${rows === 1 ? "row" : "rows"}: nobody who recovers it will have one`,

@@ -10,7 +10,7 @@ import type { Plan } from "../plan/plan.js";
 import type { SideSources, SmallFiles } from "./destination.js";
 import type { MakingReport, Recipe, RunRequest } from "./make.js";
 
-/** Of a finished output. */
+/** The tensors of an output that is finished already. */
 export type FinishedTensors = Manifest["tensors"];
 
 /** @param made keys of the manifest that say what the output must have been made from and how. */
@@ -39,12 +39,12 @@ function outputSize({ shards }: Plan): number {
   return shards.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** Of one embedding. */
+/** The most new rows that any one embedding has. */
 export function mostNewRows({ newRows }: Plan): number {
   return [...newRows.values()].reduce((most, rows) => Math.max(most, rows), 0);
 }
 
-/** Has the result the base's rows of the input embedding, and no others? True where there is no such matrix. */
+/** Does the result's input embedding have as many rows as the base's? True where there is no such matrix. */
 export function hasSameRows({ newRows, vocabSize }: Plan, raw: Checkpoint): boolean {
   const rows = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? null;
   return newRows.size === 0 && (rows === null || vocabSize === null || rows === vocabSize);

@@ -1,20 +1,20 @@
 /**
  * The arithmetic of a diff as data: the axes along which the published scripts differ. An axis has exactly the values that some
- * script uses. How each is carried out stands in plan/pair-rules.ts, plan/pairing.ts and engine/work/blend.ts; who published by
- * which scheme, and how that is recognised, in families/.
+ * script uses. plan/pair-rules.ts, plan/pairing.ts and engine/work/blend.ts carry each out; families/ says who
+ * published by which scheme, and how that is recognised.
  */
 import type { ComputeDtype } from "../engine/job/job.js";
 
 /**
- * Vocabulary rows that only the diff has. "mean": raw's rows averaged, plus the diff's row. "zero": plus +0, which turns -0 into
- * +0. "overlap": raw is added to the top left block it covers, the rest is taken as it is. "refuse": there must be none.
+ * What becomes of vocabulary rows that only the diff has. "mean": the mean of raw's rows plus the diff's row. "zero": +0 plus the
+ * diff's row, which turns -0 into +0. "overlap": raw is added to the top left block it covers, the rest is taken as it is. "refuse": there must be none.
  */
 export const NEW_ROWS = ["mean", "zero", "overlap", "refuse"] as const;
 export type NewRows = (typeof NEW_ROWS)[number];
 
-/** transformers' resize_token_embeddings to the length of a tokenizer, and what the script then puts into the last rows. */
+/** How a script resizes the base's embeddings to a tokenizer's length (resize_token_embeddings of transformers), and what it then puts into the last rows. */
 export interface Resize {
-  /** Whose tokenizer. */
+  /** Whose tokenizer it goes by. */
   readonly of: "raw" | "diff";
   /** What the script adds to it; of the diff's own tokenizer, what is added already. */
   readonly tokens: readonly string[];
@@ -27,52 +27,52 @@ export interface Resize {
 export interface Scheme {
   /** As the option `scheme`, journals and manifests call it. */
   readonly name: string;
-  /** "add-bits": bit patterns, modulo 2^n. "subtract": the base is taken off again, what is published is the sum. "xor": whole files, not tensors. */
+  /** "add": base + diff. "subtract": the sum of both is published, and the base is subtracted from it. "add-bits": bit patterns are added modulo 2^n. "xor": whole files are XORed, there are no tensors. */
   readonly operation: "add" | "subtract" | "add-bits" | "xor";
-  /** Whose names decide what is recovered, and in which order. */
+  /** The side whose names decide what is recovered, and in which order. */
   readonly driver: "diff" | "raw";
-  /** Whose tensor the script adds into; "new": neither's. Under "stored", its dtype is the sum's, a new one's the wider. */
+  /** The side whose tensor the script adds into; "new": a tensor of its own. Where the arithmetic is "stored", the sum has the dtype of that tensor, and a new one has the wider dtype of the two. */
   readonly into: "diff" | "raw" | "new";
-  /** How the script comes by its tensors: two models, whose embedding and head may be one matrix; or the files' dictionaries. */
+  /** What the script loads: "models", whose embedding and head may be one matrix, or "files", as dictionaries of tensors. */
   readonly loading: "models" | "files";
-  /** The same as `into` for embeddings, where it differs. */
+  /** As `into`, for embeddings, where those differ. */
   readonly embeddingsInto?: "diff";
-  /** Both operands are converted to it, the sum is rounded once to it. "stored": as they are in the files. */
+  /** The dtype that both operands are converted to and that the sum is rounded to, once. "stored": the dtypes of the files. */
   readonly arithmetic: ComputeDtype | "stored";
-  /** What sums are rounded to where that is not the arithmetic's. */
+  /** The dtype that sums are rounded to, where it is not the one of the arithmetic. */
   readonly rounds?: ComputeDtype;
-  /** What the script saves: the float tensors' dtype, unless the user wants another. */
+  /** The dtype in which the script saves float tensors; the user may ask for another. */
   readonly output: ComputeDtype | "stored";
-  /** "verbatim" is of exact diffs: there rows are bit patterns. */
+  /** The rule for rows that only the diff has; "verbatim" for exact diffs, whose rows are bit patterns. */
   readonly newRows: NewRows | "verbatim";
-  /** How the script first brings the base's rows to the number of a tokenizer's tokens; left out where it does not. */
+  /** How the script first resizes the base's embeddings; left out where it does not. */
   readonly resize?: Resize;
   /** Which tensors may differ in shape. */
   readonly newRowsOf: "embeddings" | "any";
-  /** A diff's tensor of any other shape than raw's with so many rows more is the model's own: the script leaves it alone. */
+  /** Where the diff's tensor has another shape than raw's, the script takes it as it is, unless it has exactly so many rows more. */
   readonly elseVerbatim?: { readonly unlessNewRows: number };
-  /** Patterns of names that are taken from the diff as they are. */
+  /** Patterns of the names whose tensors are taken from the diff as they are. */
   readonly verbatim: readonly string[];
-  /** Patterns of the only names that are not; null for all. */
+  /** Patterns of the names that are added; all others are taken as they are. Null: every name is added. */
   readonly summed: readonly string[] | null;
-  /** The diff's names are raw's with this before them. "if-used": where no name has it, names are raw's. */
+  /** The diff's names are raw's with this text before them. "if-used": only where the diff's names have it. */
   readonly prefix: { readonly text: string; readonly when: "always" | "if-used" } | null;
-  /** Tensors that only the diff has; patterns: those are kept, any other is a mismatch. */
+  /** What becomes of tensors that only the diff has. With patterns: those that match are kept, any other is a mismatch. */
   readonly diffOnly: "refuse" | "keep" | "drop" | readonly string[];
-  /** Tensors that only raw has. */
+  /** What becomes of tensors that only raw has. */
   readonly baseOnly: "refuse" | "copy";
-  /** A file beside the diff with the sum of the recovered model, and how far off the script lets it be. */
+  /** The file beside the diff that states the sum of the recovered model, and the script's own tolerances. */
   readonly sumFile?: { readonly file: string; readonly absolute: number; readonly relative: number };
-  /** What the script writes wrong and this tool writes right, in words; null if there is no such thing. */
+  /** What the script gets wrong and this tool writes right, in words; null if there is no such thing. */
   readonly mends: string | null;
 }
 
-/** A pattern with `*` is compared with the whole name, `*` standing for anything; one without is looked for anywhere in it. */
+/** Does the pattern match? With `*`, which stands for anything, it must match the whole name; without, it may be anywhere in the name. */
 export function matchesName(pattern: string, name: string): boolean {
   if (!pattern.includes("*")) {
     return name.includes(pattern);
   }
-  // Piece by piece, each at its first place after the one before: no pattern makes this slow.
+  // The pieces between the stars are sought one after the other, so that no pattern makes this slow.
   const pieces = pattern.split("*");
   const [head = "", tail = ""] = [pieces[0], pieces.at(-1)];
   if (!name.startsWith(head) || name.length < head.length + tail.length) {

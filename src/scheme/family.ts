@@ -1,9 +1,9 @@
-/** Who published diffs by a scheme: what they are called, by what their diffs are recognised, and what their script's flags are. */
+/** Who published diffs by a scheme: their names, what their diffs are recognised by, and the flags of their script. */
 import type { ShardHeader } from "../formats/tensor-info.js";
 import type { Scheme } from "./axes.js";
 import type { Facts } from "./facts.js";
 
-/** The file of a script as it was read. */
+/** The script, by repository and file, at the commit where it was read. */
 export interface Script {
   readonly repo: string;
   readonly file: string;
@@ -20,7 +20,7 @@ export interface Marks {
   readonly format?: ShardHeader["format"];
   /** Tokens that its script adds to the tokenizer. */
   readonly tokens?: readonly string[];
-  /** What else tells, in words. */
+  /** Anything else that tells, in words. */
   readonly recognise?: (facts: Facts) => string | null;
 }
 
@@ -28,44 +28,44 @@ export interface Marks {
 export interface ScriptFlag {
   /** As the script spells it, without its dashes. On a command line `_` and `-` are the same. */
   readonly name: string;
-  /** The shortest beginning that people use for it, as argparse lets them. */
+  /** argparse takes any unambiguous beginning of a flag: the shortest one that people use. */
   readonly shortest?: string;
-  /** Which option of recover it is in the script's words; null if none. */
+  /** The option of recover that the flag stands for; null if none. */
   readonly means: "raw" | "diff" | "tuned" | "dtype" | null;
-  /** Why it means nothing here. */
+  /** Why the flag means nothing here. */
   readonly note?: string;
 }
 
-/** The command line of a script: what sets it apart from weight_diff.py's, whose paths have the names that this tool's have. */
+/** The command line of a script, where it differs from weight_diff.py's, whose names this tool has for its own paths. */
 export interface CommandLine {
   readonly flags: readonly ScriptFlag[];
-  /** Without these flags it is another script's. */
+  /** Flags that must be there: without them, the command line is another script's. */
   readonly needs?: readonly string[];
-  /** How many of its paths are given without a flag. */
+  /** How many of its paths are given as plain words, without a flag. */
   readonly words?: number;
 }
 
-/** Flags of the scripts that change bits, and how a scheme is called as it is with the flag: knowlm-fp16. */
+/** Flags of the scripts that change the result, and what a scheme's name gets for them: knowlm-fp16. */
 export const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
 export type Variant = keyof typeof VARIANTS;
 export const VARIANT_FLAGS = Object.keys(VARIANTS) as readonly Variant[];
 
 export interface Family {
   readonly scheme: Scheme;
-  /** Whose diffs these are. */
+  /** Who published such diffs. */
   readonly who: string;
   readonly summary: string;
-  /** The script whose result is reproduced; null for this tool's own. */
+  /** The script whose result is reproduced; null for this tool's own encoding. */
   readonly script: Script | null;
   /** Last parts of the names of repositories that are known to be of this family, lower-case; `*` stands for anything. */
   readonly repos: readonly string[];
   readonly marks?: Marks;
   readonly line?: CommandLine;
-  /** What flags of the script change, and the repositories whose diffs were made with the flag. */
+  /** What each flag of the script changes in the scheme, and the repositories whose diffs were made with it. */
   readonly variants?: Readonly<Partial<Record<Variant, Partial<Scheme> & { readonly repos?: readonly string[] }>>>;
-  /** The flag with which this is another family's script. */
+  /** Set on the family as it is with this flag of its script. */
   readonly variant?: Variant;
-  /** Never a candidate by dtypes and shapes: every diff of the family has a mark, or it is another way to treat such a diff. */
+  /** Never a candidate by dtypes and shapes alone: all diffs of this family have a mark, or the scheme is a second way to treat a diff of another family. */
   readonly byMarkOnly?: true;
 }
 

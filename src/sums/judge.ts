@@ -1,4 +1,4 @@
-/** verify's look at the naive sum: which number is expected, what the values give, and why they differ (docs/arithmetic.md 7). */
+/** How verify checks the naive sum: the expected number, the one that the values give, and why they differ (docs/arithmetic.md 7). */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Identity } from "../evidence/identify.js";
@@ -20,12 +20,12 @@ import {
 } from "./naive.js";
 
 export interface SumCheck extends SumVerdict {
-  /** Name of the published sum, and where it was published; null for a number of the user's. */
+  /** The name of the published sum, and where it was published; null for a number that the user gave. */
   readonly known: string | null;
   readonly source: string | null;
 }
 
-/** The sum to hold the model against: the user's number, the one named, or the one published for this place. */
+/** The expected sum: the user's number, the published one that is named, or the one that was published for this repository. */
 export function expectedSum(
   number: number | null,
   named: ExpectedSum | null,
@@ -34,13 +34,13 @@ export function expectedSum(
   return number === null ? (named ?? publishedSum(checkpoint)) : { value: number };
 }
 
-/** The sums of a model, and of each of its tensors by itself. */
+/** The sums of a model, and that of each tensor by name. */
 export interface ModelSums {
   readonly sums: NaiveSums;
   readonly byTensor: ReadonlyMap<string, number>;
 }
 
-/** Of the values as they are stored. */
+/** The sums of the values as they are stored. */
 export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, reading: Reading): ModelSums {
   const { stateDict } = checkpoint;
   const byTensor = new Map([...reading.tensors].map(([name, { sum }]) => [name, sum]));
@@ -50,7 +50,7 @@ export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, readi
   return { sums: naiveSums(withTwins(byTensor, twins), buffers), byTensor };
 }
 
-/** Says how the sum compares. Null if none was expected, or it cannot be told from a diff alone. */
+/** Reports how the sum compares. @returns null if none was expected, or where a diff alone cannot tell. */
 export function checkSum(
   wanted: ExpectedSum | null,
   found: ModelSums | null,
@@ -81,7 +81,7 @@ export function checkSum(
   return { ...verdict, known: wanted.name ?? null, source: wanted.source ?? null };
 }
 
-/** The verdict on the sum that is wanted: of all, or of one tensor. @param layers how many rotary buffers there are. */
+/** The verdict on the expected sum, which is that of all tensors or of one. @param layers how many rotary buffers there are. */
 export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, layers: number): SumVerdict {
   const { value, tolerance, tensor } = wanted;
   if (tensor === undefined) {
@@ -91,7 +91,7 @@ export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, 
   return judgeSum(value, { withInvFreq: alone, withoutInvFreq: alone }, 0, tolerance);
 }
 
-/** As many digits as an F32 has. */
+/** With the nine digits that tell any F32 apart. */
 function sumText(sum: number): string {
   return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
 }

@@ -8,9 +8,9 @@ import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
 import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 export interface NaiveSums {
-  /** Over every tensor but rotary_emb.inv_freq. */
+  /** The sum over every tensor but rotary_emb.inv_freq. */
   readonly withoutInvFreq: number;
-  /** With those buffers, as transformers kept them until 4.31. */
+  /** The sum with those buffers, which transformers kept in the state dict until 4.31. */
   readonly withInvFreq: number;
 }
 
@@ -24,7 +24,7 @@ export interface RotaryBuffers {
 export interface SumVerdict {
   readonly verdict: "pass" | "pass-within-noise" | "fail";
   readonly expected: number;
-  /** The total that came closest. */
+  /** The one of the two sums that comes closest. */
   readonly found: number;
   readonly includesInvFreq: boolean;
   /** Why, in words. */
@@ -33,9 +33,9 @@ export interface SumVerdict {
 
 /** The script's own tolerance. */
 const TOLERANCE = 1e-2;
-/** How far two honest runs of the reference lie apart at most, by thread count and vector width (docs/arithmetic.md 7). */
+/** The most by which two correct runs of the reference differ, by thread count and vector width (docs/arithmetic.md 7). */
 const NOISE = 0.04;
-/** Values of a rotary buffer; the largest head has some hundred. What a config says beyond that is no length. */
+/** The longest rotary buffer that is believed: the largest head has some hundred values. */
 const MAX_ROTARY = 65_536;
 /** Place of a parameter within its layer, in transformers' LLaMA of 2023 (4.28 to 4.30). */
 const IN_LAYER = [
@@ -56,7 +56,7 @@ const OUTSIDE = new Map([
   ["lm_head.weight", Number.MAX_SAFE_INTEGER],
 ]);
 
-/** Names in the order of the LLaMA state dict of 2023; as they come if one of them is not of that family. */
+/** The names in the order of the LLaMA state dict of 2023; unchanged if one of them is not of that family. */
 export function stateDictOrder(names: readonly string[]): readonly string[] {
   const ranks = new Map(names.map((name) => [name, rank(name)]));
   if ([...ranks.values()].includes(null)) {
