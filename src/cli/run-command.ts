@@ -23,7 +23,8 @@ export const STORIES: Stories = {
   completion: () => import("./commands/completion.js"),
 };
 
-const SIGNALS = { SIGINT: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
+/** SIGBREAK is Ctrl-Break on Windows, where no program can be sent SIGTERM; elsewhere it never comes. */
+const SIGNALS = { SIGINT: "INTERRUPTED", SIGBREAK: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
 
 /** Runs it. @returns the exit code. @throws whatever ends the command. */
 export async function runCommand<C extends CommandName>(

@@ -45,6 +45,11 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   },
   EACCES: forbidden,
   EPERM: forbidden,
+  EBUSY: {
+    words: "another program has it open",
+    remedy: "close it there (an editor, a virus scanner)",
+    code: "IO",
+  },
   EROFS: { words: "the file system is read-only", remedy: "choose a place that can be written to", code: "IO" },
   ENOSPC: { words: "no room left on the disk", remedy: "free some space", code: "DISK_FULL" },
   EDQUOT: {

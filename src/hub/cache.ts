@@ -5,11 +5,12 @@
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
  */
 import { randomBytes } from "node:crypto";
-import { copyFile, link, lstat, mkdir, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, lstat, mkdir, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isTrueBlob } from "../files/blob.js";
 import { errnoOf, fileError } from "../files/errno.js";
+import { renameOver } from "../files/rename.js";
 import { readText } from "../files/small-files.js";
 import { isCommit } from "./name.js";
 
@@ -119,7 +120,7 @@ export async function pointTo(
     if (!linked) {
       await copyFile(blob, temporary);
     }
-    await rename(temporary, pointer);
+    await renameOver(temporary, pointer);
   } catch (error) {
     await rm(temporary, { force: true });
     if (fresh === null && errnoOf(error) === "ENOENT") {
@@ -144,7 +145,7 @@ export async function settle(from: string, to: string, etag: string, signal?: Ab
     const done = (await isFile()) && (await isTrueBlob(to, etag, signal).catch(() => false));
     signal?.throwIfAborted();
     if (!done) {
-      await rename(from, to).catch((failed: unknown) => {
+      await renameOver(from, to).catch((failed: unknown) => {
         throw fileError(to, "write", errnoOf(failed) === "ENOENT" ? error : failed);
       });
       return;
@@ -207,7 +208,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = join(dirname(path), `${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
   try {
     await writeFile(temporary, text);
-    await rename(temporary, path);
+    await renameOver(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw fileError(path, "write", error);

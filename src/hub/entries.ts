@@ -1,5 +1,6 @@
 /** The entries of a repository's folder as the Hub lists them, and which of them are plain files with a digest. */
 import * as z from "zod";
+import { foldedName, isDeviceName } from "../files/portable-names.js";
 import { printable } from "../formats/quote.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import { holdsSecret } from "../secrets.js";
@@ -30,9 +31,6 @@ const entrySchema = z.object({
   oid: z.string().optional(),
   lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size }).optional(),
 });
-
-/** Windows opens a device under these names, whatever follows the dot; names that end in a dot or space lose it there. */
-const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[. ]$/i;
 
 /** Names that are told of; the rest is counted. */
 const TOLD = 20;
@@ -72,9 +70,9 @@ export function newSorter(prefix: string): { add(entry: unknown): void; listing(
         return;
       }
       const etag = data.lfs?.oid ?? data.oid ?? "";
-      const key = file.normalize("NFC").toLowerCase();
+      const key = foldedName(file);
       const fault =
-        !isBareFileName(file) || DEVICE.test(file)
+        !isBareFileName(file) || isDeviceName(file)
           ? "is no plain file name"
           : files.has(key)
             ? "is there twice, but for upper and lower case"

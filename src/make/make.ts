@@ -133,6 +133,11 @@ export async function make<F, R>(recipe: Recipe<F, R>, options: RunRequest): Pro
   });
 }
 
+/** Of the small files that are known to go along. */
+function smallNames({ side, base }: Destination): readonly string[] {
+  return [...side.copied, ...(base?.files ?? [])].map(({ file }) => file);
+}
+
 /** A run that fails for its input leaves nothing; any other leaves what is finished for another run to resume. */
 async function runInto<F, R>(
   destination: Destination | null,
@@ -144,7 +149,10 @@ async function runInto<F, R>(
   const room = destination === null ? null : { path: destination.path, bytes: mode === "resume" ? 0 : needs.bytes };
   const files = await provideInputs(plan.inputs, options, room);
   const identity = identityOf(plan, recipe.identity);
-  const output = destination === null ? null : await openOutput(destination.path, mode, identity, plan.shards);
+  const output =
+    destination === null
+      ? null
+      : await openOutput(destination.path, mode, identity, plan.shards, smallNames(destination));
   try {
     const run = await runPlan(plan, files, output, { ...options, judge: recipe.judge });
     const { extras, manifest } = await recipe.compose(run, output, destination);

@@ -9,7 +9,7 @@ import { hasOwnFolder } from "../files/own.js";
 import { type OutputMode, refuseHeld } from "./choose-mode.js";
 import { type Journal, listedFiles, type PlanIdentity, removeJournal, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput, removeStaleLocks } from "./lock.js";
-import { refuseName } from "./names.js";
+import { refuseName, refuseTwins } from "./names.js";
 import {
   contentOf,
   type ExtraFile,
@@ -47,7 +47,8 @@ export interface OutputDirectory {
 }
 
 /**
- * Takes the directory for this run, and lays out the shards at their full length.
+ * Takes the directory for this run, and lays out the shards at their full length. @param small names of small files that are known
+ * to come.
  * @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (resume: the plan is another one; new: somebody else was faster; what
  * should be this tool's is something else), DISK_FULL, IO.
  */
@@ -56,16 +57,20 @@ export async function openOutput(
   mode: OutputMode,
   identity: PlanIdentity,
   shards: readonly ShardFile[],
+  small: readonly string[] = [],
 ): Promise<OutputDirectory> {
   const staging = join(path, STAGING);
   const files = shards.map(({ file }) => file);
-  files.forEach(refuseName);
+  for (const name of [...files, ...small]) {
+    refuseName(name);
+  }
   const made = await makeOutput(path);
   let unlock: (() => Promise<void>) | undefined;
   let journal: Journal | undefined;
   try {
     unlock = await lockOutput(staging);
     await removeStaleLocks(staging);
+    await refuseTwins(staging, [...files, ...small, MANIFEST]);
     await refuseTaken(path, [...files, MANIFEST], true);
     journal =
       mode === "resume"
@@ -142,6 +147,7 @@ function outputDirectory(path: string, journal: Journal, { unlock, made }: Held)
       try {
         const names = [...shards, ...extras].map(({ file }) => file);
         await hasOwnFolder(staging);
+        await refuseTwins(staging, [...names, MANIFEST]);
         await refuseTaken(path, [...names, MANIFEST], journal.replace);
         await journal.addFiles([...names, MANIFEST].filter((name) => !journal.files.has(name)));
         const written: WrittenFile[] = [];

@@ -5,12 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, rename } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Proof, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { runError } from "../files/errno.js";
 import { openOwn, readOwn, removeOwn } from "../files/own.js";
+import { renameOver } from "../files/rename.js";
 
 /** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
@@ -73,7 +74,7 @@ export async function startJournal(staging: string, head: JournalHead): Promise<
       salt: saltOf(first),
     });
     try {
-      await rename(draft, path);
+      await renameOver(draft, path);
       return journal;
     } catch (error) {
       await journal.close();

@@ -3,11 +3,12 @@
  * given, so that whatever a crash leaves of it can be taken back, and the end is the same.
  */
 import type { Stats } from "node:fs";
-import { lstat, readdir, rename, unlink } from "node:fs/promises";
+import { lstat, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isMissing } from "../files/errno.js";
 import { hasOwnFolder, ownFolder } from "../files/own.js";
+import { renameOver } from "../files/rename.js";
 import { type ShardFile, stagedPath, syncDirectory } from "./staging.js";
 import { isWeightFile, MANIFEST } from "./state.js";
 
@@ -40,12 +41,12 @@ export async function giveNames(path: string, staging: string, names: readonly s
   const folders = new Set<string>([path]);
   for (const name of names) {
     folders.add(await folderOf(path, name, ownFolder));
-    await rename(stagedPath(staging, name), join(path, name));
+    await renameOver(stagedPath(staging, name), join(path, name));
   }
   for (const folder of folders) {
     await syncDirectory(folder);
   }
-  await rename(stagedPath(staging, MANIFEST), join(path, MANIFEST));
+  await renameOver(stagedPath(staging, MANIFEST), join(path, MANIFEST));
   await syncDirectory(path);
 }
 
@@ -78,7 +79,7 @@ export async function takeBack(
     const [final, staged] = [await look(from), await look(to)];
     const size = sizes.get(name) ?? null;
     if (staged === null && final?.isFile() === true && (size === null || final.size === size)) {
-      await rename(from, to);
+      await renameOver(from, to);
       await syncDirectory(folder);
     }
   }

@@ -1,0 +1,33 @@
+/**
+ * Names that mean something else on another system. Windows: "Naming Files, Paths, and Namespaces" at learn.microsoft.com (device
+ * names, characters, a dot or space at the end). macOS: APFS takes names of one Unicode normal form for the other's, and, as NTFS
+ * does, upper case for lower case.
+ */
+
+/** Does Windows open a device under this name, or lose its end? */
+export function isDeviceName(name: string): boolean {
+  return /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[. ]$/i.test(name);
+}
+
+/** May Windows have a file of this bare name? */
+export function isWindowsName(name: string): boolean {
+  return !isDeviceName(name) && !/[<>:"|?*]/.test(name);
+}
+
+/** Equal for two names that one file would have where neither case nor normal forms are told apart. */
+export function foldedName(name: string): string {
+  return name.normalize("NFC").toLowerCase();
+}
+
+/** Two of the names that are equal in that way; null if there are none. */
+export function twinsAmong(names: readonly string[]): readonly [string, string] | null {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const twin = seen.get(foldedName(name));
+    if (twin !== undefined && twin !== name) {
+      return [twin, name];
+    }
+    seen.set(foldedName(name), name);
+  }
+  return null;
+}
