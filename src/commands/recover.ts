@@ -6,13 +6,13 @@ import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
 import { cutForExact, resizeAsMade, resizeBase } from "../evidence/resize.js";
-import type { SampledPair } from "../evidence/sample.js";
+import { sampleSums } from "../evidence/sample-sums.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { readAdditiveRecord } from "../plan/exact.js";
-import { type Plan, planRecover } from "../plan/plan.js";
+import { planRecover } from "../plan/plan.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
 import { chooseAndGuard, planOptions } from "./recover/choose.js";
@@ -60,7 +60,8 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
   const stated = await statedSum(diff, scheme);
   const published = await publishedFor(inputs, options);
   if (published.proven === 0) {
-    guardBase(judged, addedOnce(sample, plan), scheme.operation === "add" && scheme.arithmetic === "F32", options);
+    const adds = scheme.operation === "add" && scheme.arithmetic === "F32";
+    guardBase(judged, { values: sample, sums: adds ? await sampleSums(plan, raw, diff) : [] }, options);
   }
   const elseBase = {
     directory: raw.directory,
@@ -74,10 +75,4 @@ async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> 
     recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
     options,
   );
-}
-
-/** The sum of one base and one diff tells nothing of a matrix to which the script adds the base twice. */
-function addedOnce(sample: readonly SampledPair[], { jobs }: Plan): readonly SampledPair[] {
-  const twice = new Set(jobs.flatMap((job) => (job.kind === "tensor" && job.terms.length > 1 ? [job.name] : [])));
-  return sample.filter(({ name }) => !twice.has(name));
 }

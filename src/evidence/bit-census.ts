@@ -27,9 +27,9 @@ export function censusBits(pairs: readonly SampledPair[]): readonly TensorCensus
       const exact = { F16: 0, BF16: 0 };
       const exactDiff = { F16: 0, BF16: 0 };
       let elements = 0;
-      for (const { raw, diff } of windows) {
+      for (const { raw, diff, again = [] } of windows) {
         for (const [index, bits] of diff.entries()) {
-          const sum = addBits(bits, raw[index] ?? 0);
+          const sum = again.reduce((met, more) => addBits(met, more[index] ?? 0), addBits(bits, raw[index] ?? 0));
           if (bits << 1 === 0 || sum << 1 === 0 || isNaNBits(sum)) {
             continue;
           }

@@ -183,16 +183,15 @@ function refuseOtherLlama({ raw, diff, rawConfig, diffConfig }: Inputs): void {
 
 /**
  * Says what the sampled values and the configs tell of the base: the first line of evidence where there is no manifest.
- * @param additive whether the scheme adds float32 numbers; else bits tell nothing.
+ * @param sampled values of both sides, and sums of float32 numbers, where the scheme makes such: of others bits tell nothing.
  */
 export function guardBase(
   inputs: Inputs,
-  sample: readonly SampledPair[],
-  additive: boolean,
+  sampled: { readonly values: readonly SampledPair[]; readonly sums: readonly SampledPair[] },
   options: GuardOptions,
 ): BitVerdict {
   const { raw, diff, rawConfig, diffConfig } = inputs;
-  const verdict: BitVerdict = additive ? judgeBits(censusBits(sample)) : { kind: "none", elements: 0 };
+  const verdict: BitVerdict = judgeBits(censusBits(sampled.sums));
   const differing = differences(rawConfig, diffConfig);
   if (differing !== "") {
     warn(
@@ -210,7 +209,7 @@ export function guardBase(
     // A base that the diff was made with is as precise as it must be.
     return verdict;
   }
-  warnPrecision(inputs, sample, options);
+  warnPrecision(inputs, sampled.values, options);
   if (verdict.kind === "suspect") {
     warn(
       "bit-census",

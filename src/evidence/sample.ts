@@ -13,6 +13,8 @@ import { INPUT_EMBEDDING } from "../known/embeddings.js";
 export interface SampledWindow {
   readonly raw: Uint32Array;
   readonly diff: Uint32Array;
+  /** What is added after raw's, in this order: a matrix that the script meets twice. */
+  readonly again?: readonly Uint32Array[];
 }
 
 export interface SampledPair {
@@ -35,46 +37,60 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
 export async function samplePairs(raw: Checkpoint, diff: Checkpoint): Promise<readonly SampledPair[]> {
   const shared = [...diff.stateDict].flatMap(([name, tensor]) => {
     const base = raw.stateDict.get(name);
-    return base !== undefined && comparable(base, tensor) ? [{ name, base, tensor }] : [];
+    return base !== undefined && comparable(base, tensor) ? [{ name, raw: base, diff: tensor }] : [];
   });
+  return sampleThese(shared);
+}
+
+/** A few places of a few of them. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
+export async function sampleThese(
+  shared: readonly (Omit<WantedPair, "places"> & { readonly name: string })[],
+): Promise<readonly SampledPair[]> {
   const chosen = spread(shared, ({ name }) => INPUT_EMBEDDING.test(name), MAX_MATRICES);
   const windows = await readWindows(
-    chosen.map(({ name, base, tensor }, index) => {
-      const total = Math.min(base.shape[0] ?? 0, tensor.shape[0] ?? 0) * (base.shape[1] ?? 0);
+    chosen.map(({ name, raw, diff, again }, index) => {
+      const total = Math.min(raw.shape[0] ?? 0, diff.shape[0] ?? 0) * (raw.shape[1] ?? 0);
       const many = INPUT_EMBEDDING.test(name) ? WINDOWS.embedding : WINDOWS.matrix;
-      return { raw: base, diff: tensor, places: placesIn(total, many, index) };
+      return { raw, diff, ...(again === undefined ? {} : { again }), places: placesIn(total, many, index) };
     }),
   );
-  return chosen.map(({ name, base, tensor }, index) => ({
+  return chosen.map(({ name, raw, diff }, index) => ({
     name,
-    rawDtype: base.dtype as FloatDtype,
-    diffDtype: tensor.dtype as FloatDtype,
+    rawDtype: raw.dtype as FloatDtype,
+    diffDtype: diff.dtype as FloatDtype,
     windows: windows[index] ?? [],
   }));
 }
 
 /** Two tensors, and the places of both that are looked at. */
-interface WantedPair {
+export interface WantedPair {
   readonly raw: StoredTensor;
   readonly diff: StoredTensor;
+  /** Of the base, too, and of raw's shape. */
+  readonly again?: readonly StoredTensor[];
   readonly places: readonly Omit<Place, "tensor">[];
 }
 
 /** One window for each place of each pair. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function readWindows(pairs: readonly WantedPair[]): Promise<readonly (readonly SampledWindow[])[]> {
-  const read = async (side: "raw" | "diff"): Promise<readonly Uint32Array[]> =>
-    readPlaces(pairs.flatMap((pair) => pair.places.map((place) => ({ tensor: pair[side], ...place }))));
-  const [raw, diff] = [await read("raw"), await read("diff")];
+  const sides = pairs.map(({ raw, diff, again = [] }) => [raw, diff, ...again]);
+  const values = await readPlaces(
+    pairs.flatMap(({ places }, index) =>
+      places.flatMap((place) => (sides[index] ?? []).map((tensor) => ({ tensor, ...place }))),
+    ),
+  );
   let next = 0;
-  return pairs.map(({ places }) =>
+  return pairs.map(({ places, again = [] }) =>
     places.map(() => {
-      const at = next++;
-      return { raw: raw[at] ?? new Uint32Array(), diff: diff[at] ?? new Uint32Array() };
+      const [raw = new Uint32Array(), diff = new Uint32Array(), ...more] = values.slice(next, next + 2 + again.length);
+      next += 2 + again.length;
+      return again.length === 0 ? { raw, diff } : { raw, diff, again: more };
     }),
   );
 }
 
-function comparable(a: StoredTensor, b: StoredTensor): boolean {
+/** Two matrices of as many columns, to be read in C order. */
+export function comparable(a: StoredTensor, b: StoredTensor): boolean {
   return isReadable(a) && isReadable(b) && a.shape.length === 2 && b.shape.length === 2 && a.shape[1] === b.shape[1];
 }
 

@@ -232,7 +232,7 @@ test("base-precision: names consequence and cure, for a LLaMA-1 only, and not wh
       };
       const onWarning: GuardOptions["onWarning"] = (text, advice = []) =>
         warnings.push(adviceAfter(text, advice, "recover"));
-      guardBase(inputs, sample, true, { ignore, onWarning });
+      guardBase(inputs, { values: sample, sums: sample }, { ignore, onWarning });
       return warnings;
     };
     const [warning = "", ...more] = listen(32);
