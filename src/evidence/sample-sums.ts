@@ -29,7 +29,9 @@ export async function sampleSums(
       ? [{ name: job.name, raw: base, diff: tensor, again }]
       : [];
   });
-  return sampleThese(sums);
+  // In the order of the diff: the plan's is that of the output's files.
+  const order = new Map([...diff.stateDict.values()].map((tensor, index) => [tensor, index]));
+  return sampleThese(sums.sort((one, two) => (order.get(one.diff) ?? 0) - (order.get(two.diff) ?? 0)));
 }
 
 function stored({ stateDict }: Checkpoint): ReadonlyMap<string, StoredTensor> {
