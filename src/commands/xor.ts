@@ -1,10 +1,11 @@
 /** xor: what the codecs' own scripts do, by the same arguments: a payload and a base give a model, or a model and a base a payload. */
+import { findFile, findFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { withHub } from "../run/inputs.js";
 import { xorFiles } from "./xor/files.js";
 import type { XorOptions } from "./xor/options.js";
-import { findXorPayload } from "./xor/payload.js";
+import { findXorPayload, payloadFolder } from "./xor/payload.js";
 import type { XorReport } from "./xor/recipe.js";
 
 export interface XorCommandOptions extends XorOptions {
@@ -14,12 +15,15 @@ export interface XorCommandOptions extends XorOptions {
   readonly scheme?: string;
 }
 
-/** Decodes or encodes. @throws {WeightDiffError} as xorFiles; NOT_A_DIFF if nothing is XORed. */
+/** Decodes or encodes. @throws {WeightDiffError} as xorFiles; NOT_FOUND if payload or base is not there; NOT_A_DIFF if nothing is XORed. */
 export async function xor(options: XorCommandOptions): Promise<XorReport> {
   return withHub(options, async (opened) => {
     const { payload, scheme = DEFAULTS.scheme } = opened;
     const found = await findXorPayload({ ...opened, diff: payload, scheme });
     if (found === null) {
+      // Where nothing is, nothing can be said of what it holds.
+      await payloadFolder(payload, opened.hub);
+      await ((await findFolder(opened.raw, opened.hub)) ?? findFile(opened.raw, opened.hub));
       throw new WeightDiffError(
         "NOT_A_DIFF",
         "nothing here is XORed: every weight file is what its name says, or there is none",

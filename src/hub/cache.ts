@@ -5,11 +5,12 @@
  * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
  */
 import { randomBytes } from "node:crypto";
-import { copyFile, link, lstat, mkdir, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, lstat, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isTrueBlob } from "../files/blob.js";
 import { errnoOf, fileError } from "../files/errno.js";
+import { makeFolders } from "../files/folders.js";
 import { renameOver } from "../files/rename.js";
 import { readText } from "../files/small-files.js";
 import { isCommit } from "./name.js";
@@ -217,7 +218,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
 
 /** @throws {WeightDiffError} IO. */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error: unknown) => {
+  await makeFolders(path).catch((error: unknown) => {
     const found = fileError(path, "make the folder", error);
     throw new WeightDiffError("IO", found.fact, "give a cache that can be written to: HF_HUB_CACHE", {
       at: found.at,

@@ -246,6 +246,51 @@ test("what has no manifest wants force; what is unfinished or a lone file is ref
   await refuses(() => publish({ path: copy, force: true }), "OUTPUT_REFUSED", /an unfinished run/);
 });
 
+test("what digests prove no rule of the architecture holds back; what they disprove no force lets through", async () => {
+  const copy = mkdtempSync(join(HOME, "odd-"));
+  cpSync(join(HOME, "tuned"), copy, { recursive: true });
+  // A layer more than there is: against the rules of a LLaMA, and no matter of the manifest's.
+  const config = readFileSync(join(copy, "config.json"), "utf8");
+  writeFileSync(join(copy, "config.json"), config.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'));
+  const manifest = readFileSync(join(copy, "weight-diff.json"), "utf8");
+  const byRule = /num_hidden_layers is 3, the number of layers among the tensors is 2/;
+  const pushed = async (force: boolean): Promise<readonly string[]> => {
+    const warnings: string[] = [];
+    const { outcome } = await publish({ path: copy, force, onWarning: (text) => warnings.push(text) });
+    assert.ok(outcome === "pushed" || outcome === "unchanged", outcome);
+    return warnings;
+  };
+
+  // Approved by every digest.
+  assert.ok((await pushed(false)).some((text) => byRule.test(text)));
+  // Unknown to any: the user's to answer for.
+  rmSync(join(copy, "weight-diff.json"));
+  await refuses(() => publish({ path: copy }), "CHECK_FAILED", /has no weight-diff\.json/);
+  assert.ok((await pushed(true)).some((text) => byRule.test(text)));
+
+  // Disproved: one bit of a tensor, a digest of another, a manifest that is not what was written.
+  const [weights = ""] = readdirSync(copy).filter((name) => name.endsWith(".safetensors"));
+  const bytes = readFileSync(join(copy, weights));
+  const flipped = Buffer.from(bytes);
+  flipped.writeUInt8(flipped.readUInt8(flipped.length - 1) ^ 1, flipped.length - 1);
+  const commits = hub.repos.get("team/diff")?.commits.size;
+  for (const [text, content, words] of [
+    [manifest, flipped, /its sha256 is not the one in the manifest/],
+    [
+      manifest.replace('"float32"', '"float64"').replace('"bfloat16"', '"float64"'),
+      bytes,
+      /its own digest does not fit/,
+    ],
+    [manifest.replace("\n", "\r\n"), bytes, /its text was changed since it was written/],
+  ] as const) {
+    writeFileSync(join(copy, weights), content);
+    writeFileSync(join(copy, "weight-diff.json"), text);
+    await refuses(() => publish({ path: copy }), "CHECK_FAILED", /nothing was pushed/);
+    await refuses(() => publish({ path: copy, force: true }), "CHECK_FAILED", words);
+  }
+  assert.equal(hub.repos.get("team/diff")?.commits.size, commits);
+});
+
 test("files that belong to no model are named and stay", async () => {
   const copy = copyOfDiff();
   writeFileSync(join(copy, "optimizer.pt"), "x");

@@ -55,12 +55,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
     return null;
   }
   if (asked !== undefined) {
-    const folder = await findFolder(diff, hub);
-    if (folder === null) {
-      throw new WeightDiffError("NOT_FOUND", "no such directory", "give the directory with the payload's files", {
-        at: { file: diff },
-      });
-    }
+    const folder = await payloadFolder(diff, hub);
     return { folder: await descend(folder, hub), scheme: asked.name, reason: "as you say" };
   }
   const payload = await evidence(diff, hub);
@@ -75,6 +70,17 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
     }
   }
   return payload;
+}
+
+/** @throws {WeightDiffError} NOT_FOUND if it is none, IO, HUB_…, NETWORK. */
+export async function payloadFolder(path: string, hub: Hub | null): Promise<Folder> {
+  const folder = await findFolder(path, hub);
+  if (folder === null) {
+    throw new WeightDiffError("NOT_FOUND", "no such directory", "give the directory with the payload's files", {
+      at: { file: path },
+    });
+  }
+  return folder;
 }
 
 async function evidence(path: string, hub: Hub | null): Promise<FoundPayload | null> {

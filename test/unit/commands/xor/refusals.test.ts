@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { recover } from "../../../../src/commands/recover.js";
 import { findXorPayload } from "../../../../src/commands/xor/payload.js";
+import { xor } from "../../../../src/commands/xor.js";
 import type { ErrorCode } from "../../../../src/errors.js";
 import { withFolder, writeFiles } from "../../../support/checkpoints.js";
 import { refuses } from "../../../support/refusal.js";
@@ -383,5 +384,22 @@ test("flags of tensors have no place with whole files", async () => {
       "USAGE",
       /this payload gives whole files, .*: a dtype cannot be asked of it/,
     );
+  });
+});
+
+test("a path that leads nowhere is named, whichever it is", async () => {
+  await withFolder(async (folder) => {
+    const { payload, base, out } = await lay(folder, BASE, PAYLOAD);
+    const nowhere = join(folder, "nowhere");
+    for (const [options, message] of [
+      [{ payload: nowhere, raw: base }, /nowhere: no such directory/],
+      [{ payload: nowhere, raw: nowhere }, /nowhere: no such directory/],
+      [{ payload, raw: nowhere }, /nowhere: no such (file|directory)/],
+      [{ payload: base, raw: nowhere }, /nowhere: no such (file|directory)/],
+      [{ payload: join(base, "config.json"), raw: base }, /config\.json: no such directory/],
+    ] as const) {
+      await refuses(() => xor({ ...options, output: out }), "NOT_FOUND", message);
+    }
+    assert.ok(!existsSync(out));
   });
 });
