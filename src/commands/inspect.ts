@@ -19,9 +19,11 @@ import { filesOfSize, fileWithDigest } from "../known/files.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { readManifest } from "../manifest/read.js";
 import { MANIFEST } from "../output/state.js";
+import { asCoded } from "../plan/coded.js";
 import { readTensors, sha256ByName } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
+import { type CodedShares, codedShares } from "./inspect/coded.js";
 
 export interface InspectOptions extends RunOptions {
   /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
@@ -54,6 +56,8 @@ export interface InspectReport {
   readonly tensors: readonly InspectedTensor[];
   /** Number of tensors, elements and bytes by dtype, most bytes first. */
   readonly totals: readonly DtypeTotal[];
+  /** Where the bytes of a compressed diff are; null for any other. */
+  readonly coded: CodedShares | null;
   /** What could go wrong with it, one sentence each. */
   readonly traps: readonly string[];
   /** What the user should know of how it is read, one sentence each. */
@@ -84,7 +88,7 @@ export interface InspectedTensor {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly shard: string;
-  /** sha256 (hex) of the contiguous little-endian bytes; only with `digest`. */
+  /** sha256 (hex) of the contiguous little-endian bytes, or of those that it is coded in; only with `digest`. */
   readonly sha256?: string;
 }
 
@@ -94,7 +98,8 @@ export async function inspect(options: InspectOptions): Promise<InspectReport> {
 }
 
 async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Promise<InspectReport> {
-  const checkpoint = await openCheckpoint(options.path, options.hub);
+  const stored = await openCheckpoint(options.path, options.hub);
+  const checkpoint = asCoded(stored);
   const notes = [...checkpoint.notes];
   const note = (error: unknown): null => {
     if (!(error instanceof WeightDiffError)) {
@@ -111,7 +116,7 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
   const identity = await identify(checkpoint, config, manifest);
   const shape = modelShape(checkpoint.stateDict, config);
   const family = familyName(shape, config);
-  const digests = options.digest === true ? await digestAll(checkpoint, options) : null;
+  const digests = options.digest === true ? await digestAll(stored, options) : null;
   const totals = totalsOf([...checkpoint.stateDict.values()]);
   return {
     path: checkpoint.path,
@@ -140,6 +145,7 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
       return { name, dtype, shape: sizes, shard: shard.file, ...(sha256 === undefined ? {} : { sha256 }) };
     }),
     totals,
+    coded: codedShares(stored),
     traps: await findTraps({ checkpoint, config, identity, family, shape, manifest, tokenizer: tokenizer.files }),
     notes,
   };
@@ -244,11 +250,11 @@ async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly Ins
 
 function totalsOf(tensors: readonly StoredTensor[]): readonly DtypeTotal[] {
   const byDtype = new Map<Dtype, { dtype: Dtype; tensors: number; elements: number; bytes: number }>();
-  for (const { dtype, shape } of tensors) {
+  for (const { dtype, shape, range, coded } of tensors) {
     const total = byDtype.get(dtype) ?? { dtype, tensors: 0, elements: 0, bytes: 0 };
     total.tensors++;
     total.elements += elementCount(shape) ?? 0;
-    total.bytes += tensorBytes(dtype, shape) ?? 0;
+    total.bytes += coded === true ? range.end - range.begin : (tensorBytes(dtype, shape) ?? 0);
     byDtype.set(dtype, total);
   }
   return [...byDtype.values()].sort((a, b) => b.bytes - a.bytes);

@@ -3,6 +3,7 @@
  * what will come back; the manifest tells whoever recovers it what the base and the result must be.
  */
 import type { Say } from "../advice.js";
+import { WeightDiffError } from "../errors.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
 import { printable } from "../formats/quote.js";
@@ -25,7 +26,7 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
 
 async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
-  const encoding = options.encoding ?? DEFAULTS.encoding;
+  const encoding = encodingAsked(options);
   const opened = await openPair(options.raw, options.tuned, "tuned model", options.hub);
   await guardModels(opened, options);
   const { raw, kept, note } = await resizeForDiff(opened, encoding);
@@ -37,6 +38,18 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   const fits = encoding === "additive" ? await fitsWeightDiff(opened) : null;
   tellPlan(plan, encoding, options.onNote ?? (() => {}));
   return make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
+}
+
+/** @throws {WeightDiffError} USAGE for an additive diff that is to be compressed. */
+function encodingAsked({ encoding, compress = false }: MakeDiffOptions): Encoding {
+  if (compress && encoding === "additive") {
+    throw new WeightDiffError(
+      "USAGE",
+      "an additive diff cannot be compressed: only bit patterns can",
+      "ask for an exact one",
+    );
+  }
+  return compress ? "compressed" : (encoding ?? DEFAULTS.encoding);
 }
 
 function planOptions(encoding: Encoding, inputs: Inputs, options: MakeDiffOptions): DiffPlanOptions {
@@ -53,7 +66,7 @@ function tellPlan(plan: Plan, encoding: Encoding, say: Say): void {
   }
   for (const [name, rows] of plan.newRows) {
     say(
-      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding === "exact" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,
+      `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding !== "additive" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,
     );
   }
 }

@@ -7,8 +7,9 @@ import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } fr
 import { checkHub, filesToHold } from "../check/hub.js";
 import { checkReleased } from "../check/released.js";
 import { checkListedFiles } from "../check/side-files.js";
-import { type Survey, surveyCheckpoint } from "../check/survey.js";
+import { type Survey, surveyCheckpoint, unusable } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { expansionNote } from "../checkpoint/expansion.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { familyName } from "../evidence/family.js";
@@ -20,6 +21,7 @@ import type { Hub } from "../hub/place.js";
 import { sumNamed } from "../known/sums.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST } from "../output/state.js";
+import { asCoded } from "../plan/coded.js";
 import { type Reading, readTensors } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
@@ -105,7 +107,8 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   if (expansion !== null) {
     about("structure")("note", expansion);
   }
-  const structure = await checkStructure(survey, about("structure"));
+  const coded = { ...survey, checkpoint: codedOr(checkpoint, about("structure")) };
+  const structure = await checkStructure(coded, about("structure"));
   const { config } = structure;
   const identity = await identify(checkpoint, config, manifest);
 
@@ -150,6 +153,16 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     bytesRead: digested + (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** With the tensors that are coded in a compressed diff; as it is where they cannot be told. */
+function codedOr(checkpoint: Checkpoint, report: AddFinding): Checkpoint {
+  try {
+    return asCoded(checkpoint);
+  } catch (error) {
+    report("error", unusable(error, checkpoint.path));
+    return checkpoint;
+  }
 }
 
 /** An encoded payload is no checkpoint. All that can be said is whether its files still have the digests that they were made with. */

@@ -3,20 +3,25 @@
  * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
  */
 import { WeightDiffError } from "../errors.js";
+import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
+import { windowElements as codedElements } from "../formats/coded/units.js";
 import { elementCount } from "../formats/dtype.js";
 import type { Shape } from "../formats/tensor-info.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
-import { type Disk, PAGE } from "./io/disk.js";
+import { type Disk, PAGE, readFully } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
 import type { FileJob, Job, Operand, TensorResult, WindowedJob } from "./job/job.js";
-import { elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
+import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
+import { startDecode } from "./work/decode.js";
 import { startDigest } from "./work/digest.js";
+import { startEncode } from "./work/encode.js";
 import { runFile } from "./work/file.js";
-import { type JobRun, type LoadedWindow, startTensor } from "./work/tensor.js";
+import { startTensor } from "./work/tensor.js";
+import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
 export interface PipelineSetup {
@@ -33,20 +38,24 @@ export interface PipelineSetup {
   readonly means: number;
   /** Columns of the widest mean row; 0 without one. */
   readonly meanColumns: number;
+  /** What jobs do with coded windows. */
+  readonly coder: "none" | "decode" | "encode";
 }
 
 /** What the memory of a run must have room for. */
-export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | "means" | "meanColumns"> {
-  return jobs.reduce(
+export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder"> {
+  return jobs.reduce<ReturnType<typeof needsOf>>(
     (needs, job) => {
+      const coding = codingOf(job);
       const means = job.kind === "tensor" ? meansOf(job) : [];
       return {
         operands: Math.max(needs.operands, job.kind === "file" ? 0 : operandsOf(job).distinct.length),
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
+        coder: coding === "none" ? needs.coder : coding,
       };
     },
-    { operands: 1, means: 0, meanColumns: 0 },
+    { operands: 1, means: 0, meanColumns: 0, coder: "none" },
   );
 }
 
@@ -69,6 +78,8 @@ export interface PipelineHost {
 interface Run {
   readonly job: WindowedJob;
   readonly operands: readonly Operand[];
+  /** Where the start's coded windows are; empty where it is not coded. */
+  readonly index: readonly WindowRange[];
   /** Created when its first window is computed: only one tensor at a time uses the kernel's states. */
   work: JobRun | null;
   /** Windows not yet written. */
@@ -83,6 +94,7 @@ interface Range {
   readonly begin: number;
   readonly end: number;
   readonly last: boolean;
+  readonly coded?: WindowRange;
 }
 
 interface Loaded extends LoadedWindow {
@@ -113,30 +125,32 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const loading: Promise<Loaded>[] = [];
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  const ranges = windowRanges(setup, host, (job) =>
+  const ranges = windowRanges(setup, host, files, (job) =>
     runFile(job, files, { ...setup, windowBytes: setup.fileWindowBytes }, host),
   );
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
-  const compute = (window: Loaded): number => {
+  const compute = (window: Loaded): WindowOutput => {
     const { run, last } = window.range;
-    run.work ??= startRun(run.job, kernel, areas);
-    const outAt = run.work.push(window, anyDirectOutput);
+    run.work ??= startRun(run.job, kernel, areas, paths);
+    const output = run.work.push(window, anyDirectOutput);
     if (last) {
       run.result = run.work.finish(paths);
     }
-    return outAt;
+    return output;
   };
 
-  const store = async (window: Loaded, outAt: number): Promise<void> => {
-    const { run, begin, end } = window.range;
+  const store = async (window: Loaded, { at, bytes, position, tail }: WindowOutput): Promise<void> => {
+    const { run } = window.range;
     let written = 0;
-    if (run.job.kind === "tensor" && run.job.output !== null && end > begin) {
-      const width = widthOf(run.job.dtype);
-      written = (end - begin) * width;
+    if (run.job.kind === "tensor" && run.job.output !== null && bytes > 0) {
       const { shard, range } = run.job.output;
-      await files.write(shard, range, memory.subarray(outAt, outAt + written), range.begin + begin * width);
+      await files.write(shard, range, memory.subarray(at, at + bytes), range.begin + position);
+      if (tail !== undefined) {
+        await files.write(shard, range, tail, range.begin + position + bytes);
+      }
+      written = bytes + (tail?.length ?? 0);
     }
     free.push(window.slot);
     run.open--;
@@ -167,8 +181,8 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         throw new WeightDiffError("INTERRUPTED", "interrupted");
       }
       if (window !== undefined) {
-        const outAt = compute(window);
-        const write: Promise<void> = store(window, outAt)
+        const output = compute(window);
+        const write: Promise<void> = store(window, output)
           .catch((error: unknown) => {
             failures.push(error);
           })
@@ -201,6 +215,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
 async function* windowRanges(
   setup: PipelineSetup,
   host: PipelineHost,
+  files: WorkerFiles,
   doFile: (job: FileJob) => Promise<TensorResult>,
 ): AsyncGenerator<Range, void> {
   for (;;) {
@@ -214,11 +229,13 @@ async function* windowRanges(
     }
     const count = elementCount(shapeOf(job)) ?? 0;
     const step = windowElements(job, setup.windowBytes);
-    const run: Run = { job, operands: operandsOf(job).distinct, work: null, open: 0, result: null };
+    const index = await indexOf(job, files, setup);
+    const run: Run = { job, operands: operandsOf(job).distinct, index, work: null, open: 0, result: null };
     let begin = 0;
     do {
       const end = Math.min(begin + step, count);
-      yield { run, begin, end, last: end === count };
+      const coded = index[begin / step];
+      yield { run, begin, end, last: end === count, ...(coded === undefined ? {} : { coded }) };
       begin = end;
     } while (begin < count);
   }
@@ -228,16 +245,56 @@ function shapeOf(job: WindowedJob): Shape {
   return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
 }
 
-function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan): JobRun {
+function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan, paths: readonly string[]): JobRun {
+  const coding = codingOf(job);
   return job.kind === "tensor"
-    ? startTensor(job, kernel, areas)
+    ? coding === "encode"
+      ? startEncode(job, kernel, areas)
+      : coding === "decode"
+        ? startDecode(job, kernel, areas, paths)
+        : startTensor(job, kernel, areas)
     : job.kind === "digest"
       ? startDigest(job, kernel, areas)
       : startCompare(job, kernel, areas);
 }
 
+/** Where the windows of a coded tensor are. @throws {WeightDiffError} FORMAT_INVALID. */
+async function indexOf(
+  job: WindowedJob,
+  files: WorkerFiles,
+  { inputs }: PipelineSetup,
+): Promise<readonly WindowRange[]> {
+  const operand = job.kind === "tensor" ? job.start.operand : null;
+  if (operand?.kind !== "coded") {
+    return [];
+  }
+  const bytes = new Uint8Array(indexBytes(operand));
+  const { input, range } = operand;
+  if (bytes.length > 0 && bytes.length <= range.end - range.begin) {
+    await readFully(await files.input(input), bytes, range.end - bytes.length);
+  }
+  return readIndex(bytes, operand, range, inputs[input]?.path ?? "input");
+}
+
+/** Bytes of one operand that a window of each of these jobs must have room for: coded windows have a length of their own. */
+export function leastWindowBytes(jobs: readonly Job[]): number {
+  return jobs.reduce(
+    (most, job) =>
+      job.kind === "tensor" && codingOf(job) !== "none"
+        ? Math.max(
+            most,
+            ...operandsOf(job).distinct.map((operand) => codedElements(job.dtype) * widthOf(operandDtype(operand))),
+          )
+        : most,
+    0,
+  );
+}
+
 /** The widest of operands, result and the F32 in between decides. */
 function windowElements(job: WindowedJob, windowBytes: number): number {
+  if (job.kind === "tensor" && codingOf(job) !== "none") {
+    return codedElements(job.dtype);
+  }
   const dtypes = operandsOf(job).distinct.map(operandDtype);
   if (job.kind !== "digest") {
     dtypes.push("F32");
@@ -257,6 +314,13 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       }
       const [first, last] =
         job.kind === "tensor" ? [elementsBefore(job, operand, begin), elementsBefore(job, operand, end)] : [begin, end];
+      if (operand.kind === "coded" && range.coded !== undefined) {
+        const { position, length } = range.coded;
+        return {
+          at: await files.read(operand.input, operand.range.begin + position, length, memory, at),
+          bytes: length,
+        };
+      }
       if (first >= last && job.kind === "tensor") {
         return { at, bytes: 0 };
       }
@@ -278,6 +342,8 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
     slot,
     begin,
     end,
+    last: range.last,
+    ...(range.coded === undefined ? {} : { coded: range.coded }),
     at: loaded.map(({ at }) => at),
     outAt: slot.out,
     read: loaded.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -27,7 +27,7 @@ function byMark({ diff }: Evidence): Choice | null {
   return encoding === null
     ? null
     : chosen(
-        familyNamed(encoding === "exact" ? "exact" : "open-instruct"),
+        familyNamed(encoding === "additive" ? "open-instruct" : "exact"),
         `its files are marked as a diff by make-diff, encoding ${encoding}`,
       );
 }

@@ -98,6 +98,7 @@ export function comparable(a: StoredTensor, b: StoredTensor): boolean {
 export function isReadable(tensor: StoredTensor): boolean {
   return (
     isFloatDtype(tensor.dtype) &&
+    tensor.coded !== true &&
     tensor.strides === undefined &&
     tensor.bigEndian !== true &&
     (elementCount(tensor.shape) ?? 0) > 0

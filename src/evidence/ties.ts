@@ -35,6 +35,12 @@ export async function loadedTie({ stateDict }: Checkpoint, config: ModelConfig |
   };
 }
 
+/** A coded tensor as the bytes that it is coded in: the same elements, given the same base, give the same. */
+function asBytes(tensor: StoredTensor): StoredTensor {
+  const { range, coded } = tensor;
+  return coded === true ? { ...tensor, dtype: "U8", shape: [range.end - range.begin] } : tensor;
+}
+
 async function areEqual(first: StoredTensor, second: StoredTensor): Promise<boolean> {
   if (isSameStorage(first, second)) {
     return true;
@@ -42,10 +48,14 @@ async function areEqual(first: StoredTensor, second: StoredTensor): Promise<bool
   if (first.dtype !== second.dtype || first.shape.join() !== second.shape.join()) {
     return false;
   }
-  const elements = elementCount(first.shape) ?? 0;
+  const [ours, theirs] = [asBytes(first), asBytes(second)];
+  const elements = elementCount(ours.shape) ?? 0;
+  if (elements !== elementCount(theirs.shape)) {
+    return false;
+  }
   for (let at = 0; at < elements; at += PIECE) {
     const count = Math.min(PIECE, elements - at);
-    const [one, two] = await readElements([first, second].map((tensor) => ({ tensor, first: at, count })));
+    const [one, two] = await readElements([ours, theirs].map((tensor) => ({ tensor, first: at, count })));
     if (one === undefined || two === undefined || Buffer.compare(one, two) !== 0) {
       return false;
     }

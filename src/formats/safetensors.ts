@@ -257,6 +257,8 @@ export interface LayoutOptions {
   readonly name: string;
   /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
   readonly metadata?: ReadonlyMap<string, string>;
+  /** False: in the given order, for a file that is written by ordinary I/O only. */
+  readonly paged?: boolean;
 }
 
 /**
@@ -267,7 +269,7 @@ export interface LayoutOptions {
  */
 export function layoutShard(
   tensors: readonly Pick<TensorInfo, "name" | "dtype" | "shape">[],
-  { name: file, metadata = new Map([["format", "pt"]]) }: LayoutOptions,
+  { name: file, metadata = new Map([["format", "pt"]]), paged = true }: LayoutOptions,
 ): ShardLayout {
   const names = new Set<string>();
   const sized = tensors.map(({ name, dtype, shape }, index) => {
@@ -281,8 +283,9 @@ export function layoutShard(
     names.add(name);
     return { name, dtype, shape, index, bytes: bytesOf(dtype, shape, name, file) };
   });
-  const direct = sized.filter(({ bytes }) => bytes > 0 && bytes % PAGE === 0);
-  const rest = sized.filter(({ bytes }) => bytes === 0 || bytes % PAGE !== 0);
+  const isPaged = ({ bytes }: { readonly bytes: number }): boolean => paged && bytes > 0 && bytes % PAGE === 0;
+  const direct = sized.filter(isPaged);
+  const rest = sized.filter((tensor) => !isPaged(tensor));
 
   const fields = [...metadata].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, text]) => `${json(key)}:${json(text)}`);
   const entries = [`"__metadata__":{${fields.join(",")}}`];

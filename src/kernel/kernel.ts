@@ -6,10 +6,11 @@
  * Positions are byte offsets into `memory` and need no alignment. Counts are elements. All data is little-endian.
  */
 import type { FloatDtype } from "../formats/dtype.js";
+import type { Coder } from "./coder.js";
 
 export type NarrowDtype = "F16" | "BF16";
 
-export interface Kernel {
+export interface Kernel extends Coder {
   readonly kind: "simd" | "scalar";
   /** Never grows, so views on it stay valid. */
   readonly memory: ArrayBuffer;

@@ -15,6 +15,7 @@ import {
   widenF64,
 } from "./bits.js";
 import { type Accumulator, createMean, createSum } from "./cascade.js";
+import { scalarCoder } from "./coder-scalar.js";
 import type { Kernel, NarrowDtype } from "./kernel.js";
 import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
 
@@ -104,6 +105,7 @@ export function createScalarKernel(bytes: number): Kernel {
   const result = (state: number): readonly number[] => states.get(state)?.result() ?? [];
 
   return {
+    ...scalarCoder(memory),
     kind: "scalar",
     memory,
     base: 0,

@@ -4,6 +4,7 @@
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import { ELEMENT_BYTES } from "./bits.js";
+import { assertCoding, assertDecoding, type Coder } from "./coder.js";
 import type { Kernel } from "./kernel.js";
 import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
 
@@ -25,6 +26,9 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   meanBegin(state: number, rows: number, columns: number): void;
   meanPush(state: number, at: number, count: number): void;
   meanEnd(state: number, target: number): void;
+  tokenise(...positions: readonly number[]): void;
+  encodeTokens(units: number, tokens: number, classes: number, tables: number, state: number): void;
+  decodeUnits(...positions: readonly number[]): number;
 }
 
 /** Room for what lies below BASE, whatever it is: the memory is needed before the module can be asked. */
@@ -137,6 +141,30 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     meanEnd(state, target) {
       assertElements("F32", target, meanColumns.get(state) ?? 0);
       wasm.meanEnd(state, target);
+    },
+    ...simdCoder(memory, base, wasm),
+  };
+}
+
+/** Booleans cross as numbers. */
+function simdCoder(memory: ArrayBuffer, base: number, wasm: KernelExports): Coder {
+  return {
+    tokenise({ width, ordered, shift, mask }, alone, places, units) {
+      assertCoding(memory, base, places, width, units);
+      const { from, tuned, tokens, classes, histogram, state } = places;
+      const asked = [width, Number(ordered), Number(alone), shift, mask];
+      wasm.tokenise(...asked, from, tuned, units, tokens, classes, histogram, state);
+    },
+    encode(units, { tokens, classes, tables, state }) {
+      assertSpan(memory, base, tokens, units);
+      assertSpan(memory, base, classes, units);
+      wasm.encodeTokens(units, tokens, classes, tables, state);
+    },
+    decode({ width, ordered, shift, mask }, alone, places, units) {
+      assertDecoding(memory, base, places, width, units);
+      const { from, target, tokens, tables, state } = places;
+      const asked = [width, Number(ordered), Number(alone), shift, mask];
+      return wasm.decodeUnits(...asked, from, target, units, tokens, tables, state) !== 0;
     },
   };
 }

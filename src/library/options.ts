@@ -152,6 +152,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     tuned: place,
     diff: text("a path").nullish(),
     encoding: oneOf("additive", "exact").optional(),
+    compress: flag,
     baseModel: text("a name").nullish(),
   },
   convert: { ...REQUEST, source: place, output: text("a path"), dtype: dtype.nullish(), maxShardSize },

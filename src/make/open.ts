@@ -6,6 +6,7 @@ import { loadedTie } from "../evidence/ties.js";
 import { refuseUngathered } from "../evidence/ungathered.js";
 import type { Hub } from "../hub/place.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
+import { asCoded } from "../plan/coded.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { alignNames } from "../plan/names.js";
 import { modelKinds } from "../plan/pair.js";
@@ -64,7 +65,8 @@ async function openModel(
   role: "base" | "diff" | "tuned model",
   hub: Hub,
 ): Promise<{ readonly checkpoint: Checkpoint; readonly config: ModelConfig | null }> {
-  const checkpoint = await openCheckpoint(path, hub);
+  const opened = await openCheckpoint(path, hub);
+  const checkpoint = role === "diff" ? asCoded(opened) : opened;
   const config = await configOf(checkpoint);
   refuseQuantised(checkpoint, role, config);
   return { checkpoint, config };

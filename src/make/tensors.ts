@@ -36,7 +36,7 @@ export function tensorRecipe(
 }
 
 function outputSize({ shards }: Plan): number {
-  return shards.reduce((sum, { size }) => sum + size, 0);
+  return shards.reduce((sum, { most }) => sum + most, 0);
 }
 
 /** The most new rows that any one embedding has. */
@@ -52,7 +52,7 @@ export function hasSameRows({ newRows, vocabSize }: Plan, raw: Checkpoint): bool
 
 /** What a report says of the plan. */
 export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows" | "records"> {
-  const files = plan.shards.map(({ file, size }) => ({ file, size }));
+  const files = plan.shards.map(({ file, size, most }) => ({ file, size: size ?? most }));
   return { files, newRows: plan.newRows, records: plan.records };
 }
 

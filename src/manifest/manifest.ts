@@ -44,7 +44,7 @@ const makeDiffSchema = z.strictObject({
   ...head,
   operation: z.literal("make-diff"),
   scheme: z.string(),
-  encoding: z.enum(["additive", "exact"]),
+  encoding: z.enum(["additive", "exact", "compressed"]),
   raw: source,
   tuned: source,
   tensors: z.array(
@@ -117,9 +117,9 @@ export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] 
 
 /** The output's weight files. */
 export function filesOf(plan: Plan): RecoverManifest["files"] {
-  return plan.shards.map(({ file, size, header }) => ({
+  return plan.shards.map(({ file, size, most, header }) => ({
     file,
-    size,
+    size: size ?? most,
     header: createHash("sha256").update(header).digest("hex"),
   }));
 }

@@ -190,7 +190,7 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((name) => typeof name === "string");
 }
 
-function resultOf({ id, sha256, sum, overflow, proof }: Line): readonly TensorResult[] {
+function resultOf({ id, sha256, sum, overflow, size, unchanged, proof }: Line): readonly TensorResult[] {
   return typeof id === "number" && typeof sha256 === "string" && typeof overflow === "number"
     ? [
         {
@@ -198,6 +198,8 @@ function resultOf({ id, sha256, sum, overflow, proof }: Line): readonly TensorRe
           sha256,
           sum: typeof sum === "number" ? sum : specialNumber(sum),
           overflow,
+          ...(typeof size === "number" ? { size } : {}),
+          ...(typeof unchanged === "number" ? { unchanged } : {}),
           ...(isProof(proof) ? { proof } : {}),
         },
       ]
@@ -294,8 +296,8 @@ async function openJournal(
   return {
     ...earlier,
     files,
-    add: ({ id, sha256, sum, overflow, proof }) =>
-      append({ id, sha256, sum: numberText(sum), overflow, ...(proof === undefined ? {} : { proof }) }),
+    add: ({ id, sha256, sum, overflow, size, unchanged, proof }) =>
+      append({ id, sha256, sum: numberText(sum), overflow, size, unchanged, proof }),
     addFiles(names) {
       for (const name of names) {
         files.add(name);

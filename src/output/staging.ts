@@ -22,6 +22,8 @@ export interface ShardFile {
   readonly file: string;
   /** Null where only the run tells: the file grows. */
   readonly size: number | null;
+  /** The most that it can have: so long it is until the run tells. */
+  readonly most?: number;
   readonly header: Uint8Array;
 }
 
@@ -67,8 +69,9 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
   const path = stagedPath(staging, shard.file);
   const handle = await openOwn(path, constants.O_RDWR | constants.O_CREAT);
   try {
-    if (shard.size !== null) {
-      await handle.truncate(shard.size);
+    const length = shard.size ?? shard.most;
+    if (length !== undefined) {
+      await handle.truncate(length);
     }
     let written = 0;
     while (written < shard.header.length) {

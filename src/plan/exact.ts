@@ -6,7 +6,7 @@
 
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
-import { type Dtype, dtypeBits, isDtype, isFloatDtype } from "../formats/dtype.js";
+import { type Dtype, dtypeBits, isDtype } from "../formats/dtype.js";
 import { headerBudget, takeTensors } from "../formats/header-budget.js";
 import { readValue } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
@@ -18,8 +18,11 @@ const TENSORS_KEY = "weight_diff_tensors";
 /** In what is said of one tensor; five are known. */
 const MAX_VALUES = 100;
 
-export type Encoding = "additive" | "exact";
+/** What make-diff may be asked for. */
 export const ENCODINGS = ["additive", "exact"] as const;
+/** What files are marked with: "compressed" is exact, its tensors coded (coded.ts). */
+export type Encoding = (typeof ENCODINGS)[number] | "compressed";
+const MARKS = [...ENCODINGS, "compressed"] as const;
 
 /** How one tensor of an exact diff is stored. */
 export interface ExactTensor {
@@ -47,16 +50,14 @@ export function unsignedOf(dtype: Dtype): Dtype | undefined {
   return UNSIGNED[dtypeBits(dtype)];
 }
 
-/** Can the base be brought to the tuned dtype? By way of F32 only: F64 and integers stay among themselves. */
-export function isConvertible(raw: Dtype, tuned: Dtype): boolean {
-  return raw === tuned || (isFloatDtype(raw) && isFloatDtype(tuned) && tuned !== "F64");
-}
-
 /**
  * Metadata of a file that holds the given tensors of a diff.
  * @param tensors of an exact diff, every one; of an additive one, those that are no plain differences.
  */
-export function diffMetadata(encoding: Encoding, tensors: ExactRecord | AdditiveRecord): ReadonlyMap<string, string> {
+export function diffMetadata(
+  encoding: (typeof ENCODINGS)[number],
+  tensors: ExactRecord | AdditiveRecord,
+): ReadonlyMap<string, string> {
   const metadata = new Map([
     ["format", "pt"],
     [ENCODING_KEY, encoding],
@@ -80,7 +81,7 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
   if (mark === null && marks.size <= 1) {
     return null;
   }
-  const encoding = ENCODINGS.find((name) => name === mark);
+  const encoding = MARKS.find((name) => name === mark);
   if (encoding === undefined || marks.size > 1) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
@@ -94,7 +95,7 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
 
 /** What the metadata of all files says of each tensor of an exact diff. @throws {WeightDiffError} FORMAT_INVALID where it is not what make-diff writes. */
 export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
-  return readTensors(checkpoint, "", ([name, dtype, rule]) =>
+  return readRecord(checkpoint, TENSORS_KEY, "", ([name, dtype, rule]) =>
     typeof name === "string" && isDtypeName(dtype) && (rule === "bits" || rule === "verbatim")
       ? [name, { dtype, rule }]
       : null,
@@ -106,7 +107,7 @@ export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | nul
   if (encodingOf(checkpoint) !== "additive") {
     return null;
   }
-  const record = readTensors<AdditiveTensor>(checkpoint, "[]", ([name, dtype, rule, times, rows]) => {
+  const record = readRecord<AdditiveTensor>(checkpoint, TENSORS_KEY, "[]", ([name, dtype, rule, times, rows]) => {
     if (typeof name !== "string" || !isDtypeName(dtype)) {
       return null;
     }
@@ -134,8 +135,10 @@ export function ownTensors(record: AdditiveRecord | null): ReadonlySet<string> {
  * @throws {WeightDiffError} FORMAT_INVALID.
  */
 export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
-  if (encodingOf(checkpoint) !== "exact") {
-    return ownTensors(readAdditiveRecord(checkpoint));
+  const encoding = encodingOf(checkpoint);
+  if (encoding !== "exact") {
+    // Of a compressed one, nothing is stored as a model has it.
+    return ownTensors(encoding === "additive" ? readAdditiveRecord(checkpoint) : null);
   }
   const own = [...readExactRecord(checkpoint)].flatMap(([name, { dtype, rule }]) =>
     rule === "verbatim" && checkpoint.stateDict.get(name)?.dtype === dtype ? [name] : [],
@@ -151,27 +154,32 @@ function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
 }
 
-function readTensors<T>(
+/**
+ * What the files say of each tensor under a metadata key, file by file. @param absent stands for a key that is not there.
+ * @throws {WeightDiffError} FORMAT_INVALID for an entry that `read` does not know.
+ */
+export function readRecord<T>(
   checkpoint: Checkpoint,
+  key: string,
   absent: string,
   read: (entry: readonly unknown[]) => readonly [string, T] | null,
 ): ReadonlyMap<string, T> {
   const record = new Map<string, T>();
   const budget = headerBudget();
   for (const { path, header } of checkpoint.shards) {
-    const where = `${path}: metadata ${TENSORS_KEY}`;
-    const scanner = new JsonScanner(header.metadata.get(TENSORS_KEY) ?? absent, where);
+    const where = `${path}: metadata ${key}`;
+    const scanner = new JsonScanner(header.metadata.get(key) ?? absent, where);
     const add = (): void => {
       takeTensors(budget, 1, path);
       const entry = scanner.peek() === "[" ? readValue(scanner, where, MAX_VALUES) : null;
       const found = Array.isArray(entry) ? read(entry) : null;
       if (found === null) {
-        throw notOurs(path);
+        throw notOurs(path, key);
       }
       record.set(...found);
     };
     if (scanner.peek() !== "[") {
-      throw notOurs(path);
+      throw notOurs(path, key);
     }
     scanner.array(add);
     scanner.end();
@@ -179,13 +187,10 @@ function readTensors<T>(
   return record;
 }
 
-function notOurs(path: string): WeightDiffError {
-  return new WeightDiffError(
-    "FORMAT_INVALID",
-    `metadata ${TENSORS_KEY} is not what make-diff writes`,
-    "get the file again",
-    { at: { file: path } },
-  );
+function notOurs(path: string, key: string): WeightDiffError {
+  return new WeightDiffError("FORMAT_INVALID", `metadata ${key} is not what make-diff writes`, "get the file again", {
+    at: { file: path },
+  });
 }
 
 /** Does the stored tensor have the dtype that its rule says? */

@@ -3,15 +3,19 @@ import type { TensorJob } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
+import type { ByteRange } from "../formats/tensor-info.js";
 import type { Container } from "../output/containers/container.js";
 import { SAFETENSORS } from "../output/containers/safetensors.js";
+import { layOutRoom } from "./coded.js";
 import type { Pair } from "./pair.js";
 import { shapeText } from "./pairing.js";
 
 /** An output file, laid out. */
 export interface PlanShard {
   readonly file: string;
-  readonly size: number;
+  /** Bytes; null where only the run tells, and the most that it can have. */
+  readonly size: number | null;
+  readonly most: number;
   /** All before the data section. */
   readonly header: Uint8Array;
   /** From here on no tensor's length is a multiple of 4096. */
@@ -50,6 +54,8 @@ export function layOut(
     readonly maxShardSize: number;
     /** What the file that holds these says of itself. */
     readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
+    /** Tensors are coded, and their lengths not known yet. */
+    readonly compress?: boolean;
   },
   container: Container = SAFETENSORS,
 ): {
@@ -62,19 +68,31 @@ export function layOut(
   const placed = new Map<Pair, NonNullable<TensorJob["output"]>>();
   const shards = groups.map((group, shard): PlanShard => {
     const file = container.fileName(shard, groups.length);
+    const place = (ranges: readonly ByteRange[]): void => {
+      ranges.forEach((range, index) => {
+        const pair = group[index];
+        if (pair !== undefined) {
+          placed.set(pair, { shard, range });
+        }
+      });
+    };
+    if (options.compress === true) {
+      const { ranges, size: most } = layOutRoom(group, file);
+      place(ranges);
+      return {
+        ...{ file, size: null, most, header: new Uint8Array(), directEnd: 0 },
+        tensors: group.map(({ name }) => name),
+      };
+    }
     const layout = container.layOut(
       group.map((pair) => ({ name: pair.name, dtype: pair.dtype, shape: pair.driver.shape })),
       { name: file, metadata: options.metadata(group) },
     );
-    layout.ranges.forEach((range, index) => {
-      const pair = group[index];
-      if (pair !== undefined) {
-        placed.set(pair, { shard, range });
-      }
-    });
+    place(layout.ranges);
     return {
       file,
       size: layout.size,
+      most: layout.size,
       header: layout.header,
       directEnd: layout.directEnd,
       tensors: group.map((pair) => pair.name),

@@ -4,7 +4,7 @@
  */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
-import type { Job, StoredOperand, TensorJob } from "../engine/job/job.js";
+import type { CodedOperand, Job, StoredOperand, TensorJob } from "../engine/job/job.js";
 import type { StoredRecord } from "../formats/tensor-info.js";
 
 /** The records that a tensor reads from, and what it calls itself there. */
@@ -40,6 +40,14 @@ export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => n
     ...(bigEndian === undefined ? {} : { bigEndian }),
     ...(whole && record.crc32 !== null ? { crc32: record.crc32 } : {}),
   };
+}
+
+/** A tensor of a diff as workers see it: its elements, or what they are coded in. */
+export function anyOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand | CodedOperand {
+  const { name, dtype, shape, range, shard, coded } = tensor;
+  return coded === true
+    ? { kind: "coded", input: inputOf(shard), name, dtype, shape, range }
+    : storedOperand(tensor, inputOf);
 }
 
 /** A record in an input, and a tensor that lies in it. */

@@ -1,10 +1,11 @@
 /** By which rule a tensor of the driving state dict goes with raw's, in each operation: the arithmetic of the schemes as data. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype } from "../engine/job/job.js";
+import { isConvertible } from "../engine/job/operand.js";
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
-import { type AdditiveRecord, type ExactRecord, isConvertible, isStoredAs, ownTensors, unsignedOf } from "./exact.js";
+import { type AdditiveRecord, type ExactRecord, isStoredAs, ownTensors, unsignedOf } from "./exact.js";
 import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./pair.js";
 
 type Decide = PairingOptions["decide"];
@@ -146,10 +147,22 @@ export const decideBits: Decide = (_, tuned, raw) => {
     : { rule: "subtract-bits", dtype: unsigned };
 };
 
+/** make-diff --compress: given the base where it can be brought to the tuned dtype, else alone. */
+export const decideCoded: Decide = (_, tuned, raw) => ({
+  rule: raw === null || !isConvertible(raw.dtype, tuned.dtype) ? "encode-alone" : "encode-bits",
+  dtype: tuned.dtype,
+});
+
 /** recover: as the diff's own metadata says. */
 export function decideExact(record: ExactRecord): Decide {
   return (name, diff, raw) => {
     const exact = record.get(name);
+    if (diff.coded === true && exact?.rule === "verbatim") {
+      return { rule: "decode-alone", dtype: exact.dtype };
+    }
+    if (diff.coded === true && exact !== undefined) {
+      return raw !== null && isConvertible(raw.dtype, exact.dtype) ? { rule: "decode-bits", dtype: exact.dtype } : null;
+    }
     if (exact === undefined || !isStoredAs(diff, exact)) {
       return null;
     }

@@ -3,7 +3,7 @@
  * and by which rule. Every name and shape that does not fit is listed at once.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { Term } from "../engine/job/job.js";
+import type { Rule, Term } from "../engine/job/job.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
@@ -143,7 +143,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
   }
   const step = standsIn && summed ? { step: { kind: "tied", name, raw: base.name } as const } : {};
   // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
-  if (!summed || (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))) {
+  if (!summed || isAlone(decided) || (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))) {
     return { kind: "paired", pair: { ...pair, raw: null, mean: null }, ...step };
   }
   if (sameShape(driver.shape, base.shape)) {
@@ -152,7 +152,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
   const [rawShape, driverShape] = [shapeText(base.shape), shapeText(driver.shape)];
   if (options.keepsHeads === true && isHead(name) && !EMBEDDING.test(name)) {
     const step = { kind: "of another shape", name, raw: rawShape, driver: driverShape } as const;
-    return { kind: "paired", pair: asItIs(name, driver), step };
+    return { kind: "paired", pair: asItIs(name, driver, options), step };
   }
   const wanted = names?.elseVerbatim ?? null;
   if (names !== undefined && wanted !== null && !isGrown(name, driver, base, wanted)) {
@@ -212,7 +212,14 @@ function isPlainSum({ rule }: Decision): boolean {
 /** Is there a rule for rows that only the driver has? */
 function takesNewRows(decision: Decision): boolean {
   const { rule, blend } = decision;
-  return isPlainSum(decision) || blend !== undefined || rule === "add-bits" || rule === "subtract-bits";
+  return isPlainSum(decision) || blend !== undefined || BITS.has(rule);
+}
+
+/** Bit patterns, whose new rows are as the driver has them. */
+const BITS: ReadonlySet<Rule> = new Set(["add-bits", "subtract-bits", "encode-bits", "decode-bits"]);
+
+function isAlone({ rule }: Decision): boolean {
+  return rule === "encode-alone" || rule === "decode-alone";
 }
 
 /** The driver's tensor as it is. */
@@ -221,8 +228,9 @@ function kept(name: string, driver: StoredTensor, names: NameRules, step: Step):
 }
 
 /** The driver's bytes, which have nothing to do with the base. */
-function asItIs(name: string, driver: StoredTensor): Pair {
-  return { name, rule: "copy", dtype: driver.dtype, driver, raw: null, mean: null };
+function asItIs(name: string, driver: StoredTensor, { decide }: PairingOptions): Pair {
+  const alone = decide(name, driver, null) ?? { rule: "copy" as const, dtype: driver.dtype };
+  return { name, ...alone, driver, raw: null, mean: null };
 }
 
 /** Buffers that only the driver has are computed or left out; anything else is a problem. */
@@ -244,7 +252,7 @@ function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, option
     return { kind: "left out", step: { kind: "buffer of the driver", name } };
   }
   if (options.keepsHeads === true && isHead(name)) {
-    return { kind: "paired", pair: asItIs(name, driver), step: { kind: "kept", name } };
+    return { kind: "paired", pair: asItIs(name, driver, options), step: { kind: "kept", name } };
   }
   const fate = lacks(names?.rawName(name) ?? name) ? "refuse" : (names?.fate(name) ?? "refuse");
   if (names !== undefined && fate === "keep") {

@@ -4,7 +4,7 @@
  */
 import type { Note } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";
+import type { CodedOperand, ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
 import type { ByteRange } from "../formats/tensor-info.js";
@@ -21,9 +21,9 @@ import {
   ownTensors,
 } from "./exact.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
-import { countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf, storedOperand } from "./operands.js";
+import { anyOperand, countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
-import { decideBits, decideSubtracted, recoverPairing } from "./pair-rules.js";
+import { decideBits, decideCoded, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { pairTensors } from "./pairing.js";
 
 /** A tokenizer gains a handful of special tokens; a tuned model with more rows than that may have another vocabulary. */
@@ -91,6 +91,8 @@ export interface RunPlan {
 export interface RunFile extends Pick<PlanShard, "file" | "header" | "directEnd"> {
   /** Bytes; null where only the run tells. */
   readonly size: number | null;
+  /** The most that it can have, where that is known. */
+  readonly most?: number;
 }
 
 export interface Plan extends RunPlan {
@@ -140,11 +142,12 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverP
  * @throws {WeightDiffError} MISMATCH, LIMIT, as planRecover.
  */
 export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {
-  const exact = options.encoding === "exact";
+  const exact = options.encoding !== "additive";
+  const compress = options.encoding === "compressed";
   const pairing: PairingOptions = {
     ...options,
     role: "tuned",
-    decide: exact ? decideBits : decideSubtracted,
+    decide: exact ? (compress ? decideCoded : decideBits) : decideSubtracted,
     newRows: options.rows ?? (exact ? "verbatim" : "mean"),
     rowsAsked: options.rows !== null,
     maxNewRows: options.rows !== null || exact ? Number.POSITIVE_INFINITY : MAX_NEW_ROWS,
@@ -160,6 +163,7 @@ export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOp
         ? diffMetadata("exact", new Map(pairs.map(exactRecordOf)))
         : diffMetadata("additive", new Map(pairs.flatMap((pair) => additiveRecordOf(pair, options.keptRows ?? null)))),
     prove: true,
+    compress,
   });
 }
 
@@ -184,6 +188,7 @@ export interface BuildOptions extends LayoutOptions {
   readonly dtype: Plan["dtype"] | "uniform";
   readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   readonly prove: boolean;
+  readonly compress?: boolean;
   /** Names of tensors that keep a dtype of their own. */
   readonly own?: ReadonlySet<string>;
 }
@@ -194,8 +199,8 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
   const { role } = pairing;
   const inputs = [...listInputs(raw, "raw"), ...listInputs(driver, role)];
   const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
-  const operand = (tensor: StoredTensor, side: PlanInput["role"]): StoredOperand =>
-    storedOperand(tensor, (shard) => place.get(side + shard.path) ?? 0);
+  const operand = (tensor: StoredTensor, side: PlanInput["role"]): StoredOperand | CodedOperand =>
+    anyOperand(tensor, (shard) => place.get(side + shard.path) ?? 0);
   const written = pairs.filter((pair) => options.invFreq === "keep" || !INV_FREQ.test(pair.name));
   const summed = pairs.filter((pair) => options.invFreq === "drop" && INV_FREQ.test(pair.name));
   const { shards, placed, index } = layOut(written, options);
@@ -273,11 +278,7 @@ function notWritten(buffers: number): Note {
 /** What the script adds into, and what meets it. */
 function termsOf(
   { mean, intoRaw }: Pair,
-  {
-    driver,
-    raw,
-    again,
-  }: { readonly driver: StoredOperand; readonly raw: Operand | null; readonly again: readonly Term[] },
+  { driver, raw, again }: { readonly driver: Operand; readonly raw: Operand | null; readonly again: readonly Term[] },
 ): Pick<TensorJob, "start" | "terms"> {
   const own = { operand: driver, mean: null };
   if (raw === null) {
@@ -325,12 +326,15 @@ export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: numb
       continue;
     }
     const operands = operandsOf(job).distinct;
-    read += operands.reduce((sum, operand) => sum + (operand.kind === "stored" ? operandBytes(operand) : 0), 0);
+    read += operands.reduce((sum, operand) => sum + operandBytes(operand), 0);
     write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
   }
   return { read, write };
 }
 
-function operandBytes(operand: StoredOperand): number {
+function operandBytes(operand: Operand): number {
+  if (operand.kind !== "stored") {
+    return operand.kind === "coded" ? rangeLength(operand.range) : 0;
+  }
   return (elementCount(operand.shape) ?? 0) === 0 ? 0 : (tensorBytes(operand.dtype, operand.shape) ?? 0);
 }

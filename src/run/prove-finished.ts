@@ -2,6 +2,7 @@
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, statFile } from "../engine/io/files.js";
 import { type DigestJob, type FileJob, isMade, type TensorJob, type TensorResult } from "../engine/job/job.js";
+import { codingOf } from "../engine/job/operand.js";
 import type { PipelineSetup } from "../engine/pipeline.js";
 import { type PoolOptions, runJobs } from "../engine/pool.js";
 import { isFloatDtype } from "../formats/dtype.js";
@@ -29,7 +30,7 @@ export async function proveFinished(
   const staged = await stagedInputs(plan, output, setup, pool.disk ?? localDisk);
   await runJobs(
     { ...setup, inputs: staged, outputs: [] },
-    jobs.flatMap((job) => readingOf(job, staged)),
+    jobs.flatMap((job) => readingOf(job, staged, claimed.get(job.id))),
     {
       ...pool,
       onResult(job, found) {
@@ -80,7 +81,11 @@ async function stagedInputs(
 }
 
 /** The job that reads what `job` wrote. */
-function readingOf(job: TensorJob | FileJob, staged: readonly InputFile[]): readonly (DigestJob | FileJob)[] {
+function readingOf(
+  job: TensorJob | FileJob,
+  staged: readonly InputFile[],
+  claim: TensorResult | undefined,
+): readonly (DigestJob | FileJob)[] {
   if (job.output === null) {
     return [];
   }
@@ -89,7 +94,13 @@ function readingOf(job: TensorJob | FileJob, staged: readonly InputFile[]): read
     const plain = { skip: 0, gzip: null, key: null, records: [], output: null } as const;
     return [{ ...job, ...plain, payload: job.output.shard, traffic: { read: size, write: 0 } }];
   }
-  const { id, name, dtype, shape } = job;
+  const { id, name } = job;
+  const coded = codingOf(job) === "encode";
+  const size = claim?.size ?? 0;
+  if (coded && size > job.output.range.end - job.output.range.begin) {
+    return [];
+  }
+  const { dtype, shape } = coded ? { dtype: "U8" as const, shape: [size] } : job;
   const source = { kind: "stored", input: job.output.shard, name, dtype, shape, range: job.output.range } as const;
   return [{ kind: "digest", id, name, source, ...(isSumOfBytes(job) ? { sum: true } : {}) }];
 }
@@ -104,6 +115,8 @@ function isSumOfBytes({ rule, dtype, prove }: TensorJob): boolean {
     case "copy":
       return !prove && isFloatDtype(dtype);
     case "add-bits":
+    case "decode-bits":
+    case "decode-alone":
       return isFloatDtype(dtype);
     case "add-integers":
     case "or":

@@ -6,7 +6,7 @@ import { isTiled } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
 import { isMade, type Job, type TensorResult } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
-import { needsOf, type PipelineSetup } from "../engine/pipeline.js";
+import { leastWindowBytes, needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
 import { planTraffic, type RunPlan } from "../plan/plan.js";
@@ -90,7 +90,8 @@ export function choosePace(
   const most = remote ? REMOTE_PACE.threads : defaultThreads();
   const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
   const whole = jobs.some(({ kind }) => kind === "file");
-  const windowBytes = options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs));
+  const wanted = options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs));
+  const windowBytes = Math.max(wanted, leastWindowBytes(jobs));
   return {
     threads: options.threads ?? threads,
     windowBytes: whole ? LEAST_WINDOW_BYTES : windowBytes,

@@ -29,12 +29,18 @@ const reportOf = ({ code, stdout, stderr }: Ended): Report => {
   return JSON.parse(stdout) as Report;
 };
 
-for (const encoding of ["additive", "exact"]) {
+const ENCODINGS = {
+  additive: ["--encoding", "additive"],
+  exact: ["--encoding", "exact"],
+  compressed: ["--compress"],
+} as const;
+
+for (const [encoding, flags] of Object.entries(ENCODINGS)) {
   test(`${encoding}: after ${KILLS / 2} kills at random moments, every resumed run ends as an undisturbed one`, async (t) => {
     await withFolder(async (folder) => {
       const pair = await writePair(folder, midSize());
       const began = performance.now();
-      const whole = reportOf(await start(makeDiffArgs(pair, join(folder, "whole"), "--encoding", encoding)).ended);
+      const whole = reportOf(await start(makeDiffArgs(pair, join(folder, "whole"), ...flags)).ended);
       let duration = performance.now() - began;
       assert.equal(Array.isArray(whole.inexact) && whole.inexact.length > 0, encoding === "additive");
       const expected = await treeOf(join(folder, "whole"));
@@ -44,7 +50,7 @@ for (const encoding of ["additive", "exact"]) {
       let resumedTensors = 0;
       for (let attempt = 0; kills < KILLS / 2; attempt++) {
         assert.ok(attempt < 4 * KILLS, `only ${kills} of ${attempt} processes lived long enough to be killed`);
-        const args = makeDiffArgs(pair, diff, "--resume", "--encoding", encoding);
+        const args = makeDiffArgs(pair, diff, "--resume", ...flags);
         for (let k = 0; k < KILLS_PER_RUN && kills < KILLS / 2; k++) {
           const started = performance.now();
           const program = start(args);

@@ -4,11 +4,15 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../src/checkpoint/config.js";
 import { parseParams } from "../../src/checkpoint/layouts/meta/params.js";
 import { addedTokens, readTokenizer } from "../../src/checkpoint/tokenizer.js";
 import { parse } from "../../src/cli/parse.js";
 import { openInflater } from "../../src/engine/io/gzip.js";
+import { WeightDiffError } from "../../src/errors.js";
+import { indexBytes, readIndex, writeIndex } from "../../src/formats/coded/index.js";
+import { unitOf } from "../../src/formats/coded/units.js";
 import { readEasylm } from "../../src/formats/easylm.js";
 import { parseJson } from "../../src/formats/json.js";
 import { readSafetensors } from "../../src/formats/safetensors.js";
@@ -19,9 +23,12 @@ import { parseWeightIndex } from "../../src/formats/weight-index.js";
 import { parseHubName } from "../../src/hub/name.js";
 import { parseManifest, parseXorManifest } from "../../src/manifest/read.js";
 import { resumeJournal } from "../../src/output/journal.js";
+import { asCoded } from "../../src/plan/coded.js";
+import { decoded, encoded, windowBenches } from "../support/coded.js";
 import { arrayOf, easylmEntry } from "../support/easylm-files.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { safetensorsFile, zipFile } from "../support/hostile-files.js";
+import { hashed } from "../support/kernels.js";
 import { memorySource } from "../support/memory-source.js";
 
 export interface Target {
@@ -45,6 +52,8 @@ const ofFolder = (folder: string, pattern: RegExp): readonly Uint8Array[] =>
     .filter(({ length }) => length > 0 && length < 8192);
 
 const TORCH = [...ofFolder("torch-bin", /\.bin$/), ...ofFolder("torch-2", /\.bin$/)];
+const WINDOWS = windowBenches();
+const BASE_UNITS = new Uint8Array(Uint16Array.from(hashed(6, 1000), (bits) => bits & 0xbfff).buffer);
 const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50;
 const SAFETENSORS = safetensorsFile(
   {
@@ -58,6 +67,54 @@ const EASYLM = Buffer.concat([
   easylmEntry("step", Buffer.from([3])),
   easylmEntry("params.transformer.wte.embedding", arrayOf([2, 3], "bfloat16", Buffer.alloc(12, 1))),
 ]);
+/** A thousand units of BF16, coded in each way that there is, and a file that holds a coded tensor. */
+const CODED = codedSeeds();
+
+function codedSeeds(): { readonly windows: readonly Uint8Array[]; readonly file: Uint8Array } {
+  const units = 1000;
+  const ofUnits = (unit: (i: number) => number): Uint8Array =>
+    new Uint8Array(Uint16Array.from({ length: units }, (_, i) => unit(i)).buffer);
+  const noise = hashed(5, units);
+  const tuned = [
+    BASE_UNITS,
+    ofUnits((i) => (BASE_UNITS[2 * i] ?? 0) + 256 * (BASE_UNITS[2 * i + 1] ?? 0) + ((noise[i] ?? 0) & 63)),
+    ofUnits((i) => 0x3c00 | ((noise[i] ?? 0) & 0x807f)),
+    ofUnits((i) => noise[i] ?? 0),
+  ];
+  return {
+    windows: tuned.map((bytes) => encoded(WINDOWS[0], unitOf("BF16"), BASE_UNITS, bytes)),
+    file: safetensorsFile(
+      {
+        __metadata__: {
+          format: "pt",
+          weight_diff: "compressed",
+          weight_diff_codec: "1",
+          weight_diff_coded: '[["a","BF16",[4,2],"bits",3]]',
+        },
+        a: { dtype: "U8", shape: [11], data_offsets: [0, 11] },
+      },
+      11,
+    ),
+  };
+}
+
+/** Decodes a window of a thousand units; the kernels must agree. */
+function decodeCoded(bytes: Uint8Array): Uint8Array {
+  const [one, other] = WINDOWS.map((bench) => {
+    try {
+      return decoded(bench, unitOf("BF16"), BASE_UNITS, bytes);
+    } catch (error) {
+      return error;
+    }
+  });
+  if (one instanceof Uint8Array && other instanceof Uint8Array && Buffer.compare(one, other) === 0) {
+    return one;
+  }
+  throw one instanceof WeightDiffError && other instanceof WeightDiffError
+    ? one
+    : new Error(`the kernels differ: ${one}, ${other}`);
+}
+
 /** A small pickle as torch writes it, to be put into an archive again. */
 const PICKLE = Buffer.from(
   "\x80\x02}q\x00X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.",
@@ -133,6 +190,28 @@ export const TARGETS: readonly Target[] = [
     seeds: [SAFETENSORS],
     shell: { open: (seed) => seed.subarray(8, seed.length - 26), close: (inner) => safetensorsFile(text(inner), 26) },
     read: (bytes) => readSafetensors(memorySource(bytes)),
+  },
+  { name: "coded-window", share: 16, seeds: CODED.windows, read: decodeCoded },
+  {
+    name: "coded-index",
+    share: 4,
+    seeds: [
+      writeIndex([
+        { length: 9, crc32: 7 },
+        { length: 1, crc32: 0 },
+      ]),
+    ],
+    read: (bytes) => {
+      const tensor = { name: "a", dtype: "BF16", shape: [(bytes.length >> 3) * (1 << 19)] } as const;
+      return readIndex(bytes.subarray(0, indexBytes(tensor)), tensor, { begin: 0, end: 26 }, "file");
+    },
+  },
+  {
+    name: "coded-metadata",
+    share: 4,
+    seeds: [CODED.file],
+    shell: { open: (seed) => seed.subarray(8, seed.length - 11), close: (inner) => safetensorsFile(text(inner), 11) },
+    read: inFolder(["model.safetensors"], async (folder) => asCoded(await openCheckpoint(folder))),
   },
   { name: "torch-zip", share: 6, seeds: TORCH.filter(isZip), read: (bytes) => readTorchZip(memorySource(bytes)) },
   {

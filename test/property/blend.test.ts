@@ -153,7 +153,8 @@ function run(kernel: Kernel, given: BlendCase, step: number) {
       const part = side.bits.slice(elementsBefore(job, own, begin), elementsBefore(job, own, end));
       memory.write(packed(side.dtype, part), slot.operands[index] ?? 0, "hex");
     });
-    const outAt = work.push({ begin, end, at: slot.operands, outAt: slot.out }, false);
+    const window = { begin, end, last: end === count, at: slot.operands, outAt: slot.out };
+    const { at: outAt } = work.push(window, false);
     bytes += memory.toString("hex", outAt, outAt + (end - begin) * WIDTH[output]);
   }
   const { sum, overflow } = work.finish([]);

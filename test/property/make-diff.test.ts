@@ -129,6 +129,31 @@ test("exact: every tensor comes back byte for byte, in its own dtype, however bo
   );
 });
 
+test("compressed: every tensor comes back byte for byte, and the diff is the same however its run was cut up", async () => {
+  const models = fc.array(exactTwin, { minLength: 1, maxLength: 6 });
+  await fc.assert(
+    fc.asyncProperty(models, cutting, cutting, async (twins, making, recovering) => {
+      await withModels(
+        [...twins, { raw: twins[0]?.tuned ?? null, tuned: twins[0]?.tuned as Side }],
+        async (raw, tuned, diff) => {
+          const { inexact } = await makeDiff({ raw, tuned, diff, compress: true, ...making });
+          assert.deepEqual([...inexact], []);
+          const again = { ...recovering, maxShardSize: making.maxShardSize };
+          await makeDiff({ raw, tuned, diff: `${diff}-again`, compress: true, ...again });
+          assert.deepEqual(await treeOf(`${diff}-again`), await treeOf(diff));
+          const { tensors } = await recover({ raw, diff, ignore: STAND_INS, ...recovering });
+          twins.forEach(({ tuned: { dtype, shape, bytes } }, i) => {
+            const found = tensors.find(({ name }) => name === `t${i}`);
+            assert.deepEqual(found, { name: `t${i}`, dtype, shape: [...shape], sha256: sha256(bytes) });
+          });
+          assert.equal(tensors.length, twins.length + 1);
+        },
+      );
+    }),
+    LIMITS,
+  );
+});
+
 test("additive: what comes back, and how much does not, is what the arithmetic of single elements says", async () => {
   const models = fc.array(additiveTwin, { minLength: 1, maxLength: 4 });
   await fc.assert(

@@ -165,7 +165,8 @@ function run(kernel: Kernel, given: Case, step: number) {
       const part = matrix.bits.slice(elementsBefore(job, operand, begin), elementsBefore(job, operand, end));
       memory.write(packed(matrix.dtype, part), slot.operands[index] ?? 0, "hex");
     });
-    const outAt = work.push({ begin, end, at: slot.operands, outAt: slot.out }, false);
+    const window = { begin, end, last: end === count, at: slot.operands, outAt: slot.out };
+    const { at: outAt } = work.push(window, false);
     bytes += memory.toString("hex", outAt, outAt + (end - begin) * WIDTH[output]);
   }
   const { sum, overflow } = work.finish([]);

@@ -23,6 +23,8 @@ export interface Stored<S> extends TensorInfo {
   readonly shard: S;
   /** Only where it is cut up or its rows are stored in another order; `shard` and `range` are then the first one's. */
   readonly pieces?: readonly StoredPieceIn<S>[];
+  /** Dtype and shape are those of what is coded in `range` (docs/formats.md 3), whose bytes are not its elements. */
+  readonly coded?: true;
 }
 
 /** Part of a tensor, in a file of its own. */

@@ -1,4 +1,6 @@
 /** inspect: its flags' options -> what a checkpoint is -> one screen, the tensors where they are asked for, or a document for scripts. */
+
+import type { CodedShare, CodedShares } from "../../commands/inspect/coded.js";
 import { type InspectReport, inspect } from "../../commands/inspect.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
@@ -65,6 +67,7 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
         .join("; "),
     ],
     ["files", `${files.length}, ${bytesText(bytes)}: ${formats}`],
+    ...(report.coded === null ? [] : codedLines(report.coded)),
     ["vocabulary", vocabulary(shape, tokenizer)],
     ...(scheme === null ? [] : [["scheme", `${scheme.name ?? "not clear"}: ${scheme.reason}`] as const]),
     [
@@ -83,6 +86,40 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
     ...traps.map((trap) => ["trap", trap] as const),
     ...notes.map((note) => ["note", note] as const),
   ];
+}
+
+/** Kinds that are told one by one. */
+const MOST_KINDS = 12;
+
+/** Where a compressed diff's bytes are. */
+function codedLines({ all, kinds, layers }: CodedShares): readonly (readonly [string, string])[] {
+  const rest = kinds.length - MOST_KINDS;
+  const shown = kinds.slice(0, MOST_KINDS).map((kind) => {
+    return [printable(kind.name), bytesText(kind.bytes), ...shareCells(kind)];
+  });
+  const lines = tableText([["all", bytesText(all.bytes), ...shareCells(all)], ...shown]);
+  const [least, most] = [...layers]
+    .sort((a, b) => a.bitsPerElement - b.bitsPerElement)
+    .filter((_, i, list) => i === 0 || i === list.length - 1);
+  return [
+    ...lines.map((line) => ["coded", line] as const),
+    ...(rest > 0 ? [["coded", `and ${rest} more: --json lists all`] as const] : []),
+    ...(least === undefined || most === undefined
+      ? []
+      : [["layers", `${layers.length}, from ${layerText(least)} to ${layerText(most)}`] as const]),
+  ];
+}
+
+function shareCells({ bitsPerElement, unchanged }: CodedShare): readonly string[] {
+  return [`${bitsText(bitsPerElement)} bits a value`, `${(100 * unchanged).toFixed(1)} % unchanged`];
+}
+
+function layerText({ name, bitsPerElement }: CodedShare): string {
+  return `${bitsText(bitsPerElement)} bits a value (${printable(name)})`;
+}
+
+function bitsText(bits: number): string {
+  return bits.toPrecision(bits < 1 ? 2 : 3);
 }
 
 function vocabulary(

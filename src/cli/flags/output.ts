@@ -31,6 +31,14 @@ export const OUTPUT: readonly Flag[] = [
     help: "where the diff goes; without it the diff is made and proved, and nothing written",
   }),
   flag({
+    name: "compress",
+    commands: ["make-diff"],
+    option: "compress",
+    sets: true,
+    group: "output",
+    help: "an exact diff as small as it gets: tensors are coded given the base's",
+  }),
+  flag({
     name: "encoding",
     commands: ["make-diff"],
     option: "encoding",

@@ -43,9 +43,11 @@ export function modelCard(facts: CardFacts): string {
   const what =
     encoding === "additive"
       ? `Its float32 tensors are the fine-tuned ones minus the base's; new vocabulary rows have the mean of the base's rows taken off.${tied}${kept}`
-      : "Its tensors are bit patterns of the fine-tuned ones minus the base's, modulo 2^n: the model comes back bit for bit.";
+      : encoding === "exact"
+        ? "Its tensors are bit patterns of the fine-tuned ones minus the base's, modulo 2^n: the model comes back bit for bit."
+        : "Its tensors are coded given the base's (weight-diff, docs/formats.md): the model comes back bit for bit.";
   const script =
-    encoding === "exact"
+    encoding !== "additive"
       ? "The Python scripts of 2023 cannot read this encoding."
       : own.length > 0
         ? "The Python scripts of 2023 add a base to every tensor, so they cannot recover this diff."

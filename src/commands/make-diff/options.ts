@@ -1,6 +1,6 @@
 /** What make-diff may be asked, and what it tells. */
 import type { MakingOptions, MakingReport } from "../../make/make.js";
-import type { Encoding } from "../../plan/exact.js";
+import type { ENCODINGS, Encoding } from "../../plan/exact.js";
 
 export interface MakeDiffOptions extends MakingOptions {
   /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */
@@ -10,7 +10,9 @@ export interface MakeDiffOptions extends MakingOptions {
   /** Where the diff goes; null makes and proves it without writing anything. */
   readonly diff?: string | null;
   /** "additive": float32, for this tool and the reference scripts. "exact": bit patterns, for this tool only. */
-  readonly encoding?: Encoding;
+  readonly encoding?: (typeof ENCODINGS)[number];
+  /** Code an exact diff as small as it gets; without `encoding` it is exact. */
+  readonly compress?: boolean;
   /** What the model card calls the base: "org/name". */
   readonly baseModel?: string | null;
 }

@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { NO_SIDE_FILES, type SideFiles } from "../../checkpoint/side-files.js";
 import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
+import { codingOf } from "../../engine/job/operand.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { readText, sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
@@ -11,6 +12,7 @@ import { tellSmallFiles } from "../../make/side-notes.js";
 import { type FinishedTensors, mostNewRows, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifest.js";
 import { writeManifest } from "../../manifest/write.js";
+import { compactFile } from "../../output/compact.js";
 import type { OutputDirectory } from "../../output/directory.js";
 import type { ExtraFile } from "../../output/staging.js";
 import { hasFile } from "../../output/state.js";
@@ -18,6 +20,7 @@ import { DEFAULTS } from "../../plan/defaults.js";
 import type { Encoding } from "../../plan/exact.js";
 import { INV_FREQ } from "../../plan/pair.js";
 import type { Plan } from "../../plan/plan.js";
+import { isCoded, type Settled, settle } from "../../plan/settle.js";
 import { digestFiles } from "../../run/digest.js";
 import type { RunResult } from "../../run/run-plan.js";
 import { CARD, type CardFacts, licenceOf, modelCard } from "./card.js";
@@ -41,6 +44,13 @@ export function makeDiffRecipe(
   const { started, inputs, encoding, plan } = facts;
   const { raw, diff: tuned, diffConfig: tunedConfig } = inputs;
   const say = options.onNote ?? (() => {});
+  let settled = plan;
+  /** A compressed diff's files as the run has made them. */
+  const settleFiles = async (run: RunResult, output: OutputDirectory | null): Promise<DigestedFiles> => {
+    const { plan: made, moves } = settle(plan, run.results);
+    settled = made;
+    return putTogether(settled, moves, run, output, options);
+  };
   const made = { operation: "make-diff", encoding, raw: sourceOf(raw), tuned: sourceOf(tuned) } as const;
   return {
     ...tensorRecipe(plan, { raw, driver: tuned }, made, options),
@@ -58,9 +68,9 @@ export function makeDiffRecipe(
         const advice = [{ to: "give it", option: "baseModel" }];
         say(`${CARD}: the base's name on the Hub is not known: fill it in`, advice);
       }
-      const small = smallFiles(plan, tunedConfig, destination);
       const about = { facts, side: destination?.side ?? NO_SIDE_FILES, licence: await licenceBeside(tuned), options };
-      const files = await digestedFiles(plan, run, output, options);
+      const files = isCoded(plan) ? await settleFiles(run, output) : await digestedFiles(plan, run, output, options);
+      const small = smallFiles(settled, tunedConfig, destination);
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
@@ -88,7 +98,7 @@ export function makeDiffRecipe(
       }
       const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
       return {
-        ...plannedFiles(plan),
+        ...plannedFiles(settled),
         ...end.figures,
         output: end.output,
         encoding,
@@ -159,13 +169,15 @@ function cardFacts(
   };
 }
 
+type DigestedFiles = readonly (MakeDiffManifest["files"][number] & { readonly sha256: string })[];
+
 /** The diff's files with their sha256; "" where nothing is written. */
 async function digestedFiles(
   plan: Plan,
   run: RunResult,
   output: OutputDirectory | null,
   options: RunRequest,
-): Promise<readonly (MakeDiffManifest["files"][number] & { readonly sha256: string })[]> {
+): Promise<DigestedFiles> {
   if (output === null) {
     return filesOf(plan).map((file) => ({ ...file, sha256: "" }));
   }
@@ -174,6 +186,30 @@ async function digestedFiles(
     { ...options, onProgress: continued(options, run) },
   );
   return filesOf(plan).map((file) => ({ ...file, sha256: digests.get(output.staged(file.file)) ?? "" }));
+}
+
+/** The same of a compressed diff: each file is put together, and digested on the way. */
+async function putTogether(
+  plan: Plan,
+  moves: Settled["moves"],
+  run: RunResult,
+  output: OutputDirectory | null,
+  options: RunRequest,
+): Promise<DigestedFiles> {
+  const report = continued(options, run);
+  let done = 0;
+  const files: DigestedFiles[number][] = [];
+  for (const [index, file] of filesOf(plan).entries()) {
+    const { header, tensors } = plan.shards[index] ?? { header: new Uint8Array(), tensors: [] };
+    const compact = { header, moves: moves[index] ?? [], size: file.size };
+    const moved = (bytes: number): void => {
+      done += bytes;
+      report?.({ done, total: plan.totalSize, shard: null, tensor: tensors.at(-1) ?? "" });
+    };
+    const sha256 = output === null ? "" : await compactFile(output.staged(file.file), compact, moved);
+    files.push({ ...file, sha256 });
+  }
+  return files;
 }
 
 /** Progress of the second pass, which goes on where the run ended. */
@@ -195,10 +231,11 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
     if (job.kind === "tensor" && result?.proof !== undefined) {
       const { raw, tuned, recovered, inexact } = result.proof;
       const [base] = job.terms;
+      const stored = codingOf(job) === "none" ? job : { dtype: "U8" as const, shape: [result.size ?? 0] };
       byName.set(job.name, {
         name: job.name,
-        dtype: job.dtype,
-        shape: [...job.shape],
+        dtype: stored.dtype,
+        shape: [...stored.shape],
         sha256: result.sha256,
         raw: raw === null || base?.operand.kind !== "stored" ? null : contentsOf(base.operand, raw),
         tuned: contentsOf(job.start.operand as StoredOperand, tuned),

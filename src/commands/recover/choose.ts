@@ -7,7 +7,8 @@ import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { torchName } from "../../formats/dtype.js";
 import { planOptionsOf } from "../../make/open.js";
-import { type AdditiveRecord, type ExactRecord, readExactRecord } from "../../plan/exact.js";
+import { readCoded } from "../../plan/coded.js";
+import { type AdditiveRecord, type ExactRecord, encodingOf, readExactRecord } from "../../plan/exact.js";
 import type { RecoverPlanOptions } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { refuseRoundedMean } from "../../scheme/custom.js";
@@ -64,5 +65,5 @@ function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
       "ask for no dtype",
     );
   }
-  return readExactRecord(diff);
+  return encodingOf(diff) === "compressed" ? readCoded(diff) : readExactRecord(diff);
 }

@@ -1,4 +1,7 @@
 /** How a worker divides its kernel's memory: slots for windows in flight, blocks, and the running states. Fixed for the run. */
+import { WINDOW_UNITS } from "../../formats/coded/units.js";
+import { MOST_CLUSTERS } from "../../formats/coded/window.js";
+import { CODER_BYTES, SLOTS, TOKEN_CHUNK } from "../../kernel/coder.js";
 import { PAGE } from "./disk.js";
 
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
@@ -16,6 +19,21 @@ export interface MeanArea {
   readonly row: number;
 }
 
+/** Where coded windows are made and undone. */
+export interface CoderAreas {
+  readonly state: number;
+  readonly classTables: number;
+  readonly tables: number;
+  readonly tokens: number;
+  /** The base as units of the tuned dtype: of a block, or of a whole window. */
+  readonly base: number;
+  /** Only for encoding; nothing otherwise. */
+  readonly classes: number;
+  readonly histogram: number;
+  readonly extra: number;
+  readonly words: number;
+}
+
 export interface MemoryPlan {
   readonly slots: readonly Slot[];
   /** BLOCK F32 values each: an operand widened; the sum before it is rounded; make-diff's tuned and recovered values. */
@@ -25,6 +43,8 @@ export interface MemoryPlan {
   readonly recoveredBlock: number;
   readonly sumState: number;
   readonly means: readonly MeanArea[];
+  /** Null where no job codes or decodes. */
+  readonly coder: CoderAreas | null;
   /** Bytes in all. */
   readonly end: number;
 }
@@ -42,6 +62,8 @@ export interface MemoryNeeds {
   readonly meanBytes: number;
   /** Columns of the widest mean row. */
   readonly meanColumns: number;
+  /** What jobs do with coded windows. */
+  readonly coder: "none" | "decode" | "encode";
 }
 
 /** Assigns page-aligned areas from `base` up. */
@@ -66,5 +88,24 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     state: take(needs.meanBytes),
     row: take(needs.meanColumns * 4),
   }));
-  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, end };
+  const coder = needs.coder === "none" ? null : coderAreas(take, needs.coder === "encode");
+  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, end };
+}
+
+/** What the loops may touch past the end of words and extra bits. */
+const SLACK = 64;
+
+function coderAreas(take: (bytes: number) => number, encodes: boolean): CoderAreas {
+  const units = encodes ? WINDOW_UNITS : 0;
+  return {
+    state: take(CODER_BYTES),
+    classTables: take(256 * 4),
+    tables: take(MOST_CLUSTERS * SLOTS * 4),
+    tokens: take(Math.max(units, TOKEN_CHUNK)),
+    base: take(Math.max(units * 4, BLOCK * 8)),
+    classes: take(units),
+    histogram: take(encodes ? 256 * 256 * 4 : 0),
+    extra: take(4 * units + SLACK),
+    words: take(2 * units + SLACK),
+  };
 }

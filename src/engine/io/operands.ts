@@ -1,6 +1,6 @@
 /** From an operand to its elements in the kernel's memory: one reader for each kind of operand. */
 import { invFreq } from "../../kernel/inv-freq.js";
-import type { InvFreqOperand, Operand, StoredOperand } from "../job/job.js";
+import type { CodedOperand, InvFreqOperand, Operand, StoredOperand } from "../job/job.js";
 import { widthOf } from "../job/operand.js";
 import type { WorkerFiles } from "./files.js";
 import { gather, isScattered, runAt } from "./gather.js";
@@ -49,10 +49,14 @@ const INV_FREQ: Reader<InvFreqOperand> = {
   },
 };
 
+/** What has windows is read by them (pipeline.ts): here there are no elements. */
+const CODED: Reader<CodedOperand> = { storedWidth: () => 0, load: async (_, { buffer }) => buffer };
+
 /** Add a row to add a kind. */
 const READERS: { readonly [K in Operand["kind"]]: Reader<Extract<Operand, { readonly kind: K }>> } = {
   stored: STORED,
   "inv-freq": INV_FREQ,
+  coded: CODED,
 };
 
 /** The reader of an operand's own kind: that each has its own, the type of the table sees to. */

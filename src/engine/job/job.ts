@@ -39,7 +39,12 @@ export interface InvFreqOperand {
   readonly theta: number;
 }
 
-export type Operand = StoredOperand | InvFreqOperand;
+/** A tensor as coded windows (docs/formats.md 3): dtype and shape are those of what comes out. */
+export interface CodedOperand extends Pick<StoredOperand, "input" | "name" | "dtype" | "shape" | "range"> {
+  readonly kind: "coded";
+}
+
+export type Operand = StoredOperand | InvFreqOperand | CodedOperand;
 
 /** How an output tensor comes from what it starts with and the terms. */
 export type Rule =
@@ -59,6 +64,12 @@ export type Rule =
   /** The term converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; elements that it lacks as they are. */
   | "add-bits"
   | "subtract-bits"
+  /** To coded windows: given the term, converted to the tuned dtype; or alone, and the term is only digested. */
+  | "encode-bits"
+  | "encode-alone"
+  /** From coded windows, likewise. */
+  | "decode-bits"
+  | "decode-alone"
   /** As `blend` says: floats of any dtype, operands rounded first, every sum once more. */
   | "blend";
 
@@ -89,7 +100,7 @@ export interface TensorJob {
   readonly id: number;
   readonly name: string;
   readonly rule: Rule;
-  /** Of the output. */
+  /** Of the output; of what is coded, of what goes in. */
   readonly dtype: Dtype;
   readonly shape: Shape;
   /** What the script adds into, or takes terms away from: of two NaNs the term's stays (torch's in-place add). */
@@ -103,7 +114,7 @@ export interface TensorJob {
   readonly blend?: Blend;
   /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
-  /** Where the result goes; null if it is only summed and digested. */
+  /** Where the result goes; null if it is only summed and digested. Of coded windows, room for the most that they can take. */
   readonly output: { readonly shard: number; readonly range: ByteRange } | null;
 }
 
@@ -177,9 +188,11 @@ export interface TensorResult {
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;
-  /** Of a whole file: its bytes, and its MD5 (hex) where that was wanted. */
+  /** Of a whole file, or of coded windows: its bytes, and its MD5 (hex) where that was wanted. */
   readonly size?: number;
   readonly md5?: string;
+  /** Of coded windows: units that are the base's own bits. */
+  readonly unchanged?: number;
   /** Only where the job asked for it. */
   readonly proof?: Proof;
   readonly counts?: ValueCounts;

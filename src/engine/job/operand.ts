@@ -1,9 +1,9 @@
 /** What there is to know of a job's operands before their bytes are there. */
-import { type Dtype, dtypeBits, elementCount } from "../../formats/dtype.js";
+import { type Dtype, dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import type { Operand, TensorJob, Term, WindowedJob } from "./job.js";
 
 export function operandDtype(operand: Operand): Dtype {
-  return operand.kind === "stored" ? operand.dtype : "F32";
+  return operand.kind === "inv-freq" ? "F32" : operand.dtype;
 }
 
 export interface Operands {
@@ -38,7 +38,7 @@ export function meansOf({ start, terms }: TensorJob): readonly Term[] {
 
 /** Elements of the operand: fewer than the output's where rows are new. */
 export function elementsOf(operand: Operand): number {
-  return operand.kind === "stored" ? (elementCount(operand.shape) ?? 0) : operand.count;
+  return operand.kind === "inv-freq" ? operand.count : (elementCount(operand.shape) ?? 0);
 }
 
 /**
@@ -65,4 +65,20 @@ export function narrowerColumns({ rule, shape }: TensorJob, operand: Operand): n
 /** Bytes of one element; the packed types never come here. */
 export function widthOf(dtype: Dtype): number {
   return dtypeBits(dtype) / 8;
+}
+
+/** What the job does with coded windows. */
+export function codingOf(job: { readonly kind: string; readonly rule?: string }): "none" | "encode" | "decode" {
+  return job.kind !== "tensor"
+    ? "none"
+    : job.rule?.startsWith("encode-") === true
+      ? "encode"
+      : job.rule?.startsWith("decode-") === true
+        ? "decode"
+        : "none";
+}
+
+/** Can the base be brought to the tuned dtype? By way of F32 only: F64 and integers stay among themselves. */
+export function isConvertible(raw: Dtype, tuned: Dtype): boolean {
+  return raw === tuned || (isFloatDtype(raw) && isFloatDtype(tuned) && tuned !== "F64");
 }

@@ -6,7 +6,8 @@ import { dtypeBits, type FloatDtype, isFloatDtype } from "../../formats/dtype.js
 import type { Kernel } from "../../kernel/kernel.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { CompareJob } from "../job/job.js";
-import { byteSwap, type JobRun } from "./tensor.js";
+import { byteSwap } from "./byte-swap.js";
+import type { JobRun } from "./window.js";
 
 /** From the coarsest to the finest: two of one width are compared at the coarser one's. */
 const FINENESS: readonly FloatDtype[] = ["BF16", "F16", "F32", "F64"];
@@ -60,7 +61,7 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
           equalRounded = false;
         }
       }
-      return leftBegin;
+      return { at: leftBegin, bytes: 0, position: 0 };
     },
     finish(paths) {
       leftBytes.finish(paths);

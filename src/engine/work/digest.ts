@@ -5,7 +5,8 @@ import { sumIntegers } from "../../kernel/integers.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { DigestJob, ValueCounts } from "../job/job.js";
-import { byteSwap, type JobRun } from "./tensor.js";
+import { byteSwap } from "./byte-swap.js";
+import type { JobRun } from "./window.js";
 
 /** Starts a job that only digests its bytes. Only one run at a time may use the kernel. */
 export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): JobRun {
@@ -45,7 +46,7 @@ export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): 
         hash?.update(block);
         examine(at, items);
       }
-      return beginAt;
+      return { at: beginAt, bytes: 0, position: 0 };
     },
     finish(paths) {
       const damage = job.lenient === true ? bytes.damage() : null;

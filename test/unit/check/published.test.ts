@@ -14,7 +14,6 @@ import { layoutShard } from "../../../src/formats/safetensors.js";
 import { narrowBits, widenBF16, widenF16 } from "../../../src/kernel/bits.js";
 import type { MakeDiffManifest } from "../../../src/manifest/manifest.js";
 import { digestOf } from "../../../src/manifest/write.js";
-import type { Encoding } from "../../../src/plan/exact.js";
 import { indexText, safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";
 import { hashed, sha256 } from "../../support/kernels.js";
 import { refuses } from "../../support/refusal.js";
@@ -69,7 +68,7 @@ async function published(
   {
     encoding = "additive",
     dtypes = ["F16", "BF16"],
-  }: { encoding?: Encoding; dtypes?: readonly ["F16" | "BF16", "F16" | "BF16"] } = {},
+  }: { encoding?: "additive" | "exact"; dtypes?: readonly ["F16" | "BF16", "F16" | "BF16"] } = {},
 ): Promise<void> {
   await withFolder(async (folder) => {
     const [raw, tuned, diff] = [join(folder, "base"), join(folder, "tuned"), join(folder, "diff")];

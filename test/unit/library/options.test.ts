@@ -39,7 +39,7 @@ const SCHEME = {
 /** Every option of every function. */
 const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[C]> } = {
   recover: { ...MAKING, ...SCHEME, raw: "a", diff: "b", tuned: null, dtype: "BF16", expectSum: "known" },
-  makeDiff: { ...MAKING, raw: "a", tuned: "b", diff: "c", encoding: "exact", baseModel: null },
+  makeDiff: { ...MAKING, raw: "a", tuned: "b", diff: "c", encoding: "exact", compress: true, baseModel: null },
   convert: { ...REQUEST, source: "a", output: "b", dtype: null, maxShardSize: 5e9 },
   xor: {
     ...REQUEST,

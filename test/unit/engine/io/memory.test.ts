@@ -17,7 +17,10 @@ test("areas lie on pages, do not overlap, and hold what they must", () => {
       fc.integer({ min: 1, max: 4 }),
       fc.nat(2),
       (base, windowBytes, slots, sumBytes, meanBytes, meanColumns, operands, means) => {
-        const plan = planMemory(base, { windowBytes, slots, operands, sumBytes, means, meanBytes, meanColumns });
+        const plan = planMemory(base, {
+          ...{ windowBytes, slots, operands, sumBytes, means, meanBytes, meanColumns },
+          coder: "none",
+        });
         assert.deepEqual(
           plan.slots.map((slot) => slot.operands.length),
           Array.from({ length: slots }, () => operands),
@@ -55,6 +58,7 @@ test("two workers with windows of 4 MiB need less than 90 MB", () => {
     sumBytes: 65_536,
     means: 1,
     meanBytes: 1 << 20,
+    coder: "none" as const,
     meanColumns: 8192,
   });
   assert.ok(2 * end < 90e6, String(end));

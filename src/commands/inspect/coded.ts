@@ -1,0 +1,76 @@
+/** Where the bytes of a compressed diff are: by what its tensors are in a layer, and by layer. */
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { unitCount } from "../../formats/coded/units.js";
+import { elementCount } from "../../formats/dtype.js";
+import { type CodedEntry, readCoded } from "../../plan/coded.js";
+import { encodingOf } from "../../plan/exact.js";
+
+export interface CodedShare {
+  /** "model.layers.*.mlp.up_proj.weight", or "model.layers.3". */
+  readonly name: string;
+  readonly tensors: number;
+  readonly elements: number;
+  /** That they are coded in. */
+  readonly bytes: number;
+  readonly bitsPerElement: number;
+  /** Of elements that are the base's own bits; of those of 64 bits, of their halves. */
+  readonly unchanged: number;
+}
+
+export interface CodedShares {
+  readonly all: CodedShare;
+  /** Most bytes first. */
+  readonly kinds: readonly CodedShare[];
+  /** In the order of the files; none where names have no numbers. */
+  readonly layers: readonly CodedShare[];
+}
+
+/** Null for what is no compressed diff. @throws {WeightDiffError} as readCoded. */
+export function codedShares(checkpoint: Checkpoint): CodedShares | null {
+  if (encodingOf(checkpoint) !== "compressed") {
+    return null;
+  }
+  const entries = readCoded(checkpoint);
+  const tensors = [...checkpoint.stateDict].flatMap(([name, { range }]): readonly Coded[] => {
+    const entry = entries.get(name);
+    return entry === undefined ? [] : [{ ...entry, bytes: range.end - range.begin }];
+  });
+  const layers = tensors.filter(({ name }) => LAYER.test(name));
+  const kinds = groupBy(tensors, ({ name }) => name.replaceAll(NUMBER, "$1*")).map(([name, some]) => share(name, some));
+  return {
+    all: share("all", tensors),
+    kinds: kinds.sort((a, b) => b.bytes - a.bytes),
+    layers: groupBy(layers, ({ name }) => LAYER.exec(name)?.[0] ?? "").map(([name, some]) => share(name, some)),
+  };
+}
+
+type Coded = CodedEntry & { readonly bytes: number };
+
+const NUMBER = /(^|\.)\d+(?=\.)/g;
+/** A name up to its first number. */
+const LAYER = /^(?:.*?\.)?\d+(?=\.)/;
+
+function groupBy(tensors: readonly Coded[], key: (tensor: Coded) => string): readonly [string, readonly Coded[]][] {
+  const groups = new Map<string, Coded[]>();
+  for (const tensor of tensors) {
+    const group = groups.get(key(tensor)) ?? [];
+    groups.set(key(tensor), group);
+    group.push(tensor);
+  }
+  return [...groups];
+}
+
+function share(name: string, tensors: readonly Coded[]): CodedShare {
+  const total = (of: (tensor: Coded) => number): number => tensors.reduce((sum, tensor) => sum + of(tensor), 0);
+  const elements = total(({ shape }) => elementCount(shape) ?? 0);
+  const bytes = total((tensor) => tensor.bytes);
+  const units = total(({ dtype, shape }) => unitCount(dtype, shape) ?? 0);
+  return {
+    name,
+    tensors: tensors.length,
+    elements,
+    bytes,
+    bitsPerElement: elements === 0 ? 0 : (8 * bytes) / elements,
+    unchanged: units === 0 ? 1 : total((tensor) => tensor.unchanged) / units,
+  };
+}

@@ -1,0 +1,89 @@
+/** The index of a coded tensor (docs/formats.md 3.2): behind its windows, the bytes and the CRC-32 of each. */
+import { WeightDiffError } from "../../errors.js";
+import type { Dtype } from "../dtype.js";
+import { quote } from "../quote.js";
+import type { ByteRange } from "../tensor-info.js";
+import { unitCount, unitOf, WINDOW_UNITS, windowCount } from "./units.js";
+import { mostBytes } from "./window.js";
+
+/** Of an entry: both numbers have 32 bits. */
+const ENTRY = 8;
+
+export interface WindowRange {
+  /** Bytes from the tensor's first. */
+  readonly position: number;
+  readonly length: number;
+  readonly crc32: number;
+}
+
+/** What is coded: dtype and shape are those of what comes out. */
+export interface CodedTensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/** Bytes of a tensor's index. */
+export function indexBytes({ dtype, shape }: CodedTensor): number {
+  return ENTRY * windowCount(dtype, shape);
+}
+
+/** The most bytes that a coded tensor can take: every window stored. Undefined where they overflow. */
+export function mostCodedBytes(tensor: CodedTensor): number | undefined {
+  const units = unitCount(tensor.dtype, tensor.shape);
+  return units === undefined
+    ? undefined
+    : units * unitOf(tensor.dtype).width + windowCount(tensor.dtype, tensor.shape) + indexBytes(tensor);
+}
+
+/** Bytes that window `number` stands for. */
+export function plainBytes({ dtype, shape }: CodedTensor, number: number): number {
+  return Math.min(WINDOW_UNITS, (unitCount(dtype, shape) ?? 0) - number * WINDOW_UNITS) * unitOf(dtype).width;
+}
+
+export function writeIndex(windows: readonly Omit<WindowRange, "position">[]): Uint8Array {
+  const bytes = new Uint8Array(windows.length * ENTRY);
+  const view = new DataView(bytes.buffer);
+  windows.forEach(({ length, crc32 }, number) => {
+    view.setUint32(ENTRY * number, length, true);
+    view.setUint32(ENTRY * number + 4, crc32, true);
+  });
+  return bytes;
+}
+
+/**
+ * Where a tensor's windows are. @param bytes its index: the last indexBytes(tensor) bytes of `range`.
+ * @throws {WeightDiffError} FORMAT_INVALID where windows and index are not all of the range, or a window is too long.
+ */
+export function readIndex(
+  bytes: Uint8Array,
+  tensor: CodedTensor,
+  range: ByteRange,
+  file: string,
+): readonly WindowRange[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const windows: WindowRange[] = [];
+  let position = 0;
+  for (let number = 0; number < bytes.length / ENTRY; number++) {
+    const length = view.getUint32(ENTRY * number, true);
+    if (length === 0 || length > mostBytes(plainBytes(tensor, number))) {
+      throw damaged(tensor, `window ${number} has ${length} bytes, and stands for ${plainBytes(tensor, number)}`, file);
+    }
+    windows.push({ position, length, crc32: view.getUint32(ENTRY * number + 4, true) });
+    position += length;
+  }
+  if (position + bytes.length !== range.end - range.begin) {
+    const both = `windows and index take ${position + bytes.length} bytes of ${range.end - range.begin}`;
+    throw damaged(tensor, both, file);
+  }
+  return windows;
+}
+
+function damaged({ name }: CodedTensor, what: string, file: string): WeightDiffError {
+  return new WeightDiffError(
+    "FORMAT_INVALID",
+    `tensor ${quote(name)} is no coded tensor: ${what}`,
+    "the file is damaged: get it again",
+    { at: { file, tensor: name } },
+  );
+}

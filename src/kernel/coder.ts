@@ -1,0 +1,98 @@
+/**
+ * The loops of coded windows (docs/formats.md 3), as both kernels have them. Units and words are little-endian. A state takes
+ * CODER_BYTES: eight lanes of 32 bits, then where words and extra bits begin and end, and how many of these bits have passed.
+ */
+import type { Unit } from "../formats/coded/units.js";
+import { assertSpan } from "./memory.js";
+
+export const CODER_BYTES = 112;
+/** Offsets in a state. */
+export const STATE = { words: 32, wordsEnd: 36, extra: 40, extraEnd: 44, bits: 48 } as const;
+export const LANES = 8;
+/** Of a table that encodes. */
+export const ENTRY_BYTES = 16;
+/** Frequencies of a table add up to 2^TABLE_BITS. */
+export const TABLE_BITS = 11;
+export const SLOTS = 1 << TABLE_BITS;
+/** A lane lies in [LEAST_LANE, 2^32); it begins there, so it ends there. */
+export const LEAST_LANE = 1 << 16;
+/** Tokens that are decoded at a time. */
+export const TOKEN_CHUNK = 4096;
+
+export interface TokenPlaces {
+  /** Units of the base, and of the tuned tensor. */
+  readonly from: number;
+  readonly tuned: number;
+  /** A byte for each unit. */
+  readonly tokens: number;
+  readonly classes: number;
+  /** 256 x 256 counters of 32 bits, by class and token: added to. */
+  readonly histogram: number;
+  readonly state: number;
+}
+
+export interface EncodePlaces extends Pick<TokenPlaces, "tokens" | "classes" | "state"> {
+  /**
+   * 256 positions of 32 bits, by class: of tables of 256 entries of ENTRY_BYTES by token: ceil(2^43 / frequency) in 64 bits, the
+   * frequency, and the sum of those before it.
+   */
+  readonly tables: number;
+}
+
+export interface DecodePlaces {
+  readonly from: number;
+  readonly target: number;
+  /** TOKEN_CHUNK bytes. */
+  readonly tokens: number;
+  /** 256 positions of 32 bits, by class: of tables of SLOTS entries, token << 22 | (frequency - 1) << 11 | offset in the token's slots. */
+  readonly tables: number;
+  readonly state: number;
+}
+
+export interface Coder {
+  /**
+   * Units to tokens: of their differences from the base's, or alone. Extra bits go where the state says, behind those that have
+   * passed; 4 bytes for each unit and 8 more must be free there.
+   */
+  tokenise(unit: Unit, alone: boolean, places: TokenPlaces, units: number): void;
+  /** Tokens to words, from the last unit to the first; words are written downwards from where the state says, 2 bytes for each unit and 2 more at most. */
+  encode(units: number, places: EncodePlaces): void;
+  /**
+   * Words and extra bits to units; all calls but the last take a multiple of LANES. @returns false where words or extra bits end too
+   * early: up to 32 bytes past them may have been read, and what was written means nothing.
+   */
+  decode(unit: Unit, alone: boolean, places: DecodePlaces, units: number): boolean;
+}
+
+export function assertCoding(
+  memory: ArrayBuffer,
+  base: number,
+  { from, tuned, tokens, classes, histogram, state }: TokenPlaces,
+  width: number,
+  units: number,
+): void {
+  assertSpan(memory, base, from, units * width);
+  assertSpan(memory, base, tuned, units * width);
+  assertSpan(memory, base, tokens, units);
+  assertSpan(memory, base, classes, units);
+  assertSpan(memory, base, histogram, 256 * 256 * 4);
+  assertSpan(memory, base, state, CODER_BYTES);
+}
+
+export function assertDecoding(
+  memory: ArrayBuffer,
+  base: number,
+  { from, target, tokens, tables, state }: DecodePlaces,
+  width: number,
+  units: number,
+): void {
+  assertSpan(memory, base, from, units * width);
+  assertSpan(memory, base, target, units * width);
+  assertSpan(memory, base, tokens, TOKEN_CHUNK);
+  assertSpan(memory, base, tables, 256 * 4);
+  assertSpan(memory, base, state, CODER_BYTES);
+  const view = new DataView(memory, state);
+  // The kernel may read so much past them before it notices that they have ended.
+  assertSpan(memory, base, view.getUint32(STATE.wordsEnd, true), 64);
+  assertSpan(memory, base, view.getUint32(STATE.extraEnd, true), 64);
+}

@@ -1,0 +1,130 @@
+/**
+ * A compressed exact diff: what its files say of themselves (docs/formats.md 3.1), written, and read back as the tensors that are
+ * coded in it.
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Rule } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import { indexBytes, mostCodedBytes } from "../formats/coded/index.js";
+import { unitCount } from "../formats/coded/units.js";
+import { type Dtype, isDtype } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { layoutShard } from "../formats/safetensors.js";
+import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
+import type { Pair } from "./pair.js";
+
+/** Metadata keys: the codec's version, and the tensors. */
+const CODEC_KEY = "weight_diff_codec";
+const CODED_KEY = "weight_diff_coded";
+/** Of the format of coded tensors; another one is refused. */
+export const CODEC = "1";
+
+/** What is known of a coded tensor: of the tuned model, but for `unchanged`. */
+export interface CodedEntry extends ExactTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Units that are the base's own bits. */
+  readonly unchanged: number;
+}
+
+/** The tensors that the files list, file by file. @throws {WeightDiffError} FORMAT_UNSUPPORTED for another codec, FORMAT_INVALID. */
+export function readCoded(checkpoint: Checkpoint): ReadonlyMap<string, CodedEntry> {
+  for (const { path, header } of checkpoint.shards) {
+    const codec = header.metadata.get(CODEC_KEY) ?? "";
+    if (codec !== CODEC) {
+      throw new WeightDiffError(
+        "FORMAT_UNSUPPORTED",
+        `was compressed by codec ${quote(codec)}, and this version reads codec ${quote(CODEC)}`,
+        "update weight-diff",
+        { at: { file: path } },
+      );
+    }
+  }
+  return readRecord(checkpoint, CODED_KEY, "", (entry) => {
+    const found = entryOf(entry);
+    return found === null ? null : [found.name, found];
+  });
+}
+
+function entryOf([name, dtype, shape, rule, unchanged]: readonly unknown[]): CodedEntry | null {
+  const known =
+    typeof name === "string" &&
+    isDtypeName(dtype) &&
+    Array.isArray(shape) &&
+    shape.every(isCount) &&
+    (rule === "bits" || rule === "verbatim") &&
+    isCount(unchanged) &&
+    unchanged <= (unitCount(dtype, shape) ?? -1);
+  return known ? { name, dtype, shape, rule, unchanged } : null;
+}
+
+function isDtypeName(value: unknown): value is Dtype {
+  return typeof value === "string" && isDtype(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+/**
+ * The same checkpoint with the tensors that are coded in it; any other as it is.
+ * @throws {WeightDiffError} as readCoded; FORMAT_INVALID where a tensor is not listed, or cannot hold what is listed.
+ */
+export function asCoded(checkpoint: Checkpoint): Checkpoint {
+  if (encodingOf(checkpoint) !== "compressed") {
+    return checkpoint;
+  }
+  const entries = readCoded(checkpoint);
+  const stateDict = [...checkpoint.stateDict].map(([name, tensor]): [string, StoredTensor] => {
+    const entry = entries.get(name);
+    const bytes = tensor.range.end - tensor.range.begin;
+    const fault =
+      entry === undefined
+        ? `is not in metadata ${CODED_KEY}`
+        : tensor.dtype !== "U8" || bytes > (mostCodedBytes(entry) ?? -1) || bytes < indexBytes(entry)
+          ? `is ${tensor.dtype} of ${bytes} bytes, which is no coded ${entry.dtype} [${entry.shape.join(", ")}]`
+          : null;
+    if (entry === undefined || fault !== null) {
+      throw new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${fault}`, "get the file again", {
+        at: { file: tensor.shard.path, tensor: name },
+      });
+    }
+    return [name, { ...tensor, dtype: entry.dtype, shape: [...entry.shape], coded: true }];
+  });
+  return { ...checkpoint, stateDict: new Map(stateDict) };
+}
+
+/** A file with room for the most that its tensors can take, behind the longest header that it can have. @throws {WeightDiffError} LIMIT. */
+export function layOutRoom(group: readonly Pair[], file: string): ReturnType<typeof layoutShard> {
+  const most = group.map(({ name, rule, driver: { dtype, shape } }) => ({
+    ...{ name, dtype, shape, rule: codedRule(rule) },
+    unchanged: unitCount(dtype, shape) ?? 0,
+  }));
+  return layOutCoded(
+    most,
+    most.map((entry) => mostCodedBytes(entry) ?? 0),
+    file,
+  );
+}
+
+/** As the metadata calls the rule of a job that codes. */
+export function codedRule(rule: Rule): ExactTensor["rule"] {
+  return rule === "encode-bits" ? "bits" : "verbatim";
+}
+
+/** The file of coded tensors that have so many bytes each. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED. */
+export function layOutCoded(
+  entries: readonly CodedEntry[],
+  sizes: readonly number[],
+  file: string,
+): ReturnType<typeof layoutShard> {
+  const list = entries.map(({ name, dtype, shape, rule, unchanged }) => [name, dtype, shape, rule, unchanged]);
+  const metadata = new Map([
+    ["format", "pt"],
+    [ENCODING_KEY, "compressed"],
+    [CODEC_KEY, CODEC],
+    [CODED_KEY, JSON.stringify(list)],
+  ]);
+  const tensors = entries.map(({ name }, index) => ({ name, dtype: "U8" as const, shape: [sizes[index] ?? 0] }));
+  return layoutShard(tensors, { name: file, metadata, paged: false });
+}
