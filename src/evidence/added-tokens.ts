@@ -1,6 +1,6 @@
 /**
- * Does the base have the rows of the diff's added tokens already? Then it was extended once, by whoever converted or tuned it,
- * and its own rows are used where the user may expect a mean row. Tokenizer files tell; shapes cannot.
+ * Does the base already have the rows of the diff's added tokens? Then somebody extended it when it was converted or tuned. Its own
+ * rows are used, where the user may expect a mean row. The tokenizer files tell that; shapes cannot.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { readTokenizer } from "../checkpoint/tokenizer.js";
@@ -10,7 +10,7 @@ const ADDED = "added_tokens.json";
 /** Added tokens stand at the end of a vocabulary, which may be padded. */
 const AT_THE_END = 64;
 
-/** What to tell the user of a base with as many vocabulary rows as the diff; null if nothing is odd. @throws {WeightDiffError} IO. */
+/** A note about a base with as many vocabulary rows as the diff; null if nothing is odd. @throws {WeightDiffError} IO. */
 export async function rowsKept(raw: Checkpoint, diff: Checkpoint): Promise<string | null> {
   const rows = [...raw.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? 0;
   const { files } = diff.directory === null ? { files: [] } : await readTokenizer(diff.directory);

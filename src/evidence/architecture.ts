@@ -5,19 +5,19 @@ import type { Architecture, ConfigValues } from "../known/architecture.js";
 import { ARCHITECTURES, COMPOSITES, LANGUAGE_MODELS } from "../known/architectures.js";
 import { unwrapName, type Wrapper } from "../known/names.js";
 
-/** A model, the language model of several, or a tower, whose names and shapes follow from its config. */
+/** A part whose names and shapes follow from its config: a whole model, the language model within one, or a vision tower. */
 export interface KnownPart {
   readonly architecture: Architecture;
   readonly config: ConfigValues;
-  /** What has it, for messages: "LlamaForCausalLM", "the text_config". */
+  /** What messages call it: "LlamaForCausalLM", "the text_config". */
   readonly owner: string;
-  /** Before its names; null where no name is one of its own. */
+  /** What its names begin with in the files; null where no name belongs to it. */
   readonly prefix: string | null;
-  /** Does a loader find the names there? */
+  /** Do loaders look for its names there? */
   readonly placed: boolean;
-  /** Names that the output embedding may have; none where the model needs none. */
+  /** The names that the output embedding may have; none where the model needs no output embedding. */
   readonly heads: readonly string[];
-  /** What the config says: must the output embedding be stored beside the input embedding? Null where it does not tell. */
+  /** By the config, must the output embedding be stored beside the input embedding? Null where the config does not tell. */
   readonly tied: boolean | null;
 }
 
@@ -40,12 +40,12 @@ export function plainNames(stateDict: StateDict): PlainNames {
   return { tensors, wrappers: found };
 }
 
-/** Names are looked at for where they begin: so many tell enough. */
+/** So many names are enough to see what they begin with. */
 const MAX_NAMES = 4000;
-/** Of a name: models have some ten. */
+/** The most parts of a name that are looked at; models have some ten. */
 const MAX_PARTS = 32;
 
-/** The parts of a model that are known for certain; none of others. */
+/** The parts of a model whose architecture is known for certain. */
 export function knownParts({ tensors }: PlainNames, config: ModelConfig | null): readonly KnownPart[] {
   if (config === null || config.quantised || config.ownCode || isOfSeveral(config)) {
     return [];
@@ -69,12 +69,12 @@ export function knownParts({ tensors }: PlainNames, config: ModelConfig | null):
     : [];
 }
 
-/** Which of several classes a checkpoint is of, its config does not tell. */
+/** Where a config lists several classes, it does not tell which one was saved. */
 function isOfSeveral({ values: { architectures } }: ModelConfig): boolean {
   return Array.isArray(architectures) && architectures.length > 1;
 }
 
-/** What classes of causal language models end in. */
+/** The ends of the names of causal language models. */
 const CAUSAL: ReadonlySet<string> = new Set(["ForCausalLM", "LMHeadModel"]);
 
 function plainPart(
@@ -98,7 +98,7 @@ function plainPart(
   };
 }
 
-/** Numbers of the layers of which there is a tensor. */
+/** The numbers of the layers that have at least one tensor. */
 export function layersOf({ architecture, prefix }: KnownPart, { tensors }: PlainNames): ReadonlySet<number> {
   const row = architecture.tensors.find(({ name }) => name.includes("*"));
   const before = `${prefix}${row?.name.slice(0, row.name.indexOf("*")) ?? ""}`;
@@ -117,7 +117,7 @@ export function headOf({ heads }: KnownPart, { tensors }: PlainNames): StoredTen
   return heads.flatMap((name) => tensors.get(name) ?? [])[0];
 }
 
-/** What stands before a body's prefix, or before names that have none. */
+/** What stands before the body's prefix, or before its names where there is no prefix. */
 function outerOf(found: string, prefix: string): string {
   return found.endsWith(prefix) ? found.slice(0, found.length - prefix.length) : found;
 }
@@ -159,7 +159,7 @@ function tower(config: ModelConfig, names: readonly string[]): readonly KnownPar
   if (vision === null || architecture === undefined || architecture.embedding !== null) {
     return [];
   }
-  // A tower that is loaded from another place is no fault.
+  // A tower may be loaded from another repository.
   return prefixesOf(architecture, names)
     .filter((prefix) => TOWER.test(prefix))
     .map((prefix) => ({
@@ -173,7 +173,7 @@ function tower(config: ModelConfig, names: readonly string[]): readonly KnownPar
     }));
 }
 
-/** Where towers are. */
+/** The places where towers are. */
 const TOWER = /(^|\.)(vision|image|video)_(tower|model)\.$/;
 
 function subConfig(
@@ -207,7 +207,7 @@ function configValues(values: Readonly<Record<string, unknown>>): ConfigValues {
 }
 
 /**
- * What stands before most names that are the architecture's; null where none is.
+ * What stands before most of the names that belong to the architecture; null where none does.
  * @param places where loaders look: one of these, if any name is there.
  */
 function prefixOf(architecture: Architecture, names: readonly string[], places: readonly string[]): string | null {
@@ -215,7 +215,7 @@ function prefixOf(architecture: Architecture, names: readonly string[], places: 
   return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
 }
 
-/** What stands before names that are the architecture's, before most of them first. */
+/** What stands before names that belong to the architecture, the most frequent first. */
 function prefixesOf({ tensors }: Architecture, names: readonly string[]): readonly string[] {
   const patterns = new Set(tensors.map(({ name }) => name));
   const votes = new Map<string, number>();
@@ -248,8 +248,8 @@ function patternOf(parts: readonly string[]): string {
 }
 
 /**
- * LLaMA or GPT-NeoX, where all names are theirs and the output embedding is among them; null otherwise. Gemma's names are
- * LLaMA's, and its output embedding is tied.
+ * LLaMA or GPT-NeoX, if all names belong to that family and the output embedding is among them; else null. Gemma has LLaMA's names,
+ * but no output embedding of its own.
  */
 export function familyByNames({ tensors }: PlainNames): "llama" | "gpt_neox" | null {
   const names = [...tensors.keys()].filter((name) => !BUFFER.test(name));

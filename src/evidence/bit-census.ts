@@ -1,25 +1,24 @@
 /**
  * The bit census: a fine-tune that was saved in 16 bits comes back exact in 16 bits only on the base its diff was made with.
- * It needs no manifest. Judged are sampled sums diff + base whose diff is not 0 and which are not 0 themselves: where training
- * changed nothing, or a weight is pruned, any base gives what it holds. Thresholds are from trained models:
- * fixtures/trained/README.md.
+ * It needs no manifest. It counts sampled sums of diff and base. Those where the diff or the sum is 0 are left out: any base gives them,
+ * where training changed nothing or a weight was pruned. The thresholds come from trained models (fixtures/trained/README.md).
  */
 import { addBits, isNaNBits, narrowBits, widenBF16, widenF16 } from "../kernel/bits.js";
 import type { NarrowDtype } from "../kernel/kernel.js";
 import type { SampledPair } from "./sample.js";
 
-/** Of one tensor. */
+/** The counts of one tensor. */
 export interface TensorCensus {
   readonly name: string;
-  /** How many sums tell something. */
+  /** How many sums were counted. */
   readonly elements: number;
-  /** How many of them are exact in the dtype. */
+  /** How many of them are exact in each dtype. */
   readonly exact: Readonly<Record<NarrowDtype, number>>;
-  /** How many of the diff's own values are. */
+  /** How many of the diff's own values are exact in it. */
   readonly exactDiff: Readonly<Record<NarrowDtype, number>>;
 }
 
-/** Counts over every sampled pair whose diff is F32. Others are sums of 16-bit numbers and tell nothing. */
+/** Counts over the sampled pairs whose diff is F32. A diff in 16 bits tells nothing. */
 export function censusBits(pairs: readonly SampledPair[]): readonly TensorCensus[] {
   return pairs
     .filter(({ diffDtype }) => diffDtype === "F32")
@@ -44,7 +43,7 @@ export function censusBits(pairs: readonly SampledPair[]): readonly TensorCensus
     });
 }
 
-/** Whether rounding to `dtype` and back gives the same F32. */
+/** Does rounding to `dtype` and back give the same F32? */
 export function isExact(dtype: NarrowDtype, bits: number): boolean {
   return (dtype === "F16" ? widenF16 : widenBF16)(narrowBits(dtype, bits)) === bits;
 }
@@ -52,22 +51,22 @@ export function isExact(dtype: NarrowDtype, bits: number): boolean {
 export type BitVerdict =
   /** Every sum is exact: no other base gives that. */
   | { readonly kind: "right"; readonly dtype: NarrowDtype; readonly elements: number; readonly share: number }
-  /** Too many are exact for float32 weights, too few for 16-bit ones. `share` is the larger of the two. */
+  /** Too many sums are exact for a float32 fine-tune, and too few for a 16-bit one. `share` is the larger of the two shares. */
   | { readonly kind: "suspect"; readonly dtype: NarrowDtype; readonly elements: number; readonly share: number }
-  /** Nothing can be said: a float32 fine-tune, or too little to go by. */
+  /** Nothing can be said: it is a float32 fine-tune, or too few sums were counted. */
   | { readonly kind: "none"; readonly elements: number };
 
-/** Trained: 1 on the own base; at most 0.972 on the base rounded to BF16 (0.999 for ten steps of 1e-6), 0.71 on another. */
+/** Measured on trained models: 1 with their own base; at most 0.972 with that base rounded to BF16 (0.999 after ten steps of 1e-6), and 0.71 with another base. */
 const RIGHT = 0.9999;
-/** Trained: float32 fine-tunes have at most 0.004 in any tensor; 16-bit ones on a wrong base 0.19 and more in F16. */
+/** Measured on trained models: at most 0.004 in any tensor of a float32 fine-tune; 0.19 and more in F16 for 16-bit ones with a wrong base. */
 const CHANCE = 0.03;
-/** Below this a tensor's share means little. */
+/** With fewer sums than this, a tensor's share means little. */
 const MIN_TENSOR_ELEMENTS = 64;
 const MIN_ELEMENTS = 1000;
 
 /**
- * Judges by the tensors that are not float32 by their look, if these are at least half: mixed checkpoints keep some in float32.
- * A diff that was itself computed in 16 bits proves nothing when its sums are inexact: that is its own rounding.
+ * Judges by the tensors that do not look like float32, if they are at least half: mixed checkpoints keep some tensors in float32.
+ * Where the diff itself was computed in 16 bits, inexact sums prove nothing: the diff was rounded.
  */
 export function judgeBits(census: readonly TensorCensus[]): BitVerdict {
   const known = census.filter(({ elements }) => elements >= MIN_TENSOR_ELEMENTS);
@@ -78,7 +77,7 @@ export function judgeBits(census: readonly TensorCensus[]): BitVerdict {
   }
   const share = (field: "exact" | "exactDiff", dtype: NarrowDtype): number =>
     narrow.reduce((sum, tensor) => sum + tensor[field][dtype], 0) / elements;
-  // A BF16 fine-tune is nearly always exact in F16 too: the narrower claim is the stronger one.
+  // A BF16 fine-tune is nearly always exact in F16, too, so BF16 is tried first.
   const right = (["BF16", "F16"] as const).find((dtype) => share("exact", dtype) >= RIGHT);
   if (right !== undefined) {
     return { kind: "right", dtype: right, elements, share: share("exact", right) };

@@ -1,7 +1,8 @@
 /**
- * What dtypes, shapes and values tell of a diff that nothing else tells of. All float32 and at most one new row is open-instruct. Else
- * dtypes and shapes choose nothing: a script may load a diff in another dtype than it was saved in, and that a scheme fits because it
- * leaves a tensor alone is no evidence for it. Values choose, where they show which tensors are the model's own and one result is left.
+ * Chooses a scheme by dtypes, shapes and values, where nothing else tells. All float32 with at most one new row is open-instruct. Any
+ * other dtypes and shapes choose nothing: a script may load a diff in another dtype than it was saved in, and a scheme that fits only
+ * because it leaves a tensor alone has no evidence for it. Values choose where they show which tensors are the model's own, and only
+ * one result is left.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
@@ -67,13 +68,13 @@ function weightsOf({ stateDict }: Checkpoint): readonly StoredTensor[] {
   );
 }
 
-/** The one that all float weights have, buffers aside; null if they differ, or there are none. */
+/** The dtype of all float weights, buffers left out; null if they have several, or there are none. */
 export function dtypeOf(diff: Checkpoint): Dtype | null {
   const [first, ...more] = new Set(weightsOf(diff).map(({ dtype }) => dtype));
   return first === undefined || more.length > 0 ? null : first;
 }
 
-/** Could its script have been meant for a diff of this dtype? None is, that would drop half the bits of a float32 diff. */
+/** Could its script be meant for a diff of this dtype? No script is meant to drop half the bits of a float32 diff. */
 export function isPossible({ scheme, byMarkOnly }: Family, dtype: Dtype | null): boolean {
   const { operation, arithmetic, output } = scheme;
   const own = arithmetic === "stored" ? output : arithmetic;
@@ -82,15 +83,15 @@ export function isPossible({ scheme, byMarkOnly }: Family, dtype: Dtype | null):
   return operation === "add" && byMarkOnly !== true && fits;
 }
 
-/** A script publishes in the dtype that it computes in; else the files' own dtypes are likelier than a wider one, and that than another. */
+/** Likeliest is a script that computes in the diff's dtype; then one that keeps the files' own dtypes, then one with a wider dtype, then the rest. */
 function unlikeliness({ scheme, variant }: Family, dtype: Dtype | null): number {
   const { arithmetic } = scheme;
   const rank = dtype === null || arithmetic === dtype ? 0 : ["stored", "F32"].indexOf(arithmetic) + 1 || 3;
-  // A script with a flag comes after all without one that are as likely.
+  // Among equally likely ones, a script with a flag comes last.
   return 2 * rank + (variant === undefined ? 0 : 1);
 }
 
-/** Do values show that what the scheme leaves alone of embeddings, head and last norm is the model's own? */
+/** The scheme leaves some of embeddings, head and last norm alone: do the values show that those are the model's own? */
 export function isShown(scheme: Scheme, { diff, raw, own }: Evidence): boolean {
   return [...diff.stateDict.keys()]
     .filter((name) => mayBeOwn(name) && raw?.stateDict.has(name) === true && !isSummed(scheme, name))

@@ -1,6 +1,6 @@
 /**
- * What a diff would become under each of several schemes: schemes that give the same bits for this very pair are one candidate,
- * and what sets one candidate apart from another is said in words. Told by the rules of pairing, no bytes are read.
+ * What a diff would become under each of several schemes. Schemes that give the same bits for this very pair are one candidate, and
+ * words say how the candidates differ. The rules of pairing tell all that; no tensor is read.
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
@@ -17,14 +17,14 @@ import type { Evidence } from "./choice.js";
 export interface Candidate {
   readonly family: Family;
   readonly others: readonly Family[];
-  /** Of the float tensors written, as torch spells them; none where there is no base to tell. */
+  /** The dtypes of the float tensors that would be written, as torch spells them; none without a base. */
   readonly saved: readonly string[];
 }
 
 /** The two that are to be paired. */
 type Here = Pick<Evidence, "raw" | "diff" | "said">;
 
-/** Those by whose scheme this diff fits this base. Without a base, each is a candidate of its own. */
+/** The families by whose scheme this diff fits this base. Without a base, each family is a candidate of its own. */
 export function candidatesHere(families: readonly Family[], here: Here): readonly Candidate[] {
   if (here.raw === null) {
     return families.map((family) => ({ family, others: [], saved: [] }));
@@ -35,7 +35,7 @@ export function candidatesHere(families: readonly Family[], here: Here): readonl
     if (pairs === null) {
       continue;
     }
-    // All that decides the bits, as text.
+    // Everything that decides the bits, as text.
     const bits = JSON.stringify(pairs.map(axesOf).sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1)));
     const known = found.get(bits);
     found.set(
@@ -49,8 +49,8 @@ export function candidatesHere(families: readonly Family[], here: Here): readonl
 }
 
 /**
- * Every tensor must have its counterpart, but those that are the model's own: else the two do not belong together, and a scheme that
- * drops or leaves alone what does not fit would only hide it. @throws {WeightDiffError} MISMATCH, as planRecover.
+ * Every tensor must have its counterpart, except those that are the model's own. Else base and diff do not belong together, and a
+ * scheme that drops or leaves alone what does not fit would only hide that. @throws {WeightDiffError} MISMATCH, as planRecover.
  */
 export function refuseUnpaired(here: Here, own: readonly string[]): void {
   pair({ ...schemeNamed("open-instruct"), newRows: "zero", verbatim: own }, here);
@@ -69,12 +69,12 @@ function pairsHere(scheme: Scheme, here: Here): readonly Pair[] | null {
 }
 
 function pair(scheme: Scheme, { raw, diff, said }: Here): readonly Pair[] {
-  // What the rest of the options say does not decide what fits.
+  // No other option decides what fits.
   const options = { scheme, dtype: null, rows: null, ropeTheta: ROPE_THETA, ...said };
   return raw === null ? [] : pairTensors(raw, diff, recoverPairing(diff, options)).pairs;
 }
 
-/** Whose tensor is added into is left out: it tells only where both are NaN. */
+/** What decides the bits of one pair. The side that is added into is left out: it matters only where both are NaN. */
 function axesOf({ name, rule, dtype, blend, driver, raw, again = [] }: Pair): readonly unknown[] {
   const stored = raw?.kind === "stored" ? raw.tensor : null;
   const grown = stored !== null && stored.shape.join() !== driver.shape.join();
@@ -104,7 +104,7 @@ const ROWS: Readonly<Record<Scheme["newRows"], string | null>> = {
   refuse: null,
 };
 
-/** Why nothing is chosen. @param dtype of the diff, in torch's words, where the candidates come in the order of what it makes likely. */
+/** The error where no scheme can be chosen. @param dtype the diff's, as torch spells it, if the candidates are sorted by what it makes likely; else null. */
 export function undecided(
   { diff, newRows }: Pick<Evidence, "diff" | "newRows">,
   reason: string,

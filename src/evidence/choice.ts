@@ -1,4 +1,4 @@
-/** What a scheme is chosen by, and what comes of it. */
+/** The evidence that a scheme is chosen by, and the choice. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { RecoverPairingOptions } from "../plan/pair-rules.js";
@@ -11,21 +11,21 @@ import type { OwnTensor } from "./own-tensors.js";
 
 export interface Choice {
   readonly scheme: Scheme;
-  /** Whose scheme it is; null for one that nobody published. */
+  /** The family whose scheme it is; null for a custom scheme. */
   readonly family: Family | null;
-  /** Why, in words for the user. */
+  /** Why it was chosen, in words. */
   readonly reason: string;
 }
 
 export interface Evidence {
   readonly diff: Checkpoint;
-  /** Of the diff; null without one. */
+  /** The diff's config; null without one. */
   readonly config: Pick<ModelConfig, "nameOrPath"> | null;
-  /** Bare names of what lies beside the diff. */
+  /** Bare names of the files beside the diff. */
   readonly files: readonly string[];
-  /** What its added_tokens.json adds. */
+  /** The tokens that its added_tokens.json adds. */
   readonly tokens: readonly string[];
-  /** Which of its tensors were seen to be the model's own, or differences. */
+  /** The tensors whose values show that they are the model's own, or differences. */
   readonly own: readonly OwnTensor[];
   /** The base; null where the diff is looked at by itself. */
   readonly raw: Checkpoint | null;
@@ -33,7 +33,7 @@ export interface Evidence {
   readonly said: PairingFacts;
   /** How many vocabulary rows the diff has and raw lacks, at most over all embeddings. */
   readonly newRows: number;
-  /** What the command line has of a script's own words, and which flags it has that change bits; null if there was none. */
+  /** The command line, where it has flags of a script, and which of them change the result; null if it has none. */
   readonly line: (ScriptWords & { readonly variants: readonly Variant[] }) | null;
 }
 
@@ -43,7 +43,7 @@ export function chosen(family: Family, reason: string): Choice {
   return { scheme: family.scheme, family, reason };
 }
 
-/** A family that the diff has a mark of, and which, in words. */
+/** A family that the diff has a mark of, and the mark in words. */
 export interface Marked {
   readonly family: Family;
   readonly reason: string;

@@ -1,8 +1,8 @@
 /**
- * The scheme "auto": which family a diff is of, by evidence, in this order: the mark that make-diff leaves; the name of its
- * repository, or the one its config remembers; the command line, where it is a script's own (by-line.ts); files, tokens and tensors
- * that only one family has, and what values tell. Dtypes and shapes alone choose one thing only (by-dtypes.ts). Nothing is chosen
- * because a scheme would drop or leave alone what does not fit.
+ * The scheme "auto": chooses the family of a diff by evidence, in this order. The mark that make-diff leaves; the name of the
+ * repository, or the one that the config remembers; the command line, where it is that of a script (by-line.ts); files, tokens and
+ * tensors that only one family has; values. Dtypes and shapes alone choose open-instruct only (by-dtypes.ts). No scheme is chosen
+ * because it would drop or leave alone what does not fit.
  */
 import { printable } from "../formats/quote.js";
 import { repoName } from "../known/sums.js";

@@ -4,7 +4,7 @@ import { MODELS } from "../known/models.js";
 import type { ModelShape } from "./model-shape.js";
 
 const GENERAL = { llama: "LLaMA architecture", gpt_neox: "GPT-NeoX architecture" } as const;
-/** Of Llama 2; LLaMA has 2048. */
+/** The positions of Llama 2; LLaMA has 2048. */
 const SECOND_POSITIONS = 4096;
 
 /** What the model is called, as far as shapes and config tell; null for an unknown architecture. */

@@ -1,4 +1,4 @@
-/** The names of the guards, apart from what they do: whoever offers a choice of them need not load them. */
+/** The names of the guards, in a file of their own: the table of flags needs the names without loading the guards. */
 
 /** Every guard that the user may switch off by name. */
 export const GUARDS = ["swapped", "not-a-diff", "not-a-model", "wrong-base", "base-precision", "bit-census"] as const;

@@ -1,7 +1,7 @@
 /**
- * The guards: mistakes that names and shapes do not show, each with a name by which the option `ignore` switches it off, refusals and
- * warnings alike. Certain mistakes are refused, likely ones are warned of. What they judge by stands in not-a-diff.ts,
- * wrong-base.ts, base-precision.ts and bit-census.ts; here is what they say.
+ * The guards find mistakes that names and shapes do not show. The option `ignore` switches a guard off by its name. What is certainly a
+ * mistake is refused; what is probably one is warned of. not-a-diff.ts, wrong-base.ts, base-precision.ts and bit-census.ts judge;
+ * this file has the words.
  */
 
 import type { Advice, Say } from "../advice.js";
@@ -25,7 +25,7 @@ import {
 import { type SampledPair, samplePairs } from "./sample.js";
 import { compareConfigs, mixedUpLlamas } from "./wrong-base.js";
 
-/** Base and diff, opened, before they are paired. */
+/** Base and diff, opened and not yet paired. */
 export interface Inputs {
   readonly raw: Checkpoint;
   readonly diff: Checkpoint;
@@ -44,7 +44,7 @@ export interface GuardOptions {
 }
 
 /**
- * Refuses what is not what it is given as. @returns the values that were sampled, for `guardBase`.
+ * Refuses a base that is no model and a diff that is no diff. @returns the values that were sampled, for `guardBase`.
  * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base),
  * MISMATCH (Llama 2 for LLaMA-1), IO, INPUT_CHANGED.
  */
@@ -69,7 +69,7 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
 }
 
 /**
- * make-diff's guards: both are models, and the base is as precise as it was released.
+ * The guards of make-diff: both must be models, and a base that was rounded is warned of.
  * @param inputs with the tuned model as `diff`. @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
  */
 export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<void> {
@@ -91,7 +91,7 @@ function warn(guard: Guard, text: string, options: GuardOptions): void {
   }
 }
 
-/** What to do for whoever knows better than the guard. */
+/** How a user who knows better overrules the guard. */
 function overrule(guard: Guard, what: string): Advice {
   return { to: `if you are sure that it is ${what}, go on`, option: "ignore", value: guard };
 }
@@ -182,8 +182,8 @@ function refuseOtherLlama({ raw, diff, rawConfig, diffConfig }: Inputs): void {
 }
 
 /**
- * Says what the sampled values and the configs tell of the base: the first line of evidence where there is no manifest.
- * @param sampled values of both sides, and sums of float32 numbers, where the scheme makes such: of others bits tell nothing.
+ * Says what the sampled values and the configs tell of the base. Without a manifest, nothing else does.
+ * @param sampled values of both sides, and their sums where the scheme adds float32 numbers; in other schemes the bits tell nothing.
  */
 export function guardBase(
   inputs: Inputs,
@@ -206,14 +206,14 @@ export function guardBase(
         `the base is the one the diff was made with: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}, as the tuned model was saved`,
       );
     }
-    // A base that the diff was made with is as precise as it must be.
+    // The base that the diff was made with has the right precision.
     return verdict;
   }
   warnPrecision(inputs, sampled.values, options);
   if (verdict.kind === "suspect") {
     warn(
       "bit-census",
-      `wrong base, or the right one rounded: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}; on the base that the diff was made with, all would be, and of a float32 fine-tune none. the result is probably NOT the tuned model: check the base ${raw.path} against the diff's card`,
+      `wrong base, or the right one rounded: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}; with the base that the diff was made with, all would be exact, and none for a float32 fine-tune. the result is probably NOT the tuned model: check the base ${raw.path} against the diff's card`,
       options,
     );
   }
@@ -256,7 +256,7 @@ function valueText(value: string | number): string {
     : String(value);
 }
 
-/** Never rounded up to 100. */
+/** In per cent; only 1 gives 100. */
 function percent(share: number): string {
   return `${share === 1 ? "100" : (Math.floor(share * 10_000) / 100).toFixed(2)} %`;
 }

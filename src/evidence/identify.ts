@@ -1,4 +1,4 @@
-/** Is a checkpoint a diff or a full model? By what its maker wrote into it, else by its norm weights. */
+/** Is a checkpoint a diff or a full model? The mark of its maker tells, or its manifest; else its norm weights. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";

@@ -1,6 +1,6 @@
 /**
- * The sizes of a model: by its config and the names that follow from it where the architecture is known, by the names of LLaMA
- * and GPT-NeoX where nothing says what it is. Of others, nothing is read off names.
+ * The sizes of a model. If its config names a known architecture, they are read off that architecture's names; if nothing says what it
+ * is, off the names of LLaMA and GPT-NeoX. For other architectures, no size is read off names.
  */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -14,7 +14,7 @@ import {
   plainNames,
 } from "./architecture.js";
 
-/** Sizes read off the tensors; null where there is none of the kind, or it is not known which is. */
+/** Sizes, read off the tensors; null where there is no such tensor, or it is not known which one it is. */
 export interface ModelShape {
   readonly family: "llama" | "gpt_neox" | null;
   /** 0 where it is not known. */

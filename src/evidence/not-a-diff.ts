@@ -1,17 +1,17 @@
 /**
- * Is this a diff, or a full model? Judged before names and shapes are paired, by two independent marks, with thresholds from
- * trained models (fixtures/trained/README.md has the table):
+ * Is this a diff, or a full model? Two independent marks tell, before names and shapes are paired. Their thresholds come from trained
+ * models (fixtures/trained/README.md has the table):
  *
  * 1. Norm weights of a full model lie on one side of zero, far from it compared to their spread, and are as large as the
  *    base's. A diff's scatter around zero, or shrink; where all of them grew, they grew by a part of what they were.
- *    Strength = median over the norms of mean/deviation, times the median of mean |w| relative to the base's. Of what is
- *    positive: trained diffs 0.57 at most; full models of LLaMA and GPT-NeoX 1.00 at least, mostly 5 to 10.
+ *    Strength = median over the norms of mean/deviation, times the median of mean |w| relative to the base's. Where the norms are
+ *    positive, trained diffs have a strength of 0.57 at most, full models of LLaMA and GPT-NeoX 1.00 at least, mostly 5 to 10.
  * 2. Matrices of a full model that was tuned from the base point where the base's do: median cosine 0.66 and more, unless
  *    tuned to ruin; a diff's is 0.27 at most, however large the update, and negative under weight decay.
  *
- * Whole stretches of zeros, rows of tokens that training never met, acquit what looks full by its norms: full models have
- * none. Norms around zero mean a diff in families only whose models are known to have them near 1: others (Gemma, Qwen3-Next,
- * Nemotron) store them as offset from 1, and are judged by the second mark alone.
+ * A diff has rows of zeros, of tokens that training never met; a full model has none. So such rows outweigh norms that look like a full
+ * model's. Norms around zero mean a diff only in families whose models are known to have them near 1. Others (Gemma, Qwen3-Next,
+ * Nemotron) store norms as an offset from 1; only the second mark judges them.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -22,30 +22,30 @@ import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./s
 
 /** Norm weights of the families: RMSNorm and LayerNorm scales. */
 export const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_norm)\.weight$/;
-/** Enough of them to judge by, and few enough to read at once. */
+/** Enough norms to judge by, and few enough to read at once. */
 const MAX_NORMS = 32;
 const MAX_NORM_ELEMENTS = 4096;
-/** Model types whose norms are scales, as LLaMA's and GPT-NeoX's, from which the thresholds are. */
+/** Model types whose norms are scales near 1, as those of LLaMA and GPT-NeoX, which the thresholds were measured on. */
 const SCALE_NORMS: ReadonlySet<string> = new Set([
   ...["llama", "llama_with_landmark", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "phi3"],
   ...["llava", "llava_next", "vipllava", "video_llava", "llava_llama", "llava_mistral"],
   "gpt_neox",
 ]);
 
-/** Relative to the base's norms: between 0.57 and 1.00. */
+/** The threshold of strength relative to the base's norms: between 0.57 and 1.00. */
 const RELATIVE_STRENGTH = 0.75;
-/** Without a base: full models have 0.29 at least, others 0.57; diffs 0.11, and 0.24 for one whose norms all grew. */
+/** The threshold without a base. The weakest full model has 0.29, the next 0.57; diffs have 0.11 at most, except one with 0.24, whose norms all grew. */
 const STRENGTH = 0.18;
-/** Of a freshly initialised norm, whose deviation is 0. */
+/** The steadiness of a freshly initialised norm, whose deviation is 0. */
 const MAX_STEADINESS = 10;
 /** A full model's norm weights are nearly all positive: 0.81 and more, unless tuned to ruin. Without this, strength means nothing. */
 const POSITIVE_SHARE = 0.75;
-/** Between 0.27 and 0.66. */
+/** The threshold of the cosine: between 0.27 and 0.66. */
 const COSINE = 0.5;
-/** Shorter samples point anywhere. */
+/** The direction of a shorter sample is chance. */
 const MIN_COSINE_ELEMENTS = 64;
 const MIN_ZERO_ELEMENTS = 64;
-/** One row of zeros is the padding token of many a full model. */
+/** Many a full model has one row of zeros: its padding token. */
 const MIN_ZERO_WINDOWS = 2;
 
 export interface NormCensus {
@@ -59,11 +59,11 @@ export interface NormCensus {
   readonly steadiness: number;
   /** steadiness x magnitude. */
   readonly strength: number;
-  /** Whether norms of this family are known to be scales: only then do small ones mean a diff. */
+  /** Are norms of this family known to be scales near 1? Only then do small ones mean a diff. */
   readonly scales: boolean;
 }
 
-/** Looks at norm weights from all over the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+/** Measures norm weights from all over the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | null): Promise<NormCensus | null> {
   const norms = [...checkpoint.stateDict.values()].filter(
     (tensor) => NORM.test(tensor.name) && tensor.shape.length === 1 && isReadable(tensor),
@@ -115,7 +115,7 @@ export function likeness(pairs: readonly SampledPair[]): number | null {
   return cosines.length === 0 ? null : median(cosines);
 }
 
-/** Whether the diff is zero over whole windows in which the base is not. */
+/** Is the diff zero over whole windows in which the base is not? */
 export function hasUntouchedRows(pairs: readonly SampledPair[]): boolean {
   const isZero = (bits: number): boolean => bits << 1 === 0;
   const untouched = pairs
@@ -124,7 +124,7 @@ export function hasUntouchedRows(pairs: readonly SampledPair[]): boolean {
   return untouched.length >= MIN_ZERO_WINDOWS;
 }
 
-/** Whether these are the norms of a full model. @param base the base's, where it is known. */
+/** Are these the norms of a full model? @param base the base's, where it is known. */
 export function hasFullNorms(census: NormCensus | null, base: NormCensus | null): boolean {
   if (census === null || census.positive <= POSITIVE_SHARE) {
     return false;
@@ -132,12 +132,12 @@ export function hasFullNorms(census: NormCensus | null, base: NormCensus | null)
   return base === null ? census.strength >= STRENGTH : census.strength >= RELATIVE_STRENGTH * base.magnitude;
 }
 
-/** Whether these are the norms of a diff, and of no full model of the family that was ever trained. */
+/** Are these the norms of a diff, and of no full model of the family that was ever trained? */
 export function hasDiffNorms(census: NormCensus | null): boolean {
   return census?.scales === true && census.strength < STRENGTH;
 }
 
-/** Whether the diff's matrices are those of the base, tuned or not. */
+/** Are the diff's matrices those of the base, tuned or not? */
 export function resembles(cosine: number | null): boolean {
   return cosine !== null && cosine >= COSINE;
 }

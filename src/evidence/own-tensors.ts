@@ -1,7 +1,7 @@
 /**
- * Which tensors of a diff are no difference but the model's own: some scripts leave embeddings, output head or last norm as they
- * are. Told by values, as in not-a-diff.ts: what is the model's own points where the base's does and is as large; a
- * difference is small beside the base, and points elsewhere. What lies between is not told.
+ * Finds the tensors of a diff that are no differences but the model's own: some scripts publish embeddings, output head or last norm as
+ * they are. Values tell, as in not-a-diff.ts: a tensor of the model's own points where the base's does and is as large. A difference is
+ * small beside the base, and points elsewhere. Between the two, nothing is said.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
@@ -17,18 +17,18 @@ export const mayBeOwn = (name: string): boolean => EMBEDDING.test(name) || LAST_
 /** A diff's cosine with the base is 0.27 at most, a tuned model's 0.66 at least (not-a-diff.ts). */
 const OWN_COSINE = 0.5;
 const DIFFERENCE_COSINE = 0.3;
-/** Mean size beside the base's: trained differences 0.57 at most in norms, far less in embeddings. */
+/** The size relative to the base's: trained differences have 0.57 at most in norms, far less in embeddings. */
 const DIFFERENCE_SIZE = 0.6;
 const MAX_ELEMENTS = 4096;
 const WINDOWS = 8;
-/** Shorter samples point anywhere. */
+/** The direction of a shorter sample is chance. */
 const MIN_ELEMENTS = 16;
 /** Elements that are judged together. */
 const PIECE = 64;
 
 export interface OwnTensor {
   readonly name: string;
-  /** Of the diff's values and the base's, -1 to 1. */
+  /** The cosine of the diff's values and the base's, -1 to 1. */
   readonly cosine: number;
   /** How much of the base's values is in the diff's: 1 for an unchanged model, 0 for a difference. */
   readonly scale: number;
@@ -54,7 +54,7 @@ function isComparable(a: StoredTensor, b: StoredTensor): boolean {
   return isReadable(a) && isReadable(b) && a.shape.length === b.shape.length && a.shape[1] === b.shape[1];
 }
 
-/** Windows spread over what both have. */
+/** Places spread over the part that both have. */
 function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tensor">[] {
   const total = Math.min(elementCount(a.shape) ?? 0, elementCount(b.shape) ?? 0);
   if (total <= MAX_ELEMENTS) {
@@ -67,7 +67,7 @@ function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tenso
   }));
 }
 
-/** By the medians over short pieces: a few wild values, or rows that training never met, must not decide. */
+/** Judges by medians over short pieces, so that a few wild values, or rows that training never met, do not decide. */
 function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | null {
   const pieces = windows.flatMap(({ raw, diff }) => {
     const [values, base] = [toNumbers(diff), toNumbers(raw)];
@@ -87,7 +87,7 @@ function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | nul
   if (cosine >= OWN_COSINE && size >= DIFFERENCE_SIZE) {
     return { cosine, scale, kind: "own" };
   }
-  // A norm's difference is often a part of the norm: of it, size alone tells.
+  // The difference of a norm often points where the norm does. There, only the size tells.
   return size < DIFFERENCE_SIZE && (cosine < DIFFERENCE_COSINE || size < DIFFERENCE_SIZE / 2)
     ? { cosine, scale, kind: "difference" }
     : null;

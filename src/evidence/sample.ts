@@ -1,7 +1,7 @@
 /**
- * A few thousand values of base and diff at the same places, read by small positioned reads spread over the models: what the
- * guards judge by before anything is written. At most 32 matrices, two places in each and sixteen in the input embedding:
- * 78 reads of at most 4 KiB per model, whatever its size: about a second on a cold disk with a moving head.
+ * Samples a few thousand values of base and diff at the same places, by small reads spread over both models. The guards judge by them
+ * before anything is written. At most 32 matrices are read, at two places each and at sixteen in the input embedding. That makes 78
+ * reads of at most 4 KiB per model, whatever its size: about a second on a cold hard disk.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Place, readElements } from "../checkpoint/elements.js";
@@ -27,11 +27,11 @@ export interface SampledPair {
 
 const MAX_MATRICES = 32;
 const WINDOWS = { matrix: { count: 2, elements: 1024 }, embedding: { count: 16, elements: 256 } } as const;
-/** Multiples of this, modulo 1, are spread evenly and in step with nothing: models repeat themselves every layer. */
+/** Multiples of this, modulo 1, are spread evenly, and do not repeat with the layers as a fixed step would. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /**
- * Matrices that both models have, of as many columns; rows that only one has are left out. Fewer than 32 if there are no more,
+ * Samples matrices that both models have with equal columns; rows that only one has are left out. Fewer than 32 if there are no more,
  * none if no name is shared. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED.
  */
 export async function samplePairs(raw: Checkpoint, diff: Checkpoint): Promise<readonly SampledPair[]> {
@@ -94,7 +94,7 @@ export function comparable(a: StoredTensor, b: StoredTensor): boolean {
   return isReadable(a) && isReadable(b) && a.shape.length === 2 && b.shape.length === 2 && a.shape[1] === b.shape[1];
 }
 
-/** Floats in C order, of any number. */
+/** Can it be sampled: are its values floats in C order, and is there at least one? */
 export function isReadable(tensor: StoredTensor): boolean {
   return (
     isFloatDtype(tensor.dtype) &&

@@ -1,4 +1,4 @@
-/** Which scheme recover works by: what the user says, else what the evidence says. */
+/** The scheme that recover works by: the one that the user names, else the one that the evidence tells. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens } from "../checkpoint/tokenizer.js";
@@ -22,17 +22,17 @@ import { cutToDiff } from "./resize.js";
 export interface SchemeOptions {
   /** "auto", "custom", or a name in the table of schemes. */
   readonly scheme?: string;
-  /** Axes of a custom scheme; those left out have their defaults. */
+  /** The axes of a custom scheme; those left out have their defaults. */
   readonly custom?: Partial<CustomAxes>;
-  /** Flags of the scheme's script. */
+  /** Flags of the scheme's script that change the result, as the script spells them. */
   readonly variants?: readonly Variant[];
-  /** What the command line has in a script's own words: "auto" goes by it. */
+  /** The flags of a script that the command line has, which "auto" goes by. */
   readonly line?: ScriptWords;
-  /** Rule for vocabulary rows that the base lacks; null takes the scheme's. */
+  /** The rule for vocabulary rows that the base lacks; null takes the scheme's. */
   readonly rows?: NewRows | null;
 }
 
-/** The scheme, or why none could be chosen: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
+/** Decides the scheme. The error why none could be chosen is returned, not thrown: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
 export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
@@ -61,13 +61,13 @@ export async function decideScheme(options: SchemeOptions, inputs: Inputs): Prom
   }
 }
 
-/** A switch that was set to False says nothing of a script. */
+/** The flags of the command line without switches that were set to False: those say nothing of a script. */
 function lineOf({ line, variants = [] }: SchemeOptions): Evidence["line"] {
   const off = VARIANT_FLAGS.filter((flag) => !variants.includes(flag)).map((flag) => flag.replaceAll("_", "-"));
   return line === undefined ? null : { ...line, flags: line.flags.filter((flag) => !off.includes(flag)), variants };
 }
 
-/** As the family's script is with the flags that it has. @throws {WeightDiffError} USAGE for is_fp16 where it has no such flag. */
+/** The choice, changed by the flags of the family's script that were given. @throws {WeightDiffError} USAGE for is_fp16 where it has no such flag. */
 export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Choice {
   return variants.reduce((found, flag) => {
     const changed = found.family === null ? null : variantOf(found.family, flag);
@@ -88,7 +88,7 @@ export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Cho
   }, choice);
 }
 
-/** The part of the diff that is one: what the scheme adds, under the base's names. Guards know diffs from models by it. */
+/** The tensors of the diff that the scheme adds, under the base's names. Only by those can a guard tell a diff from a model. */
 export function summedPart(diff: Checkpoint, scheme: Scheme): Checkpoint {
   const { rawName } = namesByScheme(scheme, null, diff.stateDict.keys());
   const own = readOwnTensors(diff);

@@ -1,6 +1,6 @@
 /**
- * Are a model's head and embedding one matrix once it is loaded? By its config; where that says so and the files hold both apart, by
- * their values: transformers ties what is equal and keeps what is not (modeling_utils.py 5.23.0, tie_weights).
+ * Are a model's head and embedding one matrix once it is loaded? The config tells. If it says so and the files hold both, their values
+ * decide: transformers ties two that are equal and keeps two that differ (modeling_utils.py 5.23.0, tie_weights).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";

@@ -1,4 +1,4 @@
-/** What users of such files ran into (docs/troubleshooting.md, docs/formats.md 2.1), where the files at hand show it. One rule, one function. */
+/** Traps that users of such files fell into (docs/troubleshooting.md, docs/formats.md 2.1), each with a function that sees it in the files at hand. */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -24,13 +24,13 @@ export interface Subject {
 
 type Trap = (subject: Subject, files: ReadonlyMap<string, string | null>) => string | null;
 
-/** Sentences about what is there. @throws nothing: what cannot be read is no trap. */
+/** One sentence for each trap that is there. It never throws: a file that cannot be read is no trap. */
 export async function findTraps(subject: Subject): Promise<readonly string[]> {
   const files = await sideTexts(subject.checkpoint.directory);
   return TRAPS.flatMap((trap) => trap(subject, files) ?? []);
 }
 
-/** Bare names, and the text of the one that rules look into. */
+/** The files' bare names, with the text of the one that rules look into. */
 async function sideTexts(directory: string | null): Promise<ReadonlyMap<string, string | null>> {
   const names = directory === null ? [] : await regularFiles(directory).catch(() => []);
   const files = new Map<string, string | null>(names.map((name) => [name, null]));

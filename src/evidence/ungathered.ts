@@ -3,8 +3,8 @@
  * that does not gather them writes tensors of shape [0]. FSDP keeps weights flattened, in parts: an embedding of one dimension, or
  * an empty one, or whole layers in one `_flat_param`. The values are elsewhere: no scheme and no base makes such a file usable.
  *
- * Told by the other side, which has the weight whole; by its name alone only where it is an embedding or a norm, since a model may
- * well own an empty tensor. DeepSpeed, docs/code-docs/source/zero3.rst; PyTorch, FullyShardedDataParallel, StateDictType.
+ * The other side, which has the weight whole, shows it. Without the other side, only embeddings and norms are judged, since a model
+ * may have an empty tensor of its own. DeepSpeed, docs/code-docs/source/zero3.rst; PyTorch, FullyShardedDataParallel, StateDictType.
  */
 import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
@@ -16,7 +16,7 @@ import { NORM } from "./not-a-diff.js";
 
 /** FSDP's name for weights that it flattened into one. */
 const FLAT_PARAMETER = /(^|\.)_?flat_params?(_\d+)?$/;
-/** Parts that one weight is told to be cut into, if nothing but its length tells. */
+/** The most parts that a weight is believed to be cut into, where only its length tells. */
 const MAX_PARTS = 64;
 
 interface Leftover {
@@ -32,7 +32,7 @@ interface Known {
   readonly matrices?: ReadonlySet<string>;
 }
 
-/** Of one checkpoint. */
+/** What was found in one checkpoint. */
 export interface Ungathered {
   readonly names: ReadonlySet<string>;
   /** The first of them. */
@@ -85,7 +85,7 @@ export function findUngathered(stateDict: StateDict, { other, matrices }: Known)
 /** What ZeRO-3 empties, whatever the model calls it. */
 const WEIGHT = /(^|\.)weight$/;
 
-/** Without another side to tell. @param matrices undefined where there is one. */
+/** Judges by the architecture, without another side. @param matrices undefined where there is another side. */
 function kindByArchitecture(
   name: string,
   { shape }: StoredTensor,
@@ -124,7 +124,7 @@ function leftoverKind(name: string, tensor: StoredTensor, whole: StoredTensor | 
   return flat ? "flat" : null;
 }
 
-/** A vector with a dimension of 1 to spare is no matrix. */
+/** A shape with a dimension of 1 is a vector, not a matrix. */
 function isMatrix(tensor: StoredTensor | undefined): boolean {
   return tensor !== undefined && tensor.shape.length > 1 && tensor.shape.every((size) => size > 1);
 }

@@ -1,7 +1,7 @@
 /**
- * Do the configs of base and diff speak of one model? The diff's config is that of the fine-tune, which keeps what the
- * architecture is made of: a difference means another base (docs/troubleshooting.md), or a config edited since. Vocabulary is left to the
- * shapes, which are what counts.
+ * Do the configs of base and diff describe one model? The diff's config is that of the fine-tune, which keeps the architecture of its
+ * base. So a difference means another base (docs/troubleshooting.md), or a config that was edited. The vocabulary is not compared here:
+ * the shapes decide about it.
  */
 import type { ModelConfig } from "../checkpoint/config.js";
 
@@ -12,7 +12,7 @@ export interface ConfigDifference {
   readonly diff: string | number;
 }
 
-/** Two spellings of one function. */
+/** Two names of one function. */
 const ACTIVATIONS: ReadonlyMap<string, string> = new Map([["swish", "silu"]]);
 /** 1e-05 has been written as 9.999999747378752e-06. */
 const TOLERANCE = 1e-3;
@@ -33,7 +33,7 @@ const KEYS: readonly {
   { key: "rope_theta", value: ({ ropeTheta }) => ropeTheta },
 ];
 
-/** What differs though a fine-tune would have kept it. A value that one side does not state is no difference. */
+/** The values that differ and that a fine-tune would have kept. A value that one side does not state is no difference. */
 export function compareConfigs(raw: ModelConfig | null, diff: ModelConfig | null): readonly ConfigDifference[] {
   if (raw === null || diff === null) {
     return [];
