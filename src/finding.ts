@@ -3,7 +3,7 @@
 /** "error": damage, which ends in exit code 3. "warning": odd, and perhaps right. "note": worth knowing. */
 export type Level = "error" | "warning" | "note";
 /** The check that found it. */
-export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "compare";
+export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "compare" | "signature";
 
 /**
  * What was found, where the check alone does not tell: "architecture" - names or shapes are not those that config.json asks for;

@@ -10,6 +10,7 @@ import type { PushOptions } from "./commands/push/target.js";
 import { type PushReport, push as runPush } from "./commands/push.js";
 import type { RecoverReport } from "./commands/recover/report.js";
 import { type RecoverOptions, recover as runRecover } from "./commands/recover.js";
+import { sign as runSign, type SignOptions, type SignReport } from "./commands/sign.js";
 import { verify as runVerify, type VerifyOptions, type VerifyReport } from "./commands/verify.js";
 import type { XorReport } from "./commands/xor/recipe.js";
 import { xor as runXor, type XorCommandOptions } from "./commands/xor.js";
@@ -24,6 +25,7 @@ export type { PushOptions } from "./commands/push/target.js";
 export type { PushReport } from "./commands/push.js";
 export type { RecoverReport } from "./commands/recover/report.js";
 export type { RecoverOptions } from "./commands/recover.js";
+export type { SignOptions, SignReport } from "./commands/sign.js";
 export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
@@ -75,4 +77,9 @@ export function inspect(options: InspectOptions): Promise<InspectReport> {
 /** Puts a diff or a model onto the Hub, verified before and held against what the Hub lists after. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE. */
 export function push(options: PushOptions): Promise<PushReport> {
   return call("push", options, runPush);
+}
+
+/** Signs every file of a folder as OpenSSF Model Signing has it, into its model.sig. @throws {WeightDiffError} for a key or a folder that cannot be read; OUTPUT_REFUSED for an unfinished output. */
+export function sign(options: SignOptions): Promise<SignReport> {
+  return call("sign", options, runSign);
 }

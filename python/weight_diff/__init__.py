@@ -11,7 +11,7 @@ A command that fails raises :class:`WeightDiffError`. Notes and warnings go to t
 the function given as ``progress``. Ctrl-C stops the command, and what is finished stays for ``resume=True``.
 """
 
-from ._commands import convert, inspect, make_diff, push, recover, verify, xor
+from ._commands import convert, inspect, make_diff, push, recover, sign, verify, xor
 from ._process import Progress, WeightDiffError
 from ._results import (
     ConvertResult,
@@ -20,6 +20,7 @@ from ._results import (
     PushResult,
     RecoverResult,
     Result,
+    SignResult,
     VerifyResult,
     XorResult,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "PushResult",
     "RecoverResult",
     "Result",
+    "SignResult",
     "VerifyResult",
     "WeightDiffError",
     "XorResult",
@@ -40,6 +42,7 @@ __all__ = [
     "make_diff",
     "push",
     "recover",
+    "sign",
     "verify",
     "xor",
 ]

@@ -96,6 +96,20 @@ class VerifyResult(Result):
 
 
 @dataclass(frozen=True)
+class SignResult(Result):
+    """``outcome``: always "signed"."""
+
+    @property
+    def outcome(self) -> str:
+        return "signed"
+
+    @property
+    def signature(self) -> str:
+        """Where the signature was written."""
+        return str(self.document["signature"])
+
+
+@dataclass(frozen=True)
 class InspectResult(Result):
     """``outcome``: "diff", "full", or "unknown" where nothing tells."""
 

@@ -12,10 +12,11 @@ import { isOwnFileName, parseWeightIndex, writeWeightIndex } from "../formats/we
 import { sha256Of } from "../hub/source.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST, outputState } from "../output/state.js";
+import { SIGNATURE } from "./signature.js";
 import { type Survey, unusable } from "./survey.js";
 
 /** Files that no loader reads: what is wrong with them is only a warning. */
-const HARMLESS = new Set(["README.md", ".gitattributes", ".gitignore"]);
+const HARMLESS = new Set([SIGNATURE, "README.md", ".gitattributes", ".gitignore"]);
 /** Larger JSON files are tokenizers, which are checked elsewhere. */
 const MAX_JSON_BYTES = 10_000_000;
 const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");

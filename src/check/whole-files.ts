@@ -13,6 +13,7 @@ import { hasFile, MANIFEST } from "../output/state.js";
 import { digestFiles } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
+import { SIGNATURE } from "./signature.js";
 
 /**
  * The manifest beside XORed files; null if there is none, or another one. What makes it unusable, its readers tell; that its text
@@ -85,7 +86,7 @@ export async function checkXorFiles(
   }
   const listed = new Set(manifest.files.map(({ file }) => file));
   for (const file of await namesIn(place, directory)) {
-    if (!listed.has(file) && file !== MANIFEST) {
+    if (!listed.has(file) && file !== MANIFEST && file !== SIGNATURE) {
       report("note", "the manifest does not list it", { file });
     }
   }

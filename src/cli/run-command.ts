@@ -19,6 +19,7 @@ export const STORIES: Stories = {
   verify: () => import("./commands/verify.js"),
   inspect: () => import("./commands/inspect.js"),
   push: () => import("./commands/push.js"),
+  sign: () => import("./commands/sign.js"),
   schemes: () => import("./commands/schemes.js"),
   completion: () => import("./commands/completion.js"),
 };

@@ -3,6 +3,8 @@
  * what will come back; the manifest tells whoever recovers it what the base and the result must be.
  */
 import type { Say } from "../advice.js";
+import { readPrivateKey } from "../check/signature/keys.js";
+import { signFolder } from "../check/signature.js";
 import { WeightDiffError } from "../errors.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
@@ -26,6 +28,8 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
 
 async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
+  // A key that cannot sign is refused before an hour's work.
+  const key = options.signKey == null ? null : await readPrivateKey(options.signKey);
   const encoding = encodingAsked(options);
   const opened = await openPair(options.raw, options.tuned, "tuned model", options.hub);
   await guardModels(opened, options);
@@ -37,7 +41,10 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   const plan = planDiff(raw, inputs.diff, { ...planOptions(encoding, inputs, options), keptRows: kept });
   const fits = encoding === "additive" ? await fitsWeightDiff(opened) : null;
   tellPlan(plan, encoding, options.onNote ?? (() => {}));
-  return make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
+  const report = await make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
+  return key === null || report.output === null || report.outcome === "planned"
+    ? report
+    : { ...report, signature: await signFolder(report.output, key, options) };
 }
 
 /** @throws {WeightDiffError} USAGE for an additive diff that is to be compressed. */

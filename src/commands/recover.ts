@@ -2,6 +2,7 @@
  * recover: base + diff -> the fine-tuned model. It opens both, refuses what can be refused, and plans; `make` does the rest.
  * The result equals that of the reference scripts' own `recover`, bit for bit (scheme/families/ names the scripts).
  */
+import { requireSignature } from "../check/signature.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { guardBase } from "../evidence/guards.js";
@@ -36,6 +37,10 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
 
 async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> {
   const started = performance.now();
+  if (options.verifyKey != null) {
+    const { key, files } = await requireSignature(options.diff, options.verifyKey, options);
+    options.onNote?.(`the diff is as it was signed: ${files} files by the key ${key.slice(0, 16)}…`);
+  }
   const payload = await findXorPayload({ ...options, scheme: options.scheme ?? DEFAULTS.scheme });
   if (payload !== null) {
     return recoverFiles(payload, options);

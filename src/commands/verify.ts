@@ -7,6 +7,7 @@ import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } fr
 import { checkHub, filesToHold } from "../check/hub.js";
 import { checkReleased } from "../check/released.js";
 import { checkListedFiles } from "../check/side-files.js";
+import { checkSignature, type SignatureCheck } from "../check/signature.js";
 import { type Survey, surveyCheckpoint, unusable } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -44,6 +45,8 @@ export interface VerifyOptions extends RunOptions, SchemeOptions {
   readonly requireDigests?: boolean;
   /** The name of a published sum, such as "alpaca-7b"; null takes the one that was published for this repository, if any. */
   readonly known?: string | null;
+  /** A file with the publisher's public key (PEM, EC): every file must be as it was signed. */
+  readonly verifyKey?: string | null;
   /** The naive sum that the model should have (docs/arithmetic.md 7). */
   readonly expectSum?: number | null;
 }
@@ -72,6 +75,8 @@ export interface VerifyReport {
   readonly recovered: RecoveredTensors | null;
   /** How the other checkpoint compares; null if none was given. */
   readonly comparison: CheckpointComparison | null;
+  /** By whose key how many files are signed, if that was asked for; what is wrong with it is among the findings. */
+  readonly signature?: Pick<SignatureCheck, "key" | "files">;
   readonly verdict: Verdict;
   /** Is the verdict "sound"? */
   readonly sound: boolean;
@@ -91,13 +96,16 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const started = performance.now();
   const findings: Finding[] = [];
   const about = (check: Finding["check"]): AddFinding => reporter(findings, check);
+  const signature = isGiven(options.verifyKey)
+    ? { signature: await signatureOf(options.path, options.verifyKey, options, about("signature")) }
+    : {};
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
   const wholeFiles = isGiven(options.manifest)
     ? null
     : await findXorManifest(options.path, options.hub, about("digests"));
   if (wholeFiles?.direction === "encode") {
     const bytesRead = await checkXorFiles(options.path, wholeFiles, options, about("digests"));
-    return payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started);
+    return { ...payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started), ...signature };
   }
   const place = wholeFiles === null ? await findManifest(options, about("digests")) : null;
   const manifest = place?.manifest ?? null;
@@ -149,6 +157,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
     sumCheck,
     recovered,
     comparison,
+    ...signature,
     ...verdictOn(told),
     bytesRead: digested + (reading?.read ?? 0) + (run?.bytesRead ?? 0) + (comparison?.read ?? 0),
     seconds: (performance.now() - started) / 1000,
@@ -163,6 +172,20 @@ function codedOr(checkpoint: Checkpoint, report: AddFinding): Checkpoint {
     report("error", unusable(error, checkpoint.path));
     return checkpoint;
   }
+}
+
+/** Tells every file that is not as it was signed. */
+async function signatureOf(
+  path: string,
+  key: string,
+  options: RunOptions,
+  report: AddFinding,
+): Promise<Pick<SignatureCheck, "key" | "files">> {
+  const { problems, ...signed } = await checkSignature(path, key, options);
+  for (const { file, message } of problems) {
+    report("error", message, file === null ? {} : { file });
+  }
+  return signed;
 }
 
 /** An encoded payload is no checkpoint. All that can be said is whether its files still have the digests that they were made with. */

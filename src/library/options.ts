@@ -8,6 +8,7 @@ import type { InspectOptions } from "../commands/inspect.js";
 import type { MakeDiffOptions } from "../commands/make-diff.js";
 import type { PushOptions } from "../commands/push/target.js";
 import type { RecoverOptions } from "../commands/recover.js";
+import type { SignOptions } from "../commands/sign.js";
 import type { VerifyOptions } from "../commands/verify.js";
 import type { XorCommandOptions } from "../commands/xor.js";
 import { WeightDiffError } from "../errors.js";
@@ -29,6 +30,7 @@ export interface LibraryOptions {
   readonly verify: VerifyOptions;
   readonly inspect: InspectOptions;
   readonly push: PushOptions;
+  readonly sign: SignOptions;
 }
 
 /** A row for each option: one that is added to the type and not here does not compile. */
@@ -143,6 +145,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     raw: place,
     diff: place,
     tuned: text("a path").nullish(),
+    verifyKey: text("a path").nullish(),
     dtype: dtype.optional(),
     expectSum: value('a number or "known"', (given) => given === "known" || Number.isFinite(given)).nullish(),
   },
@@ -151,6 +154,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     raw: place,
     tuned: place,
     diff: text("a path").nullish(),
+    signKey: text("a path").nullish(),
     encoding: oneOf("additive", "exact").optional(),
     compress: flag,
     baseModel: text("a name").nullish(),
@@ -174,10 +178,19 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     raw: place.nullish(),
     against: place.nullish(),
     requireDigests: flag,
+    verifyKey: text("a path").nullish(),
     known: text("the name of a sum").nullish(),
     expectSum: number.nullish(),
   },
   inspect: { ...RUN, path: place, digest: flag },
+  sign: {
+    signal: RUN.signal,
+    threads: RUN.threads,
+    directIo: RUN.directIo,
+    onProgress: RUN.onProgress,
+    path: text("a path"),
+    signKey: text("a path"),
+  },
   push: {
     ...RUN,
     path: text("a path"),

@@ -7,7 +7,7 @@ import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";
 import { pushFields, pushText } from "../output/push-report.js";
-import { filesText, tookLine } from "../output/text.js";
+import { countText, filesText, tookLine } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -51,6 +51,10 @@ function makeDiffText(report: MakeDiffReport): string {
   if (report.outcome === "made" || report.outcome === "checked") {
     lines.push(`  proof    ${proofText(report)}`, tookLine(report));
   }
+  if (report.signature !== undefined) {
+    const { files: signed, path, key } = report.signature;
+    lines.splice(3, 0, `  signed   ${countText(signed, "file")} in ${printable(path)}, key ${key}`);
+  }
   return `${lines.join("\n")}\n`;
 }
 
@@ -77,6 +81,7 @@ function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): str
     elements: report.elements,
     inexact: [...report.inexact].map(([name, count]) => ({ name, count })),
     new_rows: [...report.newRows].map(([name, rows]) => ({ name, rows })),
+    ...(report.signature === undefined ? {} : { signature: report.signature }),
     ...performanceJson(report),
     ...(pushed === null ? {} : { push: pushed }),
   });

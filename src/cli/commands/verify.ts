@@ -67,13 +67,16 @@ function summary(report: VerifyReport): string {
 
 const SAMENESS = { identical: "identical", rounded: "equal after rounding", different: "different" } as const;
 
-function evidence({ manifest, recovered, sumCheck, read, whole }: VerifyReport): string {
+function evidence({ manifest, recovered, sumCheck, read, whole, signature }: VerifyReport): string {
   return [
     read && manifest !== null
       ? `${whole ? "" : "structure, values, "}digests of ${printable(manifest)}`
       : read
         ? "structure only: no digests to check against; values"
         : "structure",
+    ...(signature === undefined
+      ? []
+      : [`signature of ${countText(signature.files, "file")} by key ${signature.key.slice(0, 16)}…`]),
     ...(recovered === null ? [] : [recoveredText(recovered)]),
     ...(sumCheck === null ? [] : [`sum: ${sumCheck.verdict.replaceAll("-", " ")}`]),
   ].join("; ");
@@ -113,6 +116,7 @@ function verifyJson(report: VerifyReport): string {
             reason: sumCheck.reason,
           },
     recovered: report.recovered,
+    ...(report.signature === undefined ? {} : { signature: report.signature }),
     comparison:
       comparison === null
         ? null

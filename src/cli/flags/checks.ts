@@ -32,6 +32,15 @@ export const CHECKS: readonly Flag[] = [
     help: "fail if there are no digests to check against",
   }),
   flag({
+    name: "verify-key",
+    commands: ["recover", "verify"],
+    option: "verifyKey",
+    takes: "FILE",
+    schema: text,
+    group: "checks",
+    help: "the publisher's public key (PEM): model.sig must be signed by it, and every file be as it was signed",
+  }),
+  flag({
     name: "known",
     commands: ["verify"],
     option: "known",

@@ -30,6 +30,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --base-model huggyllama/llama-7b",
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --encoding exact",
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --push me/my-diff --private",
+      "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --sign-key key.pem",
     ],
     failed: "the finished diff is damaged",
   },
@@ -37,6 +38,11 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     does: "publish what make-diff or recover wrote, on the Hub",
     examples: ["push my-diff me/my-diff --private", "push my-diff me/my-diff@draft --dry-run"],
     failed: "the directory is damaged, or the Hub lists something else afterwards",
+  },
+  sign: {
+    does: "sign every file of a diff or a model with your key",
+    examples: ["sign my-diff --sign-key key.pem"],
+    failed: null,
   },
   convert: {
     does: "Meta's LLaMA files -> Hugging Face's format",
@@ -57,6 +63,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
       "verify tulu-7b --require digests",
       "verify tulu-7b --against tulu-7b-float16",
       "verify tulu-7b-diff --path_raw llama-7b",
+      "verify tulu-7b-diff --verify-key publisher.pub",
       "verify tulu-7b-diff --require digests --format github",
     ],
     failed: "an error was found: each is listed",

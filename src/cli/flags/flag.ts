@@ -8,6 +8,7 @@ import type { InspectOptions } from "../../commands/inspect.js";
 import type { MakeDiffOptions } from "../../commands/make-diff.js";
 import type { PushOptions, TargetOptions } from "../../commands/push/target.js";
 import type { RecoverOptions } from "../../commands/recover.js";
+import type { SignOptions } from "../../commands/sign.js";
 import type { VerifyOptions } from "../../commands/verify.js";
 import type { XorCommandOptions } from "../../commands/xor.js";
 import type { HubOptions } from "../../hub/settings.js";
@@ -35,6 +36,7 @@ export interface Asked {
   readonly verify: Asking<VerifyOptions>;
   readonly inspect: Asking<InspectOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
+  readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
   readonly schemes: { readonly look: Look };
   readonly completion: { readonly shell: Shell; readonly look: Look };
 }

@@ -119,6 +119,15 @@ export const INPUTS: readonly Flag[] = [
   }),
   flag({
     ...ARGUMENT,
+    name: "dir",
+    commands: ["sign"],
+    option: "path",
+    takes: "DIR",
+    required: "give the folder to be signed",
+    help: "the folder that make-diff or recover wrote, or any other",
+  }),
+  flag({
+    ...ARGUMENT,
     name: "shell",
     commands: ["completion"],
     option: "shell",

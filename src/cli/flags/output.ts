@@ -9,7 +9,26 @@ import { dtype, oneOf, size, text } from "./values.js";
 
 const WRITES_MODEL = ["recover", "convert", "xor"] as const satisfies readonly CommandName[];
 
+const SIGN_KEY = {
+  name: "sign-key",
+  option: "signKey",
+  takes: "FILE",
+  schema: text,
+  group: "output",
+} as const;
+
 export const OUTPUT: readonly Flag[] = [
+  flag({
+    ...SIGN_KEY,
+    commands: ["make-diff"],
+    help: "sign every file with this private key (PEM, EC P-256, P-384 or P-521), into model.sig",
+  }),
+  flag({
+    ...SIGN_KEY,
+    commands: ["sign"],
+    required: "give your private key (PEM)",
+    help: "your private key (PEM): EC P-256, P-384 or P-521",
+  }),
   flag({
     name: "path_tuned",
     aliases: TUNED_ALIASES,

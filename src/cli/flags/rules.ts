@@ -46,6 +46,13 @@ const RULES: readonly Rule[] = [
     because: "there is nothing to publish",
     hint: "give --path_diff",
   },
+  {
+    flags: ["sign-key"],
+    commands: ["make-diff"],
+    without: "path_diff",
+    because: "there is nothing to sign",
+    hint: "give --path_diff",
+  },
   { flags: ["private"], commands: ["make-diff"], without: "push", hint: "give --push org/name, or leave it out" },
 ];
 

@@ -3,6 +3,9 @@ import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { READERS } from "./hub.js";
 import { oneOf, text, threads } from "./values.js";
 
+/** Of commands that keep the user waiting. */
+const WORKERS = [...READERS, "sign"] as const satisfies readonly CommandName[];
+
 const TENSORS = [
   "recover",
   "make-diff",
@@ -10,6 +13,7 @@ const TENSORS = [
   "verify",
   "inspect",
   "push",
+  "sign",
 ] as const satisfies readonly CommandName[];
 
 export const RUN: readonly Flag[] = [
@@ -57,7 +61,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "json",
-    commands: [...READERS, "schemes"],
+    commands: [...WORKERS, "schemes"],
     option: "look.format",
     sets: "json",
     group: "run",
@@ -84,7 +88,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "quiet",
-    commands: READERS,
+    commands: WORKERS,
     option: "look.quiet",
     sets: true,
     group: "run",
@@ -92,7 +96,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "no-progress",
-    commands: READERS,
+    commands: WORKERS,
     option: "look.progress",
     sets: false,
     group: "run",
@@ -100,7 +104,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "events",
-    commands: READERS,
+    commands: WORKERS,
     option: "look.events",
     sets: true,
     group: "run",

@@ -1,4 +1,5 @@
 /** What make-diff may be asked, and what it tells. */
+import type { Signed } from "../../check/signature.js";
 import type { MakingOptions, MakingReport } from "../../make/make.js";
 import type { ENCODINGS, Encoding } from "../../plan/exact.js";
 
@@ -13,6 +14,8 @@ export interface MakeDiffOptions extends MakingOptions {
   readonly encoding?: (typeof ENCODINGS)[number];
   /** Code an exact diff as small as it gets; without `encoding` it is exact. */
   readonly compress?: boolean;
+  /** A file with a private key (PEM, EC): what is written is signed with it. */
+  readonly signKey?: string | null;
   /** What the model card calls the base: "org/name". */
   readonly baseModel?: string | null;
 }
@@ -20,6 +23,8 @@ export interface MakeDiffOptions extends MakingOptions {
 export interface MakeDiffReport extends MakingReport {
   readonly encoding: Encoding;
   readonly outcome: "made" | "checked" | "planned" | "verified";
+  /** Of all files written, if that was asked for. */
+  readonly signature?: Signed;
   readonly tensors: number;
   readonly elements: number;
   /** Elements that recover will not give back bit for bit, by tensor; only tensors that have some. */

@@ -1,5 +1,6 @@
 /** The files that a push sends: those that belong to a model or a diff, less those that the Hub has already. */
 import { join } from "node:path";
+import { SIGNATURE } from "../../check/signature.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { sideFiles } from "../../checkpoint/side-files.js";
 import { WeightDiffError } from "../../errors.js";
@@ -55,8 +56,8 @@ export async function filesToPush(
   const weights = new Set(shards.map(({ file }) => file));
   const { copied, left } = await sideFiles(directory, (name) => weights.has(name) || isIndex(name, weights));
   const indexes = (await regularFiles(directory)).filter((name) => isIndex(name, weights));
-  const extras = [...copied.map(({ file }) => file), ...indexes, "config.json", MANIFEST, CARD];
-  const stays = left.filter((name) => name !== CARD && !name.startsWith("."));
+  const extras = [...copied.map(({ file }) => file), ...indexes, "config.json", MANIFEST, CARD, SIGNATURE];
+  const stays = left.filter((name) => name !== CARD && name !== SIGNATURE && !name.startsWith("."));
   if (stays.length > 0) {
     options.onNote?.(`not pushed: ${stays.map(printable).join(", ")}`);
   }

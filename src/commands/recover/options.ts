@@ -12,6 +12,8 @@ export interface RecoverOptions extends MakingOptions, SchemeOptions {
   readonly tuned?: string | null;
   /** The dtype of the float tensors that are written; left out, the one that the scheme's script saves. */
   readonly dtype?: "F32" | "F16" | "BF16";
+  /** A file with the publisher's public key (PEM, EC): a diff that is not as it was signed is refused before a tensor is read. */
+  readonly verifyKey?: string | null;
   /** The naive sum that the result must have (docs/arithmetic.md 7); "known" takes the published one, if there is one. */
   readonly expectSum?: number | "known" | null;
 }

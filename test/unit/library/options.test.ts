@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { WeightDiffError } from "../../../src/errors.js";
-import { convert, inspect, makeDiff, push, recover, verify, xor } from "../../../src/index.js";
+import { convert, inspect, makeDiff, push, recover, sign, verify, xor } from "../../../src/index.js";
 import { type LibraryOptions, refuseWrongOptions } from "../../../src/library/options.js";
 import { ROOT } from "../../support/fixtures.js";
 import { refuses } from "../../support/refusal.js";
@@ -38,8 +38,26 @@ const SCHEME = {
 
 /** Every option of every function. */
 const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[C]> } = {
-  recover: { ...MAKING, ...SCHEME, raw: "a", diff: "b", tuned: null, dtype: "BF16", expectSum: "known" },
-  makeDiff: { ...MAKING, raw: "a", tuned: "b", diff: "c", encoding: "exact", compress: true, baseModel: null },
+  recover: {
+    ...MAKING,
+    ...SCHEME,
+    raw: "a",
+    diff: "b",
+    tuned: null,
+    verifyKey: null,
+    dtype: "BF16",
+    expectSum: "known",
+  },
+  makeDiff: {
+    ...MAKING,
+    raw: "a",
+    tuned: "b",
+    diff: "c",
+    signKey: null,
+    encoding: "exact",
+    compress: true,
+    baseModel: null,
+  },
   convert: { ...REQUEST, source: "a", output: "b", dtype: null, maxShardSize: 5e9 },
   xor: {
     ...REQUEST,
@@ -59,10 +77,19 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     raw: "b",
     against: null,
     requireDigests: true,
+    verifyKey: "k",
     known: null,
     expectSum: -1.5,
   },
   inspect: { ...RUN, path: "a", digest: true },
+  sign: {
+    signal: RUN.signal,
+    threads: 2,
+    directIo: false,
+    onProgress: () => {},
+    path: "a",
+    signKey: "k",
+  },
   push: {
     ...RUN,
     path: "a",
@@ -76,13 +103,13 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     onWarning: () => {},
   },
 };
-const FUNCTIONS = { recover, makeDiff, convert, xor, verify, inspect, push };
+const FUNCTIONS = { recover, makeDiff, convert, xor, verify, inspect, push, sign };
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 
 for (const name of NAMES) {
   test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
-    const required = { recover: 2, makeDiff: 2, convert: 2, xor: 3, verify: 1, inspect: 1, push: 2 }[name];
+    const required = { recover: 2, makeDiff: 2, convert: 2, xor: 3, verify: 1, inspect: 1, push: 2, sign: 2 }[name];
     const left = Object.keys(COMPLETE[name]).filter((key) => {
       try {
         refuseWrongOptions(name, { ...COMPLETE[name], [key]: undefined });
@@ -173,6 +200,7 @@ test("every function and every option has its docs in the declarations", () => {
     ["commands/xor", "XorCommandOptions"],
     ["commands/verify", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
+    ["commands/sign", "SignOptions"],
     ["commands/push/target", "PushOptions", "TargetOptions"],
     ["make/make", "RunRequest", "MakingOptions"],
     ["run/run-plan", "RunOptions"],

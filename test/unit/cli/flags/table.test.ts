@@ -8,6 +8,7 @@ import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
 import { run as push } from "../../../../src/cli/commands/push.js";
 import { run as recover } from "../../../../src/cli/commands/recover.js";
 import { run as schemes } from "../../../../src/cli/commands/schemes.js";
+import { run as sign } from "../../../../src/cli/commands/sign.js";
 import { run as verify } from "../../../../src/cli/commands/verify.js";
 import { run as xor } from "../../../../src/cli/commands/xor.js";
 import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
@@ -54,6 +55,7 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     verify: story(verify, { verify: call }),
     inspect: story(inspect, { inspect: call }),
     push: story(push, { push: call }),
+    sign: story(sign, { sign: call }),
     schemes: story(schemes, {}),
     completion: async () => ({
       run: async (asked: object) => {
@@ -75,6 +77,7 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   verify: ["C"],
   inspect: ["C"],
   push: ["C", "org/name"],
+  sign: ["C", "--sign-key", "K"],
   schemes: [],
   completion: ["bash"],
 };
@@ -107,6 +110,10 @@ const REACHES: Readonly<Record<string, Reach>> = {
   checkpoint: { at: "path", value: "C" },
   path: { at: "path", value: "C" },
   "push dir": { at: "path", value: "C" },
+  "sign dir": { at: "path", value: "C" },
+  "make-diff sign-key": { text: "x", beside: ["--path_diff", "O"], at: "signKey", value: "x" },
+  "sign sign-key": { text: "x", at: "signKey", value: "x" },
+  "verify-key": { text: "x", at: "verifyKey", value: "x" },
   repo: { at: "repo", value: "org/name" },
   against: { text: "x", at: "against", value: "x" },
   manifest: { text: "x", at: "manifest", value: "x" },

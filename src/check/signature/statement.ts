@@ -1,0 +1,109 @@
+/**
+ * What is signed: an in-toto statement (v1) with the predicate of OpenSSF Model Signing 1.0, which lists every file with its digest
+ * (model-signing 1.1.1, _signing/signing.py: "Any other field should be ignored by verifiers"). The field `weight_diff` is such another:
+ * the digests of the tensors that a diff recovers.
+ */
+import { createHash } from "node:crypto";
+import * as z from "zod";
+import { WeightDiffError } from "../../errors.js";
+import { readValue } from "../../formats/json.js";
+import { JsonScanner } from "../../formats/json-scanner.js";
+
+const STATEMENT = "https://in-toto.io/Statement/v1";
+const PREDICATE = "https://model_signing/signature/v1.0";
+const HEX = /^[0-9a-f]{64}$/;
+/** Of 160,000 tensors, three each. */
+const MAX_VALUES = 2_000_000;
+
+export interface Digested {
+  readonly name: string;
+  /** Of its bytes, hex. */
+  readonly sha256: string;
+}
+
+export interface Statement {
+  /** What the signer called it; means nothing. */
+  readonly name: string;
+  readonly files: readonly Digested[];
+  /** Tensors that the diff recovers; null where the statement does not say. */
+  readonly recovers: readonly Digested[] | null;
+}
+
+const resource = z.object({ name: z.string(), algorithm: z.string(), digest: z.string() });
+const statementSchema = z.object({
+  _type: z.literal(STATEMENT),
+  predicateType: z.literal(PREDICATE),
+  subject: z.array(z.object({ name: z.string(), digest: z.object({ sha256: z.string() }) })).length(1),
+  predicate: z.object({
+    serialization: z.object({ method: z.string(), hash_type: z.string() }),
+    resources: z.array(resource),
+    weight_diff: z.object({ recovers: z.array(z.tuple([z.string(), z.string().regex(HEX)])) }).optional(),
+  }),
+});
+
+/** The digest of all digests, in their order: the name that other documents call the files by. */
+function rootOf(files: readonly Digested[]): string {
+  const hash = createHash("sha256");
+  for (const { sha256 } of files) {
+    hash.update(sha256, "hex");
+  }
+  return hash.digest("hex");
+}
+
+/** @param ignored paths that are not signed, for whoever verifies. */
+export function writeStatement({ name, files, recovers }: Statement, ignored: readonly string[]): Uint8Array {
+  return Buffer.from(
+    JSON.stringify({
+      _type: STATEMENT,
+      subject: [{ name, digest: { sha256: rootOf(files) } }],
+      predicateType: PREDICATE,
+      predicate: {
+        serialization: { method: "files", hash_type: "sha256", allow_symlinks: false, ignore_paths: ignored },
+        resources: files.map((file) => ({ name: file.name, algorithm: "sha256", digest: file.sha256 })),
+        ...(recovers === null
+          ? {}
+          : { weight_diff: { recovers: recovers.map((tensor) => [tensor.name, tensor.sha256]) } }),
+      },
+    }),
+  );
+}
+
+/** @throws {WeightDiffError} FORMAT_INVALID; FORMAT_UNSUPPORTED for digests of another kind. */
+export function readStatement(payload: Uint8Array, where: string): Statement {
+  const scanner = new JsonScanner(payload, where);
+  const value = readValue(scanner, where, MAX_VALUES);
+  scanner.end();
+  const { data } = statementSchema.safeParse(value);
+  if (data === undefined) {
+    throw new WeightDiffError("FORMAT_INVALID", "what is signed is no statement about a model's files", undefined, {
+      at: { file: where },
+    });
+  }
+  const { serialization, resources, weight_diff: more } = data.predicate;
+  if (serialization.method !== "files" || serialization.hash_type !== "sha256") {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `signs ${serialization.method} by ${serialization.hash_type}: files by sha256 are read`,
+      "verify it with model-signing (pip install model-signing)",
+      { at: { file: where } },
+    );
+  }
+  const files = resources.map(({ name, digest }) => ({ name, sha256: digest }));
+  const [subject] = data.subject;
+  const whole =
+    resources.every(({ algorithm, digest }) => algorithm === "sha256" && HEX.test(digest)) &&
+    new Set(files.map(({ name }) => name)).size === files.length &&
+    subject?.digest.sha256 === rootOf(files);
+  if (!whole) {
+    throw new WeightDiffError(
+      "FORMAT_INVALID",
+      "what is signed contradicts itself: its digests are not those it sums up",
+      undefined,
+      {
+        at: { file: where },
+      },
+    );
+  }
+  const recovers = more?.recovers.map(([name, sha256]) => ({ name, sha256 })) ?? null;
+  return { name: subject?.name ?? "", files, recovers };
+}
