@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { type Checkpoint, openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../src/checkpoint/config.js";
 import { parseParams } from "../../src/checkpoint/layouts/meta/params.js";
 import { addedTokens, readTokenizer } from "../../src/checkpoint/tokenizer.js";
@@ -22,14 +22,17 @@ import { readWeightFile } from "../../src/formats/weight-file.js";
 import { parseWeightIndex } from "../../src/formats/weight-index.js";
 import { parseHubName } from "../../src/hub/name.js";
 import { parseManifest, parseXorManifest } from "../../src/manifest/read.js";
+import { digestOf } from "../../src/manifest/write.js";
 import { resumeJournal } from "../../src/output/journal.js";
 import { asCoded } from "../../src/plan/coded.js";
+import { readOwnTensors } from "../../src/plan/exact.js";
 import { decoded, encoded, windowBenches } from "../support/coded.js";
 import { arrayOf, easylmEntry } from "../support/easylm-files.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { safetensorsFile, zipFile } from "../support/hostile-files.js";
 import { hashed } from "../support/kernels.js";
 import { memorySource } from "../support/memory-source.js";
+import { CHECKED_LINES, DIGESTED, type Shell } from "./shells.js";
 
 export interface Target {
   readonly name: string;
@@ -37,10 +40,7 @@ export interface Target {
   /** Of 100 inputs, about how many: what touches the disk is slow. */
   readonly share: number;
   /** What is mutated of a seed, and how the file is made of it again: lengths and checksums that fit let mutations in deeper. */
-  readonly shell?: {
-    readonly open: (seed: Uint8Array) => Uint8Array;
-    readonly close: (inner: Uint8Array) => Uint8Array;
-  };
+  readonly shell?: Shell;
   read(bytes: Uint8Array): unknown;
 }
 
@@ -120,25 +120,43 @@ const PICKLE = Buffer.from(
   "\x80\x02}q\x00X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.",
   "latin1",
 );
-const MANIFEST = JSON.stringify({
-  schema: 1,
-  tool: "weight-diff 0.2.0",
-  operation: "recover",
-  scheme: "open-instruct",
-  dtype: "float32",
-  raw: { repo: null, commit: null, files: [] },
-  diff: { repo: "a/b", commit: null, files: [] },
-  tensors: [{ name: "a", dtype: "F32", shape: [2], sha256: "0".repeat(64) }],
-  files: [{ file: "model.safetensors", size: 8, header: "0".repeat(64) }],
-  sums: { without_inv_freq: 0.5, with_inv_freq: null },
-  digest: "0".repeat(64),
+const sha256 = "0".repeat(64);
+const FROM = { repo: null, commit: null, files: [{ file: "a.safetensors", size: 8, header: sha256, sha256 }] };
+const MADE = { schema: 1, tool: "weight-diff 0.2.0" };
+const TENSOR = { dtype: "F32", shape: [2], sha256 };
+/** A manifest of each kind. */
+const MANIFESTS = [
+  {
+    ...{ ...MADE, operation: "recover", scheme: "open-instruct", dtype: "float32", raw: FROM, diff: FROM },
+    ...{ tensors: [{ name: "a", ...TENSOR }], files: FROM.files },
+    sums: { without_inv_freq: 0.5, with_inv_freq: null },
+  },
+  {
+    ...{ ...MADE, operation: "make-diff", scheme: "exact", encoding: "exact", raw: FROM, tuned: FROM },
+    tensors: [{ name: "a", ...TENSOR, raw: TENSOR, tuned: TENSOR, recovered: sha256, inexact: 0 }],
+    ...{ files: FROM.files, side_files: [{ file: "config.json", size: 2, sha256 }] },
+  },
+].map((value) => JSON.stringify({ ...value, digest: digestOf(value) }));
+const OF_FILES = { repo: null, commit: null, files: [{ file: "a.bin", size: 8, sha256 }] };
+const XOR = { ...MADE, operation: "xor", direction: "decode", scheme: "oa-xor", raw: OF_FILES, diff: OF_FILES };
+const XOR_MANIFEST = JSON.stringify({
+  ...XOR,
+  files: OF_FILES.files,
+  digest: digestOf({ ...XOR, files: OF_FILES.files }),
 });
 const CONFIG =
   '{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":64,"num_hidden_layers":2,"vocab_size":32001,"rope_theta":10000.0,"torch_dtype":"float32","tie_word_embeddings":false}';
 const INDEX =
   '{"metadata":{"total_size":26},"weight_map":{"a.b":"model-00001-of-00002.safetensors","c":"model-00002-of-00002.safetensors"}}';
 const TOKENIZER = '{"added_tokens":[{"id":32000,"content":"<pad>"}],"model":{"vocab":{"a":0,"b":1}}}';
-const JOURNAL = '{"plan":{"a":"b"},"replace":false}\n{"id":0,"sha256":"00","sum":1,"overflow":0}\n';
+const JOURNAL = [
+  { journal: 2, plan: { a: "b" }, replace: false, files: ["model.safetensors"] },
+  { id: 0, sha256: "00", sum: "NaN", overflow: 0, proof: { raw: null, tuned: "0", recovered: "1", inexact: 2 } },
+  { files: ["config.json"] },
+  { swept: true },
+]
+  .map((line) => `${JSON.stringify(line)}\n`)
+  .join("");
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8");
 const texts = (...all: readonly string[]): readonly Uint8Array[] => all.map((one) => Buffer.from(one));
 
@@ -154,6 +172,18 @@ function inFolder(names: readonly string[], read: (folder: string) => Promise<un
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  };
+}
+
+/** What the metadata of a diff's file says of its tensors. */
+function record(encoding: string): Target["read"] {
+  return (bytes) => {
+    const metadata = new Map([
+      ["weight_diff", encoding],
+      ["weight_diff_tensors", text(bytes)],
+    ]);
+    const shards = [{ path: "x.safetensors", header: { metadata } }];
+    return readOwnTensors({ path: "x", stateDict: new Map(), shards } as unknown as Checkpoint);
   };
 }
 
@@ -247,14 +277,28 @@ export const TARGETS: readonly Target[] = [
   {
     name: "manifest",
     share: 4,
-    seeds: texts(MANIFEST),
+    seeds: texts(...MANIFESTS),
+    shell: DIGESTED,
     read: (bytes) => parseManifest(bytes, "weight-diff.json"),
   },
   {
     name: "xor manifest",
     share: 2,
-    seeds: texts(MANIFEST),
+    seeds: texts(XOR_MANIFEST, ...MANIFESTS),
+    shell: DIGESTED,
     read: (bytes) => parseXorManifest(bytes, "weight-diff.json"),
+  },
+  {
+    name: "exact record",
+    share: 2,
+    seeds: texts('[["a.b","F32","bits"],["c","BF16","verbatim"]]'),
+    read: record("exact"),
+  },
+  {
+    name: "additive record",
+    share: 1,
+    seeds: texts('[["a","F32","base",2,null],["b","F32","base",1,7],["c","F32","verbatim"]]'),
+    read: record("additive"),
   },
   {
     name: "params.json",
@@ -291,7 +335,8 @@ export const TARGETS: readonly Target[] = [
   {
     name: "journal",
     share: 1,
-    seeds: texts(JOURNAL),
+    seeds: [CHECKED_LINES.close(Buffer.from(JOURNAL))],
+    shell: CHECKED_LINES,
     read: inFolder(["journal"], async (folder) => (await resumeJournal(folder, { a: "b" })).close()),
   },
 ];
