@@ -9,8 +9,8 @@ import { findUngathered } from "../evidence/ungathered.js";
 import type { AddFinding } from "../finding.js";
 import { quote } from "../formats/quote.js";
 import type { Shape } from "../formats/tensor-info.js";
+import { shapeText } from "../formats/tensor-info.js";
 import type { ArchitectureTensor, Sizes } from "../known/architecture.js";
-import { shapeText } from "../plan/pairing.js";
 
 /** Tensors whose values can be judged by their place in the model, by their names in the files. */
 export interface Judged {

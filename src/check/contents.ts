@@ -4,9 +4,9 @@ import type { Shard } from "../checkpoint/shard.js";
 import type { AddFinding } from "../finding.js";
 import { elementCount } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
+import { shapeText } from "../formats/tensor-info.js";
 import { isComputedBuffer } from "../known/buffers.js";
 import type { Manifest } from "../manifest/manifest.js";
-import { shapeText } from "../plan/pairing.js";
 import type { Reading } from "../run/digest.js";
 import type { Survey } from "./survey.js";
 

@@ -314,21 +314,12 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       }
       const [first, last] =
         job.kind === "tensor" ? [elementsBefore(job, operand, begin), elementsBefore(job, operand, end)] : [begin, end];
-      if (operand.kind === "coded" && range.coded !== undefined) {
-        const { position, length } = range.coded;
-        return {
-          at: await files.read(operand.input, operand.range.begin + position, length, memory, at),
-          bytes: length,
-        };
-      }
-      if (first >= last && job.kind === "tensor") {
+      if (first >= last && job.kind === "tensor" && operand.kind !== "coded") {
         return { at, bytes: 0 };
       }
-      const reader = readerOf(operand);
-      return {
-        at: await reader.load(operand, { begin: first, end: last, memory, buffer: at }, files),
-        bytes: reader.storedWidth(operand) * (last - first),
-      };
+      const { load, bytes } = readerOf(operand);
+      const wanted = { begin: first, end: last, memory, buffer: at, coded: range.coded };
+      return { at: await load(operand, wanted, files), bytes: bytes(operand, wanted) };
     }),
   );
   const loaded = settled.map((outcome) => {

@@ -10,8 +10,8 @@ import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoi
 import { WeightDiffError } from "../errors.js";
 import { elementCount, isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
+import { shapeText } from "../formats/tensor-info.js";
 import { EMBEDDING } from "../known/embeddings.js";
-import { shapeText } from "../plan/pairing.js";
 import { NORM } from "./not-a-diff.js";
 
 /** FSDP's name for weights that it flattened into one. */

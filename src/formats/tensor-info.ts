@@ -7,6 +7,15 @@ import type { Dtype } from "./dtype.js";
 /** Sizes of the dimensions, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, index) => size === b[index]);
+}
+
+/** [32001, 4096], as torch prints a size. */
+export function shapeText(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
 /** Dimensions that a tensor may have; torch's own kernels stop at 64. */
 export const MAX_RANK = 64;
 
@@ -14,6 +23,11 @@ export const MAX_RANK = 64;
 export interface ByteRange {
   readonly begin: number;
   readonly end: number;
+}
+
+/** Bytes; 0 for no range. */
+export function rangeLength(range: ByteRange | undefined): number {
+  return range === undefined ? 0 : range.end - range.begin;
 }
 
 /** A stored run of bytes with its own checksum: a zip record. */

@@ -4,11 +4,11 @@ import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import type { ByteRange } from "../formats/tensor-info.js";
+import { shapeText } from "../formats/tensor-info.js";
 import type { Container } from "../output/containers/container.js";
 import { SAFETENSORS } from "../output/containers/safetensors.js";
 import { layOutRoom } from "./coded.js";
 import type { Pair } from "./pair.js";
-import { shapeText } from "./pairing.js";
 
 /** An output file, laid out. */
 export interface PlanShard {

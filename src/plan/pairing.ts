@@ -3,15 +3,16 @@
  * and by which rule. Every name and shape that does not fit is listed at once.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { Rule, Term } from "../engine/job/job.js";
+import type { Rule } from "../engine/job/job.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
-import type { Shape } from "../formats/tensor-info.js";
+import { sameShape, shapeText } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
 import { EMBEDDING, INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../known/embeddings.js";
 import { doesWithoutHead, isHead } from "../known/heads.js";
 import { isLanguageModel } from "../known/language-models.js";
 import { mismatchError, sideName } from "./mismatch.js";
+import { isGrown, newRowsOf } from "./new-rows.js";
 import { copied, inOrder, LAST_NORM, lackOf } from "./one-sided.js";
 import {
   type Decision,
@@ -25,21 +26,6 @@ import {
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
 import { type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
-
-/** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
-const MAX_MEAN_COLUMNS = 1 << 18;
-
-/** How many vocabulary rows the driver has and raw lacks, at most over all embeddings; 0 if none. */
-export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
-  let most = 0;
-  for (const [name, tensor] of driver.stateDict) {
-    const [rows, columns] = raw.stateDict.get(name)?.shape ?? [];
-    if (rows !== undefined && EMBEDDING.test(name) && tensor.shape.length === 2 && tensor.shape[1] === columns) {
-      most = Math.max(most, (tensor.shape[0] ?? 0) - rows);
-    }
-  }
-  return most;
-}
 
 /**
  * Pairs every tensor of `driver`, in its order.
@@ -267,19 +253,6 @@ function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, option
       };
 }
 
-/** Has the embedding more rows than raw's (if it is said: so many more), and as many columns? */
-function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
-  const [rows = 0, columns] = raw.shape;
-  const more = (shape[0] ?? 0) - rows;
-  return (
-    EMBEDDING.test(name) &&
-    shape.length === 2 &&
-    raw.shape.length === 2 &&
-    shape[1] === columns &&
-    (by === null ? more > 0 : more === by)
-  );
-}
-
 /** A computed buffer of both sides with nothing to add: versions of transformers keep it in other dtypes, or made it for more positions. */
 function isUnlike(
   name: string,
@@ -293,53 +266,6 @@ function isUnlike(
     isComputedBuffer(name, driver, modelType) &&
     isComputedBuffer(name, raw, modelType)
   );
-}
-
-/** @returns how many rows of how many columns raw has, or why the driver's further rows are not new tokens. */
-function newRowsOf(
-  name: string,
-  driver: StoredTensor,
-  raw: StoredTensor,
-  options: PairingOptions,
-): NonNullable<Term["mean"]> | string {
-  const [rows, columns] = raw.shape;
-  const [driverRows, driverColumns] = driver.shape;
-  const overlap = options.newRows === "overlap";
-  if (
-    (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||
-    raw.shape.length !== 2 ||
-    driver.shape.length !== 2
-  ) {
-    return "";
-  }
-  if (
-    rows === undefined ||
-    columns === undefined ||
-    driverRows === undefined ||
-    driverColumns === undefined ||
-    (rows === 0 && options.newRows !== "zero") ||
-    columns === 0 ||
-    (overlap ? columns > driverColumns : columns !== driverColumns)
-  ) {
-    return "";
-  }
-  if (rows > driverRows) {
-    return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
-  }
-  if (options.newRows === "refuse") {
-    const why = options.rowsAsked ? "you asked to refuse" : "the scheme does not know";
-    return `: ${driverRows - rows} new ${driverRows - rows === 1 ? "row" : "rows"}, which ${why}`;
-  }
-  if (overlap || options.newRows === "zero") {
-    return { rows, columns };
-  }
-  if (driverRows - rows > options.maxNewRows) {
-    return `: ${driverRows - rows} new rows; more than ${options.maxNewRows} must be asked for`;
-  }
-  if (columns > MAX_MEAN_COLUMNS) {
-    return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;
-  }
-  return { rows, columns };
 }
 
 /** What only the base has. No script misses buffers, or one of two names of a tied matrix. */
@@ -378,13 +304,4 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
       problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${sideName(options.role)}`,
     };
   });
-}
-
-function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((size, index) => size === b[index]);
-}
-
-/** [32001, 4096], as torch prints a size. */
-export function shapeText(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
 }

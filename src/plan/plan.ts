@@ -5,9 +5,8 @@
 import type { Note } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { CodedOperand, ComputeDtype, Job, Operand, StoredOperand, TensorJob, Term } from "../engine/job/job.js";
-import { operandsOf } from "../engine/job/operand.js";
-import { elementCount, isFloatDtype, tensorBytes } from "../formats/dtype.js";
-import type { ByteRange } from "../formats/tensor-info.js";
+import { isFloatDtype } from "../formats/dtype.js";
+import { rangeLength } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
 import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
@@ -309,32 +308,4 @@ function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly P
     header: header.digest,
     ...(hub === undefined ? {} : { hub }),
   }));
-}
-
-function rangeLength(range: ByteRange | undefined): number {
-  return range === undefined ? 0 : range.end - range.begin;
-}
-
-/** Bytes that jobs read and write. */
-export function planTraffic({ jobs }: Pick<Plan, "jobs">): { readonly read: number; readonly write: number } {
-  let read = 0;
-  let write = 0;
-  for (const job of jobs) {
-    if (job.kind === "file") {
-      read += job.traffic.read;
-      write += job.output === null ? 0 : job.traffic.write;
-      continue;
-    }
-    const operands = operandsOf(job).distinct;
-    read += operands.reduce((sum, operand) => sum + operandBytes(operand), 0);
-    write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
-  }
-  return { read, write };
-}
-
-function operandBytes(operand: Operand): number {
-  if (operand.kind !== "stored") {
-    return operand.kind === "coded" ? rangeLength(operand.range) : 0;
-  }
-  return (elementCount(operand.shape) ?? 0) === 0 ? 0 : (tensorBytes(operand.dtype, operand.shape) ?? 0);
 }

@@ -1,4 +1,5 @@
 /** From an operand to its elements in the kernel's memory: one reader for each kind of operand. */
+import type { WindowRange } from "../../formats/coded/index.js";
 import { invFreq } from "../../kernel/inv-freq.js";
 import type { CodedOperand, InvFreqOperand, Operand, StoredOperand } from "../job/job.js";
 import { widthOf } from "../job/operand.js";
@@ -11,17 +12,19 @@ export interface Wanted {
   readonly end: number;
   readonly memory: Uint8Array;
   readonly buffer: number;
+  /** The window that has them, where the operand is coded; none where it has no elements. */
+  readonly coded?: WindowRange | undefined;
 }
 
 interface Reader<O extends Operand> {
   /** Puts them there. @returns where the first one is: at the start of the buffer, or within its first page. */
   readonly load: (operand: O, wanted: Wanted, files: WorkerFiles) => Promise<number>;
-  /** Bytes that one element takes from a file. */
-  readonly storedWidth: (operand: O) => number;
+  /** Bytes that this takes from a file. */
+  readonly bytes: (operand: O, wanted: Wanted) => number;
 }
 
 const STORED: Reader<StoredOperand> = {
-  storedWidth: ({ dtype }) => widthOf(dtype),
+  bytes: ({ dtype }, { begin, end }) => widthOf(dtype) * (end - begin),
   async load(operand, { begin, end, memory, buffer }, files) {
     const width = widthOf(operand.dtype);
     const length = (end - begin) * width;
@@ -39,7 +42,7 @@ const STORED: Reader<StoredOperand> = {
 };
 
 const INV_FREQ: Reader<InvFreqOperand> = {
-  storedWidth: () => 0,
+  bytes: () => 0,
   async load({ count, theta }, { begin, end, memory, buffer }) {
     const view = new DataView(memory.buffer, buffer, (end - begin) * 4);
     invFreq(count, theta, begin, end).forEach((value, i) => {
@@ -49,8 +52,13 @@ const INV_FREQ: Reader<InvFreqOperand> = {
   },
 };
 
-/** What has windows is read by them (pipeline.ts): here there are no elements. */
-const CODED: Reader<CodedOperand> = { storedWidth: () => 0, load: async (_, { buffer }) => buffer };
+/** Coded elements come as one window, as it is stored: the job decodes it. */
+const CODED: Reader<CodedOperand> = {
+  bytes: (_, { coded }) => coded?.length ?? 0,
+  async load({ input, range }, { coded, memory, buffer }, files) {
+    return coded === undefined ? buffer : files.read(input, range.begin + coded.position, coded.length, memory, buffer);
+  },
+};
 
 /** Add a row to add a kind. */
 const READERS: { readonly [K in Operand["kind"]]: Reader<Extract<Operand, { readonly kind: K }>> } = {

@@ -5,7 +5,7 @@ import type { WeightDiffError } from "../../../src/errors.js";
 import type { Choice, Evidence } from "../../../src/evidence/choice.js";
 import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
-import { countNewRows } from "../../../src/plan/pairing.js";
+import { countNewRows } from "../../../src/plan/new-rows.js";
 import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
 import { hintOf, refuses, undecided } from "../../support/refusal.js";
 

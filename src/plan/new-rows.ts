@@ -1,0 +1,83 @@
+/**
+ * Vocabulary rows that only the driver has: how many there are, and whether the scheme's rule takes them. Only embeddings gain rows,
+ * as tokenizers gain tokens; a script that takes any shape has the same rule for all its matrices.
+ */
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Term } from "../engine/job/job.js";
+import { EMBEDDING } from "../known/embeddings.js";
+import type { PairingOptions } from "./pair.js";
+
+/** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
+const MAX_MEAN_COLUMNS = 1 << 18;
+
+/** How many vocabulary rows the driver has and raw lacks, at most over all embeddings; 0 if none. */
+export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
+  let most = 0;
+  for (const [name, tensor] of driver.stateDict) {
+    const [rows, columns] = raw.stateDict.get(name)?.shape ?? [];
+    if (rows !== undefined && EMBEDDING.test(name) && tensor.shape.length === 2 && tensor.shape[1] === columns) {
+      most = Math.max(most, (tensor.shape[0] ?? 0) - rows);
+    }
+  }
+  return most;
+}
+
+/** Is it an embedding with more rows than raw's, and as many columns? @param by exactly so many more; null for any number. */
+export function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
+  const [rows = 0, columns] = raw.shape;
+  const more = (shape[0] ?? 0) - rows;
+  return (
+    EMBEDDING.test(name) &&
+    shape.length === 2 &&
+    raw.shape.length === 2 &&
+    shape[1] === columns &&
+    (by === null ? more > 0 : more === by)
+  );
+}
+
+/** @returns how many rows and columns raw has; or, in words for the end of a problem, why the driver's further rows are not taken: "" where they are no new rows. */
+export function newRowsOf(
+  name: string,
+  driver: StoredTensor,
+  raw: StoredTensor,
+  options: PairingOptions,
+): NonNullable<Term["mean"]> | string {
+  const [rows, columns] = raw.shape;
+  const [driverRows, driverColumns] = driver.shape;
+  const overlap = options.newRows === "overlap";
+  if (
+    (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||
+    raw.shape.length !== 2 ||
+    driver.shape.length !== 2
+  ) {
+    return "";
+  }
+  if (
+    rows === undefined ||
+    columns === undefined ||
+    driverRows === undefined ||
+    driverColumns === undefined ||
+    (rows === 0 && options.newRows !== "zero") ||
+    columns === 0 ||
+    (overlap ? columns > driverColumns : columns !== driverColumns)
+  ) {
+    return "";
+  }
+  if (rows > driverRows) {
+    return `: the base has ${rows - driverRows} ${rows - driverRows === 1 ? "row" : "rows"} too many`;
+  }
+  if (options.newRows === "refuse") {
+    const why = options.rowsAsked ? "you asked to refuse" : "the scheme does not know";
+    return `: ${driverRows - rows} new ${driverRows - rows === 1 ? "row" : "rows"}, which ${why}`;
+  }
+  if (overlap || options.newRows === "zero") {
+    return { rows, columns };
+  }
+  if (driverRows - rows > options.maxNewRows) {
+    return `: ${driverRows - rows} new rows; more than ${options.maxNewRows} must be asked for`;
+  }
+  if (columns > MAX_MEAN_COLUMNS) {
+    return `: rows of ${columns} values, at most ${MAX_MEAN_COLUMNS} can be averaged`;
+  }
+  return { rows, columns };
+}
