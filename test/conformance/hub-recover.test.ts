@@ -23,6 +23,7 @@ import { BASE, DIFF } from "../cli/command.js";
 import { startPython } from "../hub/python.js";
 import { commit, filesOf, type Repo, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
+import { FIXTURES } from "../support/fixtures.js";
 import { refuses } from "../support/refusal.js";
 
 const python = process.env.WEIGHT_DIFF_PYTHON;
@@ -85,6 +86,24 @@ function assertLocalBytes(folder: string): void {
 
 function fetchedFromCdn(): number {
   return hub.log.filter(({ port }) => port === "cdn").reduce((sum, { sent }) => sum + sent, 0);
+}
+
+for (const name of ["one-spare-tied", "more-sharded", "gist-more"]) {
+  test(`a base's rows are held against its tokenizer, which is fetched too: ${name}`, async () => {
+    const pair = join(FIXTURES, "rows", name);
+    hub.add(`rows/${name}-base`, filesOf(join(pair, "base")));
+    hub.add(`rows/${name}-diff`, filesOf(join(pair, "diff")));
+    const { scheme, tensors } = JSON.parse(readFileSync(join(pair, "expect.json"), "utf8"));
+    for (const options of [{}, { cache: null }]) {
+      const found = await recover({
+        ...{ raw: `rows/${name}-base`, diff: `rows/${name}-diff`, scheme, ignore: ["bit-census"] },
+        hub: hubOf(options),
+      });
+      const digests = (list: readonly { name: string; sha256: string }[]): unknown =>
+        Object.fromEntries(list.map((tensor) => [tensor.name, tensor.sha256]));
+      assert.deepEqual(digests(found.tensors), digests(tensors));
+    }
+  });
 }
 
 test("a cold cache, a warm one, offline, and no cache: the bytes of a local run, and the same manifest", async () => {
