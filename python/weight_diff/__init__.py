@@ -34,6 +34,7 @@ __all__ = [
     "RecoverResult",
     "Result",
     "SignResult",
+    "SignResult",
     "VerifyResult",
     "WeightDiffError",
     "XorResult",

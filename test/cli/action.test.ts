@@ -1,6 +1,7 @@
 /** GitHub's action: its steps, run with the variables of the runner. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { cpSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
@@ -110,6 +111,22 @@ test("what is required and is not there fails; where nothing is required it pass
     cpSync(BASE, join(folder, "model"), { recursive: true });
     assert.equal(runAction(folder, { path: "model" }).status, 3);
     assert.equal(runAction(folder, { path: "model", require: "" }).status, 0);
+  });
+});
+
+test("a key that the diff is not signed with fails, and the one that it is signed with passes", async () => {
+  await withFolder(async (folder) => {
+    const path = await makeDiff(folder);
+    for (const name of ["mine", "other"]) {
+      const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+      writeFileSync(join(folder, `${name}.pem`), privateKey.export({ type: "pkcs8", format: "pem" }));
+      writeFileSync(join(folder, `${name}.pub`), publicKey.export({ type: "spki", format: "pem" }));
+    }
+    assert.equal(runAction(folder, { path, "verify-key": "mine.pub" }).status, 3);
+    const signed = await weightDiff(["sign", path, "--sign-key", join(folder, "mine.pem")]);
+    assert.equal(signed.code, 0, signed.said.join("\n"));
+    assert.equal(runAction(folder, { path, "verify-key": "mine.pub" }).status, 0);
+    assert.equal(runAction(folder, { path, "verify-key": "other.pub" }).status, 3);
   });
 });
 
