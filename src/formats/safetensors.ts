@@ -298,7 +298,8 @@ export function layoutShard(
     at = end;
   }
   const text = new TextEncoder().encode(`{${entries.join(",")}}`);
-  const dataStart = Math.ceil((8 + text.length) / PAGE) * PAGE;
+  const unit = paged ? PAGE : 8;
+  const dataStart = Math.ceil((8 + text.length) / unit) * unit;
   const size = dataStart + at;
   if (dataStart - 8 > MAX_HEADER || !Number.isSafeInteger(size)) {
     throw new WeightDiffError(

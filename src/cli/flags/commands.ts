@@ -29,6 +29,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     examples: [
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --base-model huggyllama/llama-7b",
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --encoding exact",
+      "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --compress",
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --push me/my-diff --private",
       "make-diff --path_raw llama-7b --path_tuned my-model --path_diff my-diff --sign-key key.pem",
     ],
