@@ -1,6 +1,6 @@
 /**
- * A model's weights as names mapped to byte ranges, whatever held them: a directory, one file, or a Hub cache folder; and whatever
- * layout they are in. Only headers are read.
+ * Opens a model's weights as a map from names to byte ranges, whether they are a directory, one file or a Hub cache folder, and whatever
+ * their layout. Only headers are read.
  */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -20,7 +20,7 @@ export type StoredTensor = Stored<Shard>;
 /** Part of a tensor, in a shard of its own. */
 export type StoredPiece = StoredPieceIn<Shard>;
 
-/** Ordered names -> tensors: shard by shard as the files are named, within a shard as the file has them. */
+/** Tensors by name, in the order of the files' names, and within a file in its own order. */
 export type StateDict = ReadonlyMap<string, StoredTensor>;
 
 export interface Checkpoint extends LayoutModel<Shard> {
@@ -32,7 +32,7 @@ export interface Checkpoint extends LayoutModel<Shard> {
   readonly repo: string | null;
   readonly commit: string | null;
   readonly shards: readonly Shard[];
-  /** Under the names used for pairing: those of Hugging Face's layout, a lone wrapper key around the dict left out. */
+  /** The tensors under the names of Hugging Face's layout; a single key around the whole dict is left out. */
   readonly stateDict: StateDict;
   /** What a user should know about the files, one sentence each. */
   readonly notes: readonly string[];
@@ -81,7 +81,7 @@ async function openModel(
   const names = weightMap === null ? files : [...new Set(weightMap.values())].sort();
   const shards = await openEach(location, names);
   const [lone] = shards;
-  // One file may be anything; its header tells.
+  // A single file may be in any layout; its header tells which.
   const isLone = location.layout === "huggingface" && weightMap === null && lone !== undefined;
   const layout = isLone ? layoutOfFile(lone.header) : layoutNamed(location.layout);
   const model = await layout.read({
@@ -98,7 +98,7 @@ function usedOf({ index, files }: Location): string {
   return index ?? files[0] ?? "";
 }
 
-/** Where the first of several sets of weights cannot be read, no other is taken silently; the user is told of it. */
+/** Of several sets of weights, the first cannot be read: no other is taken silently, but the error mentions it. */
 function nameOthers(error: unknown, location: Location): unknown {
   const [next] = location.others;
   if (!(error instanceof WeightDiffError) || next === undefined) {
@@ -113,7 +113,7 @@ function nameOthers(error: unknown, location: Location): unknown {
   });
 }
 
-/** Of a lone file at the Hub, nothing else is fetched; what an earlier run may have left beside it does not count. */
+/** For a single file on the Hub, nothing else is fetched, and files in the cache beside it are ignored. */
 async function readParams(
   { directory, single, hub }: Location,
   file: string,

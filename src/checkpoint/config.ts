@@ -1,4 +1,4 @@
-/** config.json: the few values that recovering needs, and the text itself, which is edited in place rather than rewritten. */
+/** config.json: the few values that this tool needs, and its text, in which single values are edited. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
@@ -15,7 +15,7 @@ const TIE = "tie_word_embeddings";
 /** Real ones have some hundred bytes. */
 const MAX_CONFIG_BYTES = 1_000_000;
 
-/** Values of another type than expected count as absent: a config never stops a recovery. */
+/** A value of an unexpected type counts as absent, so that an odd config stops no recovery. */
 const shape = z.object({
   _name_or_path: z.string().optional().catch(undefined),
   model_type: z.string().optional().catch(undefined),
@@ -51,7 +51,7 @@ export interface ModelConfig {
   readonly path: string;
   /** Without a byte order mark. */
   readonly text: string;
-  /** Where transformers had loaded it from before it was saved; null where it does not say. */
+  /** The repository or path that transformers had loaded the model from; null where the config does not say. */
   readonly nameOrPath: string | null;
   /** Is the output head the input embedding? As the config says, else as its family has it; null for other families. */
   readonly tied: boolean | null;
@@ -66,7 +66,7 @@ export interface ModelConfig {
   readonly architecture: string | null;
   /** rms_norm_eps. */
   readonly normEps: number | null;
-  /** Positions the model was made for; early conversions call it max_sequence_length. */
+  /** How many positions the model was made for; early conversions call it max_sequence_length. */
   readonly context: number | null;
   readonly activation: string | null;
   readonly heads: number | null;
@@ -77,7 +77,7 @@ export interface ModelConfig {
   /** As torch spells it. */
   readonly dtype: string | null;
   readonly quantised: boolean;
-  /** Code beside the weights says what the model is, not transformers. */
+  /** Is the model defined by code beside the weights, and not by transformers? */
   readonly ownCode: boolean;
   /** The whole object; it and those in it have no prototype. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -168,7 +168,7 @@ export function editConfig(
     { span: tied === null ? undefined : spans.get(TIE), value: String(tied) },
     { span: missing, value: `\n  "${TIE}": ${tied}${spans.size > 0 ? "," : ""}` },
   ];
-  // From the back, so that earlier positions stay right.
+  // The last edit first, so that the positions of the others stay right.
   const found = edits.flatMap(({ span, value }) => (span === undefined ? [] : [{ span, value }]));
   for (const { span, value } of found.sort((a, b) => b.span.start - a.span.start)) {
     text = Buffer.concat([text.subarray(0, span.start), Buffer.from(value), text.subarray(span.end)]);

@@ -1,4 +1,4 @@
-/** Elements of a tensor by positioned reads, however it is stored: for the few that are looked at before a run. */
+/** Reads single elements of a tensor, however it is stored: for the few that are looked at before a run. */
 
 import type { FileSource } from "../files/file-source.js";
 import { dtypeBits } from "../formats/dtype.js";

@@ -6,9 +6,9 @@ import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import type { TensorInfo } from "../formats/tensor-info.js";
 
-/** From so many times the files' size on, the user is told. */
+/** If the tensors have more than so many times the files' bytes, a note says so. */
 const TOLD = 2;
-/** What no model reaches: so many times its files, and so many bytes besides. */
+/** No model reaches this: so many times its files' bytes, and so many bytes on top. */
 const MOST = { times: 64, bytes: 2 ** 30 } as const;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * What a model lacks beside its weights and its base has: a tokenizer, as long as both have the same vocabulary rows; processors; the
- * code that its own configs name.
+ * The small files that a model lacks and its base has: a tokenizer, if both have the same vocabulary rows; processors; and the code
+ * that the model's configs name.
  */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -36,7 +36,7 @@ export async function fromBase(
   const has = new Set(side.copied.map(({ file }) => file));
   const names = base === null ? [] : await regularFiles(base);
   const refused: WeightDiffError[] = [];
-  /** What cannot be used is told, and not taken. */
+  /** A file that cannot be used is reported, and not taken. */
   const orRefused = async <T>(taking: Promise<T>): Promise<T | null> =>
     taking.catch((error: unknown) => {
       if (!(error instanceof WeightDiffError) || error.kind !== "input") {

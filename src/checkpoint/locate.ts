@@ -1,6 +1,6 @@
 /**
- * From what the user wrote to the weight files meant: `~`, a directory, one file, a Hub cache folder; with the precedence of
- * transformers' from_pretrained.
+ * Finds the weight files that a path means: a directory, one file, a Hub cache folder, with `~` expanded. Of several sets of weights it
+ * takes the one that transformers' from_pretrained takes.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -16,7 +16,7 @@ import { nothingHere } from "./nothing-here.js";
 export interface Location extends FoundWeights {
   /** Absolute; holds the weight files. */
   readonly directory: string;
-  /** As far as names tell: a lone file's header may tell of another one. */
+  /** The layout, as far as names tell; the header of a single file may show another one. */
   readonly layout: LayoutName;
   /** The user named a weight file, not a directory. */
   readonly single: boolean;
@@ -117,7 +117,7 @@ function loneFile(file: string): Pick<Location, "layout" | "files" | "index" | "
   return { layout: "huggingface", files: [file], index: null, others: [], single: true };
 }
 
-/** One part is no checkpoint; with the others beside it, they are meant. */
+/** One part of several is no checkpoint: if the others lie beside it, all of them are meant. */
 function locateParts(place: Place, part: string, names: readonly string[]): Location {
   const layout = layoutOfPart(part);
   const found = layout?.find(new Set(names));

@@ -1,7 +1,6 @@
 /**
- * Why a directory, or a repository's folder, has no weights that can be read: what it holds instead, told by names alone, and what to
- * give or do. Trainers, quantisers, downloads and packers leave such directories; the one sentence that is right for it helps more
- * than the list of names that were looked for.
+ * Says why a directory, or a repository's folder, has no weights that can be read: what it holds instead, by names alone, and what to do.
+ * Trainers, quantisers, unfinished downloads and archives leave such directories.
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,7 +29,7 @@ type Finding = readonly [code: ErrorCode, fact: string, hint: string];
 const MAX_FOLDERS = 100;
 const SHOWN = 5;
 
-/** What to say. The first that applies is what helps most. */
+/** The explanations, the most helpful first; the first that applies is told. */
 export async function nothingHere(place: BarePlace): Promise<WeightDiffError> {
   const finding =
     shardsWithoutIndex(place) ??

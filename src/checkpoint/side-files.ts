@@ -1,4 +1,4 @@
-/** The small files beside the weights: which ones belong to a recovered model, and whether they are what they seem. */
+/** The small files beside the weights: which of them belong to a model, and whether they are what their names say. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -20,7 +20,7 @@ export interface SideFiles {
   readonly copied: readonly SideFile[];
   /** Bare names of what else is there and stays behind. */
   readonly left: readonly string[];
-  /** Code that a config names, or such code imports, and that is not there. */
+  /** Code that is not there, though a config names it or such code imports it. */
   readonly missing: readonly MissingCode[];
   /** Is there a tokenizer? */
   readonly tokenizer: boolean;
@@ -57,7 +57,7 @@ async function needsNoVocabulary(directory: string): Promise<boolean> {
   return WITHOUT_VOCABULARY.test(text);
 }
 
-/** Its text goes along, edited. */
+/** The config: its text is edited, not copied. */
 function isConfig(name: string): boolean {
   return name === "config.json";
 }

@@ -1,8 +1,8 @@
 /**
- * What model files hold beside parameters: buffers that a model computes for itself. Some versions of transformers save them, others
- * do not, so one side of a pair may lack them. Read from the calls of register_buffer in transformers 4.0.1, 4.12.5, 4.20.1,
+ * Buffers that a model computes for itself, and that files may hold beside the parameters. Some versions of transformers save them,
+ * others do not, so one side of a pair may lack them. The list is from the calls of register_buffer in transformers 4.0.1, 4.12.5, 4.20.1,
  * 4.28.1, 4.31.0, 4.36.2, 4.44.2, 4.57.1 and 5.23.0. A name alone says little: GPT-2's mask is called `attn.bias`, as a learned
- * bias may be. Shape, dtype or config.json must say the same.
+ * bias may be. So shape, dtype or config.json must confirm it.
  */
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
 import type { Shape } from "../formats/tensor-info.js";
@@ -34,7 +34,7 @@ const MASKED: ReadonlySet<string> = new Set([
   "openai-gpt",
   "trajectory_transformer",
 ]);
-/** Families whose position embeddings are sinusoids, and no parameters (`embed_positions.weight`). */
+/** Families whose position embeddings (`embed_positions.weight`) are computed sinusoids, not parameters. */
 const SINUSOIDAL: ReadonlySet<string> = new Set(["fsmt", "marian", "pegasus", "pegasus_x", "roformer"]);
 
 const count = ({ shape }: Tensor): number => shape.reduce((product, size) => product * size, 1);
@@ -48,7 +48,7 @@ const isMatrix = ({ dtype, shape }: Tensor): boolean => isFloatDtype(dtype) && s
 
 const RULES: readonly BufferRule[] = [
   {
-    // Booleans are never learned; of floats, the family tells, or GPT-2's own way to name a layer.
+    // Booleans are never learned. For floats, the family decides, or GPT-2's own way to name a layer.
     name: /(^|\.)(attn|attention|self_attention|crossattention|scale_mask_softmax)\.(bias|causal_mask|mask)$/,
     is: (tensor, modelType, name) =>
       isSquare(tensor) &&
@@ -57,7 +57,7 @@ const RULES: readonly BufferRule[] = [
   { name: /(^|\.)(masked_bias|(self_)?mask_value_float(16|32))$/, is: (tensor) => count(tensor) === 1 },
   { name: /(^|\.)(encoder|decoder)\.version$/, is: (tensor) => count(tensor) === 1 },
   { name: /(^|\.)_float_tensor$/, is: (tensor) => count(tensor) === 1 },
-  // Parameters have gradients, and integers have none.
+  // Integers have no gradients, so they are no parameters.
   {
     name: /(^|\.)(position_ids|token_type_ids|relative_position_index|attention_bias_idxs)$/,
     is: isInteger,

@@ -1,6 +1,6 @@
 /**
- * Names of the matrices that a vocabulary has rows in, as data: input embeddings, the output heads that may be tied to them, and
- * biases that are tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
+ * Names of the matrices with a row for each token, as data: input embeddings, the output heads that may be tied to them, and biases
+ * that are tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
  */
 
 const INPUTS = [
@@ -29,7 +29,7 @@ const OUTPUTS = [
 export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight$`);
 /** Output heads; those of ModernBERT's decoder, GIT and RWKV have names that may be anything (decoder, output, head). */
 export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
-/** Both: the only tensors that may have new rows. */
+/** Embeddings and heads: the only tensors that may have new rows. */
 export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}`);
 
 /** A bias of the head that is one with another parameter where head and embedding are: in BERT's line of models. */
@@ -69,7 +69,7 @@ export function embeddingsOf(names: Iterable<string>): {
 
 const ENCODER = /(^|\.)encoder\./;
 
-/** The one with the fewest parts: a model's own, before those of its towers. */
+/** The name with the fewest parts: that of the model itself, not of one of its towers. */
 function outermost(names: readonly string[]): string | null {
   const depth = (name: string): number => name.split(".").length;
   const least = names.reduce((most, name) => Math.min(most, depth(name)), Number.POSITIVE_INFINITY);

@@ -1,10 +1,10 @@
 /**
- * Heads: what a model has beside the base model that it shares with others. A fine-tune often has another one than its base, or
- * none. By the names of transformers' classes (4.0.1 to 5.23.0), TRL (v_head) and the reward models of 2023.
+ * Heads: the part that a model has on top of the base model. A fine-tune often has another head than its base, or none. The names are
+ * those of transformers' classes (4.0.1 to 5.23.0), of TRL (v_head), and of the reward models of 2023.
  */
 import { BASE_PREFIXES } from "./names.js";
 
-/** Words that stand first in the names of a head, or after the base model's prefix. */
+/** The first words of a head's names, after the base model's prefix where there is one. */
 const HEADS: ReadonlySet<string> = new Set(
   `lm_head embed_out lm_loss pred_layer predictions generator_predictions generator_lm_head discriminator_predictions
   vocab_transform vocab_layer_norm vocab_projector cls proj_out output_projection final_logits_bias

@@ -4,11 +4,11 @@
  * those of torch 2.13.0, peft 0.17.1 and trl 0.9.6.
  */
 
-/** A part of names that belongs to something around the model. */
+/** A part of names that a wrapper around the model puts there. */
 export interface Wrapper {
   readonly part: string;
   readonly who: string;
-  /** No model calls a part of its own so: it goes wherever it stands. Else only where names of both sides then meet. */
+  /** No model has a part of this name: it is removed wherever it stands. Otherwise it is removed only where names of both sides then meet. */
   readonly always: boolean;
 }
 

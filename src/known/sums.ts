@@ -1,6 +1,6 @@
 /**
  * The sums that authors published for their recovered models, as data (docs/arithmetic.md 7): a new one is a new row. Each is the F32 total
- * over the state dict of 2023 that naive-sum.ts computes, or over one tensor. What is let through is what the script lets through.
+ * over the state dict of 2023 that naive-sum.ts computes, or over one tensor. The tolerance is the script's own.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
@@ -10,7 +10,7 @@ export interface KnownSum {
   /** Last parts of the names of the repositories that hold the diff or the recovered model, lower-case. */
   readonly repos: readonly string[];
   readonly value: number;
-  /** How far off the script lets the sum be, as torch.allclose has it: absolute + relative x what is expected. */
+  /** The script's tolerance, as torch.allclose computes it: absolute + relative x the expected sum. */
   readonly absolute: number;
   readonly relative: number;
   /** The one tensor that is summed; all, if there is none. */
@@ -66,7 +66,7 @@ export const KNOWN_SUMS: readonly KnownSum[] = [
   },
 ];
 
-/** A sum to hold a model against. */
+/** A sum that a model should have. */
 export interface ExpectedSum {
   readonly value: number;
   /** How far off a right model may be, absolute; the reference's own if nothing is said. */

@@ -1,4 +1,4 @@
-/** New, to be continued, to be replaced, or finished already: what is to happen with what an output directory holds. */
+/** Decides what happens to an output directory: a new run, a run that is continued, a replacement, or the check of a finished output. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -31,7 +31,7 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
   throw refuseHeld(path, state);
 }
 
-/** What stands in the way of a new run. */
+/** The error for a directory that holds something. */
 export function refuseHeld(path: string, state: Awaited<ReturnType<typeof outputState>>): WeightDiffError {
   const force = { option: "mode", value: "force" } as const;
   return state === "partial"
@@ -48,7 +48,7 @@ export function refuseHeld(path: string, state: Awaited<ReturnType<typeof output
       });
 }
 
-/** What a run left that was ended while it tidied up. @throws {WeightDiffError} OUTPUT_LOCKED if it is still at it. */
+/** Removes what a run left that ended while it cleaned up. @throws {WeightDiffError} OUTPUT_LOCKED if it still runs. */
 async function removeLeftovers(staging: string): Promise<void> {
   if (await hasOwnFolder(staging)) {
     const unlock = await lockOutput(staging);

@@ -1,7 +1,7 @@
 /**
- * What a run has done, so that another can go on. One JSON document a line, and before it a checksum: first what was planned,
- * then each finished tensor, then the last steps. A line that a crash cut short, or whose checksum does not fit, counts as not
- * written. A line is a claim: bytes are never believed without being read again.
+ * What a run has done, so that another can continue it. Each line is a checksum and a JSON document: first the plan, then each finished
+ * tensor, then the last steps. A line that a crash cut short, or whose checksum does not fit, counts as not written. A line only claims:
+ * the bytes themselves are always read again.
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
@@ -136,7 +136,7 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   const handle = await openOwn(path, constants.O_WRONLY | constants.O_APPEND).catch((error: unknown) => {
     throw runError(path, "open", error);
   });
-  // A torn last line is closed, so that the next one is whole.
+  // If the last line was cut short, a line feed ends it, so that the next line is whole.
   return openJournal(path, handle, text.endsWith("\n") ? "" : "\n", {
     replace: head.replace,
     finished: lines.flatMap(resultOf),

@@ -27,7 +27,7 @@ const LOCK = "lock";
 const HOLDER = "holder";
 /** A holder is some hundred bytes. */
 const MOST_BYTES = 4096;
-/** Others may take and give back the lock under our eyes, but not for ever. */
+/** Other runs may take and release the lock while this one tries; after so many times it gives up. */
 const ATTEMPTS = 2000;
 const REMOVALS = 100;
 const PAUSE_MS = 5;
@@ -72,7 +72,7 @@ export async function refuseLocked(staging: string): Promise<void> {
   }
 }
 
-/** Removes what runs left that were killed while they took the lock. For the holder of the lock. */
+/** Removes what killed runs left while they took the lock. Only the holder of the lock may call it. */
 export async function removeStaleLocks(staging: string): Promise<void> {
   for (const name of await readdir(staging)) {
     if (isLockName(name) && name !== LOCK) {
@@ -242,7 +242,7 @@ function parseHolder(text: string): Holder | null {
       }
     }
   } catch {
-    // cut off by a power loss: nobody holds it
+    // the file was cut off by a power loss, so nobody holds the lock
   }
   return null;
 }

@@ -1,6 +1,6 @@
 /**
- * Final names: from the staging folder into the output directory, the manifest last. The journal says beforehand which names are
- * given, so that whatever a crash leaves of it can be taken back, and the end is the same.
+ * Moves the files from the staging folder into the output directory under their final names, the manifest last. The journal notes
+ * beforehand that this begins, so that after a crash the names are taken back and given again.
  */
 import type { Stats } from "node:fs";
 import { lstat, readdir, unlink } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** What the functions take where the caller says nothing. Each stands here and nowhere else. */
+/** The defaults of the functions' options. Each is written here and nowhere else. */
 export const DEFAULTS = {
   /** Bytes of tensor data in one output file: transformers' own limit when these diffs were made; later versions write larger files. */
   maxShardSize: 5_000_000_000,

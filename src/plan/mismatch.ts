@@ -1,4 +1,4 @@
-/** Two models that do not fit: why, in words, from what users got wrong; what to do; and every tensor that does not fit, as data. */
+/** The error for two models that do not fit: the cause, by the mistakes that users make; the remedy; and every tensor that does not fit, as data. */
 
 import type { Advice } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -30,7 +30,7 @@ export function sideName(role: DriverRole): string {
   return role === "tuned" ? "tuned model" : role;
 }
 
-/** The error: what does not fit and why; then what to do; each tensor stands in its `problems`. */
+/** The error: what does not fit, why, and what to do. Each tensor has a line in `problems`. */
 export function mismatchError(
   raw: Checkpoint,
   driver: Checkpoint,
@@ -59,7 +59,7 @@ const firstOf =
   (found: Explanation | null, explain: Explain): Explanation | null =>
     found ?? explain(unfit);
 
-/** Rows that are refused say nothing against the base: what may be done with them. */
+/** Only new rows are refused: the base may be right, so the advice is how to take the rows. */
 function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: PairingOptions): Explanation | null {
   if (mismatches.some(({ of }) => of !== "new rows")) {
     return null;
@@ -74,7 +74,7 @@ function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: Pair
   return { cause: null, advice };
 }
 
-/** The scheme takes a prefix off the diff's names that the base's have as well: it is of another architecture, not another base. */
+/** The scheme removes a prefix from the diff's names, and the base's names have the same prefix: then the scheme is wrong, not the base. */
 function ownPrefix({ raw, driver }: Unfit, { names }: PairingOptions): Explanation | null {
   const prefix = names?.prefix ?? "";
   const both = [...raw.stateDict.keys()].some((name) => name.startsWith(prefix) && driver.stateDict.has(name));
@@ -86,7 +86,7 @@ function ownPrefix({ raw, driver }: Unfit, { names }: PairingOptions): Explanati
       };
 }
 
-/** The first that applies. Each says what was seen in these two. */
+/** Tried in this order; the first that applies is told. Each rests on what these two checkpoints hold. */
 const EXPLANATIONS: readonly Explain[] = [
   adapters,
   otherSize,
@@ -135,7 +135,7 @@ function moreRows({ raw, driver, role }: Unfit): Explanation | null {
       };
 }
 
-/** Names of one side with something before them on the other that no loader adds or takes off. */
+/** One side's names have a prefix that no loader adds or removes. */
 function prefixed({ raw, driver, role }: Unfit): Explanation | null {
   for (const [one, other, side, otherSide] of [
     [raw, driver, "base", sideName(role)],
@@ -157,7 +157,7 @@ function prefixed({ raw, driver, role }: Unfit): Explanation | null {
   return null;
 }
 
-/** What stands before the first name that is found in the other at all. */
+/** The prefix of the first name that the other side has with something before it. */
 function prefixOf(names: readonly string[], other: Checkpoint): string | null {
   for (const name of names.slice(0, MAX_TRIED)) {
     const found = [...other.stateDict.keys()].find((longer) => longer.endsWith(`.${name}`));
@@ -186,7 +186,7 @@ function otherDepth({ raw, driver, role }: Unfit): Explanation | null {
     : { cause: `the base has ${theirs} layers, the ${sideName(role)} ${ours}`, remedy: "get the base of its size" };
 }
 
-/** What joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
+/** The part that joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
 const PROJECTOR = /(^|\.)(mm_projector|spi_module)\./;
 
 function projector({ raw, driver, role }: Unfit): Explanation | null {

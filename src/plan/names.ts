@@ -1,7 +1,7 @@
 /**
- * Two checkpoints under one set of names. A base and what was made from it often name the same tensors differently: one side was
- * saved without its head, by another version of transformers, or with a wrapper around the model. Names are brought together as
- * from_pretrained does it, before anything else looks at the pair. The driver's names are those of the result.
+ * Brings two checkpoints under one set of names. A base and what was made from it often name the same tensors differently: one side was
+ * saved without its head, by another version of transformers, or with a wrapper around the model. The rules are from_pretrained's, and
+ * they are applied before anything else looks at the pair. The result has the driver's names.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
@@ -17,7 +17,7 @@ export interface SideNames {
 /** The names of one side as they stand in its files, and without wrappers. */
 interface Reading {
   readonly names: ReadonlyMap<string, string>;
-  /** How many names each wrapper was taken off. */
+  /** From how many names each wrapper was removed. */
   readonly taken: ReadonlyMap<Wrapper, number>;
 }
 
@@ -27,7 +27,7 @@ interface Meeting {
   readonly met: number;
   readonly renamed: ReadonlyMap<string, { readonly now: string; readonly by: "prefix" | "version" }>;
   readonly prefix: Prefix | null;
-  /** Raw's head, where the driver is the model without one. */
+  /** The names of raw's head, where the driver is the model without a head. */
   readonly head: ReadonlySet<string>;
 }
 
@@ -50,7 +50,7 @@ export function alignNames(raw: Checkpoint, driver: Checkpoint, called: SideName
   const candidates = readings(raw).flatMap((theirs) =>
     drivers.map((ours) => ({ theirs, ours, meeting: meet([...theirs.names.values()], new Set(ours.names.values())) })),
   );
-  // The plainest of equals.
+  // Of equals, the one that changes least.
   const most = candidates.reduce((best, { meeting }) => Math.max(best, meeting.met), 0);
   const best = candidates.find(({ meeting }) => meeting.met === most);
   return best === undefined
@@ -61,7 +61,7 @@ export function alignNames(raw: Checkpoint, driver: Checkpoint, called: SideName
       };
 }
 
-/** Without what no model's own part is called; without any wrapper before the names; without any at all. */
+/** Three readings, each of which removes more: only wrappers that no model has a part named like; then any wrapper before the names; then any wrapper anywhere. */
 function readings({ stateDict }: Checkpoint): readonly Reading[] {
   const names = [...stateDict.keys()];
   const all = [

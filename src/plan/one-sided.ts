@@ -1,4 +1,4 @@
-/** Names that one side has and the other lacks, as the schemes' scripts treat them, and the order that names come in. */
+/** How the schemes' scripts treat names that only one side has, and the order of names in the output. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { INV_FREQ, type Outcome, type PairingOptions } from "./pair.js";
 import { type LoadedSide, loadedTensor } from "./ties.js";

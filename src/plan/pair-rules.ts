@@ -1,4 +1,4 @@
-/** By which rule a tensor of the driving state dict goes with raw's, in each operation: the arithmetic of the schemes as data. */
+/** The rule by which a tensor of the driver is combined with raw's, for each operation: the arithmetic of the schemes as data. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype } from "../engine/job/job.js";
 import { isConvertible } from "../engine/job/operand.js";
@@ -34,7 +34,7 @@ function precisionOf(scheme: Scheme, name: string, stored: Dtype, dtype: Compute
   return { operands: arithmetic, result: buffer ? "F32" : arithmetic, output: dtype ?? saved };
 }
 
-/** What a tensor becomes by itself: its bytes, where they are what is wanted already, else its values. */
+/** A tensor by itself: its bytes are copied if they have the wanted dtype, else its values are converted. */
 function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: ComputeDtype | null): Decision {
   const { operands, result, output } = precisionOf(scheme, name, dtype, wanted);
   if (!isFloatDtype(dtype) || (dtype === result && dtype === output && (operands === "F32" || operands === dtype))) {
@@ -49,7 +49,7 @@ function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: Com
 }
 
 /**
- * recover: as the scheme's script does, in the dtypes it has.
+ * recover: the rule of the scheme's script, in the script's dtypes.
  * @param dtype of the float tensors written; null for the script's own.
  * @param rows what becomes of rows that only the diff has.
  */
@@ -77,7 +77,7 @@ export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows:
     }
     const same = diff.shape.join() === raw.shape.join();
     const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
-    // What raw lacks and nothing is put in for stays the diff's: only there can it be added into.
+    // Rows that raw lacks, and that nothing stands in for, stay the diff's. So the sum must be made in the diff's tensor.
     const intoRaw = target === "raw" && (same || others !== "verbatim");
     if (operation === "add" && operands === "F32" && result === "F32" && !intoRaw && (rows === "mean" || same)) {
       return { rule: "add", dtype: output };
@@ -87,7 +87,7 @@ export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows:
   };
 }
 
-/** recover: how the scheme's script finds the tensors of both sides, and what it does with those of one. */
+/** recover: how the scheme's script pairs names, and what it does with tensors that only one side has. */
 export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNames: Iterable<string>): NameRules {
   const { prefix } = scheme;
   const names = [...diffNames];
@@ -107,7 +107,7 @@ export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNa
   };
 }
 
-/** torch's in-place rule: the sum is computed in the wider of both and cast to the target's dtype; out of place it stays there. */
+/** torch's rule for sums of two dtypes: the sum has the wider one; added in place, it is cast to the target's dtype. */
 function sumDtype(diff: Dtype, raw: Dtype, into: Scheme["into"]): Dtype {
   return into === "diff"
     ? diff
@@ -124,7 +124,7 @@ function isCompute(dtype: Dtype): dtype is ComputeDtype {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
-/** make-diff: its inverse. Masks are stored as they are: an "or" has none. */
+/** make-diff: the inverse of recover. Masks are stored as they are, since an "or" has no inverse. */
 export const decideSubtracted: Decide = (_, tuned, raw) => {
   if (raw === null || (tuned.dtype !== raw.dtype && !(isFloatDtype(tuned.dtype) && isFloatDtype(raw.dtype)))) {
     return null;
@@ -153,7 +153,7 @@ export const decideCoded: Decide = (_, tuned, raw) => ({
   dtype: tuned.dtype,
 });
 
-/** recover: as the diff's own metadata says. */
+/** recover: the rule that the diff's own metadata states. */
 export function decideExact(record: ExactRecord): Decide {
   return (name, diff, raw) => {
     const exact = record.get(name);
@@ -180,13 +180,13 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
   /** Said by the user: overrides the scheme's rule. */
   readonly rows: NewRows | null;
   readonly diffTied: boolean | null;
-  /** What an exact diff says of its tensors; null for any other. */
+  /** What an exact diff says of its tensors; null for any other diff. */
   readonly exact?: ExactRecord | null;
   /** What an additive diff says of itself; null where make-diff did not make it. */
   readonly record?: AdditiveRecord | null;
 }
 
-/** How the tensors of raw and diff go together under the scheme. */
+/** The options by which raw and diff are paired under the scheme. */
 export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
   const { scheme, dtype, record = null, exact = null } = options;
   const own = ownTensors(record);

@@ -1,4 +1,4 @@
-/** What pairing is told, and what it makes: an output tensor with the tensors of both sides that it comes from. */
+/** The options of pairing, and its result: each output tensor with the tensors of both sides that it is made from. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Blend, Operand, Rule, Term } from "../engine/job/job.js";
@@ -11,11 +11,11 @@ export type DriverRole = "diff" | "tuned" | "model";
 /** How an output tensor is made. */
 export interface Decision {
   readonly rule: Rule;
-  /** Of the output. */
+  /** The output's dtype. */
   readonly dtype: Dtype;
-  /** Where the rule is "blend". */
+  /** The arithmetic, where the rule is "blend". */
   readonly blend?: Blend;
-  /** The script adds into raw's tensor; else into the driver's. */
+  /** Does the script add into raw's tensor? Else it adds into the driver's. */
   readonly intoRaw?: true;
 }
 
@@ -23,29 +23,29 @@ export interface PairingOptions {
   readonly role: DriverRole;
   /** @returns null if there is no rule for these two. raw is null where only the driver has the name. */
   decide(name: string, driver: StoredTensor, raw: StoredTensor | null): Decision | null;
-  /** What becomes of rows that only the driver has, and whether the caller said so himself. */
+  /** What becomes of rows that only the driver has, and whether the caller asked for that rule. */
   readonly newRows: NewRows | "verbatim";
   readonly rowsAsked: boolean;
-  /** How many may be new. */
+  /** How many rows may be new. */
   readonly maxNewRows: number;
-  /** Where a scheme's script does not simply loop over the driver's names, and raw's are the same. */
+  /** The script's own way with names; left out where it loops over the driver's names and raw has the same ones. */
   readonly names?: NameRules;
   /** rope_theta of the base, for rotary buffers that its files lack. */
   readonly ropeTheta: number;
   /** Are each side's head and embedding one matrix once it is loaded? Null where neither config nor files tell (evidence/ties.ts). */
   readonly rawTied: boolean | null;
   readonly driverTied: boolean | null;
-  /** Where the diff itself says how often the base is met under each of its names; once for those that it does not list. */
+  /** How often the base is added to each name, where the diff itself says so; once to names that it does not list. */
   readonly met?: ReadonlyMap<string, number>;
   /** Left out where no config says anything. */
   readonly models?: ModelKinds;
-  /** Does what is stored keep the tensors of a head that only the driver has, and that of another shape? */
+  /** Is a head kept that only the driver has, or that has another shape there? */
   readonly keepsHeads?: boolean;
 }
 
-/** What config.json says of the models: it tells buffers from parameters, and which heads there must be. Null where it does not say. */
+/** What the configs say of the models. It tells buffers from parameters, and which heads there must be. Null where a config does not say. */
 export interface ModelKinds {
-  /** model_type, the driver's before raw's. */
+  /** model_type; the driver's is preferred. */
   readonly modelType: string | null;
   /** The class of each side: "LlamaForCausalLM". */
   readonly raw: string | null;
@@ -62,23 +62,23 @@ export function modelKinds(raw: ModelConfig | null, driver: ModelConfig | null):
   };
 }
 
-/** How the names of both sides go together, and what becomes of those that only one has. */
+/** How the names of both sides are paired, and what becomes of names that only one side has. */
 export interface NameRules {
   /** Raw's name for a name of the driver; null where it has none. */
   rawName(name: string): string | null;
-  /** What raw's names have before them in the driver. */
+  /** The text that raw's names have before them in the driver. */
   readonly prefix: string;
-  /** Is the driver's tensor made with raw's, if there is one? */
+  /** Is the driver's tensor added to raw's (or raw's subtracted), where there is one? */
   isSummed(name: string): boolean;
   readonly order: "diff" | "raw";
   readonly loading: Loading;
   fate(name: string): "refuse" | "keep" | "drop";
-  /** How a tensor is made that only one side has. */
+  /** How a tensor that only one side has gets into the output. */
   keep(name: string, tensor: StoredTensor): Decision;
   readonly baseOnly: "refuse" | "copy";
-  /** May tensors that are no embeddings have other shapes than raw's? */
+  /** May any tensor have another shape than raw's, not only embeddings? */
   readonly anyShape: boolean;
-  /** The driver's tensor is kept where shapes differ by anything but so many new rows. */
+  /** The driver's tensor is kept where shapes differ, unless it has exactly so many more rows. */
   readonly elseVerbatim: number | null;
 }
 
@@ -86,12 +86,12 @@ export interface NameRules {
 export interface Pair extends Decision {
   readonly name: string;
   readonly driver: StoredTensor;
-  /** The driver's part is played by a tensor of raw: only raw has it, and it is kept. */
+  /** Set where only raw has the tensor, and it is kept: then `driver` is raw's tensor. */
   readonly fromRaw?: true;
   readonly raw: RawSide | null;
   /** Of raw. */
   readonly mean: Term["mean"];
-  /** What the script adds besides, in this order: tensors of the side that it does not add into. */
+  /** Further tensors that the script adds, in this order, all of the side that it does not add into. */
   readonly again?: readonly { readonly tensor: StoredTensor; readonly mean: Term["mean"] }[];
 }
 
@@ -102,10 +102,10 @@ export type Outcome =
   /** `problem` names the tensor, both sides and what does not fit. */
   | { readonly kind: "mismatch"; readonly problem: string; readonly of: Unlike };
 
-/** In what two sides differ. "new rows": in nothing but rows that only the driver has. */
+/** How the two sides differ. "new rows": only by rows that the driver has and raw has not. */
 export type Unlike = "the driver only" | "the base only" | "dtypes" | "shapes" | "new rows";
 
-/** What pairing did with a name beyond pairing it with the same one: the user is told of it (steps.ts). */
+/** What pairing did with a name, other than pairing it with the same name. steps.ts tells the user of it. */
 export interface Step {
   readonly kind: StepKind;
   readonly name: string;
@@ -115,14 +115,14 @@ export interface Step {
 }
 
 export type StepKind =
-  /** What is tied to a tensor that the base lacks stands for it: its embedding for its head, or the other way round. */
+  /** The base lacks the tensor; the one that it is tied to stands for it: the embedding for the head, or the other way round. */
   | "tied"
   /** Head and embedding are one matrix, which the script meets under both names. */
   | "met twice"
   | "base met twice"
   /** The driver's head or embedding is added into the base's one matrix for both. */
   | "met in the base"
-  /** Buffers that models compute for themselves: only the driver has it, only the base, or both in dtypes or shapes that do not meet. */
+  /** A buffer that models compute for themselves: only the driver has it; only the base has it; or both have it, in dtypes or shapes without arithmetic. */
   | "buffer of the driver"
   | "buffer of the base"
   | "buffer unlike the base's"
@@ -135,12 +135,12 @@ export type StepKind =
   | "dropped"
   /** The base's head, where the driver is a model without it. */
   | "head of the base"
-  /** Only the base has it, and it is copied. */
+  /** Only the base has it; it is copied. */
   | "copied";
 
 export type RawSide =
   | { readonly kind: "stored"; readonly tensor: StoredTensor }
   | { readonly kind: "computed"; readonly operand: Operand };
 
-/** Buffers that models recompute: never missing. Anchored: `attention.dense.bias` is a weight. */
+/** Rotary buffers, which models recompute: a side that lacks them is not incomplete. */
 export const INV_FREQ = /(^|\.)rotary_emb\.inv_freq$/;

@@ -1,6 +1,6 @@
 /**
- * Which tensor of raw goes with which of the state dict that drives (the diff's in recover, the tuned model's in make-diff),
- * and by which rule. Every name and shape that does not fit is listed at once.
+ * Pairs each tensor of the driver (the diff in recover, the tuned model in make-diff) with the one of raw, and decides the rule. Every
+ * name and shape that does not fit is listed at once.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Rule } from "../engine/job/job.js";
@@ -57,7 +57,7 @@ export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: Pairin
   };
 }
 
-/** Pairs, and what a user should know, one sentence each. */
+/** The pairs, and notes for the user, one sentence each. */
 interface Pairing {
   readonly pairs: readonly Pair[];
   readonly notes: readonly string[];
@@ -69,11 +69,11 @@ interface Pairing {
 interface Sides {
   readonly raw: LoadedSide;
   readonly driver: LoadedSide;
-  /** Would the base have a tensor of this name, if it were whole? */
+  /** Would a complete base have a tensor of this name? */
   lacks(name: string): boolean;
 }
 
-/** Both as the script has them in memory. */
+/** Both sides as the script has them in memory. */
 function loadedSides(
   raw: Checkpoint,
   driver: Checkpoint,
@@ -88,7 +88,7 @@ function loadedSides(
     raw: loadedSide(raw, facts(rawTied, models.raw), loading),
     // What make-diff writes is loaded from files that store each tensor by itself.
     driver: loadedSide(driver, facts(driverTied, models.driver), loading, role === "tuned"),
-    // A model that is tied is whole without a head.
+    // A tied model is complete without a head.
     lacks: lackOf(raw, [INPUT_EMBEDDING, LAST_NORM, ...(rawTied && driverTied ? [] : [OUTPUT_EMBEDDING])]),
   };
 }
@@ -156,7 +156,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
   };
 }
 
-/** The pair with all that the script adds: a matrix that it knows by two names is met twice. */
+/** Completes the pair: a script that knows a tied matrix by two names adds to it twice. */
 function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: PairingOptions): Outcome {
   const pair = outcome.kind === "paired" ? outcome.pair : null;
   if (pair?.raw?.kind !== "stored" || (!isPlainSum(pair) && pair.blend === undefined)) {
@@ -190,7 +190,7 @@ function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: Pairing
   return { kind: "paired", pair: { ...pair, ...side, again }, step: { kind, name, raw: listed } };
 }
 
-/** Plain sums and differences of floats: their new rows have to do with the mean of raw's. */
+/** Is it a plain sum or difference of floats? Those take the mean of raw's rows for new ones. */
 function isPlainSum({ rule }: Decision): boolean {
   return rule === "add" || rule === "subtract";
 }
@@ -253,7 +253,7 @@ function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, option
       };
 }
 
-/** A computed buffer of both sides with nothing to add: versions of transformers keep it in other dtypes, or made it for more positions. */
+/** Is it a computed buffer that both sides have, in dtypes or shapes without arithmetic? Versions of transformers differ in its dtype and its length. */
 function isUnlike(
   name: string,
   driver: StoredTensor,
@@ -268,7 +268,7 @@ function isUnlike(
   );
 }
 
-/** What only the base has. No script misses buffers, or one of two names of a tied matrix. */
+/** Judges names that only the base has. No script misses computed buffers, or one of the two names of a tied matrix. */
 function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
   const { raw, driver } = sides;
   const { names, models = UNKNOWN_MODELS } = options;

@@ -1,4 +1,4 @@
-/** The sha256 of every tensor of a checkpoint: of its contiguous little-endian bytes, however they are stored; and what else one reading can tell. */
+/** Reads every tensor of a checkpoint once: sha256 of its contiguous little-endian bytes, and on request counts and sums. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { InputFile } from "../engine/io/files.js";
@@ -36,7 +36,7 @@ export interface Reading {
   readonly tensors: ReadonlyMap<string, TensorResult>;
   /** sha256 of whole files, by bare name. */
   readonly files: ReadonlyMap<string, string>;
-  /** Stored runs of bytes whose checksum does not fit. */
+  /** The tensors and records whose checksum does not fit. */
   readonly damaged: readonly Damage[];
   /** Bytes. */
   readonly read: number;
@@ -59,7 +59,7 @@ export function sha256ByName({ tensors, damaged }: Reading): ReadonlyMap<string,
   return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
 }
 
-/** Reads every tensor once. Damage that a checksum shows is told, not thrown. @throws {WeightDiffError} otherwise as digestTensors. */
+/** Reads every tensor once. Damage that a checksum shows is in the result, and not thrown. @throws {WeightDiffError} otherwise as digestTensors. */
 export async function readTensors(checkpoint: Checkpoint, options: ReadingOptions): Promise<Reading> {
   const { shards } = checkpoint;
   const place = new Map(shards.map((shard, index) => [shard, index]));

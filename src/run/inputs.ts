@@ -1,4 +1,4 @@
-/** What a run reads, made ready to be read: files of the Hub come into the cache first, or are left to be read by range. */
+/** Prepares the inputs of a run: files on the Hub are fetched into the cache, or will be read by range. */
 import { stat } from "node:fs/promises";
 import type { Shard } from "../checkpoint/shard.js";
 import { throwIfAborted } from "../engine/io/abort.js";
@@ -81,7 +81,7 @@ export async function provideInputs(
         return { path, size, modified };
       }
       if (hub.snapshot === null) {
-        // It has no path that would mean anything to the user.
+        // Its path on this disk would mean nothing to the user.
         return { path: hub.name, size, modified: hub.etag, remote: remoteOf(hub) };
       }
       const blob = { path: await blobOf(hub.snapshot, path, hub), etag: hub.etag };

@@ -1,4 +1,4 @@
-/** Everything that can be refused before a byte is written: what the inputs are, where the output goes, whether it fits. */
+/** Refuses what can be refused before a byte is written: quantised inputs, an output folder that overlaps an input, a full disk. */
 import { readlink, realpath, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";

@@ -1,4 +1,4 @@
-/** Before a run goes on: what the journal claims was made, held against the bytes in the output and against the inputs. */
+/** Before a run is continued: checks what the journal claims against the bytes in the output and against the inputs. */
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, statFile } from "../engine/io/files.js";
 import { type DigestJob, type FileJob, isMade, type TensorJob, type TensorResult } from "../engine/job/job.js";
@@ -22,7 +22,7 @@ export async function proveFinished(
 ): Promise<readonly TensorResult[]> {
   const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
   const proven = new Map<number, TensorResult>();
-  // What has no bytes in the output cannot be read again: it is computed like what nobody claims.
+  // A tensor that is not written cannot be read again, so it is computed again.
   const jobs = plan.jobs.filter(isMade).filter((job) => claimed.has(job.id) && job.output !== null);
   if (jobs.length === 0) {
     return [];

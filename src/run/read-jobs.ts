@@ -1,4 +1,4 @@
-/** Runs jobs that only read: how many threads, which files past the page cache, how far it is. */
+/** Runs jobs that only read: chooses the threads and the way to read, and reports progress. */
 
 import { chooseDirect } from "../engine/io/page-cache.js";
 import type { Job, TensorResult } from "../engine/job/job.js";
