@@ -10,6 +10,7 @@ import { ROOT } from "../support/fixtures.js";
 const EXCEPT: Readonly<Record<string, string>> = {
   "commands/make-diff/card.ts": "the card beside a diff tells its readers a command line",
   "scheme/custom.ts": "the name of a custom scheme, as manifests have it",
+  "check/signature.ts": "a flag of another program: hf download",
   "hub/find.ts": "a flag of another program: hf download",
   "kernel/memory.ts": "a flag of another program: node",
 };
