@@ -22,6 +22,7 @@ const HOME = mkdtempSync(join(tmpdir(), "weight-diff-"));
 let hub: TestHub;
 let plain: { readonly hub: string; readonly cdn: string };
 let fronts: readonly [hub: Running, cdn: Running];
+let hosts: ReadonlyMap<string, number>;
 let proxy: TestProxy;
 let secure: TestProxy;
 let local: RecoverReport["tensors"];
@@ -36,7 +37,7 @@ before(async () => {
   hub.add("org/diff", filesOf(DIFF));
   hub.account(TOKEN, { name: "org", namespaces: ["org"] });
   fronts = [await startFront(portOf(hub.endpoint)), await startFront(portOf(hub.cdn))];
-  const hosts = new Map([
+  hosts = new Map([
     ["hub.test:443", fronts[0].port],
     ["cdn.test:443", fronts[1].port],
     ["other.test:443", fronts[0].port],
@@ -180,19 +181,26 @@ for (const [name, environment, says, hint] of [
 }
 
 test("a proxy that forbids the host is told with it; one that fails is tried again", async () => {
-  const how = options(behind("https"), { https_proxy: withUser(), SSL_CERT_FILE: AUTHORITY });
-  proxy.status = 403;
-  await refuses(
-    () => run(how),
-    "NETWORK",
-    /the proxy 127\.0\.0\.1:\d+ \(https_proxy\) does not let through to hub\.test \(403\)/,
-  );
-  proxy.status = 503;
-  await refuses(
-    () => run(how),
-    "NETWORK",
-    /the proxy \S+ \(https_proxy\) answers 503 for hub\.test:443 \(tried 3 times\)/,
-  );
+  // One of its own: there is no tunnel yet that could be used again.
+  const strict = await startProxy(hosts);
+  const environment = { https_proxy: `http://127.0.0.1:${strict.port}`, SSL_CERT_FILE: AUTHORITY };
+  const how = options(behind("https"), environment);
+  try {
+    strict.status = 403;
+    await refuses(
+      () => run(how),
+      "NETWORK",
+      /the proxy 127\.0\.0\.1:\d+ \(https_proxy\) does not let through to hub\.test \(403\)/,
+    );
+    strict.status = 503;
+    await refuses(
+      () => run(how),
+      "NETWORK",
+      /the proxy \S+ \(https_proxy\) answers 503 for hub\.test:443 \(tried 3 times\)/,
+    );
+  } finally {
+    await strict.close();
+  }
 });
 
 test("a proxy that is not there is named", async () => {
