@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { hintText } from "../../src/cli/advice.js";
 import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { FIXTURES } from "../support/fixtures.js";
@@ -29,7 +30,7 @@ for (const entry of readdirSync(root, { withFileTypes: true }).filter((found) =>
       assert.equal(error.code, expect.code, error.message);
       assert.equal(EXIT_CODES[error.code], 4);
       // The case's own folder is in every path and would answer for words that the message must bring itself.
-      const text = `${error.message} ${error.hint ?? ""}`.replaceAll(folder, "").toLowerCase();
+      const text = `${error.message} ${hintText(error, "recover") ?? ""}`.replaceAll(folder, "").toLowerCase();
       for (const mention of expect.mentions) {
         assert.ok(text.includes(mention.toLowerCase()), `"${mention}" is not in: ${text}`);
       }
