@@ -34,7 +34,6 @@ __all__ = [
     "RecoverResult",
     "Result",
     "SignResult",
-    "SignResult",
     "VerifyResult",
     "WeightDiffError",
     "XorResult",

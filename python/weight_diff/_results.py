@@ -140,22 +140,3 @@ class PushResult(Result):
     def commit(self) -> Optional[str]:
         commit: Optional[str] = self.document["commit"]
         return commit
-
-
-@dataclass(frozen=True)
-class SignResult(Result):
-    """``outcome`` is "signed"."""
-
-    @property
-    def outcome(self) -> str:
-        return "signed"
-
-    @property
-    def signature(self) -> str:
-        """The file with the signature."""
-        return str(self.document["signature"])
-
-    @property
-    def key(self) -> str:
-        """What tells the public key from others."""
-        return str(self.document["key"])

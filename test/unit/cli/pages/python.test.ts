@@ -23,6 +23,7 @@ test("every command that gives a result is a function", () => {
 test("every function and its result is there, and is the package's", () => {
   const results = text("_results.py");
   const page = text("__init__.py");
+  assert.equal(new Set(page.match(/^ {4}"\w+",$/gm)).size, page.match(/^ {4}"\w+",$/gm)?.length);
   for (const [, name, result] of CODE.matchAll(/^def (\w+)\([^)]*\) -> (\w+):/gms)) {
     assert.ok(results.includes(`class ${result}(`), result);
     assert.ok(page.includes(`"${name}",`) && page.includes(`"${result}",`), `${name} ${result}`);
