@@ -75,7 +75,7 @@ try {
   });
   send({ type: "done" });
 } catch (error) {
-  // Errors lose their class on the way to another thread; what makes them ours is sent as fields.
+  // Errors lose their class on the way to another thread, so their fields are sent.
   send(
     error instanceof WeightDiffError
       ? { type: "failed", code: error.code, fact: error.fact, hint: error.hint, at: error.at, advice: error.advice }

@@ -1,6 +1,6 @@
 /**
- * What is this tool's own in an output directory: opened without following a link, and refused if it is anything but what the
- * tool makes. A link in the staging folder, or in place of it, would have other people's files written to or deleted.
+ * Opens this tool's own files and folders in an output directory. No link is followed, and anything but what the tool makes is refused:
+ * a link in the staging folder, or in place of it, could lead to other people's files, which would be written to or deleted.
  */
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, unlink } from "node:fs/promises";
@@ -104,7 +104,7 @@ function refuseForeign(path: string, info: Stats | null): void {
   if (info !== null && !info.isFile()) {
     throw notOwn(path, info, "file");
   }
-  // Written through one name, it would change under all of them.
+  // A write through one name would change the file under all its names.
   if (info !== null && info.nlink > 1) {
     throw refused(path, "is known under another name too (a hard link)");
   }

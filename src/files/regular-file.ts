@@ -1,12 +1,12 @@
 /**
- * Opening what may be anything: a path that was a regular file a moment ago may be a named pipe now, whose opening waits for a
- * writer for ever, or lead elsewhere. What counts is what was opened, not what its path was.
+ * Opens a path that may be anything. A regular file may have become a named pipe a moment later, and opening that would wait for a
+ * writer for ever; or the path may lead elsewhere now. So the opened file itself is checked, not its path.
  */
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, open, readlink, realpath, stat } from "node:fs/promises";
 import { contains } from "./paths.js";
 
-/** Do not wait for the other end of a pipe. For regular files it means nothing. */
+/** Do not wait for the other end of a pipe. The flag has no effect on regular files. */
 export const NO_WAITING = constants.O_NONBLOCK ?? 0;
 
 export interface OpenedFile {

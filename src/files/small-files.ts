@@ -1,4 +1,4 @@
-/** What lies beside weights, read whole: names, sizes, texts and digests of files that are small. */
+/** Small files, read whole: names, sizes, texts and digests of what lies beside weights. */
 import { createHash, type Hash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Who is asked for files, with which credentials, and how patiently. Plain data: it crosses to worker threads, and is never written anywhere. */
+/** The endpoint, the credentials and the timeouts of requests. Plain data: it is sent to worker threads, and never written anywhere. */
 
 import type { Network } from "./network.js";
 
@@ -9,19 +9,19 @@ export interface HubAccess {
   readonly token: string | null;
   /** Proxies and certificates. */
   readonly network: Network;
-  /** Until an answer begins. */
+  /** Milliseconds until an answer must begin. */
   readonly answerMs: number;
-  /** Without a single byte, once it has begun. */
+  /** Milliseconds that an answer may pause, once it has begun. */
   readonly silenceMs: number;
-  /** For the whole of an answer that is no file: a list, a description. */
+  /** Milliseconds for the whole of an answer that is no file, such as a list. */
   readonly wholeMs: number;
   /** Waited for a file's bytes before it is asked whether enough have come: LEAST_RATE in the mean. */
   readonly rateMs: number;
   /** How often one thing is tried; progress starts the count again. */
   readonly attempts: number;
-  /** How often where nothing answers at all: no such host, no network. */
+  /** How often it is tried where nothing answers at all: no such host, no network. */
   readonly reachAttempts: number;
-  /** Before the second attempt; doubles with every further one. */
+  /** Milliseconds before the second attempt; the pause doubles with every further one. */
   readonly pauseMs: number;
 }
 
@@ -58,7 +58,7 @@ export interface RemoteFile {
   readonly access: HubAccess;
 }
 
-/** May `url` see the token? */
+/** May the token be sent to `url`? */
 export function isEndpoint(access: HubAccess, url: URL): boolean {
   return url.origin === new URL(access.endpoint).origin;
 }

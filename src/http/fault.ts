@@ -1,4 +1,4 @@
-/** What went wrong on the line, in words: what may pass, and what does not. */
+/** Says what went wrong on the network, and tells errors that may pass from those that will not. */
 import { WeightDiffError } from "../errors.js";
 import { TransientError } from "./retry.js";
 

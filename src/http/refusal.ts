@@ -7,7 +7,7 @@ import { printable } from "../formats/quote.js";
 import type { HubAccess } from "./access.js";
 import { type Answer, readWhole } from "./request.js";
 
-/** What was asked for. */
+/** What the request was for. */
 export interface HubRequest {
   /** "org/name", "org/name@main", "org/name@1a2b3c4d: config.json". */
   readonly name: string;

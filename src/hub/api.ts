@@ -10,7 +10,7 @@ import { retry, TransientError } from "../http/retry.js";
 import { holdsSecret } from "../secrets.js";
 import { isCommit } from "./name.js";
 
-/** Before anything has answered. */
+/** Attempts before the Hub has answered at all. */
 const FIRST_ATTEMPTS = 2;
 /** A page of a list has at most 1000 entries of some 600 bytes. */
 const MAX_ANSWER_BYTES = 8_000_000;
@@ -36,7 +36,7 @@ export async function resolveCommit(
 ): Promise<string> {
   const asked = { name: revision === "main" ? id : `${id}@${revision}`, repo: id, page: pageOf(access, id) };
   const url = `${access.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-  // Whoever is offline, or meant a path, is told at once.
+  // Few attempts: whoever is offline, or meant a local path, should not wait.
   const brief = { ...access, reachAttempts: Math.min(access.reachAttempts, FIRST_ATTEMPTS) };
   const { value: commit } = await askApi(brief, asked, url, signal, { what: "description", read: readCommit });
   if (commit === null || !isCommit(commit) || holdsSecret(commit)) {

@@ -2,7 +2,7 @@
  * The Hub's cache on this disk, laid out as huggingface_hub does (its file_download.py; docs/hub.md), so that either finds what
  * the other fetched: models--org--name/ with blobs/<etag>, refs/<revision> and snapshots/<commit>/<path>, a relative symlink to
  * the blob or, where there are none, the file itself. A blob may be a link into a store that all repositories share.
- * A blob's name is the digest of its bytes; which blobs were found to be true to their name is noted in .verified/.
+ * A blob's name is the digest of its bytes. .verified/ lists the blobs whose bytes were found to have it.
  */
 import { randomBytes } from "node:crypto";
 import { copyFile, link, lstat, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ export interface HubSnapshot {
   readonly directory: string;
 }
 
-/** A commit, or a size and a time: far more than either takes. */
+/** The most bytes of such a small file: it holds a commit, or a size and a time. */
 const MAX_NOTE_BYTES = 1000;
 
 const TAG =
@@ -44,7 +44,7 @@ export function blobPath(folder: string, etag: string): string {
   return join(folder, "blobs", etag);
 }
 
-/** The commit that a revision stood for when it was last asked for; null if it never was. A commit stands for itself. */
+/** The commit that a revision stood for when the Hub was last asked; null if it never was. A commit stands for itself. */
 export async function cachedCommit(folder: string, revision: string): Promise<string | null> {
   if (isCommit(revision)) {
     return revision;
@@ -90,7 +90,7 @@ export async function cachedFile(
   return (await sizeAt(pointer)) === blob.size ? pointer : null;
 }
 
-/** What the pointer leads to: the blob, or, where there are no links, itself. */
+/** The file that holds the bytes: the blob that the pointer leads to, or the pointer itself where there are no links. */
 export async function blobOf(
   snapshot: HubSnapshot,
   pointer: string,
@@ -155,7 +155,7 @@ export async function settle(from: string, to: string, etag: string, signal?: Ab
   await rm(from, { force: true }).catch(() => {}); // it has its final name
 }
 
-/** Windows without the right to make links, and file systems without any. */
+/** Does the error mean that no links can be made: Windows without the right to, or a file system without links? */
 function cannotLink(error: unknown): false {
   if (["EPERM", "ENOSYS", "EOPNOTSUPP", "ENOTSUP", "EACCES", "EINVAL"].includes(errnoOf(error) ?? "")) {
     return false;
@@ -163,13 +163,13 @@ function cannotLink(error: unknown): false {
   throw error;
 }
 
-/** Was the file, as it is now, digested before and found true? */
+/** Was the file digested in its present state, and did it have the right digest? */
 export async function isNoted(snapshot: HubSnapshot, path: string, etag: string): Promise<boolean> {
   const note = await readText(notePath(snapshot.folder, etag), MAX_NOTE_BYTES).catch(() => null);
   return note !== null && note === (await stamp(join(snapshot.directory, path)));
 }
 
-/** Notes that it is. A cache that cannot be written to only costs the next run the time to digest it again. */
+/** Notes that it has the right digest. If the cache cannot be written to, the next run digests it again. */
 export async function note(snapshot: HubSnapshot, path: string, etag: string): Promise<void> {
   const now = await stamp(join(snapshot.directory, path));
   if (now !== null) {

@@ -1,7 +1,6 @@
 /**
- * Files of a repository onto this disk: several at a time, each in order, so that its digest is there when its last byte is. A
- * part of a file that an earlier run left behind is digested and continued. Nothing gets its final name before it is what the
- * Hub's list says.
+ * Downloads files of a repository: several at a time, each in order, so that its digest is known with its last byte. A part of a file
+ * that an earlier run left is digested and continued. A file gets its final name only when it has the digest of the Hub's list.
  */
 import { createHash } from "node:crypto";
 import { readlinkSync } from "node:fs";
@@ -19,13 +18,13 @@ import { makeFolder, settle } from "./cache.js";
 
 /** Files at a time. */
 const PARALLEL = 4;
-/** Bytes digested at once of a part that is there already. */
+/** How many bytes of an existing part are digested at once. */
 const PIECE = 1 << 20;
 /** How often a whole file may arrive with other bytes than the list promises. */
 const MAX_DAMAGED = 2;
-/** Bytes of a file that is worth waiting for while another process fetches it. */
+/** From this size on, it is worth waiting while another process fetches the file. */
 const WORTH_WAITING = 1_000_000;
-/** How often it is looked whether the other one gets on. */
+/** The interval at which the other process's progress is looked at. */
 const LOOK_MS = 250;
 
 /** Runs `work` on every item, a few at a time. The first failure ends the others. @throws what failed first. */
@@ -234,9 +233,9 @@ async function append(handle: FileHandle, part: string, bytes: Uint8Array): Prom
   }
 }
 
-/** Parts that this process is filling: its own number says nothing about them. */
+/** The parts that this process is filling: a live process number alone would not tell them from left ones. */
 const busy = new Set<string>();
-/** Processes of another machine, or container, cannot be asked whether they live: a shared cache's parts of theirs are left alone. */
+/** Names this machine or container. Whether a process elsewhere is alive cannot be known, so its parts in a shared cache are left alone. */
 const MACHINE = createHash("sha256").update(`${hostname()}${processNamespace()}`).digest("hex").slice(0, 8);
 
 function processNamespace(): string {
@@ -261,7 +260,7 @@ async function takePart(target: string): Promise<string> {
   const own = partName(target, turn);
   busy.add(own);
   for (const dead of await deadParts(target)) {
-    // Whoever is quicker has it; for the other it is not there any more.
+    // Another process may have taken it first; then it is gone.
     if (
       dead === own ||
       (await rename(dead, own).then(
@@ -277,7 +276,7 @@ async function takePart(target: string): Promise<string> {
 
 async function removeDeadParts(target: string): Promise<void> {
   for (const dead of await deadParts(target)) {
-    await rm(dead, { force: true }).catch(() => {}); // it only takes room
+    await rm(dead, { force: true }).catch(() => {}); // it would only take room
   }
 }
 

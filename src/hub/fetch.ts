@@ -1,4 +1,4 @@
-/** Files of a repository that are wanted on this disk: there already, and true to their digests, or fetched. */
+/** Brings files of a repository onto this disk: a file that is there with the right digest is kept, any other is fetched. */
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isTrueBlob } from "../files/blob.js";
@@ -8,7 +8,7 @@ import { downloadFile, inParallel } from "./download.js";
 import type { FetchProgress, HubFile } from "./place.js";
 import type { HubSettings } from "./settings.js";
 
-/** A small file, whole and true: from the cache, or fetched, without a cache to `target`. @throws {WeightDiffError} NETWORK, HUB_…, IO, DISK_FULL. */
+/** A small file with the right digest: from the cache, or fetched; without a cache it is fetched to `target`. @throws {WeightDiffError} NETWORK, HUB_…, IO, DISK_FULL. */
 export async function provide(file: HubFile, target: string, symlinks: boolean, signal: AbortSignal): Promise<void> {
   const { snapshot } = file;
   if (snapshot === null) {

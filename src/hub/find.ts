@@ -1,4 +1,4 @@
-/** From a name to a folder of a repository: its commit, its small files on this disk, and where its weights are. */
+/** Resolves a name to a folder of a repository: its commit, its small files, which are brought onto this disk, and where its weights are. */
 import { mkdtemp, readlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -31,7 +31,7 @@ import type { HubSettings } from "./settings.js";
 /** Beside the weights, and read before them; besides what goes along with a model. Of code, configs say which is the model's. */
 const READ_FIRST =
   /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|README\.md|.+\.index\.json|.+\.py)$/;
-/** Of all small files, which are fetched before anything is said; the largest tokenizer seen has 35 MB. A larger file is none. */
+/** The most bytes of all small files, which are fetched before anything else; the largest tokenizer seen has 35 MB. A larger file is no small file. */
 const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
@@ -154,7 +154,7 @@ export async function findOnline(
   };
 }
 
-/** Where nothing answers, what the cache has may do. */
+/** If the Hub does not answer, the copy in the cache may be enough: the error says so. */
 async function withCacheAdvice(error: unknown, name: HubName, settings: HubSettings): Promise<unknown> {
   const unreached = error instanceof WeightDiffError && error.cause instanceof TransientError && error.cause.unreached;
   const cached = unreached && settings.cache !== null && (await findCached(name, settings).catch(() => null)) !== null;

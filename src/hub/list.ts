@@ -8,9 +8,9 @@ import { type HubEntry, type HubListing, newSorter } from "./entries.js";
 import { listBySiblings } from "./siblings.js";
 
 const MAX_PAGES = 100;
-/** In one folder. */
+/** The most files in one folder. */
 const MAX_FILES = 20_000;
-/** Real ones have up to three. */
+/** The most pages of a list; real lists have up to three. */
 const MAX_SIDE_FOLDERS = 20;
 
 /** The files of one folder, those in folders below it left out. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT. */

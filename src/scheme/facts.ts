@@ -1,11 +1,11 @@
-/** What is known of a diff when its family is looked for, as plain data: whoever reads files and values gathers it. */
+/** What is known of a diff when its family is looked for, as plain data. */
 import type { ShardHeader } from "../formats/tensor-info.js";
 
 /** What is known of a diff. */
 export interface Facts {
-  /** Bare names of what lies beside the weights. */
+  /** Bare names of the files beside the weights. */
   readonly files: readonly string[];
-  /** What its tokenizer adds. */
+  /** The tokens that its tokenizer adds. */
   readonly tokens: readonly string[];
   readonly formats: readonly ShardHeader["format"][];
   /** Names of the diff's tensors. */

@@ -1,4 +1,4 @@
-/** What whole lines of scripts have in common: families/ start from one of these and say what is different. */
+/** What groups of scripts have in common. The families start from one of these and say what differs. */
 import type { Resize, Scheme } from "./axes.js";
 import type { CommandLine, ScriptFlag } from "./family.js";
 

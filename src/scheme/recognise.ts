@@ -1,6 +1,6 @@
 /**
- * What tells whose diff it is: the name of its repository, its files, tokens and tensors, what values show, and the command line of
- * the script that the user means. Pure: everything known comes in as data, the families to look among too.
+ * Recognises whose diff it is: by the name of its repository, its files, tokens and tensors, its values, and the command line of the
+ * script that the user means. Pure: everything that is known comes in as data, and so do the families to look among.
  */
 import { quote } from "../formats/quote.js";
 import { matchesName } from "./axes.js";

@@ -1,7 +1,7 @@
 /** Why a run was stopped from outside. */
 import { WeightDiffError } from "../../errors.js";
 
-/** The reason that whoever aborted gave, if it is one of ours. */
+/** The reason of the abort, if it is a WeightDiffError. */
 export function abortReason(signal: AbortSignal | undefined): unknown {
   return signal?.reason instanceof WeightDiffError ? signal.reason : new WeightDiffError("INTERRUPTED", "interrupted");
 }

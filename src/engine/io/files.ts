@@ -16,7 +16,7 @@ export interface InputFile {
   readonly modified: string;
   /** Read past the page cache: for files that are not in it. */
   readonly direct: boolean;
-  /** Not on this disk: read from the Hub, by range. */
+  /** Set where the file is not on this disk: it is read from the Hub, by range. */
   readonly remote?: RemoteFile;
   /**
    * Of a file of the Hub's cache: what `path` leads to, and the digest that it has. Another process that fetches the same may put

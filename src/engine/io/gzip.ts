@@ -1,6 +1,6 @@
 /**
- * gzip on its way, at the pace of whoever reads or writes: a file inflated member after member, as Python's gzip reads it, and
- * bytes deflated as they come.
+ * gzip as a stream, at the pace of its reader or writer: inflates a file member after member, as Python's gzip does, and deflates bytes
+ * as they come.
  */
 import { createGunzip, createGzip } from "node:zlib";
 import { WeightDiffError } from "../../errors.js";
@@ -10,7 +10,7 @@ import { type DiskFile, readFully } from "./disk.js";
 
 /** The content of an inflated file, in order. */
 export interface Inflater {
-  /** Fills `target`; brings less only at the end. Reads that overlap take turns. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, MISMATCH above `most` bytes, IO. */
+  /** Fills `target`; less comes only at the end. Reads that overlap take turns. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, MISMATCH above `most` bytes, IO. */
   read(target: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }

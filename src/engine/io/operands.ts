@@ -1,4 +1,4 @@
-/** From an operand to its elements in the kernel's memory: one reader for each kind of operand. */
+/** Reads the elements of operands into the kernel's memory: one reader for each kind of operand. */
 import type { WindowRange } from "../../formats/coded/index.js";
 import { invFreq } from "../../kernel/inv-freq.js";
 import type { CodedOperand, InvFreqOperand, Operand, StoredOperand } from "../job/job.js";
@@ -17,9 +17,9 @@ export interface Wanted {
 }
 
 interface Reader<O extends Operand> {
-  /** Puts them there. @returns where the first one is: at the start of the buffer, or within its first page. */
+  /** Puts the elements there. @returns where the first one is: at the start of the buffer, or within its first page. */
   readonly load: (operand: O, wanted: Wanted, files: WorkerFiles) => Promise<number>;
-  /** Bytes that this takes from a file. */
+  /** How many bytes that reads from a file. */
   readonly bytes: (operand: O, wanted: Wanted) => number;
 }
 
@@ -67,7 +67,7 @@ const READERS: { readonly [K in Operand["kind"]]: Reader<Extract<Operand, { read
   coded: CODED,
 };
 
-/** The reader of an operand's own kind: that each has its own, the type of the table sees to. */
+/** The reader for the operand's kind. The type of the table makes sure that every kind has its reader. */
 export function readerOf(operand: Operand): Reader<Operand> {
   return READERS[operand.kind] as Reader<Operand>;
 }
