@@ -14,7 +14,9 @@ import { watchDisk } from "../support/watched-disk.js";
 import { type Ended, start } from "./program.js";
 
 const disk = watchDisk();
-const NAMES = ["recover", "recover into float16", "make-diff", "make-diff, exact", "convert", "xor"] as const;
+const NAMES = [
+  ...["recover", "recover into float16", "make-diff", "make-diff, exact", "make-diff, compressed", "convert", "xor"],
+] as const;
 /**
  * One in so many calls of the first run, and of the second after it, ends both; and one in so many is a real kill -9.
  * WEIGHT_DIFF_STORM=all leaves none out.

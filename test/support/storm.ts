@@ -33,11 +33,11 @@ export async function writers(folder: string): Promise<Readonly<Record<string, W
   const xor = await lay(join(folder, "xor"), BASE, payloadOf(TUNED, BASE));
   const meta = join(META, "two-parts");
   const small = { threads: 0, windowBytes: 1 << 16, maxShardSize: 16_000 } as const;
-  const making = (encoding: "additive" | "exact"): Writer => ({
-    run: (out, mode) => makeDiff({ raw, tuned: diff, diff: out, encoding, mode, ...small }),
+  const making = (encoding: "additive" | "exact", compress = false): Writer => ({
+    run: (out, mode) => makeDiff({ raw, tuned: diff, diff: out, encoding, compress, mode, ...small }),
     args: (out) => [
       ...["make-diff", "--path_raw", raw, "--path_tuned", diff, "--path_diff", out],
-      ...["--encoding", encoding, "--max-shard-size", SHARD.flag],
+      ...["--encoding", encoding, "--max-shard-size", SHARD.flag, ...(compress ? ["--compress"] : [])],
     ],
   });
   return {
@@ -51,6 +51,7 @@ export async function writers(folder: string): Promise<Readonly<Record<string, W
     },
     "make-diff": making("additive"),
     "make-diff, exact": making("exact"),
+    "make-diff, compressed": making("exact", true),
     convert: {
       run: (output, mode) => convert({ source: meta, output, mode, ...small }),
       args: (out) => ["convert", meta, out],
