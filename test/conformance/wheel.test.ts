@@ -86,6 +86,18 @@ test("recover gives the bits of the reference, its figures and its path", { skip
   assert.equal(figures[0], figures[1]);
 });
 
+test("transformers loads what it gives, by its path", { skip }, () => {
+  const out = join(place, "loaded");
+  const path = py(
+    `result = weight_diff.recover(path_raw=${JSON.stringify(BASE)}, path_diff=${JSON.stringify(DIFF)}, path_tuned=${JSON.stringify(out)}, dtype="bfloat16")`,
+    "print(json.dumps(result.path))",
+  );
+  // torch and transformers are that Python's.
+  const code = "import sys, transformers; print(transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1]).dtype)";
+  const { stdout, stderr } = spawnSync(python ?? "", ["-c", code, String(path)], { encoding: "utf8" });
+  assert.equal(stdout.trim(), "torch.bfloat16", stderr);
+});
+
 test("the other commands give their results", { skip }, () => {
   const [diff, outcome, sound, kind] = py(
     `tuned = weight_diff.recover(path_raw=${JSON.stringify(BASE)}, path_diff=${JSON.stringify(DIFF)}, path_tuned="tuned").path`,
