@@ -36,17 +36,26 @@ test("with few open files the run is done, or says which limit to raise", onlyLi
   });
 });
 
-test("with few addresses it says what to set, and that helps", onlyLinux, async () => {
-  await withFolder(async (folder) => {
-    const few = "ulimit -v 4000000";
-    const { status, error, hint, stderr } = limited(few, folder, recoverInto(join(folder, "out")));
-    assert.equal(status, 4, stderr);
-    assert.match(error ?? "", /WebAssembly reserves some 10 GB of addresses$/);
-    const [, setting = ""] = /(NODE_OPTIONS=\S+)$/.exec(hint ?? "") ?? [];
-    const helped = limited(`${few}; export ${setting}`, folder, [...recoverInto(join(folder, "out")), "--resume"]);
-    assert.equal(helped.status, 0, helped.stderr);
-  });
-});
+test(
+  "with few addresses the run is done, as by newer Nodes, or says what to set, and that helps",
+  onlyLinux,
+  async () => {
+    await withFolder(async (folder) => {
+      const few = "ulimit -v 4000000";
+      const { status, error, hint, stderr } = limited(few, folder, recoverInto(join(folder, "out")));
+      if (status === 0) {
+        // Their V8 does with less, and checks bounds itself.
+        assert.ok(Number(process.versions.node.split(".")[0]) > 20);
+        return;
+      }
+      assert.equal(status, 4, stderr);
+      assert.match(error ?? "", /WebAssembly reserves some 10 GB of addresses$/);
+      const [, setting = ""] = /(NODE_OPTIONS=\S+)$/.exec(hint ?? "") ?? [];
+      const helped = limited(`${few}; export ${setting}`, folder, [...recoverInto(join(folder, "out")), "--resume"]);
+      assert.equal(helped.status, 0, helped.stderr);
+    });
+  },
+);
 
 test("a file that may not grow so large is named, and the remedy with it", onlyLinux, async () => {
   await withFolder(async (folder) => {
