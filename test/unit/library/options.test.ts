@@ -195,10 +195,10 @@ test("every function and every option has its docs in the declarations", () => {
   for (const [file, ...types] of [
     ["commands/recover/options", "RecoverOptions"],
     ["commands/make-diff/options", "MakeDiffOptions"],
-    ["commands/convert", "ConvertOptions"],
+    ["commands/convert/options", "ConvertOptions"],
     ["commands/xor/options", "XorOptions"],
     ["commands/xor", "XorCommandOptions"],
-    ["commands/verify", "VerifyOptions"],
+    ["commands/verify/options", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
     ["commands/sign", "SignOptions"],
     ["commands/push/target", "PushOptions", "TargetOptions"],
