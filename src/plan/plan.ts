@@ -271,7 +271,8 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
 
 function notWritten(buffers: number): Note {
   const advice = [{ to: "write them", option: "invFreq", value: "keep" }];
-  return [`${buffers} rotary_emb.inv_freq buffers are not written: models recompute them`, advice];
+  const them = buffers === 1 ? ["buffer is", "it"] : ["buffers are", "them"];
+  return [`${buffers} rotary_emb.inv_freq ${them[0]} not written: models recompute ${them[1]}`, advice];
 }
 
 /** What the script adds into, and what meets it. */
