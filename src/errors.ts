@@ -88,10 +88,43 @@ export interface ErrorPlace {
   /** The file, folder or repository, as messages name it. */
   readonly file?: string;
   readonly tensor?: string;
+  /** Of a chain of updates: which. */
+  readonly version?: string;
 }
+
+/** Why a chain of updates cannot be read or applied, where the code alone does not tell. docs/chains.md has a line for each. */
+export const CHAIN_FAULTS = [
+  "already-applied",
+  "base-unreachable",
+  "checksum",
+  "dtype",
+  "duplicate-tensor",
+  "frame",
+  "incomplete",
+  "index-missing-shard",
+  "index-path",
+  "index-tensor",
+  "length",
+  "link",
+  "no-checksum",
+  "old-layout",
+  "pickle",
+  "positions-order",
+  "positions-range",
+  "shard-extra",
+  "unknown-checksum",
+  "unknown-compression",
+  "unknown-encoding",
+  "unknown-tensor",
+  "version-dir",
+  "version-gap",
+  "wrong-base",
+] as const;
+export type ChainFault = (typeof CHAIN_FAULTS)[number];
 
 export interface ErrorDetails extends ErrorOptions {
   readonly at?: ErrorPlace;
+  readonly why?: ChainFault | null;
   readonly advice?: readonly Advice[];
   readonly problems?: readonly string[];
 }
@@ -116,6 +149,8 @@ export class WeightDiffError extends Error {
   readonly fact: string;
   readonly hint: string | undefined;
   readonly at: ErrorPlace;
+  /** Of a chain of updates: which rule it breaks; null of everything else. */
+  readonly why: ChainFault | null;
   /** Options and commands that would help. `hint` does not name them. */
   readonly advice: readonly Advice[];
   /** Where the fact sums up several problems: one line for each. */
@@ -125,7 +160,7 @@ export class WeightDiffError extends Error {
     code: ErrorCode,
     fact: string,
     hint?: string,
-    { at = {}, advice = [], problems = [], ...options }: ErrorDetails = {},
+    { at = {}, why = null, advice = [], problems = [], ...options }: ErrorDetails = {},
   ) {
     super(blot([at.file === undefined ? fact : `${at.file}: ${fact}`, ...listed(problems)].join("\n  ")), options);
     this.code = code;
@@ -133,6 +168,7 @@ export class WeightDiffError extends Error {
     this.fact = blot(fact);
     this.hint = hint === undefined ? undefined : blot(hint);
     this.at = at;
+    this.why = why;
     this.advice = advice;
     this.problems = problems;
   }

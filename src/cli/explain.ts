@@ -23,8 +23,15 @@ export interface Explained {
 /** Explains it. @param out null where stdout is what failed. @returns the exit code. */
 export function explain(error: unknown, about: Explained, out: ResultWriter | null): number {
   const told = tell(machineError(error), about);
-  const { code, message, hint, at, problems } = told;
-  const document = { code, message, hint, at, ...(problems.length === 0 ? {} : { problems }) };
+  const { code, why, message, hint, at, problems } = told;
+  const document = {
+    code,
+    ...(why === null ? {} : { why }),
+    message,
+    hint,
+    at,
+    ...(problems.length === 0 ? {} : { problems }),
+  };
   if (about.events) {
     sayEvent("error", document);
   } else {
@@ -46,12 +53,13 @@ function sayError(told: ReturnType<typeof tell>): void {
 
 function tell(error: unknown, about: Explained) {
   if (error instanceof WeightDiffError) {
-    const { code, message, fact, at, problems } = error;
+    const { code, why, message, fact, at, problems } = error;
     const place = at.file === undefined && at.tensor === undefined ? null : at;
     return {
       exitCode: EXIT_CODES[code],
       shown: at.file === undefined ? fact : `${at.file}: ${fact}`,
       code,
+      why,
       message,
       hint: hintText(error, about.command, about.writes) ?? null,
       at: place,
@@ -65,6 +73,7 @@ function tell(error: unknown, about: Explained) {
     exitCode: BUG,
     shown: `this is a bug in weight-diff: ${stack}`,
     code: "BUG",
+    why: null,
     message,
     hint,
     at: null,

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { Advice } from "../advice.js";
-import { type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
+import { type ChainFault, type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
@@ -24,6 +24,7 @@ export type FromWorker =
       readonly fact: string;
       readonly hint: string | undefined;
       readonly at: ErrorPlace;
+      readonly why: ChainFault | null;
       readonly advice: readonly Advice[];
     }
   | { readonly type: "crashed"; readonly reason: string };
@@ -112,7 +113,11 @@ async function runThreads(
         } else if (message.type === "failed") {
           ended = true;
           fail(
-            new WeightDiffError(message.code, message.fact, message.hint, { at: message.at, advice: message.advice }),
+            new WeightDiffError(message.code, message.fact, message.hint, {
+              at: message.at,
+              why: message.why,
+              advice: message.advice,
+            }),
           );
         } else if (message.type === "crashed") {
           ended = true;

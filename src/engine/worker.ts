@@ -78,7 +78,15 @@ try {
   // Errors lose their class on the way to another thread, so their fields are sent.
   send(
     error instanceof WeightDiffError
-      ? { type: "failed", code: error.code, fact: error.fact, hint: error.hint, at: error.at, advice: error.advice }
+      ? {
+          type: "failed",
+          code: error.code,
+          fact: error.fact,
+          hint: error.hint,
+          at: error.at,
+          why: error.why,
+          advice: error.advice,
+        }
       : { type: "crashed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) },
   );
 } finally {
