@@ -7,9 +7,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { FloatDtype } from "../formats/dtype.js";
+import { isExact } from "../kernel/fits.js";
 import { INPUT_EMBEDDING } from "../known/embeddings.js";
 import { firstLlama } from "../known/models.js";
-import { isExact } from "./bit-census.js";
 import type { SampledPair } from "./sample.js";
 
 const LLAMA_VOCAB = 32_000;

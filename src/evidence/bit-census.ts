@@ -3,7 +3,8 @@
  * It needs no manifest. It counts sampled sums of diff and base. Those where the diff or the sum is 0 are left out: any base gives them,
  * where training changed nothing or a weight was pruned. The thresholds come from trained models (fixtures/trained/README.md).
  */
-import { addBits, isNaNBits, narrowBits, widenBF16, widenF16 } from "../kernel/bits.js";
+import { addBits, isNaNBits } from "../kernel/bits.js";
+import { isExact } from "../kernel/fits.js";
 import type { NarrowDtype } from "../kernel/kernel.js";
 import type { SampledPair } from "./sample.js";
 
@@ -41,11 +42,6 @@ export function censusBits(pairs: readonly SampledPair[]): readonly TensorCensus
       }
       return { name, elements, exact, exactDiff };
     });
-}
-
-/** Does rounding to `dtype` and back give the same F32? */
-export function isExact(dtype: NarrowDtype, bits: number): boolean {
-  return (dtype === "F16" ? widenF16 : widenBF16)(narrowBits(dtype, bits)) === bits;
 }
 
 export type BitVerdict =

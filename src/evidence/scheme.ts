@@ -90,7 +90,7 @@ export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Cho
 
 /** The tensors of the diff that the scheme adds, under the base's names. Only by those can a guard tell a diff from a model. */
 export function summedPart(diff: Checkpoint, scheme: Scheme): Checkpoint {
-  const { rawName } = namesByScheme(scheme, null, diff.stateDict.keys());
+  const { rawName } = namesByScheme(scheme, () => null, diff.stateDict.keys());
   const own = readOwnTensors(diff);
   const part = [...diff.stateDict].flatMap(([name, tensor]) => {
     const theirs = own.has(name) ? null : rawName(name);

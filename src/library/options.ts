@@ -146,7 +146,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     diff: place,
     tuned: text("a path").nullish(),
     verifyKey: text("a path").nullish(),
-    dtype: dtype.optional(),
+    dtype: oneOf("F32", "F16", "BF16", "auto").optional(),
     expectSum: value('a number or "known"', (given) => given === "known" || Number.isFinite(given)).nullish(),
   },
   makeDiff: {

@@ -10,6 +10,9 @@ import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./
 
 type Decide = PairingOptions["decide"];
 
+/** The dtype that a float tensor is to be written in; null for what the script saves. */
+type Wanted = (name: string) => ComputeDtype | null;
+
 const isInteger = (dtype: string): boolean => /^[IU]\d+$/.test(dtype);
 
 interface Precision {
@@ -50,13 +53,12 @@ function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: Com
 
 /**
  * recover: the rule of the scheme's script, in the script's dtypes.
- * @param dtype of the float tensors written; null for the script's own.
  * @param rows what becomes of rows that only the diff has.
  */
-export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows: NewRows | "verbatim"): Decide {
+export function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "verbatim"): Decide {
   return (name, diff, raw) => {
     if (!isSummed(scheme, name)) {
-      return kept(scheme, name, diff, dtype);
+      return kept(scheme, name, diff, wanted(name));
     }
     if (raw === null || (diff.dtype !== raw.dtype && !(isFloatDtype(diff.dtype) && isFloatDtype(raw.dtype)))) {
       return null;
@@ -71,7 +73,7 @@ export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows:
     }
     const target = (EMBEDDING.test(name) ? scheme.embeddingsInto : undefined) ?? scheme.into;
     const stored = scheme.rounds ?? sumDtype(diff.dtype, raw.dtype, target);
-    const { operands, result, output } = precisionOf(scheme, name, stored, dtype);
+    const { operands, result, output } = precisionOf(scheme, name, stored, wanted(name));
     if (!isCompute(result)) {
       return null;
     }
@@ -88,7 +90,7 @@ export function decideByScheme(scheme: Scheme, dtype: ComputeDtype | null, rows:
 }
 
 /** recover: how the scheme's script pairs names, and what it does with tensors that only one side has. */
-export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNames: Iterable<string>): NameRules {
+export function namesByScheme(scheme: Scheme, wanted: Wanted, diffNames: Iterable<string>): NameRules {
   const { prefix } = scheme;
   const names = [...diffNames];
   const used = prefix !== null && (prefix.when === "always" || names.some((name) => name.startsWith(prefix.text)));
@@ -100,7 +102,7 @@ export function namesByScheme(scheme: Scheme, dtype: ComputeDtype | null, diffNa
     order: scheme.driver,
     loading: scheme.loading,
     fate: (name) => fateOfDiffOnly(scheme, name),
-    keep: (name, tensor) => kept(scheme, name, tensor, dtype),
+    keep: (name, tensor) => kept(scheme, name, tensor, wanted(name)),
     baseOnly: scheme.baseOnly,
     anyShape: scheme.newRowsOf === "any",
     elseVerbatim: scheme.elseVerbatim?.unlessNewRows ?? null,
@@ -177,6 +179,8 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
   readonly scheme: Scheme;
   /** Of the float tensors written; null for the script's own. */
   readonly dtype: ComputeDtype | null;
+  /** Must the dtype hold every value? Rotary buffers and tensors of the diff's own then keep theirs. */
+  readonly mustFit?: boolean;
   /** Said by the user: overrides the scheme's rule. */
   readonly rows: NewRows | null;
   readonly diffTied: boolean | null;
@@ -188,17 +192,19 @@ export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" 
 
 /** The options by which raw and diff are paired under the scheme. */
 export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
-  const { scheme, dtype, record = null, exact = null } = options;
+  const { scheme, dtype, record = null, exact = null, mustFit = false } = options;
   const own = ownTensors(record);
   const met = [...(record ?? [])].flatMap(([name, tensor]) =>
     tensor.rule === "base" ? [[name, tensor.times] as const] : [],
   );
   const newRows = options.rows ?? scheme.newRows;
-  const names = namesByScheme(scheme, dtype, diff.stateDict.keys());
-  const decide = exact === null ? decideByScheme(scheme, dtype, newRows) : decideExact(exact);
+  const wanted: Wanted = (name) => (mustFit && INV_FREQ.test(name) ? null : dtype);
+  const names = namesByScheme(scheme, wanted, diff.stateDict.keys());
+  const decide = exact === null ? decideByScheme(scheme, wanted, newRows) : decideExact(exact);
   return {
     role: "diff",
-    decide: (name, tensor, raw) => (own.has(name) ? ownTensor(tensor, dtype) : decide(name, tensor, raw)),
+    decide: (name, tensor, raw) =>
+      own.has(name) ? ownTensor(tensor, mustFit ? null : dtype) : decide(name, tensor, raw),
     newRows,
     rowsAsked: options.rows !== null,
     maxNewRows: Number.POSITIVE_INFINITY,

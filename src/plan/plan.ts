@@ -48,6 +48,8 @@ export interface RecoverPlanOptions extends LayoutOptions {
   readonly scheme: Scheme;
   /** Of the float tensors written; null: what the scheme's script saves. An exact diff gives each its own. */
   readonly dtype: ComputeDtype | null;
+  /** Must the dtype hold every value that is rounded to it? Rotary buffers and tensors of the diff's own then keep theirs. */
+  readonly mustFit?: boolean;
   readonly diffTied: boolean | null;
   /** What an exact diff says of its tensors; null for an added one. */
   readonly exact?: ExactRecord | null;
@@ -133,6 +135,7 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverP
     dtype: (options.exact ?? null) === null ? (options.dtype ?? "uniform") : null,
     metadata: () => new Map([["format", "pt"]]),
     prove: false,
+    mustFit: options.mustFit === true,
   });
 }
 
@@ -188,6 +191,8 @@ export interface BuildOptions extends LayoutOptions {
   readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   readonly prove: boolean;
   readonly compress?: boolean;
+  /** Must every value be one that its tensor's dtype holds? */
+  readonly mustFit?: boolean;
   /** Names of tensors that keep a dtype of their own. */
   readonly own?: ReadonlySet<string>;
 }
@@ -228,6 +233,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
         })),
       }),
       ...(pair.blend === undefined ? {} : { blend: pair.blend }),
+      ...(options.mustFit === true && isRounded(pair) ? { mustFit: true } : {}),
       prove: options.prove,
       output,
     }),
@@ -267,6 +273,11 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
       ...(summed.length === 0 ? [] : [notWritten(summed.length)]),
     ],
   };
+}
+
+/** Does arithmetic end in a dtype of 16 bits? */
+function isRounded({ rule, dtype }: Pair): boolean {
+  return (rule === "add" || rule === "convert" || rule === "blend") && (dtype === "F16" || dtype === "BF16");
 }
 
 function notWritten(buffers: number): Note {

@@ -92,7 +92,7 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
   [
     "wrong values, each with what was given and what is possible",
     [...REQUIRED, "--dtype", "int4", "--max-shard-size", "5"],
-    '--dtype: "int4" is not one of float32, fp32, float16, fp16, bfloat16, bf16; --max-shard-size: "5" is 5 bytes: write a unit, as in 5GB or 500MB',
+    '--dtype: "int4" is not one of float32, fp32, float16, fp16, bfloat16, bf16, auto; --max-shard-size: "5" is 5 bytes: write a unit, as in 5GB or 500MB',
   ],
   [
     "--offline with --no-cache",

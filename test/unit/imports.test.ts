@@ -79,7 +79,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
 
 test("finds the files and their imports", () => {
   assert.ok(files.length > 50, String(files.length));
-  assert.ok(imports.some(({ from, to }) => from === "commands/recover.ts" && to === "plan/plan.ts"));
+  assert.ok(imports.some(({ from, to }) => from === "commands/recover/plan.ts" && to === "plan/plan.ts"));
   assert.ok(imports.some(({ from, to }) => from === "cli/main.ts" && to === "cli/command-line.ts"));
 });
 

@@ -5,7 +5,7 @@ import { ENCODINGS } from "../../plan/exact.js";
 import { type CommandName, type Flag, flag } from "./flag.js";
 import { DIFF_ALIASES, TUNED_ALIASES } from "./inputs.js";
 import { aliasesOf } from "./scripts.js";
-import { dtype, oneOf, size, text } from "./values.js";
+import { dtype, dtypeOrAuto, oneOf, size, text } from "./values.js";
 
 const WRITES_MODEL = ["recover", "convert", "xor"] as const satisfies readonly CommandName[];
 
@@ -73,10 +73,10 @@ export const OUTPUT: readonly Flag[] = [
     commands: ["recover"],
     option: "dtype",
     takes: "DTYPE",
-    schema: dtype,
+    schema: dtypeOrAuto,
     default: "what the scheme's script saves",
     group: "output",
-    help: "float32, float16 or bfloat16: rounded once more, as torch does",
+    help: "float32, float16 or bfloat16: rounded once more, as torch does; auto: the smallest that holds every value",
   }),
   flag({
     name: "dtype",

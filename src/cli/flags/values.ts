@@ -23,6 +23,8 @@ export const someOf = <const T extends readonly [string, ...string[]]>(values: T
 
 export const dtype = oneOf(DTYPE_NAMES).transform((name) => DTYPES[name]);
 
+export const dtypeOrAuto = oneOf([...DTYPE_NAMES, "auto"]).transform((name) => (name === "auto" ? name : DTYPES[name]));
+
 export const dtypeOrStored = oneOf([...DTYPE_NAMES, "stored"]).transform((name) =>
   name === "stored" ? name : DTYPES[name],
 );

@@ -49,7 +49,7 @@ export function planOptions(
   return {
     ...planOptionsOf(inputs, options),
     scheme,
-    dtype: options.dtype ?? null,
+    dtype: options.dtype === undefined || options.dtype === "auto" ? null : options.dtype,
     diffTied: inputs.diffTied ?? null,
     exact: scheme.operation === "add-bits" ? exactRecord(options, inputs.diff) : null,
     record,
@@ -58,7 +58,7 @@ export function planOptions(
 
 /** What an exact diff says of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another one is asked for. */
 function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
-  if (options.dtype !== undefined) {
+  if (options.dtype !== undefined && options.dtype !== "auto") {
     throw new WeightDiffError(
       "USAGE",
       `dtype ${torchName(options.dtype)}: an exact diff gives every tensor the dtype of the tuned model`,

@@ -14,7 +14,7 @@ export async function recoverFiles(payload: FoundPayload, options: OpenRecoverOp
 /** @throws {WeightDiffError} USAGE for what only tensors have. */
 function refuseTensorFlags({ dtype, expectSum, rows }: RecoverOptions): void {
   const asked = [
-    ...(dtype === undefined ? [] : ["a dtype"]),
+    ...(dtype === undefined || dtype === "auto" ? [] : ["a dtype"]),
     ...(typeof expectSum === "number" ? ["a sum"] : []),
     ...((rows ?? null) === null ? [] : ["a rule for rows"]),
   ];

@@ -10,8 +10,11 @@ export interface RecoverOptions extends MakingOptions, SchemeOptions {
   readonly diff: string;
   /** The folder for the recovered model; null computes and checks everything, and writes nothing. */
   readonly tuned?: string | null;
-  /** The dtype of the float tensors that are written; left out, the one that the scheme's script saves. */
-  readonly dtype?: "F32" | "F16" | "BF16";
+  /**
+   * The dtype of the float tensors that are written; left out, the one that the scheme's script saves. "auto": the smallest that holds every
+   * value (docs/recover.md); CHECK_FAILED where the run meets a value that the sample did not foretell.
+   */
+  readonly dtype?: "F32" | "F16" | "BF16" | "auto";
   /** A file with the publisher's public key (PEM, EC): a diff that is not as it was signed is refused before a tensor is read. */
   readonly verifyKey?: string | null;
   /** The naive sum that the result must have (docs/arithmetic.md 7); "known" takes the published one, if there is one. */

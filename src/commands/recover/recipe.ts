@@ -46,7 +46,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
     output: options.tuned ?? null,
     identity: {
       "the scheme": plan.scheme,
-      "the dtype": dtype,
+      "the dtype": plan.jobs.some((job) => job.kind === "tensor" && job.mustFit) ? `${dtype}, which must fit` : dtype,
       "the rule for inv_freq": options.invFreq ?? DEFAULTS.invFreq,
       "the rule for new rows": options.rows ?? "by the scheme",
     },

@@ -112,6 +112,8 @@ export interface TensorJob {
   readonly terms: readonly Term[];
   /** Only where the rule is "blend". */
   readonly blend?: Blend;
+  /** Every value must be one that the output's dtype holds (kernel/fits.ts); the first block with another one ends the run. */
+  readonly mustFit?: true;
   /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
   /** Where the result goes; null if it is only summed and digested. Of coded windows, room for the most that they can take. */

@@ -8,6 +8,7 @@ import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { Blend, Operand, TensorJob } from "../job/job.js";
 import { elementsBefore, elementsOf, narrowerColumns, operandDtype, widthOf } from "../job/operand.js";
+import { startFit } from "./fit.js";
 import type { Block, Stage } from "./stage.js";
 import { startTerms } from "./term.js";
 
@@ -33,6 +34,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const width = widthOf(job.dtype);
   const identical = own === result && own === job.dtype && (operands === "F32" || operands === own);
   const halves = commonNarrow(job, blend);
+  const checkFit = startFit(job, kernel, areas);
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
 
@@ -136,6 +138,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
       kernel.sumPush(areas.sumState, value, items);
       if (job.dtype !== result && (job.dtype === "F16" || job.dtype === "BF16")) {
         overflow += kernel.narrow(job.dtype, value, outAt, items);
+        checkFit?.(block, value);
       }
       if (identical && rows === "verbatim") {
         // Arithmetic would quieten a signalling NaN.

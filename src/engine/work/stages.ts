@@ -6,6 +6,7 @@ import type { MemoryPlan } from "../io/memory.js";
 import type { Rule, TensorJob } from "../job/job.js";
 import { operandDtype, widthOf } from "../job/operand.js";
 import { blendFloats } from "./blend.js";
+import { startFit } from "./fit.js";
 import type { ProofRun } from "./proof.js";
 import type { Block, Part, Stage, StartStage } from "./stage.js";
 import { startTerms, type TermRuns } from "./term.js";
@@ -27,6 +28,7 @@ export const STAGES: Readonly<Partial<Record<Rule, StartStage>>> = {
 
 function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   const runs = startTerms(job, kernel, areas);
+  const checkFit = startFit(job, kernel, areas);
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   return {
@@ -40,6 +42,7 @@ function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
       kernel.sumPush(areas.sumState, sumAt, block.items);
       if (job.dtype === "F16" || job.dtype === "BF16") {
         overflow += kernel.narrow(job.dtype, sumAt, block.outAt, block.items);
+        checkFit?.(block, sumAt);
       }
     },
     finish: () => ({ sum: kernel.sumEnd(areas.sumState), overflow }),

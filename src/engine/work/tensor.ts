@@ -34,6 +34,8 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const fits =
     outWidth === widthOf(operandDtype(start)) &&
     (!computed || operandDtype(start) === job.dtype) &&
+    // Where values are judged, the start is looked at again.
+    job.mustFit !== true &&
     (job.rule !== "blend" || blendsInPlace(job));
   return {
     push(window, aligned) {

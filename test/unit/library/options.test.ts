@@ -157,7 +157,7 @@ for (const name of NAMES) {
 }
 
 for (const [option, wrong, message] of [
-  ["dtype", "float64", /^recover\(\): dtype: "float64" is not one of "F32", "F16", "BF16"$/],
+  ["dtype", "float64", /^recover\(\): dtype: "float64" is not one of "F32", "F16", "BF16", "auto"$/],
   ["threads", 1.5, /threads: 1\.5 is not a whole number from 0 to 99/],
   ["threads", "2", /threads: "2" is not a whole number/],
   ["windowBytes", 1000, /windowBytes: 1000 is not a multiple of 65536/],

@@ -31,6 +31,7 @@ for (const [text, dtype] of [
   ["fp16", "F16"],
   ["bfloat16", "BF16"],
   ["bf16", "BF16"],
+  ["auto", "auto"],
 ] as const) {
   test(`reads --dtype ${text}`, () => {
     assert.equal(recover({ dtype: text }).asked.dtype, dtype);
@@ -62,8 +63,8 @@ for (const [text, sum] of [
 for (const [flags, message] of [
   [{ path_raw: "" }, "--path_raw: is empty"],
   [{ path_tuned: "" }, "--path_tuned: is empty"],
-  [{ dtype: "float17" }, '--dtype: "float17" is not one of float32, fp32, float16, fp16, bfloat16, bf16'],
-  [{ dtype: "__proto__" }, '--dtype: "__proto__" is not one of float32, fp32, float16, fp16, bfloat16, bf16'],
+  [{ dtype: "float17" }, '--dtype: "float17" is not one of float32, fp32, float16, fp16, bfloat16, bf16, auto'],
+  [{ dtype: "__proto__" }, '--dtype: "__proto__" is not one of float32, fp32, float16, fp16, bfloat16, bf16, auto'],
   [{ "max-shard-size": "5XB" }, '--max-shard-size: "5XB" is not a size such as 5GB, 500MB or 10GiB'],
   [{ "max-shard-size": "5" }, '--max-shard-size: "5" is 5 bytes: write a unit, as in 5GB or 500MB'],
   [{ "max-shard-size": "999999" }, '--max-shard-size: "999999" is 999999 bytes: write a unit, as in 5GB or 500MB'],
@@ -78,10 +79,10 @@ for (const [flags, message] of [
     { ignore: "not-a-diff,else" },
     '--ignore: "else" is not one of swapped, not-a-diff, not-a-model, wrong-base, base-precision, bit-census',
   ],
-  [{ dtype: "\u001b[2J" }, '--dtype: "\\u001b[2J" is not one of float32, fp32, float16, fp16, bfloat16, bf16'],
+  [{ dtype: "\u001b[2J" }, '--dtype: "\\u001b[2J" is not one of float32, fp32, float16, fp16, bfloat16, bf16, auto'],
   [
     { dtype: "int8", threads: "no" },
-    '--dtype: "int8" is not one of float32, fp32, float16, fp16, bfloat16, bf16; --threads: "no" is not a whole number from 1 to 99',
+    '--dtype: "int8" is not one of float32, fp32, float16, fp16, bfloat16, bf16, auto; --threads: "no" is not a whole number from 1 to 99',
   ],
   [{ force: true, resume: true, path_tuned: "o" }, "--force and --resume contradict each other"],
   [{ force: true }, "--force without --path_tuned: there is no output"],

@@ -46,7 +46,7 @@ for (const [words, offered] of [
   [["recover", "--dtype", "=", "float1"], ["float16"]],
   [
     ["recover", "--dtype", "="],
-    ["float32", "fp32", "float16", "fp16", "bfloat16", "bf16"],
+    ["float32", "fp32", "float16", "fp16", "bfloat16", "bf16", "auto"],
   ],
   [["make_diff", "--encoding", "e"], ["exact"]],
   [
