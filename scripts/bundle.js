@@ -1,7 +1,7 @@
-// The last step of `npm run build`: what the command line loads as three files in dist/cli: weight-diff.cjs, which knows the version,
-// command-line.cjs, which knows the rest, and huggingface-hub.cjs, which only what pushes or lists a repository loads. Their source
-// maps, the worker and the kernel lie beside them; nothing else is needed. Loaded as some 500 modules, a small run takes twice as
-// long. The library stays as it is, in dist/src.
+// The last step of `npm run build`: what the command line loads, as a few files in dist/cli: weight-diff.cjs, which knows the version,
+// command-line.cjs, which knows the rest, and what only some commands load: huggingface-hub.cjs for what pushes or lists a repository,
+// zstddec.cjs and hash-wasm.cjs for chains. Their source maps, the worker and the kernel lie beside them; nothing else is needed. Loaded
+// as some 500 modules, a small run takes twice as long. The library stays as it is, in dist/src.
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,10 @@ const apart = (filter, file) => ({
     onResolve({ filter }, () => ({ path: `./${file}`, external: true }));
   },
 });
+
+/** Packages that are files of their own: the module that is imported, and the file. */
+const APART = { "@huggingface/hub": "huggingface-hub", "zstddec/stream": "zstddec", "hash-wasm": "hash-wasm" };
+const packagesApart = Object.entries(APART).map(([name, file]) => apart(new RegExp(`^${name}$`), `${file}.cjs`));
 
 /** commander loads it for commands that are programs of their own; here there are none, and it takes 10 ms to load. */
 const withoutChildProcess = {
@@ -60,17 +64,19 @@ await build({
 const commandLine = await build({
   ...commonJs,
   entryPoints: { "command-line": "src/cli/command-line.ts" },
-  plugins: [withoutChildProcess, apart(/^@huggingface\/hub$/, "huggingface-hub.cjs")],
+  plugins: [withoutChildProcess, ...packagesApart],
   metafile: true,
 });
-const hub = await build({ ...commonJs, entryPoints: { "huggingface-hub": "@huggingface/hub" }, metafile: true });
+const packagesBuilt = await Promise.all(
+  Object.entries(APART).map(([name, file]) => build({ ...commonJs, entryPoints: { [file]: name }, metafile: true })),
+);
 // As in src/, worker and kernel lie beside what names them.
-await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm" });
+await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm", plugins: packagesApart });
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
 
 // The licences of what is in the bundle go along with it.
 const packages = new Set(
-  [commandLine, hub]
+  [commandLine, ...packagesBuilt]
     .flatMap(({ metafile }) => Object.keys(metafile.inputs))
     .flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
 );

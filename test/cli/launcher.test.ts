@@ -76,6 +76,8 @@ test("the package has the launcher, the bundle with its source maps and licences
       "command-line.cjs.map",
       "huggingface-hub.cjs",
       "huggingface-hub.cjs.map",
+      "zstddec.cjs",
+      "hash-wasm.cjs",
       "worker.js",
       "worker.js.map",
       "kernel.wasm",
@@ -130,5 +132,15 @@ test("what pushes needs no package beside it either", async () => {
     const uses = `const { commitIter, createRepo, whoAmI } = require(${JSON.stringify(join(folder, "huggingface-hub.cjs"))});
       console.log(typeof commitIter, typeof createRepo, typeof whoAmI);`;
     assert.deepEqual(node("-e", uses), { status: 0, stdout: "function function function\n", stderr: "" });
+  });
+});
+
+test("what reads chains needs no package beside it either", async () => {
+  await withFolder(async (folder) => {
+    cpSync(join(ROOT, "dist/cli"), folder, { recursive: true });
+    const uses = `const { ZSTDDecoder } = require(${JSON.stringify(join(folder, "zstddec.cjs"))});
+      const { createXXHash128, createBLAKE3, createAdler32 } = require(${JSON.stringify(join(folder, "hash-wasm.cjs"))});
+      console.log(typeof ZSTDDecoder, typeof createXXHash128, typeof createBLAKE3, typeof createAdler32);`;
+    assert.deepEqual(node("-e", uses), { status: 0, stdout: "function function function function\n", stderr: "" });
   });
 });

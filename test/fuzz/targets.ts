@@ -32,6 +32,7 @@ import { FIXTURES } from "../support/fixtures.js";
 import { safetensorsFile, zipFile } from "../support/hostile-files.js";
 import { hashed } from "../support/kernels.js";
 import { memorySource } from "../support/memory-source.js";
+import { DECODERS, decodeFrame, frameNamed } from "../support/zstd.js";
 import { CHECKED_LINES, DIGESTED, type Shell } from "./shells.js";
 
 export interface Target {
@@ -113,6 +114,36 @@ function decodeCoded(bytes: Uint8Array): Uint8Array {
   throw one instanceof WeightDiffError && other instanceof WeightDiffError
     ? one
     : new Error(`the kernels differ: ${one}, ${other}`);
+}
+
+/** Small frames as Python's zstandard writes them: raw, with entropy-coded literals and sequences, without a size, with a checksum. */
+const ZSTD = ["empty", "255", "sparse", "sparse-checksum", "sparse-flushed", "zeros-streamed", "text", "mixed"].map(
+  frameNamed,
+);
+
+/** Decodes a frame of at most 1 MiB with each decoder and differently cut; they may differ only where one refuses. */
+function decodeZstd(bytes: Uint8Array): Uint8Array {
+  const cuts = [...DECODERS.keys()].flatMap((kind) => [{ kind }, { kind, piece: 13, window: 1000 }]);
+  const outcomes = cuts.map((one) => {
+    try {
+      return decodeFrame(bytes, { least: 0, most: 1 << 20 }, one);
+    } catch (error) {
+      return error;
+    }
+  });
+  for (const [i, outcome] of outcomes.entries()) {
+    const same = outcomes[i & ~1];
+    const equal =
+      outcome instanceof Buffer ? same instanceof Buffer && outcome.equals(same) : !(same instanceof Buffer);
+    if (!equal) {
+      throw new Error(`${JSON.stringify(cuts[i])} makes a difference: ${outcome}, ${same}`);
+    }
+  }
+  const refused = outcomes.find((outcome) => !(outcome instanceof Buffer));
+  if (refused !== undefined) {
+    throw refused;
+  }
+  return outcomes[0] as Buffer;
 }
 
 /** A small pickle as torch writes it, to be put into an archive again. */
@@ -243,6 +274,7 @@ export const TARGETS: readonly Target[] = [
     shell: { open: (seed) => seed.subarray(8, seed.length - 11), close: (inner) => safetensorsFile(text(inner), 11) },
     read: inFolder(["model.safetensors"], async (folder) => asCoded(await openCheckpoint(folder))),
   },
+  { name: "zstd", share: 12, seeds: ZSTD, read: decodeZstd },
   { name: "torch-zip", share: 6, seeds: TORCH.filter(isZip), read: (bytes) => readTorchZip(memorySource(bytes)) },
   {
     name: "pickle",
