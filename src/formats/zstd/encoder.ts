@@ -1,0 +1,55 @@
+/**
+ * Writes one zstd frame as the trainers do: level 1, the content size in the header, no checksum, no dictionary. Only Node's own libzstd
+ * writes such a frame piece by piece (22.15, 23.8 and later); no library in WebAssembly states the size of what it has not seen yet.
+ */
+import { WeightDiffError } from "../../errors.js";
+import { nodeCompress } from "./handle.js";
+
+export interface Encoder {
+  /** @param put takes what comes out; the bytes are used again after it returns. */
+  push(bytes: Uint8Array, put: (bytes: Uint8Array) => void): void;
+  /** After the last. */
+  end(put: (bytes: Uint8Array) => void): void;
+  close(): void;
+}
+
+/** Can this Node write zstd frames? */
+export function canEncode(): boolean {
+  const zlib = nodeCompress(0);
+  zlib?.close();
+  return zlib !== null;
+}
+
+/** Of what comes out at a time. */
+const OUTPUT = 128 << 10;
+
+/** Starts a frame of exactly `size` bytes. @throws {WeightDiffError} USAGE where this Node cannot; RangeError where other than `size` bytes are pushed. */
+export function startEncoder(size: number): Encoder {
+  const zlib = nodeCompress(size);
+  if (zlib === null) {
+    throw new WeightDiffError(
+      "USAGE",
+      `Node ${process.versions.node} has no zstd to write with`,
+      "use Node 22.15 or later",
+    );
+  }
+  const output = new Uint8Array(OUTPUT);
+  const run = (bytes: Uint8Array, last: boolean, put: (bytes: Uint8Array) => void): void => {
+    for (let rest = bytes; ; ) {
+      const step = zlib.run(rest, output, last);
+      if (step === null) {
+        throw new RangeError(`a frame of ${size} bytes got another number of them`);
+      }
+      put(output.subarray(0, step.given));
+      rest = rest.subarray(step.taken);
+      if (step.given < output.length && rest.length === 0) {
+        return;
+      }
+    }
+  };
+  return {
+    push: (bytes, put) => run(bytes, false, put),
+    end: (put) => run(new Uint8Array(), true, put),
+    close: zlib.close,
+  };
+}

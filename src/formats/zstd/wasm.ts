@@ -1,0 +1,76 @@
+/**
+ * libzstd in WebAssembly, from zstddec, for Nodes that have none. zstddec's own loop (decodeStreaming) does not look at what libzstd
+ * returns and goes round for ever in a damaged frame, so that libzstd's ZSTD_decompressStream is called here instead (zstd.h, "Streaming
+ * decompression"; the structs and their use as in zstddec 0.3.4, src/zstddec-stream.ts).
+ */
+import { WeightDiffError } from "../../errors.js";
+import type { Zlib } from "./handle.js";
+
+/** What zstddec's module exports, as far as it is used (src/types.ts). Pointers and sizes have 32 bits. */
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  malloc(bytes: number): number;
+  ZSTD_createDCtx(): number;
+  ZSTD_decompressStream(context: number, output: number, input: number): number;
+  ZSTD_freeDCtx(context: number): void;
+}
+
+/** Bytes that go in and come out in one step. All frames of a thread share the buffers, as they take turns. */
+const INPUT = 64 << 10;
+const OUTPUT = 128 << 10;
+/** { pointer, size, position }: ZSTD_inBuffer and ZSTD_outBuffer. */
+const STRUCT = 12;
+
+/** Loads the module. @returns what starts a frame. */
+export async function loadWasmDecompress(): Promise<() => Zlib> {
+  const { ZSTDDecoder } = await import("zstddec/stream");
+  let exports: Exports | undefined;
+  const loader = new ZSTDDecoder();
+  const init = loader._init;
+  loader._init = (result) => {
+    init(result);
+    exports = result.instance.exports as unknown as Exports;
+  };
+  await loader.init();
+  if (exports === undefined) {
+    throw new TypeError("zstddec was loaded before");
+  }
+  const library = exports;
+  const place = library.malloc(INPUT + OUTPUT + 2 * STRUCT);
+  return () => decompress(library, place);
+}
+
+function decompress(library: Exports, place: number): Zlib {
+  const context = library.ZSTD_createDCtx();
+  if (context === 0) {
+    throw new WeightDiffError("LIMIT", "no memory is left for another zstd frame", "read fewer files at a time");
+  }
+  const outputAt = place + INPUT;
+  const inStruct = outputAt + OUTPUT;
+  const outStruct = inStruct + STRUCT;
+  return {
+    run(input, output) {
+      const before = new DataView(library.memory.buffer);
+      const [most, room] = [Math.min(input.length, INPUT), Math.min(output.length, OUTPUT)];
+      new Uint8Array(library.memory.buffer).set(input.subarray(0, most), place);
+      [place, most, 0].forEach((value, i) => {
+        before.setUint32(inStruct + 4 * i, value, true);
+      });
+      [outputAt, room, 0].forEach((value, i) => {
+        before.setUint32(outStruct + 4 * i, value, true);
+      });
+      // Errors are -1 to -119 as a size_t (ZSTD_isError).
+      if (library.ZSTD_decompressStream(context, outStruct, inStruct) < 0) {
+        return null;
+      }
+      // The memory may have grown.
+      const after = new DataView(library.memory.buffer);
+      const given = after.getUint32(outStruct + 8, true);
+      output.set(new Uint8Array(library.memory.buffer, outputAt, given));
+      return { taken: after.getUint32(inStruct + 8, true), given };
+    },
+    close() {
+      library.ZSTD_freeDCtx(context);
+    },
+  };
+}
