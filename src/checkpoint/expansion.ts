@@ -9,7 +9,12 @@ import type { TensorInfo } from "../formats/tensor-info.js";
 /** If the tensors have more than so many times the files' bytes, a note says so. */
 const TOLD = 2;
 /** No model reaches this: so many times its files' bytes, and so many bytes on top. */
-const MOST = { times: 64, bytes: 2 ** 30 } as const;
+export const MOST = { times: 64, bytes: 2 ** 30 } as const;
+
+/** Do `stored` bytes stand for more than any model has them stand for? */
+export function isPastMost(stored: number, whole: number): boolean {
+  return whole > Math.max(MOST.bytes, MOST.times * stored);
+}
 
 /**
  * What to tell of the tensors' bytes against the files'; null where there is nothing to tell.
@@ -29,7 +34,7 @@ export function expansionNote(
     return null;
   }
   const fact = `its files have ${stored} bytes, its tensors ${whole} once each is written in full: names share what is stored, or views repeat it`;
-  if (whole > Math.max(MOST.bytes, MOST.times * stored)) {
+  if (isPastMost(stored, whole)) {
     throw new WeightDiffError(
       "LIMIT",
       `${fact}; more than ${MOST.times} times as much is not read`,

@@ -3,11 +3,13 @@
  * coded in it.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { Rule } from "../engine/job/job.js";
+import { isPastMost, MOST } from "../checkpoint/expansion.js";
+import type { Job, Rule } from "../engine/job/job.js";
+import { elementsOf } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { unitCount } from "../formats/coded/units.js";
-import { type Dtype, isDtype } from "../formats/dtype.js";
+import { type Dtype, dtypeBits, isDtype, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { layoutShard } from "../formats/safetensors.js";
 import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
@@ -92,6 +94,33 @@ export function asCoded(checkpoint: Checkpoint): Checkpoint {
     return [name, { ...tensor, dtype: entry.dtype, shape: [...entry.shape], coded: true }];
   });
   return { ...checkpoint, stateDict: new Map(stateDict) };
+}
+
+/**
+ * Refuses a diff that makes too much of too little. Given the base, a tensor may be coded in next to nothing: its bytes are on the user's
+ * disk already. What the base has not, whole tensors and new rows, could fill a disk out of a few bytes.
+ * @throws {WeightDiffError} LIMIT, as for files whose tensors are views (checkpoint/expansion.ts).
+ */
+export function refuseExpansion(jobs: readonly Job[], path: string): void {
+  let [own, stored] = [0, 0];
+  for (const job of jobs) {
+    if (job.kind === "tensor" && job.start.operand.kind === "coded") {
+      const { range, dtype, shape } = job.start.operand;
+      const bytes = tensorBytes(dtype, shape) ?? 0;
+      const given = job.rule === "decode-bits" ? (job.terms[0]?.operand ?? null) : null;
+      const lacked = given === null ? bytes : Math.max(0, bytes - (elementsOf(given) * dtypeBits(dtype)) / 8);
+      own += lacked;
+      stored += lacked > 0 ? range.end - range.begin : 0;
+    }
+  }
+  if (isPastMost(stored, own)) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `${stored} bytes of it stand for ${own} of tensors and rows that the base does not have; more than ${MOST.times} times as much is not read`,
+      "if you trust its origin, ask for a diff that is not compressed",
+      { at: { file: path } },
+    );
+  }
 }
 
 /** A file with room for the most that its tensors can take, behind the longest header that it can have. @throws {WeightDiffError} LIMIT. */

@@ -10,6 +10,7 @@ import { rangeLength } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
 import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { NewRows, Scheme } from "../scheme/axes.js";
+import { refuseExpansion } from "./coded.js";
 import {
   type AdditiveRecord,
   type AdditiveTensor,
@@ -128,7 +129,7 @@ export interface Plan extends RunPlan {
  * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
  */
 export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
-  return buildPlan(raw, diff, recoverPairing(diff, options), {
+  const plan = buildPlan(raw, diff, recoverPairing(diff, options), {
     ...options,
     own: ownTensors(options.record ?? null),
     schemeName: options.scheme.name,
@@ -137,6 +138,8 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverP
     prove: false,
     mustFit: options.mustFit === true,
   });
+  refuseExpansion(plan.jobs, diff.path);
+  return plan;
 }
 
 /**

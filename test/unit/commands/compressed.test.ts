@@ -5,9 +5,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { makeDiff } from "../../../src/commands/make-diff.js";
+import { push } from "../../../src/commands/push.js";
 import { recover } from "../../../src/commands/recover.js";
 import { verify } from "../../../src/commands/verify.js";
 import { GUARDS } from "../../../src/evidence/guard-names.js";
+import { writeIndex } from "../../../src/formats/coded/index.js";
+import { WINDOW_UNITS } from "../../../src/formats/coded/units.js";
+import { layOutCoded } from "../../../src/plan/coded.js";
 import { filesOf } from "../../hub/repo.js";
 import { startHub } from "../../hub/server.js";
 import { safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
@@ -182,6 +186,82 @@ test("from the Hub by range, nothing is kept and the model is that of a local ru
     }
   });
 });
+
+test("pushed, verified there, and recovered by range: the Hub has every byte, and the model is the tuned one", async () => {
+  await made(async ({ folder, raw, tuned, diff }) => {
+    const hub = await startHub();
+    try {
+      hub.account("hf_me", { namespaces: ["me"] });
+      hub.add("org/base", filesOf(raw));
+      const place = { endpoint: hub.endpoint, token: "hf_me", environment: { HF_HOME: join(folder, "home") } };
+      const sent = await push({ path: diff, repo: "me/diff", hub: place });
+      assert.equal(sent.outcome, "pushed");
+      const there = hub.repos.get("me/diff")?.commits.get(sent.commit ?? "")?.files;
+      const here = filesOf(diff);
+      assert.deepEqual([...(there?.keys() ?? [])].sort(), [...here.keys(), ".gitattributes"].sort());
+      assert.ok(there?.get("model.safetensors")?.bytes.equals(readFileSync(join(diff, "model.safetensors"))));
+      const out = join(folder, "out");
+      const remote = { ...place, cache: null };
+      assert.equal((await verify({ path: "me/diff", raw: "org/base", hub: remote })).sound, true);
+      const report = await recover({ raw: "org/base", diff: "me/diff", tuned: out, ignore, hub: remote });
+      // Nothing is read twice.
+      assert.ok(report.bytesRead < 2 * readFileSync(join(raw, "model.safetensors")).length + 100_000);
+      assert.equal((await verify({ path: out, against: tuned })).comparison?.verdict, "identical");
+      assert.equal((await push({ path: diff, repo: "me/diff", hub: place })).outcome, "unchanged");
+    } finally {
+      await hub.close();
+    }
+  });
+});
+
+type Hollow = readonly [name: string, rule: "bits" | "verbatim", rows: number];
+const EMBEDDING = "model.embed_tokens.weight";
+
+/** A compressed diff whose windows are all the base's own, or zeros where it has none: nine bytes each, for a megabyte. */
+function hollow(tensors: readonly Hollow[]): Uint8Array {
+  const entries = tensors.map(([name, rule, rows]) => ({ name, dtype: "BF16" as const, shape: [rows, 1024], rule }));
+  const windows = entries.map(({ shape: [rows = 0] }) => Math.ceil((rows * 1024) / WINDOW_UNITS));
+  const all = entries.map((entry) => ({ ...entry, unchanged: 0 }));
+  const { header, ranges, size } = layOutCoded(
+    all,
+    windows.map((count) => 9 * count),
+    "model.safetensors",
+  );
+  const bytes = new Uint8Array(size);
+  bytes.set(header);
+  ranges.forEach(({ begin }, k) => {
+    const index = Array.from({ length: windows[k] ?? 0 }, () => ({ length: 1, crc32: crc32(Uint8Array.of(0)) }));
+    bytes.set(writeIndex(index), begin + index.length);
+  });
+  return bytes;
+}
+
+for (const [what, tensors, refused] of [
+  [
+    "a tensor that the base lacks",
+    [
+      [EMBEDDING, "bits", 4],
+      ["lm_head.weight", "verbatim", 600_000],
+    ],
+    true,
+  ],
+  ["rows that the base lacks", [[EMBEDDING, "bits", 600_000]], true],
+  ["less than a gigabyte", [[EMBEDDING, "bits", 500_000]], false],
+] as const satisfies readonly (readonly [string, readonly Hollow[], boolean])[]) {
+  test(`zeros out of nothing: ${what} ${refused ? "is refused before anything is written" : "is planned"}`, async () => {
+    await withFolder(async (folder) => {
+      const base = [EMBEDDING, "BF16", [4, 1024], new Uint8Array(8192).fill(1)] as const;
+      const raw = await writeFiles(join(folder, "raw"), { "model.safetensors": safetensors(base) });
+      const diff = await writeFiles(join(folder, "diff"), { "model.safetensors": hollow(tensors) });
+      const out = join(folder, "out");
+      const run = (): Promise<unknown> => recover({ raw, diff, tuned: out, ignore: GUARDS, dryRun: true });
+      await (refused
+        ? refuses(run, "LIMIT", /\d+ bytes of it stand for \d+ of tensors and rows that the base does not have/)
+        : run());
+      assert.equal(existsSync(out), false);
+    });
+  });
+}
 
 test("a run that is stopped, or ends after its files were put together, is continued to the same bytes", async () => {
   await made(async ({ folder, raw, tuned, diff }) => {
