@@ -4,7 +4,9 @@ import { chill, interleave, median, ratio, run, shell } from "./measure.js";
 import { type Model, prepareModel } from "./model.js";
 import { costTable, seconds, table } from "./table.js";
 
-/** Part 1: recover, and two ways to read all inputs and write as many bytes as the output has. */
+const FLOOR = new URL("./floor.js", import.meta.url).pathname;
+
+/** Part 1: recover, what its promises cost without the arithmetic, and two ways to read all inputs and write as many bytes as the output has. */
 export async function againstCopying(bench: Bench): Promise<void> {
   const model = await prepareModel(bench.dir, "1.07G");
   const out = outputOf(bench);
@@ -12,6 +14,7 @@ export async function againstCopying(bench: Bench): Promise<void> {
   const diff = quoted(model.diffFiles[0] ?? "");
   const commands: readonly (readonly [string, readonly string[]])[] = [
     ["weight-diff recover", recoverCommand(bench, model, "--path_tuned", out)],
+    ["the floor", floor(model, out)],
     ["cat + dd oflag=direct", shell(`${cat} && dd if=${diff} of=${quoted(out)} bs=8M oflag=direct conv=fsync`)],
     ["cat + cp + sync", shell(`${cat} && cp ${diff} ${quoted(out)} && sync ${quoted(out)}`)],
   ];
@@ -19,6 +22,7 @@ export async function againstCopying(bench: Bench): Promise<void> {
   costTable(bench.print, heading("1. recover, inputs cached", model), await interleave(warmRivals, bench.rounds));
   const coldRivals = warmRivals.map((rival) => ({
     ...rival,
+    ...(rival.name === "the floor" ? { run: () => run(floor(model, out, "--direct")) } : {}),
     async prepare() {
       await clearOutput(bench);
       await chill(model.inputs);
@@ -26,6 +30,11 @@ export async function againstCopying(bench: Bench): Promise<void> {
   }));
   costTable(bench.print, heading("1. recover, inputs not cached", model), await interleave(coldRivals, bench.rounds));
   await clearOutput(bench);
+}
+
+/** What recover reads, checks, digests and writes. */
+function floor({ parameters, inputs }: Model, out: string, ...flags: readonly string[]): readonly string[] {
+  return [process.execPath, FLOOR, ...flags, out, `${4 * parameters}`, ...inputs];
 }
 
 /** Part 2: what the second thread is worth while the inputs are cached. */
