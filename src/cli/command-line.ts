@@ -4,6 +4,7 @@ import { normaliseArgv, scriptFlags } from "./argv.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
+import { resultOnStderr } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 import { commandHelp, mainHelp, shortHelp } from "./pages/help.js";
 import { parse } from "./parse.js";
@@ -28,10 +29,10 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
     const { command, words, given } = parsed;
     const reading = readFlags(command, words, given, scriptFlags(args));
     const { format, events = false } = reading.asked.look;
-    about = { command, asJson: format === "json", events, writes: reading.writes };
-    return await runCommand(command, reading, out, stories);
+    about = { command, asJson: format === "json", events, writes: reading.writes, streams: reading.streams };
+    return await runCommand(command, reading, reading.streams ? resultOnStderr(events) : out, stories);
   } catch (error) {
-    return explain(error, about, out);
+    return explain(error, about, about.streams ? resultOnStderr(about.events) : out);
   }
 }
 

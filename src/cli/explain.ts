@@ -1,9 +1,11 @@
 /** What the user reads of an error, on stderr: what is wrong, then what to do; with --json a document on stdout, too. */
 import { EXIT_CODES, listed, WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
+import { STREAM } from "../output/stream.js";
 import { hintText } from "./advice.js";
 import { commandOf } from "./argv.js";
 import type { CommandName } from "./flags/flag.js";
+import { OUTPUTS } from "./flags/rules.js";
 import { json } from "./output/json.js";
 import { say, sayEvent } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
@@ -18,6 +20,8 @@ export interface Explained {
   readonly events: boolean;
   /** Does the command write what can be continued, or replaced? */
   readonly writes: boolean;
+  /** Does stdout carry the output itself? */
+  readonly streams: boolean;
 }
 
 /** Explains it. @param out null where stdout is what failed. @returns the exit code. */
@@ -37,7 +41,8 @@ export function explain(error: unknown, about: Explained, out: ResultWriter | nu
   } else {
     sayError(told);
   }
-  if (out !== null && about.asJson) {
+  // A program that reads stderr has had the document as an event.
+  if (out !== null && about.asJson && !(about.streams && about.events)) {
     out.write(json({ error: document }));
   }
   return told.exitCode;
@@ -85,11 +90,14 @@ function tell(error: unknown, about: Explained) {
 export function glance(args: readonly string[]): Explained {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);
+  const command = commandOf(args);
+  const output = command === null ? undefined : OUTPUTS[command];
   return {
-    command: commandOf(args),
+    command,
     asJson: wantsJson(flags),
     events: flags.includes("--events"),
     writes: false,
+    streams: output !== undefined && flags.some((word) => word === STREAM || word.endsWith(`=${STREAM}`)),
   };
 }
 

@@ -27,15 +27,23 @@ export const STORIES: Stories = {
 /** SIGBREAK is Ctrl-Break on Windows, where no program can be sent SIGTERM; elsewhere it never comes. */
 const SIGNALS = { SIGINT: "INTERRUPTED", SIGBREAK: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
 
+const LAST_WORDS_MS = 2000;
+
 /** Runs it. @returns the exit code. @throws whatever ends the command. */
 export async function runCommand<C extends CommandName>(
   command: C,
-  { asked, notes, resumable }: FlagReading<C>,
+  { asked, notes, resumable, streams }: FlagReading<C>,
   out: ResultWriter,
   stories: Stories = STORIES,
 ): Promise<number> {
   const stop = new AbortController();
-  const end = (signal: keyof typeof SIGNALS): void => stop.abort(interruption(SIGNALS[signal], resumable));
+  const end = (signal: keyof typeof SIGNALS): void => {
+    stop.abort(interruption(SIGNALS[signal], resumable));
+    // A write to a pipe that nobody reads never returns, and no process ends before it: after the error is told, the signal ends it.
+    if (streams) {
+      setTimeout(() => process.kill(process.pid, signal), LAST_WORDS_MS).unref();
+    }
+  };
   for (const signal of Object.keys(SIGNALS)) {
     // Once: a second Ctrl-C ends the process without further ado.
     process.once(signal, end);

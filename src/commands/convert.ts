@@ -8,6 +8,7 @@ import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
+import { optionsFor } from "../make/stream.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { planConvert } from "../plan/plan-convert.js";
 import { withHub } from "../run/inputs.js";
@@ -22,8 +23,9 @@ export async function convert(options: ConvertOptions): Promise<ConvertReport> {
   return withHub(options, convertWith);
 }
 
-async function convertWith(options: ConvertOptions & { readonly hub: Hub }): Promise<ConvertReport> {
+async function convertWith(asked: ConvertOptions & { readonly hub: Hub }): Promise<ConvertReport> {
   const started = performance.now();
+  const options = optionsFor(asked, asked.output);
   const say = options.onNote ?? (() => {});
   const model = await openCheckpoint(options.source, options.hub);
   refuseUnconvertible(model);

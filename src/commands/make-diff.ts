@@ -12,6 +12,8 @@ import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import { openPair, planOptionsOf } from "../make/open.js";
+import { optionsFor } from "../make/stream.js";
+import { STREAM } from "../output/stream.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
@@ -26,8 +28,10 @@ export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport
   return withHub(options, makeDiffWith);
 }
 
-async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
+async function makeDiffWith(asked: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
   const started = performance.now();
+  const options = optionsFor(asked, asked.diff);
+  refuseInStream(options);
   // A key that cannot sign is refused before an hour's work.
   const key = options.signKey == null ? null : await readPrivateKey(options.signKey);
   const encoding = encodingAsked(options);
@@ -45,6 +49,21 @@ async function makeDiffWith(options: MakeDiffOptions & { readonly hub: Hub }): P
   return key === null || report.output === null || report.outcome === "planned"
     ? report
     : { ...report, signature: await signFolder(report.output, key, options) };
+}
+
+/** @throws {WeightDiffError} USAGE for what needs files, or a length that is known only at the end. */
+function refuseInStream({ diff, compress, signKey }: MakeDiffOptions): void {
+  if (diff !== STREAM) {
+    return;
+  }
+  const because = compress
+    ? "how long coded tensors are is known only after the last of them, and a stream begins with it"
+    : signKey == null
+      ? null
+      : "a signature is a file of its own, and is over files";
+  if (because !== null) {
+    throw new WeightDiffError("USAGE", because, "give a directory for the diff");
+  }
 }
 
 /** @throws {WeightDiffError} USAGE for an additive diff that is to be compressed. */

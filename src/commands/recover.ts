@@ -10,6 +10,7 @@ import { cutForExact, resizeAsMade, resizeBase } from "../evidence/resize.js";
 import { sampleSums } from "../evidence/sample-sums.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
+import { optionsFor } from "../make/stream.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { readAdditiveRecord } from "../plan/exact.js";
@@ -35,8 +36,9 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   return withHub(options, recoverWith);
 }
 
-async function recoverWith(options: OpenRecoverOptions): Promise<RecoverReport> {
+async function recoverWith(asked: OpenRecoverOptions): Promise<RecoverReport> {
   const started = performance.now();
+  const options = optionsFor(asked, asked.tuned);
   if (options.verifyKey != null) {
     const { key, files } = await requireSignature(options.diff, options.verifyKey, options);
     options.onNote?.(`the diff is as it was signed: ${files} files by the key ${key.slice(0, 16)}…`);

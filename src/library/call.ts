@@ -1,6 +1,7 @@
 /** One call of the library: its options are checked first, and nothing but a WeightDiffError comes out. */
 import { WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
+import { STREAM } from "../output/stream.js";
 import { type LibraryOptions, refuseWrongOptions } from "./options.js";
 
 /** The option that names an output, by function: only what writes leaves something to continue. */
@@ -20,7 +21,8 @@ export async function call<C extends keyof LibraryOptions, R>(
   refuseWrongOptions(name, options);
   const { signal } = options;
   const output = OUTPUT[name];
-  const writes = output !== undefined && typeof options[output] === "string" && !isDryRun(options);
+  const writes =
+    output !== undefined && typeof options[output] === "string" && options[output] !== STREAM && !isDryRun(options);
   const isStopped = (): boolean => signal?.aborted === true;
   if (isStopped()) {
     throw interrupted(signal?.reason, false);

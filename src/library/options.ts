@@ -115,6 +115,7 @@ const MAKING: Rows<MakingOptions> = {
   invFreq: oneOf("drop", "keep").optional(),
   rows: oneOf(...NEW_ROWS).nullish(),
   ignore,
+  manifestOut: text("a path").nullish(),
 };
 
 const texts = listOf(
@@ -159,7 +160,14 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     compress: flag,
     baseModel: text("a name").nullish(),
   },
-  convert: { ...REQUEST, source: place, output: text("a path"), dtype: dtype.nullish(), maxShardSize },
+  convert: {
+    ...REQUEST,
+    source: place,
+    output: text("a path"),
+    dtype: dtype.nullish(),
+    maxShardSize,
+    manifestOut: MAKING.manifestOut,
+  },
   xor: {
     ...REQUEST,
     raw: place,

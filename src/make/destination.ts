@@ -4,11 +4,12 @@ import { type BaseFiles, type FromBase, fromBase } from "../checkpoint/from-base
 import { NO_SIDE_FILES, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
 import { chooseMode, type OutputMode } from "../output/choose-mode.js";
 import { isWeightFile } from "../output/state.js";
+import { STREAM } from "../output/stream.js";
 import { type InputPlace, refuseFullDisk, resolveOutput } from "../run/preflight.js";
 
 export interface Destination extends SmallFiles {
   readonly path: string;
-  readonly mode: OutputMode | "verify";
+  readonly mode: OutputMode | "verify" | "stream";
 }
 
 export interface SmallFiles {
@@ -51,6 +52,9 @@ export async function chooseDestination(
 ): Promise<Destination | null> {
   if (output === null) {
     return null;
+  }
+  if (output === STREAM) {
+    return { path: STREAM, mode: "stream", side: NO_SIDE_FILES, base: null };
   }
   const path = await resolveOutput(output, sources);
   const mode = await chooseMode(path, wanted);

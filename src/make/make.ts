@@ -19,6 +19,7 @@ import { clock, type RunFigures, type RunOptions, type RunResult, runPlan } from
 import type { NewRows } from "../scheme/axes.js";
 import { chooseDestination, type Destination, type SideSources } from "./destination.js";
 import { identityOf } from "./identity.js";
+import { runIntoStream } from "./stream.js";
 
 /** Options of every run that makes something. */
 export interface RunRequest extends RunOptions {
@@ -42,6 +43,8 @@ export interface MakingOptions extends RunRequest {
   readonly rows?: NewRows | null;
   /** Guards to switch off (docs/checks.md). */
   readonly ignore?: readonly Guard[];
+  /** Where the output is "-": a file for its manifest, which must not be there yet; null writes none. */
+  readonly manifestOut?: string | null;
 }
 
 /** What every report says of the output. */
@@ -97,7 +100,10 @@ export type End<F> = { readonly output: string | null; readonly figures: RunFigu
 );
 
 /** Carries out a recipe. @throws {WeightDiffError} with any code of errors.ts. */
-export async function make<F, R>(recipe: Recipe<F, R>, options: RunRequest): Promise<R> {
+export async function make<F, R>(
+  recipe: Recipe<F, R>,
+  options: RunRequest & Pick<MakingOptions, "manifestOut">,
+): Promise<R> {
   const { plan, started } = recipe;
   const destination = await chooseDestination(recipe, options.mode ?? "new");
   const output = destination?.path ?? null;
@@ -111,7 +117,9 @@ export async function make<F, R>(recipe: Recipe<F, R>, options: RunRequest): Pro
       figures: { ...nothing, bytesRead, ...clock(started) },
     });
   }
-  if (destination !== null) {
+  if (destination?.mode === "stream") {
+    options.onNote?.("a stream holds the tensors only: config.json and the tokenizer are not in it");
+  } else if (destination !== null) {
     recipe.tell?.(destination);
   }
   if (options.dryRun === true) {
@@ -143,8 +151,11 @@ function smallNames({ side, base }: Destination): readonly string[] {
 async function runInto<F, R>(
   destination: Destination | null,
   recipe: Recipe<F, R>,
-  options: RunOptions,
+  options: RunOptions & Pick<MakingOptions, "manifestOut">,
 ): Promise<RunResult> {
+  if (destination?.mode === "stream") {
+    return runIntoStream(recipe, options);
+  }
   const { plan, needs } = recipe;
   const mode = destination?.mode === "verify" ? "resume" : (destination?.mode ?? "new");
   const room = destination === null ? null : { path: destination.path, bytes: mode === "resume" ? 0 : needs.bytes };

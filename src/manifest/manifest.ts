@@ -115,11 +115,12 @@ export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] 
   return { repo, commit, files };
 }
 
-/** The output's weight files. */
-export function filesOf(plan: Plan): RecoverManifest["files"] {
+/** The output's weight files. @param streamed sha256 (hex) of the one that went into a stream. */
+export function filesOf(plan: Plan, streamed: string | null = null): RecoverManifest["files"] {
   return plan.shards.map(({ file, size, most, header }) => ({
     file,
     size: size ?? most,
     header: createHash("sha256").update(header).digest("hex"),
+    ...(streamed === null ? {} : { sha256: streamed }),
   }));
 }

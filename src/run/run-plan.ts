@@ -9,6 +9,7 @@ import { operandsOf } from "../engine/job/operand.js";
 import { leastWindowBytes, needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import type { OutputDirectory } from "../output/directory.js";
+import { type OutputStream, STREAM } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
 import { planTraffic } from "../plan/traffic.js";
 import type { HubRunOptions, ProvidedInput } from "./inputs.js";
@@ -31,6 +32,8 @@ export interface RunOptions extends HubRunOptions {
 export interface PlanRunOptions extends RunOptions {
   /** Called with every result as soon as it is there. If it throws, the run ends. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
+  /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread. */
+  readonly stream?: OutputStream;
 }
 
 export interface ProgressState {
@@ -51,6 +54,8 @@ export interface RunResult {
   readonly written: number;
   /** How many tensors were taken over from an earlier run, after their bytes were verified. */
   readonly resumed: number;
+  /** sha256 (hex) of the file that went into a stream; null where that was not wanted, or nothing was streamed. */
+  readonly sha256: string | null;
 }
 
 /** 4 MiB: few calls, and two workers with three windows of three buffers each stay near 70 MB. */
@@ -111,7 +116,7 @@ function windowFor(jobs: readonly Job[]): number {
 }
 
 /**
- * Runs every job of the plan. With `output`, results are written to its staged files; without, they are only digested.
+ * Runs every job of the plan. With `output`, results are written to its staged files, with a stream into that; else they are only digested.
  * @param files the plan's inputs, as workers open them.
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
  */
@@ -122,9 +127,13 @@ export async function runPlan(
   options: PlanRunOptions,
 ): Promise<RunResult> {
   const traffic = planTraffic(plan);
-  let total = traffic.read + (output === null ? 0 : traffic.write);
+  const { stream = null } = options;
+  const writes = output !== null || stream !== null;
+  let total = traffic.read + (writes ? traffic.write : 0);
   const small = total < SMALL_BYTES;
-  const { threads, ...pace } = choosePace(files, total, plan.jobs, options);
+  const { threads: chosen, ...pace } = choosePace(files, total, plan.jobs, options);
+  const threads = stream === null ? chosen : 0;
+  const disk = stream === null ? options.disk : diskInto(stream, options.disk ?? localDisk);
   const always = options.directIo === "always";
   const directIo = always || (options.directIo !== false && !small);
   const cold = directIo && !always ? chooseDirect(files) : [];
@@ -134,16 +143,19 @@ export async function runPlan(
   }));
   const setup: PipelineSetup = {
     inputs,
-    outputs:
+    outputs: plan.shards.flatMap(({ file, directEnd }) =>
       output === null
-        ? []
-        : plan.shards.map(({ file, directEnd }) => ({ path: output.staged(file), directEnd, direct: directIo })),
+        ? stream === null
+          ? []
+          : { path: STREAM, directEnd: 0, direct: false }
+        : { path: output.staged(file), directEnd, direct: directIo },
+    ),
     ...pace,
     ...needsOf(plan.jobs),
   };
   const pool = {
     threads,
-    ...(options.disk === undefined ? {} : { disk: options.disk }),
+    ...(disk === undefined ? {} : { disk }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
 
@@ -155,7 +167,7 @@ export async function runPlan(
     read += came;
     written += went;
     done += came + went;
-    const target = output === null ? null : outputOf(job);
+    const target = writes ? outputOf(job) : null;
     const shard = target === null ? null : (plan.shards[target.shard]?.file ?? null);
     options.onProgress?.({
       done,
@@ -177,7 +189,10 @@ export async function runPlan(
 
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
-    .map((job) => (output === null && isMade(job) ? { ...job, output: null } : job));
+    .map((job) => (!writes && isMade(job) ? { ...job, output: null } : job));
+  if (stream !== null) {
+    todo.sort((a, b) => positionOf(a) - positionOf(b));
+  }
   // Verifying has read the finished outputs. The inputs of those will not be read again.
   const rest = planTraffic({ jobs: todo });
   total = done + rest.read + rest.write;
@@ -215,7 +230,31 @@ export async function runPlan(
   }
   await Promise.all(seals);
   await refuseChanges(inputs, options.disk ?? localDisk);
-  return { results, threads, read, written, resumed };
+  return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null };
+}
+
+/** Where in the file the job's bytes go; past its end for what is only read. */
+function positionOf(job: Job): number {
+  return job.kind === "tensor" && job.output !== null ? job.output.range.begin : Number.MAX_SAFE_INTEGER;
+}
+
+/** The disk, but what is written goes into the stream. */
+function diskInto(stream: OutputStream, disk: Disk): Disk {
+  return {
+    async openFile(path, mode, direct) {
+      if (mode === "read") {
+        return disk.openFile(path, mode, direct);
+      }
+      const none = (): never => {
+        throw new TypeError("a stream is only written");
+      };
+      return {
+        ...{ path, direct: false, read: none, stat: none, truncate: none, sync: none },
+        write: (source, position) => stream.write(source, position),
+        close: async () => {},
+      };
+    },
+  };
 }
 
 function outputOf(job: Job): { readonly shard: number } | null {

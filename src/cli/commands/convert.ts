@@ -1,9 +1,10 @@
 /** convert: its flags' options -> the converted model -> a few lines, or a document for scripts. */
 import { type ConvertReport, convert } from "../../commands/convert.js";
+import { STREAM } from "../../output/stream.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";
-import { filesText, recordsText, tookLine } from "../output/text.js";
+import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -22,7 +23,7 @@ export async function run(
 function convertText(report: ConvertReport): string {
   const count = `${report.tensors.length} tensors`;
   const headlines = {
-    converted: `converted ${count} as ${report.dtype} in ${report.output}`,
+    converted: `converted ${count} as ${report.dtype} ${placeText(report.output)}`,
     planned: `would write ${report.output} as ${report.dtype}`,
     verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
   } as const;
@@ -31,7 +32,10 @@ function convertText(report: ConvertReport): string {
     lines.push(`  reads    ${bytesText(report.bytesRead)}`);
     return `${lines.join("\n")}\n`;
   }
-  const checked = [...recordsText(report.records, "record"), "sha256 of every tensor in weight-diff.json"];
+  const checked = [
+    ...recordsText(report.records, "record"),
+    report.output === STREAM ? "sha256 of every tensor" : "sha256 of every tensor in weight-diff.json",
+  ];
   lines.push(`  checked  ${checked.join("; ")}`);
   if (report.resumed > 0) {
     lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);

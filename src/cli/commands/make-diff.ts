@@ -7,7 +7,7 @@ import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";
 import { pushFields, pushText } from "../output/push-report.js";
-import { countText, filesText, tookLine } from "../output/text.js";
+import { countText, filesText, placeText, tookLine } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -40,7 +40,7 @@ export async function run(
 /** make-diff's result in a few lines. */
 function makeDiffText(report: MakeDiffReport): string {
   const headlines = {
-    made: `made a diff of ${report.tensors} tensors in ${report.output}`,
+    made: `made a diff of ${report.tensors} tensors ${placeText(report.output)}`,
     checked: `made a diff of ${report.tensors} tensors; nothing was written (no --path_diff)`,
     planned: `would write ${report.output ?? "nothing (no --path_diff)"}`,
     verified: `${report.output} is finished already: verified against weight-diff.json`,

@@ -3,10 +3,11 @@ import type { RecoverReport } from "../../commands/recover/report.js";
 import { recover } from "../../commands/recover.js";
 import { EXIT_CODES } from "../../errors.js";
 import { torchName } from "../../formats/dtype.js";
+import { STREAM } from "../../output/stream.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { finite, json, performanceJson } from "../output/json.js";
-import { filesText, recordsText, tookLine } from "../output/text.js";
+import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
 import type { During } from "./story.js";
 
@@ -68,7 +69,7 @@ function dtypeText(dtype: RecoverReport["dtype"]): string {
 function headline(report: RecoverReport, dtype: string): string {
   const count = `${report.tensors.length} tensors`;
   const texts = {
-    recovered: `recovered ${count} as ${dtype} in ${report.output}`,
+    recovered: `recovered ${count} as ${dtype} ${placeText(report.output)}`,
     checked: `computed ${count} as ${dtype}; nothing was written (no --path_tuned)`,
     planned: `would write ${report.output ?? "nothing (no --path_tuned)"} as ${dtype}`,
     verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
@@ -78,7 +79,9 @@ function headline(report: RecoverReport, dtype: string): string {
 
 function checks(report: RecoverReport): string {
   const digests =
-    report.outcome === "recovered" ? "sha256 of every tensor in weight-diff.json" : "sha256 of every tensor";
+    report.outcome === "recovered" && report.output !== STREAM
+      ? "sha256 of every tensor in weight-diff.json"
+      : "sha256 of every tensor";
   return report.outcome === "verified"
     ? digests
     : [

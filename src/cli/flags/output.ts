@@ -37,7 +37,16 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the recovered model goes; without it everything is computed and checked, and nothing written",
+    help: "where the recovered model goes (-: one file to stdout); without it everything is computed and checked, and nothing written",
+  }),
+  flag({
+    name: "manifest-out",
+    commands: ["recover", "make-diff", "convert"],
+    option: "manifestOut",
+    takes: "FILE",
+    schema: text,
+    group: "output",
+    help: "with - for OUT: write weight-diff.json to this new file, with the stream's sha256",
   }),
   flag({
     name: "path_diff",
@@ -47,7 +56,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the diff goes; without it the diff is made and proved, and nothing written",
+    help: "where the diff goes (-: one file to stdout); without it the diff is made and proved, and nothing written",
   }),
   flag({
     name: "compress",

@@ -1,4 +1,6 @@
 /** From what was given to what is asked of the command's function: all that it needs, valid, without contradictions. */
+
+import { STREAM } from "../../output/stream.js";
 import type { Asked, CommandName, Flag } from "./flag.js";
 import { type Given, type GivenValue, usage } from "./given.js";
 import { barePaths, farmPaths } from "./paths.js";
@@ -13,6 +15,8 @@ export interface FlagReading<C extends CommandName> {
   readonly writes: boolean;
   /** Can this very run be continued, if it is interrupted? */
   readonly resumable: boolean;
+  /** Does stdout carry the output itself, so that the result goes to stderr? */
+  readonly streams: boolean;
 }
 
 /**
@@ -31,8 +35,11 @@ export function readFlags<C extends CommandName>(
   refuseMissing(command, rows, given);
   const settings = settingsOf(command, rows, given);
   refuseContradictions(command, given, settings);
-  const writes = given.has(OUTPUTS[command] ?? "");
+  const output = given.get(OUTPUTS[command] ?? "");
+  const streams = output === STREAM && !given.has("dry-run");
+  const writes = output !== undefined && output !== STREAM;
   return {
+    streams,
     asked: { ...optionsOf(settings), ...lineOf(command, words, script) } as unknown as Asked[C],
     writes,
     resumable: writes && !given.has("dry-run"),

@@ -1,8 +1,10 @@
 /** Which flags go together, and which do not. Contradictions end here, before any I/O. */
 
+import { STREAM } from "../../output/stream.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { CommandName, Flag } from "./flag.js";
 import { type Given, usage } from "./given.js";
+import { flagsOf, shownName } from "./table.js";
 
 /** A flag that was given, and what it sets its option to. */
 export interface Setting {
@@ -56,6 +58,16 @@ const RULES: readonly Rule[] = [
   { flags: ["private"], commands: ["make-diff"], without: "push", hint: "give --push org/name, or leave it out" },
 ];
 
+/** What cannot be asked of a stream on stdout, and why. */
+const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
+  resume: "what has gone out cannot be continued",
+  force: "nothing is there to be replaced",
+  "max-shard-size": "a stream is one file",
+  compress: "how long coded tensors are is known only after the last of them, and a stream begins with it",
+  "sign-key": "a signature is a file of its own, and is over files",
+  push: "there is nothing to publish",
+};
+
 /** Two flags that say different things of one option: what to do then. */
 const CONTRADICTIONS: Readonly<Record<string, string>> = {
   mode: "--resume continues an unfinished run, --force starts over",
@@ -71,6 +83,22 @@ export function refuseContradictions(command: CommandName, given: Given, setting
   const rewrite = ["force", "resume"].find((name) => given.has(name));
   if (output !== undefined && rewrite !== undefined && !given.has(output)) {
     throw usage(`--${rewrite} without --${output}: there is no output`, command, `give --${output}, or leave it out`);
+  }
+  const streamed = output !== undefined && given.get(output) === STREAM;
+  const notHere = Object.keys(NOT_OF_A_STREAM).find((flag) => given.has(flag));
+  if (streamed && notHere !== undefined) {
+    throw usage(
+      `--${notHere} and ${shownOutput(command, output)} ${STREAM} contradict each other: ${NOT_OF_A_STREAM[notHere]}`,
+      command,
+      `leave out --${notHere}, or give a directory`,
+    );
+  }
+  if (!streamed && given.has("manifest-out")) {
+    throw usage(
+      "--manifest-out: only a stream has its manifest in another place: a directory gets weight-diff.json",
+      command,
+      `leave it out, or write to ${STREAM}`,
+    );
   }
   for (const rule of RULES) {
     const name = rule.flags.find((flag) => given.has(flag));
@@ -104,6 +132,11 @@ export function refuseContradictions(command: CommandName, given: Given, setting
       "--scheme custom takes --op, --arith, --rows, --verbatim and --driver",
     );
   }
+}
+
+function shownOutput(command: CommandName, output: string): string {
+  const row = flagsOf(command).find(({ name }) => name === output);
+  return row === undefined ? output : shownName(row);
 }
 
 /** Lists add up; all else is one thing or the other. */

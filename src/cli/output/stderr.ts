@@ -2,6 +2,7 @@
 import type { Look } from "../flags/flag.js";
 import { printableMessage, printableText } from "./printable.js";
 import { eventPrinter, openProgress, type ProgressPrinter } from "./progress.js";
+import type { ResultWriter } from "./stdout.js";
 
 /** Says one thing. */
 export function say(text: string): void {
@@ -9,8 +10,30 @@ export function say(text: string): void {
 }
 
 /** Tells a program of one thing. */
-export function sayEvent(event: "note" | "warning" | "error" | "progress", fields: object): void {
+export function sayEvent(event: "note" | "warning" | "error" | "progress" | "result", fields: object): void {
   process.stderr.write(`${printableText(JSON.stringify({ event, ...fields }))}\n`);
+}
+
+/** Takes the result where stdout carries the output itself: as it is, or for a program as one more event. */
+export function resultOnStderr(events: boolean): ResultWriter {
+  return {
+    write(text) {
+      if (events) {
+        sayEvent("result", parsedOr(text));
+      } else {
+        process.stderr.write(printableText(text));
+      }
+    },
+    finish: async () => null,
+  };
+}
+
+function parsedOr(text: string): object {
+  try {
+    return { result: JSON.parse(text) };
+  } catch {
+    return { text };
+  }
 }
 
 export interface Speaker {

@@ -9,12 +9,16 @@ export interface ResultWriter {
 
 export function openStdout(): ResultWriter {
   let failure: Error | null = null;
-  let pending: Promise<void> = Promise.resolve();
-  process.stdout.on("error", (error) => {
-    failure ??= error;
-  });
+  let pending: Promise<void> | null = null;
   return {
     write(text) {
+      // Whoever asks for process.stdout makes a pipe one that never waits: only a result is worth that, never the bytes of a model.
+      if (pending === null) {
+        pending = Promise.resolve();
+        process.stdout.on("error", (error) => {
+          failure ??= error;
+        });
+      }
       const safe = printableText(text);
       pending = pending.then(() => new Promise((resolve) => process.stdout.write(safe, () => resolve())));
     },

@@ -1,4 +1,5 @@
 /** Words that the results of several commands share. */
+import { STREAM } from "../../output/stream.js";
 import type { RecordCount } from "../../plan/operands.js";
 import { bytesText } from "../../run/preflight.js";
 import type { RunFigures } from "../../run/run-plan.js";
@@ -6,6 +7,11 @@ import type { RunFigures } from "../../run/run-plan.js";
 /** "3 files". */
 export function countText(count: number, one: string): string {
   return `${count} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/** "in my-model", or "on stdout". */
+export function placeText(output: string | null): string {
+  return output === STREAM ? "on stdout" : `in ${output}`;
 }
 
 /** "model.safetensors, 669 kB" or "3 files, 13.5 GB". */

@@ -5,7 +5,7 @@ import type { ConvertManifest } from "../../manifest/manifest.js";
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
   /** Meta's directory, with params.json and consolidated.NN.pth, or the name of a Hub repository with that layout. */
   readonly source: string;
-  /** The folder for the model. */
+  /** The folder for the model; "-" writes one file to stdout (docs/recover.md). */
   readonly output: string;
   /** The dtype of the tensors that are written; by default each keeps the one it is stored in. */
   readonly dtype?: "F32" | "F16" | "BF16" | null;

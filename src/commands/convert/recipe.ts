@@ -48,7 +48,7 @@ export function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Rec
         ...(tokenizer?.files ?? []).filter(({ file }) => !has(file)),
       ];
       const tensors = writtenTensors(plan, run);
-      const manifest = () => writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan) });
+      const manifest = () => writeManifest({ scheme: plan.scheme, ...made, tensors, files: filesOf(plan, run.sha256) });
       return { extras, manifest };
     },
     conclude(end) {

@@ -8,7 +8,7 @@ export interface MakeDiffOptions extends MakingOptions {
   readonly raw: string;
   /** The fine-tuned model, likewise. */
   readonly tuned: string;
-  /** Where the diff goes; null makes and proves it without writing anything. */
+  /** Where the diff goes; null makes and proves it without writing anything; "-" writes one file to stdout (docs/recover.md). */
   readonly diff?: string | null;
   /** "additive": float32, for this tool and the reference scripts. "exact": bit patterns, for this tool only. */
   readonly encoding?: (typeof ENCODINGS)[number];

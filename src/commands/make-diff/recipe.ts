@@ -171,7 +171,7 @@ function cardFacts(
 
 type DigestedFiles = readonly (MakeDiffManifest["files"][number] & { readonly sha256: string })[];
 
-/** The diff's files with their sha256; "" where nothing is written. */
+/** The diff's files with their sha256; "" where nothing is written, or nobody wants it. */
 async function digestedFiles(
   plan: Plan,
   run: RunResult,
@@ -179,7 +179,7 @@ async function digestedFiles(
   options: RunRequest,
 ): Promise<DigestedFiles> {
   if (output === null) {
-    return filesOf(plan).map((file) => ({ ...file, sha256: "" }));
+    return filesOf(plan).map((file) => ({ ...file, sha256: run.sha256 ?? "" }));
   }
   const digests = await digestFiles(
     plan.shards.map(({ file }) => output.staged(file)),

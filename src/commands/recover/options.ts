@@ -8,7 +8,7 @@ export interface RecoverOptions extends MakingOptions, SchemeOptions {
   readonly raw: string;
   /** The published diff, given likewise; for a family that XORs whole files, the folder with them. */
   readonly diff: string;
-  /** The folder for the recovered model; null computes and checks everything, and writes nothing. */
+  /** The folder for the recovered model; null computes and checks everything, and writes nothing; "-" writes one file to stdout (docs/recover.md). */
   readonly tuned?: string | null;
   /**
    * The dtype of the float tensors that are written; left out, the one that the scheme's script saves. "auto": the smallest that holds every

@@ -63,7 +63,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
         writeManifest({
           ...made,
           tensors: writtenTensors(plan, run),
-          files: filesOf(plan),
+          files: filesOf(plan, run.sha256),
           sums: { without_inv_freq: finite(withoutInvFreq), with_inv_freq: finite(withInvFreq) },
         });
       return { extras: smallFiles(plan, diffConfig, destination), manifest };

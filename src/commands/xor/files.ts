@@ -2,8 +2,10 @@
  * The XOR codecs: whole files, not tensors. A payload and the base give the model (decode), a model and the base give a payload
  * (encode). Recognise, refuse what can be refused; the rest is the run's.
  */
+import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { make } from "../../make/make.js";
+import { STREAM } from "../../output/stream.js";
 import { withHub } from "../../run/inputs.js";
 import type { XorOptions } from "./options.js";
 import type { FoundPayload } from "./payload.js";
@@ -17,6 +19,13 @@ import { type XorReport, xorRecipe } from "./recipe.js";
 export async function xorFiles(found: FoundPayload, options: XorOptions): Promise<XorReport> {
   return withHub(options, async (opened) => {
     const started = performance.now();
+    if (opened.output === STREAM) {
+      throw new WeightDiffError(
+        "USAGE",
+        "this payload gives whole files, and a stream is one file of tensors",
+        "give a directory for them",
+      );
+    }
     const { raw, hub, compress = false, direction = "decode" } = opened;
     const trustBase = opened.ignore?.includes("wrong-base") === true;
     const plan = await planXor(found, { raw, hub, direction, compress, trustBase });

@@ -15,7 +15,7 @@ function told(error: unknown, about: Partial<Explained> = {}) {
   try {
     const code = explain(
       error,
-      { command: "recover", asJson: false, events: false, writes: true, ...about },
+      { command: "recover", asJson: false, events: false, writes: true, streams: false, ...about },
       { write: (text) => (out += text), finish: async () => null },
     );
     return { code, said, out };

@@ -27,7 +27,14 @@ const RUN = {
   onProgress: () => {},
 } as const;
 const REQUEST = { ...RUN, mode: "resume", dryRun: true, onNote: () => {}, onWarning: () => {} } as const;
-const MAKING = { ...REQUEST, maxShardSize: 1, invFreq: "keep", rows: "mean", ignore: ["swapped"] } as const;
+const MAKING = {
+  ...REQUEST,
+  maxShardSize: 1,
+  invFreq: "keep",
+  rows: "mean",
+  ignore: ["swapped"],
+  manifestOut: null,
+} as const;
 const SCHEME = {
   scheme: "custom",
   custom: { operation: "add", arithmetic: "stored", newRows: "zero", verbatim: ["x"], driver: "raw" },
@@ -58,7 +65,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     compress: true,
     baseModel: null,
   },
-  convert: { ...REQUEST, source: "a", output: "b", dtype: null, maxShardSize: 5e9 },
+  convert: { ...REQUEST, source: "a", output: "b", dtype: null, maxShardSize: 5e9, manifestOut: null },
   xor: {
     ...REQUEST,
     raw: "a",

@@ -1,0 +1,67 @@
+/** A run whose output is a stream on stdout: what cannot be asked of it, and how it is carried out. */
+import type { Job, TensorResult } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import { openStream, refuseTerminal, STREAM } from "../output/stream.js";
+import type { RunPlan } from "../plan/plan.js";
+import { provideInputs } from "../run/inputs.js";
+import { type RunResult, runPlan } from "../run/run-plan.js";
+import type { Composed, MakingOptions, RunRequest } from "./make.js";
+
+/** What goes into a stream. */
+interface StreamRecipe {
+  readonly plan: RunPlan;
+  judge?(job: Job, result: TensorResult): void;
+  compose(run: RunResult, output: null, destination: null): Promise<Composed>;
+}
+
+/**
+ * The options as they are for this output: a stream is one file, whatever is asked for.
+ * @param output as the user wrote it. @throws {WeightDiffError} USAGE for what a stream, or what only a stream can have.
+ */
+export function optionsFor<O extends RunRequest & Pick<MakingOptions, "maxShardSize" | "manifestOut">>(
+  options: O,
+  output: string | null | undefined,
+): O {
+  if (output !== STREAM) {
+    if (options.manifestOut != null) {
+      throw new WeightDiffError(
+        "USAGE",
+        "only a stream has its manifest in another place: a directory gets weight-diff.json",
+        "leave out the manifest's name, or write to -",
+      );
+    }
+    return options;
+  }
+  if (options.mode !== undefined && options.mode !== "new") {
+    throw new WeightDiffError(
+      "USAGE",
+      `a stream is written once, from its beginning: it cannot be ${options.mode === "resume" ? "continued" : "replaced"}`,
+      "leave that out, or give a directory",
+    );
+  }
+  return { ...options, maxShardSize: Number.POSITIVE_INFINITY };
+}
+
+/** @throws {WeightDiffError} USAGE if stdout is a terminal; OUTPUT_REFUSED for the manifest's name; as runPlan. */
+export async function runIntoStream(
+  recipe: StreamRecipe,
+  options: RunRequest & Pick<MakingOptions, "manifestOut">,
+): Promise<RunResult> {
+  const { plan, judge } = recipe;
+  refuseTerminal();
+  const files = await provideInputs(plan.inputs, options);
+  const [file] = plan.shards;
+  if (file === undefined || plan.shards.length > 1) {
+    throw new TypeError(`a stream is one file, the plan has ${plan.shards.length}`);
+  }
+  const stream = await openStream(file, options.manifestOut ?? null, options.signal);
+  try {
+    const run = await runPlan(plan, files, null, { ...options, judge: judge?.bind(recipe), stream });
+    const { manifest } = await recipe.compose(run, null, null);
+    await stream.finish(options.manifestOut == null ? [] : manifest([]));
+    return run;
+  } catch (error) {
+    await stream.abandon();
+    throw error;
+  }
+}
