@@ -21,6 +21,7 @@ test("leaves to the function what is not given", () => {
     notes: [],
     writes: false,
     resumable: false,
+    streams: false,
   });
 });
 

@@ -85,6 +85,8 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
 interface Reach {
   /** The flag's value; none for a switch. */
   readonly text?: string;
+  /** What the command line has in place of what is required. */
+  readonly words?: readonly string[];
   /** What else the command line needs. */
   readonly beside?: readonly string[];
   /** Where the function finds it, and what. */
@@ -123,6 +125,9 @@ const REACHES: Readonly<Record<string, Reach>> = {
   compress: { at: "compress", value: true },
   encoding: { text: "exact", at: "encoding", value: "exact" },
   dtype: { text: "bfloat16", at: "dtype", value: "BF16" },
+  "recover manifest-out": { beside: ["--path_tuned", "-"], text: "x", at: "manifestOut", value: "x" },
+  "make-diff manifest-out": { beside: ["--path_diff", "-"], text: "x", at: "manifestOut", value: "x" },
+  "convert manifest-out": { words: ["S", "-"], text: "x", at: "manifestOut", value: "x" },
   "max-shard-size": { text: "3MB", at: "maxShardSize", value: 3_000_000 },
   "inv-freq": { text: "keep", at: "invFreq", value: "keep" },
   "recover force": { beside: output, at: "mode", value: "force" },
@@ -175,8 +180,8 @@ function fieldOf(options: Record<string, unknown>, path: string): unknown {
 }
 
 /** Words of the command's required ones that name the flag are left out. */
-function commandLine(command: CommandName, { name }: Flag, { text, beside = [] }: Reach): readonly string[] {
-  const required = REQUIRED[command];
+function commandLine(command: CommandName, { name }: Flag, { text, words, beside = [] }: Reach): readonly string[] {
+  const required = words ?? REQUIRED[command];
   const at = required.indexOf(`--${name}`);
   const others = at < 0 ? required : required.toSpliced(at, 2);
   const flags = others.filter((word) => name !== "alpaca-farm-model-name" || !/^(--path_diff|D)$/.test(word));
