@@ -1,27 +1,35 @@
 /** A run whose output is a stream on stdout: what cannot be asked of it, and how it is carried out. */
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
+import type { OutputMode } from "../output/choose-mode.js";
+import type { WrittenFile } from "../output/staging.js";
 import { openStream, refuseTerminal, STREAM } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
 import { provideInputs } from "../run/inputs.js";
-import { type RunResult, runPlan } from "../run/run-plan.js";
-import type { Composed, MakingOptions, RunRequest } from "./make.js";
+import { type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
 
 /** What goes into a stream. */
 interface StreamRecipe {
   readonly plan: RunPlan;
   judge?(job: Job, result: TensorResult): void;
-  compose(run: RunResult, output: null, destination: null): Promise<Composed>;
+  compose(
+    run: RunResult,
+    output: null,
+    destination: null,
+  ): Promise<{ readonly manifest: (written: readonly WrittenFile[]) => Iterable<string> }>;
+}
+
+interface StreamOptions extends RunOptions {
+  readonly mode?: OutputMode;
+  readonly maxShardSize?: number;
+  readonly manifestOut?: string | null;
 }
 
 /**
  * The options as they are for this output: a stream is one file, whatever is asked for.
  * @param output as the user wrote it. @throws {WeightDiffError} USAGE for what a stream, or what only a stream can have.
  */
-export function optionsFor<O extends RunRequest & Pick<MakingOptions, "maxShardSize" | "manifestOut">>(
-  options: O,
-  output: string | null | undefined,
-): O {
+export function optionsFor<O extends StreamOptions>(options: O, output: string | null | undefined): O {
   if (output !== STREAM) {
     if (options.manifestOut != null) {
       throw new WeightDiffError(
@@ -43,10 +51,7 @@ export function optionsFor<O extends RunRequest & Pick<MakingOptions, "maxShardS
 }
 
 /** @throws {WeightDiffError} USAGE if stdout is a terminal; OUTPUT_REFUSED for the manifest's name; as runPlan. */
-export async function runIntoStream(
-  recipe: StreamRecipe,
-  options: RunRequest & Pick<MakingOptions, "manifestOut">,
-): Promise<RunResult> {
+export async function runIntoStream(recipe: StreamRecipe, options: StreamOptions): Promise<RunResult> {
   const { plan, judge } = recipe;
   refuseTerminal();
   const files = await provideInputs(plan.inputs, options);
