@@ -11,8 +11,7 @@ import { checkJson } from "../formats/json.js";
 import { isOwnFileName, parseWeightIndex, writeWeightIndex } from "../formats/weight-index.js";
 import { sha256Of } from "../hub/source.js";
 import type { Manifest } from "../manifest/manifest.js";
-import { MANIFEST, outputState } from "../output/state.js";
-import { SIGNATURE } from "./signature.js";
+import { MANIFEST, outputState, SIGNATURE } from "../output/state.js";
 import { type Survey, unusable } from "./survey.js";
 
 /** Files that no loader reads: what is wrong with them is only a warning. */

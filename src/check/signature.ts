@@ -9,15 +9,13 @@ import { absolutePath } from "../files/paths.js";
 import { readText, sizeOf } from "../files/small-files.js";
 import { printable } from "../formats/quote.js";
 import { readManifest } from "../manifest/read.js";
-import { hasFile, MANIFEST, outputState } from "../output/state.js";
+import { hasFile, MANIFEST, outputState, SIGNATURE } from "../output/state.js";
 import { digestFiles } from "../run/digest.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { opened, sealed } from "./signature/bundle.js";
 import { readPublicKey, type SignatureKey } from "./signature/keys.js";
 import { type Digested, readStatement, writeStatement } from "./signature/statement.js";
 
-/** What model-signing calls it, too. */
-export const SIGNATURE = "model.sig";
 /** Not signed: git's own files, as in model-signing, and what `hf download` keeps of its own. */
 const UNSIGNED = [SIGNATURE, ".git", ".gitattributes", ".github", ".gitignore", ".cache/huggingface"] as const;
 /** Of 160,000 tensors, some 20 MB. */

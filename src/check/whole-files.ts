@@ -9,11 +9,10 @@ import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { sha256Of } from "../hub/source.js";
 import type { XorManifest } from "../manifest/manifest.js";
 import { isVerbatim, parseXorManifest, RETYPED, readManifestBytes } from "../manifest/read.js";
-import { hasFile, MANIFEST } from "../output/state.js";
+import { hasFile, MANIFEST, SIGNATURE } from "../output/state.js";
 import { digestFiles } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
-import { SIGNATURE } from "./signature.js";
 
 /**
  * The manifest beside XORed files; null if there is none, or another one. What makes it unusable, its readers tell; that its text

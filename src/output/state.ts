@@ -8,6 +8,8 @@ import { JOURNAL } from "./journal.js";
 
 export const STAGING = ".weight-diff";
 export const MANIFEST = "weight-diff.json";
+/** What model-signing calls it, too: it signs all files of a folder, and no other model. */
+export const SIGNATURE = "model.sig";
 
 /** Weight files and indexes of every format: what the mode "force" replaces. */
 const OLD_WEIGHTS =

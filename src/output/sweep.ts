@@ -10,7 +10,7 @@ import { isMissing } from "../files/errno.js";
 import { hasOwnFolder, ownFolder } from "../files/own.js";
 import { renameOver } from "../files/rename.js";
 import { type ShardFile, stagedPath, syncDirectory } from "./staging.js";
-import { isWeightFile, MANIFEST } from "./state.js";
+import { isWeightFile, MANIFEST, SIGNATURE } from "./state.js";
 
 /**
  * Refuses names that could not be given. @param replace may old files be replaced? Otherwise the directory was empty when the run
@@ -86,7 +86,7 @@ export async function takeBack(
   await syncDirectory(staging);
 }
 
-/** The old manifest first: from then on the directory does not claim to be a finished run. Nothing but weights and indexes goes. */
+/** The old manifest first: from then on the directory does not claim to be a finished run. Nothing goes but weights, indexes and their signature. */
 export async function removeOld(path: string): Promise<void> {
   await unlink(join(path, MANIFEST)).catch((error: unknown) => {
     if (!isMissing(error)) {
@@ -95,7 +95,7 @@ export async function removeOld(path: string): Promise<void> {
   });
   await syncDirectory(path);
   for (const name of await readdir(path)) {
-    if (isWeightFile(name) && (await look(join(path, name)))?.isDirectory() === false) {
+    if ((isWeightFile(name) || name === SIGNATURE) && (await look(join(path, name)))?.isDirectory() === false) {
       await unlink(join(path, name));
     }
   }

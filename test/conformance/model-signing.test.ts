@@ -8,10 +8,11 @@ import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { checkSignature, SIGNATURE } from "../../src/check/signature.js";
+import { checkSignature } from "../../src/check/signature.js";
 import { makeDiff } from "../../src/commands/make-diff.js";
 import { recover } from "../../src/commands/recover.js";
 import { sign } from "../../src/commands/sign.js";
+import { SIGNATURE } from "../../src/output/state.js";
 import { BASE, DIFF } from "../cli/command.js";
 import { ROOT } from "../support/fixtures.js";
 import { type KeyFiles, newKeys } from "../support/keys.js";

@@ -1,6 +1,5 @@
 /** The files that a push sends: those that belong to a model or a diff, less those that the Hub has already. */
 import { join } from "node:path";
-import { SIGNATURE } from "../../check/signature.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { sideFiles } from "../../checkpoint/side-files.js";
 import { WeightDiffError } from "../../errors.js";
@@ -9,7 +8,7 @@ import { gitBlobOf, regularFiles, sizeOf } from "../../files/small-files.js";
 import { printable } from "../../formats/quote.js";
 import type { HubEntry } from "../../hub/entries.js";
 import type { RemoteState, UploadFile } from "../../hub/upload.js";
-import { hasFile, isWeightFile, MANIFEST, outputState } from "../../output/state.js";
+import { hasFile, isWeightFile, MANIFEST, outputState, SIGNATURE } from "../../output/state.js";
 import { digestFiles } from "../../run/digest.js";
 import { CARD } from "../make-diff/card.js";
 import type { PushOptions } from "./target.js";

@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { readPrivateKey, readPublicKey } from "../../../src/check/signature/keys.js";
-import { checkSignature, requireSignature, SIGNATURE, signFolder } from "../../../src/check/signature.js";
+import { checkSignature, requireSignature, signFolder } from "../../../src/check/signature.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { sign } from "../../../src/commands/sign.js";
 import { verify } from "../../../src/commands/verify.js";
 import { WeightDiffError } from "../../../src/errors.js";
+import { SIGNATURE } from "../../../src/output/state.js";
 import { BASE, DIFF } from "../../cli/command.js";
 import { newKeys } from "../../support/keys.js";
 import { refuses } from "../../support/refusal.js";
@@ -250,6 +251,15 @@ test("a manifest that says something else than the signature is refused, though 
   const { sealed } = await import("../../../src/check/signature/bundle.js");
   writeFileSync(place, sealed(Buffer.from(JSON.stringify(statement)), await readPrivateKey(keys.signKey)));
   assert.deepEqual(await problemsOf(diff), ["weight-diff.json: recovers other tensors than the signature says"]);
+});
+
+test("the signature of an old model goes with it", async () => {
+  const diff = join(HOME, "diff-5");
+  const making = { raw: BASE, tuned: join(HOME, "tuned"), diff, threads: 0 };
+  await makeDiff({ ...making, signKey: keys.signKey });
+  await makeDiff({ ...making, encoding: "exact", mode: "force" });
+  assert.throws(() => readFileSync(join(diff, SIGNATURE)), /ENOENT/);
+  assert.equal((await verify({ path: diff, threads: 0 })).verdict, "sound");
 });
 
 test("a key that cannot sign is refused before the diff is made", async () => {
