@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isTrueBlob } from "../files/blob.js";
+import type { FileSource } from "../files/file-source.js";
 import { type HeaderBudget, headerBudget } from "../formats/header-budget.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 import { readWeightFile } from "../formats/weight-file.js";
@@ -21,6 +22,8 @@ export interface Shard {
   readonly header: ShardHeader;
   /** Of a repository on the Hub: its bytes may not be on this disk yet, or never. */
   readonly hub?: HubFile;
+  /** Of a stream: what was kept of it when it passed. */
+  readonly passed?: FileSource;
 }
 
 /** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */

@@ -1,7 +1,7 @@
 /** What the user reads of an error, on stderr: what is wrong, then what to do; with --json a document on stdout, too. */
 import { EXIT_CODES, listed, WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
-import { STREAM } from "../output/stream.js";
+import { STREAM } from "../files/pipe.js";
 import { hintText } from "./advice.js";
 import { commandOf } from "./argv.js";
 import type { CommandName } from "./flags/flag.js";

@@ -32,15 +32,15 @@ const LAST_WORDS_MS = 2000;
 /** Runs it. @returns the exit code. @throws whatever ends the command. */
 export async function runCommand<C extends CommandName>(
   command: C,
-  { asked, notes, resumable, streams }: FlagReading<C>,
+  { asked, notes, resumable, piped }: FlagReading<C>,
   out: ResultWriter,
   stories: Stories = STORIES,
 ): Promise<number> {
   const stop = new AbortController();
   const end = (signal: keyof typeof SIGNALS): void => {
     stop.abort(interruption(SIGNALS[signal], resumable));
-    // A write to a pipe that nobody reads never returns, and no process ends before it: after the error is told, the signal ends it.
-    if (streams) {
+    // A write that nobody reads, or a read that nobody writes for, never returns, and no process ends before it: the signal ends it.
+    if (piped) {
       setTimeout(() => process.kill(process.pid, signal), LAST_WORDS_MS).unref();
     }
   };

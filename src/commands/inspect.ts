@@ -12,6 +12,7 @@ import { familyName } from "../evidence/family.js";
 import { type Identity, identify } from "../evidence/identify.js";
 import { type ModelShape, modelShape } from "../evidence/model-shape.js";
 import { findTraps } from "../evidence/traps.js";
+import { STREAM } from "../files/pipe.js";
 import { type Dtype, elementCount, tensorBytes } from "../formats/dtype.js";
 import type { Hub } from "../hub/place.js";
 import { sha256Of } from "../hub/source.js";
@@ -22,11 +23,12 @@ import { MANIFEST } from "../output/state.js";
 import { asCoded } from "../plan/coded.js";
 import { readTensors, sha256ByName } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
+import { type Received, receive } from "../run/receive.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { type CodedShares, codedShares } from "./inspect/coded.js";
 
 export interface InspectOptions extends RunOptions {
-  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
+  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository; "-" reads a safetensors file from stdin. */
   readonly path: string;
   /** Also read every byte, and give each tensor's sha256. */
   readonly digest?: boolean;
@@ -98,7 +100,8 @@ export async function inspect(options: InspectOptions): Promise<InspectReport> {
 }
 
 async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Promise<InspectReport> {
-  const stored = await openCheckpoint(options.path, options.hub);
+  const received = options.path === STREAM ? await receive({ ...options, whole: options.digest === true }) : null;
+  const stored = received?.checkpoint ?? (await openCheckpoint(options.path, options.hub));
   const checkpoint = asCoded(stored);
   const notes = [...checkpoint.notes];
   const note = (error: unknown): null => {
@@ -116,7 +119,7 @@ async function inspectWith(options: InspectOptions & { readonly hub: Hub }): Pro
   const identity = await identify(checkpoint, config, manifest);
   const shape = modelShape(checkpoint.stateDict, config);
   const family = familyName(shape, config);
-  const digests = options.digest === true ? await digestAll(stored, options) : null;
+  const digests = options.digest === true ? await digestAll(stored, received, options) : null;
   const totals = totalsOf([...checkpoint.stateDict.values()]);
   return {
     path: checkpoint.path,
@@ -215,8 +218,8 @@ interface Digests {
 }
 
 /** @throws {WeightDiffError} CRC_MISMATCH. */
-async function digestAll(checkpoint: Checkpoint, options: RunOptions): Promise<Digests> {
-  const reading = await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards });
+async function digestAll(checkpoint: Checkpoint, received: Received | null, options: RunOptions): Promise<Digests> {
+  const reading = received?.reading ?? (await readTensors(checkpoint, { ...options, wholeFiles: checkpoint.shards }));
   return { tensors: sha256ByName(reading), files: reading.files };
 }
 

@@ -8,12 +8,14 @@ import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { expansionNote } from "../checkpoint/expansion.js";
 import { identify } from "../evidence/identify.js";
+import { STREAM } from "../files/pipe.js";
 import { type AddFinding, type Finding, reporter } from "../finding.js";
 import type { Hub } from "../hub/place.js";
 import { sumNamed } from "../known/sums.js";
 import { MANIFEST } from "../output/state.js";
 import { asCoded } from "../plan/coded.js";
 import { withHub } from "../run/inputs.js";
+import { receive } from "../run/receive.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { checkSum, expectedSum, sumsOf } from "../sums/judge.js";
 import { checkDigestsThere, checkStructure, findManifest } from "./verify/beside.js";
@@ -21,6 +23,7 @@ import { compareWith } from "./verify/compared.js";
 import type { VerifyOptions, VerifyReport } from "./verify/options.js";
 import { readContents } from "./verify/read.js";
 import { checkRecovered, recoverDiff, sumsOfRun } from "./verify/recovered.js";
+import { refuseBesideStream, streamName } from "./verify/stream.js";
 import { inOrder, verdictOn, withoutDoubt } from "./verify/verdict.js";
 
 export type { Verdict, VerifyOptions, VerifyReport } from "./verify/options.js";
@@ -35,22 +38,38 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
 
 async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promise<VerifyReport> {
   const started = performance.now();
+  const streamed = options.path === STREAM;
+  if (streamed) {
+    refuseBesideStream(options);
+  }
   const findings: Finding[] = [];
   const about = (check: Finding["check"]): AddFinding => reporter(findings, check);
   const signature = isGiven(options.verifyKey)
     ? { signature: await signatureOf(options.path, options.verifyKey, options, about("signature")) }
     : {};
   const named = options.known === undefined || options.known === null ? null : sumNamed(options.known);
-  const wholeFiles = isGiven(options.manifest)
-    ? null
-    : await findXorManifest(options.path, options.hub, about("digests"));
+  const wholeFiles =
+    isGiven(options.manifest) || streamed ? null : await findXorManifest(options.path, options.hub, about("digests"));
   if (wholeFiles?.direction === "encode") {
     const bytesRead = await checkXorFiles(options.path, wholeFiles, options, about("digests"));
     return { ...payloadReport(options.path, findings, wholeFiles.files.length, bytesRead, started), ...signature };
   }
   const place = wholeFiles === null ? await findManifest(options, about("digests")) : null;
   const manifest = place?.manifest ?? null;
-  const survey = await surveyCheckpoint(options.path, manifest, about("structure"), options.hub);
+  const received = streamed
+    ? await receive(
+        {
+          ...options,
+          sum: isGiven(options.known) || options.expectSum != null,
+          whole: manifest?.files.some(({ sha256 }) => sha256 !== undefined) === true,
+        },
+        streamName(manifest),
+      )
+    : null;
+  const survey =
+    received === null
+      ? await surveyCheckpoint(options.path, manifest, about("structure"), options.hub)
+      : { checkpoint: received.checkpoint, index: null, unreadable: new Set<string>() };
   const { checkpoint } = survey;
   const expansion = expansionNote(checkpoint.shards, checkpoint.stateDict.values(), options.path);
   if (expansion !== null) {
@@ -65,7 +84,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
   const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
   const reading = reads
-    ? await readContents(survey, manifest, identity, structure, { ...options, sum: sumsHere }, about)
+    ? await readContents(survey, manifest, identity, structure, { ...options, sum: sumsHere, received }, about)
     : null;
   const digested =
     wholeFiles === null || reading === null

@@ -3,6 +3,9 @@ import { read, write } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "./errno.js";
 
+/** What is given in place of a path: of an input stdin, of an output stdout. */
+export const STREAM = "-";
+
 /** The streams that every program has. */
 export const STDIN = 0;
 export const STDOUT = 1;

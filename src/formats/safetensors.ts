@@ -195,7 +195,7 @@ function readIntegers(scanner: JsonScanner, name: string, field: string, file: s
   return list.slice();
 }
 
-/** Each tensor begins where the last one ended, and the last one ends with the file: no holes, no overlaps, no rest. */
+/** Each tensor begins where the last one ended, and the last one ends with the file: no holes, no overlaps, no rest. The size of a stream is not known: Infinity. */
 function validateHeader(tensors: StatedTensor[], dataStart: number, size: number, file: string): void {
   const invalid = (name: string, what: string): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${what}`, DAMAGED, { at: { file, tensor: name } });
@@ -216,7 +216,7 @@ function validateHeader(tensors: StatedTensor[], dataStart: number, size: number
     range.end += dataStart;
   }
   const total = dataStart + expected;
-  if (total !== size) {
+  if (total !== size && Number.isFinite(size)) {
     throw new WeightDiffError(
       "TRUNCATED",
       `has ${size} bytes, but its header describes ${total}`,

@@ -71,7 +71,7 @@ export interface ShardHeader {
 export interface ByteSource {
   /** What messages call it: the file's name. */
   readonly name: string;
-  /** Bytes. */
+  /** Bytes; Infinity of a stream whose end is not seen. */
   readonly size: number;
   /** Exactly `length` bytes from `offset`, in memory that the caller may keep. @throws {WeightDiffError} IO, TRUNCATED. */
   readAt(offset: number, length: number): Promise<Uint8Array>;

@@ -16,12 +16,17 @@ export interface ShardPlace {
   readonly path: string;
   /** Of one that may be at the Hub. */
   readonly hub?: HubFile;
+  /** Of one that came through a stream. */
+  readonly passed?: FileSource;
   /** A folder that links must not lead out of, of one that is copied. */
   readonly within?: string;
 }
 
 /** The file's bytes: from this disk where they are, else from the Hub by range. @throws {WeightDiffError} as openFileSource; HUB_…, NETWORK. */
-export async function openShardSource({ path, hub, within }: ShardPlace): Promise<FileSource> {
+export async function openShardSource({ path, hub, passed, within }: ShardPlace): Promise<FileSource> {
+  if (passed !== undefined) {
+    return passed;
+  }
   if (hub !== undefined && !hub.cached) {
     return openHubSource(hub, path);
   }

@@ -1,7 +1,7 @@
 /** One call of the library: its options are checked first, and nothing but a WeightDiffError comes out. */
 import { WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
-import { STREAM } from "../output/stream.js";
+import { STREAM } from "../files/pipe.js";
 import { type LibraryOptions, refuseWrongOptions } from "./options.js";
 
 /** The option that names an output, by function: only what writes leaves something to continue. */

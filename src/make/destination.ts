@@ -2,9 +2,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type BaseFiles, type FromBase, fromBase } from "../checkpoint/from-base.js";
 import { NO_SIDE_FILES, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
+import { STREAM } from "../files/pipe.js";
 import { chooseMode, type OutputMode } from "../output/choose-mode.js";
 import { isWeightFile } from "../output/state.js";
-import { STREAM } from "../output/stream.js";
 import { type InputPlace, refuseFullDisk, resolveOutput } from "../run/preflight.js";
 
 export interface Destination extends SmallFiles {

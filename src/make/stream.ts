@@ -1,9 +1,10 @@
 /** A run whose output is a stream on stdout: what cannot be asked of it, and how it is carried out. */
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
+import { STREAM } from "../files/pipe.js";
 import type { OutputMode } from "../output/choose-mode.js";
 import type { WrittenFile } from "../output/staging.js";
-import { openStream, refuseTerminal, STREAM } from "../output/stream.js";
+import { openStream, refuseTerminal } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
 import { provideInputs } from "../run/inputs.js";
 import { type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";

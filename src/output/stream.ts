@@ -11,9 +11,6 @@ import { inTurn, type Turns } from "../files/in-turn.js";
 import { STDOUT, writeSome } from "../files/pipe.js";
 import type { ShardFile } from "./staging.js";
 
-/** What is given in place of an output directory. */
-export const STREAM = "-";
-
 /** What messages call it. */
 const NAME = "stdout";
 

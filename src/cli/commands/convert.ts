@@ -1,6 +1,6 @@
 /** convert: its flags' options -> the converted model -> a few lines, or a document for scripts. */
 import { type ConvertReport, convert } from "../../commands/convert.js";
-import { STREAM } from "../../output/stream.js";
+import { STREAM } from "../../files/pipe.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json, performanceJson } from "../output/json.js";

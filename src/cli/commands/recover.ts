@@ -2,8 +2,8 @@
 import type { RecoverReport } from "../../commands/recover/report.js";
 import { recover } from "../../commands/recover.js";
 import { EXIT_CODES } from "../../errors.js";
+import { STREAM } from "../../files/pipe.js";
 import { torchName } from "../../formats/dtype.js";
-import { STREAM } from "../../output/stream.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { finite, json, performanceJson } from "../output/json.js";

@@ -1,6 +1,6 @@
 /** From what was given to what is asked of the command's function: all that it needs, valid, without contradictions. */
 
-import { STREAM } from "../../output/stream.js";
+import { STREAM } from "../../files/pipe.js";
 import type { Asked, CommandName, Flag } from "./flag.js";
 import { type Given, type GivenValue, usage } from "./given.js";
 import { barePaths, farmPaths } from "./paths.js";
@@ -17,6 +17,8 @@ export interface FlagReading<C extends CommandName> {
   readonly resumable: boolean;
   /** Does stdout carry the output itself, so that the result goes to stderr? */
   readonly streams: boolean;
+  /** Does it read stdin, or write its output to stdout? Then a call to the system may never return. */
+  readonly piped: boolean;
 }
 
 /**
@@ -40,6 +42,7 @@ export function readFlags<C extends CommandName>(
   const writes = output !== undefined && output !== STREAM;
   return {
     streams,
+    piped: streams || (words.includes(STREAM) && output === undefined),
     asked: { ...optionsOf(settings), ...lineOf(command, words, script) } as unknown as Asked[C],
     writes,
     resumable: writes && !given.has("dry-run"),

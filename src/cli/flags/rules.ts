@@ -1,6 +1,6 @@
 /** Which flags go together, and which do not. Contradictions end here, before any I/O. */
 
-import { STREAM } from "../../output/stream.js";
+import { STREAM } from "../../files/pipe.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { CommandName, Flag } from "./flag.js";
 import { type Given, usage } from "./given.js";

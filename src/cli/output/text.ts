@@ -1,5 +1,5 @@
 /** Words that the results of several commands share. */
-import { STREAM } from "../../output/stream.js";
+import { STREAM } from "../../files/pipe.js";
 import type { RecordCount } from "../../plan/operands.js";
 import { bytesText } from "../../run/preflight.js";
 import type { RunFigures } from "../../run/run-plan.js";

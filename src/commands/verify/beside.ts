@@ -7,6 +7,7 @@ import { configOf, type ModelConfig } from "../../checkpoint/config.js";
 import { readTokenizer } from "../../checkpoint/tokenizer.js";
 import { WeightDiffError } from "../../errors.js";
 import { expandHome } from "../../files/paths.js";
+import { STREAM } from "../../files/pipe.js";
 import type { AddFinding } from "../../finding.js";
 import type { Hub } from "../../hub/place.js";
 import type { Manifest } from "../../manifest/manifest.js";
@@ -31,6 +32,9 @@ export async function findManifest(
   { manifest: given = null, path: place, hub }: Asked & { readonly hub: Hub },
   report: AddFinding,
 ): Promise<FoundManifest> {
+  if (given === null && place === STREAM) {
+    return { state: "none", manifest: null };
+  }
   const directory = (given === null ? await hub.find(place) : null)?.directory ?? expandHome(place);
   const path = given === null ? join(directory, MANIFEST) : expandHome(given);
   if (given === null && !(await hasFile(directory, MANIFEST))) {

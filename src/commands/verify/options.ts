@@ -10,7 +10,7 @@ import type { NaiveSums } from "../../sums/naive.js";
 import type { RecoveredTensors } from "./recovered.js";
 
 export interface VerifyOptions extends RunOptions, SchemeOptions {
-  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
+  /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository; "-" reads a safetensors file from stdin. */
   readonly path: string;
   /** The path of a manifest that is kept elsewhere; null takes the one beside the weights, if there is one. */
   readonly manifest?: string | null;

@@ -11,6 +11,7 @@ import { modelShape } from "../../evidence/model-shape.js";
 import type { AddFinding, Finding } from "../../finding.js";
 import type { Manifest } from "../../manifest/manifest.js";
 import { type Reading, readTensors } from "../../run/digest.js";
+import type { Received } from "../../run/receive.js";
 import type { Structure } from "./beside.js";
 import type { VerifyOptions } from "./options.js";
 
@@ -20,7 +21,7 @@ export async function readContents(
   manifest: Manifest | null,
   identity: Identity,
   { config, judged }: Structure,
-  options: VerifyOptions & { readonly sum: boolean },
+  options: VerifyOptions & { readonly sum: boolean; readonly received: Received | null },
   about: (check: Finding["check"]) => AddFinding,
 ): Promise<Reading> {
   const { checkpoint } = survey;
@@ -28,7 +29,8 @@ export async function readContents(
   const wholeFiles = released
     ? checkpoint.shards
     : [...new Set([...filesToDigest(checkpoint, manifest), ...filesToHold(checkpoint, manifest)])];
-  const reading = await readTensors(checkpoint, { ...options, count: true, wholeFiles });
+  const { received, ...how } = options;
+  const reading = received?.reading ?? (await readTensors(checkpoint, { ...how, count: true, wholeFiles }));
   checkRecords(reading, about("digests"));
   checkHub(checkpoint, manifest, reading, about("digests"));
   const known = { modelType: config?.modelType ?? null, neverZero: judged.neverZero };

@@ -3,9 +3,9 @@
  * (encode). Recognise, refuse what can be refused; the rest is the run's.
  */
 import { WeightDiffError } from "../../errors.js";
+import { STREAM } from "../../files/pipe.js";
 import { printable } from "../../formats/quote.js";
 import { make } from "../../make/make.js";
-import { STREAM } from "../../output/stream.js";
 import { withHub } from "../../run/inputs.js";
 import type { XorOptions } from "./options.js";
 import type { FoundPayload } from "./payload.js";

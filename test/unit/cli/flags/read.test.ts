@@ -22,6 +22,7 @@ test("leaves to the function what is not given", () => {
     writes: false,
     resumable: false,
     streams: false,
+    piped: false,
   });
 });
 

@@ -1,0 +1,25 @@
+/** What verify can be asked of a checkpoint that comes through stdin: it passes once, and nothing lies beside it. */
+import { WeightDiffError } from "../../errors.js";
+import type { Manifest } from "../../manifest/manifest.js";
+import type { VerifyOptions } from "./options.js";
+
+/** @throws {WeightDiffError} USAGE for what needs its values again, or files beside it. */
+export function refuseBesideStream({ raw, against, verifyKey }: VerifyOptions): void {
+  const why =
+    raw != null
+      ? "to recover it with its base, its values are needed after its header is judged"
+      : against != null
+        ? "to compare it, the values of both are needed side by side"
+        : verifyKey != null
+          ? "a signature lies beside files, and nothing lies beside a stream"
+          : null;
+  if (why !== null) {
+    throw new WeightDiffError("USAGE", `a stream passes once: ${why}`, "save it to a file first");
+  }
+}
+
+/** What the file in the stream is called: as its manifest says, where that has one file. */
+export function streamName(manifest: Manifest | null): string {
+  const [file, ...more] = manifest?.files ?? [];
+  return file === undefined || more.length > 0 ? "model.safetensors" : file.file;
+}
