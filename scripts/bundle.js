@@ -68,7 +68,10 @@ const commandLine = await build({
   metafile: true,
 });
 const packagesBuilt = await Promise.all(
-  Object.entries(APART).map(([name, file]) => build({ ...commonJs, entryPoints: { [file]: name }, metafile: true })),
+  // As modules: what is imported by name from the file must be told there.
+  Object.entries(APART).map(([name, file]) =>
+    build({ ...commonJs, entryPoints: { [file]: name }, mainFields: ["module", "main"], metafile: true }),
+  ),
 );
 // As in src/, worker and kernel lie beside what names them.
 await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm", plugins: packagesApart });

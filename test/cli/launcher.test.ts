@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { transformSync } from "esbuild";
 import { withFolder } from "../support/checkpoints.js";
 import { ROOT } from "../support/fixtures.js";
@@ -138,9 +139,12 @@ test("what pushes needs no package beside it either", async () => {
 test("what reads chains needs no package beside it either", async () => {
   await withFolder(async (folder) => {
     cpSync(join(ROOT, "dist/cli"), folder, { recursive: true });
-    const uses = `const { ZSTDDecoder } = require(${JSON.stringify(join(folder, "zstddec.cjs"))});
-      const { createXXHash128, createBLAKE3, createAdler32 } = require(${JSON.stringify(join(folder, "hash-wasm.cjs"))});
+    const place = (file: string): string => JSON.stringify(pathToFileURL(join(folder, file)).href);
+    // By name, as the bundle and the worker import them.
+    const uses = `import { ZSTDDecoder } from ${place("zstddec.cjs")};
+      import { createXXHash128, createBLAKE3, createAdler32 } from ${place("hash-wasm.cjs")};
       console.log(typeof ZSTDDecoder, typeof createXXHash128, typeof createBLAKE3, typeof createAdler32);`;
-    assert.deepEqual(node("-e", uses), { status: 0, stdout: "function function function function\n", stderr: "" });
+    const told = { status: 0, stdout: "function function function function\n", stderr: "" };
+    assert.deepEqual(node("--input-type=module", "-e", uses), told);
   });
 });
