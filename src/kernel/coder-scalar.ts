@@ -157,7 +157,7 @@ export function scalarCoder(memory: ArrayBuffer): Coder {
         const lane = state + 4 * (i % LANES);
         const x = word(lane);
         const entry = word(word(tables + 4 * (alone ? 0 : (base >>> shift) & mask)) + 4 * (x % SLOTS));
-        let next = (((entry >>> TABLE_BITS) % SLOTS) + 1) * Math.floor(x / SLOTS) + (entry % SLOTS);
+        let next = ((entry >>> TABLE_BITS) % (2 * SLOTS)) * Math.floor(x / SLOTS) + (entry % SLOTS);
         if (next < LEAST_LANE) {
           if (words >= wordsEnd) {
             return false;
@@ -166,7 +166,7 @@ export function scalarCoder(memory: ArrayBuffer): Coder {
           words += 2;
         }
         view.setUint32(lane, next, true);
-        const token = entry >>> (2 * TABLE_BITS);
+        const token = entry >>> (2 * TABLE_BITS + 1);
         const n = extraBits(unit, alone, token);
         if (bits.passed() + n > bitsEnd) {
           return false;

@@ -44,7 +44,7 @@ export interface DecodePlaces {
   readonly target: number;
   /** TOKEN_CHUNK bytes. */
   readonly tokens: number;
-  /** 256 positions of 32 bits, by class: of tables of SLOTS entries, token << 22 | (frequency - 1) << 11 | offset in the token's slots. */
+  /** 256 positions of 32 bits, by class: of tables of SLOTS entries, token << 23 | frequency << 11 | offset in the token's slots. */
   readonly tables: number;
   readonly state: number;
 }

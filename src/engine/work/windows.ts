@@ -165,7 +165,7 @@ function decodeCoded(
     let slot = 0;
     table.forEach((frequency, token) => {
       for (let offset = 0; offset < frequency; offset++) {
-        entries[slot++] = (token << 22) | ((frequency - 1) << 11) | offset;
+        entries[slot++] = (token << 23) | (frequency << 11) | offset;
       }
     });
   });

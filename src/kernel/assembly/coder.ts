@@ -248,35 +248,33 @@ function entryAt(tables: usize, tokens: usize, classes: usize): usize {
   return <usize>load<u32>(tables + (<usize>load<u8>(classes) << 2)) + (<usize>load<u8>(tokens) << 4);
 }
 
-/** What is left of a lane whose lower half goes to the words where it must. */
+/** Does the lane's lower half go to the words first? */
 @inline
-function shortened(x: u32, entry: usize): u32 {
-  return x >> (<u32>(x >> (32 - TABLE_BITS) >= load<u32>(entry, 8)) << 4);
+function gives(x: u32, entry: usize): u32 {
+  return <u32>(x >> (32 - TABLE_BITS) >= load<u32>(entry, 8));
 }
 
-@inline
-function gave(x: u32, entry: usize): usize {
-  return <usize>(x >> (32 - TABLE_BITS) >= load<u32>(entry, 8)) << 1;
-}
-
+/** The lane with the token put into it: SLOTS * floor(x / frequency) + x modulo frequency + what lies before. */
 @inline
 function put(x: u32, entry: usize): u32 {
   const quotient = <u32>((<u64>x * load<u64>(entry)) >> RECIPROCAL_BITS);
-  return (quotient << TABLE_BITS) + (x - quotient * load<u32>(entry, 8)) + load<u32>(entry, 12);
+  return x + load<u32>(entry, 12) + quotient * (SLOTS - load<u32>(entry, 8));
 }
 
 /** See Coder.encode. The word below the words is written to as well. */
 export function encodeTokens(units: u32, tokens: usize, classes: usize, tables: usize, state: usize): void {
   let words = <usize>load<u32>(state, WORDS);
   let e: usize;
+  let g: u32;
   let i = units;
   for (; (i & (LANES - 1)) != 0; i--) {
     const lane = state + (((i - 1) & (LANES - 1)) << 2);
     const x = load<u32>(lane);
     e = entryAt(tables, tokens + i - 1, classes + i - 1);
     store<u16>(words - 2, x);
-    words -= gave(x, e);
-    store<u32>(lane, put(shortened(x, e), e));
+    g = gives(x, e);
+    words -= g << 1;
+    store<u32>(lane, put(x >> (g << 4), e));
   }
   let x0 = load<u32>(state);
   let x1 = load<u32>(state, 4);
@@ -291,36 +289,44 @@ export function encodeTokens(units: u32, tokens: usize, classes: usize, tables: 
     const c = classes + i - LANES;
     e = entryAt(tables, t + 7, c + 7);
     store<u16>(words - 2, x7);
-    words -= gave(x7, e);
-    x7 = put(shortened(x7, e), e);
+    g = gives(x7, e);
+    words -= g << 1;
+    x7 = put(x7 >> (g << 4), e);
     e = entryAt(tables, t + 6, c + 6);
     store<u16>(words - 2, x6);
-    words -= gave(x6, e);
-    x6 = put(shortened(x6, e), e);
+    g = gives(x6, e);
+    words -= g << 1;
+    x6 = put(x6 >> (g << 4), e);
     e = entryAt(tables, t + 5, c + 5);
     store<u16>(words - 2, x5);
-    words -= gave(x5, e);
-    x5 = put(shortened(x5, e), e);
+    g = gives(x5, e);
+    words -= g << 1;
+    x5 = put(x5 >> (g << 4), e);
     e = entryAt(tables, t + 4, c + 4);
     store<u16>(words - 2, x4);
-    words -= gave(x4, e);
-    x4 = put(shortened(x4, e), e);
+    g = gives(x4, e);
+    words -= g << 1;
+    x4 = put(x4 >> (g << 4), e);
     e = entryAt(tables, t + 3, c + 3);
     store<u16>(words - 2, x3);
-    words -= gave(x3, e);
-    x3 = put(shortened(x3, e), e);
+    g = gives(x3, e);
+    words -= g << 1;
+    x3 = put(x3 >> (g << 4), e);
     e = entryAt(tables, t + 2, c + 2);
     store<u16>(words - 2, x2);
-    words -= gave(x2, e);
-    x2 = put(shortened(x2, e), e);
+    g = gives(x2, e);
+    words -= g << 1;
+    x2 = put(x2 >> (g << 4), e);
     e = entryAt(tables, t + 1, c + 1);
     store<u16>(words - 2, x1);
-    words -= gave(x1, e);
-    x1 = put(shortened(x1, e), e);
+    g = gives(x1, e);
+    words -= g << 1;
+    x1 = put(x1 >> (g << 4), e);
     e = entryAt(tables, t + 0, c + 0);
     store<u16>(words - 2, x0);
-    words -= gave(x0, e);
-    x0 = put(shortened(x0, e), e);
+    g = gives(x0, e);
+    words -= g << 1;
+    x0 = put(x0 >> (g << 4), e);
   }
   store<u32>(state, x0);
   store<u32>(state, x1, 4);
@@ -334,17 +340,22 @@ export function encodeTokens(units: u32, tokens: usize, classes: usize, tables: 
 }
 
 @inline
-function entryFor(width: u32, base: usize, shift: u32, mask: u32, tables: usize, x: u32): u32 {
-  const group = classOf(loadUnit(width, base), shift, mask);
-  return load<u32>(<usize>load<u32>(tables + (<usize>group << 2)) + (<usize>(x & (SLOTS - 1)) << 2));
+function entryFor(tables: usize, group: u32, x: u32): u32 {
+  return load<u32>(<usize>load<u32>(tables + group) + (<usize>(x & (SLOTS - 1)) << 2));
+}
+
+/** Four times the class of a unit: the place of its table's position. */
+@inline
+function groupOf(width: u32, base: usize, shift: u32, mask: u32): u32 {
+  return classOf(loadUnit(width, base), shift, mask) << 2;
 }
 
 @inline
 function advance(x: u32, entry: u32): u32 {
-  return (((entry >> TABLE_BITS) & (SLOTS - 1)) + 1) * (x >> TABLE_BITS) + (entry & (SLOTS - 1));
+  return ((entry >> TABLE_BITS) & (2 * SLOTS - 1)) * (x >> TABLE_BITS) + (entry & (SLOTS - 1));
 }
 
-/** Arithmetic in place of a choice: V8 makes a branch of `select`, and every other one would be guessed wrong. */
+/** Of one lane. Arithmetic in place of a choice: V8 makes a branch of `select`, and every other one would be guessed wrong. */
 @inline
 function refill(x: u32, words: usize): u32 {
   const short = <u32>(x < LEAST);
@@ -357,10 +368,71 @@ function took(x: u32): usize {
   return <usize>(x < LEAST) << 1;
 }
 
+/** Where the table of unit k of eight is. */
+@inline
+function tableFor(
+  width: u32,
+  alone: bool,
+  shift: u32,
+  mask: u32,
+  base: usize,
+  k: usize,
+  room: usize,
+  tables: usize,
+): usize {
+  return alone
+    ? <usize>load<u32>(tables)
+    : width == 2
+      ? <usize>load<u32>(tables + <usize>load<u16>(room + 2 * k))
+      : <usize>load<u32>(tables + groupOf(width, base + k * width, shift, mask));
+}
+
+/** `advance` of four lanes. */
+@inline
+function advanceFour(x: v128, entry: v128): v128 {
+  const frequency = v128.and(i32x4.shr_u(entry, TABLE_BITS), i32x4.splat(<i32>(2 * SLOTS - 1)));
+  const offset = v128.and(entry, i32x4.splat(<i32>(SLOTS - 1)));
+  return i32x4.add(i32x4.mul(frequency, i32x4.shr_u(x, TABLE_BITS)), offset);
+}
+
+/** Which of four lanes take a word. */
+@inline
+function shortLanes(x: v128): v128 {
+  return i32x4.eq(i32x4.shr_u(x, 16), i32x4.splat(0));
+}
+
+/** For each set of four lanes: the bytes of four 32-bit words that go to them in turn, and 128 where none goes. */
+const TURNS: usize = memory.data<u8>([
+  128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+  0, 1, 2, 3, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+  128, 128, 128, 128, 0, 1, 2, 3, 128, 128, 128, 128, 128, 128, 128, 128,
+  0, 1, 2, 3, 4, 5, 6, 7, 128, 128, 128, 128, 128, 128, 128, 128,
+  128, 128, 128, 128, 128, 128, 128, 128, 0, 1, 2, 3, 128, 128, 128, 128,
+  0, 1, 2, 3, 128, 128, 128, 128, 4, 5, 6, 7, 128, 128, 128, 128,
+  128, 128, 128, 128, 0, 1, 2, 3, 4, 5, 6, 7, 128, 128, 128, 128,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 128, 128, 128, 128,
+  128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 0, 1, 2, 3,
+  0, 1, 2, 3, 128, 128, 128, 128, 128, 128, 128, 128, 4, 5, 6, 7,
+  128, 128, 128, 128, 0, 1, 2, 3, 128, 128, 128, 128, 4, 5, 6, 7,
+  0, 1, 2, 3, 4, 5, 6, 7, 128, 128, 128, 128, 8, 9, 10, 11,
+  128, 128, 128, 128, 128, 128, 128, 128, 0, 1, 2, 3, 4, 5, 6, 7,
+  0, 1, 2, 3, 128, 128, 128, 128, 4, 5, 6, 7, 8, 9, 10, 11,
+  128, 128, 128, 128, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+]);
+
+/** Four lanes, the short ones with the next words in them. */
+@inline
+function refillFour(x: v128, short: v128, which: usize, words: usize): v128 {
+  const next = i8x16.swizzle(v128.load16x4_u(words), v128.load(TURNS + (which << 4)));
+  return v128.bitselect(v128.or(i32x4.shl(x, 16), next), x, short);
+}
+
 /** Tokens of `units` units, which begin with lane 0. @returns false where the words end too early. */
 @inline
 function decodeTokens(
   width: u32,
+  alone: bool,
   shift: u32,
   mask: u32,
   base: usize,
@@ -372,77 +444,52 @@ function decodeTokens(
   let words = <usize>load<u32>(state, WORDS);
   const end = <usize>load<u32>(state, WORDS_END);
   const step = width << 3;
-  let x0 = load<u32>(state);
-  let x1 = load<u32>(state, 4);
-  let x2 = load<u32>(state, 8);
-  let x3 = load<u32>(state, 12);
-  let x4 = load<u32>(state, 16);
-  let x5 = load<u32>(state, 20);
-  let x6 = load<u32>(state, 24);
-  let x7 = load<u32>(state, 28);
-  let e: u32;
-  let y: u32;
+  const room = state + ROOM;
+  const fours = i32x4.splat(<i32>((SLOTS - 1) << 2));
   const whole = units & ~(LANES - 1);
+  let xs = v128.load(state);
+  let ys = v128.load(state, 16);
   for (let i: u32 = 0; i < whole; i += LANES) {
     if (words > end) {
       return false;
     }
-    e = entryFor(width, base, shift, mask, tables, x0);
-    store<u8>(tokens, e >> 22);
-    y = advance(x0, e);
-    x0 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + width, shift, mask, tables, x1);
-    store<u8>(tokens, e >> 22, 1);
-    y = advance(x1, e);
-    x1 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 2 * width, shift, mask, tables, x2);
-    store<u8>(tokens, e >> 22, 2);
-    y = advance(x2, e);
-    x2 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 3 * width, shift, mask, tables, x3);
-    store<u8>(tokens, e >> 22, 3);
-    y = advance(x3, e);
-    x3 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 4 * width, shift, mask, tables, x4);
-    store<u8>(tokens, e >> 22, 4);
-    y = advance(x4, e);
-    x4 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 5 * width, shift, mask, tables, x5);
-    store<u8>(tokens, e >> 22, 5);
-    y = advance(x5, e);
-    x5 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 6 * width, shift, mask, tables, x6);
-    store<u8>(tokens, e >> 22, 6);
-    y = advance(x6, e);
-    x6 = refill(y, words);
-    words += took(y);
-    e = entryFor(width, base + 7 * width, shift, mask, tables, x7);
-    store<u8>(tokens, e >> 22, 7);
-    y = advance(x7, e);
-    x7 = refill(y, words);
-    words += took(y);
+    if (width == 2 && !alone) {
+      v128.store(room, i16x8.shl(v128.and(i16x8.shr_u(v128.load(base), shift), i16x8.splat(<i16>mask)), 2));
+    }
+    const at = v128.and(i32x4.shl(xs, 2), fours);
+    let es = v128.load32_zero(tableFor(width, alone, shift, mask, base, 0, room, tables) + i32x4.extract_lane(at, 0));
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 1, room, tables) + i32x4.extract_lane(at, 1), es, 1);
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 2, room, tables) + i32x4.extract_lane(at, 2), es, 2);
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 3, room, tables) + i32x4.extract_lane(at, 3), es, 3);
+    const to = v128.and(i32x4.shl(ys, 2), fours);
+    let fs = v128.load32_zero(tableFor(width, alone, shift, mask, base, 4, room, tables) + i32x4.extract_lane(to, 0));
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 5, room, tables) + i32x4.extract_lane(to, 1), fs, 1);
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 6, room, tables) + i32x4.extract_lane(to, 2), fs, 2);
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 7, room, tables) + i32x4.extract_lane(to, 3), fs, 3);
+    const found = i16x8.narrow_i32x4_u(i32x4.shr_u(es, TABLE_BITS * 2 + 1), i32x4.shr_u(fs, TABLE_BITS * 2 + 1));
+    v128.store64_lane(tokens, i8x16.narrow_i16x8_u(found, found), 0);
+    const next = advanceFour(xs, es);
+    const short = shortLanes(next);
+    const few = <usize>i32x4.bitmask(short);
+    xs = refillFour(next, short, few, words);
+    words += <usize>popcnt<u32>(<u32>few) << 1;
+    const other = advanceFour(ys, fs);
+    const lacking = shortLanes(other);
+    const some = <usize>i32x4.bitmask(lacking);
+    ys = refillFour(other, lacking, some, words);
+    words += <usize>popcnt<u32>(<u32>some) << 1;
     tokens += LANES;
     base += step;
   }
-  store<u32>(state, x0);
-  store<u32>(state, x1, 4);
-  store<u32>(state, x2, 8);
-  store<u32>(state, x3, 12);
-  store<u32>(state, x4, 16);
-  store<u32>(state, x5, 20);
-  store<u32>(state, x6, 24);
-  store<u32>(state, x7, 28);
+  v128.store(state, xs);
+  v128.store(state, ys, 16);
+  let e: u32;
+  let y: u32;
   for (let i = whole; i < units; i++) {
     const lane = state + ((i & (LANES - 1)) << 2);
     const x = load<u32>(lane);
-    e = entryFor(width, base, shift, mask, tables, x);
-    store<u8>(tokens, e >> 22);
+    e = entryFor(tables, groupOf(width, base, shift, mask), x);
+    store<u8>(tokens, e >> 23);
     y = advance(x, e);
     store<u32>(lane, refill(y, words));
     words += took(y);
@@ -478,17 +525,24 @@ function powers(n: v128): v128 {
   );
 }
 
-/** Four extra values of 16 bits; how many bits each has lies at `lengths`. @returns the position behind them. */
+/** The bits from `position` on, at least 57 of them. */
+@inline
+function bitsAt(start: usize, position: u32): u64 {
+  return load<u64>(start + (position >> 3)) >> (position & 7);
+}
+
+/** Four extra values of 16 bits at most, each with what lies above it; how many bits each has lies at `lengths`. @returns the position behind them. */
 @inline
 function fourExtras(start: usize, position: u32, lengths: usize, target: usize): u32 {
-  let bits = load<u64>(start + (position >> 3)) >> (position & 7);
-  for (let k: u32 = 0; k < 4; k++) {
-    const n = <u32>load<u16>(lengths + 2 * k);
-    store<u16>(target + 2 * k, <u32>bits & ((<u32>1 << n) - 1));
-    bits >>= n;
-    position += n;
-  }
-  return position;
+  const n0 = <u32>load<u16>(lengths);
+  const n1 = n0 + load<u16>(lengths, 2);
+  const n2 = n1 + load<u16>(lengths, 4);
+  const bits = bitsAt(start, position);
+  store<u16>(target, bits);
+  store<u16>(target, bits >> n0, 2);
+  store<u16>(target, bits >> n1, 4);
+  store<u16>(target, bits >> n2, 6);
+  return position + n2 + load<u16>(lengths, 6);
 }
 
 /** Units of 16 bits that are floats, given the base: eight at a time. @returns false where the extra bits end too early. */
@@ -515,7 +569,9 @@ function applyEights(base: usize, target: usize, units: u32, tokens: usize, stat
     v128.store(state + ROOM, n);
     position = fourExtras(start, position, state + ROOM, state + ROOM + 16);
     position = fourExtras(start, position, state + ROOM + 8, state + ROOM + 24);
-    const value = v128.or(i16x8.mul(high, powers(n)), v128.load(state + ROOM + 16));
+    const power = powers(n);
+    const extra = v128.and(v128.load(state + ROOM + 16), i16x8.sub(power, one));
+    const value = v128.or(i16x8.mul(high, power), extra);
     applyEight(base + 2 * i, target + 2 * i, value);
   }
   store<u32>(state, position, BITS);
@@ -604,7 +660,7 @@ function decodeAll(
     const some = units - i < CHUNK ? units - i : CHUNK;
     const from = base + <usize>i * width;
     if (
-      !decodeTokens(width, shift, mask, from, some, tokens, tables, state) ||
+      !decodeTokens(width, alone, shift, mask, from, some, tokens, tables, state) ||
       !applyTokens(width, ordered, alone, from, target + <usize>i * width, some, tokens, state)
     ) {
       return false;
