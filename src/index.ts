@@ -3,6 +3,10 @@
  * report, or of a WeightDiffError - `code` and `kind` to decide by, `message` and `hint` for people. Any of them stops, as the command
  * line does at a SIGINT, when the AbortSignal in its options is aborted.
  */
+import { type ChainInspectReport, chainInspect as runChainInspect } from "./commands/chain/inspect.js";
+import { type ChainMaterializeReport, chainMaterialize as runChainMaterialize } from "./commands/chain/materialize.js";
+import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "./commands/chain/options.js";
+import { type ChainVerifyReport, chainVerify as runChainVerify } from "./commands/chain/verify.js";
 import { type ConvertOptions, type ConvertReport, convert as runConvert } from "./commands/convert.js";
 import { type InspectOptions, type InspectReport, inspect as runInspect } from "./commands/inspect.js";
 import { type MakeDiffOptions, type MakeDiffReport, makeDiff as runMakeDiff } from "./commands/make-diff.js";
@@ -17,6 +21,10 @@ import { xor as runXor, type XorCommandOptions } from "./commands/xor.js";
 import { call } from "./library/call.js";
 
 export type { Advice, Say } from "./advice.js";
+export type { ChainInspectReport, InspectedVersion } from "./commands/chain/inspect.js";
+export type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "./commands/chain/options.js";
+export type { ChainMaterializeReport, ChainSummary, ChainWarning } from "./commands/chain/report.js";
+export type { ChainFinding, ChainVerifyReport } from "./commands/chain/verify.js";
 export type { ConvertOptions, ConvertReport } from "./commands/convert.js";
 export type { InspectedTensor, InspectOptions, InspectReport } from "./commands/inspect.js";
 export type { MakeDiffOptions, MakeDiffReport } from "./commands/make-diff.js";
@@ -30,7 +38,14 @@ export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
 export type { XorCommandOptions } from "./commands/xor.js";
-export { type ErrorCode, type ErrorKind, type ErrorPlace, EXIT_CODES, WeightDiffError } from "./errors.js";
+export {
+  type ChainFault,
+  type ErrorCode,
+  type ErrorKind,
+  type ErrorPlace,
+  EXIT_CODES,
+  WeightDiffError,
+} from "./errors.js";
 export type { Check, Finding, Level } from "./finding.js";
 export type { HubOptions } from "./hub/settings.js";
 export type { Manifest } from "./manifest/manifest.js";
@@ -82,4 +97,19 @@ export function push(options: PushOptions): Promise<PushReport> {
 /** Signs every file of a folder as OpenSSF Model Signing has it, into its model.sig. @throws {WeightDiffError} for a key or a folder that cannot be read; OUTPUT_REFUSED for an unfinished output. */
 export function sign(options: SignOptions): Promise<SignReport> {
   return call("sign", options, runSign);
+}
+
+/** Lists a chain of weight updates, version by version, and the way to the one that is wanted. @throws {WeightDiffError} NOT_FOUND where it is none. */
+export function chainInspect(options: ChainInspectOptions): Promise<ChainInspectReport> {
+  return call("chainInspect", options, runChainInspect);
+}
+
+/** Checks the way to a version; with the base, every checksum of every step. What is wrong is in the report. */
+export function chainVerify(options: ChainVerifyOptions): Promise<ChainVerifyReport> {
+  return call("chainVerify", options, runChainVerify);
+}
+
+/** Makes the model of one version of a chain. @throws {WeightDiffError} with `why` where the chain breaks a rule; CHECK_FAILED for a checksum. */
+export function chainMaterialize(options: ChainMaterializeOptions): Promise<ChainMaterializeReport> {
+  return call("chainMaterialize", options, runChainMaterialize);
 }

@@ -2,6 +2,7 @@
 import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../advice.js";
 import type { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
+import { typed } from "./flags/commands.js";
 import type { CommandName, Flag } from "./flags/flag.js";
 import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 
@@ -62,7 +63,7 @@ function commandText({ to, command, options }: CommandAdvice): string {
     const name = flag === undefined || flag.argument === true ? [] : [shownName(flag)];
     return flag === undefined ? [] : [...name, shellWord(value)];
   });
-  return `${to}: ${["weight-diff", command, ...words].join(" ")}`;
+  return `${to}: ${["weight-diff", typed(command), ...words].join(" ")}`;
 }
 
 /** As a flag takes it: dtypes by torch's names. */

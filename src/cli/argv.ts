@@ -2,12 +2,28 @@
  * Command lines as people have them: flags with `_` or `-`, the names that the schemes' scripts have for the same thing, and
  * argparse's abbreviations of those. Everything becomes the one spelling of the table of flags; values are left alone.
  */
+import { quote } from "../formats/quote.js";
 import { FAMILIES } from "../scheme/families.js";
 import { isFlag, isScriptFlag } from "../scheme/recognise.js";
-import { COMMAND_NAMES, isCommand } from "./flags/commands.js";
+import { COMMAND_NAMES, innerCommands, isCommand, typed } from "./flags/commands.js";
 import type { CommandName, Flag } from "./flags/flag.js";
 import { usage } from "./flags/given.js";
 import { FLAGS, flagsOf, shownName } from "./flags/table.js";
+
+/** "chain inspect" is one command, and "help chain inspect" its help. @throws {WeightDiffError} USAGE where the second word is missing, or none. */
+export function joinWords(args: readonly string[]): readonly string[] {
+  const at = args[0] === "help" ? 1 : 0;
+  const inner = innerCommands(args[at]);
+  if (inner === null) {
+    return args;
+  }
+  const [outer = "", word, ...rest] = args.slice(at);
+  if (word !== undefined && inner.includes(word)) {
+    return [...args.slice(0, at), `${outer}-${word}`, ...rest];
+  }
+  const wanted = word === undefined || word === "--help" ? "which command is missing" : `no command ${quote(word)}`;
+  throw usage(`${outer}: ${wanted}: ${inner.join(", ")}`, null, `see weight-diff ${outer} ${inner[0]} --help`);
+}
 
 /** Arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags whose value is missing. */
 export function normaliseArgv(args: readonly string[]): readonly string[] {
@@ -77,7 +93,7 @@ function refuseMissingValues(command: CommandName | null, words: readonly Word[]
     throw usage(
       `${names}: no value is given`,
       command,
-      `write it after the flag; a shell variable that is not set gives none; see weight-diff ${command ?? ""} --help`,
+      `write it after the flag; a shell variable that is not set gives none; see weight-diff ${command === null ? "" : typed(command)} --help`,
     );
   }
 }

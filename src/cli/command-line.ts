@@ -1,6 +1,6 @@
 /** A whole command line: its words to a command and its options, or to a page of the help. */
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
-import { normaliseArgv, scriptFlags } from "./argv.js";
+import { joinWords, normaliseArgv, scriptFlags } from "./argv.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
@@ -22,12 +22,14 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
   try {
     const onHelp = (command: CommandName | null): void =>
       out.write(command === null ? mainHelp() : commandHelp(command));
-    const parsed = parse(normaliseArgv(args), onHelp);
+    const words = joinWords(args);
+    about = glance(words);
+    const parsed = parse(normaliseArgv(words), onHelp);
     if (parsed === null) {
       return 0;
     }
-    const { command, words, given } = parsed;
-    const reading = readFlags(command, words, given, scriptFlags(args));
+    const { command, given } = parsed;
+    const reading = readFlags(command, parsed.words, given, scriptFlags(words));
     const { format, events = false } = reading.asked.look;
     about = { command, asJson: format === "json", events, writes: reading.writes, streams: reading.streams };
     return await runCommand(command, reading, reading.streams ? resultOnStderr(events) : out, stories);

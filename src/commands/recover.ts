@@ -16,6 +16,7 @@ import { DEFAULTS } from "../plan/defaults.js";
 import { readAdditiveRecord } from "../plan/exact.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
+import { isChain, recoverChain } from "./recover/chain.js";
 import { chooseAndGuard } from "./recover/choose.js";
 import { recoverFiles } from "./recover/files.js";
 import { tellPlan } from "./recover/notes.js";
@@ -42,6 +43,9 @@ async function recoverWith(asked: OpenRecoverOptions): Promise<RecoverReport> {
   if (options.verifyKey != null) {
     const { key, files } = await requireSignature(options.diff, options.verifyKey, options);
     options.onNote?.(`the diff is as it was signed: ${files} files by the key ${key.slice(0, 16)}…`);
+  }
+  if (await isChain(options)) {
+    return recoverChain(options);
   }
   const payload = await findXorPayload({ ...options, scheme: options.scheme ?? DEFAULTS.scheme });
   if (payload !== null) {

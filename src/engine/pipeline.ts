@@ -21,6 +21,7 @@ import { startDigest } from "./work/digest.js";
 import { startEncode } from "./work/encode.js";
 import { runFile } from "./work/file.js";
 import { startTensor } from "./work/tensor.js";
+import { startUpdate } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
@@ -131,12 +132,16 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
-  const compute = (window: Loaded): WindowOutput => {
+  let current: JobRun | null = null;
+  const compute = async (window: Loaded): Promise<WindowOutput> => {
     const { run, last } = window.range;
-    run.work ??= startRun(run.job, kernel, areas, paths);
-    const output = run.work.push(window, anyDirectOutput);
+    run.work ??= startRun(run.job, kernel, areas, paths, files, setup);
+    current = run.work;
+    const output = await run.work.push(window, anyDirectOutput);
     if (last) {
-      run.result = run.work.finish(paths);
+      run.result = await run.work.finish(paths);
+      run.work.close?.();
+      current = null;
     }
     return output;
   };
@@ -181,7 +186,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         throw new WeightDiffError("INTERRUPTED", "interrupted");
       }
       if (window !== undefined) {
-        const output = compute(window);
+        const output = await compute(window);
         const write: Promise<void> = store(window, output)
           .catch((error: unknown) => {
             failures.push(error);
@@ -200,6 +205,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
     failures.push(error);
   }
   await Promise.allSettled([...loading, ...writing]);
+  (current as JobRun | null)?.close?.();
   await files.close().catch((error: unknown) => {
     failures.push(error);
   });
@@ -245,7 +251,17 @@ function shapeOf(job: WindowedJob): Shape {
   return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
 }
 
-function startRun(job: WindowedJob, kernel: Kernel, areas: MemoryPlan, paths: readonly string[]): JobRun {
+function startRun(
+  job: WindowedJob,
+  kernel: Kernel,
+  areas: MemoryPlan,
+  paths: readonly string[],
+  files: WorkerFiles,
+  setup: PipelineSetup,
+): JobRun {
+  if (job.kind === "tensor" && job.rule === "update") {
+    return startUpdate(job, kernel, areas, files, setup);
+  }
   const coding = codingOf(job);
   return job.kind === "tensor"
     ? coding === "encode"

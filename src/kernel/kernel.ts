@@ -34,6 +34,8 @@ export interface Kernel extends Coder {
   addIntegers(width: number, source: number, target: number, count: number): void;
   /** target[i] = target[i] - source[i], likewise. */
   subtractIntegers(width: number, source: number, target: number, count: number): void;
+  /** target[i] = target[i] XOR source[i], `count` bytes. */
+  xor(source: number, target: number, count: number): void;
   /** @returns how many of `count` 32-bit words differ: F32 values by their bits, so that NaN equals itself and -0 is not 0. */
   countDifferent(first: number, second: number, count: number): number;
 

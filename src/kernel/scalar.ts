@@ -142,6 +142,13 @@ export function createScalarKernel(bytes: number): Kernel {
     subtractIntegers(width, source, target, count) {
       intoIntegers(width, source, target, count, (self, other) => self - other);
     },
+    xor(source, target, count) {
+      assertSpan(memory, 0, source, count);
+      assertSpan(memory, 0, target, count);
+      for (let at = 0; at < count; at++) {
+        view.setUint8(target + at, view.getUint8(target + at) ^ view.getUint8(source + at));
+      }
+    },
     countDifferent(first, second, count) {
       assertElements("F32", first, count);
       assertElements("F32", second, count);

@@ -17,6 +17,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   narrow(dtype: number, source: number, target: number, count: number): number;
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
+  xorBytes(source: number, target: number, count: number): void;
   countDifferent(first: number, second: number, count: number): number;
   countSpecial(dtype: number, source: number, target: number, count: number): void;
   sumBegin(state: number, total: number): void;
@@ -105,6 +106,11 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     subtractIntegers(width, source, target, count) {
       assertIntegers(width, source, target, count);
       wasm.addIntegers(width, source, target, count, 1);
+    },
+    xor(source, target, count) {
+      assertSpan(memory, base, source, count);
+      assertSpan(memory, base, target, count);
+      wasm.xorBytes(source, target, count);
     },
     countDifferent(first, second, count) {
       assertElements("F32", first, count);

@@ -10,6 +10,7 @@ const OUTPUT: { readonly [C in keyof LibraryOptions]?: keyof LibraryOptions[C] }
   makeDiff: "diff",
   convert: "output",
   xor: "output",
+  chainMaterialize: "tuned",
 };
 
 /** @throws {WeightDiffError} USAGE; INTERRUPTED once the options' signal is aborted, with its reason as the cause; as `run`. */

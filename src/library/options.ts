@@ -3,6 +3,13 @@
  * what can be told of a value by itself is told here; defaults, and what goes together, are the functions' own.
  */
 import * as z from "zod";
+import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../chain/chain.js";
+import type {
+  ChainChoice,
+  ChainInspectOptions,
+  ChainMaterializeOptions,
+  ChainVerifyOptions,
+} from "../commands/chain/options.js";
 import type { ConvertOptions } from "../commands/convert.js";
 import type { InspectOptions } from "../commands/inspect.js";
 import type { MakeDiffOptions } from "../commands/make-diff.js";
@@ -31,6 +38,9 @@ export interface LibraryOptions {
   readonly inspect: InspectOptions;
   readonly push: PushOptions;
   readonly sign: SignOptions;
+  readonly chainInspect: ChainInspectOptions;
+  readonly chainVerify: ChainVerifyOptions;
+  readonly chainMaterialize: ChainMaterializeOptions;
 }
 
 /** A row for each option: one that is added to the type and not here does not compile. */
@@ -139,6 +149,15 @@ const SCHEME: Rows<SchemeOptions> = {
   rows: oneOf(...NEW_ROWS).nullish(),
 };
 
+const CHAIN: Rows<ChainChoice> = {
+  chain: place,
+  layout: oneOf(...CHAIN_LAYOUTS).nullish(),
+  to: whole(0).nullish(),
+  baseVersion: whole(0).optional(),
+  maxSteps: whole(1).optional(),
+  format: oneOf(...FIREWORKS_FORMATS).nullish(),
+};
+
 const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } = {
   recover: {
     ...MAKING,
@@ -149,6 +168,8 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     verifyKey: text("a path").nullish(),
     dtype: oneOf("F32", "F16", "BF16", "auto").optional(),
     expectSum: value('a number or "known"', (given) => given === "known" || Number.isFinite(given)).nullish(),
+    to: CHAIN.to,
+    baseVersion: CHAIN.baseVersion,
   },
   makeDiff: {
     ...MAKING,
@@ -199,6 +220,9 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     path: text("a path"),
     signKey: text("a path"),
   },
+  chainInspect: { ...CHAIN, hub, signal: RUN.signal },
+  chainVerify: { ...RUN, ...CHAIN, raw: place.nullish() },
+  chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize, raw: place.nullish(), tuned: text("a path").nullish() },
   push: {
     ...RUN,
     path: text("a path"),

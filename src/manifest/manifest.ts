@@ -76,6 +76,35 @@ const convertSchema = z.strictObject({
   files: z.array(file),
 });
 
+/** A version of a chain of updates. `raw` is what the steps began with: the base, or a full version. */
+const materializeSchema = z.strictObject({
+  ...head,
+  operation: z.literal("materialize"),
+  scheme: z.string(),
+  raw: source,
+  chain: z.strictObject({
+    layout: z.string(),
+    repo: z.string().nullable(),
+    commit: z.string().nullable(),
+    /** That was made, and the one that `raw` is. */
+    version: z.string(),
+    base_version: z.string(),
+    steps: z.array(
+      z.strictObject({
+        version: z.string(),
+        base_version: z.string(),
+        encoding: z.string().nullable(),
+        checksum: z.string().nullable(),
+        /** sha256 of the index or manifest; null where the layout has none. */
+        index: sha256.nullable(),
+        files: z.array(file),
+      }),
+    ),
+  }),
+  tensors: z.array(tensor),
+  files: z.array(file),
+});
+
 /** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
 const inputFiles = z.strictObject({
   repo: z.string().nullable(),
@@ -97,13 +126,15 @@ export const WRITTEN = {
   recover: recoverSchema.extend({ digest: sha256 }),
   "make-diff": makeDiffSchema.extend({ digest: sha256 }),
   convert: convertSchema.extend({ digest: sha256 }),
+  materialize: materializeSchema.extend({ digest: sha256 }),
   xor: xorSchema.extend({ digest: sha256 }),
 } as const;
 
-export type Manifest = RecoverManifest | ConvertManifest | MakeDiffManifest;
+export type Manifest = RecoverManifest | ConvertManifest | MakeDiffManifest | MaterializeManifest;
 export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
+export type MaterializeManifest = z.infer<typeof materializeSchema>;
 export type XorManifest = z.infer<typeof xorSchema>;
 
 /** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */

@@ -8,4 +8,8 @@ export const DEFAULTS = {
   scheme: "auto",
   /** The encoding that the reference scripts read. */
   encoding: "additive",
+  /** Of a chain of updates: its base is the model before version 1. */
+  baseVersion: 0,
+  /** Steps from the base to the version that is wanted. */
+  maxSteps: 1000,
 } as const;

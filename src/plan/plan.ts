@@ -313,7 +313,7 @@ function uniformDtype(written: readonly Pair[], own: ReadonlySet<string> = new S
   return dtypes.size === 1 && dtype !== "F64" ? (dtype ?? null) : null;
 }
 
-function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {
+export function listInputs(checkpoint: Checkpoint, role: PlanInput["role"]): readonly PlanInput[] {
   return checkpoint.shards.map(({ file, path, size, modified, header, hub }) => ({
     role,
     file,

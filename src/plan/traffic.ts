@@ -1,5 +1,5 @@
 /** How many bytes a plan moves: what progress, dry runs and the choice of threads go by. */
-import type { Operand } from "../engine/job/job.js";
+import type { Operand, UpdateStep } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
@@ -17,9 +17,14 @@ export function planTraffic({ jobs }: Pick<RunPlan, "jobs">): { readonly read: n
     }
     const operands = operandsOf(job).distinct;
     read += operands.reduce((sum, operand) => sum + operandBytes(operand), 0);
+    read += job.kind === "tensor" ? (job.updates?.steps ?? []).reduce((sum, step) => sum + stepBytes(step), 0) : 0;
     write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
   }
   return { read, write };
+}
+
+function stepBytes({ range, values }: UpdateStep): number {
+  return rangeLength(range) + rangeLength(values?.range);
 }
 
 function operandBytes(operand: Operand): number {

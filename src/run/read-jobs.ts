@@ -4,7 +4,7 @@ import { chooseDirect } from "../engine/io/page-cache.js";
 import type { Job, TensorResult } from "../engine/job/job.js";
 import { needsOf } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
-import { tensorBytes } from "../formats/dtype.js";
+import { planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
 import { choosePace, type RunOptions, SMALL_BYTES } from "./run-plan.js";
 
@@ -24,7 +24,7 @@ export async function readAll(
   options: RunOptions,
 ): Promise<ReadResult> {
   const files = await provideInputs(shards, options);
-  const total = jobs.reduce((sum, job) => sum + jobBytes(job), 0);
+  const total = planTraffic({ jobs }).read;
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
   const { threads, ...pace } = choosePace(files, total, jobs, options);
@@ -50,12 +50,4 @@ export async function readAll(
     },
   );
   return { results, read: done };
-}
-
-function jobBytes(job: Job): number {
-  if (job.kind === "file") {
-    return job.traffic.read;
-  }
-  const operands = job.kind === "digest" ? [job.source] : job.kind === "compare" ? [job.left, job.right] : [];
-  return operands.reduce((sum, { dtype, shape }) => sum + (tensorBytes(dtype, shape) ?? 0), 0);
 }

@@ -50,6 +50,7 @@ const ROOMS: readonly RegExp[] = [
   /^known\//,
   /^output\//,
   /^engine\/io\//,
+  /^chain\//,
   /^checkpoint\//,
   /^hub\//,
   /^files\//,

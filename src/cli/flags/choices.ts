@@ -11,7 +11,7 @@ export function choicesOf({ choices, schema }: Flag): readonly string[] {
 const NUMBERS = new Set(["N", "NUMBER"]);
 /** What it takes is a file or a directory, or may be. */
 const PATHS = new Set([
-  ...["BASE", "DIFF", "TUNED", "OUT", "DIR", "DEST", "PAYLOAD", "CHECKPOINT", "PATH", "OTHER", "FILE"],
+  ...["BASE", "DIFF", "TUNED", "OUT", "DIR", "DEST", "PAYLOAD", "CHECKPOINT", "CHAIN", "PATH", "OTHER", "FILE"],
 ]);
 
 /** What kind of value: nothing, one of a list, a number, a path, or text. */

@@ -69,6 +69,24 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     ],
     failed: "an error was found: each is listed",
   },
+  "chain-inspect": {
+    does: "a chain of weight updates, as RL trainers publish it: versions, links, traps",
+    examples: ["chain inspect updates", "chain inspect updates --to 40 --json"],
+    failed: null,
+  },
+  "chain-verify": {
+    does: "is the way to a version of a chain whole?",
+    examples: ["chain verify updates", "chain verify updates --path_raw base-model --to 40"],
+    failed: "something was found: each is listed",
+  },
+  "chain-materialize": {
+    does: "base + chain -> the model of one version",
+    examples: [
+      "chain materialize --path_raw base-model --path_diff updates --path_tuned step-40 --to 40",
+      "chain materialize --path_raw step-40 --path_diff updates --path_tuned step-60 --base-version 40 --to 60",
+    ],
+    failed: "a checksum does not fit: nothing is written",
+  },
   schemes: {
     does: "the published kinds of diffs, and what each means",
     examples: ["schemes", "schemes --json"],
@@ -90,6 +108,21 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: null,
   },
 };
+
+/** Commands of several words stand in the table as one. */
+const NESTED = "chain";
+
+/** "chain inspect": as it is typed. */
+export function typed(command: CommandName): string {
+  return command.startsWith(`${NESTED}-`) ? command.replace("-", " ") : command;
+}
+
+/** What can follow a word that is no command by itself; null of any other word. */
+export function innerCommands(word: string | undefined): readonly string[] | null {
+  return word === NESTED
+    ? COMMAND_NAMES.flatMap((name) => (name.startsWith(`${NESTED}-`) ? [name.slice(NESTED.length + 1)] : []))
+    : null;
+}
 
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
 

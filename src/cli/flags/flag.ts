@@ -3,6 +3,7 @@
  * of the options it sets, and what the help says of it. The types see to it that the field is there, and takes such a value.
  */
 import type { z } from "zod";
+import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "../../commands/chain/options.js";
 import type { ConvertOptions } from "../../commands/convert.js";
 import type { InspectOptions } from "../../commands/inspect.js";
 import type { MakeDiffOptions } from "../../commands/make-diff.js";
@@ -35,6 +36,9 @@ export interface Asked {
   readonly xor: Asking<XorCommandOptions>;
   readonly verify: Asking<VerifyOptions>;
   readonly inspect: Asking<InspectOptions>;
+  readonly "chain-inspect": Asking<ChainInspectOptions>;
+  readonly "chain-verify": Asking<ChainVerifyOptions>;
+  readonly "chain-materialize": Asking<ChainMaterializeOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
   readonly schemes: { readonly look: Look };

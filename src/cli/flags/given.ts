@@ -1,5 +1,6 @@
 /** What was given on one command line, before it means anything: each flag's text, by its name in the table. */
 import { WeightDiffError } from "../../errors.js";
+import { typed } from "./commands.js";
 import type { CommandName } from "./flag.js";
 
 /** true: a switch, or a flag without its value. */
@@ -11,6 +12,6 @@ export function usage(message: string, command: CommandName | null, hint?: strin
   return new WeightDiffError(
     "USAGE",
     message,
-    hint ?? `see weight-diff ${command === null ? "" : `${command} `}--help`,
+    hint ?? `see weight-diff ${command === null ? "" : `${typed(command)} `}--help`,
   );
 }

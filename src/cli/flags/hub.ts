@@ -9,6 +9,9 @@ export const READERS = [
   "xor",
   "verify",
   "inspect",
+  "chain-inspect",
+  "chain-verify",
+  "chain-materialize",
   "push",
 ] as const satisfies readonly CommandName[];
 

@@ -1,9 +1,14 @@
 /** Flags that name what is read. */
-import { type Flag, flag, SHELLS } from "./flag.js";
+import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../../chain/chain.js";
+import { DEFAULTS } from "../../plan/defaults.js";
+import { type CommandName, type Flag, flag, SHELLS } from "./flag.js";
 import { aliasesOf } from "./scripts.js";
-import { like, oneOf, text } from "./values.js";
+import { like, oneOf, text, version } from "./values.js";
 
 const PLACE = "a directory, one weight file, or org/name on the Hub";
+const CHAINS = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
+const CHAIN =
+  "the versions: weight_v000001 … (slime, miles, stitch), v1 … (ModelExpress), delta-00000001 … (SkyRL), deltas and anchors (TRL), or org/name on the Hub";
 const CHECKPOINT = { group: "inputs", schema: text } as const;
 const ARGUMENT = { group: "inputs", schema: text, argument: true } as const;
 
@@ -180,6 +185,92 @@ export const INPUTS: readonly Flag[] = [
     takes: "FILE",
     default: "weight-diff.json beside the weights",
     help: "the manifest to go by",
+  }),
+  flag({
+    ...ARGUMENT,
+    name: "chain",
+    commands: ["chain-inspect", "chain-verify"],
+    option: "chain",
+    takes: "CHAIN",
+    required: "give the chain",
+    help: CHAIN,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_diff",
+    aliases: DIFF_ALIASES,
+    commands: ["chain-materialize"],
+    option: "chain",
+    takes: "CHAIN",
+    required: "give the chain",
+    help: CHAIN,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_raw",
+    aliases: BASE_ALIASES,
+    commands: ["chain-materialize"],
+    option: "raw",
+    takes: "BASE",
+    help: `the model that the chain starts from: ${PLACE}; not needed where a full version starts the way`,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_raw",
+    aliases: BASE_ALIASES,
+    commands: ["chain-verify"],
+    option: "raw",
+    takes: "BASE",
+    help: "the model that the chain starts from: every checksum of every step is computed",
+  }),
+  flag({
+    name: "to",
+    commands: [...CHAINS, "recover"],
+    option: "to",
+    takes: "N",
+    schema: version,
+    default: "the one that the publisher points at, else the newest that is complete",
+    group: "inputs",
+    help: "of a chain: the version that is wanted",
+  }),
+  flag({
+    name: "base-version",
+    commands: [...CHAINS, "recover"],
+    option: "baseVersion",
+    takes: "N",
+    schema: version,
+    default: String(DEFAULTS.baseVersion),
+    group: "inputs",
+    help: "of a chain: the version that the base is",
+  }),
+  flag({
+    name: "layout",
+    commands: CHAINS,
+    option: "layout",
+    takes: "NAME",
+    schema: oneOf(CHAIN_LAYOUTS),
+    group: "inputs",
+    help: `whose layout, if the names do not tell: ${CHAIN_LAYOUTS.join(", ")}`,
+  }),
+  flag({
+    name: "format",
+    commands: CHAINS,
+    option: "format",
+    takes: "NAME",
+    schema: oneOf(FIREWORKS_FORMATS),
+    default: "what the payloads are",
+    group: "inputs",
+    help: `of Fireworks' payloads: ${FIREWORKS_FORMATS.join(", ")}`,
+  }),
+  flag({
+    name: "max-steps",
+    commands: CHAINS,
+    option: "maxSteps",
+    takes: "N",
+    schema: version,
+    default: String(DEFAULTS.maxSteps),
+    group: "inputs",
+    help: "how many steps may lead to the version",
   }),
   flag({
     name: "encode",

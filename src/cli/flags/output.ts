@@ -7,7 +7,7 @@ import { DIFF_ALIASES, TUNED_ALIASES } from "./inputs.js";
 import { aliasesOf } from "./scripts.js";
 import { dtype, dtypeOrAuto, oneOf, size, text } from "./values.js";
 
-const WRITES_MODEL = ["recover", "convert", "xor"] as const satisfies readonly CommandName[];
+const WRITES_MODEL = ["recover", "convert", "xor", "chain-materialize"] as const satisfies readonly CommandName[];
 
 const SIGN_KEY = {
   name: "sign-key",
@@ -38,6 +38,16 @@ export const OUTPUT: readonly Flag[] = [
     schema: text,
     group: "output",
     help: "where the recovered model goes (-: one file to stdout); without it everything is computed and checked, and nothing written",
+  }),
+  flag({
+    name: "path_tuned",
+    aliases: TUNED_ALIASES,
+    commands: ["chain-materialize"],
+    option: "tuned",
+    takes: "OUT",
+    schema: text,
+    group: "output",
+    help: "where the model goes; without it everything is computed and checked, and nothing written",
   }),
   flag({
     name: "manifest-out",
@@ -99,7 +109,7 @@ export const OUTPUT: readonly Flag[] = [
   }),
   flag({
     name: "max-shard-size",
-    commands: ["recover", "make-diff", "convert"],
+    commands: ["recover", "make-diff", "convert", "chain-materialize"],
     option: "maxShardSize",
     takes: "SIZE",
     schema: size,

@@ -32,6 +32,7 @@ export const OUTPUTS: Readonly<Partial<Record<CommandName, string>>> = {
   "make-diff": "path_diff",
   convert: "out",
   xor: "dest",
+  "chain-materialize": "path_tuned",
 };
 
 const RULES: readonly Rule[] = [

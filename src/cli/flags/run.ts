@@ -12,6 +12,8 @@ const TENSORS = [
   "convert",
   "verify",
   "inspect",
+  "chain-verify",
+  "chain-materialize",
   "push",
   "sign",
 ] as const satisfies readonly CommandName[];
@@ -19,7 +21,7 @@ const TENSORS = [
 export const RUN: readonly Flag[] = [
   flag({
     name: "dry-run",
-    commands: ["recover", "make-diff", "convert", "xor"],
+    commands: ["recover", "make-diff", "convert", "xor", "chain-materialize"],
     option: "dryRun",
     sets: true,
     group: "run",

@@ -48,6 +48,9 @@ export const like = (pattern: RegExp, what: string) =>
 
 export const threads = like(/^[1-9]\d?$/, "a whole number from 1 to 99").transform(Number);
 
+/** As 4, or as the publishers write it: 000004. */
+export const version = like(/^[0-9]{1,15}$/, "the number of a version").transform(Number);
+
 /** A decimal number. */
 export const number = like(/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i, "a number").transform(Number);
 

@@ -1,5 +1,5 @@
 /** The pages of the help, written from the tables of commands and flags. */
-import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import { COMMAND_NAMES, COMMANDS, typed } from "../flags/commands.js";
 import { type CommandName, type Flag, GROUPS, type Group } from "../flags/flag.js";
 import { OUTPUTS } from "../flags/rules.js";
 import { flagsOf, shownName } from "../flags/table.js";
@@ -28,7 +28,7 @@ export function shortHelp(): string {
     [
       "commands:",
       ...pairsText(
-        COMMAND_NAMES.map((name) => [name, COMMANDS[name].does]),
+        COMMAND_NAMES.map((name) => [typed(name), COMMANDS[name].does]),
         WIDTH,
       ),
     ],
@@ -48,9 +48,9 @@ export function commandHelp(command: CommandName): string {
   const flags = flagsOf(command).filter(({ hidden }) => hidden !== true);
   const needed = flags.filter(({ required }) => required !== undefined).map(callText);
   const output = flags.filter(({ name, required }) => name === OUTPUTS[command] && required === undefined);
-  const call = [command, ...needed, ...output.map((flag) => `[${callText(flag)}]`), "[flags]"].join(" ");
+  const call = [typed(command), ...needed, ...output.map((flag) => `[${callText(flag)}]`), "[flags]"].join(" ");
   return page([
-    [`weight-diff ${command}: ${does}`],
+    [`weight-diff ${typed(command)}: ${does}`],
     ["usage:", ...[call, ...forms].map(exampleText)],
     ...GROUPS.map((group) => {
       const own = flags.filter((flag) => flag.group === group);

@@ -1,6 +1,6 @@
 /** The man page, in roff's man macros, written from the tables of commands and flags. `npm run build` puts it into dist/man. */
 import { choicesOf } from "../flags/choices.js";
-import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import { COMMAND_NAMES, COMMANDS, typed } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { flagsOf, shownName } from "../flags/table.js";
 
@@ -45,7 +45,7 @@ function commandText(command: CommandName): readonly string[] {
   const { does, examples, failed } = COMMANDS[command];
   const flags = flagsOf(command).filter(({ hidden }) => hidden !== true);
   return [
-    `.SS "weight\\-diff ${text(command)}"`,
+    `.SS "weight\\-diff ${text(typed(command))}"`,
     `${text(does)}.`,
     ...flags.flatMap((flag) => [".TP", heading(flag), described(flag)]),
     ...(failed === null ? [] : [".PP", `Exit status 3: ${text(failed)}.`]),
@@ -63,7 +63,7 @@ function synopsis(command: CommandName): string {
   const called = needed.map((flag) =>
     flag.argument === true ? value(flag) : `\\fB${text(shownName(flag))}\\fR ${value(flag)}`,
   );
-  return [`.B weight\\-diff ${text(command)}\n${called.join(" ")}`.trimEnd(), "[\\fIflags\\fR]"].join(" ");
+  return [`.B weight\\-diff ${text(typed(command))}\n${called.join(" ")}`.trimEnd(), "[\\fIflags\\fR]"].join(" ");
 }
 
 function heading(flag: Flag): string {

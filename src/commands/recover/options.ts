@@ -19,6 +19,10 @@ export interface RecoverOptions extends MakingOptions, SchemeOptions {
   readonly verifyKey?: string | null;
   /** The naive sum that the result must have (docs/arithmetic.md 7); "known" takes the published one, if there is one. */
   readonly expectSum?: number | "known" | null;
+  /** Of a chain of updates: the version that is wanted; left out, the one that its publisher points at, else the newest complete one. */
+  readonly to?: number | null;
+  /** Of a chain: the version that the base is; 0 by default. */
+  readonly baseVersion?: number;
 }
 
 /** The same, once the Hub is opened. */

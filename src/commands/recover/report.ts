@@ -5,6 +5,7 @@ import type { End, MakingReport } from "../../make/make.js";
 import { plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";
 import type { NaiveSums, SumVerdict } from "../../sums/naive.js";
+import type { ChainMaterializeReport, ChainSummary } from "../chain/report.js";
 import type { XorReport } from "../xor/recipe.js";
 
 export interface RecoverReport extends MakingReport {
@@ -32,6 +33,8 @@ export interface RecoverReport extends MakingReport {
   readonly overflow: ReadonlyMap<string, number>;
   /** Only where whole files were XORed: there are no tensors then. */
   readonly xor?: XorReport;
+  /** Only where the diff is a chain of updates. */
+  readonly chain?: ChainSummary;
 }
 
 const NOTHING_COMPUTED = {
@@ -68,5 +71,18 @@ export function filesReport(xor: XorReport): RecoverReport {
     newRows: new Map(),
     records: { checked: xor.records, unchecked: 0 },
     xor,
+  };
+}
+
+/** The report of a version of a chain. */
+export function chainReport({ chain, outcome, ...report }: ChainMaterializeReport): RecoverReport {
+  return {
+    ...NOTHING_COMPUTED,
+    ...report,
+    scheme: "chain",
+    schemeReason: `a chain of updates in the layout of ${chain.layout}`,
+    outcome: outcome === "materialized" ? "recovered" : outcome,
+    newRows: new Map(),
+    chain,
   };
 }

@@ -2,9 +2,11 @@
  * The messages that workers get: small, plain, clonable. A job names files by their place in the plan's list of inputs and
  * bytes by their position in the file; no tensor byte is ever in one.
  */
+import type { ChecksumName } from "../../formats/checksum.js";
 import type { Dtype } from "../../formats/dtype.js";
 import type { Piece } from "../../formats/pieces.js";
 import type { ByteRange, Shape, StoredRecord } from "../../formats/tensor-info.js";
+import type { PositionList, StepCompression, StepEncoding } from "../../formats/update.js";
 import type { KeyRule } from "../../formats/xor-key.js";
 
 /** A tensor as it lies in an input file, or in several. */
@@ -71,10 +73,33 @@ export type Rule =
   | "decode-bits"
   | "decode-alone"
   /** As `blend` says: floats of any dtype, operands rounded first, every sum once more. */
-  | "blend";
+  | "blend"
+  /** The start's bytes, changed by the updates one after the other. */
+  | "update";
 
 /** A dtype that floats are computed in. */
 export type ComputeDtype = "F32" | "F16" | "BF16";
+
+/** What one step of a chain does to a tensor: compressed bytes in an input (formats/update.ts). */
+export interface UpdateStep {
+  /** Index into the plan's inputs. */
+  readonly input: number;
+  readonly range: ByteRange;
+  /** Of the chain, for messages: "000004". */
+  readonly version: string;
+  readonly encoding: StepEncoding;
+  readonly compression: StepCompression;
+  /** Of "elements": where the new ones are. */
+  readonly values?: { readonly input: number; readonly range: ByteRange };
+  readonly positions?: PositionList;
+}
+
+/** What meets a tensor's bytes, and which checksums are taken of what it becomes. */
+export interface Updates {
+  readonly steps: readonly UpdateStep[];
+  /** Of all bytes, once the first `after` steps have met them. */
+  readonly sums: readonly { readonly after: number; readonly algorithm: ChecksumName }[];
+}
 
 /** The arithmetic of a scheme that is not plain F32, or whose rows are not: what the script does to one tensor. */
 export interface Blend {
@@ -114,6 +139,8 @@ export interface TensorJob {
   readonly blend?: Blend;
   /** Every value must be one that the output's dtype holds (kernel/fits.ts); the first block with another one ends the run. */
   readonly mustFit?: true;
+  /** Only where the rule is "update". */
+  readonly updates?: Updates;
   /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
   /** Where the result goes; null if it is only summed and digested. Of coded windows, room for the most that they can take. */
@@ -199,6 +226,8 @@ export interface TensorResult {
   readonly proof?: Proof;
   readonly counts?: ValueCounts;
   readonly comparison?: Comparison;
+  /** The checksums of `updates.sums`, in hex. */
+  readonly checksums?: readonly string[];
   /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
 }

@@ -14,10 +14,10 @@ import { operandParts } from "./operand-parts.js";
 import { startProof } from "./proof.js";
 import type { Part } from "./stage.js";
 import { STAGES } from "./stages.js";
-import type { JobRun } from "./window.js";
+import type { SyncJobRun } from "./window.js";
 
 /** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
-export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): JobRun {
+export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): SyncJobRun {
   const memory = new Uint8Array(kernel.memory);
   const start = job.start.operand;
   const outWidth = widthOf(job.dtype);

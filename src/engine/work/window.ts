@@ -28,7 +28,15 @@ export interface WindowOutput {
 
 export interface JobRun {
   /** `aligned`: the output must begin on a page, where its pages are written as they are. */
-  push(window: LoadedWindow, aligned: boolean): WindowOutput;
+  push(window: LoadedWindow, aligned: boolean): WindowOutput | Promise<WindowOutput>;
   /** After the last window. @throws {WeightDiffError} CRC_MISMATCH. */
+  finish(paths: readonly string[]): TensorResult | Promise<TensorResult>;
+  /** Gives back what it holds beside the kernel's memory, however it ended. */
+  close?(): void;
+}
+
+/** A run that waits for nothing. */
+export interface SyncJobRun extends JobRun {
+  push(window: LoadedWindow, aligned: boolean): WindowOutput;
   finish(paths: readonly string[]): TensorResult;
 }

@@ -9,7 +9,7 @@ export const BASE: u32 = 4096;
 export { add } from "./add";
 export { BF16, F16, F32, F64 } from "./bits";
 export { CODER_BYTES, decodeUnits, encodeTokens, tokenise } from "./coder";
-export { addIntegers, countDifferent } from "./integers";
+export { addIntegers, countDifferent, xorBytes } from "./integers";
 export { countSpecial } from "./special";
 export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
 export { addNarrow, narrow } from "./narrow";

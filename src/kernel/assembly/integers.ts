@@ -1,4 +1,4 @@
-/** Integers modulo 2^(8 width), and the comparison of words: what needs no rounding. */
+/** Integers modulo 2^(8 width), XOR, and the comparison of words: what needs no rounding. */
 
 @inline
 function combine(width: u32, self: v128, other: v128, negative: bool): v128 {
@@ -49,6 +49,17 @@ export function addIntegers(width: u32, source: usize, target: usize, count: u32
     combineAll(4, source, target, count, negative);
   } else {
     combineAll(8, source, target, count, negative);
+  }
+}
+
+/** See Kernel.xor. */
+export function xorBytes(source: usize, target: usize, count: u32): void {
+  let at: usize = 0;
+  for (; at + 16 <= <usize>count; at += 16) {
+    v128.store(target + at, v128.xor(v128.load(target + at), v128.load(source + at)));
+  }
+  for (; at < <usize>count; at++) {
+    store<u8>(target + at, load<u8>(target + at) ^ load<u8>(source + at));
   }
 }
 

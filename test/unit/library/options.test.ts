@@ -4,7 +4,19 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { WeightDiffError } from "../../../src/errors.js";
-import { convert, inspect, makeDiff, push, recover, sign, verify, xor } from "../../../src/index.js";
+import {
+  chainInspect,
+  chainMaterialize,
+  chainVerify,
+  convert,
+  inspect,
+  makeDiff,
+  push,
+  recover,
+  sign,
+  verify,
+  xor,
+} from "../../../src/index.js";
 import { type LibraryOptions, refuseWrongOptions } from "../../../src/library/options.js";
 import { ROOT } from "../../support/fixtures.js";
 import { refuses } from "../../support/refusal.js";
@@ -43,6 +55,8 @@ const SCHEME = {
   rows: null,
 } as const;
 
+const CHAIN = { chain: "c", layout: "slime", to: 3, baseVersion: 1, maxSteps: 5, format: null } as const;
+
 /** Every option of every function. */
 const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[C]> } = {
   recover: {
@@ -54,6 +68,8 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     verifyKey: null,
     dtype: "BF16",
     expectSum: "known",
+    to: 2,
+    baseVersion: 0,
   },
   makeDiff: {
     ...MAKING,
@@ -97,6 +113,9 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     path: "a",
     signKey: "k",
   },
+  chainInspect: { ...CHAIN, hub: RUN.hub, signal: RUN.signal },
+  chainVerify: { ...RUN, ...CHAIN, raw: null },
+  chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize: 1, raw: "a", tuned: null },
   push: {
     ...RUN,
     path: "a",
@@ -110,13 +129,28 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     onWarning: () => {},
   },
 };
-const FUNCTIONS = { recover, makeDiff, convert, xor, verify, inspect, push, sign };
+const FUNCTIONS = {
+  ...{ recover, makeDiff, convert, xor, verify, inspect, push, sign },
+  ...{ chainInspect, chainVerify, chainMaterialize },
+};
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 
 for (const name of NAMES) {
   test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
-    const required = { recover: 2, makeDiff: 2, convert: 2, xor: 3, verify: 1, inspect: 1, push: 2, sign: 2 }[name];
+    const required = {
+      recover: 2,
+      makeDiff: 2,
+      convert: 2,
+      xor: 3,
+      verify: 1,
+      inspect: 1,
+      push: 2,
+      sign: 2,
+      chainInspect: 1,
+      chainVerify: 1,
+      chainMaterialize: 1,
+    }[name];
     const left = Object.keys(COMPLETE[name]).filter((key) => {
       try {
         refuseWrongOptions(name, { ...COMPLETE[name], [key]: undefined });
@@ -205,6 +239,7 @@ test("every function and every option has its docs in the declarations", () => {
     ["commands/convert/options", "ConvertOptions"],
     ["commands/xor/options", "XorOptions"],
     ["commands/xor", "XorCommandOptions"],
+    ["commands/chain/options", "ChainChoice", "ChainInspectOptions", "ChainVerifyOptions", "ChainMaterializeOptions"],
     ["commands/verify/options", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
     ["commands/sign", "SignOptions"],

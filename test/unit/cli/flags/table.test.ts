@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { obey } from "../../../../src/cli/command-line.js";
+import { run as chainInspect } from "../../../../src/cli/commands/chain-inspect.js";
+import { run as chainMaterialize } from "../../../../src/cli/commands/chain-materialize.js";
+import { run as chainVerify } from "../../../../src/cli/commands/chain-verify.js";
 import { run as convert } from "../../../../src/cli/commands/convert.js";
 import { run as inspect } from "../../../../src/cli/commands/inspect.js";
 import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
@@ -54,6 +57,9 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     xor: story(xor, { xor: call }),
     verify: story(verify, { verify: call }),
     inspect: story(inspect, { inspect: call }),
+    "chain-inspect": story(chainInspect, { chainInspect: call }),
+    "chain-verify": story(chainVerify, { chainVerify: call }),
+    "chain-materialize": story(chainMaterialize, { chainMaterialize: call }),
     push: story(push, { push: call }),
     sign: story(sign, { sign: call }),
     schemes: story(schemes, {}),
@@ -76,6 +82,9 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   xor: ["O", "P", "B"],
   verify: ["C"],
   inspect: ["C"],
+  "chain-inspect": ["C"],
+  "chain-verify": ["C"],
+  "chain-materialize": ["--path_diff", "C"],
   push: ["C", "org/name"],
   sign: ["C", "--sign-key", "K"],
   schemes: [],

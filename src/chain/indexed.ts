@@ -1,0 +1,300 @@
+/**
+ * One version as slime, miles, stitch, vime and ModelExpress publish it: an index with five words about the update in its metadata, and
+ * shards with one compressed payload for each tensor (docs/chains.md 1; slime 624b824a, update_weight_from_disk_delta.py 131-168).
+ */
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import type { Folder } from "../checkpoint/file-list.js";
+import { findHuggingface } from "../checkpoint/layouts/huggingface.js";
+import type { Shard } from "../checkpoint/shard.js";
+import { WeightDiffError } from "../errors.js";
+import type { ChecksumName } from "../formats/checksum.js";
+import { headerBudget } from "../formats/header-budget.js";
+import { quote } from "../formats/quote.js";
+import type { TensorInfo } from "../formats/tensor-info.js";
+import type { StepEncoding } from "../formats/update.js";
+import { isBareFileName } from "../formats/weight-index.js";
+import type { Hub } from "../hub/place.js";
+import { openShardSource } from "../hub/source.js";
+import { chainError, type Payload, together, type Version, type VersionHead } from "./chain.js";
+import { checksumOf, holdsPayloads, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
+import { fieldsOf, fileNamed, readRecord, type SmallFile } from "./small-file.js";
+
+export const INDEX = "model.safetensors.index.json";
+
+/** The index of an update. */
+export interface DeltaIndex {
+  readonly kind: "delta";
+  readonly small: SmallFile;
+  readonly metadata: ReadonlyMap<string, unknown>;
+  readonly weightMap: ReadonlyMap<string, unknown>;
+  readonly encoding: StepEncoding;
+  readonly algorithm: ChecksumName;
+}
+
+/** What a whole model has: an index of another kind, or none. */
+export interface FullIndex {
+  readonly kind: "full";
+  readonly small: SmallFile | null;
+  readonly metadata: ReadonlyMap<string, unknown>;
+}
+
+/** What slime wrote before July 2026, under the same names of folders (slime 987b3149). */
+const OLD_SHARD = /^rank\d+_flush\d+\.safetensors$/;
+
+const ENCODINGS: ReadonlySet<unknown> = new Set(["xor", "overwrite", "xor_sparse"]);
+const UNFINISHED_HINT = "wait until it is published, or stop at an earlier version";
+
+/** No index yet, and no whole model: it is being published, or was interrupted. */
+export function isUnfinished({ files }: Folder): boolean {
+  const names = new Set(files.map(({ file }) => file));
+  return findHuggingface(names) === null && ![...names].some((name) => OLD_SHARD.test(name) || name === "DONE");
+}
+
+/** Reads the index alone. @throws {WeightDiffError} with `why`. */
+export async function readVersionIndex(folder: Folder, id: string): Promise<DeltaIndex | FullIndex> {
+  const at = { file: folder.path, version: id };
+  const old = folder.files.find(({ file }) => OLD_SHARD.test(file));
+  if (old !== undefined) {
+    throw chainError(
+      "old-layout",
+      `${quote(old.file)} is of slime's layout before July 2026, which is not read`,
+      "publish it again with a newer slime",
+      at,
+    );
+  }
+  if (isUnfinished(folder)) {
+    const shards = folder.files.some(({ file }) => file.endsWith(".safetensors"));
+    const what = shards ? "has shards and no index" : "has no index and no weights";
+    throw chainError("incomplete", `${what}: still being published, or interrupted`, UNFINISHED_HINT, at);
+  }
+  const file = fileNamed(folder, INDEX);
+  if (file === undefined) {
+    return { kind: "full", small: null, metadata: new Map() };
+  }
+  const small = await readRecord(file, folder.directory, id);
+  const metadata = fieldsOf(small.record.get("metadata")) ?? new Map<string, unknown>();
+  if (!metadata.has("delta_encoding")) {
+    return { kind: "full", small, metadata };
+  }
+  const weightMap = fieldsOf(small.record.get("weight_map"));
+  const where = { file: file.name, version: id };
+  if (weightMap === null) {
+    throw chainError("incomplete", "has no weight_map", "fetch this version again", where);
+  }
+  const errors: WeightDiffError[] = [];
+  const [encoding, compression, algorithm] = ["delta_encoding", "compression_format", "checksum_format"].map((key) =>
+    metadata.get(key),
+  );
+  if (!ENCODINGS.has(encoding)) {
+    const what = `delta_encoding ${shown(encoding)} is not known: xor, overwrite and xor_sparse are`;
+    errors.push(chainError("unknown-encoding", what, NEWER, where));
+  }
+  if (compression !== "zstd") {
+    const what = `compression_format ${shown(compression)} is not known: zstd is`;
+    errors.push(chainError("unknown-compression", what, NEWER, where));
+  }
+  if (!isChecksumName(algorithm) || algorithm === "sha256") {
+    const what = `checksum_format ${shown(algorithm)} is not known: xxh3-128, blake3 and adler32 are`;
+    errors.push(chainError("unknown-checksum", what, NEWER, where));
+  }
+  if (errors.length > 0) {
+    throw together(errors);
+  }
+  return {
+    kind: "delta",
+    small,
+    metadata,
+    weightMap,
+    encoding: encoding as StepEncoding,
+    algorithm: algorithm as ChecksumName,
+  };
+}
+
+const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
+
+export function shown(value: unknown): string {
+  return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : JSON.stringify(value);
+}
+
+export function headOf(index: DeltaIndex | FullIndex, base: number | null): VersionHead {
+  const { small } = index;
+  return {
+    kind: index.kind,
+    base: index.kind === "full" ? null : base,
+    encoding: index.kind === "full" ? null : index.encoding,
+    checksum: index.kind === "full" ? null : index.algorithm,
+    index: small === null ? null : { file: small.file, sha256: small.sha256 },
+  };
+}
+
+type Opened = Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoint">;
+
+/** The payloads of an update. @throws {WeightDiffError} with `why`: all that is wrong. */
+export async function openDelta(
+  folder: Folder,
+  { weightMap, small, encoding, algorithm }: DeltaIndex,
+  id: string,
+): Promise<Opened> {
+  const errors: WeightDiffError[] = [];
+  const named = new Set<string>();
+  for (const [tensor, file] of weightMap) {
+    if (typeof file !== "string" || !isPlainShard(file)) {
+      errors.push(
+        chainError(
+          "index-path",
+          `tensor ${quote(tensor)} is said to be in ${shown(file)}, which is not the bare name of a .safetensors file`,
+          "an index may only name files beside itself: do not use it unless you trust its origin",
+          { file: typeof file === "string" ? file : small.file.name, tensor, version: id },
+        ),
+      );
+    } else {
+      named.add(file);
+    }
+  }
+  // What the index does not name counts, too: readers in the field open every shard that lies there.
+  for (const { file } of folder.files) {
+    if (file.endsWith(".safetensors") && !file.startsWith(".")) {
+      named.add(file);
+    }
+  }
+  const budget = headerBudget();
+  const shards: Shard[] = [];
+  for (const file of [...named].sort()) {
+    try {
+      shards.push(await openShardIn(folder, file, id, budget));
+    } catch (error) {
+      errors.push(orThrow(error));
+    }
+  }
+  const payloads = new Map<string, Payload>();
+  const notes: string[] = [];
+  for (const shard of shards) {
+    for (const tensor of shard.header.tensors) {
+      const found = payloadIn(shard, tensor, { encoding, algorithm }, id);
+      if (found instanceof WeightDiffError) {
+        errors.push(found);
+        continue;
+      }
+      const file = weightMap.get(tensor.name);
+      const before = payloads.get(tensor.name);
+      const at = { file: shard.path, tensor: tensor.name, version: id };
+      if (file === undefined) {
+        errors.push(
+          chainError("shard-extra", `tensor ${quote(tensor.name)} is in the shard and not in the index`, MIXED, at),
+        );
+      } else if (before === undefined) {
+        payloads.set(tensor.name, found);
+      } else if (await isSame(before, found)) {
+        notes.push(
+          `tensor ${quote(tensor.name)} is in ${before.shard.file} and, byte for byte, in ${shard.file}: applied once`,
+        );
+      } else {
+        const what = `tensor ${quote(tensor.name)} is in ${before.shard.file} and in ${shard.file}, with other bytes`;
+        errors.push(chainError("duplicate-tensor", what, MIXED, at));
+      }
+    }
+  }
+  for (const [tensor, file] of weightMap) {
+    const shard = shards.find((one) => one.file === file);
+    if (shard !== undefined && !shard.header.tensors.some(({ name }) => name === tensor)) {
+      const what = `tensor ${quote(tensor)} is named in the index, and is not in the shard`;
+      errors.push(chainError("index-tensor", what, MIXED, { file: shard.path, tensor, version: id }));
+    }
+  }
+  if (errors.length > 0) {
+    throw together(errors);
+  }
+  return { shards, payloads, sums: new Map(), notes, checkpoint: null };
+}
+
+const MIXED =
+  "index and shards are of different publishes, or it was damaged: fetch this version again, or stop before it";
+
+/** The name of a shard beside the index. */
+export function isPlainShard(name: string): boolean {
+  return isBareFileName(name) && !name.startsWith(".") && name.endsWith(".safetensors");
+}
+
+function orThrow(error: unknown): WeightDiffError {
+  if (error instanceof WeightDiffError && error.why !== null) {
+    return error;
+  }
+  throw error;
+}
+
+function payloadIn(
+  shard: Shard,
+  tensor: TensorInfo,
+  { encoding, algorithm }: Pick<DeltaIndex, "encoding" | "algorithm">,
+  id: string,
+): Payload | WeightDiffError {
+  const { name, range } = tensor;
+  const wrong = wrongPayload(tensor, shard.path, id);
+  if (wrong !== null) {
+    return wrong;
+  }
+  const stated = shard.header.metadata.get(name);
+  const checksum = checksumOf(algorithm, stated);
+  return checksum === null
+    ? chainError(
+        "no-checksum",
+        stated === undefined
+          ? `tensor ${quote(name)} has no checksum`
+          : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
+        "what cannot be checked is not applied: fetch this version again, or stop before it",
+        { file: shard.path, tensor: name, version: id },
+      )
+    : { name, shard, range, encoding, compression: "zstd", checksum };
+}
+
+/** Pipelines that share a tensor publish it more than once: the same payload with the same checksum changes nothing. */
+async function isSame(one: Payload, other: Payload): Promise<boolean> {
+  const length = one.range.end - one.range.begin;
+  if (one.checksum?.hex !== other.checksum?.hex || other.range.end - other.range.begin !== length) {
+    return false;
+  }
+  const [left, right] = [await openShardSource(one.shard), await openShardSource(other.shard)];
+  try {
+    for (let at = 0; at < length; at += PIECE) {
+      const count = Math.min(PIECE, length - at);
+      const [a, b] = [
+        await left.readAt(one.range.begin + at, count),
+        await right.readAt(other.range.begin + at, count),
+      ];
+      if (!Buffer.from(a.buffer, a.byteOffset, count).equals(b)) {
+        return false;
+      }
+    }
+    return true;
+  } finally {
+    await left.close();
+    await right.close();
+  }
+}
+
+/** Bytes compared at once. */
+const PIECE = 1 << 20;
+
+/** A whole model. @throws {WeightDiffError} with `why` "incomplete" where it holds payloads, or cannot be opened. */
+export async function openFull(folder: Folder, id: string, hub: Hub | null): Promise<Opened> {
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await openCheckpoint(folder.path, hub);
+  } catch (error) {
+    if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)) {
+      const { code, fact, hint, at, problems } = error;
+      throw new WeightDiffError(code, fact, hint, { at: { ...at, version: id }, why: "incomplete", problems });
+    }
+    throw error;
+  }
+  const payloads = checkpoint.shards.find(({ header }) => holdsPayloads(header));
+  if (payloads !== undefined) {
+    throw chainError(
+      "incomplete",
+      `${payloads.file} holds payloads of an update, and no index says of which: still being published, or interrupted`,
+      UNFINISHED_HINT,
+      { file: folder.path, version: id },
+    );
+  }
+  return { shards: checkpoint.shards, payloads: new Map(), sums: new Map(), notes: [], checkpoint };
+}

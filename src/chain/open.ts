@@ -1,0 +1,55 @@
+/** From a path to a chain: a directory or a repository, whatever the layout. Names only; what lies in a version is read when it is asked for. */
+import { findFolder } from "../checkpoint/file-list.js";
+import { WeightDiffError } from "../errors.js";
+import type { Hub } from "../hub/place.js";
+import type { Chain } from "./chain.js";
+import type { ChainLayout, ChainQuestion } from "./layouts/layout.js";
+import { SLIME } from "./layouts/slime.js";
+
+/** Add a row to add a layout. */
+const LAYOUTS: readonly ChainLayout[] = [SLIME];
+
+/** Versions that are listed; nobody publishes more. */
+const MOST_VERSIONS = 100_000;
+
+/** @returns null where the path is no chain. @throws {WeightDiffError} LIMIT, IO, HUB_…, NETWORK; with `why` for a damaged pointer. */
+export async function findChain(path: string, hub: Hub | null, question: ChainQuestion = {}): Promise<Chain | null> {
+  const { layout = null } = question;
+  const folder = await findFolder(path, hub);
+  if (folder === null) {
+    return null;
+  }
+  for (const { names, find } of LAYOUTS) {
+    const found = layout === null || names.includes(layout) ? await find(folder, hub, question) : null;
+    if (found !== null) {
+      if (found.versions.length > MOST_VERSIONS) {
+        throw new WeightDiffError(
+          "LIMIT",
+          `${found.versions.length} versions, at most ${MOST_VERSIONS} are read`,
+          undefined,
+          {
+            at: { file: path },
+          },
+        );
+      }
+      const { directory, repo, commit } = found.folder ?? folder;
+      return { path, directory, repo, commit, ...found };
+    }
+  }
+  return null;
+}
+
+/** @throws {WeightDiffError} NOT_FOUND where it is none; as findChain. */
+export async function openChain(path: string, hub: Hub | null, question: ChainQuestion = {}): Promise<Chain> {
+  const { layout = null } = question;
+  const chain = await findChain(path, hub, question);
+  if (chain === null) {
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      layout === null ? "no chain of updates" : `no chain of the layout ${layout}`,
+      "give the directory with the versions: weight_v000001 and so on (slime, miles, stitch), v1 (ModelExpress), delta-00000001 (SkyRL), or deltas and anchors (TRL)",
+      { at: { file: path } },
+    );
+  }
+  return chain;
+}

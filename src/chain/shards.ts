@@ -1,0 +1,86 @@
+/** The shards of one version: safetensors files with a payload for each tensor, and what must be true of their headers. */
+import type { Folder } from "../checkpoint/file-list.js";
+import type { Shard } from "../checkpoint/shard.js";
+import { WeightDiffError } from "../errors.js";
+import { CHECKSUM_DIGITS, type ChecksumName } from "../formats/checksum.js";
+import { type HeaderBudget, headerBudget } from "../formats/header-budget.js";
+import { quote } from "../formats/quote.js";
+import { readSafetensors } from "../formats/safetensors.js";
+import { type ShardHeader, shapeText, type TensorInfo } from "../formats/tensor-info.js";
+import type { StatedChecksum } from "../formats/update.js";
+import { openShardSource } from "../hub/source.js";
+import { chainError } from "./chain.js";
+import { fileNamed } from "./small-file.js";
+
+/** Reads one header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
+export async function openShardIn(
+  folder: Folder,
+  name: string,
+  version: string,
+  budget: HeaderBudget = headerBudget(),
+): Promise<Shard> {
+  const file = fileNamed(folder, name);
+  if (file === undefined) {
+    throw chainError("index-missing-shard", `${quote(name)} is named in the index, and is not there`, AGAIN, {
+      file: name,
+      version,
+    });
+  }
+  try {
+    const source = await openShardSource({ ...file, within: folder.directory });
+    try {
+      const header = await readSafetensors(source, budget);
+      const { size, modified } = source;
+      const { path, hub } = file;
+      return { file: name, path, size, modified, header, ...(hub === undefined ? {} : { hub }) };
+    } finally {
+      await source.close();
+    }
+  } catch (error) {
+    if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind) && error.why === null) {
+      const why = error.code === "LINK_OUTSIDE" ? "index-path" : "incomplete";
+      throw new WeightDiffError(error.code, error.fact, AGAIN, { at: { ...error.at, version }, why, cause: error });
+    }
+    throw error;
+  }
+}
+
+const AGAIN = "it was cut short, damaged, or mixed with another run's: fetch this version again, or stop before it";
+
+/**
+ * Are these payloads and no weights? A shard of updates has flat U8 tensors only, and names each in its metadata; so that an unfinished
+ * version, or a folder of payloads with an ordinary index, is never taken for a model.
+ */
+export function holdsPayloads({ tensors, metadata }: ShardHeader): boolean {
+  return (
+    tensors.length > 0 &&
+    tensors.every(({ name, dtype, shape }) => dtype === "U8" && shape.length === 1 && metadata.has(name))
+  );
+}
+
+/** Why it is no payload: an error, or null if it is one. */
+export function wrongPayload(
+  { name, dtype, shape }: TensorInfo,
+  file: string,
+  version: string,
+): WeightDiffError | null {
+  return dtype === "U8" && shape.length === 1
+    ? null
+    : chainError(
+        "dtype",
+        `tensor ${quote(name)} is ${dtype} ${shapeText(shape)}, and payloads are flat U8`,
+        "this is no shard of an update: fetch this version again",
+        { file, tensor: name, version },
+      );
+}
+
+/** The checksum as a publisher writes it; null if it is none. */
+export function checksumOf(algorithm: ChecksumName, hex: unknown): StatedChecksum | null {
+  return typeof hex === "string" && hex.length === CHECKSUM_DIGITS[algorithm] && /^[0-9a-f]*$/.test(hex)
+    ? { algorithm, hex }
+    : null;
+}
+
+export function isChecksumName(name: unknown): name is ChecksumName {
+  return typeof name === "string" && Object.hasOwn(CHECKSUM_DIGITS, name);
+}

@@ -1,0 +1,81 @@
+/** The small file that makes a version complete: an index, a manifest, a pointer. Read whole, wherever it is. */
+import { createHash } from "node:crypto";
+import type { Folder, ListedFile } from "../checkpoint/file-list.js";
+import { WeightDiffError } from "../errors.js";
+import { decodeText } from "../files/file-source.js";
+import { parseJson } from "../formats/json.js";
+import { openShardSource } from "../hub/source.js";
+import { chainError } from "./chain.js";
+
+/** Bytes: as headers may have. A tensor takes some hundred. */
+const MOST = 25_000_000;
+
+export interface SmallFile {
+  readonly file: ListedFile;
+  readonly text: string;
+  readonly sha256: string;
+}
+
+export function fileNamed({ files }: Folder, name: string): ListedFile | undefined {
+  return files.find(({ file }) => file === name);
+}
+
+/** @param version that it belongs to, for messages. @throws {WeightDiffError} LIMIT, FORMAT_INVALID, LINK_OUTSIDE, IO, HUB_…. */
+export async function readSmall(file: ListedFile, directory: string): Promise<SmallFile> {
+  const source = await openShardSource({ ...file, within: directory });
+  try {
+    if (source.size > MOST) {
+      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${MOST} are read`, "get it again", {
+        at: { file: file.name },
+      });
+    }
+    const bytes = await source.readAt(0, source.size);
+    return {
+      file,
+      text: decodeText(bytes, file.name),
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+/** A JSON object, each key once. @throws {WeightDiffError} with `why` "incomplete" where it is none: cut short, or damaged. */
+export async function readRecord(
+  file: ListedFile,
+  directory: string,
+  version: string,
+): Promise<SmallFile & { readonly record: ReadonlyMap<string, unknown> }> {
+  try {
+    const small = await readSmall(file, directory);
+    const record = fieldsOf(parseJson(small.text, file.name, "python"));
+    if (record === null) {
+      throw new WeightDiffError("FORMAT_INVALID", "is no JSON object");
+    }
+    return { ...small, record };
+  } catch (error) {
+    if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)) {
+      throw chainError(
+        "incomplete",
+        `cannot be read: ${error.fact}`,
+        "it was cut short or damaged: fetch this version again, or stop before it",
+        { file: file.name, version },
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+/** An object's fields; null if it is none. */
+export function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? new Map(Object.entries(value)) : null;
+}
+
+/** A version's number: "000004" or 4. Null for anything else. */
+export function numberOf(value: unknown): number | null {
+  if (typeof value === "string") {
+    return /^[0-9]{1,15}$/.test(value) ? Number(value) : null;
+  }
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0) ? value : null;
+}

@@ -1,0 +1,106 @@
+/** What the commands about chains and recover print of a version. */
+import type { ChainMaterializeReport, ChainSummary } from "../../commands/chain/report.js";
+import { performanceJson } from "./json.js";
+import { countText, filesText, recordsText, tookLine } from "./text.js";
+
+/** Steps that are named one by one. */
+const MOST_STEPS = 6;
+
+/** A few lines. */
+export function materializeText(report: ChainMaterializeReport): string {
+  const { chain, outcome, output, files } = report;
+  const what = `version ${chain.version} (${stepsText(chain)})`;
+  const headlines = {
+    materialized: `materialized ${what} in ${output}`,
+    checked: `computed ${what}; nothing was written (no --path_tuned)`,
+    planned: `would write ${what} to ${output ?? "nothing (no --path_tuned)"}`,
+    verified: `${output} is finished already: ${report.tensors.length} tensors verified against weight-diff.json`,
+  } as const;
+  const lines = [
+    headlines[outcome],
+    `  chain    ${chain.layout}, from ${chain.start === null ? "the base" : `version ${chain.start}, a full one`}`,
+  ];
+  if (output !== null) {
+    lines.push(`  files    ${filesText(files)}`);
+  }
+  if (outcome !== "planned") {
+    lines.push(`  checked  ${checkedText(report)}`);
+  }
+  if (report.resumed > 0) {
+    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
+  }
+  if (outcome !== "planned") {
+    lines.push(tookLine(report));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function stepsText({ steps }: ChainSummary): string {
+  const named = steps.map(({ version, encoding }) => `${version} ${encoding ?? ""}`.trim());
+  const shown = named.length <= MOST_STEPS ? named : [...named.slice(0, 2), "…", ...named.slice(-2)];
+  return `${countText(steps.length, "step")}${shown.length === 0 ? "" : `: ${shown.join(", ")}`}`;
+}
+
+function checkedText({ chain, records, outcome }: ChainMaterializeReport): string {
+  if (outcome === "verified") {
+    return "sha256 of every tensor";
+  }
+  const untouched = chain.tensors - chain.touched;
+  return [
+    `${chain.touched} of ${chain.tensors} tensors touched, ${sumsText(chain)}`,
+    ...(untouched === 0 ? [] : [`${untouched} as in ${chain.start === null ? "the base" : "the full version"}`]),
+    ...recordsText(records, ".bin record"),
+    ...(outcome === "materialized" ? ["sha256 of every tensor in weight-diff.json"] : []),
+  ].join("; ");
+}
+
+/** What the chain's own checksums prove. */
+export function sumsText({ checked, touched, algorithms, untaken }: ChainSummary): string {
+  if (touched === 0) {
+    return "none to be checked";
+  }
+  if (checked === 0) {
+    return "none checked: the chain has no checksums";
+  }
+  const some = checked < touched ? `${checked} of them ` : "";
+  const rest = untaken === 0 ? "" : ` after the last step of each (${countText(untaken, "earlier one")} not computed)`;
+  return `${some}checked by ${algorithms.join(", ")}${rest}`;
+}
+
+/** One document. */
+export function materializeJson(report: ChainMaterializeReport, command: string): Record<string, unknown> {
+  return {
+    command,
+    outcome: report.outcome,
+    output: report.output,
+    ...summaryJson(report.chain),
+    files: report.files,
+    tensors: report.tensors,
+    ...performanceJson(report),
+  };
+}
+
+export function summaryJson({
+  version,
+  start,
+  steps,
+  tensors,
+  touched,
+  checked,
+  warnings,
+  ...chain
+}: ChainSummary): Record<string, unknown> {
+  return {
+    layout: chain.layout,
+    version,
+    start,
+    steps,
+    warn: warnings,
+    touched_tensors: touched,
+    untouched_tensors: tensors - touched,
+    checked_tensors: checked,
+    checksums: chain.algorithms,
+    checksums_not_computed: chain.untaken,
+    probed_tensors: chain.probed,
+  };
+}

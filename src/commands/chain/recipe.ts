@@ -1,0 +1,128 @@
+/** What materialising a version asks of the run: the checksums it judges, the manifest it writes, the report it gives. */
+
+import { dirname } from "node:path";
+import { type Version, versionText } from "../../chain/chain.js";
+import { readSmall } from "../../chain/small-file.js";
+import type { BaseFiles } from "../../checkpoint/from-base.js";
+import { isMade } from "../../engine/job/job.js";
+import { WeightDiffError } from "../../errors.js";
+import type { Recipe } from "../../make/make.js";
+import { tellSmallFiles } from "../../make/side-notes.js";
+import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import { filesOf, type MaterializeManifest, sourceOf } from "../../manifest/manifest.js";
+import { writeManifest } from "../../manifest/write.js";
+import type { UpdatePlan } from "../../plan/plan-update.js";
+import type { InputPlace } from "../../run/preflight.js";
+import type { RunResult } from "../../run/run-plan.js";
+import { wrongSum } from "./checksums.js";
+import type { ChainMaterializeOptions } from "./options.js";
+import type { ChainMaterializeReport, ChainSummary } from "./report.js";
+import type { ChainSource } from "./source.js";
+
+export interface MaterializeFacts {
+  readonly started: number;
+  readonly source: ChainSource;
+  readonly plan: UpdatePlan;
+  readonly summary: ChainSummary;
+  /** Small files that a full version may lack; null where the base is the driver itself. */
+  readonly elseBase: BaseFiles | null;
+}
+
+export function materializeRecipe(
+  { started, source, plan, summary, elseBase }: MaterializeFacts,
+  options: ChainMaterializeOptions,
+): Recipe<FinishedTensors, ChainMaterializeReport> {
+  const { chain, path, model, config } = source;
+  const made = { operation: "materialize", scheme: plan.scheme, raw: sourceOf(model), chain: chainOf(source) } as const;
+  const shared = tensorRecipe(plan, { raw: model, driver: model, elseBase }, made, options);
+  return {
+    ...shared,
+    sources: [...shared.sources, ...path.steps.map((version) => placeOf(chain, version))],
+    started,
+    output: options.tuned ?? null,
+    identity: {
+      "the command": "materialize",
+      "the version": path.target.id,
+      ...Object.fromEntries(path.steps.map(({ id, index }) => [`version ${id}`, index?.sha256 ?? "no index"])),
+    },
+    tell: (destination) => tellSmallFiles(destination, source.isBase ? "the base" : "the full version", 0, options),
+    judge(job, result) {
+      const wrong = wrongSum(job.name, plan.expected.get(job.id) ?? [], result);
+      if (wrong !== null && isMade(job)) {
+        throw wrong;
+      }
+    },
+    async compose(run, _, destination) {
+      await refuseRepublished(path.steps);
+      const manifest = () =>
+        writeManifest({ ...made, tensors: writtenTensors(source, plan, run), files: filesOf(plan) });
+      return { extras: smallFiles(plan, config, destination), manifest };
+    },
+    conclude(end) {
+      const { files, records } = plannedFiles(plan);
+      const report = { files, records, ...end.figures, output: end.output, chain: summary };
+      if (end.outcome === "planned" || end.outcome === "verified") {
+        return { ...report, outcome: end.outcome, tensors: end.outcome === "verified" ? end.finished : [] };
+      }
+      const outcome = end.outcome === "made" ? "materialized" : end.outcome;
+      return { ...report, outcome, tensors: writtenTensors(source, plan, end.run) };
+    },
+  };
+}
+
+/** The chain as a manifest has it: what the result can be made from again. */
+function chainOf({ chain, path, baseVersion }: ChainSource): MaterializeManifest["chain"] {
+  return {
+    layout: chain.layout,
+    repo: chain.repo,
+    commit: chain.commit,
+    version: path.target.id,
+    base_version: versionText(baseVersion),
+    steps: path.steps.map(({ id, base, encoding, checksum, index, shards }) => ({
+      version: id,
+      base_version: versionText(base ?? 0),
+      encoding,
+      checksum,
+      index: index?.sha256 ?? null,
+      files: shards.map(({ file, size, header }) => ({ file, size, header: header.digest })),
+    })),
+  };
+}
+
+/** The output must not lie in a chain, nor a chain in the output. */
+function placeOf({ directory, path, repo }: ChainSource["chain"], { shards }: Version): InputPlace {
+  return { path, directory: repo === null ? directory : null, shards };
+}
+
+/** In the dtypes and shapes of the model, in its order. */
+function writtenTensors(
+  { model }: ChainSource,
+  plan: UpdatePlan,
+  { results }: RunResult,
+): MaterializeManifest["tensors"] {
+  const digests = new Map(plan.jobs.filter(isMade).map(({ id, name }) => [name, results.get(id)?.sha256 ?? ""]));
+  return [...model.stateDict].map(([name, { dtype, shape }]) => ({
+    name,
+    dtype,
+    shape: [...shape],
+    sha256: digests.get(name) ?? "",
+  }));
+}
+
+/** A publisher starts over by deleting all versions, and counts from 1 again: what was read may be of two runs. @throws {WeightDiffError} INPUT_CHANGED. */
+async function refuseRepublished(steps: readonly Version[]): Promise<void> {
+  for (const { index, place } of steps) {
+    if (index === null) {
+      continue;
+    }
+    const now = await readSmall(index.file, dirname(index.file.path)).catch(() => null); // gone, or not to be read: as bad as another
+    if (now?.sha256 !== index.sha256) {
+      throw new WeightDiffError(
+        "INPUT_CHANGED",
+        `${index.file.file} is not what it was when the run began: the version was published again`,
+        "look at the chain again, and start over",
+        { at: { file: place } },
+      );
+    }
+  }
+}

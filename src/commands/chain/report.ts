@@ -1,0 +1,71 @@
+/** What the commands about chains tell. */
+import type { ChainLayoutName } from "../../chain/chain.js";
+import type { ChecksumName } from "../../formats/checksum.js";
+import type { MakingReport } from "../../make/make.js";
+import type { MaterializeManifest } from "../../manifest/manifest.js";
+import type { UpdatePlan } from "../../plan/plan-update.js";
+import type { ChainSource } from "./source.js";
+
+/**
+ * What a user must know of the result. "unproven": tensors that no step changes come from the base as they are; "tied": the head is tied to an
+ * embedding that changes, and its own copy does not; "no-checksums": some changes cannot be checked; "gap": numbers are missing, which
+ * the layout allows; "weak": adler32 sees accidents, and little else.
+ */
+export const CHAIN_WARNINGS = ["unproven", "tied", "no-checksums", "gap", "weak"] as const;
+export type ChainWarning = (typeof CHAIN_WARNINGS)[number];
+
+/** Which versions were applied to what. */
+export interface ChainSummary {
+  readonly layout: ChainLayoutName;
+  /** That was asked for. */
+  readonly version: string;
+  /** Null: the base. Else the full version that the steps begin with. */
+  readonly start: string | null;
+  readonly steps: readonly {
+    readonly version: string;
+    readonly encoding: string | null;
+    readonly checksum: string | null;
+  }[];
+  /** Tensors in all, that a step changes, and whose last change was checked. */
+  readonly tensors: number;
+  readonly touched: number;
+  readonly checked: number;
+  /** The checksums that were computed, and how many more the chain states: of tensors that later steps change again. */
+  readonly algorithms: readonly ChecksumName[];
+  readonly untaken: number;
+  /** Tensors by which the base was known before anything was written; null without a base. */
+  readonly probed: number | null;
+  readonly warnings: readonly ChainWarning[];
+}
+
+export interface ChainMaterializeReport extends Omit<MakingReport, "newRows"> {
+  readonly chain: ChainSummary;
+  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
+  readonly outcome: "materialized" | "checked" | "planned" | "verified";
+  /** Every tensor of the output; sha256 (hex) of its contiguous little-endian bytes. */
+  readonly tensors: MaterializeManifest["tensors"];
+}
+
+export function summaryOf(
+  { chain, path, isBase }: ChainSource,
+  plan: UpdatePlan,
+  probed: number | null,
+  warnings: readonly ChainWarning[],
+): ChainSummary {
+  const algorithms = new Set(
+    [...plan.expected.values()].flatMap((sums) => sums.map(({ checksum }) => checksum.algorithm)),
+  );
+  return {
+    layout: chain.layout,
+    version: path.target.id,
+    start: isBase ? null : (path.start?.id ?? null),
+    steps: path.steps.map(({ id, encoding, checksum }) => ({ version: id, encoding, checksum })),
+    tensors: plan.order.length,
+    touched: plan.touched,
+    checked: plan.proven,
+    algorithms: [...algorithms].sort(),
+    untaken: plan.untaken,
+    probed,
+    warnings,
+  };
+}

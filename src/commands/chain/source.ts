@@ -1,0 +1,67 @@
+/** A chain with its path to the wanted version, and the model that the path begins with. */
+import type { Chain, Version } from "../../chain/chain.js";
+import { openChain } from "../../chain/open.js";
+import { type ChainPath, pathTo } from "../../chain/path.js";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
+import { configOf, type ModelConfig } from "../../checkpoint/config.js";
+import { WeightDiffError } from "../../errors.js";
+import type { Hub } from "../../hub/place.js";
+import { DEFAULTS } from "../../plan/defaults.js";
+import type { ExpectedSum } from "../../plan/plan-update.js";
+import type { ChainChoice } from "./options.js";
+
+export interface ChainSource {
+  readonly chain: Chain;
+  readonly path: ChainPath;
+  /** The version that `model` is. */
+  readonly baseVersion: number;
+  readonly model: Checkpoint;
+  readonly config: ModelConfig | null;
+  /** Is it the base, and no full version of the chain? */
+  readonly isBase: boolean;
+  /** What a full version states of itself, by tensor. */
+  readonly sums: ReadonlyMap<string, ExpectedSum>;
+}
+
+export async function readPath(
+  choice: ChainChoice,
+  hub: Hub,
+): Promise<{ readonly chain: Chain; readonly path: ChainPath }> {
+  const chain = await openChain(choice.chain, hub, choice);
+  const path = await pathTo(chain, {
+    to: choice.to ?? null,
+    base: choice.baseVersion ?? DEFAULTS.baseVersion,
+    maxSteps: choice.maxSteps ?? DEFAULTS.maxSteps,
+  });
+  return { chain, path };
+}
+
+/** @throws {WeightDiffError} USAGE where the path begins with a base that is not given; as openCheckpoint. */
+export async function openSource(
+  { chain, path }: { readonly chain: Chain; readonly path: ChainPath },
+  raw: string | null,
+  choice: ChainChoice,
+  hub: Hub,
+): Promise<ChainSource> {
+  const { start } = path;
+  if (start?.checkpoint != null) {
+    const model = start.checkpoint;
+    const baseVersion = start.number;
+    return { chain, path, baseVersion, model, config: await configOf(model), isBase: false, sums: sumsOf(start) };
+  }
+  if (raw === null) {
+    throw new WeightDiffError(
+      "USAGE",
+      `the way to version ${path.target.id} begins with the base, and none is given`,
+      undefined,
+      { advice: [{ to: "give it", option: "raw", value: "BASE" }] },
+    );
+  }
+  const model = await openCheckpoint(raw, hub);
+  const baseVersion = choice.baseVersion ?? DEFAULTS.baseVersion;
+  return { chain, path, baseVersion, model, config: await configOf(model), isBase: true, sums: new Map() };
+}
+
+function sumsOf({ id, place, sums }: Version): ReadonlyMap<string, ExpectedSum> {
+  return new Map([...sums].map(([name, checksum]) => [name, { version: id, file: place, checksum }]));
+}

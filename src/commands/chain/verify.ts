@@ -1,0 +1,213 @@
+/**
+ * chain verify: is the way to a version whole? With the base every checksum of every step is computed; without it the indexes, headers and the
+ * structure of each payload are looked at. What is wrong is listed, and nothing is written.
+ */
+import type { Payload, Version } from "../../chain/chain.js";
+import { throwIfAborted } from "../../engine/io/abort.js";
+import type { ChainFault } from "../../errors.js";
+import { WeightDiffError } from "../../errors.js";
+import { quote } from "../../formats/quote.js";
+import { walkFrame } from "../../formats/zstd/walk.js";
+import { openShardSource } from "../../hub/source.js";
+import { DEFAULTS } from "../../plan/defaults.js";
+import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
+import { provideInputs, withHub } from "../../run/inputs.js";
+import { clock, runPlan } from "../../run/run-plan.js";
+import { checksumError } from "./checksums.js";
+import { judgeBase } from "./judge-base.js";
+import type { ChainVerifyOptions, Opened } from "./options.js";
+import { type ChainSummary, summaryOf } from "./report.js";
+import { type ChainSource, openSource, readPath } from "./source.js";
+import { warnOf } from "./warnings.js";
+
+export interface ChainFinding {
+  /** Which rule is broken; null where it is none of the chain's own. */
+  readonly why: ChainFault | null;
+  readonly message: string;
+  readonly version: string | null;
+  readonly file: string | null;
+  readonly tensor: string | null;
+}
+
+export interface ChainVerifyReport {
+  readonly path: string;
+  readonly verdict: "sound" | "failed";
+  readonly findings: readonly ChainFinding[];
+  /** Null where the way to the version could not be read. */
+  readonly chain: ChainSummary | null;
+  /** "sums": every checksum was computed. "structure": there was no base to compute them with. */
+  readonly coverage: "sums" | "structure";
+  /** Checksums that were computed and fit. */
+  readonly sums: number;
+  readonly notes: readonly string[];
+  readonly bytesRead: number;
+  readonly seconds: number;
+}
+
+/** Findings that are listed: a chain on another base has one for every tensor. */
+const MOST_FINDINGS = 20;
+
+/** @throws {WeightDiffError} where there is no chain to be read, or no base; USAGE, IO, INTERRUPTED, HUB_…, NETWORK. */
+export async function chainVerify(options: ChainVerifyOptions): Promise<ChainVerifyReport> {
+  return withHub(options, verifyWith);
+}
+
+async function verifyWith(options: Opened<ChainVerifyOptions>): Promise<ChainVerifyReport> {
+  const started = performance.now();
+  const { hub, raw = null } = options;
+  const findings: ChainFinding[] = [];
+  const notes: string[] = [];
+  let chain: ChainSummary | null = null;
+  let sums = 0;
+  let bytesRead = 0;
+  let coverage: ChainVerifyReport["coverage"] = "structure";
+  try {
+    const found = await readPath(options, hub);
+    notes.push(...found.chain.notes, ...found.path.notes);
+    if (raw === null && found.path.start === null) {
+      for (const version of found.path.steps) {
+        bytesRead += await walkVersion(version, findings, options);
+      }
+    } else {
+      const source = await openSource(found, raw, options, hub);
+      const plan = planUpdate(source.model, source.path.steps, source.sums, { ...DEFAULTS, everySum: true });
+      coverage = "sums";
+      const probed = source.isBase ? await probe(source, plan, options) : null;
+      chain = summaryOf(
+        source,
+        plan,
+        probed,
+        warnOf(
+          source,
+          plan,
+          (text) => notes.push(text),
+          (text) => notes.push(text),
+        ),
+      );
+      const run = await computeAll(plan, findings, options);
+      sums = run.sums;
+      bytesRead = run.read;
+    }
+  } catch (error) {
+    findings.push(...findingsOf(error));
+  }
+  const { seconds } = clock(started);
+  const verdict = findings.length === 0 ? "sound" : "failed";
+  return { path: options.chain, verdict, findings, chain, coverage, sums, notes, bytesRead, seconds };
+}
+
+/** A checksum that does not fit will be found again, with all others; another base makes them all wrong. */
+async function probe(source: ChainSource, plan: UpdatePlan, options: Opened<ChainVerifyOptions>): Promise<number> {
+  try {
+    return await judgeBase(source, plan, options);
+  } catch (error) {
+    if (
+      error instanceof WeightDiffError &&
+      error.why !== null &&
+      !["wrong-base", "already-applied"].includes(error.why)
+    ) {
+      return 0;
+    }
+    throw error;
+  }
+}
+
+/** Runs all jobs; a tensor whose payload is damaged is left out, and the others go on. */
+async function computeAll(
+  plan: UpdatePlan,
+  findings: ChainFinding[],
+  options: Opened<ChainVerifyOptions>,
+): Promise<{ readonly sums: number; readonly read: number }> {
+  const files = await provideInputs(plan.inputs, options);
+  const done = new Set<string>();
+  let sums = 0;
+  const read = 0;
+  const expected = new Map(plan.jobs.map(({ id, name }) => [name, plan.expected.get(id) ?? []]));
+  for (;;) {
+    const jobs = plan.jobs.filter(({ name }) => !done.has(name)).map((job, id) => ({ ...job, id }));
+    try {
+      const run = await runPlan({ ...plan, jobs }, files, null, {
+        ...options,
+        judge(job, { checksums = [] }) {
+          done.add(job.name);
+          checksums.forEach((found, index) => {
+            const sum = expected.get(job.name)?.[index];
+            if (sum !== undefined && sum.checksum.hex === found) {
+              sums++;
+            } else if (sum !== undefined && findings.length < MOST_FINDINGS) {
+              findings.push(...findingsOf(checksumError(job.name, sum, found)));
+            }
+          });
+        },
+      });
+      return { sums, read: read + run.read };
+    } catch (error) {
+      findings.push(...findingsOf(error));
+      const tensor = error instanceof WeightDiffError ? error.at.tensor : undefined;
+      if (tensor === undefined || done.has(tensor) || findings.length >= MOST_FINDINGS) {
+        return { sums, read };
+      }
+      done.add(tensor);
+    }
+  }
+}
+
+/** Of what is wrong with the chain. @throws everything else. */
+function findingsOf(error: unknown): readonly ChainFinding[] {
+  if (!(error instanceof WeightDiffError) || error.why === null) {
+    throw error;
+  }
+  const { why, message, at, problems } = error;
+  const place = { version: at.version ?? null, file: at.file ?? null, tensor: at.tensor ?? null };
+  return problems.length < 2
+    ? [{ why, message, ...place }]
+    : problems.map((problem, index) =>
+        index === 0
+          ? { why, message: problem, ...place }
+          : { why: null, message: problem, version: null, file: null, tensor: null },
+      );
+}
+
+/** Bytes of a shard that are read at once. */
+const PIECE = 1 << 20;
+
+/** Walks each payload's frame, without decoding it. @returns bytes read. */
+async function walkVersion(
+  version: Version,
+  findings: ChainFinding[],
+  options: Opened<ChainVerifyOptions>,
+): Promise<number> {
+  let read = 0;
+  for (const payload of version.payloads.values()) {
+    throwIfAborted(options.signal);
+    try {
+      read += await walkPayload(payload, version.id);
+    } catch (error) {
+      if (findings.length < MOST_FINDINGS) {
+        findings.push(...findingsOf(error));
+      }
+    }
+  }
+  return read;
+}
+
+async function walkPayload({ name, shard, range, compression, encoding }: Payload, version: string): Promise<number> {
+  if (compression !== "zstd") {
+    return 0;
+  }
+  const source = await openShardSource(shard);
+  try {
+    const least = encoding === "overwrite" ? 4 : encoding === "xor_sparse" ? 8 : 0;
+    const walk = walkFrame(
+      { least, most: Number.MAX_SAFE_INTEGER },
+      { file: shard.path, tensor: quote(name), version },
+    );
+    for (let at = range.begin; at < range.end; at += PIECE) {
+      walk.push(await source.readAt(at, Math.min(PIECE, range.end - at)));
+    }
+    walk.end();
+    return range.end - range.begin;
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,53 @@
+/** What a user must know of a version before trusting it: what no checksum covers, and what goes stale. */
+import type { Say } from "../../advice.js";
+import { INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../../known/embeddings.js";
+import type { UpdatePlan } from "../../plan/plan-update.js";
+import type { ChainWarning } from "./report.js";
+import type { ChainSource } from "./source.js";
+
+/** Tells of each, and @returns their codes. */
+export function warnOf(
+  { chain, path, model, config }: ChainSource,
+  plan: UpdatePlan,
+  warn: Say,
+  note: Say,
+): readonly ChainWarning[] {
+  const found: ChainWarning[] = [];
+  const say = (code: ChainWarning, how: Say, text: string): void => {
+    found.push(code);
+    how(text);
+  };
+  const untouched = plan.order.length - plan.touched;
+  if (untouched > 0) {
+    const origin = path.start === null ? "the base" : `version ${path.start.id}`;
+    const what = `${plan.touched} of ${plan.order.length} tensors are changed by a step`;
+    say(
+      "unproven",
+      note,
+      `${what}; the other ${untouched} come from ${origin} as they are, and no checksum covers them`,
+    );
+  }
+  if (plan.touched > plan.proven) {
+    const what = `${plan.touched - plan.proven} of ${plan.touched} changed tensors have no checksum`;
+    say("no-checksums", warn, `${what}: whether they are what the trainer had cannot be told`);
+  }
+  const head = [...model.stateDict.keys()].find((name) => OUTPUT_EMBEDDING.test(name));
+  const changes = (pattern: RegExp): boolean =>
+    path.steps.some(({ payloads }) => [...payloads.keys()].some((name) => pattern.test(name)));
+  if (config?.tied === true && head !== undefined && changes(INPUT_EMBEDDING) && !changes(OUTPUT_EMBEDDING)) {
+    const what = `config.json ties ${head} to the embedding, which changes, and its stored copy does not`;
+    say("tied", warn, `${what}: loaders that follow the config take the embedding, and others are wrong`);
+  }
+  if ([...plan.expected.values()].some((sums) => sums.some(({ checksum }) => checksum.algorithm === "adler32"))) {
+    say("weak", note, "adler32 sees accidents, and not every one: two in 2^32 differ and are taken for equal");
+  }
+  const gap = chain.gaps === true && path.steps.some(({ number, base }) => base !== null && number !== base + 1);
+  if (gap) {
+    say(
+      "gap",
+      note,
+      "numbers are missing between the steps, which this layout allows: nothing changed there, or a step was lost",
+    );
+  }
+  return found;
+}

@@ -1,0 +1,56 @@
+/** recover of a chain of updates, as RL trainers publish their weights: the same as to materialise the version. */
+import { findChain } from "../../chain/open.js";
+import { WeightDiffError } from "../../errors.js";
+import { chainMaterialize } from "../chain/materialize.js";
+import type { OpenRecoverOptions } from "./options.js";
+import { chainReport, type RecoverReport } from "./report.js";
+
+/** Is the diff a chain? @throws {WeightDiffError} USAGE where a version is asked of what is none; with `why` for a damaged pointer. */
+export async function isChain({ diff, hub, to, baseVersion }: OpenRecoverOptions): Promise<boolean> {
+  const chain = await findChain(diff, hub).catch((error: unknown) => {
+    // Opening it as a checkpoint will say what is wrong with it.
+    if (error instanceof WeightDiffError && error.why === null && error.kind === "input") {
+      return null;
+    }
+    throw error;
+  });
+  if (chain === null && ((to ?? null) !== null || baseVersion !== undefined)) {
+    throw new WeightDiffError("USAGE", `${diff} is no chain of updates, and has no versions`, "ask for none");
+  }
+  return chain !== null;
+}
+
+/** @throws {WeightDiffError} as chainMaterialize; USAGE for what a diff has and a chain has not. */
+export async function recoverChain(options: OpenRecoverOptions): Promise<RecoverReport> {
+  const {
+    dtype,
+    rows,
+    scheme,
+    custom,
+    variants,
+    expectSum,
+    invFreq,
+    ignore,
+    verifyKey: _,
+    line: __,
+    diff,
+    ...rest
+  } = options;
+  const asked = [
+    ...(dtype === undefined ? [] : ["a dtype"]),
+    ...((rows ?? null) === null ? [] : ["a rule for rows"]),
+    ...(scheme === undefined || scheme === "auto" ? [] : ["a scheme"]),
+    ...(custom === undefined && variants === undefined ? [] : ["the ways of a scheme"]),
+    ...(typeof expectSum === "number" ? ["a sum"] : []),
+    ...(invFreq === undefined ? [] : ["a rule for inv_freq"]),
+    ...(ignore === undefined || ignore.length === 0 ? [] : ["a guard less"]),
+  ];
+  if (asked.length > 0) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${diff} is a chain of updates, which gives every tensor's bytes: ${asked.join(" and ")} cannot be asked of it`,
+      "ask without it",
+    );
+  }
+  return chainReport(await chainMaterialize({ ...rest, chain: diff }));
+}

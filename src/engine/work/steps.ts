@@ -1,0 +1,270 @@
+/**
+ * One step of a chain on its way through a tensor, window by window in order: a payload as long as the tensor that is XORed, or positions
+ * and what goes there (formats/update.ts). Whatever is in a payload, nothing is written outside the tensor.
+ */
+import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { quote } from "../../formats/quote.js";
+import { POSITION_BYTES, payloadLength } from "../../formats/update.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import type { WorkerFiles } from "../io/files.js";
+import { openPayload, type PayloadReader } from "../io/payload.js";
+import type { UpdateStep } from "../job/job.js";
+
+export interface StepRun {
+  /** Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order. */
+  apply(at: number, count: number, position: number): Promise<void>;
+  /** After the last byte. @throws {WeightDiffError} with `why`: the payload is not whole, or not all of it was used. */
+  end(): Promise<void>;
+  close(): void;
+}
+
+/** What a step's run needs to know. */
+export interface StepSetup {
+  readonly kernel: Kernel;
+  readonly files: WorkerFiles;
+  /** Where `scratchBytes` of the kernel's memory are free while a step is applied. */
+  readonly scratch: number;
+  readonly scratchBytes: number;
+  /** The tensor's bytes, and those of one element. */
+  readonly bytes: number;
+  readonly width: number;
+  readonly place: ErrorPlace;
+  readonly remote: boolean;
+}
+
+export function startStep(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
+  return step.encoding === "xor" ? startDense(step, setup) : startScattered(step, setup);
+}
+
+async function startDense(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
+  const { kernel, files, scratch, scratchBytes, bytes, place, remote } = setup;
+  const memory = new Uint8Array(kernel.memory);
+  const payload = await openPayload(files, { ...step, length: payloadLength("xor", bytes), place }, remote);
+  return {
+    async apply(at, count) {
+      for (let done = 0; done < count; done += scratchBytes) {
+        const part = Math.min(scratchBytes, count - done);
+        await fill(payload, memory.subarray(scratch, scratch + part), place);
+        kernel.xor(scratch, at + done, part);
+      }
+    },
+    end: () => nothingLeft(payload, place),
+    close: payload.close,
+  };
+}
+
+function wrong(
+  why: "length" | "positions-order" | "positions-range",
+  what: string,
+  place: ErrorPlace,
+  hint = "the file is damaged, or its publisher is at fault: fetch it again",
+): WeightDiffError {
+  return new WeightDiffError("FORMAT_INVALID", `tensor ${quote(place.tensor ?? "")}: ${what}`, hint, {
+    at: place,
+    why,
+  });
+}
+
+async function fill(payload: PayloadReader, target: Uint8Array, place: ErrorPlace): Promise<void> {
+  if ((await payload.read(target)) < target.length) {
+    throw wrong("length", "the payload ends too early", place);
+  }
+}
+
+async function nothingLeft(payload: PayloadReader, place: ErrorPlace): Promise<void> {
+  if ((await payload.read(new Uint8Array(1))) > 0) {
+    throw wrong("length", "the payload goes on after its last value", place);
+  }
+}
+
+/** What is changed at once: so many values, and their positions. */
+const BATCH = 8192;
+/** Of positions that were written modulo 2^32. */
+const WRAPS = 2 ** 32;
+
+/** Positions and values that come in step, from two places. */
+interface Scatter {
+  readonly positions: PayloadReader;
+  readonly values: PayloadReader;
+  readonly count: number;
+  /** Bytes of a position as it is stored. */
+  readonly stored: number;
+  /** The position that is stored at `at` of a batch, in units; a gap after the last one. */
+  readonly read: (batch: DataView, at: number, last: number) => number;
+  /** Bytes of what is changed at a position. */
+  readonly unit: number;
+  readonly xors: boolean;
+  /** After the last: nothing may be left. */
+  readonly ends: readonly PayloadReader[];
+}
+
+async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
+  const { kernel, bytes, place } = setup;
+  const scatter = await (step.encoding === "elements" ? openElements(step, setup) : openBytes(step, setup));
+  const { positions, values, count, stored, read, unit, xors, ends } = scatter;
+  const memory = new Uint8Array(kernel.memory);
+  const batch = new Uint8Array(BATCH * stored);
+  const view = new DataView(batch.buffer);
+  const found = new Uint8Array(BATCH * unit);
+  let taken = 0;
+  let inBatch = 0;
+  let at = 0;
+  let last = -1;
+  let next = 0;
+  const units = bytes / unit;
+  /** The next position; Infinity after the last. */
+  const advance = async (): Promise<number> => {
+    if (at === inBatch) {
+      inBatch = Math.min(BATCH, count - taken);
+      at = 0;
+      if (inBatch === 0) {
+        return Number.POSITIVE_INFINITY;
+      }
+      await fill(positions, batch.subarray(0, inBatch * stored), place);
+      await fill(values, found.subarray(0, inBatch * unit), place);
+      taken += inBatch;
+    }
+    const position = read(view, at * stored, last);
+    if (position <= last) {
+      const what = `${step.encoding} positions fall (${last}, then ${position})`;
+      const wraps = step.encoding === "overwrite" && bytes > WRAPS;
+      throw wraps
+        ? wrong("positions-order", `${what}: tensors over 4 GiB wrap in this encoding`, place, "publish xor")
+        : wrong("positions-order", what, place);
+    }
+    if (position >= units) {
+      throw wrong(
+        "positions-range",
+        `position ${position} is past its ${units} ${unit === 1 ? "bytes" : "elements"}`,
+        place,
+      );
+    }
+    last = position;
+    at++;
+    return position;
+  };
+  let started = false;
+  return {
+    async apply(target, length, position) {
+      if (!started) {
+        started = true;
+        next = await advance();
+      }
+      const end = (position + length) / unit;
+      while (next < end) {
+        const to = target + next * unit - position;
+        const from = (at - 1) * unit;
+        for (let byte = 0; byte < unit; byte++) {
+          const value = found[from + byte] ?? 0;
+          memory[to + byte] = xors ? (memory[to + byte] ?? 0) ^ value : value;
+        }
+        next = (at < inBatch ? stepOn() : null) ?? (await advance());
+      }
+    },
+    async end() {
+      if (!started) {
+        next = await advance();
+      }
+      for (const payload of ends) {
+        await nothingLeft(payload, place);
+      }
+    },
+    close() {
+      positions.close();
+      values.close();
+    },
+  };
+
+  /** As `advance`, where the batch has one more that is as it must be: without waiting for anything. */
+  function stepOn(): number | null {
+    const position = read(view, at * stored, last);
+    if (position > last && position < units) {
+      last = position;
+      at++;
+      return position;
+    }
+    return null;
+  }
+}
+
+/** overwrite and xor_sparse: the values lie behind the positions, so that the payload is decoded twice, at two places. */
+async function openBytes(step: UpdateStep, setup: StepSetup): Promise<Scatter> {
+  const { files, bytes, place, remote } = setup;
+  const encoding = step.encoding === "overwrite" ? "overwrite" : "xor_sparse";
+  const stored = POSITION_BYTES[encoding];
+  const open = (): Promise<PayloadReader> =>
+    openPayload(files, { ...step, length: payloadLength(encoding, bytes), place }, remote);
+  const positions = await open();
+  const values = await open();
+  try {
+    const head = new Uint8Array(stored);
+    await fill(positions, head, place);
+    const count = unsigned(new DataView(head.buffer), 0, stored);
+    if (count > bytes) {
+      throw wrong("length", `${count} positions are stated, and it has ${bytes} bytes`, place);
+    }
+    await skip(values, stored + stored * count, place);
+    return {
+      positions,
+      values,
+      count,
+      stored,
+      read: (view, at) => unsigned(view, at, stored),
+      unit: 1,
+      xors: encoding === "xor_sparse",
+      ends: [values],
+    };
+  } catch (error) {
+    positions.close();
+    values.close();
+    throw error;
+  }
+}
+
+/** A number past 2^53 is none that could be told from its neighbours, and no tensor has so many bytes. */
+function unsigned(view: DataView, at: number, bytes: number): number {
+  const low = view.getUint32(at, true);
+  const value = bytes === 4 ? low : view.getUint32(at + 4, true) * 2 ** 32 + low;
+  return Number.isSafeInteger(value) ? value : Number.POSITIVE_INFINITY;
+}
+
+async function skip(payload: PayloadReader, bytes: number, place: ErrorPlace): Promise<void> {
+  const piece = new Uint8Array(Math.min(bytes, 1 << 16));
+  for (let left = bytes; left > 0; left -= Math.min(piece.length, left)) {
+    await fill(payload, piece.subarray(0, Math.min(piece.length, left)), place);
+  }
+}
+
+/** Bytes of a position in a list of elements. */
+const LIST_BYTES = { I32: 4, U16: 2, U32: 4 } as const;
+
+async function openElements(step: UpdateStep, setup: StepSetup): Promise<Scatter> {
+  const { files, width, place, remote } = setup;
+  const { values, positions: list } = step;
+  if (values === undefined || list === undefined) {
+    throw new TypeError("a step by elements without its values");
+  }
+  const plain = { compression: "none", length: { least: 0, most: Number.POSITIVE_INFINITY }, place } as const;
+  const stored = LIST_BYTES[list.dtype];
+  const count = (step.range.end - step.range.begin) / stored;
+  const positions = await openPayload(files, { ...plain, input: step.input, range: step.range }, remote);
+  const found = await openPayload(files, { ...plain, ...values }, remote);
+  return {
+    positions,
+    values: found,
+    count,
+    stored,
+    read(view, at, last) {
+      const number =
+        list.dtype === "I32"
+          ? view.getInt32(at, true)
+          : list.dtype === "U16"
+            ? view.getUint16(at, true)
+            : view.getUint32(at, true);
+      return list.gaps ? last + number + 1 : number;
+    },
+    unit: width,
+    xors: false,
+    ends: [positions, found],
+  };
+}

@@ -1,0 +1,203 @@
+/** A model and the steps of a chain -> everything that will be read and written: each tensor with what meets it. Pure, as plan.ts. */
+import { chainError, type Payload, type StoredBytes, together, type Version } from "../chain/chain.js";
+import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { StoredOperand, TensorJob, UpdateStep } from "../engine/job/job.js";
+import type { WeightDiffError } from "../errors.js";
+import { dtypeBits, tensorBytes } from "../formats/dtype.js";
+import { quote } from "../formats/quote.js";
+import { rangeLength, sameShape, shapeText } from "../formats/tensor-info.js";
+import type { StatedChecksum } from "../formats/update.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
+import { layOut } from "./layout.js";
+import { countRecords, type PlacedRecord, recordJobs, recordsOf, storedOperand } from "./operands.js";
+import type { Pair } from "./pair.js";
+import { listInputs, type Plan, type PlanInput } from "./plan.js";
+
+export interface UpdatePlanOptions {
+  /** Bytes of tensor data in one output file. */
+  readonly maxShardSize: number;
+  /** Take the checksum after every step, and not only after a tensor's last? */
+  readonly everySum: boolean;
+}
+
+/** A checksum that a tensor must have after one of the steps that change it. */
+export interface ExpectedSum {
+  readonly version: string;
+  /** The shard that states it. */
+  readonly file: string;
+  readonly checksum: StatedChecksum;
+}
+
+export interface UpdatePlan extends Plan {
+  /** By job: in the order of its sums. */
+  readonly expected: ReadonlyMap<number, readonly ExpectedSum[]>;
+  /** Tensors that a step changes, and those whose last change has a checksum. */
+  readonly touched: number;
+  readonly proven: number;
+  /** Checksums that the chain states and the plan does not take. */
+  readonly untaken: number;
+}
+
+/**
+ * @param start what the steps begin with. @param sums that `start` states of itself.
+ * @throws {WeightDiffError} with `why`: "unknown-tensor", "dtype"; LIMIT.
+ */
+export function planUpdate(
+  start: Checkpoint,
+  steps: readonly Version[],
+  sums: ReadonlyMap<string, ExpectedSum>,
+  { maxShardSize, everySum }: UpdatePlanOptions,
+): UpdatePlan {
+  refuseUnfit(start, steps);
+  const inputs = [...listInputs(start, "raw"), ...steps.flatMap((version) => payloadInputs(version))];
+  const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
+  const inputOf = ({ shard }: StoredBytes): number => place.get(`payload${shard.path}`) ?? 0;
+  const rawOf = (shard: { readonly path: string }): number => place.get(`raw${shard.path}`) ?? 0;
+  const pairs = [...start.stateDict].map(
+    ([name, driver]): Pair => ({ name, rule: "update", dtype: driver.dtype, driver, raw: null, mean: null }),
+  );
+  const { shards, placed, index } = layOut(pairs, { maxShardSize, metadata: () => new Map([["format", "pt"]]) });
+  const bySize = pairs.map((pair) => ({ pair, output: placed.get(pair) ?? null }));
+  bySize.sort(
+    (a, b) =>
+      (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
+  );
+  const expected = new Map<number, readonly ExpectedSum[]>();
+  let touched = 0;
+  let proven = 0;
+  let untaken = 0;
+  const jobs = bySize.map(({ pair: { name, driver }, output }, id): TensorJob => {
+    const own = steps.flatMap((version) => {
+      const payload = version.payloads.get(name);
+      return payload === undefined ? [] : [{ version: version.id, payload }];
+    });
+    const stated = [
+      ...(sums.has(name) ? [{ after: 0, sum: sums.get(name) as ExpectedSum }] : []),
+      ...own.flatMap(({ version, payload: { checksum, shard } }, at) =>
+        checksum === null ? [] : [{ after: at + 1, sum: { version, file: shard.path, checksum } }],
+      ),
+    ];
+    const taken = everySum ? stated : stated.filter(({ after }) => after === own.length);
+    expected.set(
+      id,
+      taken.map(({ sum }) => sum),
+    );
+    touched += own.length > 0 ? 1 : 0;
+    proven += own.length > 0 && stated.some(({ after }) => after === own.length) ? 1 : 0;
+    untaken += stated.length - taken.length;
+    return {
+      kind: "tensor",
+      id,
+      name,
+      rule: "update",
+      ...asBytes(storedOperand(driver, rawOf)),
+      terms: [],
+      updates: {
+        steps: own.map(({ version, payload }) => stepOf(version, payload, inputOf)),
+        sums: taken.map(({ after, sum }) => ({ after, algorithm: sum.checksum.algorithm })),
+      },
+      prove: false,
+      output,
+    };
+  });
+  const sources = [...start.stateDict.values()].flatMap((tensor) =>
+    recordsOf(tensor).map(({ shard, ...found }): PlacedRecord => ({ ...found, input: rawOf(shard) })),
+  );
+  return {
+    scheme: "chain",
+    dtype: null,
+    inputs,
+    shards,
+    index,
+    jobs: [...jobs, ...recordJobs(jobs, sources)],
+    order: [...start.stateDict.keys()],
+    twins: new Map(),
+    tied: null,
+    newRows: new Map(),
+    vocabSize: [...start.stateDict].find(([name]) => INPUT_EMBEDDING.test(name))?.[1].shape[0] ?? null,
+    totalSize: pairs.reduce((sum, { driver }) => sum + (tensorBytes(driver.dtype, driver.shape) ?? 0), 0),
+    records: countRecords(sources),
+    notes: start.notes.map((note) => [`base: ${note}`] as const),
+    ...{ expected, touched, proven, untaken },
+  };
+}
+
+/** Updates are of bytes: a packed dtype, whose elements have none of their own, is what it is stored as. */
+function asBytes(operand: StoredOperand): Pick<TensorJob, "dtype" | "shape" | "start"> {
+  const { dtype, shape, range } = operand;
+  const plain =
+    dtypeBits(dtype) % 8 === 0 ? { dtype, shape } : { dtype: "U8" as const, shape: [range.end - range.begin] };
+  return { ...plain, start: { operand: { ...operand, ...plain }, mean: null } };
+}
+
+function stepOf(version: string, payload: Payload, inputOf: (stored: StoredBytes) => number): UpdateStep {
+  const { range, encoding, compression, values, positions } = payload;
+  return {
+    ...{ input: inputOf(payload), range, version, encoding, compression },
+    ...(values === undefined ? {} : { values: { input: inputOf(values), range: values.range } }),
+    ...(positions === undefined ? {} : { positions }),
+  };
+}
+
+/** Files of several versions have the same names. */
+function payloadInputs({ place, shards }: Version): readonly PlanInput[] {
+  return shards.map(({ file, path, size, modified, header, hub }) => ({
+    role: "payload",
+    file: `${place}/${file}`,
+    path,
+    size,
+    modified,
+    header: header.digest,
+    ...(hub === undefined ? {} : { hub }),
+  }));
+}
+
+/** Every tensor of every step must be one of the model's, as the step has it. @throws {WeightDiffError} with `why`. */
+function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
+  const errors: WeightDiffError[] = [];
+  for (const version of steps) {
+    for (const [name, payload] of version.payloads) {
+      const error = unfit(name, stateDict.get(name), payload, version);
+      if (error !== null) {
+        errors.push(error);
+      }
+    }
+  }
+  if (errors.length > 0) {
+    throw together(errors);
+  }
+}
+
+function unfit(
+  name: string,
+  tensor: StoredTensor | undefined,
+  { shard, dtype, shape, encoding, values }: Payload,
+  { id }: Version,
+): WeightDiffError | null {
+  const at = { file: shard.path, tensor: name, version: id };
+  if (tensor === undefined) {
+    return chainError(
+      "unknown-tensor",
+      `tensor ${quote(name)} is not in the base: an update changes tensors, and cannot add any`,
+      "the base is of another model, or the publisher's names are not those of its checkpoint",
+      at,
+    );
+  }
+  const other = { dtype: dtype ?? tensor.dtype, shape: shape ?? tensor.shape };
+  if (other.dtype !== tensor.dtype || !sameShape(other.shape, tensor.shape)) {
+    return chainError(
+      "dtype",
+      `tensor ${quote(name)} is ${other.dtype} ${shapeText(other.shape)} for the publisher, and ${tensor.dtype} ${shapeText(tensor.shape)} in the base`,
+      "give the base that the chain starts from, in the dtype that it is published in",
+      at,
+    );
+  }
+  return encoding === "elements" && values !== undefined && values.dtype !== tensor.dtype
+    ? chainError(
+        "dtype",
+        `tensor ${quote(name)}: the new values are ${values.dtype}, and it is ${tensor.dtype} in the base`,
+        "give the base in the dtype that the chain is published in",
+        at,
+      )
+    : null;
+}
