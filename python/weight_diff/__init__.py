@@ -11,9 +11,24 @@ A command that fails raises :class:`WeightDiffError`. Notes and warnings go to t
 the function given as ``progress``. Ctrl-C stops the command, and what is finished stays for ``resume=True``.
 """
 
-from ._commands import convert, inspect, make_diff, push, recover, sign, verify, xor
+from ._commands import (
+    chain_inspect,
+    chain_materialize,
+    chain_verify,
+    convert,
+    inspect,
+    make_diff,
+    push,
+    recover,
+    sign,
+    verify,
+    xor,
+)
 from ._process import Progress, WeightDiffError
 from ._results import (
+    ChainInspectResult,
+    ChainMaterializeResult,
+    ChainVerifyResult,
     ConvertResult,
     InspectResult,
     MakeDiffResult,
@@ -26,6 +41,9 @@ from ._results import (
 )
 
 __all__ = [
+    "ChainInspectResult",
+    "ChainMaterializeResult",
+    "ChainVerifyResult",
     "ConvertResult",
     "InspectResult",
     "MakeDiffResult",
@@ -37,6 +55,9 @@ __all__ = [
     "VerifyResult",
     "WeightDiffError",
     "XorResult",
+    "chain_inspect",
+    "chain_materialize",
+    "chain_verify",
     "convert",
     "inspect",
     "make_diff",

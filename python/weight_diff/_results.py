@@ -140,3 +140,45 @@ class PushResult(Result):
     def commit(self) -> Optional[str]:
         commit: Optional[str] = self.document["commit"]
         return commit
+
+
+@dataclass(frozen=True)
+class ChainMaterializeResult(_Written):
+    """``outcome``: "materialized", "checked", "planned" or "verified"."""
+
+    @property
+    def version(self) -> str:
+        """The version that was made."""
+        return str(self.document["version"])
+
+    @property
+    def warnings(self) -> List[str]:
+        """What no checksum covers, and what goes stale: "unproven", "tied", "no-checksums", "gap", "weak"."""
+        return list(self.document["warn"])
+
+
+@dataclass(frozen=True)
+class ChainVerifyResult(Result):
+    """``outcome`` is the verdict: "sound" or "failed"."""
+
+    @property
+    def outcome(self) -> str:
+        return str(self.document["verdict"])
+
+    @property
+    def findings(self) -> List[Mapping[str, Any]]:
+        """What is wrong: each with its "why", "message", "version", "file" and "tensor"."""
+        return list(self.document["findings"])
+
+
+@dataclass(frozen=True)
+class ChainInspectResult(Result):
+    """``outcome``: "way" where the version can be reached, else "no way"."""
+
+    @property
+    def outcome(self) -> str:
+        return "no way" if self.document["way"] is None else "way"
+
+    @property
+    def versions(self) -> List[Mapping[str, Any]]:
+        return list(self.document["versions"])

@@ -3,8 +3,8 @@ import { findFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain } from "./chain.js";
-import type { ChainLayout, ChainQuestion } from "./layouts/layout.js";
-import { SLIME } from "./layouts/slime.js";
+import type { ChainLayout, ChainQuestion } from "./layout.js";
+import { SLIME } from "./slime.js";
 
 /** Add a row to add a layout. */
 const LAYOUTS: readonly ChainLayout[] = [SLIME];

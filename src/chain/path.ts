@@ -21,7 +21,7 @@ export interface PathOptions {
   readonly maxSteps: number;
 }
 
-const START = { to: "say which version the base is", option: "baseVersion", value: "N" } as const;
+const START = { to: "say which version the base is", option: "baseVersion" } as const;
 
 /** @throws {WeightDiffError} with `why`: "incomplete", "link", "version-gap", "base-unreachable", and what the versions' own files are refused for, all at once; LIMIT. */
 export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainPath> {
@@ -35,7 +35,7 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
         : `version ${target.id} is earlier than the base, which is version ${versionText(base)}`,
       "nothing is to be applied: choose a later version",
       { file: chain.path, version: target.id },
-      { advice: [{ to: "choose it", option: "to", value: "N" }] },
+      { advice: [{ to: "choose it", option: "to" }] },
     );
   }
   const byNumber = new Map(chain.versions.map((version) => [version.number, version]));
@@ -144,7 +144,7 @@ async function targetOf(
         `version ${versionText(wanted)} is not there (there are ${range})${to === null ? ", though the pointer names it" : ""}`,
         to === null ? "it is still on its way, or was removed" : "choose one that is there",
         { file: path, version: versionText(wanted) },
-        { advice: [{ to: "choose one", option: "to", value: "N" }] },
+        { advice: [{ to: "choose one", option: "to" }] },
       );
     }
     const later = to === null && newest !== undefined && newest !== target ? newest.id : null;

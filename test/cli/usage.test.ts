@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { COMMAND_NAMES } from "../../src/cli/flags/commands.js";
+import { COMMAND_NAMES, typed } from "../../src/cli/flags/commands.js";
 import { FAMILIES } from "../../src/scheme/families.js";
 import { ROOT } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
@@ -171,10 +171,11 @@ for (const words of [
 
 test("every command has a page of its own, with an example and its exit codes", async () => {
   for (const command of COMMAND_NAMES) {
-    const { code, out } = await weightDiff([command, "--help"]);
+    const words = typed(command);
+    const { code, out } = await weightDiff([...words.split(" "), "--help"]);
     assert.equal(code, 0);
-    assert.match(out, new RegExp(`^weight-diff ${command}: `));
-    assert.match(out, new RegExp(`^examples:\n  weight-diff ${command}`, "m"));
+    assert.match(out, new RegExp(`^weight-diff ${words}: `));
+    assert.match(out, new RegExp(`^examples:\n  weight-diff ${words}`, "m"));
     assert.match(out, /^exit codes:\n {2}0 done {3}2 wrong usage/m);
   }
 });

@@ -6,6 +6,7 @@ import { STREAM } from "../../files/pipe.js";
 import { torchName } from "../../formats/dtype.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
+import { materializeJson, materializeText } from "../output/chain-text.js";
 import { finite, json, performanceJson } from "../output/json.js";
 import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
@@ -20,15 +21,29 @@ export async function run(
 ): Promise<number> {
   const report = await library.recover({ ...options, ...during });
   const asJson = look.format === "json";
-  print(
-    report.xor === undefined
-      ? (asJson ? recoverJson : recoverText)(report)
-      : (asJson ? xorJson : xorText)(report.xor, "recover"),
-  );
+  print(shown(report, asJson));
   if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
     during.onNote("--check_integrity_naively: no sum was published for this diff: computed, not compared");
   }
   return report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0;
+}
+
+/** Of a diff of tensors, of whole files, or of a chain. */
+function shown(report: RecoverReport, asJson: boolean): string {
+  const { xor, chain } = report;
+  if (xor !== undefined) {
+    return (asJson ? xorJson : xorText)(xor, "recover");
+  }
+  if (chain !== undefined) {
+    return asJson
+      ? json({
+          scheme: report.scheme,
+          scheme_reason: report.schemeReason,
+          ...materializeJson({ ...report, chain }, "recover"),
+        })
+      : materializeText({ ...report, chain });
+  }
+  return (asJson ? recoverJson : recoverText)(report);
 }
 
 /** recover's result in a few lines. */

@@ -117,6 +117,16 @@ export function typed(command: CommandName): string {
   return command.startsWith(`${NESTED}-`) ? command.replace("-", " ") : command;
 }
 
+/** What can be the first word: each once. */
+export function firstWords(): readonly string[] {
+  return [...new Set(COMMAND_NAMES.map((name) => typed(name).split(" ")[0] ?? name))];
+}
+
+/** Commands of which the first word is this one, and what their second is. */
+export function outerCommands(): ReadonlyMap<string, readonly string[]> {
+  return new Map([[NESTED, innerCommands(NESTED) ?? []]]);
+}
+
 /** What can follow a word that is no command by itself; null of any other word. */
 export function innerCommands(word: string | undefined): readonly string[] | null {
   return word === NESTED

@@ -1,17 +1,25 @@
 /** What the commands about chains and recover print of a version. */
 import type { ChainMaterializeReport, ChainSummary } from "../../commands/chain/report.js";
+import type { RecoverReport } from "../../commands/recover/report.js";
 import { performanceJson } from "./json.js";
 import { countText, filesText, recordsText, tookLine } from "./text.js";
 
 /** Steps that are named one by one. */
 const MOST_STEPS = 6;
 
+/** What recover says of a chain is the same, but for the word. */
+type MadeOfChain = Omit<ChainMaterializeReport, "outcome" | "tensors"> & {
+  readonly tensors: RecoverReport["tensors"];
+  readonly outcome: ChainMaterializeReport["outcome"] | "recovered";
+};
+
 /** A few lines. */
-export function materializeText(report: ChainMaterializeReport): string {
+export function materializeText(report: MadeOfChain): string {
   const { chain, outcome, output, files } = report;
   const what = `version ${chain.version} (${stepsText(chain)})`;
   const headlines = {
     materialized: `materialized ${what} in ${output}`,
+    recovered: `materialized ${what} in ${output}`,
     checked: `computed ${what}; nothing was written (no --path_tuned)`,
     planned: `would write ${what} to ${output ?? "nothing (no --path_tuned)"}`,
     verified: `${output} is finished already: ${report.tensors.length} tensors verified against weight-diff.json`,
@@ -41,7 +49,7 @@ function stepsText({ steps }: ChainSummary): string {
   return `${countText(steps.length, "step")}${shown.length === 0 ? "" : `: ${shown.join(", ")}`}`;
 }
 
-function checkedText({ chain, records, outcome }: ChainMaterializeReport): string {
+function checkedText({ chain, records, outcome }: MadeOfChain): string {
   if (outcome === "verified") {
     return "sha256 of every tensor";
   }
@@ -50,7 +58,7 @@ function checkedText({ chain, records, outcome }: ChainMaterializeReport): strin
     `${chain.touched} of ${chain.tensors} tensors touched, ${sumsText(chain)}`,
     ...(untouched === 0 ? [] : [`${untouched} as in ${chain.start === null ? "the base" : "the full version"}`]),
     ...recordsText(records, ".bin record"),
-    ...(outcome === "materialized" ? ["sha256 of every tensor in weight-diff.json"] : []),
+    ...(outcome !== "checked" ? ["sha256 of every tensor in weight-diff.json"] : []),
   ].join("; ");
 }
 
@@ -68,7 +76,7 @@ export function sumsText({ checked, touched, algorithms, untaken }: ChainSummary
 }
 
 /** One document. */
-export function materializeJson(report: ChainMaterializeReport, command: string): Record<string, unknown> {
+export function materializeJson(report: MadeOfChain, command: string): Record<string, unknown> {
   return {
     command,
     outcome: report.outcome,

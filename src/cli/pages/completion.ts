@@ -3,7 +3,7 @@
  * types. (The libraries that there are for commander call the program at each Tab, and complete no files in bash.)
  */
 import { choicesOf, kindOf } from "../flags/choices.js";
-import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
+import { COMMAND_NAMES, COMMANDS, firstWords, outerCommands, typed } from "../flags/commands.js";
 import type { CommandName, Flag, Shell } from "../flags/flag.js";
 import { flagsOf } from "../flags/table.js";
 
@@ -63,10 +63,21 @@ _weight_diff() {
   fi
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    _weight_diff_offer "${COMMAND_NAMES.join(" ")} --help --version" "$cur"
+    _weight_diff_offer "${firstWords().join(" ")} --help --version" "$cur"
     return
   fi
   command="\${COMP_WORDS[1]//_/-}"
+${[...outerCommands()]
+  .map(
+    ([outer, inner]) => `  if [ "$command" = "${outer}" ]; then
+    if [ "$COMP_CWORD" -eq 2 ]; then
+      _weight_diff_offer "${inner.join(" ")} --help" "$cur"
+      return
+    fi
+    command="${outer}-\${COMP_WORDS[2]}"
+  fi`,
+  )
+  .join("\n")}
   case "$command \${prev//_/-}" in
 ${cases.join("\n")}
   esac
@@ -92,7 +103,9 @@ function zsh(): string {
     ];
     return `    ${command})\n      _arguments -s ${specs.join(" \\\n        ")} ;;`;
   });
-  const commands = COMMAND_NAMES.map((name) => `    '${name}:${zshText(COMMANDS[name].does)}'`);
+  const does = (word: string): string =>
+    COMMAND_NAMES.filter((name) => typed(name).split(" ")[0] === word).map((name) => COMMANDS[name].does)[0] ?? "";
+  const commands = firstWords().map((word) => `    '${word}:${zshText(does(word))}'`);
   return `#compdef weight-diff
 # zsh completion for weight-diff
 _weight_diff() {
@@ -107,6 +120,19 @@ ${commands.join("\n")}
   local command="\${words[2]//_/-}"
   shift words
   (( CURRENT-- ))
+${[...outerCommands()]
+  .map(
+    ([outer, inner]) => `  if [[ "$command" == "${outer}" ]]; then
+    if (( CURRENT == 2 )); then
+      _values 'command' ${inner.join(" ")}
+      return
+    fi
+    command="${outer}-\${words[2]}"
+    shift words
+    (( CURRENT-- ))
+  fi`,
+  )
+  .join("\n")}
   case "$command" in
 ${functions.join("\n")}
   esac
@@ -131,22 +157,40 @@ function zshAction(flag: Flag): string {
 
 function fish(): string {
   const lines = words().flatMap(({ command, flags, args }) => [
-    `complete -c weight-diff -n __fish_use_subcommand -f -a ${command} -d ${fishText(COMMANDS[command].does)}`,
+    `complete -c weight-diff -n ${offeredAt(command)} -f -a ${typed(command).split(" ").at(-1)} -d ${fishText(COMMANDS[command].does)}`,
     ...flags.map((flag) => {
       const value = { choice: `-x -a ${fishText(choicesOf(flag).join(" "))}`, path: "-r -F", number: "-x", text: "-x" };
       const kind = kindOf(flag);
       const takes = kind === "switch" ? "" : ` ${value[kind]}`;
-      return `complete -c weight-diff -n '__fish_seen_subcommand_from ${command}' -l ${flag.name}${takes} -d ${fishText(flag.help)}`;
+      return `complete -c weight-diff -n '${seen(command)}' -l ${flag.name}${takes} -d ${fishText(flag.help)}`;
     }),
     ...args.flatMap((flag) =>
       kindOf(flag) === "choice"
-        ? [
-            `complete -c weight-diff -n '__fish_seen_subcommand_from ${command}' -f -a ${fishText(choicesOf(flag).join(" "))}`,
-          ]
+        ? [`complete -c weight-diff -n '${seen(command)}' -f -a ${fishText(choicesOf(flag).join(" "))}`]
         : [],
     ),
   ]);
-  return `# fish completion for weight-diff\n${lines.join("\n")}\n`;
+  const outer = [...outerCommands().keys()].map(
+    (word) => `complete -c weight-diff -n __fish_use_subcommand -f -a ${word}`,
+  );
+  return `# fish completion for weight-diff\n${[...outer, ...lines].join("\n")}\n`;
+}
+
+/** Where fish offers the command's last word. */
+function offeredAt(command: CommandName): string {
+  const [outer, inner] = typed(command).split(" ");
+  return inner === undefined ? "__fish_use_subcommand" : `'__fish_seen_subcommand_from ${outer}'`;
+}
+
+/** Are all of its words there? Of two commands with one word in common, only the one that is meant. */
+function seen(command: CommandName): string {
+  const [first, inner] = typed(command).split(" ");
+  const others = [...outerCommands()]
+    .filter(([, words]) => words.includes(first ?? ""))
+    .map(([outer]) => `; and not __fish_seen_subcommand_from ${outer}`);
+  return inner === undefined
+    ? `__fish_seen_subcommand_from ${first}${others.join("")}`
+    : `__fish_seen_subcommand_from ${first}; and __fish_seen_subcommand_from ${inner}`;
 }
 
 function powershell(): string {
@@ -165,9 +209,13 @@ Register-ArgumentCompleter -Native -CommandName weight-diff -ScriptBlock {
 ${commands.join("\n")}
   }
   $words = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
-  $command = if ($words.Count -gt 1) { $commands[$words[1].Replace('_', '-')] } else { $null }
+  $name = if ($words.Count -gt 1) { $words[1].Replace('_', '-') } else { '' }
+  $inner = @{ ${[...outerCommands()].map(([outer, inner]) => `${psText(outer)} = @(${inner.map(psText).join(", ")})`).join("; ")} }
+  if ($inner.ContainsKey($name) -and $words.Count -gt 2) { $name = "$name-$($words[2])" }
+  $command = $commands[$name]
   $previous = $words[-1].Replace('_', '-')
-  $offered = if ($words.Count -le 1) { $commands.Keys }
+  $offered = if ($words.Count -le 1) { @(${firstWords().map(psText).join(", ")}) }
+    elseif ($inner.ContainsKey($name)) { $inner[$name] }
     elseif ($null -eq $command) { @() }
     elseif ($command.values.ContainsKey($previous)) { $command.values[$previous] }
     elseif ($wordToComplete.StartsWith('-')) { $command.flags }

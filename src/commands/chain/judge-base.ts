@@ -63,7 +63,7 @@ export async function judgeBase(
   const already = path.steps.find((_, index) =>
     isAt(judged, new Set(path.steps.slice(0, index + 1).map(({ id }) => id))),
   );
-  const at = { file: model.path, version: first.first.version, tensor: first.job.name };
+  const at = { file: model.path, version: path.steps[0]?.id ?? first.first.version, tensor: first.job.name };
   if (already !== undefined) {
     throw chainError(
       "already-applied",

@@ -43,7 +43,7 @@ export interface ChainMaterializeReport extends Omit<MakingReport, "newRows"> {
   /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "materialized" | "checked" | "planned" | "verified";
   /** Every tensor of the output; sha256 (hex) of its contiguous little-endian bytes. */
-  readonly tensors: MaterializeManifest["tensors"];
+  readonly tensors: Readonly<MaterializeManifest["tensors"]>;
 }
 
 export function summaryOf(

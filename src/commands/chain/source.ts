@@ -54,7 +54,7 @@ export async function openSource(
       "USAGE",
       `the way to version ${path.target.id} begins with the base, and none is given`,
       undefined,
-      { advice: [{ to: "give it", option: "raw", value: "BASE" }] },
+      { advice: [{ to: "give it", option: "raw" }] },
     );
   }
   const model = await openCheckpoint(raw, hub);

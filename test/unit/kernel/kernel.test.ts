@@ -18,6 +18,7 @@ for (const kernel of bothKernels(BYTES)) {
       kernel.addIntegers(8, base, base + 5001, count);
       kernel.subtractIntegers(2, base, base + 6001, count);
       kernel.countDifferent(base, base + 7001, count);
+      kernel.xor(base, base + 8001, count);
     }
     const written = [
       [1000, 33 * 4],
@@ -26,6 +27,7 @@ for (const kernel of bothKernels(BYTES)) {
       [4001, 33 * 2],
       [5001, 33 * 8],
       [6001, 33 * 2],
+      [8001, 33],
     ] as const;
     for (const [at, bytes] of written) {
       all.fill(0xa5, base + at, base + at + bytes);
@@ -110,6 +112,8 @@ for (const kernel of bothKernels(BYTES)) {
       () => kernel.addIntegers(4, end - 7, base, 2),
       () => kernel.addIntegers(3, base, base + 64, 1),
       () => kernel.addIntegers(0, base, base + 64, 1),
+      () => kernel.xor(base, end - 4, 5),
+      () => kernel.xor(base - 1, base, 1),
       () => kernel.subtractIntegers(8, base, end - 15, 2),
       () => kernel.subtractIntegers(16, base, base + 64, 1),
       () => kernel.subtractIntegers(1, base, base + 64, -1),
@@ -155,6 +159,21 @@ for (const kernel of bothKernels(BYTES)) {
       }
     });
   }
+
+  test(`${kind}: XORs bytes at any place and count, and the source stays`, () => {
+    for (let count = 0; count <= 70; count++) {
+      const [self, other] = [bytesOf(count, count), bytesOf(count + 1000, count)];
+      const [from, to] = [base + 100 + (count % 17), base + 5000 + ((count * 7) % 19)];
+      poke(kernel, from, other);
+      poke(kernel, to, self);
+      kernel.xor(from, to, count);
+      assert.deepEqual(
+        peek(kernel, to, count),
+        self.map((byte, i) => byte ^ (other[i] ?? 0)),
+      );
+      assert.deepEqual(peek(kernel, from, count), other);
+    }
+  });
 
   test(`${kind}: counts words that differ by their bits, at any place and count`, () => {
     for (let count = 0; count <= 70; count++) {

@@ -112,6 +112,14 @@ const REACHES: Readonly<Record<string, Reach>> = {
   path_raw: { text: "x", at: "raw", value: "x" },
   path_diff: { text: "x", at: "diff", value: "x" },
   path_tuned: { text: "x", at: "tuned", value: "x" },
+  chain: { at: "chain", value: "C" },
+  "chain-materialize path_diff": { text: "x", at: "chain", value: "x" },
+  "chain-materialize force": { beside: output, at: "mode", value: "force" },
+  "chain-materialize resume": { beside: output, at: "mode", value: "resume" },
+  to: { text: "000012", at: "to", value: 12 },
+  "base-version": { text: "3", at: "baseVersion", value: 3 },
+  layout: { text: "skyrl", at: "layout", value: "skyrl" },
+  "max-steps": { text: "5", at: "maxSteps", value: 5 },
   "base-model": { text: "a/b", at: "baseModel", value: "a/b" },
   "convert dir": { at: "source", value: "S" },
   "convert out": { at: "output", value: "O" },
@@ -177,6 +185,9 @@ const REACHES: Readonly<Record<string, Reach>> = {
   "no-direct-io": { at: "directIo", value: false },
   tensors: { at: "look.tensors", value: true },
   json: { at: "look.format", value: "json" },
+  "chain-inspect format": { text: "arc_v2", at: "format", value: "arc_v2" },
+  "chain-verify format": { text: "arc_v2", at: "format", value: "arc_v2" },
+  "chain-materialize format": { text: "arc_v2", at: "format", value: "arc_v2" },
   format: { text: "github", at: "look.format", value: "github" },
   events: { at: "look.events", value: true },
   summary: { text: "x", at: "look.summary", value: "x" },
@@ -219,7 +230,7 @@ for (const command of COMMAND_NAMES) {
   for (const flag of flagsOf(command)) {
     for (const { name } of flag.aliases ?? []) {
       test(`${command} --${name} is --${flag.name}`, async () => {
-        const reach = REACHES[flag.name];
+        const reach = REACHES[`${command} ${flag.name}`] ?? REACHES[flag.name];
         assert.ok(reach !== undefined);
         const words = commandLine(command, flag, reach);
         const renamed = words.map((word) => (word === `--${flag.name}` ? `--${name.replaceAll("-", "_")}` : word));

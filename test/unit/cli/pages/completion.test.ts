@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
+import { COMMAND_NAMES, firstWords, typed } from "../../../../src/cli/flags/commands.js";
 import { SHELLS } from "../../../../src/cli/flags/flag.js";
 import { flagsOf } from "../../../../src/cli/flags/table.js";
 import { completionScript } from "../../../../src/cli/pages/completion.js";
@@ -27,14 +27,18 @@ async function bashOffers(...words: readonly string[]): Promise<readonly string[
 }
 
 test("bash offers every command", async () => {
-  assert.deepEqual(await bashOffers(""), [...COMMAND_NAMES, "--help", "--version"]);
+  assert.deepEqual(await bashOffers(""), [...firstWords(), "--help", "--version"]);
+  assert.deepEqual(await bashOffers("chain", ""), ["inspect", "verify", "materialize", "--help"]);
   assert.deepEqual(await bashOffers("rec"), ["recover"]);
 });
 
 for (const command of COMMAND_NAMES) {
   test(`bash offers every flag of ${command} that its help shows`, async () => {
     const shown = flagsOf(command).filter(({ hidden, argument }) => hidden !== true && argument !== true);
-    assert.deepEqual(await bashOffers(command, "--"), [...shown.map(({ name }) => `--${name}`), "--help"]);
+    assert.deepEqual(await bashOffers(...typed(command).split(" "), "--"), [
+      ...shown.map(({ name }) => `--${name}`),
+      "--help",
+    ]);
   });
 }
 
@@ -62,6 +66,8 @@ for (const [words, offered] of [
   // Whatever comes after a number.
   [["recover", "--threads", ""], []],
   [["nosuch", "--"], []],
+  [["chain", "mat"], ["materialize"]],
+  [["chain", "verify", "--layout", "sl"], ["slime"]],
   [["recover", "--scheme", "fast"], SCHEMES.map(({ name }) => name).filter((name) => name.startsWith("fast"))],
 ] as const) {
   test(`bash at "weight-diff ${words.join(" ")}" offers ${offered.length === 0 ? "nothing of its own" : offered.join(" ")}`, async () => {

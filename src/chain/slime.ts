@@ -1,0 +1,171 @@
+/**
+ * `weight_v000004/`: slime, miles, vime and stitch. Numbers count from 1 above the base; a version says which one it is made on. stitch keeps
+ * the versions in `updates/` and a pointer to the newest in `latest` (stitch a250dc30, types.py 37-46).
+ */
+import { basename, dirname } from "node:path";
+import { enterFolder, type Folder, findFolder } from "../checkpoint/file-list.js";
+import { quote } from "../formats/quote.js";
+import type { Hub } from "../hub/place.js";
+import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
+import {
+  type DeltaIndex,
+  type FullIndex,
+  headOf,
+  INDEX,
+  isUnfinished,
+  openDelta,
+  openFull,
+  readVersionIndex,
+  shown,
+} from "./indexed.js";
+import { type ChainLayout, type FoundVersions, once } from "./layout.js";
+import { fileNamed, numberOf, readSmall } from "./small-file.js";
+
+/** More digits above 999999. */
+const VERSION_FOLDER = /^weight_v(\d{6}|[1-9]\d{6,14})$/;
+const UPDATES = "updates";
+const POINTER = "latest";
+
+export const SLIME: ChainLayout = {
+  names: ["slime", "stitch"],
+  async find(folder, hub) {
+    const inner = folder.folders.includes(UPDATES) ? await enterFolder(folder, UPDATES, hub) : null;
+    const updates = inner !== null && hasVersions(inner) ? inner : null;
+    const root = updates ?? folder;
+    if (hasVersions(root)) {
+      const pointer = await pointerOf(folder);
+      const stitch = updates !== null || pointer !== null;
+      return { layout: stitch ? "stitch" : "slime", folder: root, ...versionsOf(root, hub), pointer };
+    }
+    return loneVersion(folder, hub);
+  },
+};
+
+function hasVersions({ folders }: Folder): boolean {
+  return folders.some((name) => VERSION_FOLDER.test(name));
+}
+
+function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "notes"> {
+  const versions = root.folders.flatMap((name) => {
+    const digits = VERSION_FOLDER.exec(name)?.[1];
+    return digits === undefined
+      ? []
+      : [
+          listed(
+            name,
+            Number(digits),
+            once(() => enterFolder(root, name, hub)),
+            hub,
+          ),
+        ];
+  });
+  return { versions: versions.sort((a, b) => a.number - b.number), notes: [] };
+}
+
+/** @param enter its folder; null where it is gone. */
+function listed(place: string, number: number, enter: () => Promise<Folder | null>, hub: Hub | null): ListedVersion {
+  const id = versionText(number);
+  const folder = async (): Promise<Folder> => {
+    const found = await enter();
+    if (found === null) {
+      throw chainError("incomplete", "is not there any more", "the publisher removed it: look again", {
+        file: place,
+        version: id,
+      });
+    }
+    return found;
+  };
+  const read = once(async () => {
+    const index = await readVersionIndex(await folder(), id);
+    return { index, head: headOf(index, linkOf(index, number, place, id)) };
+  });
+  return {
+    id,
+    number,
+    place,
+    head: async () => (await read()).head,
+    isUnfinished: async () => {
+      const found = await enter();
+      return found === null || isUnfinished(found);
+    },
+    async open() {
+      const { index, head } = await read();
+      const found = await folder();
+      const opened = index.kind === "full" ? await openFull(found, id, hub) : await openDelta(found, index, id);
+      return { ...head, ...opened, id, number, place, whole: null };
+    },
+  };
+}
+
+/** The number that it is made on; null of a full version. @throws {WeightDiffError} with `why` "version-dir" or "link". */
+function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id: string): number | null {
+  if (index.kind === "full") {
+    return null;
+  }
+  const at = { file: `${place}/${INDEX}`, version: id };
+  const [version, base] = [index.metadata.get("version"), index.metadata.get("base_version")];
+  if (numberOf(version) !== number) {
+    const what = `says that it is version ${shown(version)}, and lies in ${place}`;
+    throw chainError("version-dir", what, "it was moved or damaged: fetch the chain again", at);
+  }
+  const link = numberOf(base);
+  if (link === null || link >= number) {
+    const what = `version ${id} says that it is made on ${shown(base)}, which is no earlier version`;
+    throw chainError("link", what, "the index is damaged: fetch this version again", at);
+  }
+  return link;
+}
+
+/** "run-7/weight_v000002", "weight_v000002" or "000002". */
+async function pointerOf(folder: Folder): Promise<number | null> {
+  const file = fileNamed(folder, POINTER);
+  if (file === undefined) {
+    return null;
+  }
+  const { text } = await readSmall(file, folder.directory);
+  const [, digits] = /^(?:[^/\s]+\/)?(?:weight_v)?([0-9]{1,15})$/.exec(text.trim()) ?? [];
+  if (digits === undefined) {
+    throw chainError(
+      "link",
+      `points at ${quote(text.trim().slice(0, 100))}, which is no version`,
+      "the publisher writes it anew with each version; or say which version you want",
+      { file: file.name },
+      { advice: [{ to: "choose one", option: "to" }] },
+    );
+  }
+  return Number(digits);
+}
+
+/** A folder that is one version: those beside it are the rest of the chain. */
+async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersions | null> {
+  const digits = VERSION_FOLDER.exec(basename(folder.directory))?.[1];
+  if (digits !== undefined) {
+    const root = folder.place === null ? await findFolder(dirname(folder.directory), hub) : await above(folder, hub);
+    if (root !== null && hasVersions(root)) {
+      return { layout: "slime", folder: root, ...versionsOf(root, hub), pointer: Number(digits) };
+    }
+  }
+  if (fileNamed(folder, INDEX) === undefined) {
+    return null;
+  }
+  const number = await ownNumber(folder);
+  return number === null
+    ? null
+    : {
+        layout: "slime",
+        versions: [listed(basename(folder.directory), number, async () => folder, hub)],
+        pointer: number,
+        notes: [],
+      };
+}
+
+/** The folder above, of a repository. */
+async function above({ place }: Folder, hub: Hub | null): Promise<Folder | null> {
+  return place === null ? null : findFolder(`hf://${place.id}@${place.commit}/${dirname(place.folder)}`, hub);
+}
+
+/** The number that an update outside of any chain gives itself. */
+async function ownNumber(folder: Folder): Promise<number | null> {
+  const index = await readVersionIndex(folder, "?").catch(() => null); // what it is, is told by whoever opens it
+  return index?.kind === "delta" ? numberOf(index.metadata.get("version")) : null;
+}

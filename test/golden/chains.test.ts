@@ -1,0 +1,85 @@
+/** The vectors of chains, whole: every version to the digest, every refusal by its rule, its place and its exit code. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chainMaterialize } from "../../src/commands/chain/materialize.js";
+import { recover } from "../../src/commands/recover.js";
+import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
+import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
+import { withFolder } from "../support/checkpoints.js";
+
+/** Small windows: the tensors of the large vectors take many. */
+const WINDOW = { windowBytes: 65_536 } as const;
+/** Read by the commands; the others come as their layouts do. */
+const LAYOUTS: ReadonlySet<string> = new Set(["slime", "stitch"]);
+const cases = VECTORS.cases.filter(({ layout }) => LAYOUTS.has(layout));
+
+test("the vectors are all there", () => {
+  assert.equal(VECTORS.cases.length, 86);
+  assert.ok(CHAINS.endsWith("chains"));
+});
+
+for (const vector of cases) {
+  const { name, about, expect } = vector;
+  const { to, versions } = expect;
+  if (to === undefined || versions === undefined) {
+    test(`refuses ${name}: ${about}`, () =>
+      withFolder(async (folder) => {
+        const error = await chainMaterialize({ ...(await optionsOf(vector, folder)), ...WINDOW, threads: 0 }).catch(
+          (thrown) => thrown,
+        );
+        assert.ok(error instanceof WeightDiffError, String(error));
+        assert.ok(expect.exit.includes(EXIT_CODES[error.code]), `${error.code}: ${error.message}`);
+        assert.ok(expect.why?.includes(error.why ?? ""), `${error.why}: ${error.message}`);
+        if (expect.version !== undefined) {
+          assert.equal(Number(error.at.version), Number(expect.version), error.message);
+        }
+        if (expect.tensor !== undefined) {
+          assert.equal(error.at.tensor, expect.tensor, error.message);
+        }
+        assert.ok(error.at.file?.endsWith(expect.file ?? "") === true, error.message);
+      }));
+    continue;
+  }
+  test(`reads ${name}: ${about}`, () =>
+    withFolder(async (folder) => {
+      const options = { ...(await optionsOf(vector, folder)), ...WINDOW };
+      const first = options.baseVersion ?? 0;
+      const wanted = Object.keys(versions).flatMap((version) => (Number(version) > first ? [Number(version)] : []));
+      // The case's own version on two threads as well.
+      for (const [version, threads] of [...wanted.map((one) => [one, 0] as const), [undefined, 2] as const]) {
+        const report = await chainMaterialize({
+          ...options,
+          ...(version === undefined ? {} : { to: version }),
+          threads,
+        });
+        const label: string = versions[version ?? to] ?? "";
+        assert.deepEqual(
+          Object.fromEntries(report.tensors.map((one) => [one.name, one.sha256])),
+          stateOf(label),
+          `${version}`,
+        );
+        if (version === undefined) {
+          assert.ok(expect.warn?.every((word) => report.chain.warnings.some((code) => code === word)));
+        }
+      }
+    }));
+}
+
+test("recover knows a chain, and gives the same bytes", () =>
+  withFolder(async (folder) => {
+    const report = await recover({
+      raw: `${CHAINS}/base`,
+      diff: `${CHAINS}/good/mixed`,
+      tuned: `${folder}/out`,
+      to: 3,
+    });
+    assert.equal(report.outcome, "recovered");
+    assert.equal(report.chain?.version, "000003");
+    assert.deepEqual(Object.fromEntries(report.tensors.map(({ name, sha256 }) => [name, sha256])), stateOf("A3"));
+    for (const odd of [{ dtype: "F32" }, { scheme: "fastchat" }, { rows: "mean" }, { expectSum: 1 }] as const) {
+      const error = await recover({ raw: `${CHAINS}/base`, diff: `${CHAINS}/good/mixed`, ...odd }).catch(
+        (thrown) => thrown,
+      );
+      assert.ok(error instanceof WeightDiffError && error.code === "USAGE", String(error));
+    }
+  }));
