@@ -222,7 +222,14 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
   },
   chainInspect: { ...CHAIN, hub, signal: RUN.signal },
   chainVerify: { ...RUN, ...CHAIN, raw: place.nullish() },
-  chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize, raw: place.nullish(), tuned: text("a path").nullish() },
+  chainMaterialize: {
+    ...REQUEST,
+    ...CHAIN,
+    maxShardSize,
+    manifestOut: MAKING.manifestOut,
+    raw: place.nullish(),
+    tuned: text("a path").nullish(),
+  },
   push: {
     ...RUN,
     path: text("a path"),

@@ -47,11 +47,11 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the model goes; without it everything is computed and checked, and nothing written",
+    help: "where the model goes (-: one file to stdout); without it everything is computed and checked, and nothing written",
   }),
   flag({
     name: "manifest-out",
-    commands: ["recover", "make-diff", "convert"],
+    commands: ["recover", "make-diff", "convert", "chain-materialize"],
     option: "manifestOut",
     takes: "FILE",
     schema: text,

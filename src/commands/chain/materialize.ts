@@ -4,6 +4,7 @@
  */
 import { WeightDiffError } from "../../errors.js";
 import { make } from "../../make/make.js";
+import { optionsFor } from "../../make/stream.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
@@ -20,7 +21,7 @@ export type { ChainMaterializeReport } from "./report.js";
 
 /** Materialises a version. @throws {WeightDiffError} with any code of errors.ts; of a chain `why` says which rule it breaks. */
 export async function chainMaterialize(options: ChainMaterializeOptions): Promise<ChainMaterializeReport> {
-  return withHub(options, materializeWith);
+  return withHub(optionsFor(options, options.tuned), materializeWith);
 }
 
 async function materializeWith(options: Opened<ChainMaterializeOptions>): Promise<ChainMaterializeReport> {

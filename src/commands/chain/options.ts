@@ -31,7 +31,7 @@ export interface ChainVerifyOptions extends RunOptions, ChainChoice {
 export interface ChainMaterializeOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore">, ChainChoice {
   /** The base model: a directory, a weight file, or the name of a repository. Not needed where a full version starts the path. */
   readonly raw?: string | null;
-  /** The folder for the model; null computes and checks everything, and writes nothing. */
+  /** The folder for the model; null computes and checks everything, and writes nothing; "-" writes one file to stdout. */
   readonly tuned?: string | null;
 }
 

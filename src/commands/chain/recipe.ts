@@ -55,7 +55,7 @@ export function materializeRecipe(
     async compose(run, _, destination) {
       await refuseRepublished(path.steps);
       const manifest = () =>
-        writeManifest({ ...made, tensors: writtenTensors(source, plan, run), files: filesOf(plan) });
+        writeManifest({ ...made, tensors: writtenTensors(source, plan, run), files: filesOf(plan, run.sha256) });
       return { extras: smallFiles(plan, config, destination), manifest };
     },
     conclude(end) {

@@ -115,7 +115,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
   },
   chainInspect: { ...CHAIN, hub: RUN.hub, signal: RUN.signal },
   chainVerify: { ...RUN, ...CHAIN, raw: null },
-  chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize: 1, raw: "a", tuned: null },
+  chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize: 1, manifestOut: null, raw: "a", tuned: null },
   push: {
     ...RUN,
     path: "a",
