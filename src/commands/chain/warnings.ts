@@ -21,11 +21,9 @@ export function warnOf(
   if (untouched > 0) {
     const origin = path.start === null ? "the base" : `version ${path.start.id}`;
     const what = `${plan.touched} of ${plan.order.length} tensors are changed by a step`;
-    say(
-      "unproven",
-      note,
-      `${what}; the other ${untouched} come from ${origin} as they are, and no checksum covers them`,
-    );
+    const rest = untouched === 1 ? "other one comes" : `other ${untouched} come`;
+    const [as, them] = untouched === 1 ? ["it is", "it"] : ["they are", "them"];
+    say("unproven", note, `${what}; the ${rest} from ${origin} as ${as}, and no checksum covers ${them}`);
   }
   if (plan.touched > plan.proven) {
     const what = `${plan.touched - plan.proven} of ${plan.touched} changed tensors have no checksum`;

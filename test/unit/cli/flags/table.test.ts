@@ -143,6 +143,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   encoding: { text: "exact", at: "encoding", value: "exact" },
   dtype: { text: "bfloat16", at: "dtype", value: "BF16" },
   "recover manifest-out": { beside: ["--path_tuned", "-"], text: "x", at: "manifestOut", value: "x" },
+  "chain-materialize manifest-out": { text: "x", beside: ["--path_tuned", "-"], at: "manifestOut", value: "x" },
   "make-diff manifest-out": { beside: ["--path_diff", "-"], text: "x", at: "manifestOut", value: "x" },
   "convert manifest-out": { words: ["S", "-"], text: "x", at: "manifestOut", value: "x" },
   "max-shard-size": { text: "3MB", at: "maxShardSize", value: 3_000_000 },
