@@ -10,10 +10,9 @@ import { MOST_CLUSTERS } from "./window.js";
 const TOTAL = 2048;
 const TOKENS = 256;
 const CLASSES = 256;
-/** A class with fewer units than this shares a table with its neighbours: a table takes some 80 bytes. */
-const LEAST_UNITS = 1024;
-/** Of a whole window: one in 128. Fewer did not pay in any pair of test/bench (0.1 % at most). */
-const SHARE = 128;
+/** Classes with fewer units than this, or than one in 2048 of the window, begin together with their neighbours. */
+const LEAST_UNITS = 128;
+const SHARE = 2048;
 /** Bytes of a window besides its tables, words and extra bits. */
 const OVERHEAD = 2 + 4 + 32;
 
@@ -23,41 +22,107 @@ export interface Choice {
   readonly bytes: number;
 }
 
-/** @param histogram counts by class and token. */
+/** Classes that would share a table, and what they would cost: of their tokens without extra bits, and of the table. */
+interface Group {
+  readonly last: number;
+  readonly counts: Uint32Array;
+  readonly table: Table;
+  readonly bits: number;
+}
+
+/**
+ * Each class with enough units has a table of its own at first; then those neighbours share one whose tables save the most by it, as long
+ * as any do. @param histogram counts by class and token.
+ */
 export function chooseTables(histogram: Uint32Array, unit: Unit, alone: boolean, units: number): Choice {
-  const least = Math.max(LEAST_UNITS, Math.ceil(units / SHARE));
-  const clusters: { last: number; counts: Uint32Array; units: number }[] = [];
-  let open = { last: 0, counts: new Uint32Array(TOKENS), units: 0 };
-  for (let group = 0; group < CLASSES; group++) {
-    // A loop, and no more of it than there can be: this is done for every window.
-    for (let token = 0; token < TOKENS && group <= unit.mask; token++) {
-      const count = histogram[group * TOKENS + token] ?? 0;
-      open.counts[token] = (open.counts[token] ?? 0) + count;
-      open.units += count;
-    }
-    open.last = group;
-    if (open.units >= least && clusters.length < MOST_CLUSTERS - 1) {
-      clusters.push(open);
-      open = { last: group, counts: new Uint32Array(TOKENS), units: 0 };
-    }
-  }
-  const before = clusters.at(-1);
-  if (open.units === 0 && before !== undefined) {
-    before.last = CLASSES - 1;
-  } else {
-    clusters.push(open);
-  }
-  let bits = 0;
-  const made = clusters.map(({ last, counts }): Cluster => {
-    const table = normalise(counts);
-    table.forEach((frequency, token) => {
-      const count = counts[token] ?? 0;
-      bits += count === 0 ? 0 : count * ((COST[frequency] ?? 0) + extraBits(unit, alone, token));
+  const groups = firstGroups(histogram, unit, units);
+  const saved = ([one, other]: readonly [Group, Group], both: Group): number => one.bits + other.bits - both.bits;
+  const joined = groups.slice(1).map((other, i) => join(groups[i] as Group, other));
+  for (;;) {
+    let best = -1;
+    let most = 0;
+    joined.forEach((both, i) => {
+      const saves = saved([groups[i] as Group, groups[i + 1] as Group], both);
+      if (saves > most) {
+        [best, most] = [i, saves];
+      }
     });
-    return { last, table };
-  });
-  const tables = made.reduce((sum, { table }) => sum + 2 + table.length, 0);
-  return { clusters: made, bytes: OVERHEAD + tables + Math.ceil(bits / 8) };
+    const both = joined[best];
+    if (both === undefined) {
+      break;
+    }
+    groups.splice(best, 2, both);
+    const [before, after] = [groups[best - 1], groups[best + 1]];
+    joined.splice(best, 1);
+    if (before !== undefined) {
+      joined[best - 1] = join(before, both);
+    }
+    if (after !== undefined) {
+      joined[best] = join(both, after);
+    }
+  }
+  const extra = groups.reduce((sum, { counts }) => sum + extraOf(counts, unit, alone), 0);
+  const bits = groups.reduce((sum, group) => sum + group.bits, extra);
+  return { clusters: groups.map(({ last, table }) => ({ last, table })), bytes: OVERHEAD + Math.ceil(bits / 8) };
+}
+
+/** At most MOST_CLUSTERS of them. */
+function firstGroups(histogram: Uint32Array, unit: Unit, units: number): Group[] {
+  const least = Math.max(LEAST_UNITS, Math.ceil(units / SHARE));
+  const groups: Group[] = [];
+  let counts = new Uint32Array(TOKENS);
+  let open = 0;
+  for (let group = 0; group <= unit.mask; group++) {
+    // A loop, and no more of it than there can be: this is done for every window.
+    for (let token = 0; token < TOKENS; token++) {
+      const count = histogram[group * TOKENS + token] ?? 0;
+      counts[token] = (counts[token] ?? 0) + count;
+      open += count;
+    }
+    if (open >= least && groups.length < MOST_CLUSTERS - 1) {
+      groups.push(groupOf(group, counts));
+      counts = new Uint32Array(TOKENS);
+      open = 0;
+    }
+  }
+  const before = groups.at(-1);
+  const rest = groupOf(CLASSES - 1, counts);
+  if (open > 0 || before === undefined) {
+    groups.push(rest);
+  } else {
+    groups.splice(-1, 1, { ...before, last: rest.last });
+  }
+  return groups;
+}
+
+function join(one: Group, other: Group): Group {
+  return groupOf(
+    other.last,
+    one.counts.map((count, token) => count + (other.counts[token] ?? 0)),
+  );
+}
+
+function groupOf(last: number, counts: Uint32Array): Group {
+  const table = normalise(counts);
+  let bits = 8 * (2 + tableBytes(table));
+  for (let token = 0; token < table.length; token++) {
+    bits += (counts[token] ?? 0) * (COST[table[token] ?? 0] ?? 0);
+  }
+  return { last, counts, table, bits };
+}
+
+/** As a window has it: of frequencies, and of runs of none. */
+function tableBytes(table: Table): number {
+  let bytes = 0;
+  for (let token = 0; token < table.length; token++) {
+    const frequency = table[token] ?? 0;
+    bytes += frequency === 0 ? (table[token - 1] === 0 ? 0 : 2) : frequency < 128 ? 1 : 2;
+  }
+  return bytes;
+}
+
+function extraOf(counts: Uint32Array, unit: Unit, alone: boolean): number {
+  return counts.reduce((sum, count, token) => (count === 0 ? sum : sum + count * extraBits(unit, alone, token)), 0);
 }
 
 /** Units that tell what a window would take alone. */
@@ -93,17 +158,31 @@ function nextBit(bytes: Uint8Array, at: number, width: number): number {
 
 /** Frequencies in proportion to the counts, at least 1 for what occurs, TOTAL in all. */
 function normalise(counts: Uint32Array): Table {
-  const last = counts.findLastIndex((count) => count > 0);
-  const sum = counts.reduce((total, count) => total + count, 0);
-  const table = Array.from(counts.subarray(0, last + 1), (count) =>
-    count === 0 ? 0 : Math.max(1, Math.floor((2 * count * TOTAL + sum) / (2 * sum))),
-  );
-  let rest = TOTAL - table.reduce((total, frequency) => total + frequency, 0);
-  while (rest !== 0) {
-    const most = table.reduce((best, frequency, token) => (frequency > (table[best] ?? 0) ? token : best), 0);
-    const change = rest > 0 ? rest : -1;
-    table[most] = (table[most] ?? 0) + change;
-    rest -= change;
+  let [last, sum] = [-1, 0];
+  for (let token = 0; token < TOKENS; token++) {
+    const count = counts[token] ?? 0;
+    sum += count;
+    last = count > 0 ? token : last;
+  }
+  const table = new Array<number>(last + 1).fill(0);
+  let [rest, most] = [TOTAL, 0];
+  for (let token = 0; token <= last; token++) {
+    const count = counts[token] ?? 0;
+    const frequency = count === 0 ? 0 : Math.max(1, Math.floor((2 * count * TOTAL + sum) / (2 * sum)));
+    table[token] = frequency;
+    rest -= frequency;
+    most = frequency > (table[most] ?? 0) ? token : most;
+  }
+  // One by one from whichever has the most; what is missing goes to it at once.
+  while (rest < 0) {
+    table[most] = (table[most] ?? 0) - 1;
+    rest++;
+    for (let token = 0; token <= last && rest < 0; token++) {
+      most = (table[token] ?? 0) > (table[most] ?? 0) ? token : most;
+    }
+  }
+  if (rest > 0) {
+    table[most] = (table[most] ?? 0) + rest;
   }
   return table;
 }
