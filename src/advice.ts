@@ -22,9 +22,9 @@ export interface OptionAdvice {
 /** To use another command: { to: "make a diff of it", command: "make-diff", options: { raw: "llama-7b", … } }. */
 export interface CommandAdvice {
   readonly to: string;
-  readonly command: "recover" | "make-diff" | "verify" | "schemes";
-  /** Fields of that command's options. */
-  readonly options: Readonly<Record<string, string>>;
+  readonly command: "recover" | "make-diff" | "convert" | "verify" | "finalize" | "schemes";
+  /** Fields of that command's options, and fields of fields. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 export type AdvisedValue = string | number | boolean | null;

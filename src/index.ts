@@ -8,6 +8,7 @@ import { type ChainMaterializeReport, chainMaterialize as runChainMaterialize } 
 import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "./commands/chain/options.js";
 import { type ChainVerifyReport, chainVerify as runChainVerify } from "./commands/chain/verify.js";
 import { type ConvertOptions, type ConvertReport, convert as runConvert } from "./commands/convert.js";
+import { type FinalizeOptions, type FinalizeReport, finalize as runFinalize } from "./commands/finalize.js";
 import { type InspectOptions, type InspectReport, inspect as runInspect } from "./commands/inspect.js";
 import { type MakeDiffOptions, type MakeDiffReport, makeDiff as runMakeDiff } from "./commands/make-diff.js";
 import type { PushOptions } from "./commands/push/target.js";
@@ -15,10 +16,12 @@ import { type PushReport, push as runPush } from "./commands/push.js";
 import type { RecoverReport } from "./commands/recover/report.js";
 import { type RecoverOptions, recover as runRecover } from "./commands/recover.js";
 import { sign as runSign, type SignOptions, type SignReport } from "./commands/sign.js";
+import { status as runStatus, type StatusOptions, type StatusReport } from "./commands/status.js";
 import { verify as runVerify, type VerifyOptions, type VerifyReport } from "./commands/verify.js";
 import type { XorReport } from "./commands/xor/recipe.js";
 import { xor as runXor, type XorCommandOptions } from "./commands/xor.js";
 import { call } from "./library/call.js";
+import { refuseWrongOptions } from "./library/options.js";
 
 export type { Advice, Say } from "./advice.js";
 export type { ChainInspectReport, InspectedVersion } from "./commands/chain/inspect.js";
@@ -26,6 +29,7 @@ export type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions }
 export type { ChainMaterializeReport, ChainSummary, ChainWarning } from "./commands/chain/report.js";
 export type { ChainFinding, ChainVerifyReport } from "./commands/chain/verify.js";
 export type { ConvertOptions, ConvertReport } from "./commands/convert.js";
+export type { FinalizeOptions, FinalizeReport } from "./commands/finalize.js";
 export type { InspectedTensor, InspectOptions, InspectReport } from "./commands/inspect.js";
 export type { MakeDiffOptions, MakeDiffReport } from "./commands/make-diff.js";
 export type { PushedFile } from "./commands/push/files.js";
@@ -34,6 +38,7 @@ export type { PushReport } from "./commands/push.js";
 export type { RecoverReport } from "./commands/recover/report.js";
 export type { RecoverOptions } from "./commands/recover.js";
 export type { SignOptions, SignReport } from "./commands/sign.js";
+export type { PartStatus, StatusOptions, StatusReport } from "./commands/status.js";
 export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
@@ -72,6 +77,19 @@ export function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
 /** Converts a LLaMA checkpoint in Meta's own layout to Hugging Face's. @throws {WeightDiffError} as recover; FORMAT_UNSUPPORTED for another layout. */
 export function convert(options: ConvertOptions): Promise<ConvertReport> {
   return call("convert", options, runConvert);
+}
+
+/**
+ * Puts together what the parts of recover, makeDiff or convert have made (their option `part`): the same bytes as one run makes.
+ * @throws {WeightDiffError} as the function that was divided; OUTPUT_REFUSED naming the parts that are missing, or another run's.
+ */
+export function finalize(options: FinalizeOptions): Promise<FinalizeReport> {
+  return call("finalize", options, (checked) => runFinalize(checked, refuseWrongOptions));
+}
+
+/** Tells how far the parts are. @throws {WeightDiffError} USAGE, OUTPUT_REFUSED if no part was begun, IO. */
+export function status(options: StatusOptions): Promise<StatusReport> {
+  return call("status", options, runStatus);
 }
 
 /** Decodes a model whose files were published XORed with those of its base, or encodes one so. @throws {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed. */

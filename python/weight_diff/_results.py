@@ -35,7 +35,7 @@ class _Written(Result):
 
 @dataclass(frozen=True)
 class RecoverResult(_Written):
-    """``outcome``: "recovered", "checked" (nothing was written), "planned" (dry run) or "verified" (it was finished before)."""
+    """``outcome``: "recovered", "checked" (nothing was written), "planned" (dry run), "verified" (it was finished before) or "part"."""
 
     @property
     def scheme(self) -> str:
@@ -55,7 +55,7 @@ class RecoverResult(_Written):
 
 @dataclass(frozen=True)
 class MakeDiffResult(_Written):
-    """``outcome``: "made", "checked", "planned" or "verified"."""
+    """``outcome``: "made", "checked", "planned", "verified" or "part"."""
 
     @property
     def encoding(self) -> str:
@@ -69,7 +69,17 @@ class MakeDiffResult(_Written):
 
 @dataclass(frozen=True)
 class ConvertResult(_Written):
-    """``outcome``: "converted", "planned" or "verified"."""
+    """``outcome``: "converted", "planned", "verified" or "part"."""
+
+
+@dataclass(frozen=True)
+class FinalizeResult(Result):
+    """``outcome``: that of the command whose parts were put together, or "verified" (they were before)."""
+
+    @property
+    def path(self) -> str:
+        """The directory that was written."""
+        return str(self.document["output"])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import { torchName } from "../formats/dtype.js";
 import { typed } from "./flags/commands.js";
 import type { CommandName, Flag } from "./flags/flag.js";
 import { FLAGS, flagsOf, shownName } from "./flags/table.js";
+import { shellWord } from "./output/shell.js";
 
 /**
  * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Advice whose flag the command does
@@ -58,20 +59,35 @@ function flagOf({ option, value }: Pick<OptionAdvice, "option" | "value">, flags
 
 /** "make a diff of it: weight-diff make-diff --path_raw llama-7b …", as it is typed. */
 function commandText({ to, command, options }: CommandAdvice): string {
-  const words = Object.entries(options).flatMap(([option, value]) => {
-    const flag = flagOf({ option }, flagsOf(command));
-    const name = flag === undefined || flag.argument === true ? [] : [shownName(flag)];
-    return flag === undefined ? [] : [...name, shellWord(value)];
+  return `${to}: ${["weight-diff", typed(command), ...wordsOf(options, flagsOf(command))].join(" ")}`;
+}
+
+/** Options as flags; of those that are not flags, nothing. @param within the field that these are fields of. */
+function wordsOf(options: object, flags: readonly Flag[], within = ""): readonly string[] {
+  return Object.entries(options).flatMap(([name, value]): readonly string[] => {
+    const option = `${within}${name}`;
+    if (Array.isArray(value)) {
+      return value.flatMap((each) => flagWords(option, each, flags));
+    }
+    return typeof value === "object" && value !== null
+      ? wordsOf(value, flags, `${option}.`)
+      : flagWords(option, value, flags);
   });
-  return `${to}: ${["weight-diff", typed(command), ...words].join(" ")}`;
+}
+
+function flagWords(option: string, value: unknown, flags: readonly Flag[]): readonly string[] {
+  const advised = typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
+  const flag = flagOf({ option, value: advised }, flags);
+  if (flag === undefined) {
+    return [];
+  }
+  const name = flag.argument === true ? [] : [shownName(flag)];
+  // A size without a unit is taken for a slip.
+  const unit = flag.takes === "SIZE" ? "B" : "";
+  return flag.sets === undefined ? [...name, shellWord(spelled(advised) + unit)] : name;
 }
 
 /** As a flag takes it: dtypes by torch's names. */
 function spelled(value: AdvisedValue): string {
   return value === "F32" || value === "F16" || value === "BF16" ? (torchName(value) ?? value) : String(value);
-}
-
-/** As a POSIX shell takes it for one word. */
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

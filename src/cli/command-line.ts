@@ -1,13 +1,13 @@
 /** A whole command line: its words to a command and its options, or to a page of the help. */
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
-import { joinWords, normaliseArgv, scriptFlags } from "./argv.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
+import { joinWords, normaliseArgv, scriptFlags } from "./line/argv.js";
+import { parse } from "./line/parse.js";
 import { resultOnStderr } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 import { commandHelp, mainHelp, shortHelp } from "./pages/help.js";
-import { parse } from "./parse.js";
 import { runCommand, STORIES, type Stories } from "./run-command.js";
 
 /** Does what the words say; what goes wrong is explained. @param stories stand in for the commands in tests. @returns the exit code. */

@@ -8,6 +8,7 @@ import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
+import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { planConvert } from "../plan/plan-convert.js";
@@ -19,11 +20,14 @@ import { convertRecipe } from "./convert/recipe.js";
 export type { ConvertOptions, ConvertReport } from "./convert/options.js";
 
 /** Converts Meta's files. @throws {WeightDiffError} with any code of errors.ts; FORMAT_UNSUPPORTED if the source is not in Meta's layout. */
-export async function convert(options: ConvertOptions): Promise<ConvertReport> {
-  return withHub(options, convertWith);
+export async function convert(options: ConvertOptions, gathering: Gathering | null = null): Promise<ConvertReport> {
+  return withHub(options, (opened) => convertWith(opened, gathering));
 }
 
-async function convertWith(asked: ConvertOptions & { readonly hub: Hub }): Promise<ConvertReport> {
+async function convertWith(
+  asked: ConvertOptions & { readonly hub: Hub },
+  gathering: Gathering | null,
+): Promise<ConvertReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.output);
   const say = options.onNote ?? (() => {});
@@ -36,7 +40,7 @@ async function convertWith(asked: ConvertOptions & { readonly hub: Hub }): Promi
   tellPlan(plan, dtype, wanted, say);
   const tokenizer = await metaTokenizer(model, options.hub);
   tellTokenizer(tokenizer, options.source, say);
-  return make(convertRecipe({ started, model, config, plan, dtype, tokenizer }, options), options);
+  return make(convertRecipe({ started, model, config, plan, dtype, tokenizer }, options), options, gathering);
 }
 
 /** @throws {WeightDiffError} FORMAT_UNSUPPORTED; NOT_FOUND without params.json, since the config needs values that nothing else has. */

@@ -13,6 +13,7 @@ import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import { openPair, planOptionsOf } from "../make/open.js";
+import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
@@ -23,12 +24,15 @@ import { makeDiffRecipe } from "./make-diff/recipe.js";
 
 export type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
 
-/** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. */
-export async function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
-  return withHub(options, makeDiffWith);
+/** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. @param gathering the parts are made: put them together. */
+export async function makeDiff(options: MakeDiffOptions, gathering: Gathering | null = null): Promise<MakeDiffReport> {
+  return withHub(options, (opened) => makeDiffWith(opened, gathering));
 }
 
-async function makeDiffWith(asked: MakeDiffOptions & { readonly hub: Hub }): Promise<MakeDiffReport> {
+async function makeDiffWith(
+  asked: MakeDiffOptions & { readonly hub: Hub },
+  gathering: Gathering | null,
+): Promise<MakeDiffReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.diff);
   refuseInStream(options);
@@ -45,8 +49,8 @@ async function makeDiffWith(asked: MakeDiffOptions & { readonly hub: Hub }): Pro
   const plan = planDiff(raw, inputs.diff, { ...planOptions(encoding, inputs, options), keptRows: kept });
   const fits = encoding === "additive" ? await fitsWeightDiff(opened) : null;
   tellPlan(plan, encoding, options.onNote ?? (() => {}));
-  const report = await make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options);
-  return key === null || report.output === null || report.outcome === "planned"
+  const report = await make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options, gathering);
+  return key === null || report.output === null || report.outcome === "planned" || report.outcome === "part"
     ? report
     : { ...report, signature: await signFolder(report.output, key, options) };
 }

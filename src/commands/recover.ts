@@ -10,6 +10,7 @@ import { cutForExact, resizeAsMade, resizeBase } from "../evidence/resize.js";
 import { sampleSums } from "../evidence/sample-sums.js";
 import { make } from "../make/make.js";
 import { openPair } from "../make/open.js";
+import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
@@ -33,11 +34,11 @@ export type { RecoverOptions } from "./recover/options.js";
  * Recovers the model from a base and a diff. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
  * manifest says. A naive sum that does not fit is no error: the output stays, and the report has the verdict.
  */
-export async function recover(options: RecoverOptions): Promise<RecoverReport> {
-  return withHub(options, recoverWith);
+export async function recover(options: RecoverOptions, gathering: Gathering | null = null): Promise<RecoverReport> {
+  return withHub(options, (opened) => recoverWith(opened, gathering));
 }
 
-async function recoverWith(asked: OpenRecoverOptions): Promise<RecoverReport> {
+async function recoverWith(asked: OpenRecoverOptions, gathering: Gathering | null): Promise<RecoverReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.tuned);
   if (options.verifyKey != null) {
@@ -85,5 +86,6 @@ async function recoverWith(asked: OpenRecoverOptions): Promise<RecoverReport> {
   return make(
     recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
     options,
+    gathering,
   );
 }

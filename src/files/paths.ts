@@ -1,4 +1,5 @@
 /** Paths as users write them, and how one lies to another. */
+import { access } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -30,4 +31,13 @@ export function absolutePath(path: string): string {
       { cause: error, at: { file: path } },
     );
   }
+}
+
+/** The path from the root on, if something is there; else as it is: it may be the name of a repository. */
+export async function absoluteIfThere(path: string): Promise<string> {
+  const absolute = absolutePath(path);
+  return access(absolute).then(
+    () => absolute,
+    () => path,
+  );
 }

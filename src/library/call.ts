@@ -20,7 +20,7 @@ export async function call<C extends keyof LibraryOptions, R>(
   run: (options: LibraryOptions[C]) => Promise<R>,
 ): Promise<R> {
   refuseWrongOptions(name, options);
-  const { signal } = options;
+  const signal = "signal" in options ? options.signal : undefined;
   const output = OUTPUT[name];
   const writes =
     output !== undefined && typeof options[output] === "string" && options[output] !== STREAM && !isDryRun(options);

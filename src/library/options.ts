@@ -11,11 +11,13 @@ import type {
   ChainVerifyOptions,
 } from "../commands/chain/options.js";
 import type { ConvertOptions } from "../commands/convert.js";
+import type { FinalizeOptions } from "../commands/finalize.js";
 import type { InspectOptions } from "../commands/inspect.js";
 import type { MakeDiffOptions } from "../commands/make-diff.js";
 import type { PushOptions } from "../commands/push/target.js";
 import type { RecoverOptions } from "../commands/recover.js";
 import type { SignOptions } from "../commands/sign.js";
+import type { StatusOptions } from "../commands/status.js";
 import type { VerifyOptions } from "../commands/verify.js";
 import type { XorCommandOptions } from "../commands/xor.js";
 import { WeightDiffError } from "../errors.js";
@@ -23,7 +25,8 @@ import { GUARDS } from "../evidence/guard-names.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
 import { quote } from "../formats/quote.js";
 import type { HubOptions } from "../hub/settings.js";
-import type { MakingOptions, RunRequest } from "../make/make.js";
+import type { DividedRequest, MakingOptions, RunRequest } from "../make/recipe.js";
+import { MOST_PARTS, type PartNumber } from "../output/part-names.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { NEW_ROWS } from "../scheme/axes.js";
 import type { CustomAxes } from "../scheme/custom.js";
@@ -33,6 +36,8 @@ export interface LibraryOptions {
   readonly recover: RecoverOptions;
   readonly makeDiff: MakeDiffOptions;
   readonly convert: ConvertOptions;
+  readonly finalize: FinalizeOptions;
+  readonly status: StatusOptions;
   readonly xor: XorCommandOptions;
   readonly verify: VerifyOptions;
   readonly inspect: InspectOptions;
@@ -119,8 +124,17 @@ const dtype = oneOf("F32", "F16", "BF16");
 const ignore = listOf(oneOf(...GUARDS), `an array of some of ${GUARDS.map(shown).join(", ")}`).optional();
 const maxShardSize = whole(1).optional();
 
-const MAKING: Rows<MakingOptions> = {
+const DIVIDED: Rows<DividedRequest> = {
   ...REQUEST,
+  part: z
+    .strictObject({ index: whole(0, MOST_PARTS - 1), count: whole(1, MOST_PARTS) } satisfies Rows<PartNumber>)
+    .refine(({ index, count }) => Number(index) < Number(count), "the index counts from 0: it is less than the count")
+    .nullish(),
+  parts: whole(1, MOST_PARTS).nullish(),
+};
+
+const MAKING: Rows<MakingOptions> = {
+  ...DIVIDED,
   maxShardSize,
   invFreq: oneOf("drop", "keep").optional(),
   rows: oneOf(...NEW_ROWS).nullish(),
@@ -182,13 +196,15 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     baseModel: text("a name").nullish(),
   },
   convert: {
-    ...REQUEST,
+    ...DIVIDED,
     source: place,
     output: text("a path"),
     dtype: dtype.nullish(),
     maxShardSize,
     manifestOut: MAKING.manifestOut,
   },
+  finalize: { ...RUN, path: text("a path"), onNote: call, onWarning: call },
+  status: { path: text("a path") },
   xor: {
     ...REQUEST,
     raw: place,

@@ -3,7 +3,8 @@ import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { type BaseFiles, type FromBase, fromBase } from "../checkpoint/from-base.js";
 import { NO_SIDE_FILES, type SideFiles, sideFiles } from "../checkpoint/side-files.js";
 import { STREAM } from "../files/pipe.js";
-import { chooseMode, type OutputMode } from "../output/choose-mode.js";
+import { chooseMode, choosePartMode, type OutputMode } from "../output/choose-mode.js";
+import type { PartNumber } from "../output/part-names.js";
 import { isWeightFile } from "../output/state.js";
 import { type InputPlace, refuseFullDisk, resolveOutput } from "../run/preflight.js";
 
@@ -44,11 +45,13 @@ export interface PlaceRequest {
 
 /**
  * Chooses and checks the output folder; null if nothing is to be written. Every reason to refuse it is checked here.
+ * @param one only this part of the output is written.
  * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), LINK_OUTSIDE, IO.
  */
 export async function chooseDestination(
   { output, sources, needs, side }: PlaceRequest,
   wanted: OutputMode,
+  one: { readonly part: PartNumber; readonly bytes: number } | null = null,
 ): Promise<Destination | null> {
   if (output === null) {
     return null;
@@ -57,12 +60,27 @@ export async function chooseDestination(
     return { path: STREAM, mode: "stream", side: NO_SIDE_FILES, base: null };
   }
   const path = await resolveOutput(output, sources);
+  if (one !== null) {
+    // Small files are for whoever puts the parts together.
+    const mode = await choosePartMode(path, one.part, wanted);
+    if (mode !== "verify" && mode !== "resume") {
+      await refuseFullDisk(path, one.bytes, one.bytes);
+    }
+    return { path, mode, side: NO_SIDE_FILES, base: null };
+  }
   const mode = await chooseMode(path, wanted);
   const small = side === null ? { side: NO_SIDE_FILES, base: null } : await chooseSideFiles(side);
   if (mode === "new" || mode === "force") {
     await refuseFullDisk(path, needs.bytes, needs.least);
   }
   return { path, mode, ...small };
+}
+
+/** The output folder of a run whose parts are there. @throws {WeightDiffError} as chooseDestination. */
+export async function gatherDestination({ output, sources, side }: PlaceRequest): Promise<Destination> {
+  const path = await resolveOutput(output ?? "", sources);
+  const small = side === null ? { side: NO_SIDE_FILES, base: null } : await chooseSideFiles(side);
+  return { path, mode: "resume", ...small };
 }
 
 async function chooseSideFiles({ driver, elseBase = null, apart = [] }: SideSources): Promise<SmallFiles> {

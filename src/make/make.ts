@@ -2,110 +2,37 @@
  * The run that recover, make-diff, convert and xor share. It checks the output folder, verifies an output that is finished already,
  * ends a dry run, provides the inputs, runs, writes small files and manifest, gives final names, and reports. A recipe says what differs.
  */
-import type { Say } from "../advice.js";
-import type { Job, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
-import type { Guard } from "../evidence/guard-names.js";
-import type { OutputMode } from "../output/choose-mode.js";
-import { type OutputDirectory, openOutput } from "../output/directory.js";
-import type { PlanIdentity } from "../output/journal.js";
-import type { ExtraFile, WrittenFile } from "../output/staging.js";
-import type { RecordCount } from "../plan/operands.js";
+import { digestOf } from "../manifest/write.js";
+import { openOutput } from "../output/directory.js";
+import type { PartNumber } from "../output/part-names.js";
+import { splitPlan } from "../plan/parts.js";
 import type { RunPlan } from "../plan/plan.js";
-import { planTraffic } from "../plan/traffic.js";
 import { fetchNote, provideInputs } from "../run/inputs.js";
-import type { InputPlace } from "../run/preflight.js";
-import { clock, type RunFigures, type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
-import type { NewRows } from "../scheme/axes.js";
-import { chooseDestination, type Destination, type SideSources } from "./destination.js";
+import { clock, type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
+import { chooseDestination, type Destination, gatherDestination } from "./destination.js";
+import { gatherParts } from "./gather.js";
 import { identityOf } from "./identity.js";
+import { runPart, shardOf } from "./part.js";
+import type { DividedRequest, Gathering, MakingOptions, PartReport, Recipe } from "./recipe.js";
 import { runIntoStream } from "./stream.js";
-
-/** Options of every run that makes something. */
-export interface RunRequest extends RunOptions {
-  /** "new" (the default) refuses an output that is there, "resume" continues or verifies it, "force" replaces it. */
-  readonly mode?: OutputMode;
-  /** Plan and check, then stop. */
-  readonly dryRun?: boolean;
-  /** Called with every sentence a user should read, as soon as it is known. */
-  readonly onNote?: Say;
-  /** Called with what may be wrong; the run goes on. */
-  readonly onWarning?: Say;
-}
-
-/** Further options of recover and make-diff. */
-export interface MakingOptions extends RunRequest {
-  /** Bytes of tensor data in one output file; 5 GB by default, as transformers had it. */
-  readonly maxShardSize?: number;
-  /** What to do with rotary_emb.inv_freq buffers: "drop" by default, since models recompute them. */
-  readonly invFreq?: "drop" | "keep";
-  /** The rule for vocabulary rows that the base lacks; null takes the scheme's. */
-  readonly rows?: NewRows | null;
-  /** Guards to switch off (docs/checks.md). */
-  readonly ignore?: readonly Guard[];
-  /** Where the output is "-": a file for its manifest, which must not be there yet; null writes none. */
-  readonly manifestOut?: string | null;
-}
-
-/** What every report says of the output. */
-export interface MakingReport extends RunFigures {
-  readonly output: string | null;
-  readonly files: readonly { readonly file: string; readonly size: number }[];
-  /** For each embedding with rows that the base lacks: how many. */
-  readonly newRows: ReadonlyMap<string, number>;
-  /** How many records of torch's files were read with a CRC-32, which was checked, and how many state none. */
-  readonly records: RecordCount;
-}
-
-/** What one command asks of the run. `F`: what is known of an output that is finished already. `R`: the report. */
-export interface Recipe<F, R> {
-  /** When the command began, by performance.now(). */
-  readonly started: number;
-  readonly plan: RunPlan;
-  /** The output directory as the user wrote it; null writes nothing. */
-  readonly output: string | null;
-  /** The folders of the inputs, which the output must not overlap. */
-  readonly sources: readonly InputPlace[];
-  /** How many bytes will be written, and how many it would be in the smallest dtype that can be asked for. */
-  readonly needs: { readonly bytes: number; readonly least: number };
-  /** The checkpoints whose small files are copied; null if none are. */
-  readonly side: SideSources | null;
-  /** The options that change the bytes, by name. A run can only be continued with the same ones. */
-  readonly identity: PlanIdentity;
-  /** Tells the user of what lies beside the weights. */
-  tell?(destination: Destination): void;
-  /** Refuses inputs by checks that take long; left out in a dry run. */
-  prove?(): Promise<void>;
-  /** Judges every result as soon as it is there. @throws {WeightDiffError} to end the run. */
-  judge?(job: Job, result: TensorResult): void;
-  /** The finished output at `path`: is it what this recipe makes, and whole? */
-  verify(path: string): Promise<{ readonly finished: F; readonly bytesRead: number }>;
-  /** Composes the small files and the manifest once all tensors are made. It may still refuse the result. */
-  compose(run: RunResult, output: OutputDirectory | null, destination: Destination | null): Promise<Composed>;
-  /** The report. */
-  conclude(end: End<F>): R;
-}
-
-export interface Composed {
-  readonly extras: readonly ExtraFile[];
-  /** The manifest's text, in pieces. @param written the extras, as they were written. */
-  readonly manifest: (written: readonly WrittenFile[]) => Iterable<string>;
-}
-
-/** How a run ended. "planned": a dry run. "verified": the output was finished already. "checked": nothing was to be written. */
-export type End<F> = { readonly output: string | null; readonly figures: RunFigures } & (
-  | { readonly outcome: "planned" }
-  | { readonly outcome: "verified"; readonly finished: F }
-  | { readonly outcome: "made" | "checked"; readonly run: RunResult }
-);
+import { describeWork } from "./work.js";
 
 /** Carries out a recipe. @throws {WeightDiffError} with any code of errors.ts. */
 export async function make<F, R>(
   recipe: Recipe<F, R>,
-  options: RunRequest & Pick<MakingOptions, "manifestOut">,
+  options: DividedRequest & Pick<MakingOptions, "manifestOut">,
+  gathering: Gathering | null = null,
 ): Promise<R> {
   const { plan, started } = recipe;
-  const destination = await chooseDestination(recipe, options.mode ?? "new");
+  const { part = null } = options;
+  if (part !== null) {
+    refuseUndivided(recipe);
+  }
+  const destination =
+    gathering === null
+      ? await chooseDestination(recipe, options.mode ?? "new", part === null ? null : partPlace(plan, part))
+      : await gatherDestination(recipe);
   const output = destination?.path ?? null;
   const nothing = { bytesRead: 0, bytesWritten: 0, threads: 0, resumed: 0 };
   if (destination?.mode === "verify") {
@@ -119,27 +46,65 @@ export async function make<F, R>(
   }
   if (destination?.mode === "stream") {
     options.onNote?.("a stream holds the tensors only: config.json and the tokenizer are not in it");
-  } else if (destination !== null) {
+  } else if (destination !== null && part === null) {
     recipe.tell?.(destination);
   }
   if (options.dryRun === true) {
-    const { read, write } = planTraffic(plan);
+    const work = describeWork(plan, digestOf(identityOf(plan, recipe.identity)), part?.count ?? options.parts ?? 1);
     const fetching = await fetchNote(plan.inputs, options);
     if (fetching !== null) {
       options.onNote?.(fetching);
     }
-    const figures = { ...nothing, bytesRead: read, bytesWritten: write, ...clock(started) };
-    return recipe.conclude({ outcome: "planned", output, figures });
+    const { bytesRead, bytesWritten } = work;
+    const figures = { ...nothing, bytesRead, bytesWritten, ...clock(started) };
+    return recipe.conclude({ outcome: "planned", output, work, figures });
   }
   await recipe.prove?.();
-  const run = await runInto(destination, recipe, options);
+  const asked = (await recipe.asked?.()) ?? null;
+  const run =
+    destination === null || asked === null || (part === null && gathering === null)
+      ? await runInto(destination, recipe, options)
+      : part === null
+        ? await gatherParts(destination, recipe, gathering ?? { asked, count: 1 }, {
+            small: smallNames(destination),
+            options,
+          })
+        : await runPart(destination, recipe, asked, part, options);
   const { read: bytesRead, written: bytesWritten, threads, resumed } = run;
-  return recipe.conclude({
-    outcome: destination === null ? "checked" : "made",
-    output,
-    run,
-    figures: { bytesRead, bytesWritten, threads, resumed, ...clock(started) },
-  });
+  const figures = { bytesRead, bytesWritten, threads, resumed, ...clock(started) };
+  return recipe.conclude(
+    part === null
+      ? { outcome: destination === null ? "checked" : "made", output, run, figures }
+      : { outcome: "part", output, part: reportOf(plan, part), figures },
+  );
+}
+
+/** @throws {WeightDiffError} USAGE for what cannot be divided, or is not written anywhere. */
+function refuseUndivided({ asked, output }: Pick<Recipe<never, unknown>, "asked" | "output">): void {
+  if (asked === null) {
+    throw new WeightDiffError(
+      "USAGE",
+      "this cannot be divided into parts: files that are XORed, and chains of updates, are made as a whole",
+      "run it without a part",
+    );
+  }
+  if (output === null) {
+    throw new WeightDiffError("USAGE", "a part needs an output directory, where all parts come together", "give one");
+  }
+}
+
+function partPlace(plan: RunPlan, part: PartNumber): { readonly part: PartNumber; readonly bytes: number } {
+  return { part, bytes: reportOf(plan, part).files.reduce((sum, { size }) => sum + size, 0) };
+}
+
+function reportOf(plan: RunPlan, part: PartNumber): PartReport {
+  const own = splitPlan(plan, part.count)[part.index];
+  const files = (own?.shards ?? []).flatMap((shard) => plan.shards[shard] ?? []);
+  return {
+    ...part,
+    files: files.map(({ file, size, most }) => ({ file, size: size ?? most ?? 0 })),
+    tensors: (own?.jobs ?? []).filter((id) => shardOf(plan, id) >= 0).length,
+  };
 }
 
 /** Of the small files that are known to go along. */
@@ -167,7 +132,9 @@ async function runInto<F, R>(
       : await openOutput(destination.path, mode, identity, plan.shards, smallNames(destination));
   try {
     const run = await runPlan(plan, files, output, { ...options, judge: recipe.judge });
-    const { extras, manifest } = await recipe.compose(run, output, destination);
+    const all = plan.shards.map((_, shard) => shard);
+    const closed = (output === null ? undefined : await recipe.close?.(run, output, all)) ?? new Map<string, string>();
+    const { extras, manifest } = await recipe.compose(run, output, destination, closed);
     await output?.finish(plan.shards, extras, manifest);
     return run;
   } catch (error) {

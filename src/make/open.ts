@@ -12,7 +12,7 @@ import { alignNames } from "../plan/names.js";
 import { modelKinds } from "../plan/pair.js";
 import type { LayoutOptions } from "../plan/plan.js";
 import { refuseQuantised, refuseSameFiles } from "../run/preflight.js";
-import type { MakingOptions } from "./make.js";
+import type { MakingOptions } from "./recipe.js";
 
 /**
  * Reads headers and configs of both, and brings their names together. @param other what `driver` is.

@@ -4,7 +4,7 @@ import type { Dtype } from "../formats/dtype.js";
 import { printable } from "../formats/quote.js";
 import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
-import type { RunRequest } from "./make.js";
+import type { RunRequest } from "./recipe.js";
 
 /** A tensor of the output; the sha256 is of its little-endian bytes. */
 export interface WrittenTensor {

@@ -1,7 +1,7 @@
 /** What a run says of the small files: which are not copied, which come from the base, and what the result lacks. */
 import { printable } from "../formats/quote.js";
 import type { SmallFiles } from "./destination.js";
-import type { RunRequest } from "./make.js";
+import type { RunRequest } from "./recipe.js";
 
 /** @param whose small files go along: "the diff". @param rows those of the embedding that the base lacks. */
 export function tellSmallFiles(

@@ -17,6 +17,7 @@ interface StreamRecipe {
     run: RunResult,
     output: null,
     destination: null,
+    closed: ReadonlyMap<string, string>,
   ): Promise<{ readonly manifest: (written: readonly WrittenFile[]) => Iterable<string> }>;
 }
 
@@ -24,6 +25,7 @@ interface StreamOptions extends RunOptions {
   readonly mode?: OutputMode;
   readonly maxShardSize?: number;
   readonly manifestOut?: string | null;
+  readonly part?: object | null;
 }
 
 /**
@@ -48,6 +50,9 @@ export function optionsFor<O extends StreamOptions>(options: O, output: string |
       "leave that out, or give a directory",
     );
   }
+  if (options.part != null) {
+    throw new WeightDiffError("USAGE", "a stream is one file, and parts are files of a directory", "give a directory");
+  }
   return { ...options, maxShardSize: Number.POSITIVE_INFINITY };
 }
 
@@ -63,7 +68,7 @@ export async function runIntoStream(recipe: StreamRecipe, options: StreamOptions
   const stream = await openStream(file, options.manifestOut ?? null, options.signal);
   try {
     const run = await runPlan(plan, files, null, { ...options, judge: judge?.bind(recipe), stream });
-    const { manifest } = await recipe.compose(run, null, null);
+    const { manifest } = await recipe.compose(run, null, null, new Map([[file.file, run.sha256 ?? ""]]));
     await stream.finish(options.manifestOut == null ? [] : manifest([]));
     return run;
   } catch (error) {

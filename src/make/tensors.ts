@@ -8,7 +8,7 @@ import type { Manifest } from "../manifest/manifest.js";
 import type { ExtraFile } from "../output/staging.js";
 import type { Plan } from "../plan/plan.js";
 import type { SideSources, SmallFiles } from "./destination.js";
-import type { MakingReport, Recipe, RunRequest } from "./make.js";
+import type { End, MakingReport, Recipe, RunRequest } from "./recipe.js";
 
 /** The tensors of an output that is finished already. */
 export type FinishedTensors = Manifest["tensors"];
@@ -54,6 +54,11 @@ export function hasSameRows({ newRows, vocabSize }: Plan, raw: Checkpoint): bool
 export function plannedFiles(plan: Plan): Pick<MakingReport, "files" | "newRows" | "records"> {
   const files = plan.shards.map(({ file, size, most }) => ({ file, size: size ?? most }));
   return { files, newRows: plan.newRows, records: plan.records };
+}
+
+/** What a report says of a plan as data, or of one part of it. */
+export function dividedWork(end: End<unknown>): Pick<MakingReport, "work" | "part"> {
+  return end.outcome === "planned" ? { work: end.work } : end.outcome === "part" ? { part: end.part } : {};
 }
 
 /**

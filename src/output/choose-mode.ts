@@ -5,7 +5,8 @@ import { WeightDiffError } from "../errors.js";
 import { hasOwnFolder } from "../files/own.js";
 import { removeJournal } from "./journal.js";
 import { lockOutput, refuseLocked, removeStaleLocks } from "./lock.js";
-import { outputState, STAGING } from "./state.js";
+import { isBegun, type PartNumber, partName, partsIn, partText } from "./part-names.js";
+import { hasParts, outputState, STAGING } from "./state.js";
 
 export type OutputMode = "new" | "resume" | "force";
 
@@ -20,6 +21,12 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
   }
   if (state === "partial") {
     await refuseLocked(join(path, STAGING)); // force must not take the folder from a run that is still at work
+    for (const part of await partsIn(path)) {
+      await refuseLocked(join(path, STAGING, partName(part)));
+    }
+    if (wanted === "resume" && (await hasParts(path))) {
+      throw refuseParts(path);
+    }
   }
   if (wanted === "force" || (wanted === "resume" && state === "partial")) {
     return wanted;
@@ -28,7 +35,49 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
     await removeLeftovers(join(path, STAGING));
     return "verify";
   }
+  throw state === "partial" && (await hasParts(path)) ? refuseParts(path) : refuseHeld(path, state);
+}
+
+/**
+ * The mode to open one part of the output with; "verify" if all parts were put together already. Other parts may be at work.
+ * @throws {WeightDiffError} OUTPUT_REFUSED where the wanted mode does not suit what is there, IO.
+ */
+export async function choosePartMode(
+  path: string,
+  part: PartNumber,
+  wanted: OutputMode,
+): Promise<OutputMode | "verify"> {
+  const state = await outputState(path);
+  const begun = await isBegun(path, part);
+  if (wanted === "force" || state === "absent" || state === "empty") {
+    return wanted;
+  }
+  if (state === "partial") {
+    if (begun && wanted === "new") {
+      throw new WeightDiffError("OUTPUT_REFUSED", `holds part ${partText(part)} already`, undefined, {
+        at: { file: path },
+        advice: [
+          { to: "continue or check it", option: "mode", value: "resume" },
+          { to: "start it over", option: "mode", value: "force" },
+        ],
+      });
+    }
+    return wanted;
+  }
+  if (wanted === "resume" && state === "finished") {
+    return "verify";
+  }
   throw refuseHeld(path, state);
+}
+
+function refuseParts(path: string): WeightDiffError {
+  return new WeightDiffError("OUTPUT_REFUSED", "holds parts of a run on several machines", undefined, {
+    at: { file: path },
+    advice: [
+      { to: "put them together", command: "finalize", options: { path } },
+      { to: "start over", option: "mode", value: "force" },
+    ],
+  });
 }
 
 /** The error for a directory that holds something. */

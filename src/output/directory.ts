@@ -10,6 +10,8 @@ import { type OutputMode, refuseHeld } from "./choose-mode.js";
 import { type Journal, listedFiles, type PlanIdentity, removeJournal, resumeJournal, startJournal } from "./journal.js";
 import { lockOutput, removeStaleLocks } from "./lock.js";
 import { refuseName, refuseTwins } from "./names.js";
+import { removePart } from "./part.js";
+import { partsIn } from "./part-names.js";
 import {
   contentOf,
   type ExtraFile,
@@ -19,6 +21,7 @@ import {
   removeFolders,
   removeStaged,
   type ShardFile,
+  type Staging,
   stagedPath,
   syncDirectory,
   syncFile,
@@ -31,13 +34,7 @@ import { giveNames, refuseTaken, removeOld, takeBack } from "./sweep.js";
 /** Of the manifest: in pieces, from what was written of the small files. */
 type ManifestText = (written: readonly WrittenFile[]) => Iterable<string>;
 
-export interface OutputDirectory {
-  readonly path: string;
-  readonly journal: Journal;
-  /** Where shard `file` grows. */
-  staged(file: string): string;
-  /** Waits until a shard's bytes are with the disk. */
-  seal(file: string): Promise<void>;
+export interface OutputDirectory extends Staging {
   /** Gives final names: shards, extras, the manifest last. @throws {WeightDiffError} OUTPUT_REFUSED if one is taken; the run can be resumed then. */
   finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: ManifestText): Promise<void>;
   /** Leaves what is there for another run to resume. */
@@ -81,7 +78,7 @@ export async function openOutput(
     }
     await syncDirectory(staging);
     await syncDirectory(path);
-    return outputDirectory(path, journal, { unlock, made });
+    return outputDirectory(path, journal, { unlock, made, staged: (file) => stagedPath(staging, file) });
   } catch (error) {
     // What went wrong first is the one to tell. A new run has made nothing yet that could be resumed.
     await journal?.close().catch(() => {});
@@ -101,6 +98,11 @@ async function begin(path: string, mode: OutputMode, head: Parameters<typeof sta
   if (mode === "new" && state !== "empty") {
     throw refuseHeld(path, state); // it was empty before the lock was ours
   }
+  if (mode === "force") {
+    for (const part of await partsIn(path)) {
+      await removePart(path, part);
+    }
+  }
   // What this run will write over may be there, listed or not: the journal of an earlier version cannot be read.
   const listed = new Set([...(await listedFiles(staging)), ...head.files]);
   await refuseStrangers(staging, listed);
@@ -115,7 +117,7 @@ async function resume(path: string, identity: PlanIdentity, shards: readonly Sha
   try {
     await refuseStrangers(staging, journal.files);
     if (journal.swept) {
-      await takeBack(path, staging, journal.files, shards);
+      await takeBack(path, (name) => stagedPath(staging, name), journal.files, shards);
       await journal.undoSweep();
     }
     return journal;
@@ -125,13 +127,22 @@ async function resume(path: string, identity: PlanIdentity, shards: readonly Sha
   }
 }
 
-interface Held {
+export interface Held {
   readonly unlock: () => Promise<void>;
   /** Folders that this run made for its output. */
   readonly made: readonly string[];
+  /** Where a file of the output is until it gets its final name. */
+  readonly staged: (file: string) => string;
+  /** Removes what is of no use once all names are given. */
+  readonly clear?: () => Promise<void>;
 }
 
-function outputDirectory(path: string, journal: Journal, { unlock, made }: Held): OutputDirectory {
+/** The directory of a run that holds the lock of its staging folder. */
+export function outputDirectory(
+  path: string,
+  journal: Journal,
+  { unlock, made, staged, clear }: Held,
+): OutputDirectory {
   const staging = join(path, STAGING);
   const leave = async (): Promise<void> => {
     await removeStaleLocks(staging).catch(() => {}); // nobody is kept out by what is stale
@@ -141,8 +152,8 @@ function outputDirectory(path: string, journal: Journal, { unlock, made }: Held)
   return {
     path,
     journal,
-    staged: (file) => stagedPath(staging, file),
-    seal: (file) => syncFile(stagedPath(staging, file)),
+    staged,
+    seal: (file) => syncFile(staged(file)),
     async finish(shards, extras, manifest) {
       try {
         const names = [...shards, ...extras].map(({ file }) => file);
@@ -160,7 +171,8 @@ function outputDirectory(path: string, journal: Journal, { unlock, made }: Held)
         if (journal.replace) {
           await removeOld(path);
         }
-        await giveNames(path, staging, names);
+        await giveNames(path, staged, names);
+        await clear?.();
         await journal.close();
         await removeJournal(staging);
         await leave();

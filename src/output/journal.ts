@@ -23,6 +23,26 @@ export interface JournalHead {
   readonly replace: boolean;
   /** Names of the output's large files, which grow in the staging folder. */
   readonly files: readonly string[];
+  /** Of a part: what was asked for, so that the parts can be gathered without being told again. */
+  readonly asked?: AskedRun;
+  /** Of a run that gathers parts: how many. */
+  readonly gathers?: number;
+}
+
+/** A command and its options, as far as they are the same in every part. Read back, they are only claims. */
+export interface AskedRun {
+  readonly command: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** A file that its part will not write to any more. */
+export interface ClosedFile {
+  readonly file: string;
+  readonly size: number;
+  /** As when it was closed: in nanoseconds. */
+  readonly modified: string;
+  /** Of the whole file, where the command wants it. */
+  readonly sha256?: string;
 }
 
 export interface Journal {
@@ -34,6 +54,10 @@ export interface Journal {
   readonly swept: boolean;
   /** Names of all files that this run and earlier ones may have put into the staging folder. */
   readonly files: ReadonlySet<string>;
+  /** Files that earlier runs closed, by name. */
+  readonly closed: ReadonlyMap<string, ClosedFile>;
+  /** An earlier run had done everything. */
+  readonly done: boolean;
   add(result: TensorResult): void;
   /** Notes names of further files, before the first of them is made, and waits for the disk. */
   addFiles(files: readonly string[]): Promise<void>;
@@ -41,11 +65,18 @@ export interface Journal {
   beginSweep(): Promise<void>;
   /** Notes that all final names were taken back, and waits for the disk. */
   undoSweep(): Promise<void>;
+  addClosed(file: ClosedFile): void;
+  /** Notes that these files may be written to again, and that not everything is done; waits for the disk. */
+  reopen(files: readonly string[]): Promise<void>;
+  /** Notes that everything is done, and waits for the disk. */
+  end(): Promise<void>;
   /** Waits until all lines are with the disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
+/** The folder in the output directory where everything grows. */
+export const STAGING = ".weight-diff";
 export const JOURNAL = "journal";
 const DRAFT = `${JOURNAL}.new`;
 /** A line with a proof has some 600 bytes, and checkpoints have at most some hundred thousand tensors. */
@@ -70,6 +101,8 @@ export async function startJournal(staging: string, head: JournalHead): Promise<
       replace: head.replace,
       finished: [],
       swept: false,
+      closed: new Map(),
+      done: false,
       files: new Set(head.files),
       salt: saltOf(first),
     });
@@ -98,6 +131,24 @@ export async function removeJournal(staging: string): Promise<void> {
   }
 }
 
+/** What a journal says, without continuing it. */
+export interface ReadJournal extends Pick<Journal, "finished" | "swept" | "files" | "closed" | "done"> {
+  readonly head: JournalHead;
+}
+
+/** The journal in `staging`; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be read, IO. */
+export async function readJournal(staging: string): Promise<ReadJournal | null> {
+  const text = await readText(staging);
+  if (text === null) {
+    return null;
+  }
+  const parsed = parse(text);
+  if (parsed === null) {
+    throw damaged(staging);
+  }
+  return { ...told(parsed), head: parsed.head };
+}
+
 /** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED naming what differs from the earlier run, IO. */
 export async function resumeJournal(staging: string, identity: PlanIdentity): Promise<Journal> {
   const path = join(staging, JOURNAL);
@@ -114,17 +165,10 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   }
   const earlier = parse(text);
   if (earlier === null) {
-    throw new WeightDiffError(
-      "OUTPUT_REFUSED",
-      "the journal of the earlier run is damaged, or another version of weight-diff wrote it",
-      "continue with that version",
-      { at: { file: path }, advice: [{ to: "start over", option: "mode", value: "force" }] },
-    );
+    throw damaged(staging);
   }
-  const { head, lines, salt, files } = earlier;
-  const changed = [...new Set([...Object.keys(head.plan), ...Object.keys(identity)])].filter(
-    (part) => head.plan[part] !== identity[part],
-  );
+  const { head, salt } = earlier;
+  const changed = changedParts(head.plan, identity);
   if (changed.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
@@ -137,13 +181,44 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
     throw runError(path, "open", error);
   });
   // If the last line was cut short, a line feed ends it, so that the next line is whole.
-  return openJournal(path, handle, text.endsWith("\n") ? "" : "\n", {
-    replace: head.replace,
+  return openJournal(path, handle, text.endsWith("\n") ? "" : "\n", { ...told(earlier), replace: head.replace, salt });
+}
+
+/** What differs between two runs, in words. */
+export function changedParts(earlier: PlanIdentity, now: PlanIdentity): readonly string[] {
+  return [...new Set([...Object.keys(earlier), ...Object.keys(now)])].filter((part) => earlier[part] !== now[part]);
+}
+
+function damaged(staging: string): WeightDiffError {
+  return new WeightDiffError(
+    "OUTPUT_REFUSED",
+    "the journal of the earlier run is damaged, or another version of weight-diff wrote it",
+    "continue with that version",
+    {
+      at: { file: join(staging, JOURNAL) },
+      advice: [{ to: "start over", option: "mode", value: "force" }],
+    },
+  );
+}
+
+function told({ lines, files }: Parsed): Pick<Journal, "finished" | "swept" | "files" | "closed" | "done"> {
+  const closed = new Map<string, ClosedFile>();
+  for (const line of lines) {
+    if (isClosed(line.closed)) {
+      closed.set(line.closed.file, line.closed);
+    } else if (isNames(line.opened)) {
+      for (const file of line.opened) {
+        closed.delete(file);
+      }
+    }
+  }
+  return {
     finished: lines.flatMap(resultOf),
     swept: lines.findLast(({ sweep }) => typeof sweep === "boolean")?.sweep === true,
+    done: lines.findLast(({ done }) => typeof done === "boolean")?.done === true,
     files,
-    salt,
-  });
+    closed,
+  };
 }
 
 type Line = Readonly<Record<string, unknown>>;
@@ -176,9 +251,13 @@ async function readText(staging: string): Promise<string | null> {
 }
 
 function parseHead(line: string): JournalHead | null {
-  const { journal, plan, replace, files } = unchecked("", line) ?? {};
+  const { journal, plan, replace, files, asked, gathers } = unchecked("", line) ?? {};
   return journal === FORM && isPlan(plan) && typeof replace === "boolean" && isNames(files)
-    ? { plan, replace, files }
+    ? {
+        ...{ plan, replace, files },
+        ...(isAsked(asked) ? { asked } : {}),
+        ...(typeof gathers === "number" ? { gathers } : {}),
+      }
     : null;
 }
 
@@ -188,6 +267,24 @@ function isPlan(value: unknown): value is PlanIdentity {
 
 function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((name) => typeof name === "string");
+}
+
+function isAsked(value: unknown): value is AskedRun {
+  return isObject(value) && typeof value.command === "string" && isObject(value.options);
+}
+
+function isClosed(value: unknown): value is ClosedFile {
+  return (
+    isObject(value) &&
+    typeof value.file === "string" &&
+    typeof value.size === "number" &&
+    typeof value.modified === "string" &&
+    (value.sha256 === undefined || typeof value.sha256 === "string")
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function resultOf({ id, sha256, sum, overflow, size, unchanged, proof }: Line): readonly TensorResult[] {
@@ -255,7 +352,7 @@ function saltOf(first: string): string {
   return first.slice(0, first.indexOf(" "));
 }
 
-interface Earlier extends Pick<Journal, "replace" | "finished" | "swept" | "files"> {
+interface Earlier extends Pick<Journal, "replace" | "finished" | "swept" | "files" | "closed" | "done"> {
   readonly salt: string;
 }
 
@@ -311,6 +408,16 @@ async function openJournal(
     },
     undoSweep() {
       append({ sweep: false });
+      return sync();
+    },
+    addClosed: (file) => append({ closed: file }),
+    reopen(names) {
+      append({ opened: names });
+      append({ done: false });
+      return sync();
+    },
+    end() {
+      append({ done: true });
       return sync();
     },
     sync,

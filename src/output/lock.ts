@@ -42,32 +42,68 @@ export function isLockName(name: string): boolean {
   return name === LOCK || name.startsWith(`${LOCK}.`);
 }
 
+/** Does a run on another machine, which holds a lock, still work? Its process cannot be looked at from here. */
+export type Foreign = () => Promise<boolean>;
+const UNKNOWN: Foreign = async () => true;
+
+export interface Lock {
+  /** Gives it back. */
+  release(): Promise<void>;
+  /** Has nobody taken it over? */
+  isMine(): Promise<boolean>;
+}
+
 /**
  * Takes the lock of `staging`, a folder that is made if it is not there.
  * @returns a function that gives it back. @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (what stands there is no lock), IO.
  */
 export async function lockOutput(staging: string): Promise<() => Promise<void>> {
+  return (await takeLock(staging)).release;
+}
+
+/** The same. @param foreign asked once of a holder on another machine; by default it counts as at work. */
+export async function takeLock(staging: string, foreign: Foreign = UNKNOWN): Promise<Lock> {
   const path = join(staging, LOCK);
   const mine = JSON.stringify({ ...(await describe(process.pid)), token: randomBytes(8).toString("hex") });
   try {
-    const holder = await acquire(path, mine);
+    const holder = await acquire(path, mine, onceFor(foreign));
     if (holder !== null) {
       throw locked(staging, holder);
     }
-    return async () => {
-      if ((await readHolder(path)) === mine) {
-        await remove(path);
-      }
+    const isMine = async (): Promise<boolean> => (await readHolder(path)) === mine;
+    return {
+      isMine,
+      async release() {
+        if (await isMine()) {
+          await remove(path);
+        }
+      },
     };
   } catch (error) {
     throw runError(path, "lock", error);
   }
 }
 
+/** A lock's text tells its holder from any other: each is judged once. */
+function onceFor(foreign: Foreign): (text: string) => Promise<boolean> {
+  const judged = new Map<string, Promise<boolean>>();
+  return (text) => {
+    const verdict = judged.get(text) ?? foreign();
+    judged.set(text, verdict);
+    return verdict;
+  };
+}
+
+/** Who holds the lock of `staging`; null if nobody does, or the process has ended. */
+export async function lockHolder(staging: string): Promise<Pick<Holder, "pid" | "host"> | null> {
+  const found = await readHolder(join(staging, LOCK));
+  return found !== null && (await isHeld(found, UNKNOWN)) ? parseHolder(found) : null;
+}
+
 /** @throws {WeightDiffError} OUTPUT_LOCKED if a run holds the lock of `staging`, OUTPUT_REFUSED, IO. */
 export async function refuseLocked(staging: string): Promise<void> {
   const found = await readHolder(join(staging, LOCK));
-  if (found !== null && (await isHeld(found))) {
+  if (found !== null && (await isHeld(found, UNKNOWN))) {
     throw locked(staging, found);
   }
 }
@@ -78,7 +114,7 @@ export async function removeStaleLocks(staging: string): Promise<void> {
     if (isLockName(name) && name !== LOCK) {
       const path = join(staging, name);
       const found = await readHolder(path);
-      if (found === null || !(await isHeld(found))) {
+      if (found === null || !(await isHeld(found, UNKNOWN))) {
         await remove(path);
       }
     }
@@ -102,7 +138,11 @@ function locked(staging: string, text: string): WeightDiffError {
  * and taken over in the same way.
  * @returns null, or the text of the lock that is in the way.
  */
-async function acquire(path: string, mine: string): Promise<string | null> {
+async function acquire(
+  path: string,
+  mine: string,
+  foreign: (text: string) => Promise<boolean>,
+): Promise<string | null> {
   let found: string | null = null;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     if (await put(path, mine)) {
@@ -113,11 +153,11 @@ async function acquire(path: string, mine: string): Promise<string | null> {
       await pause(1); // given back in between
       continue;
     }
-    if (await isHeld(found)) {
+    if (await isHeld(found, foreign)) {
       return found;
     }
     const claim = `${path}.${createHash("sha256").update(found).digest("hex").slice(0, 8)}`;
-    if ((await acquire(claim, mine)) !== null) {
+    if ((await acquire(claim, mine, foreign)) !== null) {
       await pause(PAUSE_MS);
       continue;
     }
@@ -195,14 +235,14 @@ function list(path: string): Promise<readonly string[]> {
   return readdir(path).catch(() => []);
 }
 
-/** Is the process that wrote this lock alive? A lock from another host cannot be judged: it counts as held. */
-async function isHeld(text: string): Promise<boolean> {
+/** Is the process that wrote this lock alive? @param foreign says so of one on another host, which cannot be looked at. */
+async function isHeld(text: string, foreign: (text: string) => Promise<boolean>): Promise<boolean> {
   const holder = parseHolder(text);
   if (holder === null) {
     return false;
   }
   if (holder.host !== hostname()) {
-    return true;
+    return foreign(text);
   }
   const now = await describe(holder.pid);
   if (holder.boot !== now.boot) {

@@ -12,7 +12,7 @@ import { errnoOf, runError } from "../files/errno.js";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
 import { makeFolders } from "../files/folders.js";
 import { hasOwnFolder, openOwn, refused, removeOwn } from "../files/own.js";
-import { isJournalName } from "./journal.js";
+import { isJournalName, type Journal } from "./journal.js";
 import { isLockName } from "./lock.js";
 import { refuseName, stagedName } from "./names.js";
 import { isClutter } from "./state.js";
@@ -25,6 +25,17 @@ export interface ShardFile {
   /** The most that it can have: so long it is until the run tells. */
   readonly most?: number;
   readonly header: Uint8Array;
+}
+
+/** Where the files of the output grow. */
+export interface Staging {
+  /** The output directory. */
+  readonly path: string;
+  readonly journal: Journal;
+  /** Where shard `file` grows. */
+  staged(file: string): string;
+  /** Waits until a shard's bytes are with the disk. */
+  seal(file: string): Promise<void>;
 }
 
 /** A small file of the output; `of` makes its text from the small files written before it. */
@@ -80,6 +91,21 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
     }
   } catch (error) {
     throw runError(path, "write", error);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Has the file its final length and its header already? */
+export async function isLaidOut(staging: string, { file, size, header }: ShardFile): Promise<boolean> {
+  const handle = await openOwn(stagedPath(staging, file), constants.O_RDONLY).catch(() => null);
+  if (handle === null) {
+    return false;
+  }
+  try {
+    const found = Buffer.alloc(header.length);
+    const { bytesRead } = await handle.read(found, 0, header.length, 0);
+    return (await handle.stat()).size === size && bytesRead === header.length && found.equals(header);
   } finally {
     await handle.close();
   }

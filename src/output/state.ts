@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
 import { hasOwnFile, hasOwnFolder } from "../files/own.js";
-import { JOURNAL } from "./journal.js";
+import { JOURNAL, STAGING } from "./journal.js";
+import { isBegun, partsIn } from "./part-names.js";
 
-export const STAGING = ".weight-diff";
+export { STAGING } from "./journal.js";
 export const MANIFEST = "weight-diff.json";
 /** What model-signing calls it, too: it signs all files of a folder, and no other model. */
 export const SIGNATURE = "model.sig";
@@ -57,7 +58,7 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
   if (names === null) {
     return "absent";
   }
-  if (await isPartial(join(path, STAGING))) {
+  if ((await isPartial(join(path, STAGING))) || (await hasParts(path))) {
     return "partial";
   }
   if (names.includes(MANIFEST)) {
@@ -72,4 +73,14 @@ async function isPartial(staging: string): Promise<boolean> {
   } catch (error) {
     throw runError(staging, "look at", error);
   }
+}
+
+/** Has a part of a run on several machines been begun here? */
+export async function hasParts(path: string): Promise<boolean> {
+  for (const part of await partsIn(path)) {
+    if (await isBegun(path, part)) {
+      return true;
+    }
+  }
+  return false;
 }

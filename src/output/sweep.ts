@@ -4,12 +4,12 @@
  */
 import type { Stats } from "node:fs";
 import { lstat, readdir, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isMissing } from "../files/errno.js";
 import { hasOwnFolder, ownFolder } from "../files/own.js";
 import { renameOver } from "../files/rename.js";
-import { type ShardFile, stagedPath, syncDirectory } from "./staging.js";
+import { type ShardFile, syncDirectory } from "./staging.js";
 import { isWeightFile, MANIFEST, SIGNATURE } from "./state.js";
 
 /**
@@ -36,17 +36,20 @@ function inTheWay(file: string, fact: string): WeightDiffError {
   });
 }
 
+/** Where a file is until it gets its final name. */
+type StagedAt = (name: string) => string;
+
 /** Gives all names, and the manifest's last of all: its presence means that the run finished. */
-export async function giveNames(path: string, staging: string, names: readonly string[]): Promise<void> {
+export async function giveNames(path: string, staged: StagedAt, names: readonly string[]): Promise<void> {
   const folders = new Set<string>([path]);
   for (const name of names) {
     folders.add(await folderOf(path, name, ownFolder));
-    await renameOver(stagedPath(staging, name), join(path, name));
+    await renameOver(staged(name), join(path, name));
   }
   for (const folder of folders) {
     await syncDirectory(folder);
   }
-  await renameOver(stagedPath(staging, MANIFEST), join(path, MANIFEST));
+  await renameOver(staged(MANIFEST), join(path, MANIFEST));
   await syncDirectory(path);
 }
 
@@ -66,7 +69,7 @@ async function folderOf(path: string, name: string, look: (folder: string) => Pr
  */
 export async function takeBack(
   path: string,
-  staging: string,
+  staged: StagedAt,
   listed: ReadonlySet<string>,
   shards: readonly ShardFile[],
 ): Promise<void> {
@@ -74,16 +77,16 @@ export async function takeBack(
   const others = [...listed].filter((name) => name !== MANIFEST);
   for (const name of listed.has(MANIFEST) ? [MANIFEST, ...others] : others) {
     const from = join(path, name);
-    const to = stagedPath(staging, name);
+    const to = staged(name);
     const folder = await folderOf(path, name, hasOwnFolder);
-    const [final, staged] = [await look(from), await look(to)];
+    const [final, waiting] = [await look(from), await look(to)];
     const size = sizes.get(name) ?? null;
-    if (staged === null && final?.isFile() === true && (size === null || final.size === size)) {
+    if (waiting === null && final?.isFile() === true && (size === null || final.size === size)) {
       await renameOver(from, to);
+      await syncDirectory(dirname(to));
       await syncDirectory(folder);
     }
   }
-  await syncDirectory(staging);
 }
 
 /** The old manifest first: from then on the directory does not claim to be a finished run. Nothing goes but weights, indexes and their signature. */

@@ -1,30 +1,43 @@
 /** How many bytes a plan moves: what progress, dry runs and the choice of threads go by. */
-import type { Operand, UpdateStep } from "../engine/job/job.js";
+import type { Job, Operand, UpdateStep } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { RunPlan } from "./plan.js";
 
-/** Bytes that jobs read from inputs, and write to outputs. */
-export function planTraffic({ jobs }: Pick<RunPlan, "jobs">): { readonly read: number; readonly write: number } {
+/** Bytes that are read from inputs, and written to outputs. */
+export interface Traffic {
+  readonly read: number;
+  readonly write: number;
+}
+
+/** Of all jobs together. */
+export function planTraffic({ jobs }: Pick<RunPlan, "jobs">): Traffic {
   let read = 0;
   let write = 0;
   for (const job of jobs) {
-    if (job.kind === "file") {
-      read += job.traffic.read;
-      write += job.output === null ? 0 : job.traffic.write;
-      continue;
-    }
-    const operands = operandsOf(job).distinct;
-    read += operands.reduce((sum, operand) => sum + operandBytes(operand), 0);
-    read += job.kind === "tensor" ? (job.updates?.steps ?? []).reduce((sum, step) => sum + stepBytes(step), 0) : 0;
-    write += job.kind === "tensor" ? rangeLength(job.output?.range) : 0;
+    const own = jobTraffic(job);
+    read += own.read;
+    write += own.write;
   }
   return { read, write };
 }
 
 function stepBytes({ range, values }: UpdateStep): number {
   return rangeLength(range) + rangeLength(values?.range);
+}
+
+export function jobTraffic(job: Job): Traffic {
+  if (job.kind === "file") {
+    return { read: job.traffic.read, write: job.output === null ? 0 : job.traffic.write };
+  }
+  const updates = job.kind === "tensor" ? (job.updates?.steps ?? []) : [];
+  return {
+    read:
+      operandsOf(job).distinct.reduce((sum, operand) => sum + operandBytes(operand), 0) +
+      updates.reduce((sum, step) => sum + stepBytes(step), 0),
+    write: job.kind === "tensor" ? rangeLength(job.output?.range) : 0,
+  };
 }
 
 function operandBytes(operand: Operand): number {

@@ -6,7 +6,7 @@ import { codingOf } from "../engine/job/operand.js";
 import type { PipelineSetup } from "../engine/pipeline.js";
 import { type PoolOptions, runJobs } from "../engine/pool.js";
 import { isFloatDtype } from "../formats/dtype.js";
-import type { OutputDirectory } from "../output/directory.js";
+import type { Staging } from "../output/staging.js";
 import type { RunPlan } from "../plan/plan.js";
 
 /**
@@ -16,7 +16,7 @@ import type { RunPlan } from "../plan/plan.js";
  */
 export async function proveFinished(
   plan: RunPlan,
-  output: OutputDirectory,
+  output: Staging,
   setup: PipelineSetup,
   pool: PoolOptions,
 ): Promise<readonly TensorResult[]> {
@@ -66,7 +66,7 @@ export async function proveFinished(
 /** The files of the output as they are, to be read. */
 async function stagedInputs(
   plan: RunPlan,
-  output: OutputDirectory,
+  output: Staging,
   { outputs }: PipelineSetup,
   disk: Disk,
 ): Promise<readonly InputFile[]> {

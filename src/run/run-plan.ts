@@ -9,7 +9,7 @@ import { operandsOf } from "../engine/job/operand.js";
 import { leastWindowBytes, needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { STREAM } from "../files/pipe.js";
-import type { OutputDirectory } from "../output/directory.js";
+import type { Staging } from "../output/staging.js";
 import type { OutputStream } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
 import { planTraffic } from "../plan/traffic.js";
@@ -124,7 +124,7 @@ function windowFor(jobs: readonly Job[]): number {
 export async function runPlan(
   plan: RunPlan,
   files: readonly ProvidedInput[],
-  output: OutputDirectory | null,
+  output: Staging | null,
   options: PlanRunOptions,
 ): Promise<RunResult> {
   const traffic = planTraffic(plan);

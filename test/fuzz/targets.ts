@@ -8,7 +8,7 @@ import { type Checkpoint, openCheckpoint } from "../../src/checkpoint/checkpoint
 import { readConfig } from "../../src/checkpoint/config.js";
 import { parseParams } from "../../src/checkpoint/layouts/meta/params.js";
 import { addedTokens, readTokenizer } from "../../src/checkpoint/tokenizer.js";
-import { parse } from "../../src/cli/parse.js";
+import { parse } from "../../src/cli/line/parse.js";
 import { openInflater } from "../../src/engine/io/gzip.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { indexBytes, readIndex, writeIndex } from "../../src/formats/coded/index.js";

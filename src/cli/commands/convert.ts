@@ -3,6 +3,7 @@ import { type ConvertReport, convert } from "../../commands/convert.js";
 import { STREAM } from "../../files/pipe.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
+import { dividedText, planned } from "../output/divided.js";
 import { json, performanceJson } from "../output/json.js";
 import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
 import type { During } from "./story.js";
@@ -14,18 +15,19 @@ export async function run(
   print: (text: string) => void,
   library = { convert },
 ): Promise<number> {
-  const report = await library.convert({ ...options, ...during });
-  print((look.format === "json" ? convertJson : convertText)(report));
+  const report = await library.convert({ ...options, ...planned(look), ...during });
+  print(dividedText(report, "convert", look) ?? (look.format === "json" ? convertJson : convertText)(report));
   return 0;
 }
 
 /** A few lines. */
-function convertText(report: ConvertReport): string {
+export function convertText(report: ConvertReport): string {
   const count = `${report.tensors.length} tensors`;
   const headlines = {
     converted: `converted ${count} as ${report.dtype} ${placeText(report.output)}`,
     planned: `would write ${report.output} as ${report.dtype}`,
     verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+    part: "",
   } as const;
   const lines = [headlines[report.outcome], `  files    ${filesText(report.files)}`];
   if (report.outcome === "planned") {
@@ -45,7 +47,7 @@ function convertText(report: ConvertReport): string {
 }
 
 /** One document. */
-function convertJson(report: ConvertReport): string {
+export function convertJson(report: ConvertReport): string {
   return json({
     command: "convert",
     outcome: report.outcome,

@@ -5,6 +5,7 @@ import { push } from "../../commands/push.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
+import { dividedText, planned } from "../output/divided.js";
 import { json, performanceJson } from "../output/json.js";
 import { pushFields, pushText } from "../output/push-report.js";
 import { countText, filesText, placeText, tookLine } from "../output/text.js";
@@ -23,7 +24,12 @@ export async function run(
     // What stands in the way of publishing is said before an hour's work, not after it.
     await library.openTarget({ ...target, signal: during.signal, onWarning: during.onWarning });
   }
-  const report = await library.makeDiff({ ...options, ...during });
+  const report = await library.makeDiff({ ...options, ...planned(look), ...during });
+  const divided = dividedText(report, "make-diff", look);
+  if (divided !== null) {
+    print(divided);
+    return 0;
+  }
   if (!asJson) {
     print(makeDiffText(report));
   }
@@ -38,12 +44,13 @@ export async function run(
 }
 
 /** make-diff's result in a few lines. */
-function makeDiffText(report: MakeDiffReport): string {
+export function makeDiffText(report: MakeDiffReport): string {
   const headlines = {
     made: `made a diff of ${report.tensors} tensors ${placeText(report.output)}`,
     checked: `made a diff of ${report.tensors} tensors; nothing was written (no --path_diff)`,
     planned: `would write ${report.output ?? "nothing (no --path_diff)"}`,
     verified: `${report.output} is finished already: verified against weight-diff.json`,
+    part: "",
   } as const;
   const size = report.files.reduce((sum, file) => sum + file.size, 0);
   const files = report.output === null ? `  size     ${bytesText(size)}` : `  files    ${filesText(report.files)}`;
@@ -70,7 +77,7 @@ function proofText({ inexact, elements, encoding }: MakeDiffReport): string {
 }
 
 /** make-diff's result for scripts. @param pushed what publishing it gave, where that was asked for. */
-function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): string {
+export function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): string {
   return json({
     command: "make-diff",
     outcome: report.outcome,

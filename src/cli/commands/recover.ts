@@ -7,6 +7,7 @@ import { torchName } from "../../formats/dtype.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { materializeJson, materializeText } from "../output/chain-text.js";
+import { dividedText, planned } from "../output/divided.js";
 import { finite, json, performanceJson } from "../output/json.js";
 import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
@@ -19,9 +20,12 @@ export async function run(
   print: (text: string) => void,
   library = { recover },
 ): Promise<number> {
-  const report = await library.recover({ ...options, ...during });
+  const report = await library.recover({ ...options, ...planned(look), ...during });
   const asJson = look.format === "json";
-  print(shown(report, asJson));
+  print(dividedText(report, "recover", look) ?? shown(report, asJson));
+  if (report.part !== undefined) {
+    return 0;
+  }
   if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
     during.onNote("--check_integrity_naively: no sum was published for this diff: computed, not compared");
   }
@@ -30,24 +34,25 @@ export async function run(
 
 /** Of a diff of tensors, of whole files, or of a chain. */
 function shown(report: RecoverReport, asJson: boolean): string {
-  const { xor, chain } = report;
+  const { xor, chain, outcome, work: _, part: __, ...rest } = report;
   if (xor !== undefined) {
     return (asJson ? xorJson : xorText)(xor, "recover");
   }
-  if (chain !== undefined) {
+  if (chain !== undefined && outcome !== "part") {
+    const made = { ...rest, chain, outcome };
     return asJson
       ? json({
           scheme: report.scheme,
           scheme_reason: report.schemeReason,
-          ...materializeJson({ ...report, chain }, "recover"),
+          ...materializeJson(made, "recover"),
         })
-      : materializeText({ ...report, chain });
+      : materializeText(made);
   }
   return (asJson ? recoverJson : recoverText)(report);
 }
 
 /** recover's result in a few lines. */
-function recoverText(report: RecoverReport): string {
+export function recoverText(report: RecoverReport): string {
   const dtype = dtypeText(report.dtype);
   const lines = [headline(report, dtype)];
   lines.push(`  scheme   ${report.scheme}: ${report.schemeReason}`);
@@ -88,6 +93,7 @@ function headline(report: RecoverReport, dtype: string): string {
     checked: `computed ${count} as ${dtype}; nothing was written (no --path_tuned)`,
     planned: `would write ${report.output ?? "nothing (no --path_tuned)"} as ${dtype}`,
     verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+    part: "",
   } as const;
   return texts[report.outcome];
 }
@@ -113,7 +119,7 @@ function sumText(sum: number): string {
 }
 
 /** recover's result for scripts. */
-function recoverJson(report: RecoverReport): string {
+export function recoverJson(report: RecoverReport): string {
   return json({
     command: "recover",
     outcome: report.outcome,

@@ -19,6 +19,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
       "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --dtype bfloat16",
       "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --resume",
       "recover --path_raw llama-7b --path_diff tulu-7b-diff --dry-run",
+      "recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b --part 0/4",
       "recover --path_raw llama-7b --path_diff vicuna-7b-delta --path_tuned vicuna-7b --scheme fastchat",
       "recover --path_raw huggyllama/llama-7b --path_diff allenai/tulu-7b --path_tuned tulu-7b",
     ],
@@ -49,6 +50,25 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     does: "Meta's LLaMA files -> Hugging Face's format",
     examples: ["convert LLaMA/7B llama-7b", "convert LLaMA/13B llama-13b --dtype bfloat16 --dry-run"],
     failed: "the finished output is damaged",
+  },
+  finalize: {
+    does: "put the parts together that several machines made (--part)",
+    examples: ["finalize tulu-405b"],
+    failed: "the result is not what the diff's manifest or the sum says",
+  },
+  status: {
+    does: "how far the parts are",
+    examples: ["status tulu-405b", "status tulu-405b --json"],
+    failed: null,
+  },
+  batch: {
+    does: "print a Slurm script or a Kubernetes manifest that makes the parts",
+    forms: ["batch ENGINE --parts N [flags] -- COMMAND …"],
+    examples: [
+      "batch slurm --parts 64 -- recover --path_raw base --path_diff diff --path_tuned out > job.sh",
+      "batch kubernetes --parts 64 --image IMAGE --claim models -- recover --path_raw base --path_diff diff --path_tuned out > job.yaml",
+    ],
+    failed: null,
   },
   xor: {
     does: "payload XOR base -> the model's files, or back with --encode",

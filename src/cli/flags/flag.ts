@@ -5,11 +5,13 @@
 import type { z } from "zod";
 import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "../../commands/chain/options.js";
 import type { ConvertOptions } from "../../commands/convert.js";
+import type { FinalizeOptions } from "../../commands/finalize.js";
 import type { InspectOptions } from "../../commands/inspect.js";
 import type { MakeDiffOptions } from "../../commands/make-diff.js";
 import type { PushOptions, TargetOptions } from "../../commands/push/target.js";
 import type { RecoverOptions } from "../../commands/recover.js";
 import type { SignOptions } from "../../commands/sign.js";
+import type { StatusOptions } from "../../commands/status.js";
 import type { VerifyOptions } from "../../commands/verify.js";
 import type { XorCommandOptions } from "../../commands/xor.js";
 import type { HubOptions } from "../../hub/settings.js";
@@ -26,6 +28,8 @@ export interface Look {
   readonly summary?: string;
   /** inspect: list every tensor. */
   readonly tensors?: boolean;
+  /** recover, make-diff, convert: stop at the plan, and print it, cut into so many parts. */
+  readonly plan?: number;
 }
 
 /** What each command's flags ask for: the options of its function, and how to show what it gives. */
@@ -41,10 +45,33 @@ export interface Asked {
   readonly "chain-materialize": Asking<ChainMaterializeOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
+  readonly finalize: Asking<FinalizeOptions>;
+  readonly status: StatusOptions & { readonly look: Look };
+  readonly batch: BatchRequest & { readonly look: Look };
   readonly schemes: { readonly look: Look };
   readonly completion: { readonly shell: Shell; readonly look: Look };
 }
 type Asking<O> = Omit<O, "hub"> & { readonly hub: HubOptions; readonly look: Look };
+
+/** What runs the parts of a divided run. */
+export const ENGINES = ["slurm", "kubernetes"] as const;
+
+/** A job for a scheduler. */
+export interface BatchRequest {
+  readonly engine: (typeof ENGINES)[number];
+  readonly parts: number;
+  readonly atOnce?: number;
+  readonly name?: string;
+  readonly cpus?: number;
+  readonly memory?: string;
+  readonly time?: string;
+  readonly partition?: string;
+  readonly image?: string;
+  readonly claim?: string;
+  readonly mount?: string;
+  /** The command line that is divided, without the part. */
+  readonly words: readonly string[];
+}
 
 /** Shells that completions are written for. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;

@@ -6,6 +6,7 @@ export const READERS = [
   "recover",
   "make-diff",
   "convert",
+  "finalize",
   "xor",
   "verify",
   "inspect",

@@ -38,20 +38,24 @@ export function readFlags<C extends CommandName>(
   const settings = settingsOf(command, rows, given);
   refuseContradictions(command, given, settings);
   const output = given.get(OUTPUTS[command] ?? "");
-  const streams = output === STREAM && !given.has("dry-run");
+  const planned = given.has("dry-run") || given.has("plan");
+  const streams = output === STREAM && !planned;
   const writes = output !== undefined && output !== STREAM;
   return {
     streams,
     piped: streams || (words.includes(STREAM) && output === undefined),
     asked: { ...optionsOf(settings), ...lineOf(command, words, script) } as unknown as Asked[C],
     writes,
-    resumable: writes && !given.has("dry-run"),
+    resumable: writes && !planned,
     notes: rows.flatMap(({ name, note }) => (note === undefined || !given.has(name) ? [] : [note])),
   };
 }
 
-/** What "auto" goes by, in the commands that apply a diff. verify's one word is this tool's own. */
+/** What "auto" goes by, in the commands that apply a diff; verify's one word is this tool's own. And the line that batch divides. */
 function lineOf(command: CommandName, words: readonly string[], script: readonly string[]): object {
+  if (command === "batch") {
+    return { words: words.slice(1) };
+  }
   const count = { recover: words.length, verify: 0 };
   return script.length > 0 && (command === "recover" || command === "verify")
     ? { line: { flags: script, words: count[command] } }

@@ -56,6 +56,21 @@ const RULES: readonly Rule[] = [
     because: "there is nothing to sign",
     hint: "give --path_diff",
   },
+  { flags: ["push"], with: "part", because: "nothing is whole before finalize", hint: "push after finalize" },
+  {
+    flags: ["part"],
+    commands: ["recover"],
+    without: "path_tuned",
+    because: "nothing would be left",
+    hint: "give --path_tuned",
+  },
+  {
+    flags: ["part"],
+    commands: ["make-diff"],
+    without: "path_diff",
+    because: "nothing would be left",
+    hint: "give --path_diff",
+  },
   { flags: ["private"], commands: ["make-diff"], without: "push", hint: "give --push org/name, or leave it out" },
 ];
 
@@ -64,6 +79,7 @@ const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   resume: "what has gone out cannot be continued",
   force: "nothing is there to be replaced",
   "max-shard-size": "a stream is one file",
+  part: "a stream is one file",
   compress: "how long coded tensors are is known only after the last of them, and a stream begins with it",
   "sign-key": "a signature is a file of its own, and is over files",
   push: "there is nothing to publish",

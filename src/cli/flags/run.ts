@@ -10,6 +10,7 @@ const TENSORS = [
   "recover",
   "make-diff",
   "convert",
+  "finalize",
   "verify",
   "inspect",
   "chain-verify",
@@ -63,7 +64,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "json",
-    commands: [...WORKERS, "schemes"],
+    commands: [...WORKERS, "status", "schemes"],
     option: "look.format",
     sets: "json",
     group: "run",

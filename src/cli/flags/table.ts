@@ -4,11 +4,21 @@ import type { CommandName, Flag } from "./flag.js";
 import { HUB } from "./hub.js";
 import { INPUTS } from "./inputs.js";
 import { OUTPUT } from "./output.js";
+import { PARTS } from "./parts.js";
 import { RUN } from "./run.js";
 import { SCHEME } from "./scheme.js";
 import { IGNORED } from "./scripts.js";
 
-export const FLAGS: readonly Flag[] = [...INPUTS, ...OUTPUT, ...SCHEME, ...CHECKS, ...HUB, ...RUN, ...IGNORED];
+export const FLAGS: readonly Flag[] = [
+  ...INPUTS,
+  ...OUTPUT,
+  ...PARTS,
+  ...SCHEME,
+  ...CHECKS,
+  ...HUB,
+  ...RUN,
+  ...IGNORED,
+];
 
 export function flagsOf(command: CommandName): readonly Flag[] {
   return FLAGS.filter(({ commands }) => commands.includes(command));

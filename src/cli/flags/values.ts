@@ -1,6 +1,7 @@
 /** What the value of one flag may be: kinds of text, checked by zod, and the words for a value that is none: what was given, what is possible. */
 import * as z from "zod";
 import { quote } from "../../formats/quote.js";
+import type { PartNumber } from "../../output/part-names.js";
 
 /** torch's names -> ours. */
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
@@ -50,6 +51,43 @@ export const threads = like(/^[1-9]\d?$/, "a whole number from 1 to 99").transfo
 
 /** As 4, or as the publishers write it: 000004. */
 export const version = like(/^[0-9]{1,15}$/, "the number of a version").transform(Number);
+/** How many, from 1 on. */
+export const count = (most: number) =>
+  z
+    .string()
+    .refine((text) => /^[1-9]\d{0,8}$/.test(text) && Number(text) <= most, {
+      error: ({ input }) => `${given(input)} is not a whole number from 1 to ${most}`,
+    })
+    .transform(Number);
+
+/** A flag without its value means `bare`. */
+export const bareOr = <T>(bare: T, schema: z.ZodType<T, string>) =>
+  z.union([z.literal(true).transform(() => bare), schema]);
+
+/** "3/7", or "auto" and "auto/7", which `scheduler` knows; it may say what is missing instead. */
+export const partOf = (most: number, scheduler: (count: number | null) => PartNumber | string) =>
+  z.string().transform((value, context): PartNumber => {
+    const [, first = "", of] = /^(auto|\d{1,9})(?:\/(\d{1,9}))?$/.exec(value) ?? [];
+    const count = of === undefined ? null : Number(of);
+    const found =
+      first === "" || (first !== "auto" && count === null) || (count !== null && (count < 1 || count > most))
+        ? `is not K/N, as in 0/${count !== null && count > most ? most : 8} for the first of ${count !== null && count > most ? `${most}, the most that there are` : "8"}`
+        : first === "auto"
+          ? scheduler(count)
+          : { index: Number(first), count: count ?? 1 };
+    if (typeof found !== "string" && found.index < found.count) {
+      return found;
+    }
+    const message =
+      typeof found === "string"
+        ? found
+        : `parts count from 0: the last of ${found.count} is ${found.count - 1}/${found.count}`;
+    context.addIssue({
+      code: "custom",
+      message: `${given(value)}${typeof found === "string" && found.startsWith("is ") ? " " : ": "}${message}`,
+    });
+    return z.NEVER;
+  });
 
 /** A decimal number. */
 export const number = like(/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i, "a number").transform(Number);

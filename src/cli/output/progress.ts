@@ -109,7 +109,7 @@ export function progressText(state: ProgressState, bytesPerSecond: number): stri
   return `${share} % of ${bytesText(state.total)}, ${bytesText(Math.round(bytesPerSecond))}/s, ${left}, ${where}`;
 }
 
-function durationText(seconds: number): string {
+export function durationText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const minutes = Math.floor(whole / 60);
   return minutes === 0

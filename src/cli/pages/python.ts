@@ -6,7 +6,7 @@ import { flagsOf } from "../flags/table.js";
 
 /** What has no place in a function that gives a result: how to show it, and pages for people. */
 const forPeople = ({ hidden, option }: Flag): boolean => hidden === true || option?.startsWith("look.") === true;
-const COMMANDS_OF_THE_SHELL: ReadonlySet<CommandName> = new Set(["schemes", "completion"]);
+const COMMANDS_OF_THE_SHELL: ReadonlySet<CommandName> = new Set(["status", "batch", "schemes", "completion"]);
 
 /** The module `weight_diff._commands`. */
 export function pythonCommands(): string {

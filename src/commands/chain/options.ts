@@ -1,7 +1,7 @@
 /** What the commands about chains may be asked. */
 import type { ChainLayoutName, FIREWORKS_FORMATS } from "../../chain/chain.js";
 import type { Hub } from "../../hub/place.js";
-import type { MakingOptions } from "../../make/make.js";
+import type { MakingOptions } from "../../make/recipe.js";
 import type { HubRunOptions } from "../../run/inputs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
@@ -28,7 +28,9 @@ export interface ChainVerifyOptions extends RunOptions, ChainChoice {
   readonly raw?: string | null;
 }
 
-export interface ChainMaterializeOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore">, ChainChoice {
+export interface ChainMaterializeOptions
+  extends Omit<MakingOptions, "invFreq" | "rows" | "ignore" | "part" | "parts">,
+    ChainChoice {
   /** The base model: a directory, a weight file, or the name of a repository. Not needed where a full version starts the path. */
   readonly raw?: string | null;
   /** The folder for the model; null computes and checks everything, and writes nothing; "-" writes one file to stdout. */

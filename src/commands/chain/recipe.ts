@@ -6,7 +6,7 @@ import { readSmall } from "../../chain/small-file.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
 import { isMade } from "../../engine/job/job.js";
 import { WeightDiffError } from "../../errors.js";
-import type { Recipe } from "../../make/make.js";
+import type { Recipe } from "../../make/recipe.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
 import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, type MaterializeManifest, sourceOf } from "../../manifest/manifest.js";
@@ -45,6 +45,7 @@ export function materializeRecipe(
       "the version": path.target.id,
       ...Object.fromEntries(path.steps.map(({ id, index }) => [`version ${id}`, index?.sha256 ?? "no index"])),
     },
+    asked: null,
     tell: (destination) => tellSmallFiles(destination, source.isBase ? "the base" : "the full version", 0, options),
     judge(job, result) {
       const wrong = wrongSum(job.name, plan.expected.get(job.id) ?? [], result);
@@ -64,8 +65,8 @@ export function materializeRecipe(
       if (end.outcome === "planned" || end.outcome === "verified") {
         return { ...report, outcome: end.outcome, tensors: end.outcome === "verified" ? end.finished : [] };
       }
-      const outcome = end.outcome === "made" ? "materialized" : end.outcome;
-      return { ...report, outcome, tensors: writtenTensors(source, plan, end.run) };
+      const tensors = end.outcome === "part" ? [] : writtenTensors(source, plan, end.run);
+      return { ...report, outcome: end.outcome === "checked" ? "checked" : "materialized", tensors };
     },
   };
 }

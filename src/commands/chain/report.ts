@@ -1,7 +1,7 @@
 /** What the commands about chains tell. */
 import type { ChainLayoutName } from "../../chain/chain.js";
 import type { ChecksumName } from "../../formats/checksum.js";
-import type { MakingReport } from "../../make/make.js";
+import type { MakingReport } from "../../make/recipe.js";
 import type { MaterializeManifest } from "../../manifest/manifest.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
 import type { ChainSource } from "./source.js";
@@ -38,7 +38,7 @@ export interface ChainSummary {
   readonly warnings: readonly ChainWarning[];
 }
 
-export interface ChainMaterializeReport extends Omit<MakingReport, "newRows"> {
+export interface ChainMaterializeReport extends Omit<MakingReport, "newRows" | "work" | "part"> {
   readonly chain: ChainSummary;
   /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
   readonly outcome: "materialized" | "checked" | "planned" | "verified";

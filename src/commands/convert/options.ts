@@ -1,5 +1,5 @@
 /** What convert may be asked, and what it tells. */
-import type { MakingOptions, MakingReport } from "../../make/make.js";
+import type { MakingOptions, MakingReport } from "../../make/recipe.js";
 import type { ConvertManifest } from "../../manifest/manifest.js";
 
 export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" | "ignore"> {
@@ -14,8 +14,8 @@ export interface ConvertOptions extends Omit<MakingOptions, "invFreq" | "rows" |
 export interface ConvertReport extends Omit<MakingReport, "newRows"> {
   /** The dtypes that are written, as config.json spells them: "float16". */
   readonly dtype: string;
-  /** "planned": a dry run. "verified": the output was complete already. */
-  readonly outcome: "converted" | "planned" | "verified";
+  /** "planned": a dry run. "verified": the output was complete already. "part": one part of it. */
+  readonly outcome: "converted" | "planned" | "verified" | "part";
   readonly tensors: ConvertManifest["tensors"];
   /** How many finite values of a tensor the output dtype cannot hold; only tensors that have some. */
   readonly overflow: ReadonlyMap<string, number>;

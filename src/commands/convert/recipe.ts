@@ -4,9 +4,10 @@ import type { ModelConfig } from "../../checkpoint/config.js";
 import { generationConfigText } from "../../checkpoint/layouts/meta/config.js";
 import { type MetaTokenizer, TOKENIZER } from "../../checkpoint/meta-tokenizer.js";
 import { printable } from "../../formats/quote.js";
-import type { Recipe } from "../../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
-import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import type { Recipe } from "../../make/recipe.js";
+import { askedRun } from "../../make/request.js";
+import { dividedWork, type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, sourceOf } from "../../manifest/manifest.js";
 import { writeManifest } from "../../manifest/write.js";
 import type { ExtraFile } from "../../output/staging.js";
@@ -39,6 +40,7 @@ export function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Rec
         options.onNote?.(`not copied: ${side.left.map(printable).join(", ")}`);
       }
     },
+    asked: () => askedRun("convert", options),
     async compose(run, _, destination) {
       const small = smallFiles(plan, config, destination);
       const has = (file: string): boolean => small.some((extra) => extra.file === file);
@@ -53,8 +55,8 @@ export function convertRecipe(facts: ConvertFacts, options: ConvertOptions): Rec
     },
     conclude(end) {
       const { files, records } = plannedFiles(plan);
-      const report = { files, records, ...end.figures, output: end.output, dtype };
-      if (end.outcome === "planned" || end.outcome === "verified") {
+      const report = { files, records, ...dividedWork(end), ...end.figures, output: end.output, dtype };
+      if (end.outcome === "planned" || end.outcome === "verified" || end.outcome === "part") {
         const tensors = end.outcome === "verified" ? end.finished : [];
         return { ...report, outcome: end.outcome, tensors, overflow: new Map() };
       }

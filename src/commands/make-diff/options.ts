@@ -1,6 +1,6 @@
 /** What make-diff may be asked, and what it tells. */
 import type { Signed } from "../../check/signature.js";
-import type { MakingOptions, MakingReport } from "../../make/make.js";
+import type { MakingOptions, MakingReport } from "../../make/recipe.js";
 import type { ENCODINGS, Encoding } from "../../plan/exact.js";
 
 export interface MakeDiffOptions extends MakingOptions {
@@ -22,7 +22,7 @@ export interface MakeDiffOptions extends MakingOptions {
 
 export interface MakeDiffReport extends MakingReport {
   readonly encoding: Encoding;
-  readonly outcome: "made" | "checked" | "planned" | "verified";
+  readonly outcome: "made" | "checked" | "planned" | "verified" | "part";
   /** Of all files written, if that was asked for. */
   readonly signature?: Signed;
   readonly tensors: number;

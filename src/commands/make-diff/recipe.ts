@@ -7,14 +7,21 @@ import { codingOf } from "../../engine/job/operand.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { readText, sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
-import type { Composed, Recipe, RunRequest } from "../../make/make.js";
+import type { Composed, Recipe, RunRequest } from "../../make/recipe.js";
+import { askedRun } from "../../make/request.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
-import { type FinishedTensors, mostNewRows, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
+import {
+  dividedWork,
+  type FinishedTensors,
+  mostNewRows,
+  plannedFiles,
+  smallFiles,
+  tensorRecipe,
+} from "../../make/tensors.js";
 import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifest.js";
 import { writeManifest } from "../../manifest/write.js";
 import { compactFile } from "../../output/compact.js";
-import type { OutputDirectory } from "../../output/directory.js";
-import type { ExtraFile } from "../../output/staging.js";
+import type { ExtraFile, Staging } from "../../output/staging.js";
 import { hasFile } from "../../output/state.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { Encoding } from "../../plan/exact.js";
@@ -45,12 +52,6 @@ export function makeDiffRecipe(
   const { raw, diff: tuned, diffConfig: tunedConfig } = inputs;
   const say = options.onNote ?? (() => {});
   let settled = plan;
-  /** A compressed diff's files as the run has made them. */
-  const settleFiles = async (run: RunResult, output: OutputDirectory | null): Promise<DigestedFiles> => {
-    const { plan: made, moves } = settle(plan, run.results);
-    settled = made;
-    return putTogether(settled, moves, run, output, options);
-  };
   const made = { operation: "make-diff", encoding, raw: sourceOf(raw), tuned: sourceOf(tuned) } as const;
   return {
     ...tensorRecipe(plan, { raw, driver: tuned }, made, options),
@@ -62,14 +63,24 @@ export function makeDiffRecipe(
       "the rule for new rows": options.rows ?? "by the encoding",
     },
     tell: (destination) => tellSmallFiles(destination, "the tuned model", mostNewRows(plan), options),
-    async compose(run, output, destination) {
+    asked: () => askedRun("make-diff", options),
+    async close(run, output, own) {
+      const some = { ...plan, shards: own.flatMap((shard) => plan.shards[shard] ?? []), index: null };
+      if (!isCoded(plan)) {
+        return digestedFiles(some, run, output, options);
+      }
+      const { plan: made, moves } = settle(some, run.results);
+      return putTogether(made, moves, run, output, options);
+    },
+    async compose(run, output, destination, closed) {
+      settled = isCoded(plan) ? settle(plan, run.results).plan : plan;
       const base = options.baseModel ?? raw.repo ?? null;
       if (base === null && output !== null) {
         const advice = [{ to: "give it", option: "baseModel" }];
         say(`${CARD}: the base's name on the Hub is not known: fill it in`, advice);
       }
       const about = { facts, side: destination?.side ?? NO_SIDE_FILES, licence: await licenceBeside(tuned), options };
-      const files = isCoded(plan) ? await settleFiles(run, output) : await digestedFiles(plan, run, output, options);
+      const files = filesOf(settled).map((file) => ({ ...file, sha256: closed.get(file.file) ?? "" }));
       const small = smallFiles(settled, tunedConfig, destination);
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
@@ -99,6 +110,7 @@ export function makeDiffRecipe(
       const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
       return {
         ...plannedFiles(settled),
+        ...dividedWork(end),
         ...end.figures,
         output: end.output,
         encoding,
@@ -169,47 +181,40 @@ function cardFacts(
   };
 }
 
-type DigestedFiles = readonly (MakeDiffManifest["files"][number] & { readonly sha256: string })[];
-
-/** The diff's files with their sha256; "" where nothing is written, or nobody wants it. */
+/** sha256 of the diff's files, by name. */
 async function digestedFiles(
-  plan: Plan,
+  { shards }: Pick<Plan, "shards">,
   run: RunResult,
-  output: OutputDirectory | null,
+  output: Staging,
   options: RunRequest,
-): Promise<DigestedFiles> {
-  if (output === null) {
-    return filesOf(plan).map((file) => ({ ...file, sha256: run.sha256 ?? "" }));
-  }
+): Promise<ReadonlyMap<string, string>> {
   const digests = await digestFiles(
-    plan.shards.map(({ file }) => output.staged(file)),
+    shards.map(({ file }) => output.staged(file)),
     { ...options, onProgress: continued(options, run) },
   );
-  return filesOf(plan).map((file) => ({ ...file, sha256: digests.get(output.staged(file.file)) ?? "" }));
+  return new Map(shards.map(({ file }) => [file, digests.get(output.staged(file)) ?? ""]));
 }
 
 /** The same of a compressed diff: each file is put together, and digested on the way. */
 async function putTogether(
-  plan: Plan,
+  { shards, totalSize }: Pick<Plan, "shards" | "totalSize">,
   moves: Settled["moves"],
   run: RunResult,
-  output: OutputDirectory | null,
+  output: Staging,
   options: RunRequest,
-): Promise<DigestedFiles> {
+): Promise<ReadonlyMap<string, string>> {
   const report = continued(options, run);
   let done = 0;
-  const files: DigestedFiles[number][] = [];
-  for (const [index, file] of filesOf(plan).entries()) {
-    const { header, tensors } = plan.shards[index] ?? { header: new Uint8Array(), tensors: [] };
-    const compact = { header, moves: moves[index] ?? [], size: file.size };
+  const digests = new Map<string, string>();
+  for (const [index, { file, header, tensors, most }] of shards.entries()) {
+    const compact = { header, moves: moves[index] ?? [], size: most };
     const moved = (bytes: number): void => {
       done += bytes;
-      report?.({ done, total: plan.totalSize, shard: null, tensor: tensors.at(-1) ?? "" });
+      report?.({ done, total: totalSize, shard: null, tensor: tensors.at(-1) ?? "" });
     };
-    const sha256 = output === null ? "" : await compactFile(output.staged(file.file), compact, moved);
-    files.push({ ...file, sha256 });
+    digests.set(file, await compactFile(output.staged(file), compact, moved));
   }
-  return files;
+  return digests;
 }
 
 /** Progress of the second pass, which goes on where the run ended. */

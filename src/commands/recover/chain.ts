@@ -33,6 +33,8 @@ export async function recoverChain(options: OpenRecoverOptions): Promise<Recover
     ignore,
     verifyKey: _,
     line: __,
+    part,
+    parts: ___,
     diff,
     ...rest
   } = options;
@@ -44,6 +46,7 @@ export async function recoverChain(options: OpenRecoverOptions): Promise<Recover
     ...(typeof expectSum === "number" ? ["a sum"] : []),
     ...(invFreq === undefined ? [] : ["a rule for inv_freq"]),
     ...(ignore === undefined || ignore.length === 0 ? [] : ["a guard less"]),
+    ...((part ?? null) === null ? [] : ["a part"]),
   ];
   if (asked.length > 0) {
     throw new WeightDiffError(

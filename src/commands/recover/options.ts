@@ -1,7 +1,7 @@
 /** The options of `recover`. */
 import type { SchemeOptions } from "../../evidence/scheme.js";
 import type { Hub } from "../../hub/place.js";
-import type { MakingOptions } from "../../make/make.js";
+import type { MakingOptions } from "../../make/recipe.js";
 
 export interface RecoverOptions extends MakingOptions, SchemeOptions {
   /** The base model: a directory (Meta's own too), a weight file, a Hub cache folder, or the name of a repository. */

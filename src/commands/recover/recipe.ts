@@ -4,8 +4,9 @@ import type { BaseFiles } from "../../checkpoint/from-base.js";
 import type { Choice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { torchName } from "../../formats/dtype.js";
-import type { Recipe } from "../../make/make.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
+import type { Recipe } from "../../make/recipe.js";
+import { askedRun } from "../../make/request.js";
 import { type FinishedTensors, smallFiles, tensorRecipe } from "../../make/tensors.js";
 import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifest.js";
 import { writeManifest } from "../../manifest/write.js";
@@ -51,6 +52,12 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
       "the rule for new rows": options.rows ?? "by the scheme",
     },
     tell: (destination) => tellDestination(destination, plan, diffConfig, options),
+    asked: () => askedRun("recover", options),
+    check(run) {
+      if (published !== null) {
+        refuseOtherResult({ ...plan, jobs: plan.jobs.filter(({ id }) => run.results.has(id)) }, run, published);
+      }
+    },
     async compose(run, _, destination) {
       if (published !== null) {
         const compared = refuseOtherResult(plan, run, published);
@@ -70,7 +77,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
     },
     conclude(end) {
       const report = plannedReport(choice, plan, end);
-      if (end.outcome === "planned") {
+      if (end.outcome === "planned" || end.outcome === "part") {
         return report;
       }
       if (end.outcome === "verified") {

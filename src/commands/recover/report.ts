@@ -1,8 +1,8 @@
 /** What `recover` returns: one shape for tensors that were computed and for whole files that were XORed. */
 
 import type { Choice } from "../../evidence/choice.js";
-import type { End, MakingReport } from "../../make/make.js";
-import { plannedFiles } from "../../make/tensors.js";
+import type { End, MakingReport } from "../../make/recipe.js";
+import { dividedWork, plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";
 import type { NaiveSums, SumVerdict } from "../../sums/naive.js";
 import type { ChainMaterializeReport, ChainSummary } from "../chain/report.js";
@@ -14,8 +14,8 @@ export interface RecoverReport extends MakingReport {
   readonly schemeReason: string;
   /** The dtype of the float tensors; null if they have several. */
   readonly dtype: "F32" | "F16" | "BF16" | null;
-  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
-  readonly outcome: "recovered" | "checked" | "planned" | "verified";
+  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. "part": one part of it. */
+  readonly outcome: "recovered" | "checked" | "planned" | "verified" | "part";
   /** Every tensor of the output, in the order of its state dict; sha256 (hex) of its contiguous little-endian bytes. */
   readonly tensors: readonly {
     readonly name: string;
@@ -51,6 +51,7 @@ export function plannedReport(choice: Choice, plan: Plan, end: End<unknown>): Re
   return {
     ...NOTHING_COMPUTED,
     ...plannedFiles(plan),
+    ...dividedWork(end),
     ...end.figures,
     output: end.output,
     scheme: choice.scheme.name,

@@ -1,6 +1,6 @@
 /** What may be asked of the XOR codecs. */
 import type { Guard } from "../../evidence/guard-names.js";
-import type { RunRequest } from "../../make/make.js";
+import type { RunRequest } from "../../make/recipe.js";
 
 export interface XorOptions extends RunRequest {
   /** The base: a directory; for .enc files, Meta's 7B consolidated.00.pth or its directory. */

@@ -4,7 +4,7 @@ import { openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { TensorResult } from "../../engine/job/job.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
-import type { Recipe } from "../../make/make.js";
+import type { Recipe } from "../../make/recipe.js";
 import type { OutputDirectory } from "../../output/directory.js";
 import { STAGING } from "../../output/state.js";
 import type { RunFigures, RunResult } from "../../run/run-plan.js";
@@ -50,6 +50,7 @@ export function xorRecipe(
     ],
     needs: { bytes, least: bytes },
     side: null,
+    asked: null,
     identity: { "the scheme": scheme, "the direction": direction },
     async prove() {
       proven = options.ignore?.includes("wrong-base") !== true && (await checkBase(plan, options));
@@ -78,7 +79,8 @@ export function xorRecipe(
       return { extras: [], manifest: () => manifestText(plan, results) };
     },
     conclude(end) {
-      const { outcome, output, figures } = end;
+      const { output, figures } = end;
+      const outcome = end.outcome === "part" ? "made" : end.outcome;
       const ran = end.outcome === "made" || end.outcome === "checked";
       const stated = files.filter(({ expected }) => expected !== null).length;
       const records = files.reduce(

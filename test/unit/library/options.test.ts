@@ -9,11 +9,13 @@ import {
   chainMaterialize,
   chainVerify,
   convert,
+  finalize,
   inspect,
   makeDiff,
   push,
   recover,
   sign,
+  status,
   verify,
   xor,
 } from "../../../src/index.js";
@@ -39,8 +41,9 @@ const RUN = {
   onProgress: () => {},
 } as const;
 const REQUEST = { ...RUN, mode: "resume", dryRun: true, onNote: () => {}, onWarning: () => {} } as const;
+const DIVIDED = { ...REQUEST, part: { index: 0, count: 1 }, parts: null } as const;
 const MAKING = {
-  ...REQUEST,
+  ...DIVIDED,
   maxShardSize: 1,
   invFreq: "keep",
   rows: "mean",
@@ -81,7 +84,9 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     compress: true,
     baseModel: null,
   },
-  convert: { ...REQUEST, source: "a", output: "b", dtype: null, maxShardSize: 5e9, manifestOut: null },
+  convert: { ...DIVIDED, source: "a", output: "b", dtype: null, maxShardSize: 5e9, manifestOut: null },
+  finalize: { ...RUN, path: "a", onNote: () => {}, onWarning: () => {} },
+  status: { path: "a" },
   xor: {
     ...REQUEST,
     raw: "a",
@@ -130,7 +135,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
   },
 };
 const FUNCTIONS = {
-  ...{ recover, makeDiff, convert, xor, verify, inspect, push, sign },
+  ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, push, sign },
   ...{ chainInspect, chainVerify, chainMaterialize },
 };
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
@@ -138,19 +143,8 @@ const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 for (const name of NAMES) {
   test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
-    const required = {
-      recover: 2,
-      makeDiff: 2,
-      convert: 2,
-      xor: 3,
-      verify: 1,
-      inspect: 1,
-      push: 2,
-      sign: 2,
-      chainInspect: 1,
-      chainVerify: 1,
-      chainMaterialize: 1,
-    }[name];
+    const more = { recover: 2, makeDiff: 2, convert: 2, xor: 3, push: 2, sign: 2 } as const;
+    const required = new Map<string, number>(Object.entries(more)).get(name) ?? 1;
     const left = Object.keys(COMPLETE[name]).filter((key) => {
       try {
         refuseWrongOptions(name, { ...COMPLETE[name], [key]: undefined });
@@ -244,7 +238,9 @@ test("every function and every option has its docs in the declarations", () => {
     ["commands/inspect", "InspectOptions"],
     ["commands/sign", "SignOptions"],
     ["commands/push/target", "PushOptions", "TargetOptions"],
-    ["make/make", "RunRequest", "MakingOptions"],
+    ["make/recipe", "RunRequest", "DividedRequest", "MakingOptions"],
+    ["commands/finalize", "FinalizeOptions"],
+    ["commands/status", "StatusOptions"],
     ["run/run-plan", "RunOptions"],
     ["run/inputs", "HubRunOptions"],
     ["evidence/scheme", "SchemeOptions"],

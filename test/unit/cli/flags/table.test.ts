@@ -2,16 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { obey } from "../../../../src/cli/command-line.js";
+import { run as batch } from "../../../../src/cli/commands/batch.js";
 import { run as chainInspect } from "../../../../src/cli/commands/chain-inspect.js";
 import { run as chainMaterialize } from "../../../../src/cli/commands/chain-materialize.js";
 import { run as chainVerify } from "../../../../src/cli/commands/chain-verify.js";
 import { run as convert } from "../../../../src/cli/commands/convert.js";
+import { run as finalize } from "../../../../src/cli/commands/finalize.js";
 import { run as inspect } from "../../../../src/cli/commands/inspect.js";
 import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
 import { run as push } from "../../../../src/cli/commands/push.js";
 import { run as recover } from "../../../../src/cli/commands/recover.js";
 import { run as schemes } from "../../../../src/cli/commands/schemes.js";
 import { run as sign } from "../../../../src/cli/commands/sign.js";
+import { run as status } from "../../../../src/cli/commands/status.js";
 import { run as verify } from "../../../../src/cli/commands/verify.js";
 import { run as xor } from "../../../../src/cli/commands/xor.js";
 import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
@@ -28,6 +31,10 @@ class Called extends Error {
 }
 const call = async (options: object): Promise<never> => {
   throw new Called(options);
+};
+
+const callBatch = (_: object, asked: object): never => {
+  throw new Called(asked);
 };
 
 /** What each command's function gets for `words`; with `look`, which is the command line's own, beside it. */
@@ -54,6 +61,9 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
       makeDiff: call,
     }),
     convert: story(convert, { convert: call }),
+    finalize: story(finalize, { finalize: call }),
+    status: story(status, { status: call }),
+    batch: story(batch, { slurm: callBatch, kubernetes: callBatch }),
     xor: story(xor, { xor: call }),
     verify: story(verify, { verify: call }),
     inspect: story(inspect, { inspect: call }),
@@ -79,6 +89,9 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   recover: ["--path_raw", "B", "--path_diff", "D"],
   "make-diff": ["--path_raw", "B", "--path_tuned", "T"],
   convert: ["S", "O"],
+  finalize: ["O"],
+  status: ["O"],
+  batch: ["slurm", "--parts", "2", "--", "convert", "S", "O"],
   xor: ["O", "P", "B"],
   verify: ["C"],
   inspect: ["C"],
@@ -121,6 +134,23 @@ const REACHES: Readonly<Record<string, Reach>> = {
   layout: { text: "skyrl", at: "layout", value: "skyrl" },
   "max-steps": { text: "5", at: "maxSteps", value: 5 },
   "base-model": { text: "a/b", at: "baseModel", value: "a/b" },
+  "finalize out": { at: "path", value: "O" },
+  "status out": { at: "path", value: "O" },
+  "recover part": { text: "1/3", beside: output, at: "part", value: { index: 1, count: 3 } },
+  "make-diff part": { text: "1/3", beside: ["--path_diff", "O"], at: "part", value: { index: 1, count: 3 } },
+  "convert part": { text: "1/3", at: "part", value: { index: 1, count: 3 } },
+  plan: { text: "3", at: "look.plan", value: 3 },
+  engine: { at: "engine", value: "slurm" },
+  parts: { text: "3", at: "parts", value: 3 },
+  "at-once": { text: "3", at: "atOnce", value: 3 },
+  name: { text: "x", at: "name", value: "x" },
+  cpus: { text: "3", at: "cpus", value: 3 },
+  memory: { text: "3G", at: "memory", value: "3G" },
+  time: { text: "04:00:00", at: "time", value: "04:00:00" },
+  partition: { text: "x", at: "partition", value: "x" },
+  image: { text: "x", at: "image", value: "x" },
+  claim: { text: "x", at: "claim", value: "x" },
+  mount: { text: "/x", at: "mount", value: "/x" },
   "convert dir": { at: "source", value: "S" },
   "convert out": { at: "output", value: "O" },
   "xor dest": { at: "output", value: "O" },
@@ -205,8 +235,13 @@ function commandLine(command: CommandName, { name }: Flag, { text, words, beside
   const required = words ?? REQUIRED[command];
   const at = required.indexOf(`--${name}`);
   const others = at < 0 ? required : required.toSpliced(at, 2);
-  const flags = others.filter((word) => name !== "alpaca-farm-model-name" || !/^(--path_diff|D)$/.test(word));
-  return [command, ...flags, ...beside, `--${name}`, ...(text === undefined ? [] : [text])];
+  // batch takes a command line behind its own flags.
+  const end = others.indexOf("--");
+  const rest = end < 0 ? [] : others.slice(end);
+  const flags = others
+    .slice(0, end < 0 ? others.length : end)
+    .filter((word) => name !== "alpaca-farm-model-name" || !/^(--path_diff|D)$/.test(word));
+  return [command, ...flags, ...beside, `--${name}`, ...(text === undefined ? [] : [text]), ...rest];
 }
 
 for (const command of COMMAND_NAMES) {
@@ -220,7 +255,9 @@ for (const command of COMMAND_NAMES) {
       const words = flag.argument === true ? [command, ...REQUIRED[command]] : commandLine(command, flag, reach);
       assert.deepEqual(fieldOf(await optionsOf(...words), reach.at), reach.value);
       if (flag.required === undefined && flag.name !== "alpaca-farm-model-name") {
-        const before = await optionsOf(...words.slice(0, words.indexOf(`--${flag.name}`)));
+        const place = words.indexOf(`--${flag.name}`);
+        const after = words.indexOf("--") < 0 ? [] : words.slice(words.indexOf("--"));
+        const before = await optionsOf(...words.slice(0, place), ...after);
         assert.notDeepEqual(fieldOf({ custom: {}, push: {}, ...before }, reach.at), reach.value);
       }
     });

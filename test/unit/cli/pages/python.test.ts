@@ -9,7 +9,7 @@ import { pythonCommands } from "../../../../src/cli/pages/python.js";
 import { ROOT } from "../../../support/fixtures.js";
 
 const CODE = pythonCommands();
-const PEOPLE = ["schemes", "completion"];
+const PEOPLE = ["status", "batch", "schemes", "completion"];
 const text = (name: string): string => readFileSync(join(ROOT, "python/weight_diff", name), "utf8");
 
 test("every command that gives a result is a function", () => {

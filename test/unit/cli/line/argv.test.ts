@@ -1,8 +1,8 @@
 /** Command lines as people have them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { normaliseArgv } from "../../../src/cli/argv.js";
-import { refuses } from "../../support/refusal.js";
+import { normaliseArgv } from "../../../../src/cli/line/argv.js";
+import { refuses } from "../../../support/refusal.js";
 
 for (const [before, after] of [
   ["--path_raw a_b --path_diff c_d", "--path_raw a_b --path_diff c_d"],

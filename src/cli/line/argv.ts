@@ -2,13 +2,13 @@
  * Command lines as people have them: flags with `_` or `-`, the names that the schemes' scripts have for the same thing, and
  * argparse's abbreviations of those. Everything becomes the one spelling of the table of flags; values are left alone.
  */
-import { quote } from "../formats/quote.js";
-import { FAMILIES } from "../scheme/families.js";
-import { isFlag, isScriptFlag } from "../scheme/recognise.js";
-import { COMMAND_NAMES, innerCommands, isCommand, typed } from "./flags/commands.js";
-import type { CommandName, Flag } from "./flags/flag.js";
-import { usage } from "./flags/given.js";
-import { FLAGS, flagsOf, shownName } from "./flags/table.js";
+import { quote } from "../../formats/quote.js";
+import { FAMILIES } from "../../scheme/families.js";
+import { isFlag, isScriptFlag } from "../../scheme/recognise.js";
+import { COMMAND_NAMES, innerCommands, isCommand, typed } from "../flags/commands.js";
+import type { CommandName, Flag } from "../flags/flag.js";
+import { usage } from "../flags/given.js";
+import { FLAGS, flagsOf, shownName } from "../flags/table.js";
 
 /** "chain inspect" is one command, and "help chain inspect" its help. @throws {WeightDiffError} USAGE where the second word is missing, or none. */
 export function joinWords(args: readonly string[]): readonly string[] {

@@ -1,9 +1,9 @@
 /** Command lines by commander, which is told of the table's flags: which command, which words, which flags with which text. */
 import { Command, CommanderError, Option } from "commander";
-import { COMMAND_NAMES, COMMANDS, isCommand } from "./flags/commands.js";
-import type { CommandName, Flag } from "./flags/flag.js";
-import { type Given, type GivenValue, usage } from "./flags/given.js";
-import { flagsOf, shownName } from "./flags/table.js";
+import { COMMAND_NAMES, COMMANDS, isCommand } from "../flags/commands.js";
+import type { CommandName, Flag } from "../flags/flag.js";
+import { type Given, type GivenValue, usage } from "../flags/given.js";
+import { flagsOf, shownName } from "../flags/table.js";
 
 export interface Parsed {
   readonly command: CommandName;
@@ -66,8 +66,8 @@ function declare(command: Command, name: CommandName, rows: readonly Flag[]): re
   for (const { takes = "" } of rows.filter(({ argument }) => argument)) {
     command.argument(`[${takes}]`);
   }
-  // Recover's paths may stand without flags; which is one too many depends on those that have one.
-  command.allowExcessArguments(name === "recover");
+  // Recover's paths may stand without flags; which is one too many depends on those that have one. batch takes a command line.
+  command.allowExcessArguments(name === "recover" || name === "batch");
   return rows
     .filter(({ argument }) => argument !== true)
     .map((flag) => {

@@ -1,0 +1,89 @@
+/**
+ * Jobs for Kubernetes: an Indexed Job with an index for each part, and one that puts them together, which is suspended until then
+ * (kubernetes.io/docs/concepts/workloads/controllers/job: completionMode Indexed, backoffLimitPerIndex, podFailurePolicy, suspend).
+ */
+import type { BatchRequest } from "../flags/flag.js";
+
+/** What the job runs, word by word, and the folder that paths count from. */
+export interface DividedCall {
+  readonly make: readonly string[];
+  readonly finalize: readonly string[];
+  readonly folder: string;
+}
+
+/** A part that fails for disk or network, or is ended from outside, is tried again so often. */
+const RETRIES = 5;
+/** A run that is told to end closes its files first. */
+const GRACE_SECONDS = 120;
+
+export function kubernetesJob({ make, finalize }: DividedCall, asked: BatchRequest): string {
+  const { parts, atOnce = parts, name = "weight-diff" } = asked;
+  // Usage, a check that failed, an input that cannot be used: it would only happen again.
+  const rules = (action: string): readonly string[] => [
+    "  podFailurePolicy:",
+    "    rules:",
+    `      - action: ${action}`,
+    "        onExitCodes:",
+    "          containerName: weight-diff",
+    "          operator: In",
+    "          values: [2, 3, 4]",
+    "      - action: Ignore",
+    "        onPodConditions:",
+    "          - type: DisruptionTarget",
+    "      - action: Count",
+    "        onExitCodes:",
+    "          containerName: weight-diff",
+    "          operator: In",
+    "          values: [5, 137, 143]",
+  ];
+  return `${[
+    `# kubectl apply -f this-file`,
+    `# kubectl wait --for=condition=complete --timeout=-1s job/${name}`,
+    `# kubectl patch job/${name}-finalize -p '{"spec":{"suspend":false}}'`,
+    ...head(name),
+    "  completionMode: Indexed",
+    `  completions: ${parts}`,
+    `  parallelism: ${atOnce}`,
+    `  backoffLimitPerIndex: ${RETRIES}`,
+    ...rules("FailIndex"),
+    ...template(make, asked),
+    "---",
+    ...head(`${name}-finalize`),
+    "  suspend: true",
+    `  backoffLimit: ${RETRIES}`,
+    ...rules("FailJob"),
+    ...template(finalize, asked),
+  ].join("\n")}\n`;
+}
+
+function head(name: string): readonly string[] {
+  return ["apiVersion: batch/v1", "kind: Job", "metadata:", `  name: ${name}`, "spec:"];
+}
+
+function template(
+  command: readonly string[],
+  { image = "", claim = "", mount = "/data", cpus = 4, memory = "1G" }: BatchRequest,
+): readonly string[] {
+  return [
+    "  template:",
+    "    spec:",
+    "      restartPolicy: Never",
+    `      terminationGracePeriodSeconds: ${GRACE_SECONDS}`,
+    "      containers:",
+    "        - name: weight-diff",
+    `          image: ${JSON.stringify(image)}`,
+    // No shell in between: the signal that ends a pod reaches the program itself.
+    `          command: [${command.map((word) => JSON.stringify(word)).join(", ")}]`,
+    `          workingDir: ${JSON.stringify(mount)}`,
+    "          resources:",
+    `            requests: { cpu: "${cpus}", memory: ${memory}i }`,
+    `            limits: { memory: ${memory}i }`,
+    "          volumeMounts:",
+    "            - name: models",
+    `              mountPath: ${JSON.stringify(mount)}`,
+    "      volumes:",
+    "        - name: models",
+    "          persistentVolumeClaim:",
+    `            claimName: ${JSON.stringify(claim)}`,
+  ];
+}

@@ -1,0 +1,178 @@
+/**
+ * A plan cut into parts that may run apart, on several machines. A part has whole files of the output: the largest first, each to
+ * the part that has the least to read and write so far. The same plan gives the same parts, wherever it is cut.
+ */
+import type { Job, Operand, StoredOperand, Term, Updates } from "../engine/job/job.js";
+import type { PartNumber } from "../output/part-names.js";
+import type { RunPlan } from "./plan.js";
+import { jobTraffic } from "./traffic.js";
+
+/** What one part makes. With more parts than files, some have nothing to do. */
+export interface PlanPart extends PartNumber {
+  /** Places in the plan's list of files, in its order. */
+  readonly shards: readonly number[];
+  /** Ids of the plan's jobs, in its order. */
+  readonly jobs: readonly number[];
+  /** Bytes. */
+  readonly read: number;
+  readonly write: number;
+}
+
+interface Item {
+  readonly shard: number | null;
+  readonly jobs: number[];
+  read: number;
+  write: number;
+}
+
+/** All parts. What is only read (a checksum, a buffer that counts in the sum) goes where the least is to be done, after the files. */
+export function splitPlan({ shards, jobs }: Pick<RunPlan, "shards" | "jobs">, count: number): readonly PlanPart[] {
+  const items = shards.map((_, shard): Item => ({ shard, jobs: [], read: 0, write: 0 }));
+  const loose: Item[] = [];
+  for (const job of jobs) {
+    const shard = shardOf(job);
+    const item: Item = (shard === null ? undefined : items[shard]) ?? { shard: null, jobs: [], read: 0, write: 0 };
+    if (item.shard === null) {
+      loose.push(item);
+    }
+    const { read, write } = jobTraffic(job);
+    item.jobs.push(job.id);
+    item.read += read;
+    item.write += write;
+  }
+  const parts = Array.from({ length: count }, (_, index) => ({
+    ...{ index, count, read: 0, write: 0 },
+    shards: [] as number[],
+    jobs: [] as number[],
+  }));
+  for (const item of [...items.toSorted(largestFirst), ...loose.toSorted(largestFirst)]) {
+    const least = parts.reduce((best, part) => (bytesOf(part) < bytesOf(best) ? part : best));
+    least.read += item.read;
+    least.write += item.write;
+    least.jobs.push(...item.jobs);
+    if (item.shard !== null) {
+      least.shards.push(item.shard);
+    }
+  }
+  const ascending = (a: number, b: number): number => a - b;
+  return parts.map((part) => ({
+    ...part,
+    shards: part.shards.toSorted(ascending),
+    jobs: part.jobs.toSorted(ascending),
+  }));
+}
+
+function largestFirst(a: Item, b: Item): number {
+  return bytesOf(b) - bytesOf(a) || (a.shard ?? 0) - (b.shard ?? 0) || (a.jobs[0] ?? 0) - (b.jobs[0] ?? 0);
+}
+
+function bytesOf({ read, write }: { readonly read: number; readonly write: number }): number {
+  return read + write;
+}
+
+/** A plan of its own for some of a plan's files and jobs: inputs that none of them reads are left out, and everything is counted anew. */
+export interface SubPlan extends RunPlan {
+  /** The jobs' ids in the plan that it was taken from. */
+  readonly ids: readonly number[];
+}
+
+export function subPlan(plan: RunPlan, part: Pick<PlanPart, "shards" | "jobs">): SubPlan {
+  const chosen = part.jobs.flatMap((id) => plan.jobs[id] ?? []);
+  const shards = new Map(part.shards.map((shard, place) => [shard, place]));
+  const used = [...new Set(chosen.flatMap(inputsOf))].sort((a, b) => a - b);
+  const inputs = new Map(used.map((input, place) => [input, place]));
+  const inputOf = (input: number): number => inputs.get(input) ?? 0;
+  return {
+    inputs: used.flatMap((input) => plan.inputs[input] ?? []),
+    shards: part.shards.flatMap((shard) => plan.shards[shard] ?? []),
+    jobs: chosen.map((job, id) => ({ ...counted(job, inputOf, (shard) => shards.get(shard) ?? 0), id })),
+    ids: chosen.map(({ id }) => id),
+  };
+}
+
+/** The file that the job writes to; null if it writes to none. */
+function shardOf(job: Job): number | null {
+  return job.kind === "tensor" || job.kind === "file" ? (job.output?.shard ?? null) : null;
+}
+
+function inputsOf(job: Job): readonly number[] {
+  switch (job.kind) {
+    case "tensor":
+      return [
+        ...[job.start, ...job.terms].flatMap(({ operand }) => operandInputs(operand)),
+        ...(job.updates?.steps ?? []).flatMap(({ input, values }) => [
+          input,
+          ...(values === undefined ? [] : [values.input]),
+        ]),
+      ];
+    case "digest":
+      return operandInputs(job.source);
+    case "compare":
+      return [job.left, job.right].flatMap(operandInputs);
+    case "file":
+      return [job.payload, ...(job.key === null ? [] : [job.key.input])];
+  }
+}
+
+function operandInputs(operand: Operand): readonly number[] {
+  return operand.kind === "inv-freq"
+    ? []
+    : operand.kind === "coded"
+      ? [operand.input]
+      : [operand.input, ...(operand.pieces ?? []).map(({ input }) => input)];
+}
+
+type Renumber = (place: number) => number;
+
+function counted(job: Job, inputOf: Renumber, shardOf: Renumber): Job {
+  const term = ({ operand, mean }: Term): Term => ({ operand: countedOperand(operand, inputOf), mean });
+  switch (job.kind) {
+    case "tensor":
+      return {
+        ...job,
+        start: term(job.start),
+        terms: job.terms.map(term),
+        ...(job.updates === undefined ? {} : { updates: countedUpdates(job.updates, inputOf) }),
+        output: job.output === null ? null : { ...job.output, shard: shardOf(job.output.shard) },
+      };
+    case "digest":
+      return { ...job, source: countedStored(job.source, inputOf) };
+    case "compare":
+      return { ...job, left: countedStored(job.left, inputOf), right: countedStored(job.right, inputOf) };
+    case "file":
+      return {
+        ...job,
+        payload: inputOf(job.payload),
+        key: job.key === null ? null : { ...job.key, input: inputOf(job.key.input) },
+        output: job.output === null ? null : { shard: shardOf(job.output.shard) },
+      };
+  }
+}
+
+function countedUpdates({ steps, sums }: Updates, inputOf: Renumber): Updates {
+  return {
+    sums,
+    steps: steps.map(({ values, ...step }) => ({
+      ...step,
+      input: inputOf(step.input),
+      ...(values === undefined ? {} : { values: { ...values, input: inputOf(values.input) } }),
+    })),
+  };
+}
+
+function countedOperand(operand: Operand, inputOf: Renumber): Operand {
+  return operand.kind === "inv-freq"
+    ? operand
+    : operand.kind === "coded"
+      ? { ...operand, input: inputOf(operand.input) }
+      : countedStored(operand, inputOf);
+}
+
+function countedStored(operand: StoredOperand, inputOf: Renumber): StoredOperand {
+  const { pieces } = operand;
+  return {
+    ...operand,
+    input: inputOf(operand.input),
+    ...(pieces === undefined ? {} : { pieces: pieces.map((piece) => ({ ...piece, input: inputOf(piece.input) })) }),
+  };
+}
