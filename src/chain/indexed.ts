@@ -194,9 +194,12 @@ export async function openDelta(
       }
     }
   }
+  const held = new Map(
+    shards.map((shard) => [shard.file, { shard, names: new Set(shard.header.tensors.map(({ name }) => name)) }]),
+  );
   for (const [tensor, file] of weightMap) {
-    const shard = shards.find((one) => one.file === file);
-    if (shard !== undefined && !shard.header.tensors.some(({ name }) => name === tensor)) {
+    const { shard, names } = held.get(String(file)) ?? {};
+    if (shard !== undefined && names?.has(tensor) === false) {
       const what = `tensor ${quote(tensor)} is named in the index, and is not in the shard`;
       errors.push(chainError("index-tensor", what, MIXED, { file: shard.path, tensor, version: id }));
     }

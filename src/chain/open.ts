@@ -4,10 +4,12 @@ import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain } from "./chain.js";
 import type { ChainLayout, ChainQuestion } from "./layout.js";
+import { MODEL_EXPRESS } from "./modelexpress.js";
+import { SKYRL } from "./skyrl.js";
 import { SLIME } from "./slime.js";
 
 /** Add a row to add a layout. */
-const LAYOUTS: readonly ChainLayout[] = [SLIME];
+const LAYOUTS: readonly ChainLayout[] = [SLIME, SKYRL, MODEL_EXPRESS];
 
 /** Versions that are listed; nobody publishes more. */
 const MOST_VERSIONS = 100_000;

@@ -75,6 +75,17 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
     if (next === undefined) {
       throw missing(chain, at, link);
     }
+    if (way.includes(next)) {
+      throw chainError(
+        "link",
+        `is made on ${next.place}, which is made on it`,
+        "the links go round: fetch the chain again",
+        {
+          file: at.place,
+          version: at.id,
+        },
+      );
+    }
     at = next;
   }
   const opened = await openAll(start === null ? [...way].reverse() : [start, ...way.reverse()]);

@@ -7,17 +7,8 @@ import { enterFolder, type Folder, findFolder } from "../checkpoint/file-list.js
 import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
-import {
-  type DeltaIndex,
-  type FullIndex,
-  headOf,
-  INDEX,
-  isUnfinished,
-  openDelta,
-  openFull,
-  readVersionIndex,
-  shown,
-} from "./indexed.js";
+import { type DeltaIndex, type FullIndex, INDEX, readVersionIndex, shown } from "./indexed.js";
+import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, type FoundVersions, once } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
 
@@ -65,36 +56,7 @@ function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "no
 /** @param enter its folder; null where it is gone. */
 function listed(place: string, number: number, enter: () => Promise<Folder | null>, hub: Hub | null): ListedVersion {
   const id = versionText(number);
-  const folder = async (): Promise<Folder> => {
-    const found = await enter();
-    if (found === null) {
-      throw chainError("incomplete", "is not there any more", "the publisher removed it: look again", {
-        file: place,
-        version: id,
-      });
-    }
-    return found;
-  };
-  const read = once(async () => {
-    const index = await readVersionIndex(await folder(), id);
-    return { index, head: headOf(index, linkOf(index, number, place, id)) };
-  });
-  return {
-    id,
-    number,
-    place,
-    head: async () => (await read()).head,
-    isUnfinished: async () => {
-      const found = await enter();
-      return found === null || isUnfinished(found);
-    },
-    async open() {
-      const { index, head } = await read();
-      const found = await folder();
-      const opened = index.kind === "full" ? await openFull(found, id, hub) : await openDelta(found, index, id);
-      return { ...head, ...opened, id, number, place, whole: null };
-    },
-  };
+  return indexedVersion({ id, number, place, enter, linkOf: (index) => linkOf(index, number, place, id) }, hub);
 }
 
 /** The number that it is made on; null of a full version. @throws {WeightDiffError} with `why` "version-dir" or "link". */

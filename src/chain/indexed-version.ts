@@ -1,0 +1,67 @@
+/** A version that has an index, by name: slime's and ModelExpress's are alike but for their links. */
+import type { Folder } from "../checkpoint/file-list.js";
+import type { Hub } from "../hub/place.js";
+import { chainError, type ListedVersion, type Version } from "./chain.js";
+import {
+  type DeltaIndex,
+  type FullIndex,
+  headOf,
+  isUnfinished,
+  openDelta,
+  openFull,
+  readVersionIndex,
+} from "./indexed.js";
+import { once } from "./layout.js";
+
+export interface IndexedPlace {
+  readonly id: string;
+  readonly number: number;
+  readonly place: string;
+  /** Its folder; null where it is gone. */
+  enter(): Promise<Folder | null>;
+  /** The number that it is made on; null of a full version. @throws {WeightDiffError} with `why`. */
+  linkOf(index: DeltaIndex | FullIndex): number | null | Promise<number | null>;
+  /** Checksums that a full version states of its tensors. */
+  readonly sumsOf?: (version: Pick<Version, "checkpoint">) => Version["sums"];
+}
+
+export function indexedVersion(
+  { id, number, place, enter, linkOf, sumsOf }: IndexedPlace,
+  hub: Hub | null,
+): ListedVersion {
+  const folder = async (): Promise<Folder> => {
+    const found = await enter();
+    if (found === null) {
+      throw chainError("incomplete", "is not there any more", "the publisher removed it: look again", {
+        file: place,
+        version: id,
+      });
+    }
+    return found;
+  };
+  const read = once(async () => readVersionIndex(await folder(), id));
+  const head = once(async () => {
+    const index = await read();
+    return headOf(index, await linkOf(index));
+  });
+  return {
+    id,
+    number,
+    place,
+    head,
+    async isUnfinished() {
+      const found = await enter();
+      return found === null || isUnfinished(found);
+    },
+    async open() {
+      const index = await read();
+      const found = await folder();
+      const own = await head();
+      if (index.kind === "delta") {
+        return { ...own, ...(await openDelta(found, index, id)), id, number, place, whole: null };
+      }
+      const full = await openFull(found, id, hub);
+      return { ...own, ...full, sums: sumsOf?.(full) ?? full.sums, id, number, place, whole: null };
+    },
+  };
+}

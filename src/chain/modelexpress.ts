@@ -1,0 +1,133 @@
+/**
+ * `v4/`: ModelExpress. Versions are named by words of a catalogue, which have nothing to do with the folders' numbers; a full version's own
+ * word is in no file (ModelExpress 008f0da0, canonical_delta.py; 50b1b429, receiver.py).
+ */
+import { enterFolder, type Folder } from "../checkpoint/file-list.js";
+import { quote } from "../formats/quote.js";
+import type { StatedChecksum } from "../formats/update.js";
+import type { Hub } from "../hub/place.js";
+import { chainError, type ListedVersion, type Version } from "./chain.js";
+import { type DeltaIndex, type FullIndex, INDEX, readVersionIndex, shown } from "./indexed.js";
+import { indexedVersion } from "./indexed-version.js";
+import { type ChainLayout, once } from "./layout.js";
+import { checksumOf } from "./shards.js";
+import { fileNamed, readSmall } from "./small-file.js";
+
+const VERSION_FOLDER = /^v(0|[1-9]\d{0,14})$/;
+/** The seed, which the receiver has before anything is published. */
+const SEED = 0;
+
+export const MODEL_EXPRESS: ChainLayout = {
+  names: ["modelexpress"],
+  async find(folder, hub) {
+    const numbers = folder.folders
+      .flatMap((name) => VERSION_FOLDER.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+    if (numbers.length === 0 || !(await hasUpdate(folder, numbers, hub))) {
+      return null;
+    }
+    const places = numbers.map((number) => {
+      const place = `v${number}`;
+      return { number, place, enter: once(() => enterFolder(folder, place, hub)) };
+    });
+    const names = once(() => namesOf(places));
+    const versions = places.map(({ number, place, enter }): ListedVersion => {
+      const id = String(number);
+      const linkOf = async (index: DeltaIndex | FullIndex): Promise<number | null> =>
+        index.kind === "full" ? null : linkTo(await names(), index, number, place);
+      return indexedVersion({ id, number, place, enter, linkOf, sumsOf }, hub);
+    });
+    return { layout: "modelexpress", versions, pointer: null, notes: [] };
+  },
+};
+
+/** Any folder may hold others called v1: an index that speaks of an update tells. */
+async function hasUpdate(folder: Folder, numbers: readonly number[], hub: Hub | null): Promise<boolean> {
+  for (const number of numbers) {
+    const inner = await enterFolder(folder, `v${number}`, hub);
+    const index = inner === null ? undefined : fileNamed(inner, INDEX);
+    if (inner !== null && index !== undefined && (await speaksOfUpdate(index, inner.directory))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+export async function speaksOfUpdate(index: Parameters<typeof readSmall>[0], directory: string): Promise<boolean> {
+  const text = await readSmall(index, directory)
+    .then((small) => small.text)
+    .catch(() => ""); // whoever reads it says what is wrong
+  return text.includes('"delta_encoding"');
+}
+
+interface Place {
+  readonly number: number;
+  readonly place: string;
+  enter(): Promise<Folder | null>;
+}
+
+/** The folders by the names of their versions, and the full ones, which have none. */
+interface Names {
+  readonly byName: ReadonlyMap<string, number>;
+  readonly full: readonly number[];
+}
+
+/** @throws {WeightDiffError} with `why` "link" for a name that two have. */
+async function namesOf(places: readonly Place[]): Promise<Names> {
+  const byName = new Map<string, number>();
+  const full: number[] = [];
+  for (const { number, place, enter } of places) {
+    const folder = await enter();
+    // One that cannot be read has no name; on the way to the wanted version it is told.
+    const index = folder === null ? null : await readVersionIndex(folder, String(number)).catch(() => null);
+    if (index?.kind === "full") {
+      full.push(number);
+    } else if (index !== null) {
+      const name = nameOf(index.metadata.get("version"));
+      const other = name === null ? undefined : byName.get(name);
+      if (name !== null && other !== undefined) {
+        throw chainError("link", `v${other} and ${place} both are version ${quote(name)}`, AGAIN, {
+          file: place,
+          version: String(number),
+        });
+      }
+      if (name !== null) {
+        byName.set(name, number);
+      }
+    }
+  }
+  return { byName, full };
+}
+
+const AGAIN = "versions of two runs are mixed, or the index is damaged: fetch the chain again";
+
+function nameOf(value: unknown): string | null {
+  return typeof value === "string" && value !== "" ? value : Number.isSafeInteger(value) ? String(value) : null;
+}
+
+/** A name that no index has is that of the nearest full version below, or of the seed: the checksums will tell. */
+function linkTo({ byName, full }: Names, { metadata }: DeltaIndex, number: number, place: string): number {
+  const [own, base] = [nameOf(metadata.get("version")), nameOf(metadata.get("base_version"))];
+  const at = { file: `${place}/${INDEX}`, version: String(number) };
+  if (own === null) {
+    throw chainError("version-dir", `says that it is version ${shown(metadata.get("version"))}`, AGAIN, at);
+  }
+  if (base === null || base === own) {
+    throw chainError("link", `says that it is made on ${shown(metadata.get("base_version"))}`, AGAIN, at);
+  }
+  return byName.get(base) ?? full.filter((one) => one < number).at(-1) ?? SEED;
+}
+
+/** Of a full version: by the tensor's name, with or without a word before it. */
+function sumsOf({ checkpoint }: Pick<Version, "checkpoint">): Version["sums"] {
+  const sums = new Map<string, StatedChecksum>();
+  for (const [name, { shard }] of checkpoint?.stateDict ?? []) {
+    const { metadata } = shard.header;
+    const checksum = checksumOf("adler32", metadata.get(`mx.adler32:${name}`) ?? metadata.get(name));
+    if (checksum !== null) {
+      sums.set(name, checksum);
+    }
+  }
+  return sums;
+}
