@@ -3,13 +3,15 @@ import { findFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain } from "./chain.js";
+import { FIREWORKS } from "./fireworks.js";
 import type { ChainLayout, ChainQuestion } from "./layout.js";
 import { MODEL_EXPRESS } from "./modelexpress.js";
 import { SKYRL } from "./skyrl.js";
 import { SLIME } from "./slime.js";
+import { TRL } from "./trl.js";
 
 /** Add a row to add a layout. */
-const LAYOUTS: readonly ChainLayout[] = [SLIME, SKYRL, MODEL_EXPRESS];
+const LAYOUTS: readonly ChainLayout[] = [SLIME, SKYRL, TRL, MODEL_EXPRESS, FIREWORKS];
 
 /** Versions that are listed; nobody publishes more. */
 const MOST_VERSIONS = 100_000;

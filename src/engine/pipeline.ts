@@ -2,6 +2,7 @@
  * The work of one worker: jobs in, results out. Windows of a tensor are read ahead into the kernel's own memory, computed in
  * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
  */
+import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import { windowElements as codedElements } from "../formats/coded/units.js";
@@ -132,10 +133,11 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
+  const joined = createHash("sha256");
   let current: JobRun | null = null;
   const compute = async (window: Loaded): Promise<WindowOutput> => {
     const { run, last } = window.range;
-    run.work ??= startRun(run.job, kernel, areas, paths, files, setup);
+    run.work ??= startRun(run.job, kernel, areas, paths, files, { ...setup, joined });
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
@@ -257,7 +259,7 @@ function startRun(
   areas: MemoryPlan,
   paths: readonly string[],
   files: WorkerFiles,
-  setup: PipelineSetup,
+  setup: PipelineSetup & { readonly joined: Hash },
 ): JobRun {
   if (job.kind === "tensor" && job.rule === "update") {
     return startUpdate(job, kernel, areas, files, setup);

@@ -18,6 +18,7 @@ import { wrongSum } from "./checksums.js";
 import type { ChainMaterializeOptions } from "./options.js";
 import type { ChainMaterializeReport, ChainSummary } from "./report.js";
 import type { ChainSource } from "./source.js";
+import { refuseOtherWhole } from "./whole.js";
 
 export interface MaterializeFacts {
   readonly started: number;
@@ -47,6 +48,7 @@ export function materializeRecipe(
     },
     asked: null,
     tell: (destination) => tellSmallFiles(destination, source.isBase ? "the base" : "the full version", 0, options),
+    prove: () => refuseOtherWhole(source, plan, options),
     judge(job, result) {
       const wrong = wrongSum(job.name, plan.expected.get(job.id) ?? [], result);
       if (wrong !== null && isMade(job)) {

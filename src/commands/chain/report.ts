@@ -5,6 +5,7 @@ import type { MakingReport } from "../../make/recipe.js";
 import type { MaterializeManifest } from "../../manifest/manifest.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
 import type { ChainSource } from "./source.js";
+import { statesWhole } from "./whole.js";
 
 /**
  * What a user must know of the result. "unproven": tensors that no step changes come from the base as they are; "tied": the head is tied to an
@@ -47,12 +48,14 @@ export interface ChainMaterializeReport extends Omit<MakingReport, "newRows" | "
 }
 
 export function summaryOf(
-  { chain, path, isBase }: ChainSource,
+  source: ChainSource,
   plan: UpdatePlan,
   probed: number | null,
   warnings: readonly ChainWarning[],
 ): ChainSummary {
-  const algorithms = new Set(
+  const { chain, path, isBase } = source;
+  const whole = statesWhole(source) !== null;
+  const algorithms = new Set<ChecksumName>(
     [...plan.expected.values()].flatMap((sums) => sums.map(({ checksum }) => checksum.algorithm)),
   );
   return {
@@ -62,8 +65,8 @@ export function summaryOf(
     steps: path.steps.map(({ id, encoding, checksum }) => ({ version: id, encoding, checksum })),
     tensors: plan.order.length,
     touched: plan.touched,
-    checked: plan.proven,
-    algorithms: [...algorithms].sort(),
+    checked: whole ? plan.touched : plan.proven,
+    algorithms: whole ? ["sha256"] : [...algorithms].sort(),
     untaken: plan.untaken,
     probed,
     warnings,

@@ -19,6 +19,7 @@ import type { ChainVerifyOptions, Opened } from "./options.js";
 import { type ChainSummary, summaryOf } from "./report.js";
 import { type ChainSource, openSource, readPath } from "./source.js";
 import { warnOf } from "./warnings.js";
+import { refuseOtherWhole } from "./whole.js";
 
 export interface ChainFinding {
   /** Which rule is broken; null where it is none of the chain's own. */
@@ -85,6 +86,7 @@ async function verifyWith(options: Opened<ChainVerifyOptions>): Promise<ChainVer
         ),
       );
       const run = await computeAll(plan, findings, options);
+      await refuseOtherWhole(source, plan, options);
       sums = run.sums;
       bytesRead = run.read;
     }

@@ -4,28 +4,26 @@ import { INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../../known/embeddings.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
 import type { ChainWarning } from "./report.js";
 import type { ChainSource } from "./source.js";
+import { statesWhole } from "./whole.js";
 
 /** Tells of each, and @returns their codes. */
-export function warnOf(
-  { chain, path, model, config }: ChainSource,
-  plan: UpdatePlan,
-  warn: Say,
-  note: Say,
-): readonly ChainWarning[] {
+export function warnOf(source: ChainSource, plan: UpdatePlan, warn: Say, note: Say): readonly ChainWarning[] {
+  const { chain, path, model, config } = source;
   const found: ChainWarning[] = [];
   const say = (code: ChainWarning, how: Say, text: string): void => {
     found.push(code);
     how(text);
   };
   const untouched = plan.order.length - plan.touched;
-  if (untouched > 0) {
+  const whole = statesWhole(source) !== null;
+  if (untouched > 0 && !whole) {
     const origin = path.start === null ? "the base" : `version ${path.start.id}`;
     const what = `${plan.touched} of ${plan.order.length} tensors are changed by a step`;
     const rest = untouched === 1 ? "other one comes" : `other ${untouched} come`;
     const [as, them] = untouched === 1 ? ["it is", "it"] : ["they are", "them"];
     say("unproven", note, `${what}; the ${rest} from ${origin} as ${as}, and no checksum covers ${them}`);
   }
-  if (plan.touched > plan.proven) {
+  if (plan.touched > plan.proven && !whole) {
     const what = `${plan.touched - plan.proven} of ${plan.touched} changed tensors have no checksum`;
     say("no-checksums", warn, `${what}: whether they are what the trainer had cannot be told`);
   }

@@ -99,6 +99,8 @@ export interface Updates {
   readonly steps: readonly UpdateStep[];
   /** Of all bytes, once the first `after` steps have met them. */
   readonly sums: readonly { readonly after: number; readonly algorithm: ChecksumName }[];
+  /** Take one sha256 over the bytes of all such jobs, one behind the other, as well: only where they are done in order, in one thread. */
+  readonly joined?: true;
 }
 
 /** The arithmetic of a scheme that is not plain F32, or whose rows are not: what the script does to one tensor. */
@@ -228,6 +230,8 @@ export interface TensorResult {
   readonly comparison?: Comparison;
   /** The checksums of `updates.sums`, in hex. */
   readonly checksums?: readonly string[];
+  /** Of `updates.joined`: sha256 (hex) of all bytes so far. */
+  readonly joined?: string;
   /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
 }

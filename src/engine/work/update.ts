@@ -3,7 +3,7 @@
  * checksums that are wanted on the way. A tensor that fits one window meets one step after the other; a longer one meets all of them piece by
  * piece, each with its decoder open.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { type Checksum, loadChecksums } from "../../formats/checksum.js";
 import { elementCount } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
@@ -25,7 +25,7 @@ export function startUpdate(
   kernel: Kernel,
   areas: MemoryPlan,
   files: WorkerFiles,
-  { inputs }: { readonly inputs: readonly InputFile[] },
+  { inputs, joined }: { readonly inputs: readonly InputFile[]; readonly joined: Hash },
 ): JobRun {
   const { operand } = job.start;
   const { updates } = job;
@@ -99,6 +99,9 @@ export function startUpdate(
         }
       }
       hash.update(memory.subarray(at, at + count));
+      if (updates.joined === true) {
+        joined.update(memory.subarray(at, at + count));
+      }
       return { at, bytes: count, position: begin };
     },
     async finish(paths) {
@@ -107,7 +110,8 @@ export function startUpdate(
         await run.end();
       }
       const found = checksums?.map((checksum) => checksum.digest()) ?? [];
-      return { id: job.id, sha256: hash.digest("hex"), sum: 0, overflow: 0, checksums: found };
+      const result = { id: job.id, sha256: hash.digest("hex"), sum: 0, overflow: 0, checksums: found };
+      return updates.joined === true ? { ...result, joined: joined.copy().digest("hex") } : result;
     },
     close() {
       for (const run of open.splice(0)) {

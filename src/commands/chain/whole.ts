@@ -1,0 +1,45 @@
+/** A checksum over the whole model, which TRL's earlier form has in place of one for each tensor: all tensors in the order of their names, one after the other. */
+import { chainError, type Version } from "../../chain/chain.js";
+import type { TensorJob } from "../../engine/job/job.js";
+import type { UpdatePlan } from "../../plan/plan-update.js";
+import { readAll } from "../../run/read-jobs.js";
+import type { RunOptions } from "../../run/run-plan.js";
+import type { ChainSource } from "./source.js";
+
+/** The version whose checksum is of what will be written; null where the layout has none, or states none of it. */
+export function statesWhole({ path }: ChainSource): (Version & { readonly whole: string }) | null {
+  const last = path.steps.at(-1) ?? path.start;
+  return last?.whole == null ? null : { ...last, whole: last.whole };
+}
+
+/**
+ * Computes it in a pass of its own, in one thread, before anything is written: a checksum in order cannot be taken by several.
+ * @throws {WeightDiffError} with `why` "checksum"; as readAll.
+ */
+export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, options: RunOptions): Promise<void> {
+  const version = statesWhole(source);
+  if (version === null) {
+    return;
+  }
+  const jobs = plan.jobs
+    .filter((job): job is TensorJob => job.kind === "tensor" && job.dtype === "BF16")
+    .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
+    .map(
+      (job, id): TensorJob => ({
+        ...job,
+        id,
+        output: null,
+        updates: { steps: job.updates?.steps ?? [], sums: [], joined: true },
+      }),
+    );
+  const { results } = await readAll(plan.inputs, jobs, { ...options, threads: 0 });
+  const found = results.get(jobs.length - 1)?.joined;
+  if (found !== version.whole) {
+    throw chainError(
+      "checksum",
+      `the model has the sha256 ${found}, expected ${version.whole}`,
+      "a step is damaged or missing, or the base is not the one that the chain starts from; the trainer itself misses a +0 that becomes -0",
+      { file: version.place, version: version.id },
+    );
+  }
+}
