@@ -3,9 +3,19 @@
  * report, or of a WeightDiffError - `code` and `kind` to decide by, `message` and `hint` for people. Any of them stops, as the command
  * line does at a SIGINT, when the AbortSignal in its options is aborted.
  */
+
+import { chainFold as runChainFold } from "./commands/chain/fold.js";
 import { type ChainInspectReport, chainInspect as runChainInspect } from "./commands/chain/inspect.js";
+import { chainMake as runChainMake } from "./commands/chain/make.js";
 import { type ChainMaterializeReport, chainMaterialize as runChainMaterialize } from "./commands/chain/materialize.js";
-import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "./commands/chain/options.js";
+import type {
+  ChainFoldOptions,
+  ChainInspectOptions,
+  ChainMakeOptions,
+  ChainMaterializeOptions,
+  ChainVerifyOptions,
+} from "./commands/chain/options.js";
+import type { UpdateReport } from "./commands/chain/update-recipe.js";
 import { type ChainVerifyReport, chainVerify as runChainVerify } from "./commands/chain/verify.js";
 import { type ConvertOptions, type ConvertReport, convert as runConvert } from "./commands/convert.js";
 import { type FinalizeOptions, type FinalizeReport, finalize as runFinalize } from "./commands/finalize.js";
@@ -25,8 +35,15 @@ import { refuseWrongOptions } from "./library/options.js";
 
 export type { Advice, Say } from "./advice.js";
 export type { ChainInspectReport, InspectedVersion } from "./commands/chain/inspect.js";
-export type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "./commands/chain/options.js";
+export type {
+  ChainFoldOptions,
+  ChainInspectOptions,
+  ChainMakeOptions,
+  ChainMaterializeOptions,
+  ChainVerifyOptions,
+} from "./commands/chain/options.js";
 export type { ChainMaterializeReport, ChainSummary, ChainWarning } from "./commands/chain/report.js";
+export type { UpdateReport } from "./commands/chain/update-recipe.js";
 export type { ChainFinding, ChainVerifyReport } from "./commands/chain/verify.js";
 export type { ConvertOptions, ConvertReport } from "./commands/convert.js";
 export type { FinalizeOptions, FinalizeReport } from "./commands/finalize.js";
@@ -130,4 +147,14 @@ export function chainVerify(options: ChainVerifyOptions): Promise<ChainVerifyRep
 /** Makes the model of one version of a chain. @throws {WeightDiffError} with `why` where the chain breaks a rule; CHECK_FAILED for a checksum. */
 export function chainMaterialize(options: ChainMaterializeOptions): Promise<ChainMaterializeReport> {
   return call("chainMaterialize", options, runChainMaterialize);
+}
+
+/** Folds several steps of a chain into one. @throws {WeightDiffError} USAGE where they fold only with the base, or Node has no zstd to write with. */
+export function chainFold(options: ChainFoldOptions): Promise<UpdateReport> {
+  return call("chainFold", options, runChainFold);
+}
+
+/** Makes the next version of a chain from two models. @throws {WeightDiffError} MISMATCH where an update cannot say what changed, or is made on another version. */
+export function chainMake(options: ChainMakeOptions): Promise<UpdateReport> {
+  return call("chainMake", options, runChainMake);
 }

@@ -12,7 +12,9 @@ the function given as ``progress``. Ctrl-C stops the command, and what is finish
 """
 
 from ._commands import (
+    chain_fold,
     chain_inspect,
+    chain_make,
     chain_materialize,
     chain_verify,
     convert,
@@ -27,7 +29,9 @@ from ._commands import (
 )
 from ._process import Progress, WeightDiffError
 from ._results import (
+    ChainFoldResult,
     ChainInspectResult,
+    ChainMakeResult,
     ChainMaterializeResult,
     ChainVerifyResult,
     ConvertResult,
@@ -43,7 +47,9 @@ from ._results import (
 )
 
 __all__ = [
+    "ChainFoldResult",
     "ChainInspectResult",
+    "ChainMakeResult",
     "ChainMaterializeResult",
     "ChainVerifyResult",
     "ConvertResult",
@@ -58,7 +64,9 @@ __all__ = [
     "VerifyResult",
     "WeightDiffError",
     "XorResult",
+    "chain_fold",
     "chain_inspect",
+    "chain_make",
     "chain_materialize",
     "chain_verify",
     "convert",

@@ -192,3 +192,28 @@ class ChainInspectResult(Result):
     @property
     def versions(self) -> List[Mapping[str, Any]]:
         return list(self.document["versions"])
+
+
+@dataclass(frozen=True)
+class _Update(_Written):
+    """``outcome``: "made", "planned" or "verified"."""
+
+    @property
+    def version(self) -> str:
+        """The version that was written."""
+        return str(self.document["version"])
+
+    @property
+    def base_version(self) -> str:
+        """The version that it is made on; of a full one itself."""
+        return str(self.document["base_version"])
+
+
+@dataclass(frozen=True)
+class ChainFoldResult(_Update):
+    """``outcome``: "made", "planned" or "verified"."""
+
+
+@dataclass(frozen=True)
+class ChainMakeResult(_Update):
+    """``outcome``: "made", "planned" or "verified"."""

@@ -14,13 +14,14 @@ import { type Disk, PAGE, readFully } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
-import type { FileJob, Job, Operand, TensorResult, WindowedJob } from "./job/job.js";
+import type { FileJob, Job, Operand, PayloadJob, TensorResult, WindowedJob } from "./job/job.js";
 import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
 import { startDecode } from "./work/decode.js";
 import { startDigest } from "./work/digest.js";
 import { startEncode } from "./work/encode.js";
 import { runFile } from "./work/file.js";
+import { makePayload } from "./work/make-payload.js";
 import { startTensor } from "./work/tensor.js";
 import { startUpdate } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
@@ -51,7 +52,10 @@ export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | 
       const coding = codingOf(job);
       const means = job.kind === "tensor" ? meansOf(job) : [];
       return {
-        operands: Math.max(needs.operands, job.kind === "file" ? 0 : operandsOf(job).distinct.length),
+        operands: Math.max(
+          needs.operands,
+          job.kind === "file" || job.kind === "payload" ? 0 : operandsOf(job).distinct.length,
+        ),
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
         coder: coding === "none" ? needs.coder : coding,
@@ -128,7 +132,9 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
   const ranges = windowRanges(setup, host, files, (job) =>
-    runFile(job, files, { ...setup, windowBytes: setup.fileWindowBytes }, host),
+    job.kind === "file"
+      ? runFile(job, files, { ...setup, windowBytes: setup.fileWindowBytes }, host)
+      : makePayload(job, kernel, areas, files, setup, host),
   );
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
@@ -218,21 +224,21 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
 
 /**
  * The windows of all jobs, in order. Lengths are multiples of 4096 elements, except for a job's last: pages of any dtype, whole
- * rows of the sum. Whole files have windows of their own, and are done when their turn comes.
+ * rows of the sum. Whole files and payloads have pieces of their own, and are done when their turn comes.
  */
 async function* windowRanges(
   setup: PipelineSetup,
   host: PipelineHost,
   files: WorkerFiles,
-  doFile: (job: FileJob) => Promise<TensorResult>,
+  doWhole: (job: FileJob | PayloadJob) => Promise<TensorResult>,
 ): AsyncGenerator<Range, void> {
   for (;;) {
     const job = await host.next();
     if (job === null) {
       return;
     }
-    if (job.kind === "file") {
-      host.finished(job, await doFile(job));
+    if (job.kind === "file" || job.kind === "payload") {
+      host.finished(job, await doWhole(job));
       continue;
     }
     const count = elementCount(shapeOf(job)) ?? 0;

@@ -40,3 +40,33 @@ export function payloadLength(
   const width = POSITION_BYTES[encoding];
   return { least: width, most: width + (width + 1) * bytes };
 }
+
+/** Steps whose payloads are open at a time: each decoder holds up to a megabyte. */
+export const OPEN_STEPS = 32;
+
+/** Where in its room a payload that is being made sets aside what it needs later: bytes from the room's first. */
+export interface PayloadRoom {
+  /** Overwritten positions, four bytes each, and their values. */
+  readonly positions: number;
+  readonly values: number;
+  /** The tensor between two groups of steps. */
+  readonly state: number;
+  /** Bytes in all. */
+  readonly size: number;
+}
+
+/**
+ * The frame comes first, with room for the most that it can take (zstd.h, ZSTD_COMPRESSBOUND).
+ * @param bytes of the tensor. @param most of them that can be overwritten. @param steps that lead to it.
+ */
+export function payloadRoom(
+  encoding: "xor" | "overwrite",
+  { bytes, most }: { readonly bytes: number; readonly most: number },
+  steps: number,
+): PayloadRoom {
+  const plain = encoding === "xor" ? bytes : 4 + 5 * most;
+  const frame = plain + Math.ceil(plain / 256) + 1024;
+  const aside = encoding === "xor" ? 0 : most;
+  const state = frame + 5 * aside;
+  return { positions: frame, values: frame + 4 * aside, state, size: state + (steps > OPEN_STEPS ? bytes : 0) };
+}

@@ -123,7 +123,7 @@ function byCodePoint(a: string, b: string): number {
 }
 
 /** As json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit past "~". */
-function ascii(text: string): string {
+export function ascii(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,

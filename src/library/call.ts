@@ -11,6 +11,8 @@ const OUTPUT: { readonly [C in keyof LibraryOptions]?: keyof LibraryOptions[C] }
   convert: "output",
   xor: "output",
   chainMaterialize: "tuned",
+  chainFold: "output",
+  chainMake: "chain",
 };
 
 /** @throws {WeightDiffError} USAGE; INTERRUPTED once the options' signal is aborted, with its reason as the cause; as `run`. */

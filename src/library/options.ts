@@ -4,9 +4,12 @@
  */
 import * as z from "zod";
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../chain/chain.js";
+import { PUBLISHED_CHECKSUMS, UPDATE_ENCODINGS } from "../chain/update-index.js";
 import type {
   ChainChoice,
+  ChainFoldOptions,
   ChainInspectOptions,
+  ChainMakeOptions,
   ChainMaterializeOptions,
   ChainVerifyOptions,
 } from "../commands/chain/options.js";
@@ -46,6 +49,8 @@ export interface LibraryOptions {
   readonly chainInspect: ChainInspectOptions;
   readonly chainVerify: ChainVerifyOptions;
   readonly chainMaterialize: ChainMaterializeOptions;
+  readonly chainFold: ChainFoldOptions;
+  readonly chainMake: ChainMakeOptions;
 }
 
 /** A row for each option: one that is added to the type and not here does not compile. */
@@ -163,14 +168,15 @@ const SCHEME: Rows<SchemeOptions> = {
   rows: oneOf(...NEW_ROWS).nullish(),
 };
 
-const CHAIN: Rows<ChainChoice> = {
+const { baseVersion, ...FOLDED } = {
   chain: place,
   layout: oneOf(...CHAIN_LAYOUTS).nullish(),
   to: whole(0).nullish(),
   baseVersion: whole(0).optional(),
   maxSteps: whole(1).optional(),
   format: oneOf(...FIREWORKS_FORMATS).nullish(),
-};
+} satisfies Rows<ChainChoice>;
+const CHAIN = { ...FOLDED, baseVersion };
 
 const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } = {
   recover: {
@@ -245,6 +251,28 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     manifestOut: MAKING.manifestOut,
     raw: place.nullish(),
     tuned: text("a path").nullish(),
+  },
+  chainFold: {
+    ...REQUEST,
+    ...FOLDED,
+    maxShardSize,
+    from: whole(0).optional(),
+    raw: place.nullish(),
+    output: text("a path"),
+    encoding: oneOf(...UPDATE_ENCODINGS).nullish(),
+    checksum: oneOf(...PUBLISHED_CHECKSUMS).nullish(),
+    renumber: flag,
+  },
+  chainMake: {
+    ...REQUEST,
+    maxShardSize,
+    raw: place,
+    tuned: place,
+    chain: text("a path"),
+    version: whole(1).nullish(),
+    encoding: oneOf(...UPDATE_ENCODINGS).optional(),
+    checksum: oneOf(...PUBLISHED_CHECKSUMS).optional(),
+    full: flag,
   },
   push: {
     ...RUN,

@@ -76,33 +76,53 @@ const convertSchema = z.strictObject({
   files: z.array(file),
 });
 
+/** Steps of a chain, and what they begin with. */
+const chain = z.strictObject({
+  layout: z.string(),
+  repo: z.string().nullable(),
+  commit: z.string().nullable(),
+  /** That was made, and the one that `raw` is. */
+  version: z.string(),
+  base_version: z.string(),
+  steps: z.array(
+    z.strictObject({
+      version: z.string(),
+      base_version: z.string(),
+      encoding: z.string().nullable(),
+      checksum: z.string().nullable(),
+      /** sha256 of the index or manifest; null where the layout has none. */
+      index: sha256.nullable(),
+      files: z.array(file),
+    }),
+  ),
+});
+
 /** A version of a chain of updates. `raw` is what the steps began with: the base, or a full version. */
 const materializeSchema = z.strictObject({
   ...head,
   operation: z.literal("materialize"),
   scheme: z.string(),
   raw: source,
-  chain: z.strictObject({
-    layout: z.string(),
-    repo: z.string().nullable(),
-    commit: z.string().nullable(),
-    /** That was made, and the one that `raw` is. */
-    version: z.string(),
-    base_version: z.string(),
-    steps: z.array(
-      z.strictObject({
-        version: z.string(),
-        base_version: z.string(),
-        encoding: z.string().nullable(),
-        checksum: z.string().nullable(),
-        /** sha256 of the index or manifest; null where the layout has none. */
-        index: sha256.nullable(),
-        files: z.array(file),
-      }),
-    ),
-  }),
+  chain,
   tensors: z.array(tensor),
   files: z.array(file),
+});
+/** An update of a chain that was folded from others, or made from two models. Tensors are payloads as they are stored. */
+const updateSchema = z.strictObject({
+  ...head,
+  operation: z.literal("update"),
+  version: z.string(),
+  base_version: z.string(),
+  encoding: z.string(),
+  checksum: z.string(),
+  /** The model before the update; null where steps told without it. */
+  raw: source.nullable(),
+  /** The model after it; null where it was folded. */
+  tuned: source.nullable(),
+  /** What it was folded from. */
+  chain: chain.nullable(),
+  tensors: z.array(tensor),
+  files: z.array(file.extend({ sha256 })),
 });
 
 /** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
@@ -127,6 +147,7 @@ export const WRITTEN = {
   "make-diff": makeDiffSchema.extend({ digest: sha256 }),
   convert: convertSchema.extend({ digest: sha256 }),
   materialize: materializeSchema.extend({ digest: sha256 }),
+  update: updateSchema.extend({ digest: sha256 }),
   xor: xorSchema.extend({ digest: sha256 }),
 } as const;
 
@@ -135,6 +156,7 @@ export type RecoverManifest = z.infer<typeof recoverSchema>;
 export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export type MaterializeManifest = z.infer<typeof materializeSchema>;
+export type UpdateManifest = z.infer<typeof updateSchema>;
 export type XorManifest = z.infer<typeof xorSchema>;
 
 /** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */

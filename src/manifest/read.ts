@@ -9,7 +9,7 @@ import { readValue, topLevelSpans } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { quote } from "../formats/quote.js";
 import { MAX_RANK } from "../formats/tensor-info.js";
-import { type Manifest, WRITTEN, type XorManifest } from "./manifest.js";
+import { type Manifest, type UpdateManifest, WRITTEN, type XorManifest } from "./manifest.js";
 import { digestOf, writeManifest } from "./write.js";
 
 /** A tensor of make-diff takes some 700 bytes, in the file as in memory; a checkpoint has 200,000 tensors at most. */
@@ -27,6 +27,12 @@ export async function readManifest(path: string): Promise<Manifest> {
 /** @throws {WeightDiffError} as readManifestBytes and parseXorManifest. */
 export async function readXorManifest(path: string): Promise<XorManifest | null> {
   return parseXorManifest(await readManifestBytes(path), path);
+}
+
+/** The manifest of an update that was folded or made; null if it is another one. @throws {WeightDiffError} as readXorManifest. */
+export async function readUpdateManifest(path: string): Promise<UpdateManifest | null> {
+  const bytes = await readManifestBytes(path);
+  return operationOf(bytes, path) === "update" ? (parse(bytes, "update", path) as UpdateManifest) : null;
 }
 
 /** @throws {WeightDiffError} NOT_FOUND, LIMIT, IO. */
@@ -50,10 +56,9 @@ export async function readManifestBytes(path: string): Promise<Uint8Array> {
  */
 export function parseManifest(bytes: Uint8Array, path: string): Manifest {
   const manifest = parse(bytes, operationOf(bytes, path), path);
-  if (manifest.operation === "xor") {
-    throw new WeightDiffError("FORMAT_INVALID", "is the manifest of whole files that xor made", undefined, {
-      at: { file: path },
-    });
+  if (manifest.operation === "xor" || manifest.operation === "update") {
+    const what = manifest.operation === "xor" ? "whole files that xor made" : "an update of a chain, and of no model";
+    throw new WeightDiffError("FORMAT_INVALID", `is the manifest of ${what}`, undefined, { at: { file: path } });
   }
   return manifest;
 }
@@ -76,7 +81,7 @@ export const RETYPED = "its text was changed since it was written, though not it
  * Is it byte for byte what `writeManifest` wrote? The digest is over the values; it sees neither white space nor order.
  * @param manifest read from the bytes: its keys are in the schemas' order.
  */
-export function isVerbatim(bytes: Uint8Array, manifest: Manifest | XorManifest): boolean {
+export function isVerbatim(bytes: Uint8Array, manifest: AnyManifest): boolean {
   let at = 0;
   for (const text of writeManifest(manifest)) {
     const piece = Buffer.from(text);
@@ -99,7 +104,7 @@ function isOperation(value: unknown): value is keyof typeof WRITTEN {
 }
 
 /** A manifest whose keys are the schema's and whose digest fits, without the digest. */
-function parse(bytes: Uint8Array, operation: unknown, path: string): Manifest | XorManifest {
+function parse(bytes: Uint8Array, operation: unknown, path: string): AnyManifest {
   if (!isOperation(operation)) {
     throw foreign("operation: Invalid input", path);
   }
@@ -113,6 +118,7 @@ function parse(bytes: Uint8Array, operation: unknown, path: string): Manifest | 
   return manifest;
 }
 
+type AnyManifest = Manifest | XorManifest | UpdateManifest;
 type Read = (schema: z.ZodType, at: readonly (string | number)[]) => unknown;
 
 /** Objects key by key, lists element by element; what these hold is small, and is read whole. */
@@ -164,6 +170,9 @@ function reader(scanner: JsonScanner, path: string): Read {
   };
   const read: Read = (schema, at) => {
     const first = scanner.peek();
+    if (schema instanceof z.ZodNullable && first === "{") {
+      return read(schema.unwrap() as z.ZodType, at);
+    }
     if (schema instanceof z.ZodObject && first === "{") {
       return object(schema, at);
     }

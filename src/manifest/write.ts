@@ -1,7 +1,7 @@
 /** The text of a manifest, and the digest that ends it. Both in pieces: the manifest of 160,000 tensors has a hundred megabytes. */
 import { createHash } from "node:crypto";
 import { VERSION } from "../version.js";
-import { type Manifest, SCHEMA, type XorManifest } from "./manifest.js";
+import { type Manifest, SCHEMA, type UpdateManifest, type XorManifest } from "./manifest.js";
 
 /** UTF-16 units of a piece. */
 const PIECE = 1 << 16;
@@ -9,7 +9,7 @@ const PIECE = 1 << 16;
 type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
 
 /** The file's text, piece by piece: who wrote it, the keys as given, then `digest`. Those who make one give them as the schemas do. */
-export function* writeManifest(body: Body<Manifest | XorManifest>): Generator<string> {
+export function* writeManifest(body: Body<Manifest | XorManifest | UpdateManifest>): Generator<string> {
   const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
   let pending = "";
   for (const text of printed({ ...manifest, digest: digestOf(manifest) })) {

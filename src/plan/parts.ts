@@ -2,7 +2,15 @@
  * A plan cut into parts that may run apart, on several machines. A part has whole files of the output: the largest first, each to
  * the part that has the least to read and write so far. The same plan gives the same parts, wherever it is cut.
  */
-import type { Job, Operand, StoredOperand, Term, Updates } from "../engine/job/job.js";
+import {
+  isMade,
+  type Job,
+  type Operand,
+  type StoredOperand,
+  type Term,
+  type UpdateStep,
+  type Updates,
+} from "../engine/job/job.js";
 import type { PartNumber } from "../output/part-names.js";
 import type { RunPlan } from "./plan.js";
 import { jobTraffic } from "./traffic.js";
@@ -92,7 +100,7 @@ export function subPlan(plan: RunPlan, part: Pick<PlanPart, "shards" | "jobs">):
 
 /** The file that the job writes to; null if it writes to none. */
 function shardOf(job: Job): number | null {
-  return job.kind === "tensor" || job.kind === "file" ? (job.output?.shard ?? null) : null;
+  return isMade(job) ? (job.output?.shard ?? null) : null;
 }
 
 function inputsOf(job: Job): readonly number[] {
@@ -100,10 +108,7 @@ function inputsOf(job: Job): readonly number[] {
     case "tensor":
       return [
         ...[job.start, ...job.terms].flatMap(({ operand }) => operandInputs(operand)),
-        ...(job.updates?.steps ?? []).flatMap(({ input, values }) => [
-          input,
-          ...(values === undefined ? [] : [values.input]),
-        ]),
+        ...stepInputs(job.updates?.steps ?? []),
       ];
     case "digest":
       return operandInputs(job.source);
@@ -111,7 +116,16 @@ function inputsOf(job: Job): readonly number[] {
       return [job.left, job.right].flatMap(operandInputs);
     case "file":
       return [job.payload, ...(job.key === null ? [] : [job.key.input])];
+    case "payload":
+      return [
+        ...[job.base, job.tuned].flatMap((operand) => (operand === null ? [] : operandInputs(operand))),
+        ...stepInputs(job.steps),
+      ];
   }
+}
+
+function stepInputs(steps: readonly UpdateStep[]): readonly number[] {
+  return steps.flatMap(({ input, values }) => [input, ...(values === undefined ? [] : [values.input])]);
 }
 
 function operandInputs(operand: Operand): readonly number[] {
@@ -145,6 +159,14 @@ function counted(job: Job, inputOf: Renumber, shardOf: Renumber): Job {
         payload: inputOf(job.payload),
         key: job.key === null ? null : { ...job.key, input: inputOf(job.key.input) },
         output: job.output === null ? null : { shard: shardOf(job.output.shard) },
+      };
+    case "payload":
+      return {
+        ...job,
+        base: job.base === null ? null : countedStored(job.base, inputOf),
+        tuned: job.tuned === null ? null : countedStored(job.tuned, inputOf),
+        steps: countedUpdates({ steps: job.steps, sums: [] }, inputOf).steps,
+        output: { ...job.output, shard: shardOf(job.output.shard) },
       };
   }
 }

@@ -123,14 +123,14 @@ export function planUpdate(
 }
 
 /** Updates are of bytes: a packed dtype, whose elements have none of their own, is what it is stored as. */
-function asBytes(operand: StoredOperand): Pick<TensorJob, "dtype" | "shape" | "start"> {
+export function asBytes(operand: StoredOperand): Pick<TensorJob, "dtype" | "shape" | "start"> {
   const { dtype, shape, range } = operand;
   const plain =
     dtypeBits(dtype) % 8 === 0 ? { dtype, shape } : { dtype: "U8" as const, shape: [range.end - range.begin] };
   return { ...plain, start: { operand: { ...operand, ...plain }, mean: null } };
 }
 
-function stepOf(version: string, payload: Payload, inputOf: (stored: StoredBytes) => number): UpdateStep {
+export function stepOf(version: string, payload: Payload, inputOf: (stored: StoredBytes) => number): UpdateStep {
   const { range, encoding, compression, values, positions } = payload;
   return {
     ...{ input: inputOf(payload), range, version, encoding, compression },
@@ -140,7 +140,7 @@ function stepOf(version: string, payload: Payload, inputOf: (stored: StoredBytes
 }
 
 /** Files of several versions have the same names. */
-function payloadInputs({ place, shards }: Version): readonly PlanInput[] {
+export function payloadInputs({ place, shards }: Version): readonly PlanInput[] {
   return shards.map(({ file, path, size, modified, header, hub }) => ({
     role: "payload",
     file: `${place}/${file}`,
@@ -153,7 +153,7 @@ function payloadInputs({ place, shards }: Version): readonly PlanInput[] {
 }
 
 /** Every tensor of every step must be one of the model's, as the step has it. @throws {WeightDiffError} with `why`. */
-function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
+export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
   const errors: WeightDiffError[] = [];
   for (const version of steps) {
     for (const [name, payload] of version.payloads) {

@@ -31,6 +31,13 @@ export function jobTraffic(job: Job): Traffic {
   if (job.kind === "file") {
     return { read: job.traffic.read, write: job.output === null ? 0 : job.traffic.write };
   }
+  if (job.kind === "payload") {
+    const models = [job.base, job.tuned].reduce(
+      (sum, operand) => sum + (operand === null ? 0 : operandBytes(operand)),
+      0,
+    );
+    return { read: models + job.steps.reduce((sum, step) => sum + stepBytes(step), 0), write: 0 };
+  }
   const updates = job.kind === "tensor" ? (job.updates?.steps ?? []) : [];
   return {
     read:

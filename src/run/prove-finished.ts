@@ -22,8 +22,11 @@ export async function proveFinished(
 ): Promise<readonly TensorResult[]> {
   const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
   const proven = new Map<number, TensorResult>();
-  // A tensor that is not written cannot be read again, so it is computed again.
-  const jobs = plan.jobs.filter(isMade).filter((job) => claimed.has(job.id) && job.output !== null);
+  // A tensor that is not written cannot be read again, so it is computed again. So is a payload: how long it is only the journal says.
+  const jobs = plan.jobs
+    .filter(isMade)
+    .filter((job) => job.kind !== "payload")
+    .filter((job) => claimed.has(job.id) && job.output !== null);
   if (jobs.length === 0) {
     return [];
   }

@@ -81,7 +81,7 @@ const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 1 };
 export interface Pace {
   readonly threads: number;
   readonly windowBytes: number;
-  /** For whole files, if the plan has some; then it has no tensors. */
+  /** For whole files, if the plan has some; then it has no tensors, and neither where it has payloads. */
   readonly fileWindowBytes: number;
   readonly slots: number;
 }
@@ -96,7 +96,7 @@ export function choosePace(
   const remote = files.some((file) => file.remote !== undefined);
   const most = remote ? REMOTE_PACE.threads : defaultThreads();
   const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
-  const whole = jobs.some(({ kind }) => kind === "file");
+  const whole = jobs.some(({ kind }) => kind === "file" || kind === "payload");
   const wanted = options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs));
   const windowBytes = Math.max(wanted, leastWindowBytes(jobs));
   return {
@@ -190,7 +190,7 @@ export async function runPlan(
 
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
-    .map((job) => (!writes && isMade(job) ? { ...job, output: null } : job));
+    .map((job) => (!writes && isMade(job) && job.kind !== "payload" ? { ...job, output: null } : job));
   if (stream !== null) {
     todo.sort((a, b) => positionOf(a) - positionOf(b));
   }

@@ -26,6 +26,13 @@ export interface ChainCase {
     readonly format?: "arc_v1" | "arc_v2" | "arc_v3";
   };
   readonly base_formula?: Readonly<Record<string, Formula>>;
+  readonly fold?: {
+    readonly from: string;
+    readonly to: string;
+    readonly encoding: "xor" | "overwrite";
+    readonly needs_base?: boolean;
+    readonly payload_sha256: Readonly<Record<string, string>>;
+  };
   readonly expect: {
     readonly exit: readonly number[];
     readonly to?: string;

@@ -107,6 +107,22 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     ],
     failed: "a checksum does not fit: nothing is written",
   },
+  "chain-fold": {
+    does: "several steps of a chain -> one that does the same",
+    examples: [
+      "chain fold --path_diff updates --from 20 --to 40 --path_out folded",
+      "chain fold --path_diff updates --to 40 --path_out folded --path_raw base-model --renumber",
+    ],
+    failed: "a checksum does not fit: nothing is written",
+  },
+  "chain-make": {
+    does: "two models -> the next version of a chain",
+    examples: [
+      "chain make --path_raw step-40 --path_tuned step-41 --path_diff updates",
+      "chain make --path_raw step-40 --path_tuned step-41 --path_diff updates --full",
+    ],
+    failed: "the finished version is damaged",
+  },
   schemes: {
     does: "the published kinds of diffs, and what each means",
     examples: ["schemes", "schemes --json"],

@@ -3,7 +3,13 @@
  * of the options it sets, and what the help says of it. The types see to it that the field is there, and takes such a value.
  */
 import type { z } from "zod";
-import type { ChainInspectOptions, ChainMaterializeOptions, ChainVerifyOptions } from "../../commands/chain/options.js";
+import type {
+  ChainFoldOptions,
+  ChainInspectOptions,
+  ChainMakeOptions,
+  ChainMaterializeOptions,
+  ChainVerifyOptions,
+} from "../../commands/chain/options.js";
 import type { ConvertOptions } from "../../commands/convert.js";
 import type { FinalizeOptions } from "../../commands/finalize.js";
 import type { InspectOptions } from "../../commands/inspect.js";
@@ -43,6 +49,8 @@ export interface Asked {
   readonly "chain-inspect": Asking<ChainInspectOptions>;
   readonly "chain-verify": Asking<ChainVerifyOptions>;
   readonly "chain-materialize": Asking<ChainMaterializeOptions>;
+  readonly "chain-fold": Asking<ChainFoldOptions>;
+  readonly "chain-make": Asking<ChainMakeOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
   readonly finalize: Asking<FinalizeOptions>;

@@ -13,6 +13,8 @@ export const READERS = [
   "chain-inspect",
   "chain-verify",
   "chain-materialize",
+  "chain-fold",
+  "chain-make",
   "push",
 ] as const satisfies readonly CommandName[];
 

@@ -6,7 +6,8 @@ import { aliasesOf } from "./scripts.js";
 import { like, oneOf, text, version } from "./values.js";
 
 const PLACE = "a directory, one weight file, or org/name on the Hub";
-const CHAINS = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
+const WITH_BASE = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
+const CHAINS = [...WITH_BASE, "chain-fold"] as const satisfies readonly CommandName[];
 const CHAIN =
   "the versions: weight_v000001 … (slime, miles, stitch), v1 … (ModelExpress), delta-00000001 … (SkyRL), deltas and anchors (TRL), or org/name on the Hub";
 const CHECKPOINT = { group: "inputs", schema: text } as const;
@@ -199,7 +200,7 @@ export const INPUTS: readonly Flag[] = [
     ...CHECKPOINT,
     name: "path_diff",
     aliases: DIFF_ALIASES,
-    commands: ["chain-materialize"],
+    commands: ["chain-materialize", "chain-fold"],
     option: "chain",
     takes: "CHAIN",
     required: "give the chain",
@@ -224,6 +225,55 @@ export const INPUTS: readonly Flag[] = [
     help: "the model that the chain starts from: every checksum of every step is computed",
   }),
   flag({
+    ...CHECKPOINT,
+    name: "path_raw",
+    aliases: BASE_ALIASES,
+    commands: ["chain-fold"],
+    option: "raw",
+    takes: "BASE",
+    help: "the model that the first step is made on: every tensor's last checksum is computed; steps of one encoding fold without it",
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_raw",
+    aliases: BASE_ALIASES,
+    commands: ["chain-make"],
+    option: "raw",
+    takes: "BASE",
+    required: "give the model before",
+    help: `the model before, which is the chain's newest version: ${PLACE}`,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_tuned",
+    aliases: TUNED_ALIASES,
+    commands: ["chain-make"],
+    option: "tuned",
+    takes: "TUNED",
+    required: "give the new model",
+    help: `the new model: ${PLACE}`,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "path_diff",
+    aliases: DIFF_ALIASES,
+    commands: ["chain-make"],
+    option: "chain",
+    takes: "CHAIN",
+    required: "say where the chain is",
+    help: "the directory of the chain, which gets the version's folder",
+  }),
+  flag({
+    name: "from",
+    commands: ["chain-fold"],
+    option: "from",
+    takes: "N",
+    schema: version,
+    default: String(DEFAULTS.baseVersion),
+    group: "inputs",
+    help: "the version before the first step that is folded",
+  }),
+  flag({
     name: "to",
     commands: [...CHAINS, "recover"],
     option: "to",
@@ -235,7 +285,7 @@ export const INPUTS: readonly Flag[] = [
   }),
   flag({
     name: "base-version",
-    commands: [...CHAINS, "recover"],
+    commands: [...WITH_BASE, "recover"],
     option: "baseVersion",
     takes: "N",
     schema: version,

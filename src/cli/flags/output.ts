@@ -1,13 +1,17 @@
 /** Flags that say what is written, and where. */
 
+import { PUBLISHED_CHECKSUMS, UPDATE_ENCODINGS } from "../../chain/update-index.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { ENCODINGS } from "../../plan/exact.js";
 import { type CommandName, type Flag, flag } from "./flag.js";
 import { DIFF_ALIASES, TUNED_ALIASES } from "./inputs.js";
 import { aliasesOf } from "./scripts.js";
-import { dtype, dtypeOrAuto, oneOf, size, text } from "./values.js";
+import { dtype, dtypeOrAuto, oneOf, size, text, version } from "./values.js";
 
-const WRITES_MODEL = ["recover", "convert", "xor", "chain-materialize"] as const satisfies readonly CommandName[];
+const WRITES_MODEL = [
+  ...["recover", "convert", "xor", "chain-materialize", "chain-fold", "chain-make"],
+] as const satisfies readonly CommandName[];
+const WRITES_UPDATE = ["chain-fold", "chain-make"] as const satisfies readonly CommandName[];
 
 const SIGN_KEY = {
   name: "sign-key",
@@ -69,6 +73,72 @@ export const OUTPUT: readonly Flag[] = [
     help: "where the diff goes (-: one file to stdout); without it the diff is made and proved, and nothing written",
   }),
   flag({
+    name: "path_out",
+    commands: ["chain-fold"],
+    option: "output",
+    takes: "DIR",
+    schema: text,
+    group: "output",
+    required: "say where the folded version goes",
+    help: "the directory that gets the version's folder: a chain of its own",
+  }),
+  flag({
+    name: "encoding",
+    commands: ["chain-fold"],
+    option: "encoding",
+    takes: "NAME",
+    schema: oneOf(UPDATE_ENCODINGS),
+    default: "what the steps have, and xor where they differ",
+    group: "output",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+  }),
+  flag({
+    name: "encoding",
+    commands: ["chain-make"],
+    option: "encoding",
+    takes: "NAME",
+    schema: oneOf(UPDATE_ENCODINGS),
+    default: "xor",
+    group: "output",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+  }),
+  flag({
+    name: "checksum",
+    commands: WRITES_UPDATE,
+    option: "checksum",
+    takes: "NAME",
+    schema: oneOf(PUBLISHED_CHECKSUMS),
+    default: "xxh3-128; of a fold what the steps have",
+    group: "output",
+    help: "of what each tensor becomes: xxh3-128, blake3 or adler32, which sees accidents and little else",
+  }),
+  flag({
+    name: "renumber",
+    commands: ["chain-fold"],
+    option: "renumber",
+    sets: true,
+    group: "output",
+    help: "call it the version after --from: for engines that look for the next number only",
+  }),
+  flag({
+    name: "version",
+    commands: ["chain-make"],
+    option: "version",
+    takes: "N",
+    schema: version,
+    default: "the one after the newest",
+    group: "output",
+    help: "the number of the version",
+  }),
+  flag({
+    name: "full",
+    commands: ["chain-make"],
+    option: "full",
+    sets: true,
+    group: "output",
+    help: "publish the new model as it is, and no update: later versions go on from there",
+  }),
+  flag({
     name: "compress",
     commands: ["make-diff"],
     option: "compress",
@@ -109,7 +179,7 @@ export const OUTPUT: readonly Flag[] = [
   }),
   flag({
     name: "max-shard-size",
-    commands: ["recover", "make-diff", "convert", "chain-materialize"],
+    commands: ["recover", "make-diff", "convert", "chain-materialize", ...WRITES_UPDATE],
     option: "maxShardSize",
     takes: "SIZE",
     schema: size,

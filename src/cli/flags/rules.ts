@@ -33,6 +33,8 @@ export const OUTPUTS: Readonly<Partial<Record<CommandName, string>>> = {
   convert: "out",
   xor: "dest",
   "chain-materialize": "path_tuned",
+  "chain-fold": "path_out",
+  "chain-make": "path_diff",
 };
 
 const RULES: readonly Rule[] = [

@@ -15,6 +15,8 @@ const TENSORS = [
   "inspect",
   "chain-verify",
   "chain-materialize",
+  "chain-fold",
+  "chain-make",
   "push",
   "sign",
 ] as const satisfies readonly CommandName[];
@@ -22,7 +24,7 @@ const TENSORS = [
 export const RUN: readonly Flag[] = [
   flag({
     name: "dry-run",
-    commands: ["recover", "make-diff", "convert", "xor", "chain-materialize"],
+    commands: ["recover", "make-diff", "convert", "xor", "chain-materialize", "chain-fold", "chain-make"],
     option: "dryRun",
     sets: true,
     group: "run",

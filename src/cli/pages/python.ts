@@ -88,4 +88,9 @@ function resultName(command: CommandName): string {
 }
 
 const pythonName = ({ name }: Flag): string => pythonWord(name);
-const pythonWord = (name: string): string => name.replaceAll("-", "_");
+/** Words of the language that are names of flags get an underscore, as its style guide has it (PEP 8). */
+const KEYWORDS: ReadonlySet<string> = new Set(["from"]);
+const pythonWord = (name: string): string => {
+  const word = name.replaceAll("-", "_");
+  return KEYWORDS.has(word) ? `${word}_` : word;
+};

@@ -1,7 +1,8 @@
 /** What the commands about chains may be asked. */
 import type { ChainLayoutName, FIREWORKS_FORMATS } from "../../chain/chain.js";
+import type { PublishedChecksum, UpdateEncoding } from "../../chain/update-index.js";
 import type { Hub } from "../../hub/place.js";
-import type { MakingOptions } from "../../make/recipe.js";
+import type { MakingOptions, RunRequest } from "../../make/recipe.js";
 import type { HubRunOptions } from "../../run/inputs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
@@ -35,6 +36,42 @@ export interface ChainMaterializeOptions
   readonly raw?: string | null;
   /** The folder for the model; null computes and checks everything, and writes nothing; "-" writes one file to stdout. */
   readonly tuned?: string | null;
+}
+
+export interface ChainFoldOptions extends RunRequest, Omit<ChainChoice, "baseVersion"> {
+  /** The version before the first step that is folded; 0 by default. `to` is the last one. */
+  readonly from?: number;
+  /** The directory that gets the version's folder, `weight_v000040` for one. */
+  readonly output: string;
+  /** The model before the first step. Steps of one encoding fold without it; with it every tensor's last checksum is checked. */
+  readonly raw?: string | null;
+  /** What to write; null takes what the steps have, and "xor" where they differ. */
+  readonly encoding?: UpdateEncoding | null;
+  /** The checksums to state; null takes those of the steps. */
+  readonly checksum?: PublishedChecksum | null;
+  /** Call it the version after `from`: for readers that look for the next number only. */
+  readonly renumber?: boolean;
+  /** Bytes of tensors whose payloads share a shard; 5 GB by default. */
+  readonly maxShardSize?: number;
+}
+
+export interface ChainMakeOptions extends RunRequest {
+  /** The model before, which is the chain's newest version; for a full version it is not read. */
+  readonly raw: string;
+  /** The new model. */
+  readonly tuned: string;
+  /** The directory of the chain: the version's folder is made in it. */
+  readonly chain: string;
+  /** The version's number; null takes the one after the newest. */
+  readonly version?: number | null;
+  /** "xor" by default. */
+  readonly encoding?: UpdateEncoding;
+  /** The checksum of what each tensor becomes: "xxh3-128" by default. */
+  readonly checksum?: PublishedChecksum;
+  /** Publish the new model itself, and no update: later steps go on from there. */
+  readonly full?: boolean;
+  /** Bytes of tensors whose payloads share a shard; 5 GB by default. */
+  readonly maxShardSize?: number;
 }
 
 /** With the Hub opened. */

@@ -74,7 +74,11 @@ export function materializeRecipe(
 }
 
 /** The chain as a manifest has it: what the result can be made from again. */
-function chainOf({ chain, path, baseVersion }: ChainSource): MaterializeManifest["chain"] {
+export function chainOf({
+  chain,
+  path,
+  baseVersion,
+}: Pick<ChainSource, "chain" | "path" | "baseVersion">): MaterializeManifest["chain"] {
   return {
     layout: chain.layout,
     repo: chain.repo,
@@ -93,7 +97,7 @@ function chainOf({ chain, path, baseVersion }: ChainSource): MaterializeManifest
 }
 
 /** The output must not lie in a chain, nor a chain in the output. */
-function placeOf({ directory, path, repo }: ChainSource["chain"], { shards }: Version): InputPlace {
+export function placeOf({ directory, path, repo }: ChainSource["chain"], { shards }: Version): InputPlace {
   return { path, directory: repo === null ? directory : null, shards };
 }
 

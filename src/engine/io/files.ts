@@ -43,6 +43,8 @@ export interface WorkerFiles {
   read(index: number, position: number, length: number, memory: Uint8Array, buffer: number): Promise<number>;
   /** Writes `source` into the output tensor at `tensor`, from byte `position` of the file. */
   write(index: number, tensor: ByteRange, source: Uint8Array, position: number): Promise<void>;
+  /** Reads what was written into an output before. */
+  reread(index: number, target: Uint8Array, position: number): Promise<void>;
   /** Cuts an output off after `size` bytes: an earlier run may have left more. */
   truncate(index: number, size: number): Promise<void>;
   /** @throws {WeightDiffError} IO, DISK_FULL: network file systems may report a failed write only now. */
@@ -122,6 +124,9 @@ export function openWorkerFiles(
         refusedWrites.add(index);
         await writeFully(await output(index, false), source, position);
       }
+    },
+    async reread(index, target, position) {
+      await readFully(await output(index, false), target, position);
     },
     async truncate(index, size) {
       const file = await output(index, false);

@@ -201,14 +201,38 @@ export interface FileJob {
   readonly output: { readonly shard: number } | null;
 }
 
+/** The payload of one tensor in one step of a chain: what changes it, compressed. */
+export interface PayloadJob {
+  readonly kind: "payload";
+  readonly id: number;
+  /** Of the tensor. */
+  readonly name: string;
+  /** Its bytes, and those of one element. Without a base what is overwritten does not tell them: then it is the most that there can be. */
+  readonly bytes: number;
+  readonly width: number;
+  /** What it is before the step; null where the steps tell without it: all of them XOR, or all of them overwrite. */
+  readonly base: StoredOperand | null;
+  /** What it is after the step; null where steps lead there. */
+  readonly tuned: StoredOperand | null;
+  readonly steps: readonly UpdateStep[];
+  readonly encoding: "xor" | "overwrite";
+  /** The most bytes that can change, of "overwrite". */
+  readonly most: number;
+  /** Checksums to take of what it is before and after the step. Only with `base`: without it the bytes are not known. */
+  readonly baseSums: readonly ChecksumName[];
+  readonly sums: readonly ChecksumName[];
+  /** Room for the most that it can take, and behind it for what is set aside on the way (formats/update.ts). */
+  readonly output: { readonly shard: number; readonly range: ByteRange };
+}
+
 /** A job whose length is known, so that its windows are. */
 export type WindowedJob = TensorJob | DigestJob | CompareJob;
 
-export type Job = TensorJob | DigestJob | CompareJob | FileJob;
+export type Job = TensorJob | DigestJob | CompareJob | FileJob | PayloadJob;
 
 /** Is it a part of the output, and not only read? */
-export function isMade(job: Job): job is TensorJob | FileJob {
-  return job.kind === "tensor" || job.kind === "file";
+export function isMade(job: Job): job is TensorJob | FileJob | PayloadJob {
+  return job.kind === "tensor" || job.kind === "file" || job.kind === "payload";
 }
 
 export interface TensorResult {
@@ -219,7 +243,7 @@ export interface TensorResult {
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;
-  /** Of a whole file, or of coded windows: its bytes, and its MD5 (hex) where that was wanted. */
+  /** Of a whole file, of coded windows, or of a payload: its bytes, and its MD5 (hex) where that was wanted. */
   readonly size?: number;
   readonly md5?: string;
   /** Of coded windows: units that are the base's own bits. */
@@ -228,8 +252,11 @@ export interface TensorResult {
   readonly proof?: Proof;
   readonly counts?: ValueCounts;
   readonly comparison?: Comparison;
-  /** The checksums of `updates.sums`, in hex. */
+  /** Of a payload: does it change anything? */
+  readonly changes?: boolean;
+  /** The checksums of `sums`, and of `baseSums`, in hex. */
   readonly checksums?: readonly string[];
+  readonly baseChecksums?: readonly string[];
   /** Of `updates.joined`: sha256 (hex) of all bytes so far. */
   readonly joined?: string;
   /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */

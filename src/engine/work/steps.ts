@@ -11,8 +11,13 @@ import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
 
 export interface StepRun {
-  /** Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order. */
-  apply(at: number, count: number, position: number): Promise<void>;
+  /**
+   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order.
+   * @param marks where a byte of 1 is set for each that is overwritten.
+   */
+  apply(at: number, count: number, position: number, marks?: number): Promise<void>;
+  /** The first byte ahead that it changes: Infinity after the last. Only where it lists what it changes. */
+  ahead?(): Promise<number>;
   /** After the last byte. @throws {WeightDiffError} with `why`: the payload is not whole, or not all of it was used. */
   end(): Promise<void>;
   close(): void;
@@ -144,12 +149,19 @@ async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepR
     return position;
   };
   let started = false;
+  const start = async (): Promise<void> => {
+    if (!started) {
+      started = true;
+      next = await advance();
+    }
+  };
   return {
-    async apply(target, length, position) {
-      if (!started) {
-        started = true;
-        next = await advance();
-      }
+    async ahead() {
+      await start();
+      return next * unit;
+    },
+    async apply(target, length, position, marks) {
+      await start();
       const end = (position + length) / unit;
       while (next < end) {
         const to = target + next * unit - position;
@@ -157,14 +169,15 @@ async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepR
         for (let byte = 0; byte < unit; byte++) {
           const value = found[from + byte] ?? 0;
           memory[to + byte] = xors ? (memory[to + byte] ?? 0) ^ value : value;
+          if (marks !== undefined) {
+            memory[marks + to - target + byte] = 1;
+          }
         }
         next = (at < inBatch ? stepOn() : null) ?? (await advance());
       }
     },
     async end() {
-      if (!started) {
-        next = await advance();
-      }
+      await start();
       for (const payload of ends) {
         await nothingLeft(payload, place);
       }

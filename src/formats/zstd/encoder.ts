@@ -20,6 +20,21 @@ export function canEncode(): boolean {
   return zlib !== null;
 }
 
+/** @throws {WeightDiffError} USAGE where this Node cannot write zstd frames. */
+export function refuseNoEncoder(): void {
+  if (!canEncode()) {
+    throw noEncoder();
+  }
+}
+
+function noEncoder(): WeightDiffError {
+  return new WeightDiffError(
+    "USAGE",
+    `Node ${process.versions.node} has no zstd to write with`,
+    "use Node 22.15 or later",
+  );
+}
+
 /** Of what comes out at a time. */
 const OUTPUT = 128 << 10;
 
@@ -27,11 +42,7 @@ const OUTPUT = 128 << 10;
 export function startEncoder(size: number): Encoder {
   const zlib = nodeCompress(size);
   if (zlib === null) {
-    throw new WeightDiffError(
-      "USAGE",
-      `Node ${process.versions.node} has no zstd to write with`,
-      "use Node 22.15 or later",
-    );
+    throw noEncoder();
   }
   const output = new Uint8Array(OUTPUT);
   const run = (bytes: Uint8Array, last: boolean, put: (bytes: Uint8Array) => void): void => {

@@ -21,6 +21,9 @@ export interface FrameWalk {
   readonly contentSize: number | null;
 }
 
+/** The most bytes that a frame's header has: magic, descriptor, window, content size. */
+export const FRAME_HEADER = 14;
+
 /** 28 b5 2f fd. */
 const MAGIC = 0xfd2fb528;
 /** Skippable frames have sixteen; the formats before v0.8 had each its own. */
@@ -46,7 +49,7 @@ type Part = "magic" | "descriptor" | "header" | "block header" | "block" | "chec
 
 /** Walks a frame that must decode to `length` bytes. @param place for messages. */
 export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): FrameWalk {
-  const small = new Uint8Array(14);
+  const small = new Uint8Array(FRAME_HEADER);
   const view = new DataView(small.buffer);
   let part: Part = "magic";
   let wanted = 4;

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { WeightDiffError } from "../../../src/errors.js";
 import {
+  chainFold,
   chainInspect,
+  chainMake,
   chainMaterialize,
   chainVerify,
   convert,
@@ -121,6 +123,16 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
   chainInspect: { ...CHAIN, hub: RUN.hub, signal: RUN.signal },
   chainVerify: { ...RUN, ...CHAIN, raw: null },
   chainMaterialize: { ...REQUEST, ...CHAIN, maxShardSize: 1, manifestOut: null, raw: "a", tuned: null },
+  chainFold: {
+    ...REQUEST,
+    ...{ chain: "c", layout: null, to: 3, maxSteps: 5, format: null, maxShardSize: 1, from: 1 },
+    ...{ raw: "a", output: "o", encoding: "xor", checksum: null, renumber: true },
+  },
+  chainMake: {
+    ...REQUEST,
+    ...{ chain: "c", raw: "a", tuned: "b", version: 3, encoding: "overwrite", checksum: "blake3", full: false },
+    maxShardSize: 1,
+  },
   push: {
     ...RUN,
     path: "a",
@@ -136,14 +148,14 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
 };
 const FUNCTIONS = {
   ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, push, sign },
-  ...{ chainInspect, chainVerify, chainMaterialize },
+  ...{ chainInspect, chainVerify, chainMaterialize, chainFold, chainMake },
 };
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 
 for (const name of NAMES) {
   test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
-    const more = { recover: 2, makeDiff: 2, convert: 2, xor: 3, push: 2, sign: 2 } as const;
+    const more = { recover: 2, makeDiff: 2, convert: 2, xor: 3, push: 2, sign: 2, chainFold: 2, chainMake: 3 } as const;
     const required = new Map<string, number>(Object.entries(more)).get(name) ?? 1;
     const left = Object.keys(COMPLETE[name]).filter((key) => {
       try {
@@ -233,7 +245,15 @@ test("every function and every option has its docs in the declarations", () => {
     ["commands/convert/options", "ConvertOptions"],
     ["commands/xor/options", "XorOptions"],
     ["commands/xor", "XorCommandOptions"],
-    ["commands/chain/options", "ChainChoice", "ChainInspectOptions", "ChainVerifyOptions", "ChainMaterializeOptions"],
+    [
+      "commands/chain/options",
+      "ChainChoice",
+      "ChainInspectOptions",
+      "ChainVerifyOptions",
+      "ChainMaterializeOptions",
+      "ChainFoldOptions",
+      "ChainMakeOptions",
+    ],
     ["commands/verify/options", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
     ["commands/sign", "SignOptions"],

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { obey } from "../../../../src/cli/command-line.js";
 import { run as batch } from "../../../../src/cli/commands/batch.js";
+import { run as chainFold } from "../../../../src/cli/commands/chain-fold.js";
 import { run as chainInspect } from "../../../../src/cli/commands/chain-inspect.js";
+import { run as chainMake } from "../../../../src/cli/commands/chain-make.js";
 import { run as chainMaterialize } from "../../../../src/cli/commands/chain-materialize.js";
 import { run as chainVerify } from "../../../../src/cli/commands/chain-verify.js";
 import { run as convert } from "../../../../src/cli/commands/convert.js";
@@ -70,6 +72,8 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     "chain-inspect": story(chainInspect, { chainInspect: call }),
     "chain-verify": story(chainVerify, { chainVerify: call }),
     "chain-materialize": story(chainMaterialize, { chainMaterialize: call }),
+    "chain-fold": story(chainFold, { chainFold: call }),
+    "chain-make": story(chainMake, { chainMake: call }),
     push: story(push, { push: call }),
     sign: story(sign, { sign: call }),
     schemes: story(schemes, {}),
@@ -98,6 +102,8 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   "chain-inspect": ["C"],
   "chain-verify": ["C"],
   "chain-materialize": ["--path_diff", "C"],
+  "chain-fold": ["--path_diff", "C", "--path_out", "O"],
+  "chain-make": ["--path_raw", "A", "--path_tuned", "B", "--path_diff", "C"],
   push: ["C", "org/name"],
   sign: ["C", "--sign-key", "K"],
   schemes: [],
@@ -127,6 +133,17 @@ const REACHES: Readonly<Record<string, Reach>> = {
   path_tuned: { text: "x", at: "tuned", value: "x" },
   chain: { at: "chain", value: "C" },
   "chain-materialize path_diff": { text: "x", at: "chain", value: "x" },
+  "chain-fold path_diff": { text: "x", at: "chain", value: "x" },
+  "chain-fold from": { text: "7", at: "from", value: 7 },
+  "chain-fold path_out": { text: "x", at: "output", value: "x" },
+  "chain-fold encoding": { text: "overwrite", at: "encoding", value: "overwrite" },
+  "chain-fold format": { text: "arc_v2", at: "format", value: "arc_v2" },
+  "chain-make path_diff": { text: "x", at: "chain", value: "x" },
+  "chain-make encoding": { text: "overwrite", at: "encoding", value: "overwrite" },
+  checksum: { text: "blake3", at: "checksum", value: "blake3" },
+  renumber: { at: "renumber", value: true },
+  version: { text: "000012", at: "version", value: 12 },
+  full: { at: "full", value: true },
   "chain-materialize force": { beside: output, at: "mode", value: "force" },
   "chain-materialize resume": { beside: output, at: "mode", value: "resume" },
   to: { text: "000012", at: "to", value: 12 },

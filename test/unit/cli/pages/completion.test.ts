@@ -28,7 +28,7 @@ async function bashOffers(...words: readonly string[]): Promise<readonly string[
 
 test("bash offers every command", async () => {
   assert.deepEqual(await bashOffers(""), [...firstWords(), "--help", "--version"]);
-  assert.deepEqual(await bashOffers("chain", ""), ["inspect", "verify", "materialize", "--help"]);
+  assert.deepEqual(await bashOffers("chain", ""), ["inspect", "verify", "materialize", "fold", "make", "--help"]);
   assert.deepEqual(await bashOffers("rec"), ["recover"]);
 });
 

@@ -1,0 +1,138 @@
+/** chain fold: several steps of a chain as one, which does the same: for who joins late, and for an archive of every k-th version. */
+import { join } from "node:path";
+import { chainError, type Version, versionText } from "../../chain/chain.js";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../../errors.js";
+import type { ChecksumName } from "../../formats/checksum.js";
+import { quote } from "../../formats/quote.js";
+import { refuseNoEncoder } from "../../formats/zstd/encoder.js";
+import type { Hub } from "../../hub/place.js";
+import { make } from "../../make/make.js";
+import { sourceOf } from "../../manifest/manifest.js";
+import { DEFAULTS } from "../../plan/defaults.js";
+import { listInputs, type PlanInput } from "../../plan/plan.js";
+import { type PayloadEntry, planPayloads } from "../../plan/plan-payloads.js";
+import { payloadInputs, refuseUnfit } from "../../plan/plan-update.js";
+import { withHub } from "../../run/inputs.js";
+import { chooseFold, refuseWithoutBase } from "./fold/choose.js";
+import { baseEntries, freeEntries } from "./fold/entries.js";
+import type { ChainChoice, ChainFoldOptions, Opened } from "./options.js";
+import { chainOf, placeOf } from "./recipe.js";
+import { openSource, readPath } from "./source.js";
+import { type UpdateReport, updateRecipe } from "./update-recipe.js";
+
+export type { ChainFoldOptions } from "./options.js";
+export type { UpdateReport } from "./update-recipe.js";
+
+/** Folds steps into one. @throws {WeightDiffError} with any code of errors.ts; of a chain `why` says which rule it breaks. */
+export async function chainFold(options: ChainFoldOptions): Promise<UpdateReport> {
+  refuseNoEncoder();
+  return withHub(options, foldWith);
+}
+
+async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport> {
+  const started = performance.now();
+  const { hub, raw = null, from = DEFAULTS.baseVersion, onNote = () => {} } = options;
+  const found = await readPath({ ...options, baseVersion: from }, hub);
+  const { chain, path } = found;
+  const { steps, start, target } = path;
+  for (const note of [...chain.notes, ...path.notes]) {
+    onNote(note);
+  }
+  if (steps.length === 0) {
+    throw new WeightDiffError("USAGE", `version ${target.id} is a full one: nothing is to be folded`, undefined, {
+      at: { file: chain.path, version: target.id },
+    });
+  }
+  const choice = chooseFold(steps, { encoding: options.encoding ?? null, checksum: options.checksum ?? null });
+  const base = await openBase(found, choice.needs, raw, { ...options, baseVersion: from });
+  if (base === null) {
+    onNote(`the steps tell without the base: their own checksums go along, and are not computed`);
+  } else {
+    refuseUnfit(base, steps);
+  }
+  const inputs: readonly PlanInput[] = [
+    ...(base === null ? [] : listInputs(base, "raw")),
+    ...steps.flatMap((version) => payloadInputs(version)),
+  ];
+  const entries: readonly PayloadEntry[] =
+    base === null
+      ? await freeEntries(steps, inputs, choice.encoding)
+      : baseEntries(base, steps, inputs, choice.checksum);
+  const { maxShardSize = DEFAULTS.maxShardSize } = options;
+  const first = start?.number ?? from;
+  const number = options.renumber === true ? first + 1 : target.number;
+  const stated = lastStated(steps);
+  const recipe = updateRecipe(
+    {
+      started,
+      plan: planPayloads(entries, inputs, { encoding: choice.encoding, maxShardSize }),
+      output: join(options.output, `weight_v${versionText(number)}`),
+      sources: steps.map((version) => placeOf(chain, version)),
+      head: {
+        version: versionText(number),
+        baseVersion: versionText(first),
+        encoding: choice.encoding,
+        checksum: choice.checksum,
+      },
+      made: {
+        raw: base === null ? null : sourceOf(base),
+        tuned: null,
+        chain: chainOf({ chain, path, baseVersion: first }),
+      },
+      checksumOf: ({ name }, { checksums }) => checksums?.[0] ?? stated.get(name)?.hex ?? null,
+      judge({ name, sums }, { checksums = [] }) {
+        const wanted = stated.get(name);
+        const index = wanted === undefined ? -1 : sums.indexOf(wanted.algorithm);
+        if (wanted !== undefined && index >= 0 && checksums[index] !== wanted.hex) {
+          throw wrongFold(name, wanted, checksums[index] ?? "");
+        }
+      },
+    },
+    options,
+  );
+  return make(recipe, options);
+}
+
+/** What the first step is applied to, where the fold takes it; null where it does without. @throws {WeightDiffError} USAGE where it is not there. */
+async function openBase(
+  found: Awaited<ReturnType<typeof readPath>>,
+  needs: string | null,
+  raw: string | null,
+  options: ChainChoice & { readonly hub: Hub },
+): Promise<Checkpoint | null> {
+  if (needs === null && (raw === null || found.path.start !== null)) {
+    return null;
+  }
+  if (needs !== null && raw === null && found.path.start === null) {
+    refuseWithoutBase(needs);
+  }
+  return (await openSource(found, raw, options, options.hub)).model;
+}
+
+interface Stated {
+  readonly algorithm: ChecksumName;
+  readonly hex: string;
+  readonly version: string;
+  readonly file: string;
+}
+
+/** By tensor, the checksum of the last step that changes it. */
+function lastStated(steps: readonly Version[]): ReadonlyMap<string, Stated> {
+  return new Map(
+    steps.flatMap(({ id, payloads }) =>
+      [...payloads].flatMap(([name, { checksum, shard }]) =>
+        checksum === null ? [] : [[name, { ...checksum, version: id, file: shard.path }] as const],
+      ),
+    ),
+  );
+}
+
+function wrongFold(name: string, { algorithm, hex, version, file }: Stated, found: string): WeightDiffError {
+  return chainError(
+    "checksum",
+    `tensor ${quote(name)} has ${algorithm} ${found} after version ${version}, and ${hex} is stated`,
+    "the base is another one, or an update is damaged: verify the chain with this base",
+    { file, tensor: name, version },
+  );
+}

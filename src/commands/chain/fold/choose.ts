@@ -1,0 +1,60 @@
+/**
+ * Which encoding a fold writes, and whether it needs the base. Of bytes: an XOR after an XOR is their XOR, and what is overwritten last stays.
+ * Both tell without the base. An XOR of what was overwritten, and the reverse, tell only with it, since an update has one encoding.
+ */
+import type { Version } from "../../../chain/chain.js";
+import type { PublishedChecksum, UpdateEncoding } from "../../../chain/update-index.js";
+import { WeightDiffError } from "../../../errors.js";
+import type { ChecksumName } from "../../../formats/checksum.js";
+import { OPEN_STEPS, type StepEncoding } from "../../../formats/update.js";
+
+export interface FoldChoice {
+  readonly encoding: UpdateEncoding;
+  readonly checksum: PublishedChecksum;
+  /** Why it takes the base; null where it does not. */
+  readonly needs: string | null;
+}
+
+const XORS: ReadonlySet<StepEncoding> = new Set(["xor", "xor_sparse"]);
+
+/** @param asked what the user wants; null takes what the steps have. */
+export function chooseFold(
+  steps: readonly Version[],
+  asked: { readonly encoding: UpdateEncoding | null; readonly checksum: PublishedChecksum | null },
+): FoldChoice {
+  const used = new Map<StepEncoding, string>();
+  for (const { id, payloads } of steps) {
+    for (const { encoding } of payloads.values()) {
+      used.set(encoding, used.get(encoding) ?? id);
+    }
+  }
+  const encodings = [...used.keys()];
+  const xors = encodings.every((encoding) => XORS.has(encoding));
+  const overwrites = encodings.every((encoding) => encoding === "overwrite");
+  const encoding = asked.encoding ?? (overwrites && !xors ? "overwrite" : "xor");
+  const last = lastSums(steps);
+  const stated = [...new Set([...last.values()])];
+  const [first = null] = stated;
+  const checksum = asked.checksum ?? (first === null || first === "sha256" ? "xxh3-128" : first);
+  const named = [...used].map(([name, version]) => `${version} (${name})`).join(" and ");
+  const needs = !(encoding === "xor" ? xors : overwrites)
+    ? `steps ${named} fold into ${encoding} only with the base`
+    : stated.some((name) => name !== checksum)
+      ? `checksums of ${stated.map((name) => name ?? "nothing").join(" and ")} become ${checksum} only with the base`
+      : encoding === "overwrite" && steps.length > OPEN_STEPS
+        ? `more than ${OPEN_STEPS} steps of overwrite fold only with the base`
+        : null;
+  return { encoding, checksum, needs };
+}
+
+/** By tensor, the algorithm of the checksum that it has after the last step that changes it. */
+function lastSums(steps: readonly Version[]): ReadonlyMap<string, ChecksumName | null> {
+  return new Map(
+    steps.flatMap(({ payloads }) => [...payloads].map(([name, { checksum }]) => [name, checksum?.algorithm ?? null])),
+  );
+}
+
+/** @throws {WeightDiffError} USAGE: always. */
+export function refuseWithoutBase(what: string): never {
+  throw new WeightDiffError("USAGE", what, undefined, { advice: [{ to: "give it", option: "raw", value: "BASE" }] });
+}

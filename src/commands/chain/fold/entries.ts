@@ -1,0 +1,122 @@
+/** The tensors of a fold: what each is read from, and the room that it may take. */
+import type { Payload, StoredBytes, Version } from "../../../chain/chain.js";
+import type { UpdateEncoding } from "../../../chain/update-index.js";
+import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
+import type { Shard } from "../../../checkpoint/shard.js";
+import type { UpdateStep } from "../../../engine/job/job.js";
+import { widthOf } from "../../../engine/job/operand.js";
+import type { ChecksumName } from "../../../formats/checksum.js";
+import { quote } from "../../../formats/quote.js";
+import { rangeLength } from "../../../formats/tensor-info.js";
+import { FRAME_HEADER, walkFrame } from "../../../formats/zstd/walk.js";
+import { openShardSource } from "../../../hub/source.js";
+import { storedOperand } from "../../../plan/operands.js";
+import type { PlanInput } from "../../../plan/plan.js";
+import type { PayloadEntry } from "../../../plan/plan-payloads.js";
+import { asBytes, stepOf } from "../../../plan/plan-update.js";
+import { refuseWithoutBase } from "./choose.js";
+
+/** The steps by tensor, in order, and the last payload of each. */
+interface Touched {
+  readonly steps: UpdateStep[];
+  readonly payloads: Payload[];
+}
+
+function touched(steps: readonly Version[], inputs: readonly PlanInput[]): ReadonlyMap<string, Touched> {
+  const place = new Map(inputs.map(({ role, path }, index) => [role + path, index]));
+  const inputOf = ({ shard }: StoredBytes): number => place.get(`payload${shard.path}`) ?? 0;
+  const found = new Map<string, Touched>();
+  for (const { id, payloads } of steps) {
+    for (const [name, payload] of payloads) {
+      const own = found.get(name) ?? { steps: [], payloads: [] };
+      found.set(name, own);
+      own.steps.push(stepOf(id, payload, inputOf));
+      own.payloads.push(payload);
+    }
+  }
+  return found;
+}
+
+/** With the base: whatever the steps are. Its checksum is taken anew, and the one that the last step states, too. */
+export function baseEntries(
+  base: Checkpoint,
+  steps: readonly Version[],
+  inputs: readonly PlanInput[],
+  checksum: ChecksumName,
+): readonly PayloadEntry[] {
+  const place = new Map(inputs.map(({ role, path }, index) => [role + path, index]));
+  const found = touched(steps, inputs);
+  return [...base.stateDict].flatMap(([name, tensor]): readonly PayloadEntry[] => {
+    const own = found.get(name);
+    if (own === undefined) {
+      return [];
+    }
+    const { dtype, start } = asBytes(storedOperand(tensor, ({ path }) => place.get(`raw${path}`) ?? 0));
+    const width = widthOf(dtype);
+    const { operand } = start;
+    if (operand.kind !== "stored") {
+      throw new TypeError(`${name} is not stored`);
+    }
+    const bytes = width * operand.shape.reduce((product, extent) => product * extent, 1);
+    const stated = own.payloads.at(-1)?.checksum?.algorithm ?? checksum;
+    const sums = [...new Set([checksum, stated])];
+    return [{ name, bytes, width, base: operand, tuned: null, steps: own.steps, most: bytes, sums, baseSums: [] }];
+  });
+}
+
+/** Without it. @throws {WeightDiffError} USAGE where a tensor's size is stated nowhere. */
+export async function freeEntries(
+  steps: readonly Version[],
+  inputs: readonly PlanInput[],
+  encoding: UpdateEncoding,
+): Promise<readonly PayloadEntry[]> {
+  const found = touched(steps, inputs);
+  const sizes = await statedSizes([...found.values()].flatMap(({ payloads }) => payloads));
+  return [...found].map(([name, own]): PayloadEntry => {
+    const stated = own.payloads.map((payload) => sizes.get(payload) ?? null);
+    const known = stated.filter((size) => size !== null);
+    const free = { name, width: 1, base: null, tuned: null, steps: own.steps, sums: [], baseSums: [] };
+    if (encoding === "xor") {
+      const dense = own.payloads.findIndex((payload, i) => payload.encoding === "xor" && stated[i] !== null);
+      const bytes = stated[dense] ?? null;
+      return bytes === null ? refuseUnstated(name) : { ...free, bytes, most: bytes };
+    }
+    return known.length < stated.length
+      ? refuseUnstated(name)
+      : {
+          ...free,
+          bytes: 2 ** 32,
+          most: known.reduce((sum, size) => sum + Math.max(0, Math.floor((size - 4) / 5)), 0),
+        };
+  });
+}
+
+function refuseUnstated(name: string): never {
+  return refuseWithoutBase(`the size of tensor ${quote(name)} is in none of its frames: only the base tells it`);
+}
+
+/** The decoded bytes that the frames' headers state. What is wrong with a frame is told when it is decoded. */
+async function statedSizes(payloads: readonly Payload[]): Promise<ReadonlyMap<Payload, number | null>> {
+  const byShard = new Map<Shard, Payload[]>();
+  for (const payload of payloads) {
+    byShard.set(payload.shard, [...(byShard.get(payload.shard) ?? []), payload]);
+  }
+  const sizes = new Map<Payload, number | null>();
+  for (const [shard, own] of byShard) {
+    const source = await openShardSource(shard);
+    try {
+      for (const payload of own) {
+        const { range, compression, name } = payload;
+        const head = await source.readAt(range.begin, Math.min(FRAME_HEADER, rangeLength(range)));
+        const walk = walkFrame({ least: 0, most: Number.MAX_SAFE_INTEGER }, { file: shard.path, tensor: name });
+        if (compression === "zstd") {
+          walk.push(head);
+        }
+        sizes.set(payload, walk.contentSize);
+      }
+    } finally {
+      await source.close();
+    }
+  }
+  return sizes;
+}

@@ -1,0 +1,103 @@
+/** Which number the next version of a chain has, on which it is made, and what is known of that one. */
+import { join } from "node:path";
+import { chainError, type ListedVersion, versionText } from "../../../chain/chain.js";
+import { findChain } from "../../../chain/open.js";
+import { WeightDiffError } from "../../../errors.js";
+import type { StatedChecksum } from "../../../formats/update.js";
+import type { Hub } from "../../../hub/place.js";
+import { readManifest } from "../../../manifest/read.js";
+import { hasFile, MANIFEST } from "../../../output/state.js";
+import type { ChainMakeOptions } from "../options.js";
+
+/** The version that the next one is made on. */
+export interface Head {
+  readonly id: string;
+  /** What it states of the tensors that it changes. */
+  readonly sums: ReadonlyMap<string, StatedChecksum>;
+}
+
+export interface NextVersion {
+  readonly number: number;
+  /** Of the version that it is made on: 0 is the model before the first. */
+  readonly base: number;
+  /** Null where it is the first. */
+  readonly head: Head | null;
+}
+
+/** @throws {WeightDiffError} OUTPUT_REFUSED where the newest version is not complete; FORMAT_UNSUPPORTED for another layout; MISMATCH with `why`. */
+export async function nextVersion(options: ChainMakeOptions, hub: Hub): Promise<NextVersion> {
+  const { chain: path, raw, mode = "new" } = options;
+  const chain = await findChain(path, hub);
+  if (chain !== null && chain.layout !== "slime") {
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `is a chain in the layout of ${chain.layout}, and versions are written in slime's`,
+      "give the directory that holds the versions, or another one",
+      { at: { file: path } },
+    );
+  }
+  const versions = chain?.versions ?? [];
+  const complete: ListedVersion[] = [];
+  const open: ListedVersion[] = [];
+  for (const version of versions) {
+    (((await version.isUnfinished()) ? open : complete) as ListedVersion[]).push(version);
+  }
+  const newest = complete.at(-1);
+  const again = mode === "new" ? undefined : (open.at(-1) ?? (options.version == null ? newest : undefined));
+  const number = options.version ?? again?.number ?? (newest?.number ?? 0) + 1;
+  const before = complete.filter((version) => version.number < number).at(-1);
+  const between = open.find((version) => version.number !== number || mode === "new");
+  if (between !== undefined) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      `${between.place} has no index: it is being published, or was interrupted`,
+      "wait for it, or move it away",
+      {
+        at: { file: path, version: between.id },
+        advice: [{ to: "continue it", option: "mode", value: "resume" }],
+      },
+    );
+  }
+  const later = complete.find((version) => version.number > number);
+  if (later !== undefined) {
+    throw chainError(
+      "link",
+      `version ${later.id} is there already: ${versionText(number)} would come before it`,
+      undefined,
+      {
+        file: path,
+        version: later.id,
+      },
+    );
+  }
+  if (before !== undefined) {
+    await refuseOtherVersion(raw, before.id);
+  }
+  const base = before?.number ?? number - 1;
+  const opened = await before?.open();
+  const sums =
+    opened === undefined
+      ? new Map<string, StatedChecksum>()
+      : new Map(
+          [...opened.payloads].flatMap(([name, { checksum }]) =>
+            checksum === null ? [] : [[name, checksum] as const],
+          ),
+        );
+  return { number, base, head: opened === undefined ? null : { id: opened.id, sums } };
+}
+
+/** A model that this tool materialised knows its version. @throws {WeightDiffError} MISMATCH, `why` "wrong-base". */
+async function refuseOtherVersion(raw: string, head: string): Promise<void> {
+  if (!(await hasFile(raw, MANIFEST))) {
+    return;
+  }
+  const manifest = await readManifest(join(raw, MANIFEST)).catch(() => null); // a manifest of another kind says nothing of versions
+  if (manifest?.operation === "materialize" && manifest.chain.version !== head) {
+    throw chainError(
+      "wrong-base",
+      `the model before is version ${manifest.chain.version}, and the chain's newest is ${head}`,
+      "an update is made on the newest version: materialise that one, and give it",
+      { file: raw, version: head },
+    );
+  }
+}

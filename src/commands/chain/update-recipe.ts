@@ -1,0 +1,155 @@
+/** What writing one update of a chain asks of the run, whether it is folded or made: its shards put together, the index, the manifest, the report. */
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
+import { INDEX } from "../../chain/indexed.js";
+import { type UpdateHead, writeUpdateIndex } from "../../chain/update-index.js";
+import { refuseOtherwiseMade } from "../../check/model.js";
+import type { Job, PayloadJob, TensorResult } from "../../engine/job/job.js";
+import { WeightDiffError } from "../../errors.js";
+import type { Recipe, RunRequest } from "../../make/recipe.js";
+import type { UpdateManifest } from "../../manifest/manifest.js";
+import { readUpdateManifest } from "../../manifest/read.js";
+import { writeManifest } from "../../manifest/write.js";
+import { compactFile } from "../../output/compact.js";
+import { MANIFEST } from "../../output/state.js";
+import { type PayloadPlan, settlePayloads } from "../../plan/plan-payloads.js";
+import { digestFiles } from "../../run/digest.js";
+import type { InputPlace } from "../../run/preflight.js";
+import type { RunFigures, RunResult } from "../../run/run-plan.js";
+
+/** What is known before the run. */
+export interface UpdateFacts {
+  readonly started: number;
+  readonly plan: PayloadPlan;
+  /** The version's own folder. */
+  readonly output: string;
+  /** What the output must not overlap. */
+  readonly sources: readonly InputPlace[];
+  readonly head: UpdateHead;
+  /** What the manifest says that it was made from. */
+  readonly made: Pick<UpdateManifest, "raw" | "tuned" | "chain">;
+  /** Of the tensor after the update: the checksum that is published; null where the update does not change it. */
+  readonly checksumOf: (job: PayloadJob, result: TensorResult) => string | null;
+  /** Refuses a result. */
+  readonly judge?: (job: PayloadJob, result: TensorResult) => void;
+  /** More keys for the index, which the run tells. */
+  readonly own?: (run: RunResult) => ReadonlyMap<string, string>;
+}
+
+export interface UpdateReport extends RunFigures {
+  /** "planned": a dry run. "verified": it was complete already. */
+  readonly outcome: "made" | "planned" | "verified";
+  /** The version's folder. */
+  readonly output: string;
+  readonly version: string;
+  readonly baseVersion: string;
+  /** Null of a full version. */
+  readonly encoding: string | null;
+  readonly checksum: string | null;
+  /** Tensors that it changes, or that a full one has; in a dry run, that it may change. */
+  readonly tensors: number;
+  readonly files: readonly { readonly file: string; readonly size: number }[];
+}
+
+export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<UpdateManifest, UpdateReport> {
+  const { started, plan, output, sources, head, checksumOf } = facts;
+  const made = {
+    ...({ operation: "update", version: head.version, base_version: head.baseVersion } as const),
+    ...{ encoding: head.encoding, checksum: head.checksum, ...facts.made },
+  };
+  let written: UpdateReport["files"] = [];
+  let changed = 0;
+  return {
+    started,
+    plan,
+    output,
+    sources,
+    // How long payloads become only the run tells.
+    needs: { bytes: 0, least: 0 },
+    side: null,
+    asked: null,
+    identity: {
+      "the command": "chain",
+      "the version": `${head.version} on ${head.baseVersion}`,
+      "the encoding": head.encoding,
+      "the checksum": head.checksum,
+    },
+    judge(job: Job, result) {
+      if (job.kind === "payload") {
+        facts.judge?.(job, result);
+      }
+    },
+    verify: async (path) => ({ finished: await verifyUpdate(path, made, options), bytesRead: 0 }),
+    async compose(run, directory) {
+      const checksums = new Map(
+        plan.jobs.flatMap((job) => {
+          const result = run.results.get(job.id);
+          const checksum = result === undefined ? null : checksumOf(job, result);
+          return checksum === null ? [] : [[job.name, checksum] as const];
+        }),
+      );
+      const shards = settlePayloads(plan, run.results, checksums);
+      const files: UpdateManifest["files"] = [];
+      const weightMap = new Map<string, string>();
+      for (const { file, header, moves, size, tensors } of shards) {
+        const sha256 =
+          directory === null ? "" : await compactFile(directory.staged(file), { header, moves, size }, () => {});
+        files.push({ file, size, header: createHash("sha256").update(header).digest("hex"), sha256 });
+        for (const tensor of tensors) {
+          weightMap.set(tensor, file);
+        }
+      }
+      written = files.map(({ file, size }) => ({ file, size }));
+      changed = checksums.size;
+      const own = facts.own?.(run) ?? new Map<string, string>();
+      const tensors = plan.jobs.flatMap(({ id, name }): UpdateManifest["tensors"] => {
+        const { size = 0, sha256 = "" } = run.results.get(id) ?? {};
+        return checksums.has(name) ? [{ name, dtype: "U8", shape: [size], sha256 }] : [];
+      });
+      return {
+        extras: [{ file: INDEX, text: writeUpdateIndex({ ...head, own }, weightMap) }],
+        manifest: () => writeManifest({ ...made, tensors, files }),
+      };
+    },
+    conclude(end) {
+      const { version, baseVersion, encoding, checksum } = head;
+      const report = { ...end.figures, output: end.output ?? output, version, baseVersion, encoding, checksum };
+      switch (end.outcome) {
+        case "planned":
+          return { ...report, outcome: "planned", tensors: plan.jobs.length, files: [] };
+        case "verified": {
+          const { tensors, files } = end.finished;
+          const sizes = files.map(({ file, size }) => ({ file, size }));
+          return { ...report, outcome: "verified", tensors: tensors.length, files: sizes };
+        }
+        case "part":
+          throw new TypeError("an update is not made in parts");
+        default:
+          return { ...report, outcome: "made", tensors: changed, files: written };
+      }
+    },
+  };
+}
+
+/** Is the finished version what was to be made, and whole? @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED. */
+async function verifyUpdate(
+  path: string,
+  made: Readonly<Record<string, unknown>>,
+  options: RunRequest,
+): Promise<UpdateManifest> {
+  const manifest = await readUpdateManifest(join(path, MANIFEST));
+  refuseOtherwiseMade(manifest, made, path);
+  const digests = await digestFiles(
+    manifest.files.map(({ file }) => join(path, file)),
+    options,
+  );
+  for (const { file, sha256 } of manifest.files) {
+    if (digests.get(join(path, file)) !== sha256) {
+      throw new WeightDiffError("CHECK_FAILED", `is not what ${MANIFEST} says: it was changed or damaged`, undefined, {
+        at: { file: join(basename(path), file) },
+        advice: [{ to: "make it again", option: "mode", value: "force" }],
+      });
+    }
+  }
+  return manifest;
+}

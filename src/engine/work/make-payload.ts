@@ -1,0 +1,173 @@
+/**
+ * The payload of one tensor in one step of a chain (formats/update.ts): what several steps do together, or what tells two models apart. The
+ * tensor goes by in pieces. Without a base the steps meet zeros: XORs add up, and of overwritten bytes it is marked which they are.
+ */
+import { WeightDiffError } from "../../errors.js";
+import { loadChecksums } from "../../formats/checksum.js";
+import { OPEN_STEPS, payloadRoom } from "../../formats/update.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import { PAGE } from "../io/disk.js";
+import type { InputFile, WorkerFiles } from "../io/files.js";
+import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import { readerOf } from "../io/operands.js";
+import type { PayloadJob, StoredOperand, TensorResult } from "../job/job.js";
+import { byteSwap } from "./byte-swap.js";
+import { openPayloadSink, type Piece } from "./payload-sink.js";
+import { type StepRun, startStep } from "./steps.js";
+
+/** The worker's side of the pool, as far as a payload asks for it. */
+export interface PayloadHost {
+  progress(job: PayloadJob, read: number, written: number): void;
+  /** True once the run is to stop: at the next piece. */
+  aborted(): boolean;
+}
+
+/** Bytes that all steps pass over while they are in the processor's cache: whole elements, with a page of slack at both ends for a direct read. */
+const PIECE = BLOCK * 4 - 2 * PAGE;
+
+/**
+ * Makes the payload and writes it to the start of the job's room. What it is, is decoded again at once.
+ * @throws {WeightDiffError} as the steps; CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED.
+ */
+export async function makePayload(
+  job: PayloadJob,
+  kernel: Kernel,
+  areas: MemoryPlan,
+  files: WorkerFiles,
+  { inputs }: { readonly inputs: readonly InputFile[] },
+  host: PayloadHost,
+): Promise<TensorResult> {
+  const { id, bytes, width, base, tuned, output } = job;
+  const memory = new Uint8Array(kernel.memory);
+  const room = payloadRoom(job.encoding, job, job.steps.length);
+  const create = await loadChecksums();
+  const sums = job.sums.map((name) => create(name));
+  const baseSums = job.baseSums.map((name) => create(name));
+  const sink = await openPayloadSink(job, kernel, {
+    put: (part, position) => files.write(output.shard, output.range, part, output.range.begin + position),
+    get: (target, position) => files.reread(output.shard, target, output.range.begin + position),
+  });
+  const marks = base === null && job.encoding === "overwrite" ? areas.sumBlock : null;
+  const orders = new Map([base, tuned].flatMap((operand) => (operand === null ? [] : [[operand, byteSwap(operand)]])));
+  const load = async (operand: StoredOperand, piece: { position: number; count: number }, buffer: number) => {
+    const [begin, end] = [piece.position / width, (piece.position + piece.count) / width];
+    const at = await readerOf(operand).load(operand, { begin, end, memory, buffer }, files);
+    orders.get(operand)?.take(memory.subarray(at, at + piece.count));
+    host.progress(job, piece.count, 0);
+    return at;
+  };
+  /** Bytes [position, position + count) before any step. */
+  const begin = async (position: number, count: number): Promise<Piece> => {
+    const piece = { position, count, marks };
+    const before = base === null ? null : await load(base, piece, areas.tunedBlock);
+    if (tuned !== null) {
+      return { ...piece, before, at: await load(tuned, piece, areas.recoveredBlock) };
+    }
+    const at = areas.recoveredBlock;
+    if (before === null) {
+      memory.fill(0, at, at + count);
+    } else {
+      memory.copyWithin(at, before, before + count);
+    }
+    if (marks !== null) {
+      memory.fill(0, marks, marks + count);
+    }
+    return { ...piece, before, at };
+  };
+  /** What the groups before have made of it. */
+  const resume = async (position: number, count: number): Promise<Piece> => {
+    const at = areas.recoveredBlock;
+    await files.reread(output.shard, memory.subarray(at, at + count), output.range.begin + room.state + position);
+    const before = base === null ? null : await load(base, { position, count }, areas.tunedBlock);
+    return { position, count, marks, before, at };
+  };
+  const suspend = async ({ at, count, position }: Piece): Promise<void> => {
+    const where = output.range.begin + room.state + position;
+    await files.write(output.shard, output.range, memory.subarray(at, at + count), where);
+  };
+  const open = async (steps: PayloadJob["steps"], runs: StepRun[]): Promise<void> => {
+    for (const step of steps) {
+      const place = { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version };
+      const remote = inputs[step.input]?.remote !== undefined;
+      const scratch = { scratch: areas.rawBlock, scratchBytes: BLOCK * 4 };
+      runs.push(await startStep(step, { ...{ kernel, files, bytes, width, place, remote }, ...scratch }));
+    }
+  };
+  const apply = async (runs: readonly StepRun[], { at, count, position }: Piece): Promise<void> => {
+    for (const run of runs) {
+      await run.apply(at, count, position, marks ?? undefined);
+    }
+  };
+  const finish = async (piece: Piece): Promise<void> => {
+    const { at, before, count } = piece;
+    for (const sum of sums) {
+      sum.update(memory.subarray(at, at + count));
+    }
+    for (const sum of before === null ? [] : baseSums) {
+      sum.update(memory.subarray(before ?? at, (before ?? at) + count));
+    }
+    await sink.take(piece);
+  };
+  /** The next piece that is looked at: without a base, what no step overwrites is passed over. */
+  const skipped = async (runs: readonly StepRun[], position: number): Promise<number> => {
+    if (marks === null) {
+      return position;
+    }
+    const ahead = Math.min(...(await Promise.all(runs.map((run) => run.ahead?.() ?? Number.POSITIVE_INFINITY))));
+    return ahead < position + PIECE ? position : Math.floor(ahead / PIECE) * PIECE;
+  };
+  /** Steps one group after the other; a tensor of one piece stays where it is in between. */
+  const groups = groupsOf(job.steps, bytes <= PIECE ? 1 : OPEN_STEPS);
+  let kept: Piece | null = null;
+  try {
+    for (const [number, steps] of groups.entries()) {
+      const last = number === groups.length - 1;
+      const runs: StepRun[] = [];
+      try {
+        await open(steps, runs);
+        for (
+          let position = await skipped(runs, 0);
+          position < Math.max(bytes, 1);
+          position = await skipped(runs, position + PIECE)
+        ) {
+          if (host.aborted()) {
+            throw new WeightDiffError("INTERRUPTED", "interrupted");
+          }
+          const count = Math.min(PIECE, bytes - position);
+          const piece: Piece = kept ?? (await (number === 0 ? begin : resume)(position, count));
+          await apply(runs, piece);
+          if (last) {
+            await finish(piece);
+          } else if (bytes <= PIECE) {
+            kept = piece;
+          } else {
+            await suspend(piece);
+          }
+        }
+        for (const run of runs) {
+          await run.end();
+        }
+      } finally {
+        for (const run of runs) {
+          run.close();
+        }
+      }
+    }
+    for (const order of orders.values()) {
+      order.finish(inputs.map(({ path }) => path));
+    }
+    const made = await sink.end();
+    const read = job.steps.reduce((sum, { range }) => sum + range.end - range.begin, 0);
+    host.progress(job, read, made.size);
+    const checksums = sums.map((sum) => sum.digest());
+    return { id, ...made, sum: 0, overflow: 0, checksums, baseChecksums: baseSums.map((sum) => sum.digest()) };
+  } finally {
+    sink.close();
+  }
+}
+
+/** At least one, which may be empty. */
+function groupsOf<T>(steps: readonly T[], most: number): readonly (readonly T[])[] {
+  const count = Math.max(1, Math.ceil(steps.length / most));
+  return Array.from({ length: count }, (_, i) => steps.slice(i * most, (i + 1) * most));
+}

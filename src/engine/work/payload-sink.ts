@@ -1,0 +1,126 @@
+/**
+ * Takes a tensor piece by piece, as it is after a step and before it, and writes the step's payload. An XOR goes on at once. What is
+ * overwritten is set aside, positions and values apart, since a payload begins with their number (formats/update.ts).
+ */
+import { payloadRoom } from "../../formats/update.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import type { PayloadJob } from "../job/job.js";
+import { openFrameWriter } from "./frame-writer.js";
+
+/** Bytes [position, position + count) of a tensor; addresses are in the kernel's memory. */
+export interface Piece {
+  readonly position: number;
+  readonly count: number;
+  /** As it is after the step: after it a sink may leave anything there. Without `before`: the XOR of all, or what was overwritten. */
+  readonly at: number;
+  readonly before: number | null;
+  /** Without `before`: a byte that is not 0 for each that was overwritten. */
+  readonly marks: number | null;
+}
+
+export interface PayloadSink {
+  take(piece: Piece): Promise<void>;
+  /** After the last. @returns the payload's bytes as they are stored, their sha256, and whether it changes anything. */
+  end(): Promise<{ readonly size: number; readonly sha256: string; readonly changes: boolean }>;
+  close(): void;
+}
+
+/** The job's room in its output file; positions are from its first byte. */
+export interface Room {
+  put(bytes: Uint8Array, position: number): Promise<void>;
+  get(target: Uint8Array, position: number): Promise<void>;
+}
+
+export async function openPayloadSink(job: PayloadJob, kernel: Kernel, room: Room): Promise<PayloadSink> {
+  return job.encoding === "xor" ? xorSink(job, kernel, room) : overwriteSink(job, kernel, room);
+}
+
+async function xorSink({ bytes, name }: PayloadJob, kernel: Kernel, { put }: Room): Promise<PayloadSink> {
+  const memory = new Uint8Array(kernel.memory);
+  const zeros = Buffer.alloc(1 << 16);
+  const frame = await openFrameWriter(bytes, name, put);
+  let changes = false;
+  return {
+    async take({ at, count, before }) {
+      if (before !== null) {
+        kernel.xor(before, at, count);
+      }
+      const payload = memory.subarray(at, at + count);
+      changes ||= !isZero(payload, zeros);
+      await frame.push(payload);
+    },
+    end: async () => ({ ...(await frame.end()), changes }),
+    close: frame.close,
+  };
+}
+
+function isZero(bytes: Uint8Array, zeros: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (zeros.compare(part, 0, part.length, 0, part.length) !== 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Positions that are kept in memory; more of them go to the job's room. */
+const KEPT = 1 << 18;
+
+async function overwriteSink(job: PayloadJob, kernel: Kernel, room: Room): Promise<PayloadSink> {
+  const memory = new Uint8Array(kernel.memory);
+  const places = payloadRoom("overwrite", job, 0);
+  const positions = new Uint8Array(4 * KEPT);
+  const view = new DataView(positions.buffer);
+  const values = new Uint8Array(KEPT);
+  let kept = 0;
+  let aside = 0;
+  let frame: Awaited<ReturnType<typeof openFrameWriter>> | null = null;
+  const setAside = async (): Promise<void> => {
+    await room.put(positions.subarray(0, 4 * kept), places.positions + 4 * aside);
+    await room.put(values.subarray(0, kept), places.values + aside);
+    aside += kept;
+    kept = 0;
+  };
+  return {
+    async take({ at, count, before, marks, position }) {
+      // What is kept must have room for all that a part can bring.
+      for (let done = 0; done < count; done += KEPT / 2) {
+        const end = Math.min(done + KEPT / 2, count);
+        if (kept + end - done > KEPT) {
+          await setAside();
+        }
+        for (let i = done; i < end; i++) {
+          const value = memory[at + i] ?? 0;
+          if (before === null ? memory[(marks ?? 0) + i] !== 0 : memory[before + i] !== value) {
+            view.setUint32(4 * kept, position + i, true);
+            values[kept++] = value;
+          }
+        }
+      }
+    },
+    async end() {
+      const total = aside + kept;
+      frame = await openFrameWriter(4 + 5 * total, job.name, room.put);
+      const head = new Uint8Array(4);
+      new DataView(head.buffer).setUint32(0, total, true);
+      await frame.push(head);
+      const scratch = new Uint8Array(1 << 18);
+      for (const [from, width, rest] of [
+        [places.positions, 4, positions],
+        [places.values, 1, values],
+      ] as const) {
+        for (let at = 0; at < width * aside; at += scratch.length) {
+          const part = scratch.subarray(0, Math.min(scratch.length, width * aside - at));
+          await room.get(part, from + at);
+          await frame.push(part);
+        }
+        await frame.push(rest.subarray(0, width * kept));
+      }
+      return { ...(await frame.end()), changes: total > 0 };
+    },
+    close() {
+      frame?.close();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * What chain fold and chain make write, read by a program that shares no line with them: chains.py, with numpy, zstandard, xxhash and blake3. The
+ * trainers' own reader, sglang's local_checkpoint.py, is a patch to sglang in slime's repository and in no package: it cannot be installed here.
+ * WEIGHT_DIFF_PYTHON names a Python with these packages; without it these are skipped, except in CI, where they fail.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { chainFold } from "../../src/commands/chain/fold.js";
+import { chainMake } from "../../src/commands/chain/make.js";
+import { chainMaterialize } from "../../src/commands/chain/materialize.js";
+import { canEncode } from "../../src/formats/zstd/encoder.js";
+import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
+import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
+import { ROOT } from "../support/fixtures.js";
+
+const python = process.env.WEIGHT_DIFF_PYTHON;
+const has = python !== undefined && spawnSync(python, ["-c", "import numpy, zstandard, xxhash, blake3"]).status === 0;
+const skip = !canEncode()
+  ? "this Node cannot write zstd"
+  : !has && process.env.CI !== "true"
+    ? "WEIGHT_DIFF_PYTHON names no Python with numpy, zstandard, xxhash and blake3"
+    : false;
+const quiet = { onNote: () => {}, onWarning: () => {} } as const;
+
+function applied(base: string, chain: string, version: number, baseVersion = 0): unknown {
+  const args = [join(ROOT, "test/conformance/chains.py"), base, chain, String(version), String(baseVersion)];
+  const { stdout, stderr, status } = spawnSync(python ?? "python3", args, { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+for (const vector of VECTORS.cases.filter(({ fold }) => fold !== undefined)) {
+  test(`an engine in numpy reads what is folded from ${vector.name}`, { skip }, () =>
+    withFolder(async (folder) => {
+      const { raw, chain } = await optionsOf(vector, folder);
+      const [from, to] = [Number(vector.fold?.from), Number(vector.fold?.to)];
+      const state = stateOf(vector.expect.versions?.[to] ?? "");
+      for (const encoding of ["xor", "overwrite"] as const) {
+        const output = join(folder, encoding);
+        await chainFold({ chain, from, to, output, raw: raw ?? null, encoding, ...quiet });
+        assert.deepEqual(applied(raw ?? "", output, to, from), state);
+      }
+      if (vector.fold?.needs_base !== true) {
+        const output = join(folder, "free");
+        await chainFold({ chain, from, to, output, renumber: true, ...quiet });
+        assert.deepEqual(applied(raw ?? "", output, from + 1, from), state);
+      }
+    }),
+  );
+}
+
+test("an engine in numpy reads every version that is made", { skip }, () =>
+  withFolder(async (folder) => {
+    const base = join(CHAINS, "base");
+    const models = [base];
+    for (let to = 1; to <= 4; to++) {
+      const tuned = join(folder, `model-${to}`);
+      await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: base, tuned, to, ...quiet });
+      models.push(tuned);
+    }
+    for (const [encoding, checksum] of [
+      ["xor", "xxh3-128"],
+      ["overwrite", "blake3"],
+      ["xor", "adler32"],
+    ] as const) {
+      const chain = join(folder, encoding, checksum);
+      for (let version = 1; version <= 4; version++) {
+        const pair = { raw: models[version - 1] ?? "", tuned: models[version] ?? "" };
+        await chainMake({ chain, ...pair, encoding, checksum, maxShardSize: 2000, ...quiet });
+        assert.deepEqual(applied(base, chain, version), stateOf(`A${version}`), `${encoding} ${version}`);
+      }
+    }
+  }),
+);
+
+test("names of every kind are the same to it", { skip }, () =>
+  withFolder(async (folder) => {
+    const names = ["__proto__", "", "a/b", "\u{1f600}", '\u00e9"\\\n', "z".repeat(300)];
+    const write = (name: string, by: number): Promise<string> =>
+      writeFiles(join(folder, name), {
+        "model.safetensors": safetensors(
+          ...names.map((one, i) => [one, "U8", [5], Uint8Array.of(i, by, 3, 4, by)] as const),
+        ),
+      });
+    const [raw, tuned] = [await write("raw", 0), await write("tuned", 7)];
+    const chain = join(folder, "chain");
+    await chainMake({ chain, raw, tuned, ...quiet });
+    const { tensors } = await chainMaterialize({ chain, raw, ...quiet });
+    assert.equal(tensors.length, names.length);
+    const expected = Object.fromEntries(tensors.map(({ name, sha256 }) => [name, sha256]));
+    assert.deepEqual(
+      JSON.stringify(Object.entries(applied(raw, chain, 1) as object).sort()),
+      JSON.stringify(Object.entries(expected).sort()),
+    );
+  }),
+);

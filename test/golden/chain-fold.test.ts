@@ -1,0 +1,238 @@
+/** chain fold: what several steps do together, to the byte that the vectors say; what does not fold is refused before anything is written. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { chainFold } from "../../src/commands/chain/fold.js";
+import { chainMake } from "../../src/commands/chain/make.js";
+import { chainMaterialize } from "../../src/commands/chain/materialize.js";
+import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
+import { canEncode } from "../../src/formats/zstd/encoder.js";
+import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
+import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
+import { payloadsOf } from "../support/payloads.js";
+import { refuses } from "../support/refusal.js";
+
+const quiet = { onNote: () => {}, onWarning: () => {} } as const;
+const skip = canEncode() ? false : "this Node cannot write zstd";
+const folds = VECTORS.cases.filter(({ fold }) => fold !== undefined);
+
+test("there are vectors to fold", () => {
+  assert.deepEqual(
+    folds.map(({ name }) => name),
+    ["xor-xxh3", "overwrite-blake3", "mixed", "big-xor", "big-overwrite"],
+  );
+});
+
+for (const vector of folds) {
+  const { name, fold, expect } = vector;
+  const range = { from: Number(fold?.from), to: Number(fold?.to) };
+  const encoding = fold?.encoding ?? null;
+  const state = stateOf(expect.versions?.[range.to] ?? "");
+
+  test(
+    `${name}: folds to the payloads that numpy computes${fold?.needs_base === true ? ", with the base" : ", without the base"}`,
+    { skip },
+    () =>
+      withFolder(async (folder) => {
+        const { raw = null, chain } = await optionsOf(vector, folder);
+        for (const threads of [0, 2]) {
+          const output = join(folder, `out-${threads}`);
+          const base = fold?.needs_base === true ? raw : null;
+          const { output: version } = await chainFold({
+            chain,
+            ...range,
+            output,
+            raw: base,
+            encoding,
+            threads,
+            ...quiet,
+          });
+          assert.deepEqual(payloadsOf(version), fold?.payload_sha256);
+          // As a chain of its own it gives the version that it was folded to.
+          const report = await chainMaterialize({
+            chain: output,
+            raw,
+            to: range.to,
+            baseVersion: range.from,
+            ...quiet,
+          });
+          assert.deepEqual(Object.fromEntries(report.tensors.map((one) => [one.name, one.sha256])), state);
+          assert.deepEqual(readdirSync(version).sort(), [
+            "model-00000-of-00001.safetensors",
+            "model.safetensors.index.json",
+            "weight-diff.json",
+          ]);
+        }
+      }),
+  );
+
+  test(`${name}: into each encoding, with the base`, { skip }, () =>
+    withFolder(async (folder) => {
+      const { raw = null, chain } = await optionsOf(vector, folder);
+      for (const to of ["xor", "overwrite"] as const) {
+        for (const checksum of ["xxh3-128", "blake3", "adler32"] as const) {
+          const output = join(folder, to, checksum);
+          await chainFold({ chain, ...range, output, raw, encoding: to, checksum, ...quiet });
+          const report = await chainMaterialize({ chain: output, raw, baseVersion: range.from, ...quiet });
+          assert.deepEqual(Object.fromEntries(report.tensors.map((one) => [one.name, one.sha256])), state);
+          assert.deepEqual(report.chain.algorithms, [checksum]);
+          assert.equal(report.chain.steps[0]?.encoding, to);
+        }
+      }
+    }),
+  );
+}
+
+test("what tells only with the base is refused without it", { skip }, () =>
+  withFolder(async (folder) => {
+    const output = join(folder, "out");
+    const fold =
+      (chain: string, more: object = {}) =>
+      () =>
+        chainFold({ chain: join(CHAINS, "good", chain), output, ...more, ...quiet });
+    await refuses(
+      fold("mixed"),
+      "USAGE",
+      /steps 000001 \(xor\) and 000002 \(overwrite\) and 000004 \(xor_sparse\) fold into xor only with the base/,
+    );
+    await refuses(fold("xor-xxh3", { encoding: "overwrite" }), "USAGE", /fold into overwrite only with the base/);
+    await refuses(fold("overwrite-blake3", { encoding: "xor" }), "USAGE", /fold into xor only with the base/);
+    await refuses(
+      fold("xor-xxh3", { checksum: "blake3" }),
+      "USAGE",
+      /checksums of xxh3-128 become blake3 only with the base/,
+    );
+    await refuses(fold("no-content-size"), "USAGE", /the size of tensor ".*" is in none of its frames/);
+    await refuses(fold("reset", { to: 3 }), "USAGE", /version 000003 is a full one/);
+    await refuses(fold("xor-xxh3", { from: 4, to: 4 }), "MISMATCH", /already is version 000004/);
+    assert.deepEqual(readdirSync(folder), []);
+  }),
+);
+
+test("a full version in the range is where the fold begins", { skip }, () =>
+  withFolder(async (folder) => {
+    const { output, baseVersion } = await chainFold({ chain: join(CHAINS, "good/reset"), output: folder, ...quiet });
+    assert.equal(baseVersion, "000003");
+    assert.match(readFileSync(join(output, "model.safetensors.index.json"), "utf8"), /"base_version": "000003"/);
+  }),
+);
+
+test("renumbered, it is the version after the first, for readers that count", { skip }, () =>
+  withFolder(async (folder) => {
+    const chain = join(CHAINS, "good/xor-xxh3");
+    const report = await chainFold({ chain, from: 1, to: 4, output: folder, renumber: true, ...quiet });
+    assert.equal(report.output, join(folder, "weight_v000002"));
+    assert.equal(
+      readFileSync(join(report.output, "model.safetensors.index.json"), "utf8").slice(0, 154),
+      '{"metadata": {"version": "000002", "base_version": "000001", "delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "xxh3-128"}, "weigh',
+    );
+  }),
+);
+
+test("another base than the steps are made on is found, and nothing is written", { skip }, () =>
+  withFolder(async (folder) => {
+    const chain = join(CHAINS, "good/xor-xxh3");
+    for (const raw of ["base-wrong", "base-at-v2", "base-ulp"]) {
+      const error = await chainFold({ chain, raw: join(CHAINS, raw), output: join(folder, "out"), ...quiet }).catch(
+        (thrown) => thrown,
+      );
+      assert.ok(error instanceof WeightDiffError && error.why === "checksum", `${raw}: ${error}`);
+      assert.equal(EXIT_CODES[error.code], 3);
+      assert.deepEqual(readdirSync(folder), []);
+    }
+  }),
+);
+
+for (const vector of VECTORS.cases.filter(({ layout, expect }) => layout === "slime" && expect.to === undefined)) {
+  const { name, expect, base } = vector;
+  test(
+    `refuses to fold ${name}`,
+    { skip: skip || (base === "base-at-v2" || base === "base-wrong" ? "the base is at fault" : false) },
+    () =>
+      withFolder(async (folder) => {
+        const { raw = null, chain } = await optionsOf(vector, folder);
+        const error = await chainFold({ chain, raw, output: join(folder, "out"), ...quiet }).catch((thrown) => thrown);
+        assert.ok(error instanceof WeightDiffError, String(error));
+        assert.ok(expect.exit.includes(EXIT_CODES[error.code]), `${error.code}: ${error.message}`);
+        assert.ok(expect.why?.includes(error.why ?? ""), `${error.why}: ${error.message}`);
+        assert.deepEqual(readdirSync(folder), []);
+      }),
+  );
+}
+
+/** A model whose tensors take several pieces, and one of a few bytes. @param change of the elements at these places. */
+function grown(change: ReadonlyMap<number, number>): Uint8Array {
+  const units = 140_001;
+  const large = Uint16Array.from({ length: units }, (_, i) => Math.imul(i, 2_654_435_761) >>> 20);
+  for (const [at, by] of change) {
+    large[at % units] = (large[at % units] ?? 0) + by;
+  }
+  return safetensors(["large", "BF16", [units], large], ["small", "F32", [2], Float32Array.of(1, change.size)]);
+}
+
+test("more steps than are open at a time fold in groups", { skip }, () =>
+  withFolder(async (folder) => {
+    const change = new Map<number, number>();
+    const models: string[] = [];
+    for (let step = 0; step <= 34; step++) {
+      for (let i = 0; i < (step === 0 ? 0 : 40); i++) {
+        change.set(Math.imul(step * 40 + i, 2_654_435_761) >>> 1, 1 + step);
+      }
+      models.push(await writeFiles(join(folder, `model-${step}`), { "model.safetensors": grown(change) }));
+    }
+    for (const encoding of ["xor", "overwrite"] as const) {
+      const chain = join(folder, encoding);
+      for (let step = 1; step <= 34; step++) {
+        await chainMake({ chain, raw: models[step - 1] ?? "", tuned: models[step] ?? "", encoding, ...quiet });
+      }
+      const [raw = ""] = models;
+      const last = await chainMaterialize({ chain, raw, ...quiet });
+      for (const [name, options] of Object.entries({
+        free: { raw: null },
+        based: { raw, encoding: "xor" as const },
+        places: { raw, encoding: "overwrite" as const },
+      })) {
+        const output = join(folder, `${encoding}-${name}`);
+        if (encoding === "overwrite" && name === "free") {
+          await refuses(
+            () => chainFold({ chain, output, ...options, ...quiet }),
+            "USAGE",
+            /more than 32 steps of overwrite/,
+          );
+          continue;
+        }
+        await chainFold({ chain, output, ...options, ...quiet });
+        const folded = await chainMaterialize({ chain: output, raw, ...quiet });
+        assert.deepEqual(folded.tensors, last.tensors, `${encoding} ${name}`);
+      }
+    }
+  }),
+);
+
+test("a fold that was interrupted is made by the next run, and one that is finished is proved", { skip }, () =>
+  withFolder(async (folder) => {
+    const vector = folds.find(({ name }) => name === "big-xor");
+    assert.ok(vector !== undefined);
+    const { chain, raw = null } = await optionsOf(vector, folder);
+    const output = join(folder, "out");
+    const whole = await chainFold({ chain, raw, output: join(folder, "whole"), ...quiet });
+    const stop = new AbortController();
+    const onProgress = (): void => stop.abort(new WeightDiffError("INTERRUPTED", "interrupted"));
+    const fold = { chain, raw, output, threads: 0, ...quiet } as const;
+    await refuses(() => chainFold({ ...fold, signal: stop.signal, onProgress }), "INTERRUPTED", /interrupted/);
+    assert.deepEqual(readdirSync(join(output, "weight_v000002")), [".weight-diff"]);
+    const report = await chainFold({ ...fold, mode: "resume" });
+    for (const file of ["model-00000-of-00001.safetensors", "model.safetensors.index.json", "weight-diff.json"]) {
+      assert.ok(readFileSync(join(report.output, file)).equals(readFileSync(join(whole.output, file))), file);
+    }
+    assert.equal((await chainFold({ ...fold, mode: "resume" })).outcome, "verified");
+    await refuses(() => chainFold(fold), "OUTPUT_REFUSED", /is not empty/);
+    const other = { ...fold, mode: "resume", checksum: "blake3" } as const;
+    await refuses(() => chainFold(other), "OUTPUT_REFUSED", /another checksum/);
+  }),
+);
+
+test("a Node without zstd says so before anything else", { skip: canEncode() && "this Node has it" }, () =>
+  refuses(() => chainFold({ chain: "nowhere", output: "out" }), "USAGE", /has no zstd to write with/),
+);

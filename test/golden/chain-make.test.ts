@@ -1,0 +1,202 @@
+/** chain make: the next version of a chain, which gives the new model to the byte; and what no update can say. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { chainMake } from "../../src/commands/chain/make.js";
+import { chainMaterialize } from "../../src/commands/chain/materialize.js";
+import { chainVerify } from "../../src/commands/chain/verify.js";
+import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
+import { canEncode } from "../../src/formats/zstd/encoder.js";
+import { CHAINS, stateOf } from "../support/chains.js";
+import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";
+import { refuses } from "../support/refusal.js";
+
+const quiet = { onNote: () => {}, onWarning: () => {} } as const;
+const skip = canEncode() ? false : "this Node cannot write zstd";
+const BASE = join(CHAINS, "base");
+
+/** The models of versions 0 to 4 of a vector: NaN, -0, F8, an empty step, a tensor that returns to its first value. */
+async function models(folder: string): Promise<readonly string[]> {
+  const made = [BASE];
+  for (let to = 1; to <= 4; to++) {
+    const tuned = join(folder, `model-${to}`);
+    await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: BASE, tuned, to, ...quiet });
+    made.push(tuned);
+  }
+  return made;
+}
+
+async function digestsOf(chain: string, raw: string, to: number): Promise<Readonly<Record<string, string>>> {
+  const { tensors } = await chainMaterialize({ chain, raw, to, ...quiet });
+  return Object.fromEntries(tensors.map(({ name, sha256 }) => [name, sha256]));
+}
+
+test("versions that are made one after the other give every model to the byte", { skip }, () =>
+  withFolder(async (folder) => {
+    const all = await models(folder);
+    for (const encoding of ["xor", "overwrite"] as const) {
+      for (const [checksum, threads] of [
+        ["xxh3-128", 0],
+        ["blake3", 2],
+        ["adler32", 1],
+      ] as const) {
+        const chain = join(folder, encoding, checksum);
+        for (const [number, tuned] of all.entries()) {
+          if (number > 0) {
+            const raw = all[number - 1] ?? "";
+            const report = await chainMake({ chain, raw, tuned, encoding, checksum, threads, ...quiet });
+            assert.equal(report.output, join(chain, `weight_v00000${number}`));
+            assert.equal(report.tensors, [0, 3, 5, 0, 4][number]);
+          }
+        }
+        for (const to of [1, 2, 3, 4]) {
+          assert.deepEqual(await digestsOf(chain, BASE, to), stateOf(`A${to}`), `${encoding} ${checksum} ${to}`);
+        }
+        const { verdict, findings } = await chainVerify({ chain, raw: BASE });
+        assert.equal(verdict, "sound", JSON.stringify(findings));
+      }
+    }
+  }),
+);
+
+interface Header {
+  readonly [name: string]: {
+    readonly dtype: string;
+    readonly shape: readonly number[];
+    readonly data_offsets: readonly [number, number];
+  };
+}
+
+/** A line for each tensor of a file, as docs/chains.md has it. */
+function describedIn(file: Buffer): readonly string[] {
+  const start = 8 + Number(file.readBigUInt64LE(0));
+  const { __metadata__: _, ...tensors } = JSON.parse(file.toString("utf8", 8, start)) as Header;
+  return Object.entries(tensors).map(
+    ([
+      name,
+      {
+        dtype,
+        shape,
+        data_offsets: [begin, end],
+      },
+    ]) => {
+      const sha256 = createHash("sha256")
+        .update(file.subarray(start + begin, start + end))
+        .digest("hex");
+      return `${name}\t${dtype}\t[${shape.join(", ")}]\t${sha256}\n`;
+    },
+  );
+}
+
+test("the index is slime's, on one line, and says which model the update is made on", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, tuned = ""] = await models(folder);
+    const { output } = await chainMake({ chain: join(folder, "chain"), raw: BASE, tuned, ...quiet });
+    const lines: string[] = [];
+    for (const name of readdirSync(BASE).filter((file) => file.endsWith(".safetensors"))) {
+      lines.push(...describedIn(readFileSync(join(BASE, name))));
+    }
+    const base = createHash("sha256").update(lines.sort().join("")).digest("hex");
+    const text = readFileSync(join(output, "model.safetensors.index.json"), "utf8");
+    assert.ok(
+      text.startsWith(
+        `{"metadata": {"version": "000001", "base_version": "000000", "delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "xxh3-128", "weight_diff_base_sha256": "${base}"}, "weight_map": {"`,
+      ),
+      text,
+    );
+    assert.deepEqual(readdirSync(output).sort(), [
+      "model-00000-of-00001.safetensors",
+      "model.safetensors.index.json",
+      "weight-diff.json",
+    ]);
+  }),
+);
+
+test("a full version is the new model itself, and later ones go on from there", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, first = "", second = ""] = await models(folder);
+    const chain = join(folder, "chain");
+    await chainMake({ chain, raw: BASE, tuned: first, ...quiet });
+    const full = await chainMake({ chain, raw: first, tuned: second, full: true, ...quiet });
+    assert.deepEqual([full.version, full.encoding, full.tensors], ["000002", null, 9]);
+    const next = await chainMake({ chain, raw: second, tuned: BASE, ...quiet });
+    assert.equal(next.baseVersion, "000002");
+    const report = await chainMaterialize({ chain, ...quiet });
+    assert.equal(report.chain.start, "000002");
+    assert.deepEqual(Object.fromEntries(report.tensors.map(({ name, sha256 }) => [name, sha256])), stateOf("A0"));
+  }),
+);
+
+test("an update on another model than the newest version is refused, and nothing is written", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, first = "", second = ""] = await models(folder);
+    const chain = join(folder, "chain");
+    await chainMake({ chain, raw: BASE, tuned: first, ...quiet });
+    for (const raw of [BASE, second, join(CHAINS, "base-wrong")]) {
+      const error = await chainMake({ chain, raw, tuned: join(folder, "model-3"), ...quiet }).catch((thrown) => thrown);
+      assert.ok(error instanceof WeightDiffError && error.why === "wrong-base", `${raw}: ${error}`);
+      assert.equal(EXIT_CODES[error.code], 4);
+      assert.deepEqual(readdirSync(chain), ["weight_v000001"]);
+    }
+  }),
+);
+
+test("what an update cannot say is listed, tensor by tensor", { skip }, () =>
+  withFolder(async (folder) => {
+    const write = (name: string, ...tensors: readonly TensorSpec[]) =>
+      writeFiles(join(folder, name), { "model.safetensors": safetensors(...tensors) });
+    const raw = await write("raw", ["a", "F32", [2]], ["b", "F32", [2]], ["c", "F32", [2]]);
+    const tuned = await write("tuned", ["a", "F32", [3]], ["b", "BF16", [2]], ["d", "F32", [2]]);
+    const error = await chainMake({ chain: join(folder, "chain"), raw, tuned, ...quiet }).catch((thrown) => thrown);
+    assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
+    assert.deepEqual(error.problems, [
+      '"a" is F32 [2] before, and F32 [3] in the new model',
+      '"b" is F32 [2] before, and BF16 [2] in the new model',
+      '"c" is not in the new model',
+      '"d" is new in the new model',
+    ]);
+    await refuses(
+      () => chainMake({ chain: join(folder, "chain"), raw, tuned: raw, ...quiet }),
+      "USAGE",
+      /the same files/,
+    );
+  }),
+);
+
+test("numbers go on from the newest complete version, and an unfinished one is told", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, first = "", second = ""] = await models(folder);
+    const chain = join(folder, "chain");
+    const begun = await chainMake({ chain, raw: BASE, tuned: first, version: 7, ...quiet });
+    assert.deepEqual([begun.version, begun.baseVersion], ["000007", "000006"]);
+    await refuses(
+      () => chainMake({ chain, raw: first, tuned: second, version: 3, ...quiet }),
+      "FORMAT_INVALID",
+      /version 000007 is there already/,
+    );
+    mkdirSync(join(chain, "weight_v000008"));
+    writeFileSync(join(chain, "weight_v000008/model-00000-of-00001.safetensors.tmp"), "half");
+    await refuses(
+      () => chainMake({ chain, raw: first, tuned: second, ...quiet }),
+      "OUTPUT_REFUSED",
+      /weight_v000008 has no index/,
+    );
+  }),
+);
+
+test("an interrupted version is made by the next run", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, first = ""] = await models(folder);
+    const chain = join(folder, "chain");
+    const stop = new AbortController();
+    const onProgress = (): void => stop.abort(new WeightDiffError("INTERRUPTED", "interrupted"));
+    const make = { chain, raw: BASE, tuned: first, threads: 0, ...quiet } as const;
+    await refuses(() => chainMake({ ...make, signal: stop.signal, onProgress }), "INTERRUPTED", /interrupted/);
+    await refuses(() => chainMake(make), "OUTPUT_REFUSED", /weight_v000001 has no index/);
+    assert.equal((await chainMake({ ...make, mode: "resume" })).version, "000001");
+    assert.equal((await chainMake({ ...make, mode: "resume" })).outcome, "verified");
+    assert.deepEqual(await digestsOf(chain, BASE, 1), stateOf("A1"));
+  }),
+);
