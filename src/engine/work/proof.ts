@@ -44,7 +44,9 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
     },
     takeRecovered(items, driver) {
       const lost = kernel.countDifferent(areas.recoveredBlock, areas.tunedBlock, items);
-      inexact += narrow === null ? lost : countLost(kernel, areas, items, narrow, driver, lost);
+      // A number that comes back whole in F32 is the same once it is rounded back; a NaN need not be.
+      const sure = narrow === null || (lost === 0 && !hasNaN(kernel, areas, narrow, driver));
+      inexact += sure ? lost : countLost(kernel, areas, items, narrow, driver, lost);
       if (lost > 0) {
         recovered ??= tuned.copy();
       }
@@ -58,6 +60,11 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
       return { raw: raw?.digest("hex") ?? null, tuned: sha256, recovered: recovered?.digest("hex") ?? sha256, inexact };
     },
   };
+}
+
+function hasNaN(kernel: Kernel, { sumBlock }: MemoryPlan, dtype: NarrowDtype, driver: Uint8Array): boolean {
+  kernel.countSpecial(dtype, driver.byteOffset, sumBlock, driver.length / 2);
+  return new DataView(kernel.memory, sumBlock).getUint32(0, true) > 0;
 }
 
 /**
