@@ -98,6 +98,7 @@ function tokeniseEights(
   let pending = load<u32>(state, BITS) & 7;
   let bits: u64 = pending == 0 ? 0 : load<u8>(at);
   const room = state + ROOM;
+  const even = i32x4.splat(0xffff);
   for (let i: u32 = 0; i + 8 <= units; i += 8) {
     const values = eightDifferences(base + 2 * i, tuned + 2 * i);
     const low = i32x4.extend_low_i16x8_u(values);
@@ -115,18 +116,28 @@ function tokeniseEights(
     if (!v128.any_true(n)) {
       continue;
     }
-    v128.store(room + 16, n);
-    v128.store(room + 32, i16x8.sub(values, i16x8.mul(top, powers(n))));
-    for (let k: u32 = 0; k < 8; k += 4) {
-      for (let j = k; j < k + 4; j++) {
-        bits |= <u64>load<u16>(room + 32 + 2 * j) << pending;
-        pending += load<u16>(room + 16 + 2 * j);
-      }
-      store<u64>(at, bits);
-      at += pending >> 3;
-      bits >>= pending & 56;
-      pending &= 7;
-    }
+    // Two units at a time: the second's extra bits above the first's.
+    const power = powers(n);
+    const extra = i16x8.sub(values, i16x8.mul(top, power));
+    const second = i32x4.mul(i32x4.shr_u(extra, 16), v128.and(power, even));
+    v128.store(room + 16, i32x4.add(v128.and(n, even), i32x4.shr_u(n, 16)));
+    v128.store(room + 32, v128.or(v128.and(extra, even), second));
+    bits |= <u64>load<u32>(room, 32) << pending;
+    pending += load<u32>(room, 16);
+    bits |= <u64>load<u32>(room, 36) << pending;
+    pending += load<u32>(room, 20);
+    store<u64>(at, bits);
+    at += pending >> 3;
+    bits >>= pending & 56;
+    pending &= 7;
+    bits |= <u64>load<u32>(room, 40) << pending;
+    pending += load<u32>(room, 24);
+    bits |= <u64>load<u32>(room, 44) << pending;
+    pending += load<u32>(room, 28);
+    store<u64>(at, bits);
+    at += pending >> 3;
+    bits >>= pending & 56;
+    pending &= 7;
   }
   store<u64>(at, bits);
   store<u32>(state, (<u32>(at - start) << 3) + pending, BITS);
