@@ -3,11 +3,11 @@ import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
 import { readFlags } from "./flags/read.js";
-import { joinWords, normaliseArgv, scriptFlags } from "./line/argv.js";
+import { askedGroup, joinWords, normaliseArgv, scriptFlags } from "./line/argv.js";
 import { parse } from "./line/parse.js";
 import { resultOnStderr } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
-import { commandHelp, mainHelp, shortHelp } from "./pages/help.js";
+import { commandHelp, groupHelp, mainHelp, shortHelp } from "./pages/help.js";
 import { runCommand, STORIES, type Stories } from "./run-command.js";
 
 /** Does what the words say; what goes wrong is explained. @param stories stand in for the commands in tests. @returns the exit code. */
@@ -16,6 +16,11 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
     // A script whose variable is empty must not take it for success, nor its reader for a result.
     process.stderr.write(shortHelp());
     return EXIT_CODES.USAGE;
+  }
+  const group = askedGroup(args);
+  if (group !== null) {
+    out.write(groupHelp(group));
+    return 0;
   }
   // Explained by what was loaded with the rest: the error may be that no file can be opened any more.
   let about = glance(args);

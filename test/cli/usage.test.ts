@@ -180,6 +180,28 @@ test("every command has a page of its own, with an example and its exit codes", 
   }
 });
 
+test("chain has a page of its commands, and is none itself", async () => {
+  for (const words of [
+    ["chain", "--help"],
+    ["chain", "-h"],
+    ["help", "chain"],
+  ]) {
+    const { code, out, said } = await weightDiff(words);
+    assert.deepEqual([code, said], [0, []]);
+    assert.match(out, /^ {2}chain inspect +a chain of weight updates/m);
+    assert.match(out, /^ {2}weight-diff chain verify updates$/m);
+  }
+  for (const [words, fact] of [
+    [["chain"], "chain: which command is missing"],
+    [["chain", "nosuch"], 'chain: no command "nosuch"'],
+  ] as const) {
+    const { code, said } = await weightDiff(words);
+    assert.equal(code, 2);
+    assert.ok(said[0]?.includes(`${fact}: inspect, verify, materialize`), said[0]);
+    assert.equal(said[1], "weight-diff: hint: see weight-diff chain --help");
+  }
+});
+
 test("a path that is not there is exit code 4", async () => {
   assert.deepEqual(await weightDiff(["inspect", "no/such/model"]), {
     code: 4,

@@ -21,8 +21,15 @@ export function joinWords(args: readonly string[]): readonly string[] {
   if (word !== undefined && inner.includes(word)) {
     return [...args.slice(0, at), `${outer}-${word}`, ...rest];
   }
-  const wanted = word === undefined || word === "--help" ? "which command is missing" : `no command ${quote(word)}`;
-  throw usage(`${outer}: ${wanted}: ${inner.join(", ")}`, null, `see weight-diff ${outer} ${inner[0]} --help`);
+  const wanted = word === undefined ? "which command is missing" : `no command ${quote(word)}`;
+  throw usage(`${outer}: ${wanted}: ${inner.join(", ")}`, null, `see weight-diff ${outer} --help`);
+}
+
+/** "chain --help", "help chain": the word whose commands are asked for; null for anything else. */
+export function askedGroup([first, second, ...rest]: readonly string[]): string | null {
+  const [word, help] = first === "help" ? [second, "--help"] : [first, second];
+  const asks = (help === "--help" || help === "-h") && rest.length === 0;
+  return word !== undefined && asks && innerCommands(word) !== null ? word : null;
 }
 
 /** Arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags whose value is missing. */

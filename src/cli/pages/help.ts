@@ -42,6 +42,23 @@ export function mainHelp(): string {
   return shortHelp() + page([[], ["examples:", ...examples.map(exampleText)], exitCodes("a check failed")]);
 }
 
+/** `weight-diff chain --help`. @param outer the first word of commands that have two. */
+export function groupHelp(outer: string): string {
+  const names = COMMAND_NAMES.filter((name) => typed(name).startsWith(`${outer} `));
+  return page([
+    [`usage: weight-diff ${outer} COMMAND …`],
+    [
+      "commands:",
+      ...pairsText(
+        names.map((name) => [typed(name), COMMANDS[name].does]),
+        WIDTH,
+      ),
+    ],
+    ["examples:", ...names.flatMap((name) => COMMANDS[name].examples).map(exampleText)],
+    [`weight-diff ${outer} COMMAND --help: its flags and exit codes`],
+  ]);
+}
+
 /** `weight-diff COMMAND --help`. */
 export function commandHelp(command: CommandName): string {
   const { does, forms = [], examples, failed } = COMMANDS[command];
