@@ -147,6 +147,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
 
 /** Commands of several words stand in the table as one. */
 const NESTED = "chain";
+const NESTED_DO = "weight updates that RL trainers publish:";
 
 /** "chain inspect": as it is typed. */
 export function typed(command: CommandName): string {
@@ -156,6 +157,14 @@ export function typed(command: CommandName): string {
 /** What can be the first word: each once. */
 export function firstWords(): readonly string[] {
   return [...new Set(COMMAND_NAMES.map((name) => typed(name).split(" ")[0] ?? name))];
+}
+
+/** What a first word does, alone or with those that can follow it: one line each. */
+export function glossary(): readonly (readonly [string, string])[] {
+  return firstWords().map((word) => {
+    const inner = innerCommands(word);
+    return [word, inner === null && isCommand(word) ? COMMANDS[word].does : `${NESTED_DO} ${inner?.join(", ")}`];
+  });
 }
 
 /** Commands of which the first word is this one, and what their second is. */

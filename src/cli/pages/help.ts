@@ -1,5 +1,5 @@
 /** The pages of the help, written from the tables of commands and flags. */
-import { COMMAND_NAMES, COMMANDS, typed } from "../flags/commands.js";
+import { COMMAND_NAMES, COMMANDS, glossary, typed } from "../flags/commands.js";
 import { type CommandName, type Flag, GROUPS, type Group } from "../flags/flag.js";
 import { OUTPUTS } from "../flags/rules.js";
 import { flagsOf, shownName } from "../flags/table.js";
@@ -25,13 +25,7 @@ export function shortHelp(): string {
       "the Python scripts, in constant memory.",
     ],
     ["usage: weight-diff COMMAND …"],
-    [
-      "commands:",
-      ...pairsText(
-        COMMAND_NAMES.map((name) => [typed(name), COMMANDS[name].does]),
-        WIDTH,
-      ),
-    ],
+    ["commands:", ...pairsText(glossary(), WIDTH)],
     ["weight-diff COMMAND --help: its flags, examples and exit codes; weight-diff --help: more examples"],
   ]);
 }
