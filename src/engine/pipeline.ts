@@ -43,10 +43,14 @@ export interface PipelineSetup {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any of them measured? */
+  readonly measures: boolean;
 }
 
 /** What the memory of a run must have room for. */
-export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder"> {
+export function needsOf(
+  jobs: readonly Job[],
+): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "measures"> {
   return jobs.reduce<ReturnType<typeof needsOf>>(
     (needs, job) => {
       const coding = codingOf(job);
@@ -59,9 +63,10 @@ export function needsOf(jobs: readonly Job[]): Pick<PipelineSetup, "operands" | 
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
         coder: coding === "none" ? needs.coder : coding,
+        measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
       };
     },
-    { operands: 1, means: 0, meanColumns: 0, coder: "none" },
+    { operands: 1, means: 0, meanColumns: 0, coder: "none", measures: false },
   );
 }
 

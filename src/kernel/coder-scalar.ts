@@ -14,7 +14,7 @@ import {
 import { assertSpan } from "./memory.js";
 
 /** How far `tuned` lies from `base`, as an unsigned number of the unit's bits: 0, -1, 1, -2 … are 0, 1, 2, 3 … */
-function difference({ width, ordered }: Unit, base: number, tuned: number): number {
+export function difference({ width, ordered }: Unit, base: number, tuned: number): number {
   const all = 2 ** (8 * width);
   const low = all / 2 - 1;
   let steps = tuned - base;

@@ -7,10 +7,11 @@
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import type { Coder } from "./coder.js";
+import type { Measure } from "./measure.js";
 
 export type NarrowDtype = "F16" | "BF16";
 
-export interface Kernel extends Coder {
+export interface Kernel extends Coder, Measure {
   readonly kind: "simd" | "scalar";
   /** Never grows, so views on it stay valid. */
   readonly memory: ArrayBuffer;

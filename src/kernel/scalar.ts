@@ -17,6 +17,7 @@ import {
 import { type Accumulator, createMean, createSum } from "./cascade.js";
 import { scalarCoder } from "./coder-scalar.js";
 import type { Kernel, NarrowDtype } from "./kernel.js";
+import { scalarMeasure } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
 
 /** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
@@ -106,6 +107,7 @@ export function createScalarKernel(bytes: number): Kernel {
 
   return {
     ...scalarCoder(memory),
+    ...scalarMeasure(memory),
     kind: "scalar",
     memory,
     base: 0,

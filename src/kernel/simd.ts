@@ -6,6 +6,7 @@ import type { FloatDtype } from "../formats/dtype.js";
 import { ELEMENT_BYTES } from "./bits.js";
 import { assertCoding, assertDecoding, type Coder } from "./coder.js";
 import type { Kernel } from "./kernel.js";
+import { assertMeasuring, MEASURE_BYTES } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
 
 /** What assembly/index.ts exports. */
@@ -30,6 +31,8 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   tokenise(...positions: readonly number[]): void;
   encodeTokens(units: number, tokens: number, classes: number, tables: number, state: number): void;
   decodeUnits(...positions: readonly number[]): number;
+  measureValues(base: number, tuned: number, count: number, state: number): void;
+  measureUnits(...positions: readonly number[]): void;
 }
 
 /** Room for what lies below BASE, whatever it is: the memory is needed before the module can be asked. */
@@ -149,6 +152,17 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       wasm.meanEnd(state, target);
     },
     ...simdCoder(memory, base, wasm),
+    measureValues(from, tuned, count, state) {
+      assertElements("F32", from, count);
+      assertElements("F32", tuned, count);
+      assertSpan(memory, base, state, MEASURE_BYTES);
+      wasm.measureValues(from, tuned, count, state);
+    },
+    measureUnits(unit, places, units) {
+      assertMeasuring(memory, base, unit, places, units);
+      const { width, shift, mask } = unit;
+      wasm.measureUnits(width, shift, mask, places.base, places.tuned, units, places.histogram, places.steps);
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 import { WINDOW_UNITS } from "../../formats/coded/units.js";
 import { MOST_CLUSTERS } from "../../formats/coded/window.js";
 import { CODER_BYTES, SLOTS, TOKEN_CHUNK } from "../../kernel/coder.js";
+import { HISTOGRAM_BYTES, MEASURE_BYTES, STEPS } from "../../kernel/measure.js";
 import { PAGE } from "./disk.js";
 
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
@@ -45,8 +46,22 @@ export interface MemoryPlan {
   readonly means: readonly MeanArea[];
   /** Null where no job codes or decodes. */
   readonly coder: CoderAreas | null;
+  /** Null where no job is measured. */
+  readonly measure: MeasureAreas | null;
   /** Bytes in all. */
   readonly end: number;
+}
+
+/** Where a tensor is held against its base. */
+export interface MeasureAreas {
+  /** BLOCK F32 values each. */
+  readonly base: number;
+  readonly tuned: number;
+  /** The base as units of the tuned dtype: of a block. */
+  readonly units: number;
+  readonly state: number;
+  readonly histogram: number;
+  readonly steps: number;
 }
 
 export interface MemoryNeeds {
@@ -64,6 +79,8 @@ export interface MemoryNeeds {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any job measured? */
+  readonly measures: boolean;
 }
 
 /** Assigns page-aligned areas from `base` up. */
@@ -89,7 +106,13 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     row: take(needs.meanColumns * 4),
   }));
   const coder = needs.coder === "none" ? null : coderAreas(take, needs.coder === "encode");
-  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, end };
+  const measure = needs.measures
+    ? {
+        ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4) },
+        ...{ state: take(MEASURE_BYTES), histogram: take(HISTOGRAM_BYTES), steps: take(4 * STEPS) },
+      }
+    : null;
+  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, measure, end };
 }
 
 /** What the loops may touch past the end of words and extra bits. */

@@ -145,6 +145,12 @@ export interface TensorJob {
   readonly updates?: Updates;
   /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
+  /** How far the output lies from the base: which operand that is, 0 for the start, 1 on for the terms; null where there is none. */
+  readonly measure?: {
+    readonly base: number | null;
+    /** An embedding: tell its rows, too. */
+    readonly rows: boolean;
+  };
   /** Where the result goes; null if it is only summed and digested. Of coded windows, room for the most that they can take. */
   readonly output: { readonly shard: number; readonly range: ByteRange } | null;
 }
@@ -259,6 +265,7 @@ export interface TensorResult {
   readonly baseChecksums?: readonly string[];
   /** Of `updates.joined`: sha256 (hex) of all bytes so far. */
   readonly joined?: string;
+  readonly measured?: Measured;
   /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
 }
@@ -278,6 +285,37 @@ export interface Comparison {
   readonly maxDifference: number | null;
   /** Is the wider one, rounded to the dtype of the narrower, the narrower bit for bit (any NaN counting as any other)? */
   readonly equalRounded: boolean;
+}
+
+/** How far a tensor lies from its base. Sums are F64, in an order that hangs on neither threads nor windows (kernel/measure.ts). */
+export interface Measured {
+  /** Of the tensor, and those among them that the base has as well. */
+  readonly elements: number;
+  readonly compared: number;
+  /** Of those compared: other bits, both widened to F32. */
+  readonly changed: number;
+  /** The sums of (tuned - base)², base², tuned² and base·tuned, and the largest |tuned - base|; null for dtypes that are not computed with. */
+  readonly values: {
+    readonly difference: number;
+    readonly base: number;
+    readonly tuned: number;
+    readonly product: number;
+    readonly most: number;
+  } | null;
+  /**
+   * In steps from one value of the tuned dtype to the next: how many elements lie 0, 1, 2-3, 4-7 … steps from the base's, rounded to that
+   * dtype; and the bits that the differences cost an ideal coder that knows the base's exponents. Null for F64, and where `values` is.
+   */
+  readonly units: { readonly steps: readonly number[]; readonly bits: number } | null;
+  /** Of an embedding, the rows that moved most, by the sum of (tuned - base)²; none that did not move. */
+  readonly rows: readonly MeasuredRow[];
+}
+
+export interface MeasuredRow {
+  readonly row: number;
+  /** The row's sums of (tuned - base)² and base². */
+  readonly difference: number;
+  readonly base: number;
 }
 
 /** What make-diff found when it applied the diff it had just made. Digests are sha256 (hex) of contiguous little-endian bytes. */

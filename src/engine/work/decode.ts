@@ -10,6 +10,7 @@ import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { TensorJob } from "../job/job.js";
 import { operandDtype, operandsOf, widthOf } from "../job/operand.js";
 import { bringBase } from "./base.js";
+import { startMeasure } from "./measure.js";
 import { operandParts } from "./operand-parts.js";
 import type { JobRun } from "./window.js";
 import { decodeWindow } from "./windows.js";
@@ -31,6 +32,7 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
   const place = { file: paths[operand.input] ?? "input", tensor: operand.name };
   const start = operandsOf(job).places[0] ?? 0;
   const hash = createHash("sha256");
+  const measure = startMeasure(job, kernel, areas);
   if (summed !== null) {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   }
@@ -54,7 +56,8 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
       const decoder = decodeWindow(kernel, coder, unit, { at, length: coded.length, units }, place);
       for (let first = begin; first < end; first += BLOCK) {
         const items = Math.min(BLOCK, end - first);
-        const raw = parts.take(window, first, items)[1];
+        const taken = parts.take(window, first, items);
+        const raw = taken[1];
         const target = outAt + (first - begin) * width;
         // Where the base is as it is needed, it is not copied.
         const ready = base === job.dtype && raw?.stored === items;
@@ -68,6 +71,7 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
         }
         decoder.decode(from, target, (items * width) / unit.width);
         hash.update(memory.subarray(target, target + items * width));
+        measure?.take(first, items, target, taken);
         if (summed !== null) {
           kernel.widen(summed, target, areas.sumBlock, items);
           kernel.sumPush(areas.sumState, areas.sumBlock, items);
@@ -79,7 +83,8 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
     finish(all) {
       parts.finish(all);
       const sum = summed === null ? 0 : kernel.sumEnd(areas.sumState);
-      return { id: job.id, sha256: hash.digest("hex"), sum, overflow: 0 };
+      const measured = measure === null ? {} : { measured: measure.finish() };
+      return { id: job.id, sha256: hash.digest("hex"), sum, overflow: 0, ...measured };
     },
   };
 }

@@ -10,6 +10,7 @@ import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import type { TensorJob } from "../job/job.js";
 import { operandDtype, widthOf } from "../job/operand.js";
 import { blendsInPlace } from "./blend.js";
+import { startMeasure } from "./measure.js";
 import { operandParts } from "./operand-parts.js";
 import { startProof } from "./proof.js";
 import type { Part } from "./stage.js";
@@ -24,6 +25,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const hash = createHash("sha256");
   const parts = operandParts(job, memory);
   const proof = job.prove ? startProof(job, kernel, areas) : null;
+  const measure = startMeasure(job, kernel, areas);
   const startStage = STAGES[job.rule];
   if (startStage === undefined) {
     throw new TypeError(`job ${job.id}: ${job.rule} goes by windows`);
@@ -36,6 +38,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     (!computed || operandDtype(start) === job.dtype) &&
     // Where values are judged, the start is looked at again.
     job.mustFit !== true &&
+    measure === null &&
     (job.rule !== "blend" || blendsInPlace(job));
   return {
     push(window, aligned) {
@@ -51,6 +54,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
           parts.bytesOf(0, block.start),
         );
         stage.run(block);
+        measure?.take(first, items, block.outAt, [block.start, ...terms]);
         hash.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
       }
       return { at: outAt, bytes: (window.end - window.begin) * outWidth, position: window.begin * outWidth };
@@ -58,7 +62,11 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     finish(paths) {
       parts.finish(paths);
       const result = { id: job.id, sha256: hash.digest("hex"), ...stage.finish() };
-      return proof === null ? result : { ...result, proof: proof.finish() };
+      return {
+        ...result,
+        ...(proof === null ? {} : { proof: proof.finish() }),
+        ...(measure === null ? {} : { measured: measure.finish() }),
+      };
     },
   };
 }

@@ -11,6 +11,7 @@ export { BF16, F16, F32, F64 } from "./bits";
 export { CODER_BYTES, decodeUnits, encodeTokens, tokenise } from "./coder";
 export { addIntegers, countDifferent, xorBytes } from "./integers";
 export { countSpecial } from "./special";
+export { measureUnits, measureValues } from "./measure";
 export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
 export { addNarrow, narrow } from "./narrow";
 export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";

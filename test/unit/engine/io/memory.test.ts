@@ -20,6 +20,7 @@ test("areas lie on pages, do not overlap, and hold what they must", () => {
         const plan = planMemory(base, {
           ...{ windowBytes, slots, operands, sumBytes, means, meanBytes, meanColumns },
           coder: "none",
+          measures: false,
         });
         assert.deepEqual(
           plan.slots.map((slot) => slot.operands.length),
@@ -58,7 +59,8 @@ test("two workers with windows of 4 MiB need less than 90 MB", () => {
     sumBytes: 65_536,
     means: 1,
     meanBytes: 1 << 20,
-    coder: "none" as const,
+    coder: "none",
+    measures: false as const,
     meanColumns: 8192,
   });
   assert.ok(2 * end < 90e6, String(end));

@@ -1,0 +1,196 @@
+/** How far a tensor lies from its base, block by block as it is made: sums, counts, and the rows that moved most. */
+import { extraBits, type Unit, unitOf } from "../../formats/coded/units.js";
+import { type Dtype, elementCount, isFloatDtype } from "../../formats/dtype.js";
+import type { Kernel } from "../../kernel/kernel.js";
+import { MEASURE_BYTES, STEPS } from "../../kernel/measure.js";
+import type { MemoryPlan } from "../io/memory.js";
+import type { Measured, MeasuredRow, TensorJob } from "../job/job.js";
+import { narrowerColumns, operandDtype } from "../job/operand.js";
+import { bringBase } from "./base.js";
+import type { Part } from "./stage.js";
+
+export interface MeasureRun {
+  /** Takes elements [first, first + items): the tensor's, at `outAt`, and the parts of its operands. Blocks come in order. */
+  take(first: number, items: number, outAt: number, parts: readonly Part[]): void;
+  finish(): Measured;
+}
+
+/** Rows that are told of each embedding. */
+const MOST_ROWS = 20;
+/** Counters of 32 bits are emptied before they can overflow. */
+const MOST_COUNTED = 2 ** 31;
+
+/** Null where the job wants none. */
+export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan): MeasureRun | null {
+  const { measure: wanted } = job;
+  const room = areas.measure;
+  if (wanted === undefined || room === null) {
+    return null;
+  }
+  const elements = elementCount(job.shape) ?? 0;
+  const term = wanted.base === null ? undefined : [job.start, ...job.terms][wanted.base];
+  const base = term === undefined || narrowerColumns(job, term.operand) !== null ? null : operandDtype(term.operand);
+  if (base === null || wanted.base === null) {
+    return {
+      take: () => {},
+      finish: () => ({ elements, compared: 0, changed: 0, values: null, units: null, rows: [] }),
+    };
+  }
+  const index = wanted.base;
+  const memory = new Uint8Array(kernel.memory);
+  const floats = isFloatDtype(base) && isFloatDtype(job.dtype);
+  const unit = floats && job.dtype !== "F64" ? unitOf(job.dtype) : null;
+  const counts = startCounts(kernel, areas, unit);
+  const columns = job.shape.length === 2 && wanted.rows ? (job.shape[1] ?? 0) : 0;
+  const rows = columns > 0 && floats ? startRows(kernel, room.base, room.tuned, columns) : null;
+  memory.fill(0, room.state, room.state + MEASURE_BYTES);
+  let compared = 0;
+  let changed = 0;
+  return {
+    take(first, items, outAt, parts) {
+      const part = parts[index] ?? { at: 0, stored: 0 };
+      const count = Math.min(items, part.stored);
+      compared += count;
+      if (count === 0) {
+        return;
+      }
+      if (!isFloatDtype(base) || !isFloatDtype(job.dtype)) {
+        changed += base === job.dtype ? differentElements(memory, part.at, outAt, count, widthIn(base)) : count;
+        return;
+      }
+      kernel.widen(base, part.at, room.base, count);
+      kernel.widen(job.dtype, outAt, room.tuned, count);
+      changed += kernel.countDifferent(room.base, room.tuned, count);
+      kernel.measureValues(room.base, room.tuned, count, room.state);
+      rows?.take(first, count);
+      if (unit !== null) {
+        const ready = base === job.dtype;
+        if (!ready) {
+          const from = { dtype: base, part: { at: part.at, stored: count } };
+          bringBase(kernel, areas, from, { dtype: job.dtype, items: count, target: room.units });
+        }
+        counts.take(ready ? part.at : room.units, outAt, count);
+      }
+    },
+    finish() {
+      const [difference = 0, ofBase = 0, ofTuned = 0, product = 0, most = 0] = new Float64Array(
+        memory.slice(room.state, room.state + MEASURE_BYTES).buffer,
+      );
+      const values = floats ? { difference, base: ofBase, tuned: ofTuned, product, most } : null;
+      return { elements, compared, changed, values, units: counts.finish(), rows: rows?.finish() ?? [] };
+    },
+  };
+}
+
+function widthIn(dtype: Dtype): number {
+  return unitOf(dtype).width * (dtype === "I64" || dtype === "U64" ? 2 : 1);
+}
+
+function differentElements(memory: Uint8Array, one: number, two: number, count: number, width: number): number {
+  let different = 0;
+  for (let i = 0; i < count * width; i += width) {
+    let same = true;
+    for (let k = i; k < i + width; k++) {
+      same &&= memory[one + k] === memory[two + k];
+    }
+    different += same ? 0 : 1;
+  }
+  return different;
+}
+
+interface Counts {
+  take(base: number, tuned: number, units: number): void;
+  finish(): Measured["units"];
+}
+
+/** Counters of the kernel, added up in numbers that hold every count. */
+function startCounts(kernel: Kernel, { measure: room }: MemoryPlan, unit: Unit | null): Counts {
+  if (room === null || unit === null) {
+    return { take: () => {}, finish: () => null };
+  }
+  const counters = new Uint32Array(kernel.memory, room.histogram, 256 * 256);
+  const stepCounters = new Uint32Array(kernel.memory, room.steps, STEPS);
+  const tokens = new Float64Array(256 * 256);
+  const steps = new Float64Array(STEPS);
+  let counted = 0;
+  const empty = (): void => {
+    counters.forEach((count, at) => {
+      tokens[at] = (tokens[at] ?? 0) + count;
+    });
+    stepCounters.forEach((count, at) => {
+      steps[at] = (steps[at] ?? 0) + count;
+    });
+    counters.fill(0);
+    stepCounters.fill(0);
+    counted = 0;
+  };
+  counters.fill(0);
+  stepCounters.fill(0);
+  return {
+    take(base, tuned, units) {
+      if (counted + units > MOST_COUNTED) {
+        empty();
+      }
+      counted += units;
+      kernel.measureUnits(unit, { base, tuned, histogram: room.histogram, steps: room.steps }, units);
+    },
+    finish() {
+      empty();
+      const last = steps.findLastIndex((count) => count > 0);
+      return { steps: [...steps.slice(0, last + 1)], bits: entropyBits(tokens, unit) };
+    },
+  };
+}
+
+/** What the differences would cost, coded by an ideal coder that knows the base's exponents: bits of all units together (docs/formats.md 3). */
+function entropyBits(tokens: Float64Array, unit: Unit): number {
+  let bits = 0;
+  for (let group = 0; group < 256; group++) {
+    const own = tokens.subarray(256 * group, 256 * (group + 1));
+    const total = own.reduce((sum, count) => sum + count, 0);
+    own.forEach((count, token) => {
+      if (count > 0) {
+        bits += count * (Math.log2(total / count) + extraBits(unit, false, token));
+      }
+    });
+  }
+  return bits;
+}
+
+/** Squares of whole rows, wherever blocks end; the largest are kept. */
+function startRows(kernel: Kernel, base: number, tuned: number, columns: number) {
+  const ours = new Float32Array(kernel.memory, tuned);
+  const theirs = new Float32Array(kernel.memory, base);
+  const top: MeasuredRow[] = [];
+  let open = { difference: 0, base: 0 };
+  const close = (row: number): void => {
+    const least = top.at(-1);
+    if (open.difference > 0 && (top.length < MOST_ROWS || open.difference > (least?.difference ?? 0))) {
+      top.push({ row, ...open });
+      // Of equal rows, the first one stays ahead.
+      top.sort((a, b) => b.difference - a.difference || a.row - b.row);
+      top.length = Math.min(top.length, MOST_ROWS);
+    }
+    open = { difference: 0, base: 0 };
+  };
+  return {
+    take(first: number, count: number): void {
+      for (let i = 0; i < count; ) {
+        const row = Math.floor((first + i) / columns);
+        const end = Math.min(count, (row + 1) * columns - first);
+        let { difference, base: squares } = open;
+        for (; i < end; i++) {
+          const b = theirs[i] ?? 0;
+          const d = (ours[i] ?? 0) - b;
+          difference += d * d;
+          squares += b * b;
+        }
+        open = { difference, base: squares };
+        if (first + i === (row + 1) * columns) {
+          close(row);
+        }
+      }
+    },
+    finish: (): readonly MeasuredRow[] => top,
+  };
+}
