@@ -25,6 +25,7 @@ import type { PushOptions } from "./commands/push/target.js";
 import { type PushReport, push as runPush } from "./commands/push.js";
 import type { RecoverReport } from "./commands/recover/report.js";
 import { type RecoverOptions, recover as runRecover } from "./commands/recover.js";
+import { type ChangeReport, type ReportOptions, report as runReport } from "./commands/report.js";
 import { sign as runSign, type SignOptions, type SignReport } from "./commands/sign.js";
 import { status as runStatus, type StatusOptions, type StatusReport } from "./commands/status.js";
 import { verify as runVerify, type VerifyOptions, type VerifyReport } from "./commands/verify.js";
@@ -54,6 +55,8 @@ export type { PushOptions } from "./commands/push/target.js";
 export type { PushReport } from "./commands/push.js";
 export type { RecoverReport } from "./commands/recover/report.js";
 export type { RecoverOptions } from "./commands/recover.js";
+export type { Change, TensorChange, TokenChange } from "./commands/report/options.js";
+export type { ChangeReport, ReportOptions } from "./commands/report.js";
 export type { SignOptions, SignReport } from "./commands/sign.js";
 export type { PartStatus, StatusOptions, StatusReport } from "./commands/status.js";
 export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
@@ -122,6 +125,11 @@ export function verify(options: VerifyOptions): Promise<VerifyReport> {
 /** Tells what a checkpoint or a diff is, by its headers and small files. @throws {WeightDiffError} as verify. */
 export function inspect(options: InspectOptions): Promise<InspectReport> {
   return call("inspect", options, runInspect);
+}
+
+/** Tells what a fine-tune changed: of every tensor, module and layer, and the rows of embeddings that moved most. @throws {WeightDiffError} as recover. */
+export function report(options: ReportOptions): Promise<ChangeReport> {
+  return call("report", options, runReport);
 }
 
 /** Puts a diff or a model onto the Hub, verified before and held against what the Hub lists after. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE. */

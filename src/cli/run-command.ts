@@ -26,6 +26,7 @@ export const STORIES: Stories = {
   "chain-materialize": () => import("./commands/chain-materialize.js"),
   "chain-fold": () => import("./commands/chain-fold.js"),
   "chain-make": () => import("./commands/chain-make.js"),
+  report: () => import("./commands/report.js"),
   push: () => import("./commands/push.js"),
   sign: () => import("./commands/sign.js"),
   schemes: () => import("./commands/schemes.js"),

@@ -5,25 +5,17 @@
 import { requireSignature } from "../check/signature.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
-import { guardBase } from "../evidence/guards.js";
-import { cutForExact, resizeAsMade, resizeBase } from "../evidence/resize.js";
-import { sampleSums } from "../evidence/sample-sums.js";
 import { make } from "../make/make.js";
-import { openPair } from "../make/open.js";
 import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
-import { readAdditiveRecord } from "../plan/exact.js";
 import { withHub } from "../run/inputs.js";
 import { statedSum } from "../sums/stated.js";
 import { isChain, recoverChain } from "./recover/chain.js";
-import { chooseAndGuard } from "./recover/choose.js";
 import { recoverFiles } from "./recover/files.js";
-import { tellPlan } from "./recover/notes.js";
 import type { OpenRecoverOptions, RecoverOptions } from "./recover/options.js";
-import { planInDtype } from "./recover/plan.js";
-import { publishedFor } from "./recover/published.js";
+import { prepareRecover } from "./recover/prepare.js";
 import { recoverRecipe } from "./recover/recipe.js";
 import type { RecoverReport } from "./recover/report.js";
 import { findXorPayload } from "./xor/payload.js";
@@ -52,29 +44,9 @@ async function recoverWith(asked: OpenRecoverOptions, gathering: Gathering | nul
   if (payload !== null) {
     return recoverFiles(payload, options);
   }
-  const opened = await openPair(options.raw, options.diff, "diff", options.hub);
-  const { choice, judged, sample } = await chooseAndGuard(opened, options);
-  const record = readAdditiveRecord(opened.diff);
-  const resized =
-    choice.scheme.operation === "add-bits"
-      ? cutForExact(opened, choice.scheme)
-      : record === null
-        ? await resizeBase(opened, choice.scheme, options.rows ?? choice.scheme.newRows)
-        : resizeAsMade(opened, choice.scheme, record);
-  if (resized.note !== null) {
-    options.onNote?.(resized.note);
-  }
-  const { scheme } = resized;
-  const inputs = { ...opened, raw: resized.raw };
+  const { inputs, choice, scheme, plan, published } = await prepareRecover(options);
   const { raw, diff } = inputs;
-  const plan = await planInDtype(scheme, inputs, record, options);
-  await tellPlan(plan, raw, diff, scheme, options.rows ?? scheme.newRows, options.onNote ?? (() => {}));
   const stated = await statedSum(diff, scheme);
-  const published = await publishedFor(inputs, options);
-  if (published.proven === 0) {
-    const adds = scheme.operation === "add" && scheme.arithmetic === "F32";
-    guardBase(judged, { values: sample, sums: adds ? await sampleSums(plan, raw, diff) : [] }, options);
-  }
   const elseBase = {
     directory: raw.directory,
     tokenizer:

@@ -19,6 +19,7 @@ import type { InspectOptions } from "../commands/inspect.js";
 import type { MakeDiffOptions } from "../commands/make-diff.js";
 import type { PushOptions } from "../commands/push/target.js";
 import type { RecoverOptions } from "../commands/recover.js";
+import type { ReportOptions } from "../commands/report.js";
 import type { SignOptions } from "../commands/sign.js";
 import type { StatusOptions } from "../commands/status.js";
 import type { VerifyOptions } from "../commands/verify.js";
@@ -44,6 +45,7 @@ export interface LibraryOptions {
   readonly xor: XorCommandOptions;
   readonly verify: VerifyOptions;
   readonly inspect: InspectOptions;
+  readonly report: ReportOptions;
   readonly push: PushOptions;
   readonly sign: SignOptions;
   readonly chainInspect: ChainInspectOptions;
@@ -234,6 +236,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     expectSum: number.nullish(),
   },
   inspect: { ...RUN, path: place, digest: flag },
+  report: { ...RUN, ...SCHEME, raw: place, path: place, ignore, onNote: call, onWarning: call },
   sign: {
     signal: RUN.signal,
     threads: RUN.threads,

@@ -6,7 +6,7 @@ import { fireBool, number, oneOf, someOf, text } from "./values.js";
 export const CHECKS: readonly Flag[] = [
   flag({
     name: "ignore",
-    commands: ["recover", "make-diff"],
+    commands: ["recover", "make-diff", "report"],
     option: "ignore",
     takes: "GUARD,…",
     schema: someOf(GUARDS),

@@ -133,6 +133,11 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     examples: ["inspect tulu-7b-diff", "inspect tulu-7b --digest --json"],
     failed: null,
   },
+  report: {
+    does: "what a fine-tune changed, by layer, module and token",
+    examples: ["report llama-7b tulu-7b-diff", "report llama-7b my-model --json"],
+    failed: null,
+  },
   completion: {
     does: "a script that completes commands, flags and their values in your shell",
     examples: [

@@ -16,6 +16,7 @@ import type { InspectOptions } from "../../commands/inspect.js";
 import type { MakeDiffOptions } from "../../commands/make-diff.js";
 import type { PushOptions, TargetOptions } from "../../commands/push/target.js";
 import type { RecoverOptions } from "../../commands/recover.js";
+import type { ReportOptions } from "../../commands/report.js";
 import type { SignOptions } from "../../commands/sign.js";
 import type { StatusOptions } from "../../commands/status.js";
 import type { VerifyOptions } from "../../commands/verify.js";
@@ -51,6 +52,7 @@ export interface Asked {
   readonly "chain-materialize": Asking<ChainMaterializeOptions>;
   readonly "chain-fold": Asking<ChainFoldOptions>;
   readonly "chain-make": Asking<ChainMakeOptions>;
+  readonly report: Asking<ReportOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
   readonly finalize: Asking<FinalizeOptions>;

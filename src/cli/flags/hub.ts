@@ -15,6 +15,7 @@ export const READERS = [
   "chain-materialize",
   "chain-fold",
   "chain-make",
+  "report",
   "push",
 ] as const satisfies readonly CommandName[];
 

@@ -17,6 +17,7 @@ const TENSORS = [
   "chain-materialize",
   "chain-fold",
   "chain-make",
+  "report",
   "push",
   "sign",
 ] as const satisfies readonly CommandName[];

@@ -5,7 +5,7 @@ import { SCHEMES } from "../../scheme/families.js";
 import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { dtypeOrStored, fireBool, oneOf, text } from "./values.js";
 
-const APPLY = ["recover", "verify"] as const satisfies readonly CommandName[];
+const APPLY = ["recover", "verify", "report"] as const satisfies readonly CommandName[];
 const NAME = { option: "scheme", takes: "NAME", default: DEFAULTS.scheme, group: "scheme" } as const;
 const ANY = {
   ...NAME,
@@ -17,6 +17,7 @@ const NAMES = "auto, custom, or which script's rules to follow: weight-diff sche
 export const SCHEME: readonly Flag[] = [
   flag({ ...ANY, name: "scheme", commands: ["recover"], help: NAMES }),
   flag({ ...ANY, name: "scheme", commands: ["verify"], help: `with --path_raw: ${NAMES}` }),
+  flag({ ...ANY, name: "scheme", commands: ["report"], help: `of a diff: ${NAMES}` }),
   flag({
     ...NAME,
     name: "scheme",

@@ -116,8 +116,8 @@ function orBooleans(job: TensorJob, kernel: Kernel): Stage {
 function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(job.dtype);
-  // make-diff has no use for the sum of what it stores.
-  const summed = !job.prove && isFloatDtype(job.dtype) ? job.dtype : null;
+  // make-diff has no use for the sum of what it stores, and a report none for any.
+  const summed = !job.prove && job.measure === undefined && isFloatDtype(job.dtype) ? job.dtype : null;
   if (summed !== null) {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   }

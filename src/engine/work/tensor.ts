@@ -22,10 +22,11 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const memory = new Uint8Array(kernel.memory);
   const start = job.start.operand;
   const outWidth = widthOf(job.dtype);
-  const hash = createHash("sha256");
   const parts = operandParts(job, memory);
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const measure = startMeasure(job, kernel, areas);
+  // What is only measured needs no digest.
+  const hash = measure !== null && job.output === null ? null : createHash("sha256");
   const startStage = STAGES[job.rule];
   if (startStage === undefined) {
     throw new TypeError(`job ${job.id}: ${job.rule} goes by windows`);
@@ -38,7 +39,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     (!computed || operandDtype(start) === job.dtype) &&
     // Where values are judged, the start is looked at again.
     job.mustFit !== true &&
-    measure === null &&
+    (measure === null || job.rule === "copy") &&
     (job.rule !== "blend" || blendsInPlace(job));
   return {
     push(window, aligned) {
@@ -55,13 +56,13 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
         );
         stage.run(block);
         measure?.take(first, items, block.outAt, [block.start, ...terms]);
-        hash.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
+        hash?.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
       }
       return { at: outAt, bytes: (window.end - window.begin) * outWidth, position: window.begin * outWidth };
     },
     finish(paths) {
       parts.finish(paths);
-      const result = { id: job.id, sha256: hash.digest("hex"), ...stage.finish() };
+      const result = { id: job.id, sha256: hash?.digest("hex") ?? "", ...stage.finish() };
       return {
         ...result,
         ...(proof === null ? {} : { proof: proof.finish() }),

@@ -16,6 +16,7 @@ import {
   makeDiff,
   push,
   recover,
+  report,
   sign,
   status,
   verify,
@@ -112,6 +113,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     expectSum: -1.5,
   },
   inspect: { ...RUN, path: "a", digest: true },
+  report: { ...RUN, ...SCHEME, raw: "a", path: "b", ignore: [], onNote: () => {}, onWarning: () => {} },
   sign: {
     signal: RUN.signal,
     threads: 2,
@@ -147,7 +149,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
   },
 };
 const FUNCTIONS = {
-  ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, push, sign },
+  ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, report, push, sign },
   ...{ chainInspect, chainVerify, chainMaterialize, chainFold, chainMake },
 };
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
@@ -155,7 +157,8 @@ const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 for (const name of NAMES) {
   test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
-    const more = { recover: 2, makeDiff: 2, convert: 2, xor: 3, push: 2, sign: 2, chainFold: 2, chainMake: 3 } as const;
+    const pairs = { recover: 2, makeDiff: 2, convert: 2, push: 2, sign: 2, report: 2, chainFold: 2 } as const;
+    const more = { ...pairs, xor: 3, chainMake: 3 } as const;
     const required = new Map<string, number>(Object.entries(more)).get(name) ?? 1;
     const left = Object.keys(COMPLETE[name]).filter((key) => {
       try {
@@ -256,6 +259,7 @@ test("every function and every option has its docs in the declarations", () => {
     ],
     ["commands/verify/options", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
+    ["commands/report/options", "ReportOptions"],
     ["commands/sign", "SignOptions"],
     ["commands/push/target", "PushOptions", "TargetOptions"],
     ["make/recipe", "RunRequest", "DividedRequest", "MakingOptions"],

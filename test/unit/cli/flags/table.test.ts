@@ -14,6 +14,7 @@ import { run as inspect } from "../../../../src/cli/commands/inspect.js";
 import { run as makeDiff } from "../../../../src/cli/commands/make-diff.js";
 import { run as push } from "../../../../src/cli/commands/push.js";
 import { run as recover } from "../../../../src/cli/commands/recover.js";
+import { run as report } from "../../../../src/cli/commands/report.js";
 import { run as schemes } from "../../../../src/cli/commands/schemes.js";
 import { run as sign } from "../../../../src/cli/commands/sign.js";
 import { run as status } from "../../../../src/cli/commands/status.js";
@@ -74,6 +75,7 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     "chain-materialize": story(chainMaterialize, { chainMaterialize: call }),
     "chain-fold": story(chainFold, { chainFold: call }),
     "chain-make": story(chainMake, { chainMake: call }),
+    report: story(report, { report: call }),
     push: story(push, { push: call }),
     sign: story(sign, { sign: call }),
     schemes: story(schemes, {}),
@@ -104,6 +106,7 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   "chain-materialize": ["--path_diff", "C"],
   "chain-fold": ["--path_diff", "C", "--path_out", "O"],
   "chain-make": ["--path_raw", "A", "--path_tuned", "B", "--path_diff", "C"],
+  report: ["B", "T"],
   push: ["C", "org/name"],
   sign: ["C", "--sign-key", "K"],
   schemes: [],
@@ -168,6 +171,8 @@ const REACHES: Readonly<Record<string, Reach>> = {
   image: { text: "x", at: "image", value: "x" },
   claim: { text: "x", at: "claim", value: "x" },
   mount: { text: "/x", at: "mount", value: "/x" },
+  "report base": { at: "raw", value: "B" },
+  "report model": { at: "path", value: "T" },
   "convert dir": { at: "source", value: "S" },
   "convert out": { at: "output", value: "O" },
   "xor dest": { at: "output", value: "O" },

@@ -1,0 +1,190 @@
+/**
+ * report: what a fine-tune changed, tensor by tensor, layer by layer, token by token. One pass over the base and the tuned model; of a
+ * diff, over the base and the diff, which is applied on the way. Nothing is written.
+ */
+import { join } from "node:path";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import { configOf } from "../checkpoint/config.js";
+import { tokenTexts } from "../checkpoint/token-texts.js";
+import type { Job, Measured, TensorJob } from "../engine/job/job.js";
+import { WeightDiffError } from "../errors.js";
+import { guardModels } from "../evidence/guards.js";
+import { identify } from "../evidence/identify.js";
+import { resizeForDiff } from "../evidence/resize.js";
+import type { Hub } from "../hub/place.js";
+import { EMBEDDING } from "../known/embeddings.js";
+import { openPair, planOptionsOf } from "../make/open.js";
+import { readManifest } from "../manifest/read.js";
+import { MANIFEST } from "../output/state.js";
+import { type Plan, planDiff } from "../plan/plan.js";
+import { provideInputs, withHub } from "../run/inputs.js";
+import { clock, runPlan } from "../run/run-plan.js";
+import { prepareRecover } from "./recover/prepare.js";
+import { changeOf, placeOf } from "./report/change.js";
+import type { ChangeReport, ReportOptions, TensorChange, TokenChange } from "./report/options.js";
+
+export type { ChangeReport, ReportOptions } from "./report/options.js";
+
+type OpenOptions = ReportOptions & { readonly hub: Hub };
+
+/** Tells what changed. @throws {WeightDiffError} with any code of errors.ts that recover and make-diff have before they write. */
+export async function report(options: ReportOptions): Promise<ChangeReport> {
+  return withHub(options, reportWith);
+}
+
+async function reportWith(options: OpenOptions): Promise<ChangeReport> {
+  const started = performance.now();
+  const { plan, tuned, base, scheme } = await planReport(options);
+  const jobs = plan.jobs.map((job) => measuredJob(job, plan));
+  const files = await provideInputs(plan.inputs, options);
+  const run = await runPlan({ ...plan, jobs }, files, null, options);
+  const measured = new Map<string, { readonly job: TensorJob; readonly measured: Measured }>();
+  for (const job of jobs) {
+    const found = run.results.get(job.id)?.measured;
+    if (job.kind === "tensor" && found !== undefined) {
+      measured.set(job.name, { job, measured: found });
+    }
+  }
+  const all = plan.order.flatMap((name) => measured.get(name) ?? []);
+  const tensors = all.map((one) => tensorChange(one.job, one.measured, plan));
+  const parts = all.map((one, index) => ({ measured: one.measured, place: tensors[index] as TensorChange }));
+  const groups = <K>(key: (tensor: TensorChange) => K | null): readonly (readonly [K, readonly Measured[]])[] => {
+    const found = new Map<K, Measured[]>();
+    for (const part of parts) {
+      const own = key(part.place);
+      if (own !== null) {
+        const group = found.get(own) ?? [];
+        found.set(own, group);
+        group.push(part.measured);
+      }
+    }
+    return [...found];
+  };
+  return {
+    base: options.raw,
+    path: options.path,
+    scheme,
+    total: changeOf(all.map((one) => one.measured)),
+    tensors,
+    modules: groups(({ layer, module }) => (layer === null ? null : module)).map(([module, some]) => ({
+      module,
+      tensors: some.length,
+      ...changeOf(some),
+    })),
+    layers: groups(({ layer }) => layer)
+      .map(([layer, some]) => ({ layer, tensors: some.length, ...changeOf(some) }))
+      .sort((a, b) => a.layer - b.layer),
+    embeddings: await embeddingsOf(all, [tuned, base]),
+    bytesRead: run.read,
+    threads: run.threads,
+    ...clock(started),
+  };
+}
+
+interface Planned {
+  readonly plan: Plan;
+  readonly base: Checkpoint;
+  /** The diff, where it is one. */
+  readonly tuned: Checkpoint;
+  readonly scheme: string | null;
+}
+
+async function planReport(options: OpenOptions): Promise<Planned> {
+  if (options.scheme !== undefined || (await isDiff(options))) {
+    const { plan, inputs, scheme } = await prepareRecover({ ...options, diff: options.path });
+    return { plan, base: inputs.raw, tuned: inputs.diff, scheme: scheme.name };
+  }
+  const opened = await openPair(options.raw, options.path, "tuned model", options.hub);
+  await guardModels(opened, options);
+  const { raw, note } = await resizeForDiff(opened, "exact");
+  if (note !== null) {
+    options.onNote?.(note);
+  }
+  const inputs = { ...opened, raw };
+  const plan = planDiff(raw, inputs.diff, {
+    ...planOptionsOf(inputs, {}),
+    encoding: "exact",
+    tunedTied: inputs.diffTied ?? null,
+  });
+  for (const each of plan.notes) {
+    options.onNote?.(...each);
+  }
+  return { plan: { ...plan, jobs: plan.jobs.map(asItIs) }, base: raw, tuned: inputs.diff, scheme: null };
+}
+
+/** A job of a diff as one that only looks at the tuned tensor, beside the base's. */
+function asItIs(job: Job): Job {
+  return job.kind !== "tensor"
+    ? job
+    : {
+        ...job,
+        rule: "copy",
+        dtype: job.start.operand.kind === "inv-freq" ? "F32" : job.start.operand.dtype,
+        start: { operand: job.start.operand, mean: null },
+        terms: job.terms.slice(0, 1).map(({ operand }) => ({ operand, mean: null })),
+        prove: false,
+      };
+}
+
+async function isDiff({ path, hub }: OpenOptions): Promise<boolean> {
+  const checkpoint = await openCheckpoint(path, hub);
+  const config = await configOf(checkpoint).catch(() => null);
+  const manifest =
+    checkpoint.directory === null
+      ? null
+      : await readManifest(join(checkpoint.directory, MANIFEST)).catch((error: unknown) => {
+          if (error instanceof WeightDiffError) {
+            return null; // what recover thinks of it, it says itself
+          }
+          throw error;
+        });
+  return (await identify(checkpoint, config, manifest)).kind === "diff";
+}
+
+/** The job with what is to be measured: against the first of its operands that is the base's. */
+function measuredJob(job: Job, { inputs }: Plan): Job {
+  if (job.kind !== "tensor") {
+    return job;
+  }
+  const base = [job.start, ...job.terms].findIndex(
+    ({ operand }) => operand.kind === "inv-freq" || inputs[operand.input]?.role === "raw",
+  );
+  return { ...job, output: null, measure: { base: base < 0 ? null : base, rows: EMBEDDING.test(job.name) } };
+}
+
+function tensorChange(job: TensorJob, measured: Measured, plan: Plan): TensorChange {
+  const base = job.measure?.base == null ? null : ([job.start, ...job.terms][job.measure.base]?.operand ?? null);
+  return {
+    name: job.name,
+    ...placeOf(job.name),
+    shape: job.shape,
+    dtype: job.dtype,
+    baseDtype: base === null ? null : base.kind === "inv-freq" ? "F32" : base.dtype,
+    newRows: plan.newRows.get(job.name) ?? 0,
+    ...changeOf([measured]),
+  };
+}
+
+/** The tokens of all rows are looked up at once: a tokenizer's file may be large. */
+async function embeddingsOf(
+  all: readonly { readonly job: TensorJob; readonly measured: Measured }[],
+  models: readonly Checkpoint[],
+): Promise<ChangeReport["embeddings"]> {
+  const moved = all.filter(({ measured }) => measured.rows.length > 0);
+  const wanted = new Set(moved.flatMap(({ measured }) => measured.rows.map(({ row }) => row)));
+  const texts = await tokenTexts(
+    models.flatMap(({ directory }) => directory ?? []),
+    wanted,
+  );
+  return moved.map(({ job, measured }) => ({
+    name: job.name,
+    tokens: measured.rows.map(
+      ({ row, difference, base }): TokenChange => ({
+        row,
+        token: texts.get(row) ?? null,
+        differenceNorm: Math.sqrt(difference),
+        relative: base === 0 ? null : Math.sqrt(difference / base),
+      }),
+    ),
+  }));
+}

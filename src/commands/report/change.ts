@@ -1,0 +1,60 @@
+/** Measured tensors to figures: of one, and of several together. All sums go in the order of the tensors. */
+import type { Measured } from "../../engine/job/job.js";
+import type { Change } from "./options.js";
+
+/** @param parts in a fixed order. */
+export function changeOf(parts: readonly Measured[]): Change {
+  const total = (of: (part: Measured) => number): number => parts.reduce((sum, part) => sum + of(part), 0);
+  const counts = {
+    elements: total(({ elements }) => elements),
+    compared: total(({ compared }) => compared),
+    changed: total(({ changed }) => changed),
+  };
+  const valued = parts.flatMap((part) => (part.values === null || part.compared === 0 ? [] : [part.values]));
+  if (valued.length === 0) {
+    const none = { baseNorm: null, tunedNorm: null, differenceNorm: null, relative: null, largest: null, cosine: null };
+    return { ...counts, ...none, steps: null, bits: null };
+  }
+  const squares = valued.reduce(
+    (sum, { difference, base, tuned, product, most }) => ({
+      difference: sum.difference + difference,
+      base: sum.base + base,
+      tuned: sum.tuned + tuned,
+      product: sum.product + product,
+      most: Math.max(sum.most, most),
+    }),
+    { difference: 0, base: 0, tuned: 0, product: 0, most: 0 },
+  );
+  const stepped = parts.flatMap(({ units, compared }) => (units === null ? [] : [{ ...units, compared }]));
+  const counted = stepped.reduce((sum, { compared }) => sum + compared, 0);
+  return {
+    ...counts,
+    baseNorm: Math.sqrt(squares.base),
+    tunedNorm: Math.sqrt(squares.tuned),
+    differenceNorm: Math.sqrt(squares.difference),
+    relative: squares.base === 0 ? null : Math.sqrt(squares.difference / squares.base),
+    largest: squares.most,
+    cosine:
+      squares.base * squares.tuned === 0 ? null : squares.product / Math.sqrt(squares.base) / Math.sqrt(squares.tuned),
+    steps: counted === 0 ? null : addLists(stepped.map(({ steps }) => steps)),
+    bits: counted === 0 ? null : stepped.reduce((sum, { bits }) => sum + bits, 0) / counted,
+  };
+}
+
+function addLists(lists: readonly (readonly number[])[]): readonly number[] {
+  const sums: number[] = [];
+  for (const list of lists) {
+    list.forEach((count, at) => {
+      sums[at] = (sums[at] ?? 0) + count;
+    });
+  }
+  return sums;
+}
+
+/** A name cut at its first number. */
+export function placeOf(name: string): { readonly layer: number | null; readonly module: string } {
+  const [, number, rest] = /^(?:.*?\.)??(\d{1,6})\.(.+)$/.exec(name) ?? [];
+  return number === undefined || rest === undefined
+    ? { layer: null, module: name }
+    : { layer: Number(number), module: rest.replaceAll(/(^|\.)\d+(?=\.|$)/g, "$1*") };
+}
