@@ -81,6 +81,10 @@ def run(
     progress: Optional[Callable[[Progress], None]],
 ) -> R:
     """Runs a command. Raises WeightDiffError where it fails, and whatever ``progress`` raises, once the command has ended."""
+    if "-" in (*flags.values(), *arguments):
+        raise WeightDiffError(
+            "USAGE", "a stream: stdin and stdout are not this process's to give", "python -m weight_diff takes them", exit_code=2
+        )
     line = command_line([command, "--json", "--events", *_flag_words(flags), "--", *(os.fspath(word) for word in arguments)])
     with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stderr is not None

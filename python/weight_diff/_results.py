@@ -139,6 +139,26 @@ class InspectResult(Result):
 
 
 @dataclass(frozen=True)
+class ReportResult(Result):
+    """``outcome``: "changed", or "equal" where every element that the base has is as it was."""
+
+    @property
+    def outcome(self) -> str:
+        return "equal" if self.document["total"]["changed"] == 0 else "changed"
+
+    @property
+    def relative(self) -> Optional[float]:
+        """The norm of the difference over the norm of the base."""
+        relative: Optional[float] = self.document["total"]["relative"]
+        return relative
+
+    @property
+    def tensors(self) -> List[Mapping[str, Any]]:
+        """Each tensor with its figures."""
+        return list(self.document["tensors"])
+
+
+@dataclass(frozen=True)
 class PushResult(Result):
     """``outcome``: "pushed", "unchanged" or "planned"."""
 

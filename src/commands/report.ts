@@ -45,7 +45,7 @@ async function reportWith(options: OpenOptions): Promise<ChangeReport> {
       measured.set(job.name, { job, measured: found });
     }
   }
-  const all = plan.order.flatMap((name) => measured.get(name) ?? []);
+  const all = [...measured.values()].sort((a, b) => (orderOf(a.job.name) < orderOf(b.job.name) ? -1 : 1));
   const tensors = all.map((one) => tensorChange(one.job, one.measured, plan));
   const parts = all.map((one, index) => ({ measured: one.measured, place: tensors[index] as TensorChange }));
   const groups = <K>(key: (tensor: TensorChange) => K | null): readonly (readonly [K, readonly Measured[]])[] => {
@@ -79,6 +79,11 @@ async function reportWith(options: OpenOptions): Promise<ChangeReport> {
     threads: run.threads,
     ...clock(started),
   };
+}
+
+/** By name, numbers by value: files of other formats have another order, and the sums must be the same. */
+function orderOf(name: string): string {
+  return name.replaceAll(/\d+/g, (digits) => digits.padStart(8, "0"));
 }
 
 interface Planned {
@@ -143,7 +148,8 @@ async function isDiff({ path, hub }: OpenOptions): Promise<boolean> {
 
 /** The job with what is to be measured: against the first of its operands that is the base's. */
 function measuredJob(job: Job, { inputs }: Plan): Job {
-  if (job.kind !== "tensor") {
+  // A buffer that is not written is no part of the model.
+  if (job.kind !== "tensor" || job.output === null) {
     return job;
   }
   const base = [job.start, ...job.terms].findIndex(

@@ -34,7 +34,7 @@ const ROOMS: readonly RegExp[] = [
   /^cli\//,
   /^index\.ts$/,
   /^library\//,
-  /^commands\/(push|verify|inspect|finalize)(\/|\.ts$)/,
+  /^commands\/(push|verify|inspect|report|finalize)(\/|\.ts$)/,
   /^commands\/recover(\/|\.ts$)/,
   /^commands\//,
   /^make\//,

@@ -6,6 +6,7 @@ const BLOCKS = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"] as const
 const COLOURS = [17, 19, 25, 31, 71, 178, 208, 196] as const;
 const UNCHANGED = "·";
 const MISSING = " ";
+const NO_NUMBER = "?";
 
 export interface HeatRow {
   readonly name: string;
@@ -52,8 +53,11 @@ export function heatMap(rows: readonly HeatRow[], { width, colour }: HeatLook): 
 }
 
 function block(value: number, scale: ReturnType<typeof heatScale>, colour: boolean): string {
-  if (scale === null || !(value > 0)) {
-    return Number.isNaN(value) ? "?" : UNCHANGED;
+  if (!Number.isFinite(value)) {
+    return NO_NUMBER;
+  }
+  if (scale === null || value <= 0) {
+    return UNCHANGED;
   }
   const span = Math.log(scale.most / scale.least);
   const part = span === 0 ? 1 : Math.log(Math.min(value, scale.most) / scale.least) / span;

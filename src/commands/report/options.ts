@@ -70,7 +70,7 @@ export interface ChangeReport extends Pick<RunFigures, "bytesRead" | "seconds" |
   /** Was a diff applied, and by which scheme's rules? Null for a tuned model. */
   readonly scheme: string | null;
   readonly total: Change;
-  /** In the order of the files. */
+  /** By name, numbers in names by value. */
   readonly tensors: readonly TensorChange[];
   /** All tensors of one module, whatever the layer, in the order in which they first come; null in `module` of what lies in no layer. */
   readonly modules: readonly (Change & { readonly module: string; readonly tensors: number })[];

@@ -1,0 +1,82 @@
+/** report on the command line: the page for people, the document for scripts, and names that are no commands to a terminal. */
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
+import { publish } from "../support/diffs.js";
+import { BASE, DIFF, weightDiff } from "./command.js";
+
+test("shows totals, a heat map, the most changed tensors and tokens; a diff is applied", async () => {
+  const { code, out } = await weightDiff(["report", BASE, DIFF, "--quiet"]);
+  assert.equal(code, 0);
+  const lines = out.split("\n");
+  assert.match(
+    lines[0] ?? "",
+    /^.*demo\/diff beside .*demo\/base: 21 tensors, \d+ elements, applied by the scheme open-instruct$/,
+  );
+  assert.match(
+    lines[1] ?? "",
+    /^ {2}changed {2}\d+ of \d+ elements \([\d.]+ %\), relative change 0\.\d+, cosine 0\.\d+, largest 0\.\d+, [\d.]+ bits an element$/,
+  );
+  assert.match(lines[2] ?? "", /^ {2}new {6}\d+ elements in 2 tensors that the base does not have$/);
+  assert.ok(lines.includes("relative change by module, layers 0 to 1 from left to right"));
+  assert.match(out, /^ {2}self_attn\.q_proj\.weight +[▁-█]{2}$/m);
+  assert.match(out, /^most changed\n( {2}\S+ +[\d.]+ % .*\n){10}/m);
+  assert.match(out, /^tokens of model\.embed_tokens\.weight that moved most\n {2}\d+ +".*" +\S+$/m);
+  assert.ok(!out.includes("\u001b"));
+});
+
+test("--json has every figure, and a model beside itself is equal", async () => {
+  await withFolder(async (folder) => {
+    const { base, tuned } = await publish(folder);
+    const { code, out } = await weightDiff(["report", base, tuned, "--json", "--quiet"]);
+    assert.equal(code, 0);
+    const value = JSON.parse(out);
+    assert.deepEqual([value.command, value.scheme, value.tensors.length, value.layers.length], ["report", null, 21, 2]);
+    assert.deepEqual(
+      value.modules.map(({ module, tensors }: { module: string; tensors: number }) => [module, tensors]).slice(0, 2),
+      [
+        ["input_layernorm.weight", 2],
+        ["mlp.down_proj.weight", 2],
+      ],
+    );
+    const copy = await writeFiles(join(folder, "copy"), {});
+    await writeFile(
+      join(copy, "model.safetensors"),
+      safetensors(["a.0.w", "F32", [2, 2], Float32Array.of(1, 2, 3, 4)]),
+    );
+    await writeFiles(join(folder, "copy2"), {
+      "model.safetensors": safetensors(["a.0.w", "F32", [2, 2], Float32Array.of(1, 2, 3, 4)]),
+    });
+    const equal = JSON.parse((await weightDiff(["report", copy, join(folder, "copy2"), "--json"])).out);
+    assert.deepEqual(
+      [equal.total.changed, equal.total.relative, equal.total.steps, equal.total.bits_per_element],
+      [0, 0, [4], 0],
+    );
+    assert.match((await weightDiff(["report", copy, join(folder, "copy2")])).out, /nothing changed/);
+  });
+});
+
+test("names that are no names are shown as text", async () => {
+  await withFolder(async (folder) => {
+    const name = 'x.3.<script>alert("1")</script>\u001b[31m\u202e';
+    const write = (at: string, value: number) =>
+      writeFiles(join(folder, at), { "model.safetensors": safetensors([name, "F32", [2], Float32Array.of(1, value)]) });
+    const { code, out } = await weightDiff(["report", await write("a", 2), await write("b", 3), "--quiet"]);
+    assert.equal(code, 0);
+    assert.ok(!out.includes("\u001b") && !out.includes("\u202e"));
+    assert.match(out, /<script>alert/);
+  });
+});
+
+test("what does not fit is refused as make-diff and recover refuse it", async () => {
+  await withFolder(async (folder) => {
+    const other = await writeFiles(join(folder, "a"), {
+      "model.safetensors": safetensors(["z", "F32", [2], Float32Array.of(1, 2)]),
+    });
+    const { code, said } = await weightDiff(["report", BASE, other, "--quiet"]);
+    assert.equal(code, 4, said.join("\n"));
+    assert.equal((await weightDiff(["report", BASE])).code, 2);
+  });
+});
