@@ -84,6 +84,38 @@ for (const vector of folds) {
   );
 }
 
+test("chains of other layouts fold into slime's", { skip }, () =>
+  withFolder(async (folder) => {
+    for (const name of [
+      "stitch-root",
+      "modelexpress-to-2",
+      "skyrl",
+      "fireworks-zstd",
+      "fireworks-zlib",
+      "fireworks-arc3",
+    ]) {
+      const vector = VECTORS.cases.find((one) => one.name === name);
+      assert.ok(vector !== undefined);
+      const { tuned: _, ...options } = await optionsOf(vector, folder);
+      const output = join(folder, name);
+      await chainFold({ ...options, output, ...quiet });
+      const report = await chainMaterialize({ chain: output, raw: options.raw ?? null, ...quiet });
+      const state = stateOf(vector.expect.versions?.[vector.expect.to ?? ""] ?? "");
+      assert.deepEqual(Object.fromEntries(report.tensors.map((one) => [one.name, one.sha256])), state, name);
+    }
+  }),
+);
+
+test("what no checksum covered is told when the folded step states one", { skip }, () =>
+  withFolder(async (folder) => {
+    const warnings: string[] = [];
+    const onWarning = (text: string): void => void warnings.push(text);
+    const { encoding } = await chainFold({ chain: join(CHAINS, "good/trl-b"), output: folder, ...quiet, onWarning });
+    assert.equal(encoding, "xor");
+    assert.match(warnings.join("\n"), /the chain states no checksum of \d+ of \d+ tensors/);
+  }),
+);
+
 test("what tells only with the base is refused without it", { skip }, () =>
   withFolder(async (folder) => {
     const output = join(folder, "out");

@@ -1,5 +1,6 @@
 /** chain fold: several steps of a chain as one, which does the same: for who joins late, and for an archive of every k-th version. */
 import { join } from "node:path";
+import type { Say } from "../../advice.js";
 import { chainError, type Version, versionText } from "../../chain/chain.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
@@ -50,6 +51,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     onNote(`the steps tell without the base: their own checksums go along, and are not computed`);
   } else {
     refuseUnfit(base, steps);
+    warnOfUnstated(steps, options.onWarning ?? (() => {}));
   }
   const inputs: readonly PlanInput[] = [
     ...(base === null ? [] : listInputs(base, "raw")),
@@ -126,6 +128,18 @@ function lastStated(steps: readonly Version[]): ReadonlyMap<string, Stated> {
       ),
     ),
   );
+}
+
+/** What no checksum covered before, one covers afterwards: of whatever came of it. */
+function warnOfUnstated(steps: readonly Version[], warn: Say): void {
+  const names = new Set(steps.flatMap(({ payloads }) => [...payloads.keys()]));
+  const stated = lastStated(steps);
+  const without = [...names].filter((name) => !stated.has(name));
+  if (without.length > 0) {
+    warn(
+      `the chain states no checksum of ${without.length} of ${names.size} tensors: the folded step states what they have become, which nothing has checked`,
+    );
+  }
 }
 
 function wrongFold(name: string, { algorithm, hex, version, file }: Stated, found: string): WeightDiffError {
