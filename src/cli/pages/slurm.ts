@@ -49,8 +49,8 @@ ${line(make)} &
 part=$!
 again=no
 stop=no
-trap 'again=yes; kill -TERM "$part"' USR1 # the time is nearly up
-trap 'stop=yes; kill -TERM "$part"' TERM  # somebody ends the job
+trap 'again=yes; kill -TERM "$part" 2>/dev/null' USR1 # the time is nearly up
+trap 'stop=yes; kill -TERM "$part" 2>/dev/null' TERM  # somebody ends the job
 wait "$part"
 code=$?
 while kill -0 "$part" 2>/dev/null; do
