@@ -73,7 +73,7 @@ function template(
     "        - name: weight-diff",
     `          image: ${JSON.stringify(image)}`,
     // No shell in between: the signal that ends a pod reaches the program itself.
-    `          command: [${command.map((word) => JSON.stringify(word)).join(", ")}]`,
+    `          command: [${command.map(wordText).join(", ")}]`,
     `          workingDir: ${JSON.stringify(mount)}`,
     "          resources:",
     `            requests: { cpu: "${cpus}", memory: ${memory}i }`,
@@ -86,4 +86,9 @@ function template(
     "          persistentVolumeClaim:",
     `            claimName: ${JSON.stringify(claim)}`,
   ];
+}
+
+/** A word of a command: "$(X)" would be a variable. */
+function wordText(word: string): string {
+  return JSON.stringify(word.replaceAll("$(", () => "$$("));
 }
