@@ -4,26 +4,31 @@ import { test } from "node:test";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
-import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
+import { CHAINS, ODD_VECTORS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
 import { withFolder } from "../support/checkpoints.js";
 
 /** Small windows: the tensors of the large vectors take many. */
 const WINDOW = { windowBytes: 65_536 } as const;
+/** On two threads as well: one of each encoding and layout. */
+const THREADED = /^(mixed|big-overwrite|resharded-base|modelexpress|skyrl|trl-a|fireworks-zlib)$/;
 
 test("the vectors are all there", () => {
   assert.equal(VECTORS.cases.length, 86);
+  assert.equal(ODD_VECTORS.cases.length, 87);
   assert.ok(CHAINS.endsWith("chains"));
 });
 
-for (const vector of VECTORS.cases) {
+for (const [vectors, vector] of [VECTORS, ODD_VECTORS].flatMap((all) => all.cases.map((one) => [all, one] as const))) {
   const { name, about, expect } = vector;
   const { to, versions } = expect;
   if (to === undefined || versions === undefined) {
     test(`refuses ${name}: ${about}`, () =>
       withFolder(async (folder) => {
-        const error = await chainMaterialize({ ...(await optionsOf(vector, folder)), ...WINDOW, threads: 0 }).catch(
-          (thrown) => thrown,
-        );
+        const error = await chainMaterialize({
+          ...(await optionsOf(vector, folder, vectors.root)),
+          ...WINDOW,
+          threads: 0,
+        }).catch((thrown) => thrown);
         assert.ok(error instanceof WeightDiffError, String(error));
         assert.ok(expect.exit.includes(EXIT_CODES[error.code]), `${error.code}: ${error.message}`);
         assert.ok(expect.why?.includes(error.why ?? ""), `${error.why}: ${error.message}`);
@@ -39,11 +44,13 @@ for (const vector of VECTORS.cases) {
   }
   test(`reads ${name}: ${about}`, () =>
     withFolder(async (folder) => {
-      const options = { ...(await optionsOf(vector, folder)), ...WINDOW };
+      const options = { ...(await optionsOf(vector, folder, vectors.root)), ...WINDOW };
       const first = options.baseVersion ?? 0;
       const wanted = Object.keys(versions).flatMap((version) => (Number(version) > first ? [Number(version)] : []));
-      // The case's own version on two threads as well.
-      for (const [version, threads] of [...wanted.map((one) => [one, 0] as const), [undefined, 2] as const]) {
+      for (const [version, threads] of [
+        ...wanted.map((one) => [one, 0] as const),
+        [undefined, THREADED.test(name) ? 2 : 0] as const,
+      ]) {
         const report = await chainMaterialize({
           ...options,
           ...(version === undefined ? {} : { to: version }),
@@ -52,7 +59,7 @@ for (const vector of VECTORS.cases) {
         const label: string = versions[version ?? to] ?? "";
         assert.deepEqual(
           Object.fromEntries(report.tensors.map((one) => [one.name, one.sha256])),
-          stateOf(label),
+          stateOf(label, vectors),
           `${version}`,
         );
         if (version === undefined) {
