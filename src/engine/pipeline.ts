@@ -2,7 +2,7 @@
  * The work of one worker: jobs in, results out. Windows of a tensor are read ahead into the kernel's own memory, computed in
  * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
  */
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import { windowElements as codedElements } from "../formats/coded/units.js";
@@ -23,7 +23,7 @@ import { startEncode } from "./work/encode.js";
 import { runFile } from "./work/file.js";
 import { makePayload } from "./work/make-payload.js";
 import { startTensor } from "./work/tensor.js";
-import { startUpdate } from "./work/update.js";
+import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
 /** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
@@ -45,6 +45,8 @@ export interface PipelineSetup {
   readonly coder: "none" | "decode" | "encode";
   /** Is any of them measured? */
   readonly measures: boolean;
+  /** Decoders of updates that one worker has open at a time. */
+  readonly decoders: number;
 }
 
 /** What the memory of a run must have room for. */
@@ -148,12 +150,12 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   let current: JobRun | null = null;
   const compute = async (window: Loaded): Promise<WindowOutput> => {
     const { run, last } = window.range;
-    run.work ??= startRun(run.job, kernel, areas, paths, files, { ...setup, joined });
+    run.work ??= startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
       run.result = await run.work.finish(paths);
-      run.work.close?.();
+      await run.work.close?.();
       current = null;
     }
     return output;
@@ -218,7 +220,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
     failures.push(error);
   }
   await Promise.allSettled([...loading, ...writing]);
-  (current as JobRun | null)?.close?.();
+  await (current as JobRun | null)?.close?.();
   await files.close().catch((error: unknown) => {
     failures.push(error);
   });
@@ -270,7 +272,7 @@ function startRun(
   areas: MemoryPlan,
   paths: readonly string[],
   files: WorkerFiles,
-  setup: PipelineSetup & { readonly joined: Hash },
+  setup: UpdateSetup,
 ): JobRun {
   if (job.kind === "tensor" && job.rule === "update") {
     return startUpdate(job, kernel, areas, files, setup);

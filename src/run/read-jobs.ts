@@ -6,7 +6,7 @@ import { needsOf } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
-import { choosePace, type RunOptions, SMALL_BYTES } from "./run-plan.js";
+import { choosePace, decodersFor, type RunOptions, SMALL_BYTES } from "./run-plan.js";
 
 export interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;
@@ -35,6 +35,7 @@ export async function readAll(
       inputs: files.map((file, index) => ({ ...file, direct: cold[index] === true && file.remote === undefined })),
       outputs: [],
       ...pace,
+      decoders: decodersFor(threads),
       ...needsOf(jobs),
     },
     jobs,

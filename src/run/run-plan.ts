@@ -107,6 +107,14 @@ export function choosePace(
   };
 }
 
+/** Of all workers together; each takes up to a megabyte. */
+const DECODERS = 32;
+
+/** Decoders of updates that each worker may have open. */
+export function decodersFor(threads: number): number {
+  return Math.max(1, Math.floor(DECODERS / Math.max(1, threads)));
+}
+
 function windowFor(jobs: readonly Job[]): number {
   if (jobs.some(({ kind }) => kind === "file")) {
     return FILE_WINDOW_BYTES;
@@ -152,6 +160,7 @@ export async function runPlan(
         : { path: output.staged(file), directEnd, direct: directIo },
     ),
     ...pace,
+    decoders: decodersFor(threads),
     ...needsOf(plan.jobs),
   };
   const pool = {

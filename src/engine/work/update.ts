@@ -1,23 +1,36 @@
 /**
  * One tensor through a chain of updates, window by window: the bytes that it starts with, changed by every step in order, with the
- * checksums that are wanted on the way. A tensor that fits one window meets one step after the other; a longer one meets all of them piece by
- * piece, each with its decoder open.
+ * checksums that are wanted on the way. A tensor that fits one window meets one step after the other. A longer one meets several piece by
+ * piece, each with its decoder open; where there are more steps than decoders may be open, it meets the first of them on the way into a
+ * temporary file, and so on. Memory is the same for one step and for a thousand.
  */
 import { createHash, type Hash } from "node:crypto";
+import { WeightDiffError } from "../../errors.js";
 import { type Checksum, loadChecksums } from "../../formats/checksum.js";
 import { elementCount } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
-import type { TensorJob, UpdateStep } from "../job/job.js";
+import { readerOf } from "../io/operands.js";
+import { openScratch, type Scratch } from "../io/scratch.js";
+import type { StoredOperand, TensorJob, UpdateStep } from "../job/job.js";
 import { widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
 import { type StepRun, type StepSetup, startStep } from "./steps.js";
-import type { JobRun } from "./window.js";
+import type { JobRun, LoadedWindow } from "./window.js";
 
 /** Bytes that all steps pass over while they are in the processor's cache. */
 const PIECE = BLOCK * 4;
+
+export interface UpdateSetup {
+  readonly inputs: readonly InputFile[];
+  /** Decoders that may be open at a time; an overwriting step takes two. */
+  readonly decoders: number;
+  /** Of all jobs that are done in this thread (Updates.joined). */
+  readonly joined: Hash;
+  aborted(): boolean;
+}
 
 /** Starts the job. @throws {TypeError} for a job of another rule. */
 export function startUpdate(
@@ -25,7 +38,7 @@ export function startUpdate(
   kernel: Kernel,
   areas: MemoryPlan,
   files: WorkerFiles,
-  { inputs, joined }: { readonly inputs: readonly InputFile[]; readonly joined: Hash },
+  { inputs, decoders, joined, aborted }: UpdateSetup,
 ): JobRun {
   const { operand } = job.start;
   const { updates } = job;
@@ -35,7 +48,8 @@ export function startUpdate(
   const { steps, sums } = updates;
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(job.dtype);
-  const bytes = width * (elementCount(job.shape) ?? 0);
+  const elements = elementCount(job.shape) ?? 0;
+  const bytes = width * elements;
   const order = byteSwap(operand);
   const hash = createHash("sha256");
   const setupOf = (step: UpdateStep): StepSetup => ({
@@ -43,80 +57,140 @@ export function startUpdate(
     place: { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version },
     remote: inputs[step.input]?.remote !== undefined,
   });
+  /** Steps that are under way, the first of which is `first`. */
   const open: StepRun[] = [];
-  let checksums: readonly Checksum[] | undefined;
+  let first = 0;
+  let checksums: readonly Checksum[] = [];
+  /** Where the bytes are after the steps before `first`; null where these are the base's. */
+  let scratch: Scratch | null = null;
+
+  const start = async (from: number, to: number): Promise<void> => {
+    first = from;
+    for (const step of steps.slice(from, to)) {
+      open.push(await startStep(step, setupOf(step)));
+    }
+  };
+  const end = async (): Promise<void> => {
+    for (const run of open) {
+      await run.end();
+    }
+    for (const run of open.splice(0)) {
+      run.close();
+    }
+  };
   const take = (after: number, at: number, count: number): void => {
     sums.forEach((sum, index) => {
       if (sum.after === after) {
-        checksums?.[index]?.update(memory.subarray(at, at + count));
+        checksums[index]?.update(memory.subarray(at, at + count));
       }
     });
   };
   /** One step over all bytes: only one decoder is open at a time. */
   const applyWhole = async (at: number): Promise<void> => {
     take(0, at, bytes);
-    for (const [index, step] of steps.entries()) {
-      const run = await startStep(step, setupOf(step));
-      open.push(run);
-      await run.apply(at, bytes, 0);
-      await run.end();
-      run.close();
-      open.pop();
+    for (const index of steps.keys()) {
+      await start(index, index + 1);
+      await open[0]?.apply(at, bytes, 0);
+      await end();
       take(index + 1, at, bytes);
     }
   };
-  const applyPiece = async (at: number, count: number, position: number): Promise<void> => {
-    take(0, at, count);
-    for (const [index, run] of open.entries()) {
-      await run.apply(at, count, position);
-      take(index + 1, at, count);
+  const applyOpen = async (at: number, count: number, position: number): Promise<void> => {
+    for (let done = 0; done < count; done += PIECE) {
+      const part = Math.min(PIECE, count - done);
+      if (first === 0) {
+        take(0, at + done, part);
+      }
+      for (const [index, run] of open.entries()) {
+        await run.apply(at + done, part, position + done);
+        take(first + index + 1, at + done, part);
+      }
     }
   };
+  /** All steps but the last few, through the temporary file. @param window the first. */
+  const applyEarlier = async ({ end: step, outAt }: LoadedWindow): Promise<void> => {
+    for (let to = together(first); to < steps.length; to = together(first)) {
+      if (open.length > 0) {
+        throw new TypeError("steps are under way");
+      }
+      await start(first, to);
+      const target = scratch ?? (await openScratch());
+      for (let begin = 0; begin < elements; begin += step) {
+        if (aborted()) {
+          throw new WeightDiffError("INTERRUPTED", "interrupted");
+        }
+        const last = Math.min(begin + step, elements);
+        const at = scratch === null ? await loadStart(operand, begin, last, outAt) : outAt;
+        const view = memory.subarray(at, at + (last - begin) * width);
+        await scratch?.read(view, begin * width);
+        await applyOpen(at, view.length, begin * width);
+        await target.write(view, begin * width);
+      }
+      await end();
+      scratch = target;
+      first = to;
+    }
+  };
+  /** Where the steps end that may be open together, from this one on: at least one. */
+  const together = (from: number): number => {
+    let to = from;
+    for (let left = decoders; to < steps.length; to++) {
+      left -= steps[to]?.encoding === "xor" ? 1 : 2;
+      if (left < 0 && to > from) {
+        break;
+      }
+    }
+    return to;
+  };
+  const loadStart = async (from: StoredOperand, begin: number, last: number, buffer: number): Promise<number> => {
+    const at = await readerOf(from).load(from, { begin, end: last, memory, buffer }, files);
+    order.take(memory.subarray(at, at + (last - begin) * width));
+    return at;
+  };
+
   return {
     async push(window, aligned) {
-      if (checksums === undefined) {
+      if (window.begin === 0) {
         const create = await loadChecksums();
         checksums = sums.map(({ algorithm }) => create(algorithm));
       }
       const begin = window.begin * width;
       const count = window.end * width - begin;
+      if (window.begin === 0 && !window.last) {
+        await applyEarlier(window);
+        await start(first, steps.length);
+      }
       const startAt = window.at[0] ?? 0;
       const at = aligned && startAt % PAGE !== 0 ? window.outAt : startAt;
-      if (at !== startAt) {
-        memory.copyWithin(at, startAt, startAt + count);
-      }
-      order.take(memory.subarray(at, at + count));
-      if (window.begin === 0 && window.last) {
-        await applyWhole(at);
+      const view = memory.subarray(at, at + count);
+      if (scratch === null) {
+        if (at !== startAt) {
+          memory.copyWithin(at, startAt, startAt + count);
+        }
+        order.take(view);
       } else {
-        if (window.begin === 0) {
-          for (const step of steps) {
-            open.push(await startStep(step, setupOf(step)));
-          }
-        }
-        for (let done = 0; done < count; done += PIECE) {
-          await applyPiece(at + done, Math.min(PIECE, count - done), begin + done);
-        }
+        await scratch.read(view, begin);
       }
-      hash.update(memory.subarray(at, at + count));
+      await (window.begin === 0 && window.last ? applyWhole(at) : applyOpen(at, count, begin));
+      hash.update(view);
       if (updates.joined === true) {
-        joined.update(memory.subarray(at, at + count));
+        joined.update(view);
       }
       return { at, bytes: count, position: begin };
     },
     async finish(paths) {
       order.finish(paths);
-      for (const run of open) {
-        await run.end();
-      }
-      const found = checksums?.map((checksum) => checksum.digest()) ?? [];
+      await end();
+      const found = checksums.map((checksum) => checksum.digest());
       const result = { id: job.id, sha256: hash.digest("hex"), sum: 0, overflow: 0, checksums: found };
       return updates.joined === true ? { ...result, joined: joined.copy().digest("hex") } : result;
     },
-    close() {
+    async close() {
       for (const run of open.splice(0)) {
         run.close();
       }
+      await scratch?.close();
+      scratch = null;
     },
   };
 }

@@ -32,7 +32,7 @@ export interface JobRun {
   /** After the last window. @throws {WeightDiffError} CRC_MISMATCH. */
   finish(paths: readonly string[]): TensorResult | Promise<TensorResult>;
   /** Gives back what it holds beside the kernel's memory, however it ended. */
-  close?(): void;
+  close?(): Promise<void>;
 }
 
 /** A run that waits for nothing. */

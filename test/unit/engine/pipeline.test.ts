@@ -30,6 +30,7 @@ async function run(
       outputs: [{ path: "out", directEnd: 0, direct: false }],
       windowBytes: 1 << 16,
       slots: 3,
+      decoders: 1,
       fileWindowBytes: 1 << 16,
       ...needsOf(jobs),
     },
@@ -162,7 +163,15 @@ for (const threads of [0, 2]) {
   test(`with ${threads} threads, a signal that came before the jobs starts none, and leaves no listener`, async () => {
     const stop = new AbortController();
     stop.abort(new WeightDiffError("TERMINATED", "stop"));
-    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, ...needsOf([]) };
+    const setup = {
+      inputs: [],
+      outputs: [],
+      windowBytes: 1 << 16,
+      slots: 3,
+      decoders: 1,
+      fileWindowBytes: 1 << 16,
+      ...needsOf([]),
+    };
     const job: Job = { kind: "digest", id: 0, name: "t", source: operand(0, "U8", [0]) };
     let results = 0;
     const running = runJobs(setup, [job], { threads, signal: stop.signal, onResult: () => results++ });
@@ -173,7 +182,15 @@ for (const threads of [0, 2]) {
 
   test(`with ${threads} threads, a run that ends well leaves no listener on the signal`, async () => {
     const { signal } = new AbortController();
-    const setup = { inputs: [], outputs: [], windowBytes: 1 << 16, slots: 3, fileWindowBytes: 1 << 16, ...needsOf([]) };
+    const setup = {
+      inputs: [],
+      outputs: [],
+      windowBytes: 1 << 16,
+      slots: 3,
+      decoders: 1,
+      fileWindowBytes: 1 << 16,
+      ...needsOf([]),
+    };
     await runJobs(setup, [], { threads, signal });
     assert.equal(getEventListeners(signal, "abort").length, 0);
   });
