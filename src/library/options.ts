@@ -236,7 +236,16 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     expectSum: number.nullish(),
   },
   inspect: { ...RUN, path: place, digest: flag },
-  report: { ...RUN, ...SCHEME, raw: place, path: place, ignore, onNote: call, onWarning: call },
+  report: {
+    ...RUN,
+    ...SCHEME,
+    raw: place,
+    path: place,
+    svg: text("a path").nullish(),
+    ignore,
+    onNote: call,
+    onWarning: call,
+  },
   sign: {
     signal: RUN.signal,
     threads: RUN.threads,

@@ -3,11 +3,11 @@
  * last byte is kept until every check has passed: a run that fails leaves a file that no reader of safetensors opens.
  */
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, open, unlink } from "node:fs/promises";
 import { isatty } from "node:tty";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, fileError } from "../files/errno.js";
 import { inTurn, type Turns } from "../files/in-turn.js";
+import { openNew } from "../files/new-file.js";
 import { STDOUT, writeSome } from "../files/pipe.js";
 import type { ShardFile } from "./staging.js";
 
@@ -50,7 +50,7 @@ export async function openStream(
   if (size === null) {
     throw new TypeError("the length of a stream is known before its first byte");
   }
-  const beside = manifest === null ? null : await openManifest(manifest);
+  const beside = manifest === null ? null : await openNew(manifest);
   const sink: Sink = { size, turns: inTurn(0), hash: beside === null ? null : createHash("sha256"), last: null };
   const stop = (): void => sink.turns.end(signal?.reason);
   signal?.addEventListener("abort", stop, { once: true });
@@ -128,35 +128,4 @@ async function put({ turns, size }: Sink, bytes: Uint8Array): Promise<number> {
       { at: { file: NAME }, cause: error },
     );
   }
-}
-
-interface ManifestFile {
-  write(text: Iterable<string>): Promise<void>;
-  remove(): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** @throws {WeightDiffError} OUTPUT_REFUSED, IO. */
-async function openManifest(path: string): Promise<ManifestFile> {
-  const file: FileHandle = await open(path, "wx").catch((error: unknown) => {
-    throw errnoOf(error) === "EEXIST"
-      ? new WeightDiffError("OUTPUT_REFUSED", "is there already", "give another name for the manifest", {
-          at: { file: path },
-        })
-      : fileError(path, "write", error);
-  });
-  return {
-    async write(text) {
-      try {
-        for (const piece of text) {
-          await file.writeFile(piece);
-        }
-        await file.sync();
-      } catch (error) {
-        throw fileError(path, "write", error);
-      }
-    },
-    remove: () => unlink(path).catch(() => {}), // the failure that ends the run is the one to tell
-    close: () => file.close(),
-  };
 }

@@ -1,6 +1,7 @@
 /** report on the command line: the page for people, the document for scripts, and names that are no commands to a terminal. */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
@@ -67,6 +68,49 @@ test("names that are no names are shown as text", async () => {
     assert.equal(code, 0);
     assert.ok(!out.includes("\u001b") && !out.includes("\u202e"));
     assert.match(out, /<script>alert/);
+  });
+});
+
+test("--svg draws the heat map: well-formed, without scripts, whatever the names; a file that is there is not written over", async () => {
+  await withFolder(async (folder) => {
+    const hostile = 'x.3.</text><script>alert("1")</script>&\u0001\u202e';
+    const write = (at: string, value: number) =>
+      writeFiles(join(folder, at), {
+        "model.safetensors": safetensors(
+          [hostile, "F32", [2], Float32Array.of(1, value)],
+          ["x.4.same", "F32", [2], Float32Array.of(1, 2)],
+          ["x.5.w", "F32", [2], Float32Array.of(1, 2 * value)],
+        ),
+      });
+    const [one, two] = [await write("a", 2), await write("b", 3)];
+    const file = join(folder, "map.svg");
+    const args = ["report", one, two, "--svg", file, "--quiet"];
+    assert.equal((await weightDiff(args)).code, 0);
+    const text = await readFile(file, "utf8");
+    assert.match(
+      text,
+      /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" .* role="img" aria-labelledby="title desc">\n<title id="title">What changed: 2 of 6 elements, relative change /,
+    );
+    assert.match(text, /&lt;\/text&gt;&lt;script&gt;alert\(&quot;1&quot;\)&lt;\/script&gt;&amp;\\u\{1\}\\u\{202e\}/);
+    assert.doesNotMatch(text, /<script|http(?!:\/\/www\.w3\.org\/2000\/svg")|url\(|<image|<a /);
+    // Every element is closed, and in order.
+    const open: string[] = [];
+    for (const [, end, name = "", attributes = ""] of text.matchAll(/<(\/?)([a-z]+)((?:"[^"]*"|[^">])*)>/g)) {
+      if (end === "/") {
+        assert.equal(open.pop(), name);
+      } else if (!attributes.endsWith("/")) {
+        open.push(name);
+      }
+    }
+    assert.deepEqual(open, []);
+    // x.4 did not change; the hostile tensor and x.5 did.
+    assert.equal(text.match(/<rect x="[\d.]+" y="\d+" width="15" height="17" class="same">/g)?.length, 1);
+    assert.equal(text.match(/<rect [^>]*><title>layer (3|5), /g)?.length, 2);
+    const again = await weightDiff(args);
+    assert.deepEqual([again.code, await readFile(file, "utf8")], [4, text]);
+    const failed = join(folder, "failed.svg");
+    assert.equal((await weightDiff(["report", one, join(folder, "none"), "--svg", failed])).code, 4);
+    assert.equal(existsSync(failed), false);
   });
 });
 

@@ -63,6 +63,15 @@ export const OUTPUT: readonly Flag[] = [
     help: "with - for OUT: write weight-diff.json to this new file, with the stream's sha256",
   }),
   flag({
+    name: "svg",
+    commands: ["report"],
+    option: "svg",
+    takes: "FILE",
+    schema: text,
+    group: "output",
+    help: "write the heat map to this new file, as a picture for a model card",
+  }),
+  flag({
     name: "path_diff",
     aliases: DIFF_ALIASES,
     commands: ["make-diff"],

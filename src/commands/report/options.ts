@@ -10,6 +10,8 @@ export interface ReportOptions extends RunOptions, SchemeOptions {
   readonly raw: string;
   /** What became of it: a diff, which is applied to the base on the way, or a tuned model; likewise. */
   readonly path: string;
+  /** A new file for the heat map, as a picture (SVG); null makes none. */
+  readonly svg?: string | null;
   /** Guards to switch off (docs/checks.md). */
   readonly ignore?: readonly Guard[];
   /** Called with every sentence a user should read, as soon as it is known. */

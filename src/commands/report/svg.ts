@@ -1,0 +1,150 @@
+/**
+ * The heat map as a picture: modules from top to bottom, layers from left to right, the relative change on a logarithmic scale. One file
+ * without scripts and without anything from elsewhere; light or dark as its reader is. Names are text, whatever is in them.
+ */
+import type { ChangeReport } from "./options.js";
+
+/** Pixels. */
+const CELL = { width: 16, height: 18 } as const;
+/** Of a letter of the labels, at most. */
+const LETTER = 7.3;
+const LABEL = 46;
+const GAP = 12;
+/** Wider maps have narrower cells. */
+const MOST_WIDTH = 1100;
+/** Of a sequential palette, from next to nothing to the most: ColorBrewer's YlOrRd, whose order is seen in grey, too. */
+const COLOURS = ["#ffffcc", "#ffeda0", "#fed976", "#feb24c", "#fd8d3c", "#fc4e2a", "#e31a1c", "#b10026"] as const;
+
+/** @returns the text of an SVG file. */
+export function changeMap(report: ChangeReport): string {
+  const { layers, modules, total } = report;
+  const cells = cellsOf(report);
+  const values = [...cells.values()].filter((value) => value > 0 && Number.isFinite(value));
+  const scale = { least: Math.min(...spread(values)), most: Math.max(...spread(values)) };
+  const longest = Math.min(LABEL, Math.max(8, ...modules.map(({ module }) => module.length)));
+  const left = Math.ceil(longest * LETTER) + 2 * GAP;
+  const width = layers.length === 0 ? CELL.width : Math.min(CELL.width, (MOST_WIDTH - left) / layers.length);
+  const top = 64;
+  const size = {
+    width: Math.max(560, Math.ceil(left + width * layers.length + GAP)),
+    height: top + CELL.height * modules.length + 60,
+  };
+  const relative = total.relative === null ? "" : `, relative change ${digits(total.relative)}`;
+  const heading = `What changed: ${total.changed} of ${total.compared} elements${relative}`;
+  const rows = modules.flatMap(({ module }, row) => {
+    const y = top + CELL.height * row;
+    const name = [...module].length > LABEL ? `…${[...module].slice(1 - LABEL).join("")}` : module;
+    return [
+      `<text x="${left - GAP}" y="${y + 13}" text-anchor="end">${escaped(name)}</text>`,
+      ...layers.flatMap(({ layer }, column) => {
+        const value = cells.get(`${layer} ${module}`);
+        const colour = value === undefined ? null : colourOf(value, scale);
+        return colour === null || value === undefined
+          ? []
+          : [
+              `<rect x="${round(left + width * column)}" y="${y}" width="${round(Math.max(0.5, width - 1))}" height="${CELL.height - 1}" ${colour}><title>${escaped(`layer ${layer}, ${module}: ${Number.isFinite(value) ? digits(value) : "no number"}`)}</title></rect>`,
+            ];
+      }),
+    ];
+  });
+  const [first, last] = [layers[0]?.layer, layers.at(-1)?.layer];
+  const axis =
+    first === undefined || last === undefined
+      ? []
+      : [
+          `<text x="${left}" y="${top - 8}">layer ${first}</text>`,
+          ...(first === last
+            ? []
+            : [`<text x="${round(left + width * layers.length)}" y="${top - 8}" text-anchor="end">${last}</text>`]),
+        ];
+  return `${[
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img" aria-labelledby="title desc">`,
+    `<title id="title">${escaped(heading)}</title>`,
+    `<desc id="desc">${escaped(`Relative change of ${modules.length} modules in ${layers.length} layers${values.length === 0 ? "" : `, from ${digits(scale.least)} to ${digits(scale.most)} on a logarithmic scale`}.`)}</desc>`,
+    STYLE,
+    `<rect class="page" width="100%" height="100%"/>`,
+    `<text class="heading" x="${GAP}" y="24">${escaped(heading)}</text>`,
+    ...axis,
+    ...rows,
+    ...legend(values.length === 0 ? null : scale, { x: left, y: top + CELL.height * modules.length + 22 }),
+    "</svg>",
+  ].join("\n")}\n`;
+}
+
+const STYLE = `<style>
+text { font: 12px ui-monospace, monospace; fill: #222 }
+.heading { font: 14px system-ui, sans-serif }
+.page { fill: #fff }
+.same { fill: #e8e8e8 }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .page { fill: #161616 } .same { fill: #3a3a3a } }
+</style>`;
+
+/** The relative change by layer and module; of several tensors in one place, the largest. */
+function cellsOf({ tensors }: ChangeReport): ReadonlyMap<string, number> {
+  const cells = new Map<string, number>();
+  for (const { layer, module, relative, changed, compared } of tensors) {
+    const value = relative ?? (changed === 0 && compared > 0 ? 0 : null);
+    if (layer !== null && value !== null) {
+      const key = `${layer} ${module}`;
+      const before = cells.get(key);
+      cells.set(key, before === undefined || !(before > value) ? value : before);
+    }
+  }
+  return cells;
+}
+
+/** Of nothing, the least and the most are 1, and nobody asks. */
+function spread(values: readonly number[]): readonly number[] {
+  return values.length === 0
+    ? [1]
+    : [values.reduce((least, value) => Math.min(least, value)), values.reduce((most, value) => Math.max(most, value))];
+}
+
+function colourOf(value: number, { least, most }: { readonly least: number; readonly most: number }): string | null {
+  if (!Number.isFinite(value)) {
+    return null;
+  }
+  if (value <= 0) {
+    return `class="same"`;
+  }
+  const span = Math.log(most / least);
+  const part = span === 0 ? 1 : Math.log(value / least) / span;
+  return `fill="${COLOURS[Math.min(COLOURS.length - 1, Math.max(0, Math.floor(part * COLOURS.length)))]}"`;
+}
+
+function legend(
+  scale: { readonly least: number; readonly most: number } | null,
+  { x, y }: { readonly x: number; readonly y: number },
+): readonly string[] {
+  const same = `<rect class="same" x="${x}" y="${y}" width="14" height="14"/><text x="${x + 20}" y="${y + 12}">unchanged</text>`;
+  if (scale === null) {
+    return [same];
+  }
+  const at = x + 110;
+  return [
+    same,
+    `<text x="${at}" y="${y + 12}">${digits(scale.least)}</text>`,
+    ...COLOURS.map(
+      (colour, step) => `<rect fill="${colour}" x="${at + 80 + 14 * step}" y="${y}" width="14" height="14"/>`,
+    ),
+    `<text x="${at + 84 + 14 * COLOURS.length}" y="${y + 12}">${digits(scale.most)}</text>`,
+  ];
+}
+
+function digits(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+function round(value: number): number {
+  return Math.round(100 * value) / 100;
+}
+
+/** As text of XML: of characters that XML does not have, and of those that turn the direction of writing, only their numbers are shown. */
+function escaped(text: string): string {
+  return text
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\ufffe\uffff]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}

@@ -1,0 +1,35 @@
+/** A file that is made at once and filled at the end of a run, so that no hour's work ends at its name; nothing that was there is written over. */
+import { type FileHandle, open, unlink } from "node:fs/promises";
+import { WeightDiffError } from "../errors.js";
+import { errnoOf, fileError } from "./errno.js";
+
+export interface NewFile {
+  /** @throws {WeightDiffError} IO, DISK_FULL. */
+  write(text: Iterable<string>): Promise<void>;
+  /** After a failure, which is the one to tell. */
+  remove(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws {WeightDiffError} OUTPUT_REFUSED if it is there already; NOT_FOUND (its folder), IO. */
+export async function openNew(path: string): Promise<NewFile> {
+  const file: FileHandle = await open(path, "wx").catch((error: unknown) => {
+    throw errnoOf(error) === "EEXIST"
+      ? new WeightDiffError("OUTPUT_REFUSED", "is there already", "give another name", { at: { file: path } })
+      : fileError(path, "write", error);
+  });
+  return {
+    async write(text) {
+      try {
+        for (const piece of text) {
+          await file.writeFile(piece);
+        }
+        await file.sync();
+      } catch (error) {
+        throw fileError(path, "write", error);
+      }
+    },
+    remove: () => unlink(path).catch(() => {}),
+    close: () => file.close(),
+  };
+}
