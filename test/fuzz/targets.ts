@@ -1,14 +1,15 @@
 /** Everything that reads bytes of strangers, with honest inputs to start from. A target is done well if it returns, or throws a WeightDiffError. */
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type Checkpoint, openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../src/checkpoint/config.js";
 import { parseParams } from "../../src/checkpoint/layouts/meta/params.js";
 import { addedTokens, readTokenizer } from "../../src/checkpoint/tokenizer.js";
 import { parse } from "../../src/cli/line/parse.js";
+import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { openInflater } from "../../src/engine/io/gzip.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { indexBytes, readIndex, writeIndex } from "../../src/formats/coded/index.js";
@@ -51,6 +52,37 @@ const ofFolder = (folder: string, pattern: RegExp): readonly Uint8Array[] =>
     .filter((name) => pattern.test(name))
     .map((name) => file(folder, name))
     .filter(({ length }) => length > 0 && length < 8192);
+
+/** Two files of a chain as one seed: the first one's length, and both. */
+function twoFiles(folder: string, first: string, second: string): Uint8Array {
+  const [one, other] = [file("chains", folder, first), file("chains", folder, second)];
+  return Buffer.concat([new Uint8Array(Uint32Array.of(one.length).buffer), one, other]);
+}
+
+function shardIn(folder: string): string {
+  return readdirSync(join(FIXTURES, "chains", folder)).find((name) => name.endsWith(".safetensors")) ?? "";
+}
+
+/** The chain that the bytes are, on a base that is whole. */
+function inChain(place: string, first: string, second: string, base: string | null): Target["read"] {
+  return async (bytes) => {
+    const folder = await mkdtemp(join(tmpdir(), "weight-diff-fuzz-"));
+    try {
+      const length = bytes.length < 4 ? 0 : Math.min(Buffer.from(bytes).readUInt32LE(), bytes.length - 4);
+      for (const [name, content] of [
+        [first, bytes.subarray(4, 4 + length)],
+        [second, bytes.subarray(4 + length)],
+      ] as const) {
+        await mkdir(dirname(join(folder, place, name)), { recursive: true });
+        await writeFile(join(folder, place, name), content);
+      }
+      const raw = base === null ? null : join(FIXTURES, "chains", base);
+      return await chainMaterialize({ chain: folder, raw, tuned: null, threads: 0 });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  };
+}
 
 const TORCH = [...ofFolder("torch-bin", /\.bin$/), ...ofFolder("torch-2", /\.bin$/)];
 const WINDOWS = windowBenches();
@@ -273,6 +305,36 @@ export const TARGETS: readonly Target[] = [
     seeds: [CODED.file],
     shell: { open: (seed) => seed.subarray(8, seed.length - 11), close: (inner) => safetensorsFile(text(inner), 11) },
     read: inFolder(["model.safetensors"], async (folder) => asCoded(await openCheckpoint(folder))),
+  },
+  {
+    name: "chain, slime",
+    share: 2,
+    seeds: [
+      ...["xor-adler32", "overwrite-blake3", "no-content-size"].map((name) =>
+        twoFiles(`good/${name}/weight_v000001`, "model.safetensors.index.json", shardIn(`good/${name}/weight_v000001`)),
+      ),
+    ],
+    read: inChain("weight_v000001", "model.safetensors.index.json", "model-00000-of-00001.safetensors", "base"),
+  },
+  {
+    name: "chain, SkyRL",
+    share: 2,
+    seeds: [twoFiles("good/skyrl/delta-00000001", "manifest.json", "delta-rank00000-file000000.safetensors")],
+    read: inChain("delta-00000001", "manifest.json", "delta-rank00000-file000000.safetensors", "base"),
+  },
+  {
+    name: "chain, TRL",
+    share: 1,
+    seeds: [twoFiles("good/trl-b", "anchors/step_000001.safetensors", "deltas/step_000002.safetensors")],
+    read: inChain(".", "anchors/step_000001.safetensors", "deltas/step_000002.safetensors", null),
+  },
+  {
+    name: "chain, Fireworks",
+    share: 1,
+    seeds: ["zlib", "arc3"].map((name) =>
+      twoFiles(`good/fireworks-${name}`, "config.json", "model-00001-of-00002.safetensors"),
+    ),
+    read: inChain(".", "config.json", "model-00001-of-00002.safetensors", "base-fw"),
   },
   { name: "zstd", share: 12, seeds: ZSTD, read: decodeZstd },
   { name: "torch-zip", share: 6, seeds: TORCH.filter(isZip), read: (bytes) => readTorchZip(memorySource(bytes)) },

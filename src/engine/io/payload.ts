@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { createInflate } from "node:zlib";
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { quote } from "../../formats/quote.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { StepCompression } from "../../formats/update.js";
 import { loadDecoder } from "../../formats/zstd/decoder.js";
@@ -34,12 +35,34 @@ export async function openPayload(files: WorkerFiles, payload: PayloadPlace, rem
   const next = await piecesOf(files, payload, remote ? PIECE.remote : PIECE.here);
   switch (compression) {
     case "zstd":
-      return readFrame(startFrame(await loadDecoder(), length, place), next);
+      return named(readFrame(startFrame(await loadDecoder(), length, place), next), place);
     case "zlib":
       return inflated(next, payload);
     case "none":
       return asItIs(next);
   }
+}
+
+/** What is wrong with the bytes is said of the tensor that they are for. */
+function named(reader: PayloadReader, place: ErrorPlace): PayloadReader {
+  return {
+    close: reader.close,
+    async read(target) {
+      try {
+        return await reader.read(target);
+      } catch (error) {
+        if (error instanceof WeightDiffError && error.why !== null) {
+          const { code, fact, hint, at, why } = error;
+          throw new WeightDiffError(code, `tensor ${quote(place.tensor ?? "")}: ${fact}`, hint, {
+            at,
+            why,
+            cause: error,
+          });
+        }
+        throw error;
+      }
+    },
+  };
 }
 
 /** The stored bytes, in order, and null after the last. A piece stays as it is until the next one is asked for. */
