@@ -310,7 +310,7 @@ export const TARGETS: readonly Target[] = [
     name: "chain, slime",
     share: 2,
     seeds: [
-      ...["xor-adler32", "overwrite-blake3", "no-content-size"].map((name) =>
+      ...["xor-adler32", "overwrite-blake3"].map((name) =>
         twoFiles(`good/${name}/weight_v000001`, "model.safetensors.index.json", shardIn(`good/${name}/weight_v000001`)),
       ),
     ],
