@@ -147,7 +147,7 @@ async function finishedParts(
       "OUTPUT_REFUSED",
       missing.length === 1
         ? (lines[0] ?? "")
-        : `${missing.length} of ${parts.length} parts are missing: ${missing.map(({ part }) => part.index).join(", ")}`,
+        : `${missing.length} of ${parts.length} parts are missing: ${rangesText(missing.map(({ part }) => part.index))}`,
       undefined,
       {
         at: { file: path },
@@ -157,6 +157,20 @@ async function finishedParts(
     );
   }
   return journals;
+}
+
+/** "0,2-5": as Slurm takes the tasks of an array. @param numbers ascending. */
+export function rangesText(numbers: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const number of numbers) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === number - 1) {
+      last[1] = number;
+    } else {
+      ranges.push([number, number]);
+    }
+  }
+  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(",");
 }
 
 async function whyMissing(folder: string, begun: boolean): Promise<string> {

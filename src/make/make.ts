@@ -29,6 +29,10 @@ export async function make<F, R>(
   if (part !== null) {
     refuseUndivided(recipe);
   }
+  if (options.dryRun === true && options.parts != null) {
+    // The plan is the same wherever it is carried out, and whatever is there already.
+    return planned(recipe, recipe.output, options);
+  }
   const destination =
     gathering === null
       ? await chooseDestination(recipe, options.mode ?? "new", part === null ? null : partPlace(plan, part))
@@ -50,14 +54,7 @@ export async function make<F, R>(
     recipe.tell?.(destination);
   }
   if (options.dryRun === true) {
-    const work = describeWork(plan, digestOf(identityOf(plan, recipe.identity)), part?.count ?? options.parts ?? 1);
-    const fetching = await fetchNote(plan.inputs, options);
-    if (fetching !== null) {
-      options.onNote?.(fetching);
-    }
-    const { bytesRead, bytesWritten } = work;
-    const figures = { ...nothing, bytesRead, bytesWritten, ...clock(started) };
-    return recipe.conclude({ outcome: "planned", output, work, figures });
+    return planned(recipe, output, options);
   }
   await recipe.prove?.();
   const asked = (await recipe.asked?.()) ?? null;
@@ -77,6 +74,23 @@ export async function make<F, R>(
       ? { outcome: destination === null ? "checked" : "made", output, run, figures }
       : { outcome: "part", output, part: reportOf(plan, part), figures },
   );
+}
+
+/** What a dry run ends with. */
+async function planned<F, R>(
+  { plan, started, identity, conclude }: Recipe<F, R>,
+  output: string | null,
+  options: DividedRequest,
+): Promise<R> {
+  const count = options.part?.count ?? options.parts ?? 1;
+  const work = describeWork(plan, digestOf(identityOf(plan, identity)), count);
+  const fetching = await fetchNote(plan.inputs, options);
+  if (fetching !== null) {
+    options.onNote?.(fetching);
+  }
+  const { bytesRead, bytesWritten } = work;
+  const figures = { bytesRead, bytesWritten, threads: 0, resumed: 0, ...clock(started) };
+  return conclude({ outcome: "planned", output, work, figures });
 }
 
 /** @throws {WeightDiffError} USAGE for what cannot be divided, or is not written anywhere. */

@@ -12,6 +12,7 @@ import { makeDiff } from "../../src/commands/make-diff.js";
 import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { status } from "../../src/commands/status.js";
 import { refuseWrongOptions } from "../../src/library/options.js";
+import { rangesText } from "../../src/make/gather.js";
 import { STAGING } from "../../src/output/state.js";
 import { withFolder } from "../support/checkpoints.js";
 import { hashed } from "../support/kernels.js";
@@ -159,7 +160,7 @@ test("finalize names the parts that are missing, with the command that makes one
     await refuses(
       put,
       "OUTPUT_REFUSED",
-      /2 of 3 parts are missing: 0, 2\n {2}part 0\/3 was not made\n {2}part 2\/3 was not made$/,
+      /2 of 3 parts are missing: 0,2\n {2}part 0\/3 was not made\n {2}part 2\/3 was not made$/,
     );
     const program = await start(["finalize", out]).ended;
     assert.equal(program.code, 4);
@@ -168,6 +169,12 @@ test("finalize names the parts that are missing, with the command that makes one
       new RegExp(`make it: weight-diff recover --max-shard-size 16000B --path_raw ${pair.raw} .* --part 0/3 --resume`),
     );
   }));
+
+test("many that are missing are told in ranges, as Slurm takes them", () => {
+  assert.equal(rangesText([]), "");
+  assert.equal(rangesText([3]), "3");
+  assert.equal(rangesText([0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+});
 
 test("an input that changed since is named, by finalize and by a part", () =>
   withParts(async ({ pair, part, put }) => {
@@ -309,6 +316,28 @@ test("an output in parts is no output of one run, and the other way round", () =
     assert.ok("weight-diff.json" in (await treeOf(out)));
     await put();
     assert.deepEqual(await treeOf(out), expected);
+  }));
+
+test("the plan is data, with the same digest for any number of parts, and whatever is in the output already", () =>
+  withParts(async ({ out, pair, part }) => {
+    const planned = async (parts: number) =>
+      (await recover({ ...SMALL, ...pair, tuned: out, dryRun: true, parts })).work ?? assert.fail("no plan");
+    const before = await planned(3);
+    assert.deepEqual(await readdir(out).catch(() => "absent"), "absent", "a plan writes nothing");
+    await part(0, 3);
+    assert.deepEqual(await planned(3), before);
+    const one = await planned(1);
+    assert.equal(one.digest, before.digest);
+    assert.deepEqual(
+      one.parts[0]?.files,
+      before.files.map(({ file }) => file),
+    );
+    const made = Object.keys(await treeOf(out)).filter((name) => name.endsWith(".safetensors"));
+    assert.deepEqual(
+      made.map((name) => name.replace(/^.*\//, "")),
+      before.parts[0]?.files,
+    );
+    assert.deepEqual(new Set(before.tensors.map(({ file }) => file)), new Set(before.files.map(({ file }) => file)));
   }));
 
 test("status tells waiting, finished and ended parts apart; a part's folder goes along with a copy of the output", () =>

@@ -11,6 +11,7 @@ import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import { xor } from "../../src/commands/xor.js";
 import { refuseWrongOptions } from "../../src/library/options.js";
 import type { PartNumber } from "../../src/output/part-names.js";
+import type { RunFigures } from "../../src/run/run-plan.js";
 import { withFolder } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { hashed } from "../support/kernels.js";
@@ -20,7 +21,7 @@ import { refuses } from "../support/refusal.js";
 import { BASE, lay, payloadOf, TUNED } from "../support/xor-payloads.js";
 
 /** Makes the output, or one part of it. */
-type Make = (output: string, part: PartNumber | null) => Promise<unknown>;
+type Make = (output: string, part: PartNumber | null) => Promise<RunFigures>;
 
 const SMALL = { threads: 0, windowBytes: 1 << 16, maxShardSize: 16_000 } as const;
 const COUNTS = [1, 2, 3, 7, 64];
@@ -81,14 +82,19 @@ async function makers(folder: string): Promise<Readonly<Record<string, Make>>> {
   };
 }
 
-/** All parts in an order of their own, then finalize, twice. */
-async function divided(make: Make, out: string, count: number, seed: number): Promise<void> {
+/** All parts in an order of their own, then finalize. @returns the bytes that they read and wrote. */
+async function divided(make: Make, out: string, count: number, seed: number): Promise<number> {
+  let bytes = 0;
   const order = [...hashed(seed, count)].map((key, index) => ({ key, index })).sort((a, b) => a.key - b.key);
   for (const { index } of order) {
-    await make(out, { index, count });
+    bytes += bytesOf(await make(out, { index, count }));
   }
-  await finalize({ path: out, threads: 0 }, refuseWrongOptions);
+  const { command, ...found } = await finalize({ path: out, threads: 0 }, refuseWrongOptions);
+  assert.ok(command !== null && "report" in found);
+  return bytes + bytesOf(found.report);
 }
+
+const bytesOf = ({ bytesRead, bytesWritten }: RunFigures): number => bytesRead + bytesWritten;
 
 test("every number of parts gives the files of one run", async (t) => {
   await withFolder(async (folder) => {
@@ -96,13 +102,14 @@ test("every number of parts gives the files of one run", async (t) => {
     for (const [which, [name, make]] of all.entries()) {
       await t.test(name, async () => {
         const whole = join(folder, "whole");
-        await make(whole, null);
+        const one = bytesOf(await make(whole, null));
         const expected = await treeOf(whole);
         // Every number is tried with some cases, and every case with two numbers.
         const counts = ALL ? COUNTS : [COUNTS[which % 4] ?? 1, COUNTS[(which + 2) % 4] ?? 1];
         for (const count of which % 9 === 0 ? [...new Set([...counts, 64])] : counts) {
           const out = join(folder, "out");
-          await divided(make, out, count, which * 100 + count);
+          const bytes = await divided(make, out, count, which * 100 + count);
+          assert.ok(bytes <= 1.05 * one, `${count} parts move ${bytes} bytes, one run ${one}`);
           assert.deepEqual(await treeOf(out), expected, `${count} parts`);
           const again = await finalize({ path: out, threads: 0 }, refuseWrongOptions);
           assert.equal(again.command, null, "there is nothing left to put together");
