@@ -42,7 +42,7 @@ export function payloadLength(
 }
 
 /** Steps whose payloads are open at a time: each decoder holds up to a megabyte. */
-export const OPEN_STEPS = 32;
+export const OPEN_STEPS = 16;
 
 /** Where in its room a payload that is being made sets aside what it needs later: bytes from the room's first. */
 export interface PayloadRoom {

@@ -1,10 +1,11 @@
 /**
- * Part 13: 64 steps of a chain folded into one, beside reading their payloads and decoding each once, which is what `chain verify` does without
- * a base. Of 1 % of the elements of each tensor a step changes the low bits, as RL's do in bfloat16. WEIGHT_DIFF_BENCH_PARAMETERS says how many
+ * Part 13: 64 steps of a chain folded into one, beside `chain verify`, which without a base reads every payload and walks its frame, and
+ * beside decoding every payload once in one thread. Of 1 % of the elements of each tensor a step changes the low bits, as RL's do in bfloat16. WEIGHT_DIFF_BENCH_PARAMETERS says how many
  * elements there are. Needs a Node with zstd.
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { writeUpdateIndex } from "../../src/chain/update-index.js";
 import { layoutShard } from "../../src/formats/safetensors.js";
 import { startEncoder } from "../../src/formats/zstd/encoder.js";
@@ -25,9 +26,11 @@ export async function foldSteps(bench: Bench): Promise<void> {
     prepare: () => clearOutput(bench),
     run: () => run(weightDiff(bench, "chain", ...args, "--threads", "2", "--json", "--quiet")),
   });
+  const decodeOnce = [process.execPath, fileURLToPath(new URL("./decode-once.js", import.meta.url))];
   const costs = await interleave(
     [
-      rival("read and decode once", "verify", chain),
+      { name: "decode once, one thread", prepare: () => clearOutput(bench), run: () => run([...decodeOnce, chain]) },
+      rival("walk every frame", "verify", chain),
       rival("fold", "fold", "--path_diff", chain, "--path_out", outputOf(bench)),
     ],
     bench.rounds,

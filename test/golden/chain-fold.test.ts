@@ -230,7 +230,7 @@ test("more steps than are open at a time fold in groups", { skip }, () =>
           await refuses(
             () => chainFold({ chain, output, ...options, ...quiet }),
             "USAGE",
-            /more than 32 steps of overwrite/,
+            /more than 16 steps of overwrite/,
           );
           continue;
         }
