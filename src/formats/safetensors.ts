@@ -22,8 +22,8 @@ import {
 export const MAX_HEADER = 25_000_000;
 /** The data section of a written shard begins on a page, so that tensors can go to disk by direct I/O. */
 const PAGE = 4096;
-/** Entries of `__metadata__`; real ones have a handful. */
-const MAX_METADATA = 10_000;
+/** Entries of `__metadata__`: most files have a handful, an update of an RL trainer has a checksum for each of its tensors. */
+const MAX_METADATA = 250_000;
 const DAMAGED = "the file is damaged: download it again";
 
 /** A tensor whose range is that of the header, relative to the data section, until the header is found valid. */

@@ -139,7 +139,7 @@ test("a bare weight-diff prints the short help on stderr, with exit code 2", asy
   assert.deepEqual([code, out], [2, ""]);
   assert.ok(said.includes("usage: weight-diff COMMAND …"));
   assert.ok(said.some((line) => /^ {2}recover +base \+ diff -> the fine-tuned model$/.test(line)));
-  assert.ok(said.length <= 30, String(said.length));
+  assert.ok(said.length <= 24, String(said.length));
 });
 
 for (const words of [

@@ -20,7 +20,10 @@ const WIDTH = 100;
 /** What the bare command prints. */
 export function shortHelp(): string {
   return page([
-    ["weight-diff recovers a fine-tuned model from a published weight diff, and makes and checks such diffs"],
+    [
+      "weight-diff recovers a fine-tuned model from a published weight diff, and makes and checks such diffs: the same bits",
+      "as the Python scripts, in constant memory",
+    ],
     ["usage: weight-diff COMMAND …"],
     ["commands:", ...pairsText(glossary(), WIDTH)],
     ["weight-diff COMMAND --help: its flags, examples and exit codes; weight-diff --help: more examples"],

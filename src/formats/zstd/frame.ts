@@ -20,7 +20,7 @@ export interface Frame {
   close(): void;
 }
 
-/** Starts a frame that must decode to `length` bytes. @throws {WeightDiffError} LIMIT after too many damaged ones. */
+/** Starts a frame that must decode to `length` bytes. @throws {WeightDiffError} LIMIT where no memory is left for a decoder. */
 export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorPlace): Frame {
   const walk = walkFrame(length, place);
   const decoder = open();
