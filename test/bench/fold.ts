@@ -1,5 +1,5 @@
 /**
- * Part 13: 64 steps of a chain folded into one, beside `chain verify`, which without a base reads every payload and walks its frame, and
+ * Part 12: 64 steps of a chain folded into one, beside `chain verify`, which without a base reads every payload and walks its frame, and
  * beside decoding every payload once in one thread. Of 1 % of the elements of each tensor a step changes the low bits, as RL's do in bfloat16. WEIGHT_DIFF_BENCH_PARAMETERS says how many
  * elements there are. Needs a Node with zstd.
  */
@@ -35,7 +35,7 @@ export async function foldSteps(bench: Bench): Promise<void> {
     ],
     bench.rounds,
   );
-  const title = `13. ${STEPS} steps of ${(PARAMETERS / 1e9).toFixed(2)}G bfloat16 parameters, ${100 * CHANGED} % changed in each`;
+  const title = `12. ${STEPS} steps of ${(PARAMETERS / 1e9).toFixed(2)}G bfloat16 parameters, ${100 * CHANGED} % changed in each`;
   costTable(bench.print, title, costs);
   await clearOutput(bench);
 }
