@@ -91,6 +91,10 @@ export function commonName(name: string, towers: boolean): string {
 
 /** The name without the first such part: one or several of the words between its dots. */
 export function withoutPart(name: string, part: string, front: boolean): string {
+  // Nearly no name has it, and models have a hundred thousand names: this makes no new strings.
+  if (!name.includes(part)) {
+    return name;
+  }
   const at = `.${name}`.indexOf(`.${part}.`);
   const without = name.slice(0, at) + name.slice(at + part.length + 1);
   return at < 0 || (front && at > 0) || without === "" ? name : without;
