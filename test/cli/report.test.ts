@@ -24,7 +24,10 @@ test("shows totals, a heat map, the most changed tensors and tokens; a diff is a
   assert.ok(lines.includes("relative change by module, layers 0 to 1 from left to right"));
   assert.match(out, /^ {2}self_attn\.q_proj\.weight +[▁-█]{2}$/m);
   assert.match(out, /^most changed\n( {2}\S+ +[\d.]+ % .*\n){10}/m);
-  assert.match(out, /^tokens of model\.embed_tokens\.weight that moved most\n {2}\d+ +".*" +\S+$/m);
+  assert.match(
+    out,
+    /^tokens of model\.embed_tokens\.weight that moved most: how far, and relative to the base's norm\n {2}\d+ +"[^"\\]+" +\S+ +\S+$/m,
+  );
   assert.ok(!out.includes("\u001b"));
 });
 

@@ -1,7 +1,7 @@
 /** report: its flags' options -> what changed -> a heat map and the most changed tensors, or a document for scripts. */
 import type { Change, ChangeReport, TensorChange } from "../../commands/report/options.js";
 import { report as runReport } from "../../commands/report.js";
-import { printable } from "../../formats/quote.js";
+import { printable, quote } from "../../formats/quote.js";
 import { shapeText } from "../../formats/tensor-info.js";
 import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
@@ -65,14 +65,15 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
     ...(ranked.length === 0 ? [] : ["", "most changed", ...indented(ranked.map(tensorRow))]),
     ...embeddings.flatMap(({ name, tokens }) => [
       "",
-      `tokens of ${printable(name)} that moved most`,
+      `tokens of ${printable(name)} that moved most: how far, and relative to the base's norm`,
       ...indented(
         tokens
           .slice(0, MOST_TOKENS)
           .map(({ row, token, relative, differenceNorm }) => [
             String(row),
-            token === null ? "" : printable(JSON.stringify(token)),
-            relative === null ? `norm ${digits(differenceNorm)}` : digits(relative),
+            token === null ? "" : quote(token),
+            digits(differenceNorm),
+            relative === null ? "" : digits(relative),
           ]),
       ),
     ]),
