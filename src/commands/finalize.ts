@@ -1,15 +1,17 @@
 /** finalize: the parts that several machines have made -> one output, the same as that of a single run. */
 
+import { join } from "node:path";
 import type { Say } from "../advice.js";
 import { verifyModel } from "../check/model.js";
 import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
 import { isDivisible, repeated } from "../make/request.js";
 import type { Manifest } from "../manifest/manifest.js";
+import { removeLeftovers } from "../output/choose-mode.js";
 import { clearGathered, partFolder } from "../output/gather.js";
 import { type AskedRun, readJournal } from "../output/journal.js";
 import { isBegun, partsIn } from "../output/part-names.js";
-import { outputState } from "../output/state.js";
+import { outputState, STAGING } from "../output/state.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { type ConvertReport, convert } from "./convert.js";
 import { type MakeDiffReport, makeDiff } from "./make-diff.js";
@@ -94,6 +96,7 @@ async function finished(path: string, options: RunOptions): Promise<FinalizeRepo
       at: { file: path },
     });
   }
+  await removeLeftovers(join(path, STAGING));
   const { tensors } = await verifyModel(path, {}, options);
   return { command: null, path, tensors };
 }

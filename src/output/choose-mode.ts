@@ -98,7 +98,7 @@ export function refuseHeld(path: string, state: Awaited<ReturnType<typeof output
 }
 
 /** Removes what a run left that ended while it cleaned up. @throws {WeightDiffError} OUTPUT_LOCKED if it still runs. */
-async function removeLeftovers(staging: string): Promise<void> {
+export async function removeLeftovers(staging: string): Promise<void> {
   if (await hasOwnFolder(staging)) {
     const unlock = await lockOutput(staging);
     await removeStaleLocks(staging);

@@ -3,7 +3,7 @@
  * In the end every file is that of one run. What does not go together is refused by name.
  */
 import assert from "node:assert/strict";
-import { cp, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -168,6 +168,20 @@ test("finalize names the parts that are missing, with the command that makes one
       program.stderr,
       new RegExp(`make it: weight-diff recover --max-shard-size 16000B --path_raw ${pair.raw} .* --part 0/3 --resume`),
     );
+  }));
+
+test("what a finalize left that was killed in its last moment goes with the next one", () =>
+  withParts(async ({ out, part, put }) => {
+    await part(0);
+    await part(1);
+    await put();
+    const whole = await treeOf(out);
+    const lock = join(out, STAGING, "lock");
+    await mkdir(lock, { recursive: true });
+    // Of nobody: no process has written its name.
+    await writeFile(join(lock, "holder"), "");
+    await put();
+    assert.deepEqual(await treeOf(out), whole);
   }));
 
 test("many that are missing are told in ranges, as Slurm takes them", () => {
