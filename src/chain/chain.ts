@@ -131,6 +131,14 @@ export function versionText(number: number): string {
   return String(number).padStart(6, "0");
 }
 
+/** What is wrong with the chain itself, to be told with what else is; any other failure is thrown. */
+export function faultOf(error: unknown): WeightDiffError {
+  if (error instanceof WeightDiffError && error.why !== null) {
+    return error;
+  }
+  throw error;
+}
+
 /** One error of several: the first, and the others as its problems. */
 export function together(errors: readonly WeightDiffError[]): WeightDiffError {
   const [first] = errors;

@@ -14,6 +14,7 @@ import { openShardSource } from "../hub/source.js";
 import {
   chainError,
   type FIREWORKS_FORMATS,
+  faultOf,
   type ListedVersion,
   type Payload,
   together,
@@ -77,10 +78,7 @@ function versionIn(folder: Folder, files: readonly string[], format: string | nu
           }
           payloads.set(tensor.name, await payloadOf(shard, tensor, format));
         } catch (error) {
-          if (!(error instanceof WeightDiffError) || error.why === null) {
-            throw error;
-          }
-          errors.push(error);
+          errors.push(faultOf(error));
         }
       }
     }

@@ -15,7 +15,7 @@ import type { StepEncoding } from "../formats/update.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
-import { chainError, type Payload, together, type Version, type VersionHead } from "./chain.js";
+import { chainError, faultOf, type Payload, together, type Version, type VersionHead } from "./chain.js";
 import { checksumOf, holdsPayloads, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, readRecord, type SmallFile } from "./small-file.js";
 
@@ -163,7 +163,7 @@ export async function openDelta(
     try {
       shards.push(await openShardIn(folder, file, id, budget));
     } catch (error) {
-      errors.push(orThrow(error));
+      errors.push(faultOf(error));
     }
   }
   const payloads = new Map<string, Payload>();
@@ -216,13 +216,6 @@ const MIXED =
 /** The name of a shard beside the index. */
 export function isPlainShard(name: string): boolean {
   return isBareFileName(name) && !name.startsWith(".") && name.endsWith(".safetensors");
-}
-
-function orThrow(error: unknown): WeightDiffError {
-  if (error instanceof WeightDiffError && error.why !== null) {
-    return error;
-  }
-  throw error;
 }
 
 function payloadIn(

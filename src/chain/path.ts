@@ -1,6 +1,6 @@
 /** From the wanted version back to where it starts: the base, or a full version. Every version on the way is opened; no other is read. */
 import { WeightDiffError } from "../errors.js";
-import { type Chain, chainError, type ListedVersion, together, type Version, versionText } from "./chain.js";
+import { type Chain, chainError, faultOf, type ListedVersion, together, type Version, versionText } from "./chain.js";
 
 export interface ChainPath {
   /** The version that is wanted. */
@@ -106,10 +106,7 @@ async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[
     try {
       opened.push(await version.open());
     } catch (error) {
-      if (!(error instanceof WeightDiffError) || error.why === null) {
-        throw error;
-      }
-      errors.push(error);
+      errors.push(faultOf(error));
     }
   }
   if (errors.length > 0) {

@@ -10,7 +10,7 @@ import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
 import { rangeLength, type TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum } from "../formats/update.js";
-import { chainError, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
+import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
 import { isPlainShard, shown } from "./indexed.js";
 import { type ChainLayout, once } from "./layout.js";
 import { checksumOf, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
@@ -130,7 +130,7 @@ async function openTensors(
       shards.set(file, shard);
       held.set(file, new Map(shard.header.tensors.map((tensor) => [tensor.name, tensor])));
     } catch (error) {
-      errors.push(orThrow(error));
+      errors.push(faultOf(error));
     }
   }
   const payloads = new Map<string, Payload>();
@@ -167,13 +167,6 @@ async function openTensors(
     throw together(errors);
   }
   return { shards: [...shards.values()], payloads, sums: new Map(), notes: [], checkpoint: null, whole: null };
-}
-
-function orThrow(error: unknown): WeightDiffError {
-  if (error instanceof WeightDiffError && error.why !== null) {
-    return error;
-  }
-  throw error;
 }
 
 function payloadOf(

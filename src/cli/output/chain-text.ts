@@ -1,8 +1,9 @@
 /** What the commands about chains and recover print of a version. */
 import type { ChainMaterializeReport, ChainSummary } from "../../commands/chain/report.js";
 import type { RecoverReport } from "../../commands/recover/report.js";
+import { STREAM } from "../../files/pipe.js";
 import { performanceJson } from "./json.js";
-import { countText, filesText, recordsText, tookLine } from "./text.js";
+import { countText, filesText, placeText, recordsText, tookLine } from "./text.js";
 
 /** Steps that are named one by one. */
 const MOST_STEPS = 6;
@@ -18,8 +19,8 @@ export function materializeText(report: MadeOfChain): string {
   const { chain, outcome, output, files } = report;
   const what = `version ${chain.version} (${stepsText(chain)})`;
   const headlines = {
-    materialized: `materialized ${what} in ${output}`,
-    recovered: `materialized ${what} in ${output}`,
+    materialized: `materialized ${what} ${placeText(output)}`,
+    recovered: `materialized ${what} ${placeText(output)}`,
     checked: `computed ${what}; nothing was written (no --path_tuned)`,
     planned: `would write ${what} to ${output ?? "nothing (no --path_tuned)"}`,
     verified: `${output} is finished already: ${report.tensors.length} tensors verified against weight-diff.json`,
@@ -49,7 +50,7 @@ function stepsText({ steps }: ChainSummary): string {
   return `${countText(steps.length, "step")}${shown.length === 0 ? "" : `: ${shown.join(", ")}`}`;
 }
 
-function checkedText({ chain, records, outcome }: MadeOfChain): string {
+function checkedText({ chain, records, outcome, output }: MadeOfChain): string {
   if (outcome === "verified") {
     return "sha256 of every tensor";
   }
@@ -58,7 +59,7 @@ function checkedText({ chain, records, outcome }: MadeOfChain): string {
     `${chain.touched} of ${chain.tensors} tensors touched, ${sumsText(chain)}`,
     ...(untouched === 0 ? [] : [`${untouched} as in ${chain.start === null ? "the base" : "the full version"}`]),
     ...recordsText(records, ".bin record"),
-    ...(outcome !== "checked" ? ["sha256 of every tensor in weight-diff.json"] : []),
+    ...(outcome === "checked" || output === STREAM ? [] : ["sha256 of every tensor in weight-diff.json"]),
   ].join("; ");
 }
 
