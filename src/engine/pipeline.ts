@@ -7,14 +7,14 @@ import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import { windowElements as codedElements } from "../formats/coded/units.js";
 import { elementCount } from "../formats/dtype.js";
-import type { Shape } from "../formats/tensor-info.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
+import type { ExchangeMemory } from "./exchange.js";
 import { type Disk, PAGE, readFully } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
-import { type MemoryPlan, planMemory, type Slot } from "./io/memory.js";
+import { type MemoryPlan, MOST_ROWS, type ProductNeeds, planMemory, type Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
-import type { FileJob, Job, Operand, PayloadJob, TensorResult, WindowedJob } from "./job/job.js";
+import type { FileJob, Job, Operand, PayloadJob, ProductJob, TensorResult, WindowedJob } from "./job/job.js";
 import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
 import { startDecode } from "./work/decode.js";
@@ -22,6 +22,7 @@ import { startDigest } from "./work/digest.js";
 import { startEncode } from "./work/encode.js";
 import { runFile } from "./work/file.js";
 import { makePayload } from "./work/make-payload.js";
+import { startProducts } from "./work/product.js";
 import { startTensor } from "./work/tensor.js";
 import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
@@ -45,6 +46,8 @@ export interface PipelineSetup {
   readonly coder: "none" | "decode" | "encode";
   /** Is any of them measured? */
   readonly measures: boolean;
+  /** Only where jobs are products: their room, and through what inputs come and products go. */
+  readonly product?: ProductNeeds & { readonly exchange: ExchangeMemory };
   /** Decoders of updates that one worker has open at a time. */
   readonly decoders: number;
 }
@@ -147,10 +150,22 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   let exhausted = false;
 
   const joined = createHash("sha256");
+  let startProduct: ReturnType<typeof startProducts> | null = null;
+  const productOf = (job: ProductJob): JobRun => {
+    const { product } = setup;
+    if (product === undefined) {
+      throw new TypeError("no room for products");
+    }
+    startProduct ??= startProducts(kernel, areas, product.exchange, host.aborted);
+    return startProduct(job);
+  };
   let current: JobRun | null = null;
   const compute = async (window: Loaded): Promise<WindowOutput> => {
     const { run, last } = window.range;
-    run.work ??= startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
+    run.work ??=
+      run.job.kind === "product"
+        ? productOf(run.job)
+        : startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
@@ -248,11 +263,11 @@ async function* windowRanges(
       host.finished(job, await doWhole(job));
       continue;
     }
-    const count = elementCount(shapeOf(job)) ?? 0;
+    const { first, count } = elementsOf(job);
     const step = windowElements(job, setup.windowBytes);
     const index = await indexOf(job, files, setup);
     const run: Run = { job, operands: operandsOf(job).distinct, index, work: null, open: 0, result: null };
-    let begin = 0;
+    let begin = first;
     do {
       const end = Math.min(begin + step, count);
       const coded = index[begin / step];
@@ -262,12 +277,18 @@ async function* windowRanges(
   }
 }
 
-function shapeOf(job: WindowedJob): Shape {
-  return job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
+/** Its elements are those from `first` up to `count`. */
+function elementsOf(job: WindowedJob): { readonly first: number; readonly count: number } {
+  if (job.kind === "product") {
+    const [, columns = 0] = job.source.shape;
+    return { first: job.rows.begin * columns, count: job.rows.end * columns };
+  }
+  const shape = job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
+  return { first: 0, count: elementCount(shape) ?? 0 };
 }
 
 function startRun(
-  job: WindowedJob,
+  job: Exclude<WindowedJob, ProductJob>,
   kernel: Kernel,
   areas: MemoryPlan,
   paths: readonly string[],
@@ -316,7 +337,9 @@ export function leastWindowBytes(jobs: readonly Job[]): number {
             most,
             ...operandsOf(job).distinct.map((operand) => codedElements(job.dtype) * widthOf(operandDtype(operand))),
           )
-        : most,
+        : job.kind === "product"
+          ? Math.max(most, (job.source.shape[1] ?? 0) * widthOf(job.source.dtype))
+          : most,
     0,
   );
 }
@@ -325,6 +348,11 @@ export function leastWindowBytes(jobs: readonly Job[]): number {
 function windowElements(job: WindowedJob, windowBytes: number): number {
   if (job.kind === "tensor" && codingOf(job) !== "none") {
     return codedElements(job.dtype);
+  }
+  if (job.kind === "product") {
+    const [, columns = 1] = job.source.shape;
+    const rows = Math.floor(windowBytes / widthOf(job.source.dtype) / columns);
+    return Math.min(rows, MOST_ROWS) * columns;
   }
   const dtypes = operandsOf(job).distinct.map(operandDtype);
   if (job.kind !== "digest") {

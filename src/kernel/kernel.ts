@@ -8,10 +8,11 @@
 import type { FloatDtype } from "../formats/dtype.js";
 import type { Coder } from "./coder.js";
 import type { Measure } from "./measure.js";
+import type { Multiply } from "./multiply.js";
 
 export type NarrowDtype = "F16" | "BF16";
 
-export interface Kernel extends Coder, Measure {
+export interface Kernel extends Coder, Measure, Multiply {
   readonly kind: "simd" | "scalar";
   /** Never grows, so views on it stay valid. */
   readonly memory: ArrayBuffer;

@@ -19,6 +19,7 @@ import { scalarCoder } from "./coder-scalar.js";
 import type { Kernel, NarrowDtype } from "./kernel.js";
 import { scalarMeasure } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
+import { scalarMultiply } from "./multiply.js";
 
 /** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
 const STATE_BYTES = 64;
@@ -108,6 +109,7 @@ export function createScalarKernel(bytes: number): Kernel {
   return {
     ...scalarCoder(memory),
     ...scalarMeasure(memory),
+    ...scalarMultiply(memory),
     kind: "scalar",
     memory,
     base: 0,

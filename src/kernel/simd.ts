@@ -8,6 +8,7 @@ import { assertCoding, assertDecoding, type Coder } from "./coder.js";
 import type { Kernel } from "./kernel.js";
 import { assertMeasuring, MEASURE_BYTES } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
+import { assertProduct } from "./multiply.js";
 
 /** What assembly/index.ts exports. */
 interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>> {
@@ -33,6 +34,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   decodeUnits(...positions: readonly number[]): number;
   measureValues(base: number, tuned: number, count: number, state: number): void;
   measureUnits(...positions: readonly number[]): void;
+  multiply(...positions: readonly number[]): void;
 }
 
 /** Room for what lies below BASE, whatever it is: the memory is needed before the module can be asked. */
@@ -162,6 +164,11 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       assertMeasuring(memory, base, unit, places, units);
       const { width, shift, mask } = unit;
       wasm.measureUnits(width, shift, mask, places.base, places.tuned, units, places.histogram, places.steps);
+    },
+    multiply(product) {
+      assertProduct(memory, base, product);
+      const { weights, rows, columns, inputs, tokens, outputs, stride } = product;
+      wasm.multiply(weights, rows, columns, inputs, tokens, outputs, stride);
     },
   };
 }

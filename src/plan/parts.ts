@@ -111,6 +111,7 @@ function inputsOf(job: Job): readonly number[] {
         ...stepInputs(job.updates?.steps ?? []),
       ];
     case "digest":
+    case "product":
       return operandInputs(job.source);
     case "compare":
       return [job.left, job.right].flatMap(operandInputs);
@@ -150,6 +151,7 @@ function counted(job: Job, inputOf: Renumber, shardOf: Renumber): Job {
         output: job.output === null ? null : { ...job.output, shard: shardOf(job.output.shard) },
       };
     case "digest":
+    case "product":
       return { ...job, source: countedStored(job.source, inputOf) };
     case "compare":
       return { ...job, left: countedStored(job.left, inputOf), right: countedStored(job.right, inputOf) };

@@ -8,6 +8,9 @@ import { PAGE } from "./disk.js";
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
 export const BLOCK = 65_536;
 
+/** Rows of a matrix in a window, however narrow they are. */
+export const MOST_ROWS = 1024;
+
 /** Buffers of one window in flight. Each has a page of slack at both ends: a direct read brings whole pages. */
 export interface Slot {
   readonly operands: readonly number[];
@@ -48,6 +51,8 @@ export interface MemoryPlan {
   readonly coder: CoderAreas | null;
   /** Null where no job is measured. */
   readonly measure: MeasureAreas | null;
+  /** Null where nothing is multiplied. */
+  readonly product: ProductAreas | null;
   /** Bytes in all. */
   readonly end: number;
 }
@@ -81,6 +86,26 @@ export interface MemoryNeeds {
   readonly coder: "none" | "decode" | "encode";
   /** Is any job measured? */
   readonly measures: boolean;
+  /** Only where jobs are products. */
+  readonly product?: ProductNeeds | undefined;
+}
+
+/** What the products of a run are made of. */
+export interface ProductNeeds {
+  /** Of the widest matrix. */
+  readonly columns: number;
+  /** The most tokens of a step. */
+  readonly tokens: number;
+}
+
+/** Where rows meet the inputs of tokens: F32 values. */
+export interface ProductAreas {
+  /** Rows widened, a few at a time. */
+  readonly weights: number;
+  /** How many values of them there is room for. */
+  readonly values: number;
+  readonly inputs: number;
+  readonly outputs: number;
 }
 
 /** Assigns page-aligned areas from `base` up. */
@@ -112,7 +137,19 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
         ...{ state: take(MEASURE_BYTES), histogram: take(HISTOGRAM_BYTES), steps: take(4 * STEPS) },
       }
     : null;
-  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, measure, end };
+  const product = needs.product === undefined ? null : productAreas(take, needs.product);
+  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, measure, product, end };
+}
+
+function productAreas(take: (bytes: number) => number, { columns, tokens }: ProductNeeds): ProductAreas {
+  // Four rows at a time are multiplied: fewer would leave registers empty.
+  const values = Math.max(BLOCK, 4 * columns);
+  return {
+    weights: take(4 * values),
+    values,
+    inputs: take(4 * tokens * columns),
+    outputs: take(4 * tokens * MOST_ROWS),
+  };
 }
 
 /** What the loops may touch past the end of words and extra bits. */

@@ -231,10 +231,31 @@ export interface PayloadJob {
   readonly output: { readonly shard: number; readonly range: ByteRange };
 }
 
-/** A job whose length is known, so that its windows are. */
-export type WindowedJob = TensorJob | DigestJob | CompareJob;
+/** Some rows of a matrix by the inputs of a step's tokens; who runs the jobs brings the inputs and takes the products (engine/exchange.ts). */
+export interface ProductJob {
+  readonly kind: "product";
+  /** Counted on over all passes. */
+  readonly id: number;
+  /** Of the matrix. */
+  readonly name: string;
+  /** rows x columns; F32, F16 or BF16. */
+  readonly source: StoredOperand;
+  /** Rows [begin, end) of it. */
+  readonly rows: { readonly begin: number; readonly end: number };
+  /** Steps are counted on over all passes. The inputs are there once the exchange has come to it. */
+  readonly step: number;
+  readonly tokens: number;
+  /** Where among the products of a token that of row 0 belongs, and how many products a token has: both in values. */
+  readonly first: number;
+  readonly stride: number;
+  /** Also count what is not finite. */
+  readonly count: boolean;
+}
 
-export type Job = TensorJob | DigestJob | CompareJob | FileJob | PayloadJob;
+/** A job whose length is known, so that its windows are. */
+export type WindowedJob = TensorJob | DigestJob | CompareJob | ProductJob;
+
+export type Job = TensorJob | DigestJob | CompareJob | FileJob | PayloadJob | ProductJob;
 
 /** Is it a part of the output, and not only read? */
 export function isMade(job: Job): job is TensorJob | FileJob | PayloadJob {

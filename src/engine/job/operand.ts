@@ -18,7 +18,7 @@ export function operandsOf(job: WindowedJob): Operands {
   const all =
     job.kind === "tensor"
       ? [job.start, ...job.terms].map(({ operand }) => operand)
-      : job.kind === "digest"
+      : job.kind === "digest" || job.kind === "product"
         ? [job.source]
         : [job.left, job.right];
   const distinct: Operand[] = [];

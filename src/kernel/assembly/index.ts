@@ -13,6 +13,7 @@ export { addIntegers, countDifferent, xorBytes } from "./integers";
 export { countSpecial } from "./special";
 export { measureUnits, measureValues } from "./measure";
 export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
+export { multiply } from "./multiply";
 export { addNarrow, narrow } from "./narrow";
 export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";
 export { widen } from "./widen";
