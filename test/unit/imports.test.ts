@@ -38,6 +38,7 @@ const ROOMS: readonly RegExp[] = [
   /^commands\/recover(\/|\.ts$)/,
   /^commands\//,
   /^make\//,
+  /^inference\//,
   /^sums\//,
   /^check\//,
   /^evidence\//,
