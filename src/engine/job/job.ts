@@ -231,7 +231,7 @@ export interface PayloadJob {
   readonly output: { readonly shard: number; readonly range: ByteRange };
 }
 
-/** Some rows of a matrix by the inputs of a step's tokens; who runs the jobs brings the inputs and takes the products (engine/exchange.ts). */
+/** Some rows of a matrix by the inputs of a step's tokens; who runs the jobs brings the inputs and takes the products (exchange.ts). */
 export interface ProductJob {
   readonly kind: "product";
   /** Counted on over all passes. */

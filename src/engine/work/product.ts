@@ -1,8 +1,8 @@
 /** Rows of matrices by the inputs of a step's tokens: whole rows come in windows, are widened a few at a time, and multiplied. */
 import { isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
-import { type ExchangeMemory, stepBegun } from "../exchange.js";
 import type { MemoryPlan } from "../io/memory.js";
+import { type ExchangeMemory, stepBegun } from "../job/exchange.js";
 import type { ProductJob } from "../job/job.js";
 import { widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
