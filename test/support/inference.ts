@@ -1,0 +1,103 @@
+/** The tiny models of fixtures/inference: made from the rule of its make.py, with what transformers computes for them. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { narrowBits, toBits } from "../../src/kernel/bits.js";
+import type { NarrowDtype } from "../../src/kernel/kernel.js";
+import { safetensors, type TensorSpec, writeFiles } from "./checkpoints.js";
+import { FIXTURES } from "./fixtures.js";
+import { hashed, sha256 } from "./kernels.js";
+
+export const MODELS = [
+  "llama1-mha",
+  "llama2-gqa",
+  "llama3-tied",
+  "llama-bias-linear",
+  "mistral-window",
+  "qwen2-bias",
+  "qwen3-norm",
+  "neox-parallel",
+] as const;
+
+/** What transformers 5.23 computes in float32, eager. Lists of the prompt's positions: [24]. */
+export interface Vector {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly seed: number;
+  readonly dtype: "F32" | NarrowDtype;
+  /** sha256 of the stored bytes. */
+  readonly tensors: readonly (readonly [name: string, shape: readonly number[], sha256: string])[];
+  readonly inv_freq: readonly number[];
+  readonly prompt: readonly number[];
+  readonly argmax: readonly number[];
+  /** The largest logit, and the one below it. */
+  readonly top: readonly number[];
+  readonly second: readonly number[];
+  /** Of each id but the first. */
+  readonly nll: readonly number[];
+  readonly loss: number;
+  /** [vocabulary], after the whole prompt and after its first id. */
+  readonly logits_last: readonly number[];
+  readonly logits_first: readonly number[];
+  /** The 64 ids that follow. */
+  readonly greedy: readonly number[];
+}
+
+export function readVector(name: (typeof MODELS)[number]): Vector {
+  return readFixture(join("models", `${name}.json`)) as Vector;
+}
+
+/** A file of fixtures/inference. */
+export function readFixture(file: string): unknown {
+  return JSON.parse(readFileSync(join(FIXTURES, "inference", file), "utf8"));
+}
+
+/** Every tensor of the model, held against its sha256. */
+export function tensorsOf({ tensors, seed, dtype }: Vector): readonly TensorSpec[] {
+  return tensors.map(([name, shape, digest]) => {
+    const data = madeUp(name, shape, seed, dtype);
+    assert.equal(sha256(new Uint8Array(data.buffer)), digest, name);
+    return [name, dtype, shape, data];
+  });
+}
+
+/** Writes config.json and model.safetensors. */
+export function writeModel(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+  tensors: readonly TensorSpec[],
+): Promise<string> {
+  return writeFiles(folder, {
+    "config.json": JSON.stringify(config),
+    "model.safetensors": safetensors(...tensors),
+  });
+}
+
+/** The rule of make.py's `values`. */
+export function madeUp(
+  name: string,
+  shape: readonly number[],
+  seed: number,
+  dtype: "F32" | NarrowDtype,
+): Uint32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  const count = shape.reduce((product, size) => product * size, 1);
+  const isNorm = name.includes("norm") && name.endsWith("weight");
+  const scale = scaleOf(name, isNorm);
+  const bits = hashed(fnv1a(name) ^ seed, count).map((h) =>
+    toBits((isNorm ? 1 : 0) + (((h >>> 8) - 8388608) / 8388608) * scale),
+  ) as Uint32Array<ArrayBuffer>;
+  return dtype === "F32" ? bits : Uint16Array.from(bits, (value) => narrowBits(dtype, value));
+}
+
+function scaleOf(name: string, isNorm: boolean): number {
+  if (isNorm) {
+    return 1 / 4;
+  }
+  if (/^(lm_head|embed_out)/.test(name)) {
+    return 1 / 2;
+  }
+  return name.includes("embed") ? 1 : /down|4h_to_h/.test(name) ? 1 / 8 : 1 / 4;
+}
+
+function fnv1a(text: string): number {
+  return Buffer.from(text).reduce((h, byte) => Math.imul(h ^ byte, 0x01000193), 0x811c9dc5 | 0);
+}
