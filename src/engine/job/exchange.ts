@@ -50,9 +50,10 @@ export async function stepBegun({ state }: ExchangeMemory, step: number, aborted
     if (now >= step) {
       return Atomics.load(words, OVER) === 0;
     }
-    // A thread that blocked here would not see its own reads come in.
-    const { value } = Atomics.waitAsync(words, STEP, now, LOOK_EVERY_MS);
-    await value;
+    // A thread that blocked here would not see its own reads come in. Such a wait alone does not keep a thread alive; a timer does.
+    const alive = setTimeout(() => {}, 2 * LOOK_EVERY_MS);
+    await Atomics.waitAsync(words, STEP, now, LOOK_EVERY_MS).value;
+    clearTimeout(alive);
   }
   return false;
 }
