@@ -42,18 +42,18 @@ export interface PoolOptions {
 }
 
 /**
- * Runs all jobs; they are started in the given order.
+ * Runs all jobs; they are started in the given order. There may be no end of them: one is taken when a worker is ready for it.
  * @throws {WeightDiffError} the first failure of any worker; INTERRUPTED or TERMINATED (the signal's reason) when aborted.
  */
-export async function runJobs(setup: PipelineSetup, jobs: readonly Job[], options: PoolOptions): Promise<void> {
+export async function runJobs(setup: PipelineSetup, jobs: Iterable<Job>, options: PoolOptions): Promise<void> {
   // A signal that came before anybody listened is never heard again.
   throwIfAborted(options.signal);
-  const queue = jobs.values();
+  const queue = jobs[Symbol.iterator]();
   const take = (): Job | null => queue.next().value ?? null;
   if (options.threads === 0 || options.disk !== undefined) {
     await runHere(setup, take, options);
   } else {
-    await runThreads(setup, jobs, take, options);
+    await runThreads(setup, take, options);
   }
   throwIfAborted(options.signal);
 }
@@ -75,13 +75,15 @@ async function runHere(setup: PipelineSetup, take: () => Job | null, options: Po
 /** Pieces of answers are garbage as soon as they are in the kernel's memory: a small nursery throws them away early, at no measurable cost. */
 const REMOTE_LIMITS = { maxYoungGenerationSizeMb: 2 };
 
-async function runThreads(
-  setup: PipelineSetup,
-  jobs: readonly Job[],
-  take: () => Job | null,
-  options: PoolOptions,
-): Promise<void> {
-  const byId = new Map(jobs.map((job) => [job.id, job]));
+async function runThreads(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
+  const underWay = new Map<number, Job>();
+  const next = (): Job | null => {
+    const job = failure === undefined ? take() : null;
+    if (job !== null) {
+      underWay.set(job.id, job);
+    }
+    return job;
+  };
   const workers: Worker[] = [];
   let failure: unknown;
   const fail = (error: unknown): void => {
@@ -99,10 +101,11 @@ async function runThreads(
     return new Promise<void>((resolve) => {
       let ended = false;
       worker.on("message", (message: FromWorker) => {
-        const job = "id" in message ? byId.get(message.id) : undefined;
+        const job = "id" in message ? underWay.get(message.id) : undefined;
         if (message.type === "next") {
-          worker.postMessage({ type: "job", job: failure === undefined ? take() : null } satisfies ToWorker);
+          worker.postMessage({ type: "job", job: next() } satisfies ToWorker);
         } else if (message.type === "finished" && job !== undefined) {
+          underWay.delete(job.id);
           try {
             options.onResult?.(job, message.result);
           } catch (error) {

@@ -54,7 +54,8 @@ function fetchedBytes(): number | null {
   }
 }
 
-function availableMemory(): number {
+/** Bytes that the system could give. */
+export function availableMemory(): number {
   try {
     return Number(/^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024 || freemem();
   } catch {

@@ -244,7 +244,6 @@ export interface ProductJob {
   readonly rows: { readonly begin: number; readonly end: number };
   /** Steps are counted on over all passes. The inputs are there once the exchange has come to it. */
   readonly step: number;
-  readonly tokens: number;
   /** Where among the products of a token that of row 0 belongs, and how many products a token has: both in values. */
   readonly first: number;
   readonly stride: number;

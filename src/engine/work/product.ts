@@ -48,10 +48,11 @@ export function startProducts(
     return {
       async push({ begin, end, at: [at = 0] }) {
         const nothing = { at, bytes: 0, position: 0 };
-        if (!(await stepBegun(exchange, job.step, aborted))) {
+        const tokens = await stepBegun(exchange, job.step, aborted);
+        if (tokens === 0) {
           return nothing;
         }
-        bring(job.step, job.tokens * columns);
+        bring(job.step, tokens * columns);
         order.take(memory.subarray(at, at + (end - begin) * width));
         if (job.count) {
           count(at, end - begin);
@@ -68,11 +69,11 @@ export function startProducts(
           }
           kernel.multiply({
             ...{ weights: ready ? from : room.weights, rows: now, columns },
-            ...{ inputs: room.inputs, tokens: job.tokens, outputs: room.outputs + 4 * row, stride: rows },
+            ...{ inputs: room.inputs, tokens, outputs: room.outputs + 4 * row, stride: rows },
           });
         }
-        const made = new Float32Array(kernel.memory, room.outputs, job.tokens * rows);
-        for (let token = 0; token < job.tokens; token++) {
+        const made = new Float32Array(kernel.memory, room.outputs, tokens * rows);
+        for (let token = 0; token < tokens; token++) {
           outputs.set(
             made.subarray(token * rows, (token + 1) * rows),
             token * job.stride + job.first + begin / columns,

@@ -107,19 +107,19 @@ export function multiply(
   const pitch = <usize>stride << 2;
   const fours = rows & ~3;
   for (let r: u32 = 0; r < fours; r += 4) {
-    const row = weights + r * bytes;
+    const row = weights + <usize>r * bytes;
     const output = outputs + (<usize>r << 2);
     let t: u32 = 0;
     for (; t + 2 <= tokens; t += 2) {
-      fourByTwo(row, inputs + t * bytes, bytes, output + t * pitch, pitch);
+      fourByTwo(row, inputs + <usize>t * bytes, bytes, output + <usize>t * pitch, pitch);
     }
     if (t < tokens) {
-      fourByOne(row, inputs + t * bytes, bytes, output + t * pitch);
+      fourByOne(row, inputs + <usize>t * bytes, bytes, output + <usize>t * pitch);
     }
   }
   for (let r = fours; r < rows; r++) {
     for (let t: u32 = 0; t < tokens; t++) {
-      oneByOne(weights + r * bytes, inputs + t * bytes, bytes, outputs + t * pitch + (<usize>r << 2));
+      oneByOne(weights + <usize>r * bytes, inputs + <usize>t * bytes, bytes, outputs + <usize>t * pitch + (<usize>r << 2));
     }
   }
 }

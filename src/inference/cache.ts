@@ -1,0 +1,78 @@
+/**
+ * Keys and values of the tokens so far: those of the layer at work in memory, all others in a temporary file that has no name. So memory
+ * does not grow with the text; LLaMA 65B would need 5 MB a token.
+ */
+import { openScratch, type Scratch } from "../engine/io/scratch.js";
+
+export interface KeyValueCache {
+  /** How many tokens of the text are kept. */
+  length(key: string | null): number;
+  /**
+   * Room for the layer's rows of all tokens of a text: those that are kept are in it, `more` are still to be put behind them. Only one is
+   * open at a time.
+   */
+  open(key: string | null, layer: number, more: number): Promise<Float32Array>;
+  /** Keeps the rows that were put into what `open` gave. */
+  keep(key: string | null, layer: number, more: number): Promise<void>;
+  /** The text is over: another one may take its room. */
+  forget(key: string): void;
+  /** The text has that many tokens more: after the last layer. */
+  grow(key: string | null, more: number): void;
+  close(): Promise<void>;
+}
+
+/** @param row F32 values of one token in one layer. @param capacity tokens that a text may have: room in the file, not in memory. */
+export function openCache(layers: number, row: number, capacity: number): KeyValueCache {
+  const texts = new Map<string, { readonly place: number; length: number }>();
+  /** Places of texts that are over. */
+  const free: number[] = [];
+  let room = new Float32Array(0);
+  let scratch: Promise<Scratch> | null = null;
+  const lengthOf = (key: string | null): number => (key === null ? 0 : (texts.get(key)?.length ?? 0));
+  const placeOf = (key: string): { readonly place: number; length: number } => {
+    const text = texts.get(key) ?? { place: free.pop() ?? texts.size, length: 0 };
+    texts.set(key, text);
+    return text;
+  };
+  const bytesOf = (first: number, tokens: number): Uint8Array =>
+    new Uint8Array(room.buffer, 4 * row * first, 4 * row * tokens);
+  const position = (place: number, layer: number, token: number): number =>
+    4 * row * ((place * layers + layer) * capacity + token);
+  return {
+    length: lengthOf,
+    async open(key, layer, more) {
+      const kept = lengthOf(key);
+      const values = row * (kept + more);
+      if (room.length < values) {
+        room = new Float32Array(Math.min(2 * values, row * capacity));
+      }
+      if (key !== null && kept > 0) {
+        scratch ??= openScratch();
+        await (await scratch).read(bytesOf(0, kept), position(placeOf(key).place, layer, 0));
+      }
+      return room.subarray(0, values);
+    },
+    async keep(key, layer, more) {
+      if (key !== null) {
+        const { place, length } = placeOf(key);
+        scratch ??= openScratch();
+        await (await scratch).write(bytesOf(length, more), position(place, layer, length));
+      }
+    },
+    grow(key, more) {
+      if (key !== null) {
+        placeOf(key).length += more;
+      }
+    },
+    forget(key) {
+      const text = texts.get(key);
+      if (text !== undefined) {
+        free.push(text.place);
+        texts.delete(key);
+      }
+    },
+    async close() {
+      await (await scratch?.catch(() => null))?.close();
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/** Nats of every id of a text, from logits that come some rows at a time. */
+
+export interface Losses {
+  /** Logits [first, first + logits.length) of what comes after the id at `place`; all of them come, in order. */
+  take(place: number, first: number, logits: Float32Array): void;
+  /** Nats of ids[i + 1]. */
+  finish(): Float64Array;
+}
+
+interface Running {
+  /** The largest so far, and the sum of e^(logit - most). */
+  most: number;
+  sum: number;
+  /** The logit of the id that comes. */
+  own: number;
+}
+
+/** log(Σ e^logit) - logit, in F64: the order of the sum is that of the vocabulary. */
+export function startLosses(ids: readonly number[]): Losses {
+  const running = Array.from(
+    { length: Math.max(0, ids.length - 1) },
+    (): Running => ({ most: Number.NEGATIVE_INFINITY, sum: 0, own: 0 }),
+  );
+  return {
+    take(place, first, logits) {
+      const state = running[place];
+      if (state === undefined) {
+        return;
+      }
+      let most = state.most;
+      for (const logit of logits) {
+        most = Math.max(most, logit);
+      }
+      let sum = state.sum * Math.exp(state.most - most);
+      for (const logit of logits) {
+        sum += Math.exp(logit - most);
+      }
+      state.most = most;
+      state.sum = sum;
+      const own = (ids[place + 1] ?? 0) - first;
+      if (own >= 0 && own < logits.length) {
+        state.own = logits[own] ?? 0;
+      }
+    },
+    finish: () => Float64Array.from(running, ({ most, sum, own }) => most + Math.log(sum) - own),
+  };
+}
