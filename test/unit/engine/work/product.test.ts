@@ -72,7 +72,6 @@ function jobsOf({ source }: Matrix, x: Float32Array, { cuts = [], count = false 
     source,
     rows: { begin, end: ends[id] ?? rows },
     step: 1,
-    tokens: x.length / columns,
     first: 2,
     stride: rows + 5,
     count,
@@ -92,7 +91,7 @@ async function run(matrix: Matrix, x: Float32Array, given: Given, options: PoolO
   const exchange = createExchange(x.length, tokens * (rows + 5) + 2);
   const outputs = new Float32Array(exchange.outputs).fill(-1);
   new Float32Array(exchange.inputs).set(x);
-  beginStep(exchange, 1);
+  beginStep(exchange, 1, tokens);
   const results: TensorResult[] = [];
   await runJobs(setup(matrix.path, jobs, exchange, { columns, tokens }, given), jobs, {
     ...options,
@@ -200,7 +199,7 @@ for (const threads of [1, 2, 3]) {
       const plan = setup(path, jobs, exchange, { columns: 96, tokens: 5 }, {});
       const inputsOfRun = [{ path, size: Number(size), modified: String(mtimeNs), direct: false }];
       // The workers are up and have read ahead before the step begins.
-      setTimeout(() => beginStep(exchange, 1), 300);
+      setTimeout(() => beginStep(exchange, 1, 5), 300);
       await runJobs({ ...plan, inputs: inputsOfRun }, jobs, { threads });
       const outputs = new Float32Array(exchange.outputs);
       const found = [0, 1, 2, 3, 4].flatMap((token) => [...outputs.subarray(token * 705 + 2).subarray(0, 700)]);
@@ -235,7 +234,7 @@ test("steps follow each other: inputs of the next are taken once it has begun", 
   const found: number[][] = [];
   let open = 2;
   new Float32Array(exchange.inputs).set(first);
-  beginStep(exchange, 1);
+  beginStep(exchange, 1, 1);
   await runJobs(setup("w", jobs, exchange, { columns: 5, tokens: 1 }, {}), jobs, {
     ...here(bytes),
     onResult: (job) => {
@@ -244,7 +243,7 @@ test("steps follow each other: inputs of the next are taken once it has begun", 
         found.push([...new Float32Array(exchange.outputs).subarray(2, 10)]);
         new Float32Array(exchange.inputs).set(second);
         open = 2;
-        beginStep(exchange, job.kind === "product" ? job.step + 1 : 0);
+        beginStep(exchange, job.kind === "product" ? job.step + 1 : 0, 1);
       }
     },
   });
