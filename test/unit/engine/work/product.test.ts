@@ -62,8 +62,8 @@ interface Given {
   readonly count?: boolean;
 }
 
-function jobsOf({ source }: Matrix, x: Float32Array, { cuts = [], count = false }: Given): readonly ProductJob[] {
-  const [rows = 0, columns = 1] = source.shape;
+function jobsOf({ source }: Matrix, { cuts = [], count = false }: Given): readonly ProductJob[] {
+  const [rows = 0] = source.shape;
   const ends = [...cuts, rows];
   return [0, ...cuts].map((begin, id) => ({
     kind: "product",
@@ -85,7 +85,7 @@ interface Ran {
 }
 
 async function run(matrix: Matrix, x: Float32Array, given: Given, options: PoolOptions): Promise<Ran> {
-  const jobs = jobsOf(matrix, x, given);
+  const jobs = jobsOf(matrix, given);
   const [rows = 0, columns = 1] = matrix.source.shape;
   const tokens = x.length / columns;
   const exchange = createExchange(x.length, tokens * (rows + 5) + 2);
@@ -193,7 +193,7 @@ for (const threads of [1, 2, 3]) {
       const { size, mtimeNs } = await stat(path, { bigint: true });
       const x = inputs(5, 96);
       const matrix = { ...stored("F16", shape), path };
-      const jobs = jobsOf(matrix, x, { cuts: [100, 333, 334] });
+      const jobs = jobsOf(matrix, { cuts: [100, 333, 334] });
       const exchange = createExchange(x.length, 5 * 705 + 2);
       new Float32Array(exchange.inputs).set(x);
       const plan = setup(path, jobs, exchange, { columns: 96, tokens: 5 }, {});
@@ -228,7 +228,7 @@ test("steps follow each other: inputs of the next are taken once it has begun", 
   const matrix = stored("F32", [8, 5]);
   const [first, second] = [inputs(1, 5), inputs(1, 5).map((value) => value * 2)];
   const jobs = [1, 2].flatMap((step) =>
-    jobsOf(matrix, first, { cuts: [4] }).map((job, k) => ({ ...job, step, id: 2 * step + k })),
+    jobsOf(matrix, { cuts: [4] }).map((job, k) => ({ ...job, step, id: 2 * step + k })),
   );
   const exchange = createExchange(5, 20);
   const found: number[][] = [];
@@ -260,7 +260,7 @@ for (const threads of [0, 2]) {
       await writeFile(path, weights("F32", 40));
       const { size, mtimeNs } = await stat(path, { bigint: true });
       const matrix = { ...stored("F32", [8, 5]), path };
-      const jobs = jobsOf(matrix, inputs(1, 5), {});
+      const jobs = jobsOf(matrix, {});
       const plan = setup(path, jobs, createExchange(5, 20), { columns: 5, tokens: 1 }, {});
       const stop = new AbortController();
       setTimeout(() => stop.abort(), 200);
@@ -281,7 +281,7 @@ for (const threads of [0, 2]) {
 
 test("jobs of steps that will not begin end without products", async () => {
   const matrix = stored("F32", [8, 5]);
-  const jobs = jobsOf(matrix, inputs(1, 5), {});
+  const jobs = jobsOf(matrix, {});
   const exchange = createExchange(5, 20);
   endSteps(exchange);
   await runJobs(setup("w", jobs, exchange, { columns: 5, tokens: 1 }, {}), jobs, here(weights("F32", 40)));
