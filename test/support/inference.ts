@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { type OpenModelOptions, openLanguageModel } from "../../src/inference/forward.js";
+import type { LanguageModel } from "../../src/inference/model.js";
 import { narrowBits, toBits } from "../../src/kernel/bits.js";
 import type { NarrowDtype } from "../../src/kernel/kernel.js";
 import { safetensors, type TensorSpec, writeFiles } from "./checkpoints.js";
@@ -100,4 +103,64 @@ function scaleOf(name: string, isNorm: boolean): number {
 
 function fnv1a(text: string): number {
   return Buffer.from(text).reduce((h, byte) => Math.imul(h ^ byte, 0x01000193), 0x811c9dc5 | 0);
+}
+
+/** Opens the model of a folder for `body`, and closes it however that ends. */
+export async function withModel<T>(
+  path: string,
+  options: OpenModelOptions,
+  body: (model: LanguageModel) => Promise<T>,
+): Promise<T> {
+  const model = await openLanguageModel(await openCheckpoint(path), options);
+  try {
+    return await body(model);
+  } finally {
+    await model.close();
+  }
+}
+
+/** A text of its own for each time. */
+let asked = 0;
+
+/** The ids that follow, each the likeliest: one pass for the prompt, and one for each id but the last. */
+export async function greedy(model: LanguageModel, prompt: readonly number[], count: number): Promise<number[]> {
+  const found: number[] = [];
+  let ids = prompt;
+  const key = `greedy ${asked++}`;
+  while (found.length < count) {
+    const [said] = await model.pass([{ key, ids, wanted: "last" }]);
+    const id = argmax(said?.last ?? new Float32Array());
+    found.push(id);
+    ids = [id];
+  }
+  return found;
+}
+
+/** The first of the largest, as torch has it. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) {
+    best = (values[i] ?? 0) > (values[best] ?? 0) ? i : best;
+  }
+  return best;
+}
+
+/** No value may lie further from what is expected than this. */
+export function near(
+  found: ArrayLike<number> | null | undefined,
+  expected: ArrayLike<number>,
+  most: number,
+  what: string,
+): void {
+  assert.equal(found?.length, expected.length, what);
+  for (let i = 0; i < expected.length; i++) {
+    const off = Math.abs((found?.[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
+    assert.ok(off <= most, `${what}: ${found?.[i]} at ${i}, expected ${expected[i]} within ${most}`);
+  }
+}
+
+/** The loss of a text: the mean of its nats. */
+export function meanOf(losses: ArrayLike<number> | null | undefined): number {
+  const values = Array.from(losses ?? []);
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
