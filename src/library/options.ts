@@ -242,6 +242,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     raw: place,
     path: place,
     svg: text("a path").nullish(),
+    out: text("a path").nullish(),
     ignore,
     onNote: call,
     onWarning: call,

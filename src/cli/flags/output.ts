@@ -72,6 +72,15 @@ export const OUTPUT: readonly Flag[] = [
     help: "write the heat map to this new file, as a picture for a model card",
   }),
   flag({
+    name: "out",
+    commands: ["report"],
+    option: "out",
+    takes: "FILE",
+    schema: text,
+    group: "output",
+    help: "write everything to this new file: one HTML page that loads nothing",
+  }),
+  flag({
     name: "path_diff",
     aliases: DIFF_ALIASES,
     commands: ["make-diff"],
