@@ -296,7 +296,7 @@ export const TARGETS: readonly Target[] = [
     ],
     read: (bytes) => {
       const tensor = { name: "a", dtype: "BF16", shape: [(bytes.length >> 3) * (1 << 19)] } as const;
-      return readIndex(bytes.subarray(0, indexBytes(tensor)), tensor, { begin: 0, end: 26 }, "file");
+      return readIndex(bytes.subarray(0, indexBytes(tensor)), tensor, { begin: 0, end: 26 }, { file: "file" });
     },
   },
   {

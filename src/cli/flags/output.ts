@@ -1,6 +1,7 @@
 /** Flags that say what is written, and where. */
 
-import { PUBLISHED_CHECKSUMS, UPDATE_ENCODINGS } from "../../chain/update-index.js";
+import { PUBLISHED_CHECKSUMS } from "../../chain/update-index.js";
+import { UPDATE_ENCODINGS } from "../../formats/update.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { ENCODINGS } from "../../plan/exact.js";
 import { type CommandName, type Flag, flag } from "./flag.js";

@@ -7,12 +7,15 @@ import { quote } from "../../formats/quote.js";
 import { POSITION_BYTES, payloadLength } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { WorkerFiles } from "../io/files.js";
+import type { MemoryPlan } from "../io/memory.js";
 import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
+import { startCoded } from "./coded-step.js";
 
 export interface StepRun {
   /**
-   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order.
+   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order; to a coded
+   * step whole windows of its own, but for the last.
    * @param marks where a byte of 1 is set for each that is overwritten.
    */
   apply(at: number, count: number, position: number, marks?: number): Promise<void>;
@@ -26,6 +29,7 @@ export interface StepRun {
 /** What a step's run needs to know. */
 export interface StepSetup {
   readonly kernel: Kernel;
+  readonly areas: Pick<MemoryPlan, "coder" | "codedUpdate">;
   readonly files: WorkerFiles;
   /** Where `scratchBytes` of the kernel's memory are free while a step is applied. */
   readonly scratch: number;
@@ -38,7 +42,11 @@ export interface StepSetup {
 }
 
 export function startStep(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
-  return step.encoding === "xor" ? startDense(step, setup) : startScattered(step, setup);
+  return step.encoding === "xor"
+    ? startDense(step, setup)
+    : step.encoding === "exact-compressed"
+      ? startCoded(step, setup)
+      : startScattered(step, setup);
 }
 
 async function startDense(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
