@@ -109,7 +109,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "what the steps have, and xor where they differ",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
   }),
   flag({
     name: "encoding",
@@ -119,7 +119,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "xor",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
   }),
   flag({
     name: "checksum",

@@ -43,7 +43,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
   const started = performance.now();
   const { hub, chain, encoding = "xor", checksum = "xxh3-128", maxShardSize = DEFAULTS.maxShardSize } = options;
   const tuned = await openCheckpoint(options.tuned, hub);
-  const next = await nextVersion(options, hub);
+  const next = await nextVersion(options);
   const output = join(chain, `weight_v${versionText(next.number)}`);
   if (options.full === true) {
     return makeFull({ started, tuned, next, output }, options);
