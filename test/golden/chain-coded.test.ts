@@ -255,7 +255,7 @@ test("a chain that is not there yet is a directory, and no repository", () =>
     process.chdir(folder);
     try {
       const { output } = await chainMake({ chain: "runs/chain", raw, tuned, ...coded, hub: { offline: true } });
-      assert.equal(output, "runs/chain/weight_v000001");
+      assert.ok(output.endsWith("runs/chain/weight_v000001"), output);
     } finally {
       process.chdir(here);
     }
