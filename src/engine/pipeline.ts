@@ -45,7 +45,7 @@ export interface PipelineSetup {
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
   /** Is any step of a chain coded? */
-  readonly codedUpdates: boolean;
+  readonly codedUpdates?: boolean;
   /** Is any of them measured? */
   readonly measures: boolean;
   /** Only where jobs are products: their room, and through what inputs come and products go. */
@@ -71,7 +71,7 @@ export function needsOf(
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
         coder: coding === "none" || needs.coder === "encode" ? needs.coder : coding,
-        codedUpdates: needs.codedUpdates || updates !== "none",
+        codedUpdates: needs.codedUpdates === true || updates !== "none",
         measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
       };
     },

@@ -98,7 +98,7 @@ export async function codedDiffs(bench: Bench): Promise<void> {
 /** Whole windows, in and out of one kernel's memory: GB of BF16 model a second, the median and the best. */
 function windowSpeeds({ print }: Bench): void {
   const needs = { windowBytes: 2 * WINDOW_UNITS, slots: 1, operands: 2, sumBytes: 0, means: 0, meanBytes: 0 };
-  const asked = { ...needs, meanColumns: 0, coder: "encode", codedUpdates: false, measures: false } as const;
+  const asked = { ...needs, meanColumns: 0, coder: "encode", measures: false } as const;
   const kernel = simdKernel(planMemory(0, asked).end);
   const { coder, slots, rawBlock } = planMemory(kernel.base, asked);
   const [slot] = slots;

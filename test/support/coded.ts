@@ -19,7 +19,7 @@ export interface WindowBench {
 }
 
 function benchOf(kernel: Kernel): WindowBench {
-  const { coder, slots } = planMemory(kernel.base, { ...needs, coder: "encode", codedUpdates: false, measures: false });
+  const { coder, slots } = planMemory(kernel.base, { ...needs, coder: "encode", measures: false });
   const [slot] = slots;
   const [from = 0, tuned = 0] = slot?.operands ?? [];
   if (coder === null || slot === undefined) {
@@ -29,7 +29,7 @@ function benchOf(kernel: Kernel): WindowBench {
 }
 
 export function windowBenches(): readonly [simd: WindowBench, scalar: WindowBench] {
-  const { end } = planMemory(1 << 16, { ...needs, coder: "encode", codedUpdates: false, measures: false });
+  const { end } = planMemory(1 << 16, { ...needs, coder: "encode", measures: false });
   const [simd, scalar] = bothKernels(end);
   return [benchOf(simd), benchOf(scalar)];
 }

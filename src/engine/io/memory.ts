@@ -94,7 +94,7 @@ export interface MemoryNeeds {
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
   /** Is any step of a chain coded? */
-  readonly codedUpdates: boolean;
+  readonly codedUpdates?: boolean;
   /** Is any job measured? */
   readonly measures: boolean;
   /** Only where jobs are products. */
@@ -143,7 +143,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   }));
   const coder = needs.coder === "none" ? null : coderAreas(take, needs.coder === "encode");
   const part = 4 * WINDOW_UNITS + 2 * PAGE;
-  const codedUpdate = needs.codedUpdates ? { coded: take(part), before: take(part), after: take(part) } : null;
+  const codedUpdate = needs.codedUpdates === true ? { coded: take(part), before: take(part), after: take(part) } : null;
   const measure = needs.measures
     ? {
         ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4) },
