@@ -7,7 +7,7 @@ import { quote } from "../../formats/quote.js";
 import { readFully } from "../io/disk.js";
 import { openPayload } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
-import type { StepRun, StepSetup } from "./steps.js";
+import type { StepRun, StepSetup } from "./step-run.js";
 import { decodeWindow } from "./windows.js";
 
 /** Starts the step: reads its index. @throws {WeightDiffError} with `why`, as all that it does. */

@@ -15,7 +15,8 @@ import { updatesCoded } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
 import { codedPart } from "./coded-step.js";
 import { openPayloadSink, type Piece } from "./payload-sink.js";
-import { type StepRun, startStep } from "./steps.js";
+import type { StepRun } from "./step-run.js";
+import { startStep } from "./steps.js";
 
 /** The worker's side of the pool, as far as a payload asks for it. */
 export interface PayloadHost {

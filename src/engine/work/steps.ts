@@ -11,35 +11,7 @@ import type { MemoryPlan } from "../io/memory.js";
 import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
 import { startCoded } from "./coded-step.js";
-
-export interface StepRun {
-  /**
-   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order; to a coded
-   * step whole windows of its own, but for the last.
-   * @param marks where a byte of 1 is set for each that is overwritten.
-   */
-  apply(at: number, count: number, position: number, marks?: number): Promise<void>;
-  /** The first byte ahead that it changes: Infinity after the last. Only where it lists what it changes. */
-  ahead?(): Promise<number>;
-  /** After the last byte. @throws {WeightDiffError} with `why`: the payload is not whole, or not all of it was used. */
-  end(): Promise<void>;
-  close(): void;
-}
-
-/** What a step's run needs to know. */
-export interface StepSetup {
-  readonly kernel: Kernel;
-  readonly areas: Pick<MemoryPlan, "coder" | "codedUpdate">;
-  readonly files: WorkerFiles;
-  /** Where `scratchBytes` of the kernel's memory are free while a step is applied. */
-  readonly scratch: number;
-  readonly scratchBytes: number;
-  /** The tensor's bytes, and those of one element. */
-  readonly bytes: number;
-  readonly width: number;
-  readonly place: ErrorPlace;
-  readonly remote: boolean;
-}
+import type { StepRun, StepSetup } from "./step-run.js";
 
 export function startStep(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
   return step.encoding === "xor"

@@ -19,7 +19,8 @@ import type { StoredOperand, TensorJob, UpdateStep } from "../job/job.js";
 import { updatesCoded, widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
 import { codedPart } from "./coded-step.js";
-import { type StepRun, type StepSetup, startStep } from "./steps.js";
+import type { StepRun, StepSetup } from "./step-run.js";
+import { startStep } from "./steps.js";
 import type { JobRun, LoadedWindow } from "./window.js";
 
 /** Bytes that all steps pass over while they are in the processor's cache. */
