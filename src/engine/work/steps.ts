@@ -5,9 +5,6 @@
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
 import { POSITION_BYTES, payloadLength } from "../../formats/update.js";
-import type { Kernel } from "../../kernel/kernel.js";
-import type { WorkerFiles } from "../io/files.js";
-import type { MemoryPlan } from "../io/memory.js";
 import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
 import { startCoded } from "./coded-step.js";
