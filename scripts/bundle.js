@@ -1,12 +1,11 @@
 // The last step of `npm run build`: what the command line loads, as a few files in dist/cli: weight-diff.cjs, which knows the version,
 // command-line.cjs, which knows the rest, and what only some commands load: huggingface-hub.cjs for what pushes or lists a repository,
-// zstddec.cjs and hash-wasm.cjs for chains. Their source maps, the worker and the kernel lie beside them; nothing else is needed. Loaded
-// as some 500 modules, a small run takes twice as long. The library stays as it is, in dist/src.
+// zstddec.cjs and hash-wasm.cjs for chains. Their source maps, the worker, the thread of a tokenizer and the kernel lie beside them;
+// nothing else is needed. Loaded as some 500 modules, a small run takes twice as long. The library stays as it is, in dist/src.
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { pageInputs } from "./page.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "dist/cli");
@@ -74,16 +73,20 @@ const packagesBuilt = await Promise.all(
     build({ ...commonJs, entryPoints: { [file]: name }, mainFields: ["module", "main"], metafile: true }),
   ),
 );
-// As in src/, worker, kernel and the page of a report lie beside what names them.
-await build({ ...common, entryPoints: { worker: "src/engine/worker.ts" }, format: "esm", plugins: packagesApart });
+// As in src/, threads and kernel lie beside what names them.
+const threads = await build({
+  ...common,
+  entryPoints: { worker: "src/engine/worker.ts", "tokenizer/thread": "src/inference/tokenizer/thread.ts" },
+  format: "esm",
+  plugins: packagesApart,
+  metafile: true,
+});
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
-copyFileSync(join(root, "dist/src/commands/report/page.html"), join(out, "page.html"));
 
 // The licences of what is in the bundle go along with it.
 const packages = new Set(
-  [commandLine, ...packagesBuilt]
+  [commandLine, threads, ...packagesBuilt]
     .flatMap(({ metafile }) => Object.keys(metafile.inputs))
-    .concat(pageInputs)
     .flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
 );
 const licences = [...packages].sort().map((folder) => {

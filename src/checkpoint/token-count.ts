@@ -6,9 +6,9 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readBytes } from "../files/small-files.js";
-import { parseJson } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
-import { eachPiece, MAX_TOKENIZER_BYTES } from "./tokenizer.js";
+import { eachPiece } from "../formats/sentencepiece.js";
+import { MAX_TOKENIZER_BYTES, readSettings } from "./tokenizer.js";
 
 export interface TokenCount {
   /** Different tokens. */
@@ -42,8 +42,6 @@ const PADDED_OF_LATE: ReadonlySet<string> = new Set(
 );
 const SPECIAL = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
 const LISTS = ["additional_special_tokens", "extra_special_tokens"] as const;
-/** Settings of a tokenizer have some kilobytes; with thousands of added tokens a megabyte. */
-const MAX_SETTINGS_BYTES = 10_000_000;
 
 /**
  * Null where there is no vocabulary that can be read.
@@ -57,12 +55,12 @@ export async function countTokens(
   if (directory === null) {
     return null;
   }
-  const settings = await readObject(directory, "tokenizer_config.json");
-  const map = await readObject(directory, "special_tokens_map.json");
+  const settings = await readSettings(directory, "tokenizer_config.json");
+  const map = await readSettings(directory, "special_tokens_map.json");
   const more = new Set([
     ...addedBy(settings),
     ...addedBy(map),
-    ...Object.keys((await readObject(directory, "added_tokens.json")) ?? {}),
+    ...Object.keys(await readSettings(directory, "added_tokens.json")),
   ]);
   const vocabulary = await readVocabulary(directory, new Set([...more, ...asked]), more);
   if (vocabulary === null) {
@@ -79,21 +77,6 @@ export async function countTokens(
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** A JSON object; null where there is none, or where it cannot be read. */
-async function readObject(directory: string, file: string): Promise<Settings | null> {
-  const path = join(directory, file);
-  const info = await stat(path).catch(() => null);
-  if (info === null || !info.isFile() || info.size > MAX_SETTINGS_BYTES) {
-    return null;
-  }
-  try {
-    const value = parseJson(await readBytes(path, MAX_SETTINGS_BYTES), path, "python");
-    return isObject(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
 function isObject(value: unknown): value is Settings {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -105,21 +88,20 @@ function tokenText(value: unknown): string | null {
 }
 
 /** Tokens that the settings name; blank ones, as decapoda's uploads have them, are none. */
-function addedBy(settings: Settings | null): readonly string[] {
-  const values = settings ?? {};
+function addedBy(values: Settings): readonly string[] {
   const decoder = isObject(values.added_tokens_decoder) ? Object.values(values.added_tokens_decoder) : [];
   const lists = LISTS.flatMap((key) => (Array.isArray(values[key]) ? values[key] : []));
   return [...SPECIAL.map((key) => values[key]), ...lists, ...decoder].flatMap((value) => tokenText(value) || []);
 }
 
-function paddingOf(settings: Settings | null, map: Settings | null, modelType: string | null): boolean | null {
-  if (tokenText(settings?.pad_token) !== null || tokenText(map?.pad_token) !== null) {
+function paddingOf(settings: Settings, map: Settings, modelType: string | null): boolean | null {
+  if (tokenText(settings.pad_token) !== null || tokenText(map.pad_token) !== null) {
     return true;
   }
-  const stated = settings?.tokenizer_class;
+  const stated = settings.tokenizer_class;
   const name = typeof stated === "string" ? stated : OF_FAMILY[modelType ?? ""];
   const classLacksIt = NO_PADDING.has((name ?? "").replace(/Fast$/, "")) && !PADDED_OF_LATE.has(modelType ?? "");
-  return settings?.pad_token === null || classLacksIt ? false : null;
+  return settings.pad_token === null || classLacksIt ? false : null;
 }
 
 interface Vocabulary {

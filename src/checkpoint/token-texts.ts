@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { readBytes } from "../files/small-files.js";
 import { JsonScanner } from "../formats/json-scanner.js";
-import { eachPiece, MAX_TOKENIZER_BYTES } from "./tokenizer.js";
+import { eachPiece } from "../formats/sentencepiece.js";
+import { MAX_TOKENIZER_BYTES } from "./tokenizer.js";
 
 type Take = (id: number, text: string) => void;
 

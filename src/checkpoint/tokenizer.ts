@@ -11,6 +11,7 @@ import { readBytes } from "../files/small-files.js";
 import { parseJson } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { quote } from "../formats/quote.js";
+import { eachPiece } from "../formats/sentencepiece.js";
 
 export interface TokenizerFile {
   readonly file: string;
@@ -39,19 +40,35 @@ const READERS: readonly (readonly [file: string, highestId: (bytes: Uint8Array, 
 
 /** What added_tokens.json adds; nothing where it is missing or broken. */
 export async function addedTokens(directory: string | null): Promise<readonly string[]> {
-  if (directory === null) {
-    return [];
-  }
-  const path = join(directory, "added_tokens.json");
+  return directory === null ? [] : Object.keys(await addedTokenIds(directory));
+}
+
+/** The ids of what added_tokens.json adds; nothing where it is missing or broken. */
+export async function addedTokenIds(directory: string): Promise<Readonly<Record<string, number>>> {
+  return addedSchema.safeParse(await readSettings(directory, "added_tokens.json", MAX_ADDED_BYTES)).data ?? {};
+}
+
+/** Settings of a tokenizer have some kilobytes; with thousands of added tokens a megabyte. */
+const MAX_SETTINGS_BYTES = 10_000_000;
+
+/** A JSON object beside the vocabulary; an empty one where the file is missing or broken, as an odd setting stops nothing. */
+export async function readSettings(
+  directory: string,
+  file: string,
+  most = MAX_SETTINGS_BYTES,
+): Promise<Readonly<Record<string, unknown>>> {
+  const path = join(directory, file);
   const info = await stat(path).catch(() => null);
-  if (info === null || !info.isFile() || info.size > MAX_ADDED_BYTES) {
-    return [];
+  if (info === null || !info.isFile() || info.size > most) {
+    return {};
   }
   try {
-    const { data } = addedSchema.safeParse(parseJson(await readBytes(path, MAX_ADDED_BYTES), path, "python"));
-    return Object.keys(data ?? {});
+    const value = parseJson(await readBytes(path, most), path, "python");
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {};
   } catch {
-    return [];
+    return {};
   }
 }
 
@@ -160,50 +177,6 @@ function countPieces(bytes: Uint8Array): number {
     pieces++;
   });
   return pieces;
-}
-
-/**
- * The texts of a sentencepiece model's pieces: field 1 of the messages of field 1 at the top level.
- * @throws {WeightDiffError} FORMAT_INVALID.
- */
-export function eachPiece(bytes: Uint8Array, take: (text: string) => void): void {
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 0; shift < 50; shift += 7) {
-      const byte = bytes[at++];
-      if (byte === undefined) {
-        break;
-      }
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) {
-        return value;
-      }
-    }
-    throw invalid("is no sentencepiece model: a number in it does not end");
-  };
-  while (at < bytes.length) {
-    const tag = varint();
-    // Both fields of a model file are messages, tag 10 a piece, and so is every extension.
-    if (tag % 8 !== 2) {
-      throw invalid("is no sentencepiece model");
-    }
-    const length = varint();
-    if (at + length > bytes.length) {
-      throw invalid("ends before its last piece does");
-    }
-    const end = at + length;
-    if (tag === 10) {
-      // The text comes first; a piece without one is blank.
-      let size = 0;
-      if (bytes[at] === 10) {
-        at++;
-        size = varint();
-      }
-      take(Buffer.from(bytes.subarray(at, Math.min(end, at + size))).toString());
-    }
-    at = end;
-  }
 }
 
 function invalid(message: string): WeightDiffError {

@@ -39,7 +39,6 @@ export async function openPayload(files: WorkerFiles, payload: PayloadPlace, rem
     case "zlib":
       return inflated(next, payload);
     case "none":
-    case "coded":
       return asItIs(next);
   }
 }
