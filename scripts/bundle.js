@@ -6,6 +6,7 @@ import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { pageInputs } from "./page.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "dist/cli");
@@ -73,7 +74,7 @@ const packagesBuilt = await Promise.all(
     build({ ...commonJs, entryPoints: { [file]: name }, mainFields: ["module", "main"], metafile: true }),
   ),
 );
-// As in src/, threads and kernel lie beside what names them.
+// As in src/, threads, kernel and the page of a report lie beside what names them.
 const threads = await build({
   ...common,
   entryPoints: { worker: "src/engine/worker.ts", "tokenizer/thread": "src/inference/tokenizer/thread.ts" },
@@ -82,11 +83,13 @@ const threads = await build({
   metafile: true,
 });
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
+copyFileSync(join(root, "dist/src/commands/report/page.html"), join(out, "page.html"));
 
 // The licences of what is in the bundle go along with it.
 const packages = new Set(
   [commandLine, threads, ...packagesBuilt]
     .flatMap(({ metafile }) => Object.keys(metafile.inputs))
+    .concat(pageInputs)
     .flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
 );
 const licences = [...packages].sort().map((folder) => {

@@ -8,16 +8,18 @@ import { findHuggingface } from "../checkpoint/layouts/huggingface.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import type { ChecksumName } from "../formats/checksum.js";
+import { CODED_KEY, type CodedTensor, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
-import type { TensorInfo } from "../formats/tensor-info.js";
-import type { StepEncoding } from "../formats/update.js";
+import { rangeLength, shapeText, type TensorInfo } from "../formats/tensor-info.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError, faultOf, type Payload, together, type Version, type VersionHead } from "./chain.js";
+import { type CodedTensors, readCodedKeys } from "./coded-index.js";
 import { checksumOf, holdsPayloads, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, readRecord, type SmallFile } from "./small-file.js";
+import { COMPRESSIONS } from "./update-index.js";
 
 export const INDEX = "model.safetensors.index.json";
 
@@ -27,8 +29,10 @@ export interface DeltaIndex {
   readonly small: SmallFile;
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly weightMap: ReadonlyMap<string, unknown>;
-  readonly encoding: StepEncoding;
+  readonly encoding: keyof typeof COMPRESSIONS;
   readonly algorithm: ChecksumName;
+  /** Of coded payloads; null of others. */
+  readonly coded: CodedTensors | null;
 }
 
 /** What a whole model has: an index of another kind, or none. */
@@ -41,7 +45,6 @@ export interface FullIndex {
 /** What slime wrote before July 2026, under the same names of folders (slime 987b3149). */
 const OLD_SHARD = /^rank\d+_flush\d+\.safetensors$/;
 
-const ENCODINGS: ReadonlySet<unknown> = new Set(["xor", "overwrite", "xor_sparse"]);
 const UNFINISHED_HINT = "wait until it is published, or stop at an earlier version";
 
 /** No index yet, and no whole model: it is being published, or was interrupted. */
@@ -85,29 +88,31 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
   const [encoding, compression, algorithm] = ["delta_encoding", "compression_format", "checksum_format"].map((key) =>
     metadata.get(key),
   );
-  if (!ENCODINGS.has(encoding)) {
-    const what = `delta_encoding ${shown(encoding)} is not known: xor, overwrite and xor_sparse are`;
+  if (!isEncoding(encoding)) {
+    const what = `delta_encoding ${shown(encoding)} is not known: xor, overwrite, xor_sparse and exact-compressed are`;
     errors.push(chainError("unknown-encoding", what, NEWER, where));
   }
-  if (compression !== "zstd") {
-    const what = `compression_format ${shown(compression)} is not known: zstd is`;
+  const expected = isEncoding(encoding) ? COMPRESSIONS[encoding] : "zstd";
+  if (compression !== expected) {
+    const what = `compression_format ${shown(compression)} is not known: ${expected} is`;
     errors.push(chainError("unknown-compression", what, NEWER, where));
+  }
+  const coded = encoding === "exact-compressed" ? readCodedKeys(metadata, where) : null;
+  if (coded instanceof WeightDiffError) {
+    errors.push(coded);
   }
   if (!isChecksumName(algorithm) || algorithm === "sha256") {
     const what = `checksum_format ${shown(algorithm)} is not known: xxh3-128, blake3 and adler32 are`;
     errors.push(chainError("unknown-checksum", what, NEWER, where));
   }
-  if (errors.length > 0) {
+  if (errors.length > 0 || !isEncoding(encoding) || coded instanceof WeightDiffError) {
     throw together(errors);
   }
-  return {
-    kind: "delta",
-    small,
-    metadata,
-    weightMap,
-    encoding: encoding as StepEncoding,
-    algorithm: algorithm as ChecksumName,
-  };
+  return { kind: "delta", small, metadata, weightMap, encoding, algorithm: algorithm as ChecksumName, coded };
+}
+
+function isEncoding(value: unknown): value is keyof typeof COMPRESSIONS {
+  return typeof value === "string" && Object.hasOwn(COMPRESSIONS, value);
 }
 
 const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
@@ -132,7 +137,7 @@ type Opened = Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoi
 /** The payloads of an update. @throws {WeightDiffError} with `why`: all that is wrong. */
 export async function openDelta(
   folder: Folder,
-  { weightMap, small, encoding, algorithm }: DeltaIndex,
+  { weightMap, small, encoding, algorithm, coded }: DeltaIndex,
   id: string,
 ): Promise<Opened> {
   const errors: WeightDiffError[] = [];
@@ -170,7 +175,7 @@ export async function openDelta(
   const notes: string[] = [];
   for (const shard of shards) {
     for (const tensor of shard.header.tensors) {
-      const found = payloadIn(shard, tensor, { encoding, algorithm }, id);
+      const found = payloadIn(shard, tensor, { encoding, algorithm, coded }, id);
       if (found instanceof WeightDiffError) {
         errors.push(found);
         continue;
@@ -221,7 +226,7 @@ export function isPlainShard(name: string): boolean {
 function payloadIn(
   shard: Shard,
   tensor: TensorInfo,
-  { encoding, algorithm }: Pick<DeltaIndex, "encoding" | "algorithm">,
+  { encoding, algorithm, coded }: Pick<DeltaIndex, "encoding" | "algorithm" | "coded">,
   id: string,
 ): Payload | WeightDiffError {
   const { name, range } = tensor;
@@ -231,16 +236,42 @@ function payloadIn(
   }
   const stated = shard.header.metadata.get(name);
   const checksum = checksumOf(algorithm, stated);
-  return checksum === null
+  const at = { file: shard.path, tensor: name, version: id };
+  if (checksum === null) {
+    return chainError(
+      "no-checksum",
+      stated === undefined
+        ? `tensor ${quote(name)} has no checksum`
+        : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
+      "what cannot be checked is not applied: fetch this version again, or stop before it",
+      at,
+    );
+  }
+  const payload = { name, shard, range, encoding, compression: COMPRESSIONS[encoding], checksum };
+  return coded === null ? payload : codedPayload(payload, coded.get(name), at);
+}
+
+/** The least and the most bytes that its windows can take are known. */
+function codedPayload(
+  payload: Payload,
+  tensor: CodedTensor | undefined,
+  at: { readonly file: string; readonly tensor: string; readonly version: string },
+): Payload | WeightDiffError {
+  const { name, range } = payload;
+  if (tensor === undefined) {
+    return chainError("index-tensor", `tensor ${quote(name)} is not in the index's ${CODED_KEY}`, MIXED, at);
+  }
+  const { dtype, shape } = tensor;
+  const bytes = rangeLength(range);
+  const most = mostCodedBytes(tensor);
+  return most === undefined || bytes > most || bytes < leastCodedBytes(tensor)
     ? chainError(
-        "no-checksum",
-        stated === undefined
-          ? `tensor ${quote(name)} has no checksum`
-          : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
-        "what cannot be checked is not applied: fetch this version again, or stop before it",
-        { file: shard.path, tensor: name, version: id },
+        "length",
+        `tensor ${quote(name)} has ${bytes} bytes, which is no coded ${dtype} ${shapeText(shape)}`,
+        MIXED,
+        at,
       )
-    : { name, shard, range, encoding, compression: "zstd", checksum };
+    : { ...payload, dtype, shape };
 }
 
 /** Pipelines that share a tensor publish it more than once: the same payload with the same checksum changes nothing. */

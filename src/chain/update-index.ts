@@ -1,16 +1,22 @@
 /** The index of an update, as slime writes it: one line, with the numbers as text of six digits (slime 624b824a, update_weight_from_disk_delta.py 158-168). */
+import type { UpdateEncoding } from "../formats/update.js";
 import { ascii } from "../formats/weight-index.js";
 
-/** What updates are written in. */
-export const UPDATE_ENCODINGS = ["xor", "overwrite"] as const;
-export type UpdateEncoding = (typeof UPDATE_ENCODINGS)[number];
+/** The word for `compression_format` that goes with each encoding. */
+export const COMPRESSIONS = {
+  xor: "zstd",
+  overwrite: "zstd",
+  xor_sparse: "zstd",
+  "exact-compressed": "coded",
+} as const;
+
 export const PUBLISHED_CHECKSUMS = ["xxh3-128", "blake3", "adler32"] as const;
 export type PublishedChecksum = (typeof PUBLISHED_CHECKSUMS)[number];
 
 export interface UpdateHead {
   readonly version: string;
   readonly baseVersion: string;
-  readonly encoding: string;
+  readonly encoding: UpdateEncoding;
   readonly checksum: string;
   /** Keys of our own, which readers pass over. */
   readonly own?: ReadonlyMap<string, string>;
@@ -25,7 +31,7 @@ export function writeUpdateIndex(
     ["version", version],
     ["base_version", baseVersion],
     ["delta_encoding", encoding],
-    ["compression_format", "zstd"],
+    ["compression_format", COMPRESSIONS[encoding]],
     ["checksum_format", checksum],
     ...own,
   ]);

@@ -1,6 +1,6 @@
 /**
  * report: what a fine-tune changed, tensor by tensor, layer by layer, token by token. One pass over the base and the tuned model; of a
- * diff, over the base and the diff, which is applied on the way. Nothing is written but the picture that was asked for.
+ * diff, over the base and the diff, which is applied on the way. Nothing is written but the picture and the page that were asked for.
  */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
@@ -11,7 +11,7 @@ import { WeightDiffError } from "../errors.js";
 import { guardModels } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
 import { resizeForDiff } from "../evidence/resize.js";
-import { openNew } from "../files/new-file.js";
+import { type NewFile, openNew } from "../files/new-file.js";
 import type { Hub } from "../hub/place.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { openPair, planOptionsOf } from "../make/open.js";
@@ -22,6 +22,7 @@ import { provideInputs, withHub } from "../run/inputs.js";
 import { clock, runPlan } from "../run/run-plan.js";
 import { prepareRecover } from "./recover/prepare.js";
 import { changeOf, placeOf } from "./report/change.js";
+import { changePage } from "./report/html.js";
 import type { ChangeReport, ReportOptions, TensorChange, TokenChange } from "./report/options.js";
 import { changeMap } from "./report/svg.js";
 
@@ -31,16 +32,29 @@ type OpenOptions = ReportOptions & { readonly hub: Hub };
 
 /** Tells what changed. @throws {WeightDiffError} with any code of errors.ts that recover and make-diff have before they write. */
 export async function report(options: ReportOptions): Promise<ChangeReport> {
-  const map = options.svg == null ? null : await openNew(options.svg);
+  const { svg = null, out = null } = options;
+  const files: NewFile[] = [];
+  const opened = async (path: string | null): Promise<NewFile | null> => {
+    const file = path === null ? null : await openNew(path);
+    files.push(...(file === null ? [] : [file]));
+    return file;
+  };
   try {
+    const map = await opened(svg);
+    const page = await opened(out);
     const made = await withHub(options, reportWith);
     await map?.write([changeMap(made)]);
+    await page?.write(await changePage(made));
     return made;
   } catch (error) {
-    await map?.remove();
+    for (const file of files) {
+      await file.remove();
+    }
     throw error;
   } finally {
-    await map?.close();
+    for (const file of files) {
+      await file.close();
+    }
   }
 }
 

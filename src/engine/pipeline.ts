@@ -15,7 +15,7 @@ import { type MemoryPlan, MOST_ROWS, type ProductNeeds, planMemory, type Slot } 
 import { readerOf } from "./io/operands.js";
 import type { ExchangeMemory } from "./job/exchange.js";
 import type { FileJob, Job, Operand, PayloadJob, ProductJob, TensorResult, WindowedJob } from "./job/job.js";
-import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, widthOf } from "./job/operand.js";
+import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, updatesCoded, widthOf } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
 import { startDecode } from "./work/decode.js";
 import { startDigest } from "./work/digest.js";
@@ -44,6 +44,8 @@ export interface PipelineSetup {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any step of a chain coded? */
+  readonly codedUpdates?: boolean;
   /** Is any of them measured? */
   readonly measures: boolean;
   /** Only where jobs are products: their room, and through what inputs come and products go. */
@@ -55,10 +57,11 @@ export interface PipelineSetup {
 /** What the memory of a run must have room for. */
 export function needsOf(
   jobs: readonly Job[],
-): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "measures"> {
+): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "codedUpdates" | "measures"> {
   return jobs.reduce<ReturnType<typeof needsOf>>(
     (needs, job) => {
-      const coding = codingOf(job);
+      const updates = updatesCoded(job);
+      const coding = updates === "none" ? codingOf(job) : updates;
       const means = job.kind === "tensor" ? meansOf(job) : [];
       return {
         operands: Math.max(
@@ -67,11 +70,12 @@ export function needsOf(
         ),
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
-        coder: coding === "none" ? needs.coder : coding,
+        coder: coding === "none" || needs.coder === "encode" ? needs.coder : coding,
+        codedUpdates: needs.codedUpdates === true || updates !== "none",
         measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
       };
     },
-    { operands: 1, means: 0, meanColumns: 0, coder: "none", measures: false },
+    { operands: 1, means: 0, meanColumns: 0, coder: "none", codedUpdates: false, measures: false },
   );
 }
 
@@ -325,14 +329,14 @@ async function indexOf(
   if (bytes.length > 0 && bytes.length <= range.end - range.begin) {
     await readFully(await files.input(input), bytes, range.end - bytes.length);
   }
-  return readIndex(bytes, operand, range, inputs[input]?.path ?? "input");
+  return readIndex(bytes, operand, range, { file: inputs[input]?.path ?? "input" });
 }
 
 /** Bytes of one operand that a window of each of these jobs must have room for: coded windows have a length of their own. */
 export function leastWindowBytes(jobs: readonly Job[]): number {
   return jobs.reduce(
     (most, job) =>
-      job.kind === "tensor" && codingOf(job) !== "none"
+      job.kind === "tensor" && (codingOf(job) !== "none" || updatesCoded(job) !== "none")
         ? Math.max(
             most,
             ...operandsOf(job).distinct.map((operand) => codedElements(job.dtype) * widthOf(operandDtype(operand))),
@@ -359,7 +363,13 @@ function windowElements(job: WindowedJob, windowBytes: number): number {
     dtypes.push("F32");
   }
   const widest = Math.max(...dtypes.map(widthOf));
-  return Math.floor(windowBytes / widest / PAGE) * PAGE;
+  const elements = Math.floor(windowBytes / widest / PAGE) * PAGE;
+  if (job.kind !== "tensor" || updatesCoded(job) === "none") {
+    return elements;
+  }
+  // A coded step takes whole windows of its own.
+  const own = codedElements(job.dtype);
+  return Math.max(1, Math.floor(elements / own)) * own;
 }
 
 async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: WorkerFiles): Promise<Loaded> {

@@ -5,6 +5,7 @@
  *   overwrite   u4 count, count x u4 byte position, count x 1 new byte
  *   xor_sparse  u8 count, count x u8 byte position, count x 1 byte that is XORed
  *   elements    positions of elements, or the gaps between them, and the new elements apart
+ *   exact-compressed  coded windows given the tensor as it was, and their index (formats/coded, docs/formats.md 3.2)
  */
 import type { ChecksumName } from "./checksum.js";
 
@@ -15,10 +16,14 @@ export interface StatedChecksum {
   readonly hex: string;
 }
 
-export const STEP_ENCODINGS = ["xor", "overwrite", "xor_sparse", "elements"] as const;
+export const STEP_ENCODINGS = ["xor", "overwrite", "xor_sparse", "elements", "exact-compressed"] as const;
 export type StepEncoding = (typeof STEP_ENCODINGS)[number];
 
-export type StepCompression = "zstd" | "zlib" | "none";
+/** What updates are written in: those that the trainers' readers know, and the one that takes this tool. */
+export const UPDATE_ENCODINGS = ["xor", "overwrite", "exact-compressed"] as const;
+export type UpdateEncoding = (typeof UPDATE_ENCODINGS)[number];
+
+export type StepCompression = "zstd" | "zlib" | "none" | "coded";
 
 /** How a list of positions is stored: as they are, or as the number of elements between one and the next. */
 export interface PositionList {
@@ -31,7 +36,7 @@ export const POSITION_BYTES = { overwrite: 4, xor_sparse: 8 } as const;
 
 /** Bytes that a payload can have for a tensor of so many. */
 export function payloadLength(
-  encoding: Exclude<StepEncoding, "elements">,
+  encoding: Exclude<StepEncoding, "elements" | "exact-compressed">,
   bytes: number,
 ): { readonly least: number; readonly most: number } {
   if (encoding === "xor") {
@@ -56,17 +61,18 @@ export interface PayloadRoom {
 }
 
 /**
- * The frame comes first, with room for the most that it can take (zstd.h, ZSTD_COMPRESSBOUND).
+ * The payload comes first, with room for the most that it can take: a frame (zstd.h, ZSTD_COMPRESSBOUND), or windows of bytes that are
+ * stored as they are, and their index.
  * @param bytes of the tensor. @param most of them that can be overwritten. @param steps that lead to it.
  */
 export function payloadRoom(
-  encoding: "xor" | "overwrite",
+  encoding: UpdateEncoding,
   { bytes, most }: { readonly bytes: number; readonly most: number },
   steps: number,
 ): PayloadRoom {
-  const plain = encoding === "xor" ? bytes : 4 + 5 * most;
+  const plain = encoding === "overwrite" ? 4 + 5 * most : bytes;
   const frame = plain + Math.ceil(plain / 256) + 1024;
-  const aside = encoding === "xor" ? 0 : most;
+  const aside = encoding === "overwrite" ? most : 0;
   const state = frame + 5 * aside;
   return { positions: frame, values: frame + 4 * aside, state, size: state + (steps > OPEN_STEPS ? bytes : 0) };
 }

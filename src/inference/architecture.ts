@@ -120,7 +120,7 @@ function assemble(
     }
     used.add(full);
     if (!isRunDtype(tensor.dtype)) {
-      throw new WeightDiffError("FORMAT_UNSUPPORTED", `its values are ${tensor.dtype}`, RUNS, {
+      throw new WeightDiffError("FORMAT_UNSUPPORTED", `tensor ${quote(full)} is ${tensor.dtype}`, RUNS, {
         at: { file: tensor.shard.path, tensor: full },
       });
     }
@@ -166,7 +166,9 @@ function assemble(
   const last = norm(family.last, hidden);
   const vocabulary = (embedding as StoredTensor | undefined)?.shape[0] ?? null;
   const stored = take(family.head, "weight", [vocabulary, hidden]);
-  if (stored === null && model.tied !== true) {
+  if (stored === null && model.tied !== true && missing.length > 0) {
+    missing.push(`${family.head}.weight`);
+  } else if (stored === null && model.tied !== true) {
     throw new WeightDiffError(
       "MISMATCH",
       `the model has no output head: there is no ${family.head}.weight, and the config does not say that the embedding serves`,
@@ -179,7 +181,7 @@ function assemble(
   return {
     ...{ name, family, hidden, heads, keyHeads, headSize, embedding, layers, last },
     inner: inner ?? 0,
-    eps: config.number(family.eps.key) ?? family.eps.value,
+    eps: epsOf(config, family),
     rope: ropeOf(config, turning),
     window: windowOf(config, family, model),
     parallel: family.parallel && (config.flag("use_parallel_residual") ?? true),
@@ -234,6 +236,14 @@ function turningOf(config: ConfigReader, { turns }: Family, headSize: number): n
     return headSize;
   }
   return Math.floor(headSize * (share ?? turns.value));
+}
+
+function epsOf(config: ConfigReader, { eps }: Family): number {
+  const value = config.number(eps.key) ?? eps.value;
+  if (value < 0) {
+    throw config.invalid(`${eps.key} is ${value}`);
+  }
+  return value;
 }
 
 function windowOf(config: ConfigReader, { window }: Family, model: ModelConfig): number | null {

@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../chain/chain.js";
-import { PUBLISHED_CHECKSUMS, UPDATE_ENCODINGS } from "../chain/update-index.js";
+import { PUBLISHED_CHECKSUMS } from "../chain/update-index.js";
 import type {
   ChainChoice,
   ChainFoldOptions,
@@ -28,6 +28,7 @@ import { WeightDiffError } from "../errors.js";
 import { GUARDS } from "../evidence/guard-names.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
 import { quote } from "../formats/quote.js";
+import { UPDATE_ENCODINGS } from "../formats/update.js";
 import type { HubOptions } from "../hub/settings.js";
 import type { DividedRequest, MakingOptions, RunRequest } from "../make/recipe.js";
 import { MOST_PARTS, type PartNumber } from "../output/part-names.js";
@@ -242,6 +243,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     raw: place,
     path: place,
     svg: text("a path").nullish(),
+    out: text("a path").nullish(),
     ignore,
     onNote: call,
     onWarning: call,

@@ -7,19 +7,13 @@ import { isPastMost, MOST } from "../checkpoint/expansion.js";
 import type { Job, Rule } from "../engine/job/job.js";
 import { elementsOf } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
-import { indexBytes, mostCodedBytes } from "../formats/coded/index.js";
+import { CODEC, CODEC_KEY, CODED_KEY, indexBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { unitCount } from "../formats/coded/units.js";
 import { type Dtype, dtypeBits, isDtype, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { layoutShard } from "../formats/safetensors.js";
 import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
 import type { Pair } from "./pair.js";
-
-/** Metadata keys: the codec's version, and the tensors. */
-const CODEC_KEY = "weight_diff_codec";
-const CODED_KEY = "weight_diff_coded";
-/** Of the format of coded tensors; another one is refused. */
-export const CODEC = "1";
 
 /** What is known of a coded tensor: of the tuned model, but for `unchanged`. */
 export interface CodedEntry extends ExactTensor {

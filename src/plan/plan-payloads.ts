@@ -3,7 +3,7 @@ import type { PayloadJob, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { layoutShard } from "../formats/safetensors.js";
-import { payloadRoom } from "../formats/update.js";
+import { payloadRoom, type UpdateEncoding } from "../formats/update.js";
 import type { PlanInput, RunPlan } from "./plan.js";
 import type { Move } from "./settle.js";
 
@@ -19,7 +19,7 @@ export interface PayloadPlan extends RunPlan {
 }
 
 export interface PayloadPlanOptions {
-  readonly encoding: "xor" | "overwrite";
+  readonly encoding: UpdateEncoding;
   /** Bytes of tensors whose payloads share a shard. */
   readonly maxShardSize: number;
 }

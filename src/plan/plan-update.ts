@@ -131,11 +131,14 @@ export function asBytes(operand: StoredOperand): Pick<TensorJob, "dtype" | "shap
 }
 
 export function stepOf(version: string, payload: Payload, inputOf: (stored: StoredBytes) => number): UpdateStep {
-  const { range, encoding, compression, values, positions } = payload;
+  const { range, encoding, compression, values, positions, dtype, shape } = payload;
   return {
     ...{ input: inputOf(payload), range, version, encoding, compression },
     ...(values === undefined ? {} : { values: { input: inputOf(values), range: values.range } }),
     ...(positions === undefined ? {} : { positions }),
+    ...(encoding === "exact-compressed" && dtype !== undefined && shape !== undefined
+      ? { coded: { dtype, shape } }
+      : {}),
   };
 }
 

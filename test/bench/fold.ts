@@ -60,7 +60,12 @@ async function writeChain(chain: string): Promise<void> {
       { name: "shard", metadata: checksums, paged: false },
     );
     await writeFile(join(folder, "model-00000-of-00001.safetensors"), Buffer.concat([header, ...frames]));
-    const head = { version: number(step), baseVersion: number(step - 1), encoding: "xor", checksum: "xxh3-128" };
+    const head = {
+      version: number(step),
+      baseVersion: number(step - 1),
+      encoding: "xor",
+      checksum: "xxh3-128",
+    } as const;
     await writeFile(join(folder, "model.safetensors.index.json"), writeUpdateIndex(head, weightMap));
   }
 }

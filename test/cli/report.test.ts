@@ -117,6 +117,29 @@ test("--svg draws the heat map: well-formed, without scripts, whatever the names
   });
 });
 
+test("--out writes one page; a file that is there is not written over, and a run that fails leaves none", async () => {
+  await withFolder(async (folder) => {
+    const { base, tuned } = await publish(folder);
+    const file = join(folder, "report.html");
+    const args = ["report", base, tuned, "--out", file, "--quiet"];
+    assert.equal((await weightDiff(args)).code, 0);
+    const text = await readFile(file, "utf8");
+    assert.match(text, /^<!doctype html>\n/);
+    assert.match(text, /"model\.layers\.1\.mlp\.down_proj\.weight"/);
+    const again = await weightDiff(args);
+    assert.deepEqual([again.code, await readFile(file, "utf8")], [4, text]);
+    assert.equal((await weightDiff([...args.slice(0, 4), join(folder, "two.html")])).code, 0);
+    assert.equal(await readFile(join(folder, "two.html"), "utf8"), text, "the same bytes");
+    const failed = join(folder, "failed.html");
+    assert.equal((await weightDiff(["report", base, join(folder, "none"), "--out", failed])).code, 4);
+    assert.equal(existsSync(failed), false);
+    // Of two files one is there: the other is not left empty.
+    const map = join(folder, "map.svg");
+    assert.equal((await weightDiff([...args, "--svg", map])).code, 4);
+    assert.equal(existsSync(map), false);
+  });
+});
+
 test("what does not fit is refused as make-diff and recover refuse it", async () => {
   await withFolder(async (folder) => {
     const other = await writeFiles(join(folder, "a"), {

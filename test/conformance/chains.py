@@ -1,4 +1,5 @@
-"""Applies a chain of updates as an engine would: numpy, zstandard, xxhash, blake3, and no line of weight-diff.
+"""Applies a chain of updates as an engine would: numpy, zstandard, xxhash, blake3, and no line of weight-diff. Coded steps, which no engine reads,
+are decoded as docs/formats.md says (3.5), with coded.py beside this file.
 
     chains.py BASE CHAIN VERSION [BASE_VERSION]
 
@@ -18,6 +19,8 @@ import blake3
 import numpy as np
 import xxhash
 import zstandard
+
+import coded
 
 SUMS = {
     "xxh3-128": lambda data: xxhash.xxh3_128(data).hexdigest(),
@@ -65,7 +68,32 @@ def payload(frame):
     return np.frombuffer(data, np.uint8)
 
 
+def windows(name, data, about):
+    """Checks the windows of a coded payload against their index, which is its end. -> (dtype, [window])"""
+    ((dtype, shape),) = [tensor[1:] for tensor in json.loads(about["weight_diff_coded"]) if tensor[0] == name]
+    units = int(np.prod(shape)) * coded.WIDTH[dtype] // min(coded.WIDTH[dtype], 4)
+    count = -(-units // coded.WINDOW)
+    index = np.frombuffer(data, "<u4", 2 * count, len(data) - 8 * count).reshape(-1, 2).tolist()
+    found, at = [], 0
+    for length, crc in index:
+        found.append(data[at : at + length])
+        assert zlib.crc32(found[-1]) == crc
+        at += length
+    assert at + 8 * count == len(data)
+    return dtype, found
+
+
+def decode(old, dtype, found):
+    units = old.view(f"<u{min(coded.WIDTH[dtype], 4)}").astype(np.int64)
+    for number, window in enumerate(found):
+        part = slice(number * coded.WINDOW, (number + 1) * coded.WINDOW)
+        units[part] = coded.decode_window(window, units[part], dtype)
+    return units.astype(f"<u{min(coded.WIDTH[dtype], 4)}").view(np.uint8)
+
+
 def apply(old, encoding, data):
+    if encoding == "exact-compressed":
+        return decode(old, *data)
     if encoding == "xor":
         assert len(data) == len(old)
         return old ^ data
@@ -87,7 +115,10 @@ def step(folder):
     assert text == json.dumps(index)
     about = index["metadata"]
     assert re.fullmatch(r"[0-9]{6,}", about["version"]) and re.fullmatch(r"[0-9]{6,}", about["base_version"])
-    assert folder.name == f"weight_v{about['version']}" and about["compression_format"] == "zstd"
+    assert folder.name == f"weight_v{about['version']}"
+    ours = about["delta_encoding"] == "exact-compressed"
+    assert about["compression_format"] == ("coded" if ours else "zstd")
+    assert about.get("weight_diff_codec") == ("1" if ours else None)
     keys = ["version", "base_version", "delta_encoding", "compression_format", "checksum_format"]
     assert list(about)[:5] == keys and all(key.startswith("weight_diff_") for key in list(about)[5:])
     found = {}
@@ -98,7 +129,8 @@ def step(folder):
         assert set(metadata) == set(tensors), "metadata is the checksums and nothing else"
         for name, (dtype, shape, data) in tensors.items():
             assert dtype == "U8" and shape == [len(data)] and index["weight_map"][name] == file.name
-            found[name] = (about["delta_encoding"], payload(data), about["checksum_format"], metadata[name])
+            decoded = windows(name, data, about) if ours else payload(data)
+            found[name] = (about["delta_encoding"], decoded, about["checksum_format"], metadata[name])
     assert set(found) == set(index["weight_map"])
     return int(about["base_version"]), found
 

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chainFold } from "../../src/commands/chain/fold.js";
@@ -13,7 +14,8 @@ import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
 import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
 import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
-import { ROOT } from "../support/fixtures.js";
+import { FIXTURES, ROOT } from "../support/fixtures.js";
+import { hashed } from "../support/kernels.js";
 
 const python = process.env.WEIGHT_DIFF_PYTHON;
 const has = python !== undefined && spawnSync(python, ["-c", "import numpy, zstandard, xxhash, blake3"]).status === 0;
@@ -72,6 +74,53 @@ test("an engine in numpy reads every version that is made", { skip }, () =>
         assert.deepEqual(applied(base, chain, version), stateOf(`A${version}`), `${encoding} ${version}`);
       }
     }
+  }),
+);
+
+test("chain make makes the committed coded step to the byte, whatever Node and machine", () =>
+  withFolder(async (folder) => {
+    const [raw, tuned, chain] = [join(CHAINS, "base"), join(folder, "tuned"), join(folder, "chain")];
+    await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw, tuned, to: 2, ...quiet });
+    const { output } = await chainMake({ chain, raw, tuned, encoding: "exact-compressed", ...quiet });
+    for (const file of ["model.safetensors.index.json", "model-00000-of-00001.safetensors"]) {
+      const committed = join(FIXTURES, "coded/chain/weight_v000001", file);
+      assert.ok(readFileSync(join(output, file)).equals(readFileSync(committed)), file);
+    }
+  }));
+
+test("coded steps are read by a program that was written from docs/formats.md, in a mix with others", { skip }, () =>
+  withFolder(async (folder) => {
+    const base = join(CHAINS, "base");
+    assert.deepEqual(applied(base, join(FIXTURES, "coded/chain"), 1), stateOf("A2"));
+    const chain = join(folder, "chain");
+    let before = base;
+    for (const [version, encoding] of ["exact-compressed", "xor", "exact-compressed", "overwrite"].entries()) {
+      const tuned = join(folder, `model-${version + 1}`);
+      await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: base, tuned, to: version + 1, ...quiet });
+      await chainMake({ chain, raw: before, tuned, encoding: encoding as "xor", ...quiet });
+      before = tuned;
+    }
+    assert.deepEqual(applied(base, chain, 4), stateOf("A4"));
+    const elements = 1_200_000;
+    const noise = hashed(8, elements);
+    const weights = Uint16Array.from(hashed(7, elements), (bits) => (bits & 0x807f) | (0x3c00 - (bits & 0x300)));
+    const near = weights.map((bits, i) => bits + ((noise[i] ?? 0) % 100 === 0 ? 1 + ((noise[i] ?? 0) & 1) : 0));
+    const [raw, tuned] = await Promise.all(
+      [weights, near].map((units, i) =>
+        writeFiles(join(folder, `wide-${i}`), {
+          "model.safetensors": safetensors(["w", "BF16", [1200, 1000], new Uint8Array(units.buffer)]),
+        }),
+      ),
+    );
+    await chainMake({
+      chain: join(folder, "wide"),
+      raw: raw ?? "",
+      tuned: tuned ?? "",
+      encoding: "exact-compressed",
+      ...quiet,
+    });
+    const { tensors } = await chainMaterialize({ chain: join(folder, "wide"), raw: raw ?? "", ...quiet });
+    assert.deepEqual(applied(raw ?? "", join(folder, "wide"), 1), { w: tensors[0]?.sha256 });
   }),
 );
 

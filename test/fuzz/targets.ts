@@ -54,8 +54,8 @@ const ofFolder = (folder: string, pattern: RegExp): readonly Uint8Array[] =>
     .filter(({ length }) => length > 0 && length < 8192);
 
 /** Two files of a chain as one seed: the first one's length, and both. */
-function twoFiles(folder: string, first: string, second: string): Uint8Array {
-  const [one, other] = [file("chains", folder, first), file("chains", folder, second)];
+function twoFiles(folder: string, first: string, second: string, root = "chains"): Uint8Array {
+  const [one, other] = [file(root, folder, first), file(root, folder, second)];
   return Buffer.concat([new Uint8Array(Uint32Array.of(one.length).buffer), one, other]);
 }
 
@@ -296,7 +296,7 @@ export const TARGETS: readonly Target[] = [
     ],
     read: (bytes) => {
       const tensor = { name: "a", dtype: "BF16", shape: [(bytes.length >> 3) * (1 << 19)] } as const;
-      return readIndex(bytes.subarray(0, indexBytes(tensor)), tensor, { begin: 0, end: 26 }, "file");
+      return readIndex(bytes.subarray(0, indexBytes(tensor)), tensor, { begin: 0, end: 26 }, { file: "file" });
     },
   },
   {
@@ -313,6 +313,14 @@ export const TARGETS: readonly Target[] = [
       ...["xor-adler32", "overwrite-blake3"].map((name) =>
         twoFiles(`good/${name}/weight_v000001`, "model.safetensors.index.json", shardIn(`good/${name}/weight_v000001`)),
       ),
+    ],
+    read: inChain("weight_v000001", "model.safetensors.index.json", "model-00000-of-00001.safetensors", "base"),
+  },
+  {
+    name: "chain, coded",
+    share: 2,
+    seeds: [
+      twoFiles("chain/weight_v000001", "model.safetensors.index.json", "model-00000-of-00001.safetensors", "coded"),
     ],
     read: inChain("weight_v000001", "model.safetensors.index.json", "model-00000-of-00001.safetensors", "base"),
   },

@@ -1,6 +1,7 @@
 /** Flags that say what is written, and where. */
 
-import { PUBLISHED_CHECKSUMS, UPDATE_ENCODINGS } from "../../chain/update-index.js";
+import { PUBLISHED_CHECKSUMS } from "../../chain/update-index.js";
+import { UPDATE_ENCODINGS } from "../../formats/update.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { ENCODINGS } from "../../plan/exact.js";
 import { type CommandName, type Flag, flag } from "./flag.js";
@@ -72,6 +73,15 @@ export const OUTPUT: readonly Flag[] = [
     help: "write the heat map to this new file, as a picture for a model card",
   }),
   flag({
+    name: "out",
+    commands: ["report"],
+    option: "out",
+    takes: "FILE",
+    schema: text,
+    group: "output",
+    help: "write everything to this new file: one HTML page that loads nothing",
+  }),
+  flag({
     name: "path_diff",
     aliases: DIFF_ALIASES,
     commands: ["make-diff"],
@@ -99,7 +109,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "what the steps have, and xor where they differ",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
   }),
   flag({
     name: "encoding",
@@ -109,7 +119,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "xor",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
   }),
   flag({
     name: "checksum",

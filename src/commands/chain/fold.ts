@@ -20,14 +20,16 @@ import { baseEntries, freeEntries } from "./fold/entries.js";
 import type { ChainChoice, ChainFoldOptions, Opened } from "./options.js";
 import { chainOf, placeOf } from "./recipe.js";
 import { openSource, readPath } from "./source.js";
-import { type UpdateReport, updateRecipe } from "./update-recipe.js";
+import { codedKeysOf, type UpdateReport, updateRecipe } from "./update-recipe.js";
 
 export type { ChainFoldOptions } from "./options.js";
 export type { UpdateReport } from "./update-recipe.js";
 
 /** Folds steps into one. @throws {WeightDiffError} with any code of errors.ts; of a chain `why` says which rule it breaks. */
 export async function chainFold(options: ChainFoldOptions): Promise<UpdateReport> {
-  refuseNoEncoder();
+  if ((options.encoding ?? null) !== null && options.encoding !== "exact-compressed") {
+    refuseNoEncoder();
+  }
   return withHub(options, foldWith);
 }
 
@@ -46,6 +48,9 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     });
   }
   const choice = chooseFold(steps, { encoding: options.encoding ?? null, checksum: options.checksum ?? null });
+  if (choice.encoding !== "exact-compressed") {
+    refuseNoEncoder();
+  }
   const base = await openBase(found, choice.needs, raw, { ...options, baseVersion: from });
   if (base === null) {
     onNote(`the steps tell without the base: their own checksums go along, and are not computed`);
@@ -82,6 +87,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
         tuned: null,
         chain: chainOf({ chain, path, baseVersion: first }),
       },
+      own: (_, changed) => codedKeysOf(choice.encoding, base, changed),
       checksumOf: ({ name }, { checksums }) => checksums?.[0] ?? stated.get(name)?.hex ?? null,
       judge({ name, sums }, { checksums = [] }) {
         const wanted = stated.get(name);

@@ -24,13 +24,13 @@ import { makeFull } from "./make/full.js";
 import { type Head, nextVersion } from "./make/next.js";
 import { refuseUnlike } from "./make/unlike.js";
 import type { ChainMakeOptions, Opened } from "./options.js";
-import { type UpdateReport, updateRecipe } from "./update-recipe.js";
+import { codedKeysOf, type UpdateReport, updateRecipe } from "./update-recipe.js";
 
 export type { ChainMakeOptions } from "./options.js";
 
 /** Makes the next version of a chain. @throws {WeightDiffError} with any code of errors.ts. */
 export async function chainMake(options: ChainMakeOptions): Promise<UpdateReport> {
-  if (options.full !== true) {
+  if (options.full !== true && options.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
   return withHub(options, makeWith);
@@ -43,10 +43,13 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
   const started = performance.now();
   const { hub, chain, encoding = "xor", checksum = "xxh3-128", maxShardSize = DEFAULTS.maxShardSize } = options;
   const tuned = await openCheckpoint(options.tuned, hub);
-  const next = await nextVersion(options, hub);
+  const next = await nextVersion(options);
   const output = join(chain, `weight_v${versionText(next.number)}`);
   if (options.full === true) {
     return makeFull({ started, tuned, next, output }, options);
+  }
+  if (encoding === "exact-compressed") {
+    options.onNote?.(`the trainers' readers do not know ${encoding}: only weight-diff reads this step`);
   }
   const raw = await openCheckpoint(options.raw, hub);
   await refuseSameFiles(raw, tuned);
@@ -75,7 +78,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
           );
         }
       },
-      own: (run) => new Map([[BASE_KEY, baseDigest(raw, plan, run)]]),
+      own: (run, changed) => new Map([[BASE_KEY, baseDigest(raw, plan, run)], ...codedKeysOf(encoding, raw, changed)]),
     },
     options,
   );

@@ -1,6 +1,7 @@
 /** What the commands about chains may be asked. */
 import type { ChainLayoutName, FIREWORKS_FORMATS } from "../../chain/chain.js";
-import type { PublishedChecksum, UpdateEncoding } from "../../chain/update-index.js";
+import type { PublishedChecksum } from "../../chain/update-index.js";
+import type { UpdateEncoding } from "../../formats/update.js";
 import type { Hub } from "../../hub/place.js";
 import type { MakingOptions, RunRequest } from "../../make/recipe.js";
 import type { HubRunOptions } from "../../run/inputs.js";

@@ -1,11 +1,14 @@
 /** What writing one update of a chain asks of the run, whether it is folded or made: its shards put together, the index, the manifest, the report. */
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
+import { codedKeys } from "../../chain/coded-index.js";
 import { INDEX } from "../../chain/indexed.js";
 import { type UpdateHead, writeUpdateIndex } from "../../chain/update-index.js";
 import { refuseOtherwiseMade } from "../../check/model.js";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { Job, PayloadJob, TensorResult } from "../../engine/job/job.js";
 import { WeightDiffError } from "../../errors.js";
+import type { UpdateEncoding } from "../../formats/update.js";
 import type { Recipe, RunRequest } from "../../make/recipe.js";
 import type { UpdateManifest } from "../../manifest/manifest.js";
 import { readUpdateManifest } from "../../manifest/read.js";
@@ -32,8 +35,8 @@ export interface UpdateFacts {
   readonly checksumOf: (job: PayloadJob, result: TensorResult) => string | null;
   /** Refuses a result. */
   readonly judge?: (job: PayloadJob, result: TensorResult) => void;
-  /** More keys for the index, which the run tells. */
-  readonly own?: (run: RunResult) => ReadonlyMap<string, string>;
+  /** More keys for the index, which the run tells. @param changed the tensors that the update has. */
+  readonly own?: (run: RunResult, changed: readonly string[]) => ReadonlyMap<string, string>;
 }
 
 export interface UpdateReport extends RunFigures {
@@ -101,7 +104,7 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
       }
       written = files.map(({ file, size }) => ({ file, size }));
       changed = checksums.size;
-      const own = facts.own?.(run) ?? new Map<string, string>();
+      const own = facts.own?.(run, [...weightMap.keys()]) ?? new Map<string, string>();
       const tensors = plan.jobs.flatMap(({ id, name }): UpdateManifest["tensors"] => {
         const { size = 0, sha256 = "" } = run.results.get(id) ?? {};
         return checksums.has(name) ? [{ name, dtype: "U8", shape: [size], sha256 }] : [];
@@ -129,6 +132,22 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
       }
     },
   };
+}
+
+/** What the index says of coded payloads: nothing of others. @param base what they are given. */
+export function codedKeysOf(
+  encoding: UpdateEncoding,
+  base: Checkpoint | null,
+  changed: readonly string[],
+): ReadonlyMap<string, string> {
+  return encoding !== "exact-compressed"
+    ? new Map()
+    : codedKeys(
+        changed.map((name) => {
+          const { dtype = "U8", shape = [] } = base?.stateDict.get(name) ?? {};
+          return { name, dtype, shape };
+        }),
+      );
 }
 
 /** Is the finished version what was to be made, and whole? @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED. */

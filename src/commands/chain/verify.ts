@@ -2,11 +2,14 @@
  * chain verify: is the way to a version whole? With the base every checksum of every step is computed; without it the indexes, headers and the
  * structure of each payload are looked at. What is wrong is listed, and nothing is written.
  */
+import { crc32 } from "node:zlib";
 import type { Payload, Version } from "../../chain/chain.js";
 import { throwIfAborted } from "../../engine/io/abort.js";
 import type { ChainFault } from "../../errors.js";
 import { WeightDiffError } from "../../errors.js";
+import { indexBytes, readIndex } from "../../formats/coded/index.js";
 import { quote } from "../../formats/quote.js";
+import { rangeLength } from "../../formats/tensor-info.js";
 import { walkFrame } from "../../formats/zstd/walk.js";
 import { openShardSource } from "../../hub/source.js";
 import { DEFAULTS } from "../../plan/defaults.js";
@@ -193,7 +196,11 @@ async function walkVersion(
   return read;
 }
 
-async function walkPayload({ name, shard, range, compression, encoding }: Payload, version: string): Promise<number> {
+async function walkPayload(payload: Payload, version: string): Promise<number> {
+  const { name, shard, range, compression, encoding } = payload;
+  if (compression === "coded") {
+    return walkCoded(payload, version);
+  }
   if (compression !== "zstd") {
     return 0;
   }
@@ -209,6 +216,29 @@ async function walkPayload({ name, shard, range, compression, encoding }: Payloa
     }
     walk.end();
     return range.end - range.begin;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Index, and the CRC-32 of every window. */
+async function walkCoded({ name, shard, range, dtype, shape }: Payload, version: string): Promise<number> {
+  if (dtype === undefined || shape === undefined) {
+    throw new TypeError(`${name} is coded, and of no dtype`);
+  }
+  const at = { file: shard.path, tensor: name, version };
+  const tensor = { name, dtype, shape };
+  const source = await openShardSource(shard);
+  try {
+    const index = await source.readAt(range.end - indexBytes(tensor), indexBytes(tensor));
+    const windows = readIndex(index, tensor, range, { file: shard.path, version, why: "frame" });
+    for (const [number, { position, length, crc32: stated }] of windows.entries()) {
+      if (crc32(await source.readAt(range.begin + position, length)) !== stated) {
+        const what = `tensor ${quote(name)}: coded window ${number} does not have its CRC-32`;
+        throw new WeightDiffError("CRC_MISMATCH", what, "the file is damaged: fetch it again", { at, why: "frame" });
+      }
+    }
+    return rangeLength(range);
   } finally {
     await source.close();
   }

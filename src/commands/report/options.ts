@@ -12,6 +12,8 @@ export interface ReportOptions extends RunOptions, SchemeOptions {
   readonly path: string;
   /** A new file for the heat map, as a picture (SVG); null makes none. */
   readonly svg?: string | null;
+  /** A new file for everything, as one page that loads nothing (HTML); null makes none. */
+  readonly out?: string | null;
   /** Guards to switch off (docs/checks.md). */
   readonly ignore?: readonly Guard[];
   /** Called with every sentence a user should read, as soon as it is known. */

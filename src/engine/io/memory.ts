@@ -49,12 +49,21 @@ export interface MemoryPlan {
   readonly means: readonly MeanArea[];
   /** Null where no job codes or decodes. */
   readonly coder: CoderAreas | null;
+  /** Null where no update is coded. */
+  readonly codedUpdate: CodedUpdateAreas | null;
   /** Null where no job is measured. */
   readonly measure: MeasureAreas | null;
   /** Null where nothing is multiplied. */
   readonly product: ProductAreas | null;
   /** Bytes in all. */
   readonly end: number;
+}
+
+/** Where a step of a chain has its coded window, and the tensor's part that goes with it: as it is before the step, and after. */
+export interface CodedUpdateAreas {
+  readonly coded: number;
+  readonly before: number;
+  readonly after: number;
 }
 
 /** Where a tensor is held against its base. */
@@ -84,6 +93,8 @@ export interface MemoryNeeds {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any step of a chain coded? */
+  readonly codedUpdates?: boolean;
   /** Is any job measured? */
   readonly measures: boolean;
   /** Only where jobs are products. */
@@ -131,6 +142,8 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     row: take(needs.meanColumns * 4),
   }));
   const coder = needs.coder === "none" ? null : coderAreas(take, needs.coder === "encode");
+  const part = 4 * WINDOW_UNITS + 2 * PAGE;
+  const codedUpdate = needs.codedUpdates === true ? { coded: take(part), before: take(part), after: take(part) } : null;
   const measure = needs.measures
     ? {
         ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4) },
@@ -138,7 +151,20 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
       }
     : null;
   const product = needs.product === undefined ? null : productAreas(take, needs.product);
-  return { slots, rawBlock, sumBlock, tunedBlock, recoveredBlock, sumState, means, coder, measure, product, end };
+  return {
+    slots,
+    rawBlock,
+    sumBlock,
+    tunedBlock,
+    recoveredBlock,
+    sumState,
+    means,
+    coder,
+    codedUpdate,
+    measure,
+    product,
+    end,
+  };
 }
 
 function productAreas(take: (bytes: number) => number, { columns, tokens }: ProductNeeds): ProductAreas {

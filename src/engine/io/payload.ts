@@ -39,6 +39,7 @@ export async function openPayload(files: WorkerFiles, payload: PayloadPlace, rem
     case "zlib":
       return inflated(next, payload);
     case "none":
+    case "coded":
       return asItIs(next);
   }
 }

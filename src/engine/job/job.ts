@@ -6,7 +6,7 @@ import type { ChecksumName } from "../../formats/checksum.js";
 import type { Dtype } from "../../formats/dtype.js";
 import type { Piece } from "../../formats/pieces.js";
 import type { ByteRange, Shape, StoredRecord } from "../../formats/tensor-info.js";
-import type { PositionList, StepCompression, StepEncoding } from "../../formats/update.js";
+import type { PositionList, StepCompression, StepEncoding, UpdateEncoding } from "../../formats/update.js";
 import type { KeyRule } from "../../formats/xor-key.js";
 
 /** A tensor as it lies in an input file, or in several. */
@@ -92,6 +92,8 @@ export interface UpdateStep {
   /** Of "elements": where the new ones are. */
   readonly values?: { readonly input: number; readonly range: ByteRange };
   readonly positions?: PositionList;
+  /** Of "exact-compressed": the tensor that its windows stand for. */
+  readonly coded?: { readonly dtype: Dtype; readonly shape: Shape };
 }
 
 /** What meets a tensor's bytes, and which checksums are taken of what it becomes. */
@@ -221,7 +223,7 @@ export interface PayloadJob {
   /** What it is after the step; null where steps lead there. */
   readonly tuned: StoredOperand | null;
   readonly steps: readonly UpdateStep[];
-  readonly encoding: "xor" | "overwrite";
+  readonly encoding: UpdateEncoding;
   /** The most bytes that can change, of "overwrite". */
   readonly most: number;
   /** Checksums to take of what it is before and after the step. Only with `base`: without it the bytes are not known. */

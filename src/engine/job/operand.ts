@@ -1,6 +1,6 @@
 /** What there is to know of a job's operands before their bytes are there. */
 import { type Dtype, dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
-import type { Operand, TensorJob, Term, WindowedJob } from "./job.js";
+import type { Job, Operand, TensorJob, Term, WindowedJob } from "./job.js";
 
 export function operandDtype(operand: Operand): Dtype {
   return operand.kind === "inv-freq" ? "F32" : operand.dtype;
@@ -89,6 +89,15 @@ export function codingOf(job: { readonly kind: string; readonly rule?: string })
       : job.rule?.startsWith("decode-") === true
         ? "decode"
         : "none";
+}
+
+/** What the job does with the coded windows of a chain's steps. */
+export function updatesCoded(job: Job): "none" | "encode" | "decode" {
+  if (job.kind === "payload" && job.encoding === "exact-compressed") {
+    return "encode";
+  }
+  const steps = job.kind === "payload" ? job.steps : job.kind === "tensor" ? (job.updates?.steps ?? []) : [];
+  return steps.some(({ encoding }) => encoding === "exact-compressed") ? "decode" : "none";
 }
 
 /** Can the base be brought to the tuned dtype? By way of F32 only: F64 and integers stay among themselves. */

@@ -82,7 +82,7 @@ export function startEncode(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
 }
 
 /** Decodes the window again, block by block. @throws {Error} where it is not what was coded: a bug, and never a diff. */
-function proveWindow(
+export function proveWindow(
   kernel: Kernel,
   { coder, recoveredBlock }: MemoryPlan,
   unit: Unit,

@@ -11,9 +11,12 @@ import type { InputFile, WorkerFiles } from "../io/files.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import { readerOf } from "../io/operands.js";
 import type { PayloadJob, StoredOperand, TensorResult } from "../job/job.js";
+import { updatesCoded } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
+import { codedPart } from "./coded-step.js";
 import { openPayloadSink, type Piece } from "./payload-sink.js";
-import { type StepRun, startStep } from "./steps.js";
+import type { StepRun } from "./step-run.js";
+import { startStep } from "./steps.js";
 
 /** The worker's side of the pool, as far as a payload asks for it. */
 export interface PayloadHost {
@@ -43,7 +46,12 @@ export async function makePayload(
   const create = await loadChecksums();
   const sums = job.sums.map((name) => create(name));
   const baseSums = job.baseSums.map((name) => create(name));
-  const sink = await openPayloadSink(job, kernel, {
+  // Coded windows are taken whole, and have room of their own.
+  const coded = updatesCoded(job) === "none" ? null : areas.codedUpdate;
+  const part = coded === null || base === null ? PIECE : codedPart(base.dtype);
+  const beforeAt = coded?.before ?? areas.tunedBlock;
+  const afterAt = coded?.after ?? areas.recoveredBlock;
+  const sink = await openPayloadSink(job, kernel, areas, {
     put: (part, position) => files.write(output.shard, output.range, part, output.range.begin + position),
     get: (target, position) => files.reread(output.shard, target, output.range.begin + position),
   });
@@ -59,11 +67,11 @@ export async function makePayload(
   /** Bytes [position, position + count) before any step. */
   const begin = async (position: number, count: number): Promise<Piece> => {
     const piece = { position, count, marks };
-    const before = base === null ? null : await load(base, piece, areas.tunedBlock);
+    const before = base === null ? null : await load(base, piece, beforeAt);
     if (tuned !== null) {
-      return { ...piece, before, at: await load(tuned, piece, areas.recoveredBlock) };
+      return { ...piece, before, at: await load(tuned, piece, afterAt) };
     }
-    const at = areas.recoveredBlock;
+    const at = afterAt;
     if (before === null) {
       memory.fill(0, at, at + count);
     } else {
@@ -76,9 +84,9 @@ export async function makePayload(
   };
   /** What the groups before have made of it. */
   const resume = async (position: number, count: number): Promise<Piece> => {
-    const at = areas.recoveredBlock;
+    const at = afterAt;
     await files.reread(output.shard, memory.subarray(at, at + count), output.range.begin + room.state + position);
-    const before = base === null ? null : await load(base, { position, count }, areas.tunedBlock);
+    const before = base === null ? null : await load(base, { position, count }, beforeAt);
     return { position, count, marks, before, at };
   };
   const suspend = async ({ at, count, position }: Piece): Promise<void> => {
@@ -90,7 +98,7 @@ export async function makePayload(
       const place = { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version };
       const remote = inputs[step.input]?.remote !== undefined;
       const scratch = { scratch: areas.rawBlock, scratchBytes: BLOCK * 4 };
-      runs.push(await startStep(step, { ...{ kernel, files, bytes, width, place, remote }, ...scratch }));
+      runs.push(await startStep(step, { ...{ kernel, areas, files, bytes, width, place, remote }, ...scratch }));
     }
   };
   const apply = async (runs: readonly StepRun[], { at, count, position }: Piece): Promise<void> => {
@@ -114,10 +122,10 @@ export async function makePayload(
       return position;
     }
     const ahead = Math.min(...(await Promise.all(runs.map((run) => run.ahead?.() ?? Number.POSITIVE_INFINITY))));
-    return ahead < position + PIECE ? position : Math.floor(ahead / PIECE) * PIECE;
+    return ahead < position + part ? position : Math.floor(ahead / part) * part;
   };
   /** Steps one group after the other; a tensor of one piece stays where it is in between. */
-  const groups = groupsOf(job.steps, bytes <= PIECE ? 1 : OPEN_STEPS);
+  const groups = groupsOf(job.steps, bytes <= part ? 1 : OPEN_STEPS);
   let kept: Piece | null = null;
   try {
     for (const [number, steps] of groups.entries()) {
@@ -128,17 +136,17 @@ export async function makePayload(
         for (
           let position = await skipped(runs, 0);
           position < Math.max(bytes, 1);
-          position = await skipped(runs, position + PIECE)
+          position = await skipped(runs, position + part)
         ) {
           if (host.aborted()) {
             throw new WeightDiffError("INTERRUPTED", "interrupted");
           }
-          const count = Math.min(PIECE, bytes - position);
+          const count = Math.min(part, bytes - position);
           const piece: Piece = kept ?? (await (number === 0 ? begin : resume)(position, count));
           await apply(runs, piece);
           if (last) {
             await finish(piece);
-          } else if (bytes <= PIECE) {
+          } else if (bytes <= part) {
             kept = piece;
           } else {
             await suspend(piece);

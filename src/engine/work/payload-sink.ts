@@ -1,11 +1,19 @@
 /**
  * Takes a tensor piece by piece, as it is after a step and before it, and writes the step's payload. An XOR goes on at once. What is
- * overwritten is set aside, positions and values apart, since a payload begins with their number (formats/update.ts).
+ * overwritten is set aside, positions and values apart, since a payload begins with their number (formats/update.ts). Coded windows follow
+ * each other, and their index comes last.
  */
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { writeIndex } from "../../formats/coded/index.js";
+import { unitOf } from "../../formats/coded/units.js";
 import { payloadRoom } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
+import type { MemoryPlan } from "../io/memory.js";
 import type { PayloadJob } from "../job/job.js";
+import { proveWindow } from "./encode.js";
 import { openFrameWriter } from "./frame-writer.js";
+import { encodeWindow } from "./windows.js";
 
 /** Bytes [position, position + count) of a tensor; addresses are in the kernel's memory. */
 export interface Piece {
@@ -31,8 +39,58 @@ export interface Room {
   get(target: Uint8Array, position: number): Promise<void>;
 }
 
-export async function openPayloadSink(job: PayloadJob, kernel: Kernel, room: Room): Promise<PayloadSink> {
-  return job.encoding === "xor" ? xorSink(job, kernel, room) : overwriteSink(job, kernel, room);
+export async function openPayloadSink(
+  job: PayloadJob,
+  kernel: Kernel,
+  areas: MemoryPlan,
+  room: Room,
+): Promise<PayloadSink> {
+  switch (job.encoding) {
+    case "xor":
+      return xorSink(job, kernel, room);
+    case "overwrite":
+      return overwriteSink(job, kernel, room);
+    case "exact-compressed":
+      return codedSink(job, kernel, areas, room);
+  }
+}
+
+/** Every piece is a window, and is decoded again before it is written. */
+function codedSink({ base, name }: PayloadJob, kernel: Kernel, areas: MemoryPlan, { put }: Room): PayloadSink {
+  const { coder, codedUpdate } = areas;
+  if (coder === null || codedUpdate === null || base === null) {
+    throw new TypeError(`${name}: nothing to code, or no memory for it`);
+  }
+  const memory = new Uint8Array(kernel.memory);
+  const unit = unitOf(base.dtype);
+  const hash = createHash("sha256");
+  const windows: { readonly length: number; readonly crc32: number }[] = [];
+  let size = 0;
+  let changes = false;
+  const add = async (bytes: Uint8Array): Promise<void> => {
+    hash.update(bytes);
+    await put(bytes, size);
+    size += bytes.length;
+  };
+  return {
+    async take({ at, before, count }) {
+      if (count === 0) {
+        return;
+      }
+      const plain = { from: before ?? at, tuned: at, units: count / unit.width };
+      const { bytes: length, unchanged } = encodeWindow(kernel, coder, unit, plain, codedUpdate.coded);
+      proveWindow(kernel, areas, unit, plain, { at: codedUpdate.coded, length }, name);
+      changes ||= unchanged < plain.units;
+      const coded = memory.subarray(codedUpdate.coded, codedUpdate.coded + length);
+      windows.push({ length, crc32: crc32(coded) });
+      await add(coded);
+    },
+    async end() {
+      await add(writeIndex(windows));
+      return { size, sha256: hash.digest("hex"), changes };
+    },
+    close() {},
+  };
 }
 
 async function xorSink({ bytes, name }: PayloadJob, kernel: Kernel, { put }: Room): Promise<PayloadSink> {

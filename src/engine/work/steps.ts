@@ -5,40 +5,17 @@
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
 import { POSITION_BYTES, payloadLength } from "../../formats/update.js";
-import type { Kernel } from "../../kernel/kernel.js";
-import type { WorkerFiles } from "../io/files.js";
 import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
-
-export interface StepRun {
-  /**
-   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order.
-   * @param marks where a byte of 1 is set for each that is overwritten.
-   */
-  apply(at: number, count: number, position: number, marks?: number): Promise<void>;
-  /** The first byte ahead that it changes: Infinity after the last. Only where it lists what it changes. */
-  ahead?(): Promise<number>;
-  /** After the last byte. @throws {WeightDiffError} with `why`: the payload is not whole, or not all of it was used. */
-  end(): Promise<void>;
-  close(): void;
-}
-
-/** What a step's run needs to know. */
-export interface StepSetup {
-  readonly kernel: Kernel;
-  readonly files: WorkerFiles;
-  /** Where `scratchBytes` of the kernel's memory are free while a step is applied. */
-  readonly scratch: number;
-  readonly scratchBytes: number;
-  /** The tensor's bytes, and those of one element. */
-  readonly bytes: number;
-  readonly width: number;
-  readonly place: ErrorPlace;
-  readonly remote: boolean;
-}
+import { startCoded } from "./coded-step.js";
+import type { StepRun, StepSetup } from "./step-run.js";
 
 export function startStep(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
-  return step.encoding === "xor" ? startDense(step, setup) : startScattered(step, setup);
+  return step.encoding === "xor"
+    ? startDense(step, setup)
+    : step.encoding === "exact-compressed"
+      ? startCoded(step, setup)
+      : startScattered(step, setup);
 }
 
 async function startDense(step: UpdateStep, setup: StepSetup): Promise<StepRun> {

@@ -8,6 +8,7 @@ import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
 import { type Checksum, loadChecksums } from "../../formats/checksum.js";
 import { elementCount } from "../../formats/dtype.js";
+import type { StepEncoding } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
@@ -15,13 +16,24 @@ import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import { readerOf } from "../io/operands.js";
 import { openScratch, type Scratch } from "../io/scratch.js";
 import type { StoredOperand, TensorJob, UpdateStep } from "../job/job.js";
-import { widthOf } from "../job/operand.js";
+import { updatesCoded, widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
-import { type StepRun, type StepSetup, startStep } from "./steps.js";
+import { codedPart } from "./coded-step.js";
+import type { StepRun, StepSetup } from "./step-run.js";
+import { startStep } from "./steps.js";
 import type { JobRun, LoadedWindow } from "./window.js";
 
 /** Bytes that all steps pass over while they are in the processor's cache. */
 const PIECE = BLOCK * 4;
+
+/** That are open for a step. */
+const DECODERS: Readonly<Record<StepEncoding, number>> = {
+  xor: 1,
+  overwrite: 2,
+  xor_sparse: 2,
+  elements: 2,
+  "exact-compressed": 1,
+};
 
 export interface UpdateSetup {
   readonly inputs: readonly InputFile[];
@@ -50,10 +62,11 @@ export function startUpdate(
   const width = widthOf(job.dtype);
   const elements = elementCount(job.shape) ?? 0;
   const bytes = width * elements;
+  const piece = updatesCoded(job) === "none" ? PIECE : codedPart(job.dtype);
   const order = byteSwap(operand);
   const hash = createHash("sha256");
   const setupOf = (step: UpdateStep): StepSetup => ({
-    ...{ kernel, files, bytes, width, scratch: areas.rawBlock, scratchBytes: PIECE },
+    ...{ kernel, areas, files, bytes, width, scratch: areas.rawBlock, scratchBytes: PIECE },
     place: { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version },
     remote: inputs[step.input]?.remote !== undefined,
   });
@@ -96,8 +109,8 @@ export function startUpdate(
     }
   };
   const applyOpen = async (at: number, count: number, position: number): Promise<void> => {
-    for (let done = 0; done < count; done += PIECE) {
-      const part = Math.min(PIECE, count - done);
+    for (let done = 0; done < count; done += piece) {
+      const part = Math.min(piece, count - done);
       if (first === 0) {
         take(0, at + done, part);
       }
@@ -135,7 +148,7 @@ export function startUpdate(
   const together = (from: number): number => {
     let to = from;
     for (let left = decoders; to < steps.length; to++) {
-      left -= steps[to]?.encoding === "xor" ? 1 : 2;
+      left -= DECODERS[steps[to]?.encoding ?? "xor"];
       if (left < 0 && to > from) {
         break;
       }

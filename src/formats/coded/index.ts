@@ -1,10 +1,16 @@
 /** The index of a coded tensor (docs/formats.md 3.2): behind its windows, the bytes and the CRC-32 of each. */
-import { WeightDiffError } from "../../errors.js";
+import { type ChainFault, WeightDiffError } from "../../errors.js";
 import type { Dtype } from "../dtype.js";
 import { quote } from "../quote.js";
 import type { ByteRange } from "../tensor-info.js";
 import { unitCount, unitOf, WINDOW_UNITS, windowCount } from "./units.js";
 import { mostBytes } from "./window.js";
+
+/** Metadata keys: the version of the format of coded tensors, and the tensors. */
+export const CODEC_KEY = "weight_diff_codec";
+export const CODED_KEY = "weight_diff_coded";
+/** Another one is refused. */
+export const CODEC = "1";
 
 /** Of an entry: both numbers have 32 bits. */
 const ENTRY = 8;
@@ -26,6 +32,11 @@ export interface CodedTensor {
 /** Bytes of a tensor's index. */
 export function indexBytes({ dtype, shape }: CodedTensor): number {
   return ENTRY * windowCount(dtype, shape);
+}
+
+/** The least bytes that a coded tensor can take: every window the base's. */
+export function leastCodedBytes(tensor: CodedTensor): number {
+  return (ENTRY + 1) * windowCount(tensor.dtype, tensor.shape);
 }
 
 /** The most bytes that a coded tensor can take: every window stored. Undefined where they overflow. */
@@ -52,14 +63,15 @@ export function writeIndex(windows: readonly Omit<WindowRange, "position">[]): U
 }
 
 /**
- * Where a tensor's windows are. @param bytes its index: the last indexBytes(tensor) bytes of `range`.
+ * Where a tensor's windows are. @param bytes its index: the last indexBytes(tensor) bytes of `range`. @param at for messages; of a step of a chain
+ * with the rule that is broken.
  * @throws {WeightDiffError} FORMAT_INVALID where windows and index are not all of the range, or a window is too long.
  */
 export function readIndex(
   bytes: Uint8Array,
   tensor: CodedTensor,
   range: ByteRange,
-  file: string,
+  at: { readonly file: string; readonly version?: string; readonly why?: ChainFault },
 ): readonly WindowRange[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const windows: WindowRange[] = [];
@@ -67,23 +79,27 @@ export function readIndex(
   for (let number = 0; number < bytes.length / ENTRY; number++) {
     const length = view.getUint32(ENTRY * number, true);
     if (length === 0 || length > mostBytes(plainBytes(tensor, number))) {
-      throw damaged(tensor, `window ${number} has ${length} bytes, and stands for ${plainBytes(tensor, number)}`, file);
+      throw damaged(tensor, `window ${number} has ${length} bytes, and stands for ${plainBytes(tensor, number)}`, at);
     }
     windows.push({ position, length, crc32: view.getUint32(ENTRY * number + 4, true) });
     position += length;
   }
   if (position + bytes.length !== range.end - range.begin) {
     const both = `windows and index take ${position + bytes.length} bytes of ${range.end - range.begin}`;
-    throw damaged(tensor, both, file);
+    throw damaged(tensor, both, at);
   }
   return windows;
 }
 
-function damaged({ name }: CodedTensor, what: string, file: string): WeightDiffError {
+function damaged(
+  { name }: CodedTensor,
+  what: string,
+  { why, ...at }: Parameters<typeof readIndex>[3],
+): WeightDiffError {
   return new WeightDiffError(
     "FORMAT_INVALID",
     `tensor ${quote(name)} is no coded tensor: ${what}`,
     "the file is damaged: get it again",
-    { at: { file, tensor: name } },
+    { at: { ...at, tensor: name }, ...(why === undefined ? {} : { why }) },
   );
 }

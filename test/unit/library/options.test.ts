@@ -113,7 +113,17 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     expectSum: -1.5,
   },
   inspect: { ...RUN, path: "a", digest: true },
-  report: { ...RUN, ...SCHEME, raw: "a", path: "b", svg: null, ignore: [], onNote: () => {}, onWarning: () => {} },
+  report: {
+    ...RUN,
+    ...SCHEME,
+    raw: "a",
+    path: "b",
+    svg: null,
+    out: null,
+    ignore: [],
+    onNote: () => {},
+    onWarning: () => {},
+  },
   sign: {
     signal: RUN.signal,
     threads: 2,

@@ -1,12 +1,13 @@
 /**
  * Which encoding a fold writes, and whether it needs the base. Of bytes: an XOR after an XOR is their XOR, and what is overwritten last stays.
- * Both tell without the base. An XOR of what was overwritten, and the reverse, tell only with it, since an update has one encoding.
+ * Both tell without the base. An XOR of what was overwritten, and the reverse, tell only with it, since an update has one encoding; and so
+ * do coded windows, which are given what the tensor was.
  */
 import type { Version } from "../../../chain/chain.js";
-import type { PublishedChecksum, UpdateEncoding } from "../../../chain/update-index.js";
+import type { PublishedChecksum } from "../../../chain/update-index.js";
 import { WeightDiffError } from "../../../errors.js";
 import type { ChecksumName } from "../../../formats/checksum.js";
-import { OPEN_STEPS, type StepEncoding } from "../../../formats/update.js";
+import { OPEN_STEPS, type StepEncoding, type UpdateEncoding } from "../../../formats/update.js";
 
 export interface FoldChoice {
   readonly encoding: UpdateEncoding;
@@ -31,13 +32,14 @@ export function chooseFold(
   const encodings = [...used.keys()];
   const xors = encodings.every((encoding) => XORS.has(encoding));
   const overwrites = encodings.every((encoding) => encoding === "overwrite");
-  const encoding = asked.encoding ?? (overwrites && !xors ? "overwrite" : "xor");
+  const coded = encodings.length > 0 && encodings.every((one) => one === "exact-compressed");
+  const encoding = asked.encoding ?? (overwrites && !xors ? "overwrite" : coded ? "exact-compressed" : "xor");
   const last = lastSums(steps);
   const stated = [...new Set([...last.values()])];
   const [first = null] = stated;
   const checksum = asked.checksum ?? (first === null || first === "sha256" ? "xxh3-128" : first);
   const named = [...used].map(([name, version]) => `${version} (${name})`).join(" and ");
-  const needs = !(encoding === "xor" ? xors : overwrites)
+  const needs = !(encoding === "xor" ? xors : encoding === "overwrite" && overwrites)
     ? `steps ${named} fold into ${encoding} only with the base`
     : stated.some((name) => name !== checksum)
       ? `checksums of ${stated.map((name) => name ?? "nothing").join(" and ")} become ${checksum} only with the base`

@@ -1,6 +1,5 @@
 /** The tensors of a fold: what each is read from, and the room that it may take. */
 import type { Payload, StoredBytes, Version } from "../../../chain/chain.js";
-import type { UpdateEncoding } from "../../../chain/update-index.js";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
 import type { Shard } from "../../../checkpoint/shard.js";
 import type { UpdateStep } from "../../../engine/job/job.js";
@@ -8,6 +7,7 @@ import { widthOf } from "../../../engine/job/operand.js";
 import type { ChecksumName } from "../../../formats/checksum.js";
 import { quote } from "../../../formats/quote.js";
 import { rangeLength } from "../../../formats/tensor-info.js";
+import type { UpdateEncoding } from "../../../formats/update.js";
 import { FRAME_HEADER, walkFrame } from "../../../formats/zstd/walk.js";
 import { openShardSource } from "../../../hub/source.js";
 import { storedOperand } from "../../../plan/operands.js";

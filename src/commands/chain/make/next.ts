@@ -4,7 +4,6 @@ import { chainError, type ListedVersion, versionText } from "../../../chain/chai
 import { findChain } from "../../../chain/open.js";
 import { WeightDiffError } from "../../../errors.js";
 import type { StatedChecksum } from "../../../formats/update.js";
-import type { Hub } from "../../../hub/place.js";
 import { readManifest } from "../../../manifest/read.js";
 import { hasFile, MANIFEST } from "../../../output/state.js";
 import type { ChainMakeOptions } from "../options.js";
@@ -25,9 +24,10 @@ export interface NextVersion {
 }
 
 /** @throws {WeightDiffError} OUTPUT_REFUSED where the newest version is not complete; FORMAT_UNSUPPORTED for another layout; MISMATCH with `why`. */
-export async function nextVersion(options: ChainMakeOptions, hub: Hub): Promise<NextVersion> {
+export async function nextVersion(options: ChainMakeOptions): Promise<NextVersion> {
   const { chain: path, raw, mode = "new" } = options;
-  const chain = await findChain(path, hub);
+  // A version is written here: a name is never that of a repository.
+  const chain = await findChain(path, null);
   if (chain !== null && chain.layout !== "slime") {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",

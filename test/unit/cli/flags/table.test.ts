@@ -172,6 +172,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   claim: { text: "x", at: "claim", value: "x" },
   mount: { text: "/x", at: "mount", value: "/x" },
   svg: { text: "x", at: "svg", value: "x" },
+  out: { text: "x", at: "out", value: "x" },
   "report base": { at: "raw", value: "B" },
   "report model": { at: "path", value: "T" },
   "convert dir": { at: "source", value: "S" },

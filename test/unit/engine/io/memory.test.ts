@@ -20,6 +20,7 @@ test("areas lie on pages, do not overlap, and hold what they must", () => {
         const plan = planMemory(base, {
           ...{ windowBytes, slots, operands, sumBytes, means, meanBytes, meanColumns },
           coder: "none",
+
           measures: false,
         });
         assert.deepEqual(
@@ -60,6 +61,7 @@ test("two workers with windows of 4 MiB need less than 90 MB", () => {
     means: 1,
     meanBytes: 1 << 20,
     coder: "none",
+
     measures: false as const,
     meanColumns: 8192,
   });
