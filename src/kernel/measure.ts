@@ -7,10 +7,12 @@ import { assertSpan } from "./memory.js";
 const CHUNK = 4096;
 /** Bytes of the state: the sums of (t - b)², b², t² and b·t, and the largest |t - b|, in F64. */
 export const MEASURE_BYTES = 40;
-/** 256 x 256 counters of 32 bits. */
-export const HISTOGRAM_BYTES = 256 * 256 * 4;
-/** Counters of 32 bits by the bit length of the number of steps: 0, 1, 2-3, 4-7 …, at most 2^31. */
-export const STEPS = 33;
+/** Counters of one class and token, taken in turns: a kernel that counts the same one twice in a row waits for itself. */
+export const BANKS = 4;
+/** 256 x 256 x BANKS counters of 32 bits. */
+export const HISTOGRAM_BYTES = 256 * 256 * BANKS * 4;
+/** Counters of 32 bits by bit length. */
+export const LENGTHS = 33;
 
 export interface Measure {
   /**
@@ -20,8 +22,8 @@ export interface Measure {
    */
   measureValues(base: number, tuned: number, count: number, state: number): void;
   /**
-   * Counts, for each of `units` ordered units of 16 or 32 bits, the class of the base's and the token of the difference (docs/formats.md 3),
-   * and by its bit length how many steps of value lie between the two.
+   * Counts, for each of `units` ordered units of 16 or 32 bits, the class of the base's and the token of the difference (docs/formats.md 3):
+   * of the unit at place i in bank i modulo 4. Differences that are ones only, in more bits than a token shows, are counted by their bits.
    */
   measureUnits(unit: Unit, places: UnitPlaces, units: number): void;
 }
@@ -29,10 +31,10 @@ export interface Measure {
 export interface UnitPlaces {
   readonly base: number;
   readonly tuned: number;
-  /** HISTOGRAM_BYTES, by class and token: added to. */
+  /** HISTOGRAM_BYTES, by class, token and bank: added to. */
   readonly histogram: number;
-  /** STEPS counters: added to. */
-  readonly steps: number;
+  /** LENGTHS counters: added to. */
+  readonly ones: number;
 }
 
 export function assertMeasuring(
@@ -48,7 +50,29 @@ export function assertMeasuring(
   assertSpan(memory, from, places.base, units * width);
   assertSpan(memory, from, places.tuned, units * width);
   assertSpan(memory, from, places.histogram, HISTOGRAM_BYTES);
-  assertSpan(memory, from, places.steps, 4 * STEPS);
+  assertSpan(memory, from, places.ones, 4 * LENGTHS);
+}
+
+/**
+ * How many units lie 0, 1, 2-3, 4-7 … steps of value from their base's: a difference d is ceil(d / 2) steps.
+ * @param tokens how many differences have each token. @param ones of those that are ones only, in more bits than a token shows, by their bits.
+ */
+export function stepsOf({ width }: Unit, tokens: Float64Array, ones: Float64Array): readonly number[] {
+  const mantissa = mantissaBits(width);
+  const steps = new Float64Array(LENGTHS);
+  tokens.forEach((count, token) => {
+    const extra = Math.max(0, (token >> mantissa) - 1);
+    // Half of a number, rounded up, has a bit less, but where every bit is set.
+    const length = extra === 0 ? 32 - Math.clz32(Math.ceil(token / 2)) : extra + mantissa;
+    steps[length] = (steps[length] ?? 0) + count;
+  });
+  ones.forEach((count, bits) => {
+    if (count > 0) {
+      steps[bits] = (steps[bits] ?? 0) + count;
+      steps[bits - 1] = (steps[bits - 1] ?? 0) - count;
+    }
+  });
+  return [...steps.slice(0, steps.findLastIndex((count) => count > 0) + 1)];
 }
 
 export function scalarMeasure(memory: ArrayBuffer): Measure {
@@ -92,8 +116,11 @@ export function scalarMeasure(memory: ArrayBuffer): Measure {
         const distance = difference(unit, base, load(places.tuned + i * width));
         const n = Math.max(0, 31 - Math.clz32(distance) - mantissa);
         const token = n * 2 ** mantissa + Math.floor(distance / 2 ** n);
-        count(places.histogram + 4 * (256 * ((base >>> shift) & mask) + token));
-        count(places.steps + 4 * (32 - Math.clz32(Math.ceil(distance / 2))));
+        count(places.histogram + 4 * (BANKS * (256 * ((base >>> shift) & mask) + token) + (i % BANKS)));
+        const bits = 32 - Math.clz32(distance);
+        if (n > 0 && distance === 2 ** bits - 1) {
+          count(places.ones + 4 * bits);
+        }
       }
     },
   };

@@ -163,7 +163,7 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     measureUnits(unit, places, units) {
       assertMeasuring(memory, base, unit, places, units);
       const { width, shift, mask } = unit;
-      wasm.measureUnits(width, shift, mask, places.base, places.tuned, units, places.histogram, places.steps);
+      wasm.measureUnits(width, shift, mask, places.base, places.tuned, units, places.histogram, places.ones);
     },
     multiply(product) {
       assertProduct(memory, base, product);

@@ -2,7 +2,7 @@
 import { WINDOW_UNITS } from "../../formats/coded/units.js";
 import { MOST_CLUSTERS } from "../../formats/coded/window.js";
 import { CODER_BYTES, SLOTS, TOKEN_CHUNK } from "../../kernel/coder.js";
-import { HISTOGRAM_BYTES, MEASURE_BYTES, STEPS } from "../../kernel/measure.js";
+import { HISTOGRAM_BYTES, LENGTHS, MEASURE_BYTES } from "../../kernel/measure.js";
 import { PAGE } from "./disk.js";
 
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
@@ -75,7 +75,7 @@ export interface MeasureAreas {
   readonly units: number;
   readonly state: number;
   readonly histogram: number;
-  readonly steps: number;
+  readonly ones: number;
 }
 
 export interface MemoryNeeds {
@@ -147,7 +147,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   const measure = needs.measures
     ? {
         ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4) },
-        ...{ state: take(MEASURE_BYTES), histogram: take(HISTOGRAM_BYTES), steps: take(4 * STEPS) },
+        ...{ state: take(MEASURE_BYTES), histogram: take(HISTOGRAM_BYTES), ones: take(4 * LENGTHS) },
       }
     : null;
   const product = needs.product === undefined ? null : productAreas(take, needs.product);

@@ -2,7 +2,7 @@
 import { extraBits, type Unit, unitOf } from "../../formats/coded/units.js";
 import { type Dtype, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
-import { MEASURE_BYTES, STEPS } from "../../kernel/measure.js";
+import { BANKS, LENGTHS, MEASURE_BYTES, stepsOf } from "../../kernel/measure.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { Measured, MeasuredRow, TensorJob } from "../job/job.js";
 import { narrowerColumns, operandDtype } from "../job/operand.js";
@@ -60,7 +60,9 @@ export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan):
       }
       kernel.widen(base, part.at, room.base, count);
       kernel.widen(job.dtype, outAt, room.tuned, count);
-      changed += kernel.countDifferent(room.base, room.tuned, count);
+      if (unit === null || base !== job.dtype) {
+        changed += kernel.countDifferent(room.base, room.tuned, count);
+      }
       kernel.measureValues(room.base, room.tuned, count, room.state);
       rows?.take(first, count);
       if (unit !== null) {
@@ -77,7 +79,10 @@ export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan):
         memory.slice(room.state, room.state + MEASURE_BYTES).buffer,
       );
       const values = floats ? { difference, base: ofBase, tuned: ofTuned, product, most } : null;
-      return { elements, compared, changed, values, units: counts.finish(), rows: rows?.finish() ?? [] };
+      const units = counts.finish();
+      // Where the base is not rounded, a distance of 0 is the same bits.
+      const moved = units !== null && base === job.dtype ? compared - (units.steps[0] ?? 0) : changed;
+      return { elements, compared, changed: moved, values, units, rows: rows?.finish() ?? [] };
     },
   };
 }
@@ -103,58 +108,95 @@ interface Counts {
   finish(): Measured["units"];
 }
 
-/** Counters of the kernel, added up in numbers that hold every count. */
+/** Counters of the kernel, and in numbers that hold every count what was in them before they were emptied. */
 function startCounts(kernel: Kernel, { measure: room }: MemoryPlan, unit: Unit | null): Counts {
   if (room === null || unit === null) {
     return { take: () => {}, finish: () => null };
   }
-  const counters = new Uint32Array(kernel.memory, room.histogram, 256 * 256);
-  const stepCounters = new Uint32Array(kernel.memory, room.steps, STEPS);
-  const tokens = new Float64Array(256 * 256);
-  const steps = new Float64Array(STEPS);
+  const counters = new Uint32Array(kernel.memory, room.histogram, CLASSES * TOKENS * BANKS);
+  const onesCounters = new Uint32Array(kernel.memory, room.ones, LENGTHS);
+  const ones = new Float64Array(LENGTHS);
+  let earlier: Float64Array | null = null;
   let counted = 0;
   const empty = (): void => {
+    const sums = earlier ?? new Float64Array(counters.length);
+    earlier = sums;
     counters.forEach((count, at) => {
-      tokens[at] = (tokens[at] ?? 0) + count;
-    });
-    stepCounters.forEach((count, at) => {
-      steps[at] = (steps[at] ?? 0) + count;
+      sums[at] = (sums[at] ?? 0) + count;
     });
     counters.fill(0);
-    stepCounters.fill(0);
+    emptyOnes();
     counted = 0;
   };
+  const emptyOnes = (): void => {
+    onesCounters.forEach((count, at) => {
+      ones[at] = (ones[at] ?? 0) + count;
+    });
+    onesCounters.fill(0);
+  };
   counters.fill(0);
-  stepCounters.fill(0);
+  onesCounters.fill(0);
   return {
     take(base, tuned, units) {
       if (counted + units > MOST_COUNTED) {
         empty();
       }
       counted += units;
-      kernel.measureUnits(unit, { base, tuned, histogram: room.histogram, steps: room.steps }, units);
+      kernel.measureUnits(unit, { base, tuned, histogram: room.histogram, ones: room.ones }, units);
     },
     finish() {
-      empty();
-      const last = steps.findLastIndex((count) => count > 0);
-      return { steps: [...steps.slice(0, last + 1)], bits: entropyBits(tokens, unit) };
+      emptyOnes();
+      const tokens = new Float64Array(TOKENS);
+      const own = new Float64Array(TOKENS);
+      let bits = 0;
+      for (let group = 0; group < CLASSES; group++) {
+        if (earlier !== null || isCounted(counters, group)) {
+          tokensOf(counters, earlier, group, own);
+          bits = addEntropy(bits, own, unit);
+          own.forEach((count, token) => {
+            tokens[token] = (tokens[token] ?? 0) + count;
+          });
+        }
+      }
+      return { steps: stepsOf(unit, tokens, ones), bits };
     },
   };
 }
 
-/** What the differences would cost, coded by an ideal coder that knows the base's exponents: bits of all units together (docs/formats.md 3). */
-function entropyBits(tokens: Float64Array, unit: Unit): number {
-  let bits = 0;
-  for (let group = 0; group < 256; group++) {
-    const own = tokens.subarray(256 * group, 256 * (group + 1));
-    const total = own.reduce((sum, count) => sum + count, 0);
-    own.forEach((count, token) => {
-      if (count > 0) {
-        bits += count * (Math.log2(total / count) + extraBits(unit, false, token));
-      }
-    });
+const CLASSES = 256;
+const TOKENS = 256;
+
+/** Most classes have nothing in them, and there may be many small tensors. */
+function isCounted(counters: Uint32Array, group: number): boolean {
+  let any = 0;
+  for (let at = group * TOKENS * BANKS, end = at + TOKENS * BANKS; at < end; at++) {
+    any |= counters[at] as number;
   }
-  return bits;
+  return any !== 0;
+}
+
+/** How many differences of a class have each token, to `own`. */
+function tokensOf(counters: Uint32Array, earlier: Float64Array | null, group: number, own: Float64Array): void {
+  for (let token = 0; token < TOKENS; token++) {
+    let count = 0;
+    for (let at = (group * TOKENS + token) * BANKS, end = at + BANKS; at < end; at++) {
+      count += (counters[at] ?? 0) + (earlier?.[at] ?? 0);
+    }
+    own[token] = count;
+  }
+}
+
+/**
+ * Adds to `bits` what the differences of one class would cost, coded by an ideal coder that knows the base's exponents
+ * (docs/formats.md 3).
+ */
+function addEntropy(bits: number, own: Float64Array, unit: Unit): number {
+  const total = own.reduce((sum, count) => sum + count, 0);
+  return own.reduce(
+    (sum, count, token) =>
+      count === 0 ? sum : sum + count * (Math.log2(total / count) + extraBits(unit, false, token)),
+    bits,
+  );
 }
 
 /** Squares of whole rows, wherever blocks end; the largest are kept. */

@@ -84,31 +84,116 @@ export function measureValues(base: usize, tuned: usize, count: u32, state: usiz
   store<f64>(state, most, 32);
 }
 
+/** Counters side by side for each class and token, taken in turns: the same one twice in a row would wait for itself. */
+const BANKS: u32 = 4;
+
 @inline
 function count(at: usize): void {
   store<u32>(at, load<u32>(at) + 1);
 }
 
+/** Counts in bank 0 to 3 what lies in the 16 bits of each. */
 @inline
-function measureAll(
-  width: u32,
-  shift: u32,
-  mask: u32,
-  base: usize,
-  tuned: usize,
-  units: u32,
-  histogram: usize,
-  steps: usize,
-): void {
+function countFour(histogram: usize, four: u64): void {
+  count(histogram + <usize>((<u32>four & 0xffff) << 4));
+  count(histogram + <usize>(((<u32>four >> 16) << 4) + 4));
+  count(histogram + <usize>((<u32>(four >> 32) & 0xffff) << 4) + 8);
+  count(histogram + <usize>((<u32>(four >> 48) << 4) + 12));
+}
+
+/** Class and token of one unit, the class in the higher eight bits. */
+@inline
+function tokenOf(width: u32, shift: u32, mask: u32, own: u32, value: u32): u32 {
   const m = mantissaBits(width);
-  for (let i: u32 = 0; i < units; i++) {
-    const own = loadUnit(width, base + <usize>i * width);
-    const value = difference(width, true, own, loadUnit(width, tuned + <usize>i * width));
-    const group = (own >> shift) & mask;
-    const n = <u32>max<i32>(0, 31 - clz(value | 1) - m);
-    const token = (n << m) + (value >> n);
-    count(histogram + (<usize>((group << 8) + token) << 2));
-    count(steps + (<usize>(32 - clz((value >> 1) + (value & 1))) << 2));
+  const n = <u32>max<i32>(0, 31 - clz(value | 1) - m);
+  return (((own >> shift) & mask) << 8) + (n << m) + (value >> n);
+}
+
+/** A difference of ones only that its token does not show in full, by its bits. */
+@inline
+function countOnes(width: u32, value: u32, ones: usize): void {
+  if (value >> (mantissaBits(width) + 1) && (value & (value + 1)) == 0) {
+    count(ones + <usize>((32 - clz(value)) << 2));
+  }
+}
+
+@inline
+function measureAt(width: u32, shift: u32, mask: u32, base: usize, tuned: usize, i: u32, histogram: usize, ones: usize): void {
+  const own = loadUnit(width, base + <usize>i * width);
+  const value = difference(width, true, own, loadUnit(width, tuned + <usize>i * width));
+  count(histogram + <usize>(tokenOf(width, shift, mask, own, value) << 4) + <usize>((i & (BANKS - 1)) << 2));
+  countOnes(width, value, ones);
+}
+
+/** Tokens of four differences below 2^16: as floats they have exponent and mantissa where a token wants them. */
+@inline
+function shortTokens(value: v128): v128 {
+  const float = i32x4.sub(i32x4.shr_u(f32x4.convert_i32x4_u(value), 19), i32x4.splat(2080));
+  return v128.bitselect(value, float, i32x4.lt_s(value, i32x4.splat(32)));
+}
+
+/** Of any four: a bit below the token's is cleared first, so that nothing is rounded up into it. */
+@inline
+function longTokens(value: v128): v128 {
+  const cut = v128.andnot(value, i32x4.shr_u(value, 8));
+  const float = i32x4.sub(i32x4.shr_u(f32x4.convert_i32x4_u(cut), 20), i32x4.splat(1032));
+  return v128.bitselect(value, float, i32x4.lt_u(value, i32x4.splat(16)));
+}
+
+function measureShort(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
+  const low = i16x8.splat(0x7fff);
+  const top = i16x8.splat(-0x8000);
+  const whole = units & ~7;
+  for (let i: u32 = 0; i < whole; i += 8) {
+    const own = v128.load(base + (<usize>i << 1));
+    const flipped = v128.xor(v128.load(tuned + (<usize>i << 1)), v128.and(own, top));
+    const order = v128.xor(flipped, v128.and(i16x8.shr_s(flipped, 15), low));
+    const steps = i16x8.sub(order, v128.and(own, low));
+    const value = v128.xor(i16x8.shl(steps, 1), i16x8.shr_s(steps, 15));
+    const tokens = i16x8.narrow_i32x4_u(
+      shortTokens(i32x4.extend_low_i16x8_u(value)),
+      shortTokens(i32x4.extend_high_i16x8_u(value)),
+    );
+    const groups = v128.and(i16x8.shr_u(own, shift), i16x8.splat(<i16>mask));
+    const places = v128.or(i16x8.shl(groups, 8), tokens);
+    countFour(histogram, i64x2.extract_lane(places, 0));
+    countFour(histogram, i64x2.extract_lane(places, 1));
+    const even = i16x8.eq(v128.and(value, i16x8.add(value, i16x8.splat(1))), i16x8.splat(0));
+    if (v128.any_true(v128.and(even, i16x8.gt_u(value, i16x8.splat(31))))) {
+      for (let k: u32 = i; k < i + 8; k++) {
+        const unit = loadUnit(2, base + (<usize>k << 1));
+        countOnes(2, difference(2, true, unit, loadUnit(2, tuned + (<usize>k << 1))), ones);
+      }
+    }
+  }
+  for (let i = whole; i < units; i++) {
+    measureAt(2, shift, mask, base, tuned, i, histogram, ones);
+  }
+}
+
+function measureLong(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
+  const low = i32x4.splat(0x7fffffff);
+  const top = i32x4.splat(0x80000000);
+  const whole = units & ~3;
+  for (let i: u32 = 0; i < whole; i += 4) {
+    const own = v128.load(base + (<usize>i << 2));
+    const flipped = v128.xor(v128.load(tuned + (<usize>i << 2)), v128.and(own, top));
+    const order = v128.xor(flipped, v128.and(i32x4.shr_s(flipped, 31), low));
+    const steps = i32x4.sub(order, v128.and(own, low));
+    const value = v128.xor(i32x4.shl(steps, 1), i32x4.shr_s(steps, 31));
+    const groups = v128.and(i32x4.shr_u(own, shift), i32x4.splat(mask));
+    const places = v128.or(i32x4.shl(groups, 8), longTokens(value));
+    countFour(histogram, i64x2.extract_lane(i16x8.narrow_i32x4_u(places, places), 0));
+    const even = i32x4.eq(v128.and(value, i32x4.add(value, i32x4.splat(1))), i32x4.splat(0));
+    if (v128.any_true(v128.and(even, i32x4.gt_u(value, i32x4.splat(15))))) {
+      for (let k: u32 = i; k < i + 4; k++) {
+        const unit = loadUnit(4, base + (<usize>k << 2));
+        countOnes(4, difference(4, true, unit, loadUnit(4, tuned + (<usize>k << 2))), ones);
+      }
+    }
+  }
+  for (let i = whole; i < units; i++) {
+    measureAt(4, shift, mask, base, tuned, i, histogram, ones);
   }
 }
 
@@ -121,12 +206,11 @@ export function measureUnits(
   tuned: usize,
   units: u32,
   histogram: usize,
-  steps: usize,
+  ones: usize,
 ): void {
-  // The width is a constant in each loop.
   if (width == 2) {
-    measureAll(2, shift, mask, base, tuned, units, histogram, steps);
+    measureShort(shift, mask, base, tuned, units, histogram, ones);
   } else {
-    measureAll(4, shift, mask, base, tuned, units, histogram, steps);
+    measureLong(shift, mask, base, tuned, units, histogram, ones);
   }
 }
