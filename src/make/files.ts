@@ -14,14 +14,18 @@ export interface MadeFiles {
 
 /** @param output its journal has the ids of the whole plan. */
 export async function makeFiles(
-  recipe: Pick<Recipe<never, unknown>, "plan" | "judge" | "close">,
+  recipe: Pick<Recipe<never, unknown>, "plan" | "judge" | "digestFiles" | "close">,
   scope: Pick<PlanPart, "shards" | "jobs">,
   output: Staging,
   options: RunOptions,
 ): Promise<MadeFiles> {
   const plan = subPlan(recipe.plan, scope);
   const files = await provideInputs(plan.inputs, options);
-  const run = await runPlan(plan, files, numbered(output, plan.ids), { ...options, judge: recipe.judge });
+  const run = await runPlan(plan, files, numbered(output, plan.ids), {
+    ...options,
+    judge: recipe.judge,
+    digestFiles: recipe.digestFiles,
+  });
   const results = new Map([...run.results].map(([id, result]) => globalOf(result, plan.ids[id] ?? id)));
   const whole = { ...run, results };
   const closed = (await recipe.close?.(whole, output, scope.shards)) ?? new Map<string, string>();

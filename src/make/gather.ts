@@ -85,7 +85,7 @@ export async function gatherParts<F, R>(
         written += made.run.written;
       }
     }
-    const run: RunResult = { results, threads: 0, read, written, resumed: 0, sha256: null };
+    const run: RunResult = { results, threads: 0, read, written, resumed: 0, sha256: null, files: closed };
     const { extras, manifest } = await recipe.compose(run, output, destination, closed);
     await output.finish(plan.shards, extras, manifest);
     return run;

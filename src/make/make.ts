@@ -145,7 +145,11 @@ async function runInto<F, R>(
       ? null
       : await openOutput(destination.path, mode, identity, plan.shards, smallNames(destination));
   try {
-    const run = await runPlan(plan, files, output, { ...options, judge: recipe.judge });
+    const run = await runPlan(plan, files, output, {
+      ...options,
+      judge: recipe.judge,
+      digestFiles: recipe.digestFiles,
+    });
     const all = plan.shards.map((_, shard) => shard);
     const closed = (output === null ? undefined : await recipe.close?.(run, output, all)) ?? new Map<string, string>();
     const { extras, manifest } = await recipe.compose(run, output, destination, closed);

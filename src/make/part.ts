@@ -17,7 +17,7 @@ import { identityOf } from "./identity.js";
 import type { DividedRequest, Recipe } from "./recipe.js";
 import { isDivisible, otherOptions } from "./request.js";
 
-type Divided = Pick<Recipe<never, unknown>, "plan" | "identity" | "judge" | "close" | "check">;
+type Divided = Pick<Recipe<never, unknown>, "plan" | "identity" | "judge" | "digestFiles" | "close" | "check">;
 
 /** What all parts of a run must have in common, and finalize with them. */
 export function partIdentity(

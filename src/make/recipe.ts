@@ -95,6 +95,8 @@ export interface Recipe<F, R> {
   judge?(job: Job, result: TensorResult): void;
   /** The finished output at `path`: is it what this recipe makes, and whole? */
   verify(path: string): Promise<{ readonly finished: F; readonly bytesRead: number }>;
+  /** Is the sha256 of each file wanted, as it is when its tensors are made (RunResult.files)? */
+  readonly digestFiles?: boolean;
   /** Refuses results that are not what they must be; called with those of a part. */
   check?(run: RunResult): void;
   /** What is to be done to files once all their tensors are made. @returns sha256 (hex) of each whole file by name, where the manifest wants it. */

@@ -13,6 +13,7 @@ import type { Staging } from "../output/staging.js";
 import type { OutputStream } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
 import { planTraffic } from "../plan/traffic.js";
+import { followFiles, growingFiles } from "./follow.js";
 import type { HubRunOptions, ProvidedInput } from "./inputs.js";
 import { peakMemory } from "./peak-memory.js";
 import { proveFinished } from "./prove-finished.js";
@@ -35,6 +36,8 @@ export interface PlanRunOptions extends RunOptions {
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
   /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread. */
   readonly stream?: OutputStream;
+  /** Take the sha256 of each file, too, while it grows. */
+  readonly digestFiles?: boolean | undefined;
 }
 
 export interface ProgressState {
@@ -57,6 +60,8 @@ export interface RunResult {
   readonly resumed: number;
   /** sha256 (hex) of the file that went into a stream; null where that was not wanted, or nothing was streamed. */
   readonly sha256: string | null;
+  /** sha256 (hex) of each file, by name; none where that was not wanted. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 /** 4 MiB: few calls, and two workers with three windows of three buffers each stay near 70 MB. */
@@ -197,15 +202,24 @@ export async function runPlan(
   }
   const resumed = results.size;
 
+  const follows = output !== null && options.digestFiles === true;
   const todo = plan.jobs
     .filter((job) => !results.has(job.id))
     .map((job) => (!writes && isMade(job) && job.kind !== "payload" ? { ...job, output: null } : job));
-  if (stream !== null) {
-    todo.sort((a, b) => positionOf(a) - positionOf(b));
+  if (stream !== null || follows) {
+    todo.sort((a, b) => (outputOf(a)?.shard ?? 0) - (outputOf(b)?.shard ?? 0) || positionOf(a) - positionOf(b));
   }
   // Verifying has read the finished outputs. The inputs of those will not be read again.
   const rest = planTraffic({ jobs: todo });
-  total = done + rest.read + rest.write;
+  const growing = follows ? growingFiles(plan, output.staged, directIo) : [];
+  total = done + rest.read + rest.write + growing.reduce((sum, { size }) => sum + size, 0);
+  const follower = followFiles(options.disk ?? localDisk, growing, ({ file, last }, bytes) => {
+    done += bytes;
+    options.onProgress?.({ done, total: Math.max(done, total), shard: file, tensor: last });
+  });
+  for (const id of results.keys()) {
+    follower.take(id);
+  }
   const left = openTensors(plan, results);
   const seals: Promise<void>[] = [];
   const sealIfDone = (shard: number): void => {
@@ -228,6 +242,7 @@ export async function runPlan(
         results.set(result.id, result);
         if (isMade(job)) {
           output?.journal.add(result);
+          follower.take(job.id);
           if (job.output !== null) {
             left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
             sealIfDone(job.output.shard);
@@ -235,12 +250,16 @@ export async function runPlan(
         }
       },
     });
+  } catch (error) {
+    await follower.stop();
+    throw error;
   } finally {
     await Promise.allSettled(seals);
   }
+  const digests = await follower.finish();
   await Promise.all(seals);
   await refuseChanges(inputs, options.disk ?? localDisk);
-  return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null };
+  return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };
 }
 
 /** Where in the file the job's bytes go; past its end for what is only read. */

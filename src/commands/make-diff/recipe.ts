@@ -28,7 +28,6 @@ import type { Encoding } from "../../plan/exact.js";
 import { INV_FREQ } from "../../plan/pair.js";
 import type { Plan } from "../../plan/plan.js";
 import { isCoded, type Settled, settle } from "../../plan/settle.js";
-import { digestFiles } from "../../run/digest.js";
 import type { RunResult } from "../../run/run-plan.js";
 import { CARD, type CardFacts, licenceOf, modelCard } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
@@ -64,11 +63,12 @@ export function makeDiffRecipe(
     },
     tell: (destination) => tellSmallFiles(destination, "the tuned model", mostNewRows(plan), options),
     asked: () => askedRun("make-diff", options),
+    digestFiles: !isCoded(plan),
     async close(run, output, own) {
-      const some = { ...plan, shards: own.flatMap((shard) => plan.shards[shard] ?? []), index: null };
       if (!isCoded(plan)) {
-        return digestedFiles(some, run, output, options);
+        return run.files;
       }
+      const some = { ...plan, shards: own.flatMap((shard) => plan.shards[shard] ?? []), index: null };
       const { plan: made, moves } = settle(some, run.results);
       return putTogether(made, moves, run, output, options);
     },
@@ -181,21 +181,7 @@ function cardFacts(
   };
 }
 
-/** sha256 of the diff's files, by name. */
-async function digestedFiles(
-  { shards }: Pick<Plan, "shards">,
-  run: RunResult,
-  output: Staging,
-  options: RunRequest,
-): Promise<ReadonlyMap<string, string>> {
-  const digests = await digestFiles(
-    shards.map(({ file }) => output.staged(file)),
-    { ...options, onProgress: continued(options, run) },
-  );
-  return new Map(shards.map(({ file }) => [file, digests.get(output.staged(file)) ?? ""]));
-}
-
-/** The same of a compressed diff: each file is put together, and digested on the way. */
+/** sha256 of a compressed diff's files, by name: each is put together, and digested on the way. */
 async function putTogether(
   { shards, totalSize }: Pick<Plan, "shards" | "totalSize">,
   moves: Settled["moves"],
@@ -217,7 +203,7 @@ async function putTogether(
   return digests;
 }
 
-/** Progress of the second pass, which goes on where the run ended. */
+/** Progress of what follows the run. */
 function continued({ onProgress }: RunRequest, { read, written }: RunResult): RunRequest["onProgress"] {
   const before = read + written;
   return onProgress && ((state) => onProgress({ ...state, done: before + state.done, total: before + state.total }));

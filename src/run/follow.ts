@@ -1,0 +1,181 @@
+/**
+ * Whole files digested while they grow: each is read in its own order, as far as its tensors are with the disk, beside the workers who
+ * make the rest. So nobody waits for a second pass when all tensors are there.
+ */
+import { createHash, type Hash } from "node:crypto";
+import { type Disk, type DiskFile, PAGE, readFully } from "../engine/io/disk.js";
+import { openAs } from "../engine/io/files.js";
+import type { ByteRange } from "../formats/tensor-info.js";
+import { createMemory } from "../kernel/memory.js";
+import type { RunPlan } from "../plan/plan.js";
+
+/** A file that is laid out: its header is there, and it has its length. */
+export interface GrowingFile {
+  /** Its name, and that of the tensor at its end. */
+  readonly file: string;
+  readonly last: string;
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Where its tensors go, by the ids of their jobs. */
+  readonly tensors: ReadonlyMap<number, ByteRange>;
+  /** Read past the page cache, as it is written. */
+  readonly direct: boolean;
+}
+
+export interface Follower {
+  /** The tensor's bytes are with the disk. */
+  take(job: number): void;
+  /** Once all tensors were taken: sha256 (hex) of each file, by name. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+  finish(): Promise<ReadonlyMap<string, string>>;
+  /** Ends at once, whatever is left. */
+  stop(): Promise<void>;
+}
+
+/** The files of a plan whose lengths it tells. @param staged where file `name` grows. */
+export function growingFiles(
+  { shards, jobs }: RunPlan,
+  staged: (name: string) => string,
+  direct: boolean,
+): readonly GrowingFile[] {
+  const tensors = shards.map(() => new Map<number, ByteRange>());
+  const last = new Map<number, { readonly name: string; readonly end: number }>();
+  for (const job of jobs) {
+    if (job.kind === "tensor" && job.output !== null) {
+      const { shard, range } = job.output;
+      tensors[shard]?.set(job.id, range);
+      if (range.end >= (last.get(shard)?.end ?? 0)) {
+        last.set(shard, { name: job.name, end: range.end });
+      }
+    }
+  }
+  return shards.flatMap(({ file, size }, shard) =>
+    size === null
+      ? []
+      : {
+          ...{ file, size, direct, path: staged(file) },
+          ...{ last: last.get(shard)?.name ?? "", tensors: tensors[shard] ?? new Map<number, ByteRange>() },
+        },
+  );
+}
+
+/** Bytes that are read at once: whole pages, and few calls. */
+const PIECE = 1 << 20;
+
+/** One file under way. */
+interface Growing {
+  readonly file: GrowingFile;
+  readonly hash: Hash;
+  /** In the order of the file; all before `next` are with the disk. */
+  readonly order: readonly (readonly [job: number, range: ByteRange])[];
+  next: number;
+  opened: DiskFile | null;
+  /** Bytes that are digested. */
+  done: number;
+}
+
+/** Files are read one after the other, in the order given. @param onRead bytes that came. */
+export function followFiles(
+  disk: Disk,
+  files: readonly GrowingFile[],
+  onRead: (file: GrowingFile, bytes: number) => void,
+): Follower {
+  const growing = files.map((file): Growing => {
+    const order = [...file.tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+    return { file, hash: createHash("sha256"), order, next: 0, opened: null, done: 0 };
+  });
+  const byJob = new Map(growing.flatMap((each) => each.order.map(([job]) => [job, each] as const)));
+  const written = new Set<number>();
+  const buffer = new Uint8Array(files.length === 0 ? new ArrayBuffer(0) : createMemory(PIECE));
+  const digests = new Map<string, string>();
+  let stopped = false;
+
+  /** How far the file is as it will be. */
+  const readyOf = (each: Growing): number => {
+    while (each.next < each.order.length && written.has(each.order[each.next]?.[0] ?? -1)) {
+      each.next++;
+    }
+    return each.order[each.next]?.[1].begin ?? each.file.size;
+  };
+  const readPiece = async (each: Growing, count: number): Promise<void> => {
+    const { path, direct } = each.file;
+    const pages = Math.ceil(count / PAGE) * PAGE;
+    each.opened ??= await openAs(disk, path, "read", direct);
+    try {
+      await readFully(each.opened, buffer.subarray(0, each.opened.direct ? pages : count), each.done, count);
+    } catch (error) {
+      // Some file systems take O_DIRECT at open and refuse the read itself.
+      if (!each.opened.direct) {
+        throw error;
+      }
+      await each.opened.close();
+      each.opened = await openAs(disk, path, "read", false);
+      await readFully(each.opened, buffer.subarray(0, count), each.done);
+    }
+  };
+  const follow = async (): Promise<void> => {
+    for (const each of growing) {
+      const { file, hash } = each;
+      for (let ready = readyOf(each); each.done < file.size && !stopped; ready = readyOf(each)) {
+        const count = Math.min(PIECE, file.size - each.done);
+        // Whole pieces only: no page is read that somebody still writes to.
+        if (each.done + count > ready) {
+          return;
+        }
+        await readPiece(each, count);
+        hash.update(buffer.subarray(0, count));
+        each.done += count;
+        onRead(file, count);
+      }
+      if (stopped) {
+        return;
+      }
+      await each.opened?.close();
+      each.opened = null;
+      if (!digests.has(file.file)) {
+        digests.set(file.file, hash.digest("hex"));
+      }
+    }
+  };
+
+  /** One after the other: there is one buffer. */
+  let following: Promise<void> | null = null;
+  let failure: { readonly error: unknown } | null = null;
+  const start = (): void => {
+    following ??= follow()
+      .catch((error: unknown) => {
+        failure ??= { error };
+        stopped = true;
+      })
+      .finally(() => {
+        following = null;
+      });
+  };
+  return {
+    take(job) {
+      written.add(job);
+      const each = byJob.get(job);
+      if (each !== undefined && each.order[each.next]?.[0] === job) {
+        start();
+      }
+    },
+    async finish() {
+      await following;
+      start();
+      await following;
+      await this.stop();
+      if (failure !== null) {
+        throw failure.error;
+      }
+      return digests;
+    },
+    async stop() {
+      stopped = true;
+      await following;
+      for (const each of growing) {
+        await each.opened?.close().catch(() => {}); // it was only read
+        each.opened = null;
+      }
+    },
+  };
+}
