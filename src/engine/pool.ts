@@ -72,8 +72,11 @@ async function runHere(setup: PipelineSetup, take: () => Job | null, options: Po
   });
 }
 
-/** Pieces of answers are garbage as soon as they are in the kernel's memory: a small nursery throws them away early, at no measurable cost. */
-const REMOTE_LIMITS = { maxYoungGenerationSizeMb: 2 };
+/**
+ * Pieces of answers are garbage as soon as they are in the kernel's memory, and so are small jobs once they are done: a small nursery
+ * throws them away early, at no measurable cost.
+ */
+const SMALL_NURSERY = { maxYoungGenerationSizeMb: 2 };
 
 async function runThreads(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
   const underWay = new Map<number, Job>();
@@ -94,7 +97,8 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   };
   const onAbort = (): void => fail(abortReason(options.signal));
   options.signal?.addEventListener("abort", onAbort, { once: true });
-  const resourceLimits = setup.inputs.some(({ remote }) => remote !== undefined) ? REMOTE_LIMITS : {};
+  const isRemote = setup.inputs.some(({ remote }) => remote !== undefined);
+  const resourceLimits = isRemote || setup.product !== undefined ? SMALL_NURSERY : {};
   const exits = Array.from({ length: options.threads }, () => {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup, resourceLimits });
     workers.push(worker);

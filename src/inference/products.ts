@@ -70,7 +70,8 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
     whole.flat().map((job) => ({ ...job, id: 0, step: 0, count: true })),
     { ...options, windowBytes: options.windowBytes ?? WINDOW_BYTES },
   );
-  const planned = whole.map((jobs) => cutJobs(jobs, pace.windowBytes, threads));
+  // Step by step: a large model has tens of thousands of jobs.
+  const jobsOf = (step: number): readonly PlannedJob[] => cutJobs(whole[step] ?? [], pace.windowBytes, threads);
   const widest = Math.max(...steps.map(({ columns }) => columns));
   const most = Math.max(...steps.map(({ products }) => products));
   const exchange = createExchange(options.tokens * widest, options.tokens * most);
@@ -85,9 +86,9 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
     let id = 0;
     let step = 0;
     for (let pass = 0; !over; pass++) {
-      for (const some of planned) {
+      for (let place = 0; place < whole.length; place++) {
         step++;
-        for (const job of some) {
+        for (const job of jobsOf(place)) {
           yield { ...job, id: id++, step, count: pass === 0 };
         }
       }
@@ -136,7 +137,7 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
       }
       await new Promise<void>((done, failed) => {
         settle = { done, failed };
-        left = planned[index]?.length ?? 0;
+        left = jobsOf(index).length;
         beginStep(exchange, begun, tokens);
       });
       refuseBroken(step, outputs.subarray(0, tokens * step.products), broken);
