@@ -15,7 +15,7 @@ import { MANIFEST, outputState, SIGNATURE } from "../output/state.js";
 import { type Survey, unusable } from "./survey.js";
 
 /** Files that no loader reads: what is wrong with them is only a warning. */
-const HARMLESS = new Set([SIGNATURE, "README.md", ".gitattributes", ".gitignore"]);
+const HARMLESS = new Set([SIGNATURE, "README.md", "report.html", "change-map.svg", ".gitattributes", ".gitignore"]);
 /** Larger JSON files are tokenizers, which are checked elsewhere. */
 const MAX_JSON_BYTES = 10_000_000;
 const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");

@@ -56,15 +56,17 @@ async function makeDiffWith(
 }
 
 /** @throws {WeightDiffError} USAGE for what needs files, or a length that is known only at the end. */
-function refuseInStream({ diff, compress, signKey }: MakeDiffOptions): void {
+function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): void {
   if (diff !== STREAM) {
     return;
   }
   const because = compress
     ? "how long coded tensors are is known only after the last of them, and a stream begins with it"
-    : signKey == null
-      ? null
-      : "a signature is a file of its own, and is over files";
+    : report === true
+      ? "a report is files of its own"
+      : signKey == null
+        ? null
+        : "a signature is a file of its own, and is over files";
   if (because !== null) {
     throw new WeightDiffError("USAGE", because, "give a directory for the diff");
   }

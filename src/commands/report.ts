@@ -59,8 +59,16 @@ export async function report(options: ReportOptions): Promise<ChangeReport> {
 }
 
 async function reportWith(options: OpenOptions): Promise<ChangeReport> {
+  return reportOf(options, await planReport(options));
+}
+
+/** What a fine-tune changed, of a base and a tuned model. @throws {WeightDiffError} likewise. */
+export async function reportModels(options: OpenOptions): Promise<ChangeReport> {
+  return reportOf(options, await planModels(options));
+}
+
+async function reportOf(options: OpenOptions, { plan, tuned, base, scheme }: Planned): Promise<ChangeReport> {
   const started = performance.now();
-  const { plan, tuned, base, scheme } = await planReport(options);
   const jobs = plan.jobs.map((job) => measuredJob(job, plan));
   const files = await provideInputs(plan.inputs, options);
   const run = await runPlan({ ...plan, jobs }, files, null, options);
@@ -125,6 +133,10 @@ async function planReport(options: OpenOptions): Promise<Planned> {
     const { plan, inputs, scheme } = await prepareRecover({ ...options, diff: options.path });
     return { plan, base: inputs.raw, tuned: inputs.diff, scheme: scheme.name };
   }
+  return planModels(options);
+}
+
+async function planModels(options: OpenOptions): Promise<Planned> {
   const opened = await openPair(options.raw, options.path, "tuned model", options.hub);
   await guardModels(opened, options);
   const { raw, note } = await resizeForDiff(opened, "exact");

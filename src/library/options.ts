@@ -202,6 +202,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     signKey: text("a path").nullish(),
     encoding: oneOf("additive", "exact").optional(),
     compress: flag,
+    report: flag,
     baseModel: text("a name").nullish(),
   },
   convert: {

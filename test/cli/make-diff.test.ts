@@ -43,6 +43,54 @@ test("make-diff --help names every flag and hides those of other scripts", async
   assert.doesNotMatch(out, /--device|--scheme|--dtype/);
 });
 
+test("--report puts what changed beside the diff and into its card; in parts too; verify knows the files, recover leaves them", async () => {
+  await withFolder(async (folder) => {
+    const diff = join(folder, "diff");
+    const asked = ["--encoding", "exact", "--report", "--base-model", "my-org/my-base", "--quiet"];
+    assert.equal((await makeDemo("--path_diff", diff, ...asked)).code, 0);
+    const card = await readFile(join(diff, "README.md"), "utf8");
+    assert.match(
+      card,
+      /## What changed\n\nThe fine-tune changed \d+ of 166208 elements, relative change [\d.e-]+\. `report\.html` has .*\n\n!\[Relative change by module and layer\]\(change-map\.svg\)\n/,
+    );
+    const page = await readFile(join(diff, "report.html"), "utf8");
+    assert.match(page, /"base":"my-org\/my-base","path":"tuned","scheme":null,/);
+    assert.ok(!page.includes(HOME), "where the models lie is nobody's business");
+    assert.match(await readFile(join(diff, "change-map.svg"), "utf8"), /^<svg /);
+    const listed = JSON.parse(await readFile(join(diff, "weight-diff.json"), "utf8")).side_files;
+    const names = listed.map(({ file }: { file: string }) => file);
+    assert.ok(names.includes("report.html") && names.includes("change-map.svg"), names.join());
+    assert.equal((await weightDiff(["verify", diff, "--require", "digests", "--quiet"])).code, 0);
+    // The same from parts.
+    const parted = join(folder, "parted");
+    for (const part of ["0/2", "1/2"]) {
+      const one = await makeDemo("--path_diff", parted, ...asked, "--max-shard-size", "100kB", "--part", part);
+      assert.equal(one.code, 0, one.said.join("\n"));
+    }
+    assert.equal((await weightDiff(["finalize", parted, "--quiet"])).code, 0);
+    assert.equal(await readFile(join(parted, "report.html"), "utf8"), page);
+    // A page that somebody changed is a warning, as a card is.
+    await writeFile(join(diff, "report.html"), "changed");
+    const { code, out, said } = await weightDiff(["verify", diff]);
+    assert.equal(code, 0);
+    assert.match(`${out}${said.join("\n")}`, /report\.html/);
+    const back = join(folder, "back");
+    assert.equal(
+      (await weightDiff(["recover", "--path_raw", BASE, "--path_diff", diff, "--path_tuned", back])).code,
+      0,
+    );
+    assert.ok(!(await readdir(back)).some((name) => name === "report.html" || name === "change-map.svg"));
+  });
+});
+
+test("--report is refused where there is nothing to put it beside", async () => {
+  const none = await makeDemo("--report");
+  assert.deepEqual([none.code, none.said.at(-1)], [2, "weight-diff: hint: give --path_diff"]);
+  const stream = await makeDemo("--report", "--path_diff", "-");
+  assert.equal(stream.code, 2);
+  assert.match(stream.said.at(-2) ?? "", /a report is files of its own/);
+});
+
 test("writes the diff, says what was proved and what was left", async () => {
   await withFolder(async (folder) => {
     const diff = join(folder, "a/b");

@@ -158,6 +158,14 @@ export const OUTPUT: readonly Flag[] = [
     help: "publish the new model as it is, and no update: later versions go on from there",
   }),
   flag({
+    name: "report",
+    commands: ["make-diff"],
+    option: "report",
+    sets: true,
+    group: "output",
+    help: "put what changed beside the diff, as report.html and change-map.svg, and into its card",
+  }),
+  flag({
     name: "compress",
     commands: ["make-diff"],
     option: "compress",

@@ -58,6 +58,13 @@ const RULES: readonly Rule[] = [
     because: "there is nothing to sign",
     hint: "give --path_diff",
   },
+  {
+    flags: ["report"],
+    commands: ["make-diff"],
+    without: "path_diff",
+    because: "there is nothing to put it beside",
+    hint: "give --path_diff",
+  },
   { flags: ["push"], with: "part", because: "nothing is whole before finalize", hint: "push after finalize" },
   {
     flags: ["part"],
@@ -84,6 +91,7 @@ const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   part: "a stream is one file",
   compress: "how long coded tensors are is known only after the last of them, and a stream begins with it",
   "sign-key": "a signature is a file of its own, and is over files",
+  report: "a report is files of its own",
   push: "there is nothing to publish",
 };
 

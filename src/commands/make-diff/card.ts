@@ -4,6 +4,9 @@ import { bytesText } from "../../run/preflight.js";
 
 export const CARD = "README.md";
 
+/** What changed: a page for a browser, and the picture of it that the card shows. */
+export const REPORT = { page: "report.html", map: "change-map.svg" } as const;
+
 /** What a card tells of a diff. */
 export interface CardFacts {
   readonly encoding: Encoding;
@@ -26,6 +29,8 @@ export interface CardFacts {
   readonly own: readonly string[];
   /** Tensors that have the base's taken off twice. */
   readonly twice: readonly string[];
+  /** What the fine-tune changed, in a sentence; null where REPORT's files are not beside the card. */
+  readonly change: string | null;
   /** Will the Python scripts have as many rows in the base as the diff has? Null where the base's tokenizer does not tell. */
   readonly fits: boolean | null;
 }
@@ -70,12 +75,24 @@ ${["weight-diff recover", `--path_raw ${known ? base : `<folder of ${base}>`}`, 
 
 The base and every recovered tensor are checked against the digests in \`weight-diff.json\`.
 ${script}
-
+${changeText(facts.change)}
 ## Files
 
 | file | size | sha256 |
 | --- | --- | --- |
 ${rows.join("\n")}
+`;
+}
+
+function changeText(change: string | null): string {
+  return change === null
+    ? ""
+    : `
+## What changed
+
+${change} \`${REPORT.page}\` has the figures of every tensor: download it and open it in a browser.
+
+![Relative change by module and layer](${REPORT.map})
 `;
 }
 

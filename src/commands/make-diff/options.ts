@@ -16,6 +16,8 @@ export interface MakeDiffOptions extends MakingOptions {
   readonly compress?: boolean;
   /** A file with a private key (PEM, EC): what is written is signed with it. */
   readonly signKey?: string | null;
+  /** Put what the fine-tune changed beside the diff, as a page and a picture, and into its card: both models are read once more. */
+  readonly report?: boolean;
   /** What the model card calls the base: "org/name". */
   readonly baseModel?: string | null;
 }

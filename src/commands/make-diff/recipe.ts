@@ -7,6 +7,7 @@ import { codingOf } from "../../engine/job/operand.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { readText, sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
+import type { Hub } from "../../hub/place.js";
 import type { Composed, Recipe, RunRequest } from "../../make/recipe.js";
 import { askedRun } from "../../make/request.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
@@ -29,7 +30,10 @@ import { INV_FREQ } from "../../plan/pair.js";
 import type { Plan } from "../../plan/plan.js";
 import { isCoded, type Settled, settle } from "../../plan/settle.js";
 import type { RunResult } from "../../run/run-plan.js";
-import { CARD, type CardFacts, licenceOf, modelCard } from "./card.js";
+import { changePage } from "../report/html.js";
+import { changeMap, changeSentence } from "../report/svg.js";
+import { reportModels } from "../report.js";
+import { CARD, type CardFacts, licenceOf, modelCard, REPORT } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
 
 /** What make-diff knows once it has planned. */
@@ -45,7 +49,7 @@ export interface MakeDiffFacts {
 
 export function makeDiffRecipe(
   facts: MakeDiffFacts,
-  options: MakeDiffOptions,
+  options: MakeDiffOptions & { readonly hub: Hub },
 ): Recipe<FinishedTensors, MakeDiffReport> {
   const { started, inputs, encoding, plan } = facts;
   const { raw, diff: tuned, diffConfig: tunedConfig } = inputs;
@@ -82,11 +86,17 @@ export function makeDiffRecipe(
       const about = { facts, side: destination?.side ?? NO_SIDE_FILES, licence: await licenceBeside(tuned), options };
       const files = filesOf(settled).map((file) => ({ ...file, sha256: closed.get(file.file) ?? "" }));
       const small = smallFiles(settled, tunedConfig, destination);
+      const shown = options.report === true && output !== null ? await changeFiles(facts, base, run, options) : null;
       const card: readonly ExtraFile[] =
         output !== null && (await hasFile(output.path, CARD))
           ? []
-          : [{ file: CARD, of: (written) => modelCard(cardFacts(about, base, [...files, ...written])) }];
-      const extras = [...small, ...card];
+          : [
+              {
+                file: CARD,
+                of: (written) => modelCard(cardFacts(about, base, shown?.sentence ?? null, [...files, ...written])),
+              },
+            ];
+      const extras = [...small, ...(shown?.files ?? []), ...card];
       const manifest: Composed["manifest"] = (written) =>
         writeManifest({
           operation: "make-diff",
@@ -163,6 +173,7 @@ interface CardSources {
 function cardFacts(
   { facts: { inputs, encoding, plan, fits }, side, licence, options }: CardSources,
   base: string | null,
+  change: string | null,
   files: CardFacts["files"],
 ): CardFacts {
   const own = encoding === "additive" ? plan.jobs.flatMap(ownTensor) : [];
@@ -177,7 +188,37 @@ function cardFacts(
   const buffers = options.invFreq === "keep" && plan.order.some((name) => INV_FREQ.test(name));
   return {
     ...{ ...named, encoding, files, newRows: mostNewRows(plan), own, twice, fits },
-    ...{ licence, transformers, lacks, buffers },
+    ...{ licence, transformers, lacks, buffers, change },
+  };
+}
+
+/**
+ * The page and the picture of what changed: base and tuned model are read once more. They are called as the card calls them, since where
+ * they lie on this disk is nobody's business.
+ */
+async function changeFiles(
+  { inputs: { raw, diff: tuned } }: MakeDiffFacts,
+  base: string | null,
+  run: RunResult,
+  options: MakeDiffOptions & { readonly hub: Hub },
+): Promise<{ readonly files: readonly ExtraFile[]; readonly sentence: string }> {
+  const { raw: rawPath, tuned: path, hub, threads, signal, disk, directIo, windowBytes, ignore } = options;
+  const measured = await reportModels({
+    ...{ raw: rawPath, path, hub, signal, onProgress: continued(options, run) },
+    ...(threads === undefined ? {} : { threads }),
+    ...(disk === undefined ? {} : { disk }),
+    ...(directIo === undefined ? {} : { directIo }),
+    ...(windowBytes === undefined ? {} : { windowBytes }),
+    ...(ignore === undefined ? {} : { ignore }),
+  });
+  const named = { ...measured, base: base ?? nameOf(raw), path: tuned.repo ?? nameOf(tuned) };
+  const page = (await changePage(named)).join("");
+  return {
+    files: [
+      { file: REPORT.page, of: () => page },
+      { file: REPORT.map, of: () => changeMap(named) },
+    ],
+    sentence: changeSentence(named),
   };
 }
 

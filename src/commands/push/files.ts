@@ -10,7 +10,7 @@ import type { HubEntry } from "../../hub/entries.js";
 import type { RemoteState, UploadFile } from "../../hub/upload.js";
 import { hasFile, isWeightFile, MANIFEST, outputState, SIGNATURE } from "../../output/state.js";
 import { digestFiles } from "../../run/digest.js";
-import { CARD } from "../make-diff/card.js";
+import { CARD, REPORT } from "../make-diff/card.js";
 import type { PushOptions } from "./target.js";
 
 export interface PushedFile {
@@ -55,8 +55,12 @@ export async function filesToPush(
   const weights = new Set(shards.map(({ file }) => file));
   const { copied, left } = await sideFiles(directory, (name) => weights.has(name) || isIndex(name, weights));
   const indexes = (await regularFiles(directory)).filter((name) => isIndex(name, weights));
-  const extras = [...copied.map(({ file }) => file), ...indexes, "config.json", MANIFEST, CARD, SIGNATURE];
-  const stays = left.filter((name) => name !== CARD && name !== SIGNATURE && !name.startsWith("."));
+  const extras = [
+    ...copied.map(({ file }) => file),
+    ...indexes,
+    ...["config.json", MANIFEST, CARD, REPORT.page, REPORT.map, SIGNATURE],
+  ];
+  const stays = left.filter((name) => !extras.includes(name) && !name.startsWith("."));
   if (stays.length > 0) {
     options.onNote?.(`not pushed: ${stays.map(printable).join(", ")}`);
   }

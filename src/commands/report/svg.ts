@@ -29,8 +29,7 @@ export function changeMap(report: ChangeReport): string {
     width: Math.max(560, Math.ceil(left + width * layers.length + GAP)),
     height: top + CELL.height * modules.length + 60,
   };
-  const relative = total.relative === null ? "" : `, relative change ${digits(total.relative)}`;
-  const heading = `What changed: ${total.changed} of ${total.compared} elements${relative}`;
+  const heading = `What changed: ${totalText(total)}`;
   const rows = modules.flatMap(({ module }, row) => {
     const y = top + CELL.height * row;
     const name = [...module].length > LABEL ? `…${[...module].slice(1 - LABEL).join("")}` : module;
@@ -69,6 +68,15 @@ export function changeMap(report: ChangeReport): string {
     ...legend(values.length === 0 ? null : scale, { x: left, y: top + CELL.height * modules.length + 22 }),
     "</svg>",
   ].join("\n")}\n`;
+}
+
+function totalText({ changed, compared, relative }: ChangeReport["total"]): string {
+  return `${changed} of ${compared} elements${relative === null ? "" : `, relative change ${digits(relative)}`}`;
+}
+
+/** For a card. */
+export function changeSentence({ total }: ChangeReport): string {
+  return `The fine-tune changed ${totalText(total)}.`;
 }
 
 const STYLE = `<style>

@@ -85,6 +85,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     signKey: null,
     encoding: "exact",
     compress: true,
+    report: true,
     baseModel: null,
   },
   convert: { ...DIVIDED, source: "a", output: "b", dtype: null, maxShardSize: 5e9, manifestOut: null },
