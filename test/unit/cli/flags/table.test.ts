@@ -194,7 +194,7 @@ const REACHES: Readonly<Record<string, Reach>> = {
   encode: { at: "direction", value: "encode" },
   decode: { at: "direction", value: "decode" },
   compress: { at: "compress", value: true },
-  report: { at: "report", value: true },
+  report: { at: "report", value: true, beside: ["--path_diff", "O"] },
   encoding: { text: "exact", at: "encoding", value: "exact" },
   dtype: { text: "bfloat16", at: "dtype", value: "BF16" },
   "recover manifest-out": { beside: ["--path_tuned", "-"], text: "x", at: "manifestOut", value: "x" },
