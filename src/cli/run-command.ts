@@ -1,5 +1,6 @@
 /** One command from its flags to its exit code: what is said meanwhile, what is printed, and what ends it early. */
 import type { Say } from "../advice.js";
+import { trace, traceStart } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
 import { adviceAfter } from "./advice.js";
 import type { Story } from "./commands/story.js";
@@ -61,16 +62,18 @@ export async function runCommand<C extends CommandName>(
   try {
     notes.forEach(speaker.note);
     const { run } = await stories[command]();
+    traceStart("start");
     const during = {
       signal: stop.signal,
       onNote: ((text, advice = []) => speaker.note(adviceAfter(text, advice, command))) satisfies Say,
       onWarning: ((text, advice = []) => speaker.warn(adviceAfter(text, advice, command))) satisfies Say,
       onProgress: speaker.progress,
     };
-    return await run(asked, during, (text) => {
+    const told = (text: string): void => {
       speaker.done();
       out.write(text);
-    });
+    };
+    return await trace(command, () => run(asked, during, told));
   } finally {
     speaker.done();
     for (const signal of Object.keys(SIGNALS)) {

@@ -13,6 +13,7 @@ import { type Disk, PAGE, readFully } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import { type MemoryPlan, MOST_ROWS, type ProductNeeds, planMemory, type Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
+import { type TraceDetails, trace, traceAside, traceParts } from "./io/trace.js";
 import type { ExchangeMemory } from "./job/exchange.js";
 import type { FileJob, Job, Operand, PayloadJob, ProductJob, TensorResult, WindowedJob } from "./job/job.js";
 import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, updatesCoded, widthOf } from "./job/operand.js";
@@ -117,6 +118,8 @@ interface Range {
   readonly coded?: WindowRange;
 }
 
+const detailsOf = ({ run, begin, end }: Range): TraceDetails => ({ tensor: run.job.name, begin, end });
+
 interface Loaded extends LoadedWindow {
   readonly range: Range;
   readonly slot: Slot;
@@ -208,11 +211,17 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
           break;
         }
         range.run.open++;
-        const load = loadWindow(range, free.pop() as Slot, memory, files);
+        const slot = free.pop() as Slot;
+        const load = traceAside(
+          "read",
+          () => loadWindow(range, slot, memory, files),
+          () => detailsOf(range),
+        );
         load.catch(() => {}); // seen when its turn comes
         loading.push(load);
       }
-      const window = await loading.shift();
+      const next = loading.shift();
+      const window = await (next === undefined ? next : trace("wait for a read", () => next));
       if (failures.length > 0) {
         throw failures[0];
       }
@@ -220,8 +229,16 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         throw new WeightDiffError("INTERRUPTED", "interrupted");
       }
       if (window !== undefined) {
-        const output = await compute(window);
-        const write: Promise<void> = store(window, output)
+        const output = await trace(
+          "compute",
+          () => compute(window),
+          () => ({ ...detailsOf(window.range), ...traceParts() }),
+        );
+        const write: Promise<void> = traceAside(
+          "write",
+          () => store(window, output),
+          () => detailsOf(window.range),
+        )
           .catch((error: unknown) => {
             failures.push(error);
           })
@@ -232,7 +249,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         if (writing.size === 0) {
           break;
         }
-        await Promise.race(writing);
+        await trace("wait for a write", () => Promise.race(writing));
       }
     }
   } catch (error) {
@@ -259,12 +276,19 @@ async function* windowRanges(
   doWhole: (job: FileJob | PayloadJob) => Promise<TensorResult>,
 ): AsyncGenerator<Range, void> {
   for (;;) {
-    const job = await host.next();
+    const job = await trace("wait for a job", () => host.next());
     if (job === null) {
       return;
     }
     if (job.kind === "file" || job.kind === "payload") {
-      host.finished(job, await doWhole(job));
+      host.finished(
+        job,
+        await trace(
+          job.kind,
+          () => doWhole(job),
+          () => ({ file: job.name }),
+        ),
+      );
       continue;
     }
     const { first, count } = elementsOf(job);

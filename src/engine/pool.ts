@@ -9,6 +9,7 @@ import { type ChainFault, type ErrorCode, type ErrorPlace, WeightDiffError } fro
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
+import { traceAside } from "./io/trace.js";
 import type { Job, TensorResult } from "./job/job.js";
 import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
 
@@ -102,6 +103,7 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   const exits = Array.from({ length: options.threads }, () => {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup, resourceLimits });
     workers.push(worker);
+    traceAside("start of a worker", () => new Promise((resolve) => worker.once("message", resolve)));
     return new Promise<void>((resolve) => {
       let ended = false;
       worker.on("message", (message: FromWorker) => {

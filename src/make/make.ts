@@ -2,6 +2,8 @@
  * The run that recover, make-diff, convert and xor share. It checks the output folder, verifies an output that is finished already,
  * ends a dry run, provides the inputs, runs, writes small files and manifest, gives final names, and reports. A recipe says what differs.
  */
+
+import { trace } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
 import { digestOf } from "../manifest/write.js";
 import { openOutput } from "../output/directory.js";
@@ -56,7 +58,7 @@ export async function make<F, R>(
   if (options.dryRun === true) {
     return planned(recipe, output, options);
   }
-  await recipe.prove?.();
+  await trace("prove", async () => recipe.prove?.());
   const asked = (await recipe.asked?.()) ?? null;
   const run =
     destination === null || asked === null || (part === null && gathering === null)
@@ -138,22 +140,19 @@ async function runInto<F, R>(
   const { plan, needs } = recipe;
   const mode = destination?.mode === "verify" ? "resume" : (destination?.mode ?? "new");
   const room = destination === null ? null : { path: destination.path, bytes: mode === "resume" ? 0 : needs.bytes };
-  const files = await provideInputs(plan.inputs, options, room);
+  const files = await trace("inputs", () => provideInputs(plan.inputs, options, room));
   const identity = identityOf(plan, recipe.identity);
   const output =
     destination === null
       ? null
       : await openOutput(destination.path, mode, identity, plan.shards, smallNames(destination));
   try {
-    const run = await runPlan(plan, files, output, {
-      ...options,
-      judge: recipe.judge,
-      digestFiles: recipe.digestFiles,
-    });
+    const during = { ...options, judge: recipe.judge, digestFiles: recipe.digestFiles };
+    const run = await trace("run", () => runPlan(plan, files, output, during));
     const all = plan.shards.map((_, shard) => shard);
     const closed = (output === null ? undefined : await recipe.close?.(run, output, all)) ?? new Map<string, string>();
-    const { extras, manifest } = await recipe.compose(run, output, destination, closed);
-    await output?.finish(plan.shards, extras, manifest);
+    const { extras, manifest } = await trace("compose", () => recipe.compose(run, output, destination, closed));
+    await trace("finish", async () => output?.finish(plan.shards, extras, manifest));
     return run;
   } catch (error) {
     // Resuming does not mend a bad input. After any other failure, what is finished stays for the next run.

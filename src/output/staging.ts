@@ -7,6 +7,7 @@ import { constants } from "node:fs";
 import { open, readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SideFile } from "../checkpoint/side-files.js";
+import { traceAside } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
@@ -188,7 +189,11 @@ export async function syncFile(path: string): Promise<void> {
   try {
     const handle = await openOwn(path, constants.O_RDWR);
     try {
-      await handle.sync();
+      await traceAside(
+        "fsync",
+        () => handle.sync(),
+        () => ({ path }),
+      );
     } finally {
       await handle.close();
     }
@@ -208,7 +213,11 @@ export async function syncDirectory(path: string): Promise<void> {
   try {
     const handle = await open(path, "r");
     try {
-      await handle.sync();
+      await traceAside(
+        "fsync",
+        () => handle.sync(),
+        () => ({ path }),
+      );
     } finally {
       await handle.close();
     }

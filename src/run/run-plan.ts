@@ -4,6 +4,7 @@ import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isTiled } from "../engine/io/gather.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
+import { trace, traceAside } from "../engine/io/trace.js";
 import { isMade, type Job, type TensorResult } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { leastWindowBytes, needsOf, type PipelineSetup } from "../engine/pipeline.js";
@@ -225,7 +226,11 @@ export async function runPlan(
   const sealIfDone = (shard: number): void => {
     const file = plan.shards[shard]?.file;
     if (output !== null && file !== undefined && left[shard] === 0) {
-      const seal = output.seal(file);
+      const seal = traceAside(
+        "seal",
+        () => output.seal(file),
+        () => ({ file }),
+      );
       seal.catch(() => {}); // awaited below
       seals.push(seal);
     }
@@ -234,29 +239,31 @@ export async function runPlan(
     sealIfDone(shard);
   });
   try {
-    await runJobs(setup, todo, {
-      ...pool,
-      onProgress: report,
-      onResult(job, result) {
-        options.judge?.(job, result);
-        results.set(result.id, result);
-        if (isMade(job)) {
-          output?.journal.add(result);
-          follower.take(job.id);
-          if (job.output !== null) {
-            left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
-            sealIfDone(job.output.shard);
+    await trace("jobs", () =>
+      runJobs(setup, todo, {
+        ...pool,
+        onProgress: report,
+        onResult(job, result) {
+          options.judge?.(job, result);
+          results.set(result.id, result);
+          if (isMade(job)) {
+            output?.journal.add(result);
+            follower.take(job.id);
+            if (job.output !== null) {
+              left[job.output.shard] = (left[job.output.shard] ?? 0) - 1;
+              sealIfDone(job.output.shard);
+            }
           }
-        }
-      },
-    });
+        },
+      }),
+    );
   } catch (error) {
     await follower.stop();
     throw error;
   } finally {
-    await Promise.allSettled(seals);
+    await trace("wait for seals", () => Promise.allSettled(seals));
   }
-  const digests = await follower.finish();
+  const digests = await trace("wait for digests of files", () => follower.finish());
   await Promise.all(seals);
   await refuseChanges(inputs, options.disk ?? localDisk);
   return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };

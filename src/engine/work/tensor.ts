@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import { tracePart } from "../io/trace.js";
 import type { TensorJob } from "../job/job.js";
 import { operandDtype, widthOf } from "../job/operand.js";
 import { blendsInPlace } from "./blend.js";
@@ -56,7 +57,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
         );
         stage.run(block);
         measure?.take(first, items, block.outAt, [block.start, ...terms]);
-        hash?.update(memory.subarray(block.outAt, block.outAt + items * outWidth));
+        tracePart("digest", () => hash?.update(memory.subarray(block.outAt, block.outAt + items * outWidth)));
       }
       return { at: outAt, bytes: (window.end - window.begin) * outWidth, position: window.begin * outWidth };
     },
