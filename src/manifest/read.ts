@@ -121,7 +121,7 @@ function parse(bytes: Uint8Array, operation: unknown, path: string): AnyManifest
 type AnyManifest = Manifest | XorManifest | UpdateManifest;
 type Read = (schema: z.ZodType, at: readonly (string | number)[]) => unknown;
 
-/** Objects key by key, lists element by element; what these hold is small, and is read whole. */
+/** Objects key by key, lists element by element; what these hold is small, and is read whole, but for lists of objects in them. */
 function reader(scanner: JsonScanner, path: string): Read {
   let elements = 0;
   const checked = (schema: z.ZodType, value: unknown, at: readonly (string | number)[]): unknown => {
@@ -152,6 +152,7 @@ function reader(scanner: JsonScanner, path: string): Read {
   };
   const list = ({ element }: z.ZodArray, at: readonly (string | number)[]): unknown => {
     const found: unknown[] = [];
+    const own = holdsObjects(element as z.ZodType) ? read : value;
     scanner.array((index) => {
       elements += 1;
       if (elements > MAX_ELEMENTS) {
@@ -164,7 +165,7 @@ function reader(scanner: JsonScanner, path: string): Read {
           },
         );
       }
-      found.push(value(element as z.ZodType, [...at, index]));
+      found.push(own(element as z.ZodType, [...at, index]));
     });
     return found;
   };
@@ -179,6 +180,14 @@ function reader(scanner: JsonScanner, path: string): Read {
     return schema instanceof z.ZodArray && first === "[" ? list(schema, at) : value(schema, at);
   };
   return read;
+}
+
+/** A step of a chain has as many files as its publisher made. */
+function holdsObjects(schema: z.ZodType): boolean {
+  return (
+    schema instanceof z.ZodObject &&
+    Object.values(schema.shape).some((one) => one instanceof z.ZodArray && one.element instanceof z.ZodObject)
+  );
 }
 
 function foreign(what: string, path: string): WeightDiffError {

@@ -134,3 +134,15 @@ test("the same inputs give the same bytes, whatever the place, the threads and t
     }
   });
 });
+
+test("steps of a chain may have any number of shards", async () => {
+  const { dtype: _, diff: __, sums: ___, ...rest } = MANIFEST as Extract<Manifest, { operation: "recover" }>;
+  const files = Array.from({ length: 700 }, (_, k) => ({ file: `model-${k}.safetensors`, size: k, header: DIGEST }));
+  const step = { version: "000001", base_version: "000000", encoding: "xor", checksum: "blake3", index: DIGEST, files };
+  const chain = { layout: "slime", repo: null, commit: null, version: "000001", base_version: "000000", steps: [step] };
+  const manifest: Manifest = { ...rest, operation: "materialize", scheme: "chain", chain };
+  assert.deepEqual(await readText([...writeManifest(manifest)].join("")), manifest);
+  const odd = { ...manifest, chain: { ...chain, steps: [{ ...step, files: [...files, { file: 1 }] }] } };
+  const text = JSON.stringify({ ...odd, digest: digestOf(odd) });
+  await refuses(() => readText(text), "FORMAT_INVALID", /chain\.steps\.0\.files\.700\.file: /);
+});
