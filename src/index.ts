@@ -28,6 +28,7 @@ import { type RecoverOptions, recover as runRecover } from "./commands/recover.j
 import { type ChangeReport, type ReportOptions, report as runReport } from "./commands/report.js";
 import { sign as runSign, type SignOptions, type SignReport } from "./commands/sign.js";
 import { status as runStatus, type StatusOptions, type StatusReport } from "./commands/status.js";
+import { tryModel as runTry, type TryOptions, type TryReport } from "./commands/try.js";
 import { verify as runVerify, type VerifyOptions, type VerifyReport } from "./commands/verify.js";
 import type { XorReport } from "./commands/xor/recipe.js";
 import { xor as runXor, type XorCommandOptions } from "./commands/xor.js";
@@ -59,6 +60,7 @@ export type { Change, TensorChange, TokenChange } from "./commands/report/option
 export type { ChangeReport, ReportOptions } from "./commands/report.js";
 export type { SignOptions, SignReport } from "./commands/sign.js";
 export type { PartStatus, StatusOptions, StatusReport } from "./commands/status.js";
+export type { NextToken, TextFigure, TryFirst, TryOptions, TryReport } from "./commands/try.js";
 export type { VerifyOptions, VerifyReport } from "./commands/verify.js";
 export type { XorOptions } from "./commands/xor/options.js";
 export type { XorReport } from "./commands/xor/recipe.js";
@@ -130,6 +132,14 @@ export function inspect(options: InspectOptions): Promise<InspectReport> {
 /** Tells what a fine-tune changed: of every tensor, module and layer, and the rows of embeddings that moved most. @throws {WeightDiffError} as recover. */
 export function report(options: ReportOptions): Promise<ChangeReport> {
   return call("report", options, runReport);
+}
+
+/**
+ * Runs a language model in constant memory: what it answers, and how its figures stand beside its base's. Whether it speaks is in the
+ * report. @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED for a model or a tokenizer that does not run; USAGE.
+ */
+export function tryModel(options: TryOptions): Promise<TryReport> {
+  return call("tryModel", options, (checked) => runTry(checked));
 }
 
 /** Puts a diff or a model onto the Hub, verified before and held against what the Hub lists after. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE. */

@@ -23,7 +23,9 @@ from ._commands import (
     make_diff,
     push,
     recover,
+    report,
     sign,
+    try_,
     verify,
     xor,
 )
@@ -43,6 +45,7 @@ from ._results import (
     ReportResult,
     Result,
     SignResult,
+    TryResult,
     VerifyResult,
     XorResult,
 )
@@ -63,6 +66,7 @@ __all__ = [
     "ReportResult",
     "Result",
     "SignResult",
+    "TryResult",
     "VerifyResult",
     "WeightDiffError",
     "XorResult",
@@ -79,6 +83,7 @@ __all__ = [
     "recover",
     "report",
     "sign",
+    "try_",
     "verify",
     "xor",
 ]

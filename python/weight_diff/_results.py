@@ -159,6 +159,25 @@ class ReportResult(Result):
 
 
 @dataclass(frozen=True)
+class TryResult(Result):
+    """``outcome``: "speaks", "worse-than-base", "unmeasured"; "silent", "guessing" or "broken", which are failures."""
+
+    @property
+    def outcome(self) -> str:
+        return str(self.document["verdict"])
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.document["failed"])
+
+    @property
+    def text(self) -> Optional[str]:
+        """What the model answered; None without a tokenizer."""
+        text: Optional[str] = self.document["text"]
+        return text
+
+
+@dataclass(frozen=True)
 class PushResult(Result):
     """``outcome``: "pushed", "unchanged" or "planned"."""
 

@@ -28,6 +28,7 @@ export const STORIES: Stories = {
   "chain-fold": () => import("./commands/chain-fold.js"),
   "chain-make": () => import("./commands/chain-make.js"),
   report: () => import("./commands/report.js"),
+  try: () => import("./commands/try.js"),
   push: () => import("./commands/push.js"),
   sign: () => import("./commands/sign.js"),
   schemes: () => import("./commands/schemes.js"),

@@ -22,6 +22,7 @@ import type { RecoverOptions } from "../commands/recover.js";
 import type { ReportOptions } from "../commands/report.js";
 import type { SignOptions } from "../commands/sign.js";
 import type { StatusOptions } from "../commands/status.js";
+import type { TryOptions } from "../commands/try/options.js";
 import type { VerifyOptions } from "../commands/verify.js";
 import type { XorCommandOptions } from "../commands/xor.js";
 import { WeightDiffError } from "../errors.js";
@@ -47,6 +48,7 @@ export interface LibraryOptions {
   readonly verify: VerifyOptions;
   readonly inspect: InspectOptions;
   readonly report: ReportOptions;
+  readonly tryModel: TryOptions;
   readonly push: PushOptions;
   readonly sign: SignOptions;
   readonly chainInspect: ChainInspectOptions;
@@ -82,6 +84,7 @@ const instance = (what: string, ...methods: readonly string[]): z.ZodType =>
 
 const flag = oneOf(true, false).optional();
 const call = value("a function", (given) => typeof given === "function").optional();
+const anyText = value("a text", (given) => typeof given === "string");
 const place = text("a path, or the name of a repository");
 const number = value("a number", Number.isFinite);
 const milliseconds = value("a number above 0", (given) => typeof given === "number" && given > 0).optional();
@@ -246,6 +249,28 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
     svg: text("a path").nullish(),
     out: text("a path").nullish(),
     ignore,
+    onNote: call,
+    onWarning: call,
+  },
+  tryModel: {
+    hub,
+    signal: RUN.signal,
+    threads: RUN.threads,
+    windowBytes: RUN.windowBytes,
+    disk: RUN.disk,
+    onProgress: call,
+    path: place,
+    base: place.nullish(),
+    prompt: anyText.nullish(),
+    text: anyText.nullish(),
+    promptIds: listOf(whole(0), "an array of ids").nullish(),
+    maxNewTokens: whole(1).optional(),
+    timeLimit: value("a number of seconds above 0", (given) => typeof given === "number" && given > 0).nullish(),
+    tokenizer: text("a path").nullish(),
+    scheme: text("the name of a scheme").nullish(),
+    ignore,
+    onText: call,
+    onFirst: call,
     onNote: call,
     onWarning: call,
   },

@@ -1,6 +1,8 @@
 /** recover: its flags' options -> the model -> a few lines, or a document for scripts. */
+
 import type { RecoverReport } from "../../commands/recover/report.js";
 import { recover } from "../../commands/recover.js";
+import { type TryReport, tryModel } from "../../commands/try.js";
 import { EXIT_CODES } from "../../errors.js";
 import { STREAM } from "../../files/pipe.js";
 import { torchName } from "../../formats/dtype.js";
@@ -10,26 +12,44 @@ import { materializeJson, materializeText } from "../output/chain-text.js";
 import { dividedText, planned } from "../output/divided.js";
 import { finite, json, performanceJson } from "../output/json.js";
 import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
+import { tryDocument } from "../output/try-text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
 import type { During } from "./story.js";
+import { testRecovered } from "./test-inference.js";
 
 /** @param library stands in for the library in tests. */
 export async function run(
-  { look, ...options }: Asked["recover"],
+  { look, testInference, ...options }: Asked["recover"],
   during: During,
   print: (text: string) => void,
-  library = { recover },
+  library = { recover, tryModel },
 ): Promise<number> {
   const report = await library.recover({ ...options, ...planned(look), ...during });
   const asJson = look.format === "json";
-  print(dividedText(report, "recover", look) ?? shown(report, asJson));
+  const divided = dividedText(report, "recover", look);
+  if (divided !== null || !asJson) {
+    print(divided ?? shown(report, asJson));
+  }
+  if (testInference === undefined && options.expectSum === "known" && report.outcome === "recovered") {
+    during.onNote("--test_inference: off, unlike the scripts'; True runs the recovered model");
+  }
+  const tested =
+    testInference === true ? await testRecovered(report, options, during, asJson ? null : print, library) : null;
+  if (divided === null && asJson) {
+    print(testInference === true ? withTest(shown(report, asJson), tested) : shown(report, asJson));
+  }
   if (report.part !== undefined) {
     return 0;
   }
   if (options.expectSum === "known" && report.sumCheck === null && report.outcome !== "planned") {
     during.onNote("--check_integrity_naively: no sum was published for this diff: computed, not compared");
   }
-  return report.sumCheck?.verdict === "fail" ? EXIT_CODES.CHECK_FAILED : 0;
+  return report.sumCheck?.verdict === "fail" || tested?.verdict.failed === true ? EXIT_CODES.CHECK_FAILED : 0;
+}
+
+/** The document of the run, with what became of the test: null where it could not be run. */
+function withTest(document: string, tested: TryReport | null): string {
+  return json({ ...JSON.parse(document), test_inference: tested === null ? null : tryDocument(tested) });
 }
 
 /** Of a diff of tensors, of whole files, or of a chain. */

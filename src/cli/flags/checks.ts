@@ -15,6 +15,15 @@ export const CHECKS: readonly Flag[] = [
   }),
   flag({
     name: "ignore",
+    commands: ["try"],
+    option: "ignore",
+    takes: "GUARD",
+    schema: someOf(GUARDS),
+    group: "checks",
+    help: "not-a-model: run what looks like a diff",
+  }),
+  flag({
+    name: "ignore",
     commands: ["xor"],
     option: "ignore",
     takes: "GUARD,…",

@@ -8,7 +8,7 @@ export function choicesOf({ choices, schema }: Flag): readonly string[] {
 }
 
 /** What it takes is a number. */
-const NUMBERS = new Set(["N", "NUMBER"]);
+const NUMBERS = new Set(["N", "NUMBER", "SECONDS"]);
 /** What it takes is a file or a directory, or may be. */
 const PATHS = new Set([
   ...["BASE", "DIFF", "TUNED", "OUT", "DIR", "DEST", "PAYLOAD", "CHECKPOINT", "CHAIN", "PATH", "OTHER", "FILE"],

@@ -138,6 +138,16 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     examples: ["report llama-7b tulu-7b-diff", "report llama-7b my-model --out report.html --svg change-map.svg"],
     failed: null,
   },
+  try: {
+    does: "does a model speak? Its figures, and text",
+    examples: [
+      "try tulu-7b",
+      "try tulu-7b --base llama-7b --max-new-tokens 1",
+      'try tulu-7b --prompt "What is a llama?" --max-new-tokens 100 --time-limit 600',
+      'try tulu-7b --raw "Once upon a time"',
+    ],
+    failed: "it is broken, guesses, or does not speak",
+  },
   completion: {
     does: "a script that completes commands, flags and their values in your shell",
     examples: [

@@ -19,6 +19,7 @@ import type { RecoverOptions } from "../../commands/recover.js";
 import type { ReportOptions } from "../../commands/report.js";
 import type { SignOptions } from "../../commands/sign.js";
 import type { StatusOptions } from "../../commands/status.js";
+import type { TryOptions } from "../../commands/try/options.js";
 import type { VerifyOptions } from "../../commands/verify.js";
 import type { XorCommandOptions } from "../../commands/xor.js";
 import type { HubOptions } from "../../hub/settings.js";
@@ -41,7 +42,7 @@ export interface Look {
 
 /** What each command's flags ask for: the options of its function, and how to show what it gives. */
 export interface Asked {
-  readonly recover: Asking<RecoverOptions>;
+  readonly recover: Asking<RecoverOptions> & { readonly testInference?: boolean };
   readonly "make-diff": Asking<MakeDiffOptions> & { readonly push?: Pick<TargetOptions, "repo" | "private"> };
   readonly convert: Asking<ConvertOptions>;
   readonly xor: Asking<XorCommandOptions>;
@@ -53,6 +54,7 @@ export interface Asked {
   readonly "chain-fold": Asking<ChainFoldOptions>;
   readonly "chain-make": Asking<ChainMakeOptions>;
   readonly report: Asking<ReportOptions>;
+  readonly try: Asking<TryOptions>;
   readonly push: Asking<PushOptions> & { readonly branch?: string };
   readonly sign: Asking<SignOptions & { readonly hub?: HubOptions }>;
   readonly finalize: Asking<FinalizeOptions>;

@@ -16,6 +16,7 @@ export const READERS = [
   "chain-fold",
   "chain-make",
   "report",
+  "try",
   "push",
 ] as const satisfies readonly CommandName[];
 

@@ -1,9 +1,10 @@
 /** Flags that name what is read. */
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../../chain/chain.js";
+import { QUESTION } from "../../inference/prompts.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { type CommandName, type Flag, flag, SHELLS } from "./flag.js";
 import { aliasesOf } from "./scripts.js";
-import { like, oneOf, text, version } from "./values.js";
+import { anyText, ids, like, oneOf, text, version } from "./values.js";
 
 const PLACE = "a directory, one weight file, or org/name on the Hub";
 const WITH_BASE = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
@@ -140,6 +141,60 @@ export const INPUTS: readonly Flag[] = [
     takes: "DIFF|TUNED",
     required: "give a diff or a tuned model",
     help: "what became of it: a diff, which is applied on the way, or the tuned model; likewise",
+  }),
+  flag({
+    ...ARGUMENT,
+    name: "model",
+    commands: ["try"],
+    option: "path",
+    takes: "MODEL",
+    required: "give a model",
+    help: `the model: ${PLACE}`,
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "base",
+    commands: ["try"],
+    option: "base",
+    takes: "BASE",
+    help: "the model that it was made from, likewise: the yardstick for its figures",
+  }),
+  flag({
+    name: "prompt",
+    commands: ["try"],
+    option: "prompt",
+    takes: "TEXT",
+    schema: anyText,
+    default: QUESTION,
+    group: "inputs",
+    help: "a question, which is put into the form that the model's family was trained on",
+  }),
+  flag({
+    name: "raw",
+    commands: ["try"],
+    option: "text",
+    takes: "TEXT",
+    schema: anyText,
+    group: "inputs",
+    help: "a text that is sent as it is",
+  }),
+  flag({
+    name: "prompt-ids",
+    commands: ["try"],
+    option: "promptIds",
+    takes: "IDS",
+    schema: ids,
+    group: "inputs",
+    help: "ids of tokens, separated by commas: they need no tokenizer",
+  }),
+  flag({
+    ...CHECKPOINT,
+    name: "tokenizer",
+    commands: ["try"],
+    option: "tokenizer",
+    takes: "DIR",
+    default: "the model's own, else the base's",
+    help: "a folder with tokenizer.json or tokenizer.model",
   }),
   flag({
     ...ARGUMENT,

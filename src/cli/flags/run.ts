@@ -1,7 +1,8 @@
 /** Flags of the run itself: how it works, and how it is shown. The last ones are other scripts' and mean nothing here. */
+import { TRY_DEFAULTS } from "../../commands/try/options.js";
 import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { READERS } from "./hub.js";
-import { oneOf, text, threads } from "./values.js";
+import { count, oneOf, seconds, text, threads, trueOrFalse } from "./values.js";
 
 /** Of commands that keep the user waiting. */
 const WORKERS = [...READERS, "sign"] as const satisfies readonly CommandName[];
@@ -41,7 +42,7 @@ export const RUN: readonly Flag[] = [
   }),
   flag({
     name: "threads",
-    commands: TENSORS,
+    commands: [...TENSORS, "try"],
     option: "threads",
     takes: "N",
     schema: threads,
@@ -116,11 +117,40 @@ export const RUN: readonly Flag[] = [
     group: "run",
     help: "stderr for programs: each note, warning, error and step of progress is one line of JSON",
   }),
+  flag({
+    name: "max-new-tokens",
+    commands: ["try"],
+    option: "maxNewTokens",
+    takes: "N",
+    schema: count(100_000),
+    default: String(TRY_DEFAULTS.maxNewTokens),
+    group: "run",
+    help: "tokens that follow, at most: each is a pass over all weights; 1 needs no more than the first pass",
+  }),
+  flag({
+    name: "time-limit",
+    commands: ["try"],
+    option: "timeLimit",
+    takes: "SECONDS",
+    schema: seconds,
+    group: "run",
+    help: "begin no pass that would end later; the first one always runs",
+  }),
+  flag({
+    name: "test_inference",
+    commands: ["recover"],
+    option: "testInference",
+    takes: "True|False",
+    schema: trueOrFalse,
+    bare: true,
+    default: "False; the reference scripts' default is True",
+    group: "run",
+    help: "then run the recovered model on the scripts' question, as weight-diff try does",
+  }),
   foreignFlag(
     "device",
     ["recover", "make-diff"],
     "everything is computed on the CPU, with the bits that torch gives on a CPU",
   ),
-  foreignFlag("test_inference", ["recover"], "no text is generated; the checks compare digests and sums instead"),
   foreignFlag("model_type", ["recover"], "names and shapes tell; the script's choice of a sum is --expect-sum"),
 ];

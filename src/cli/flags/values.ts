@@ -30,18 +30,19 @@ export const dtypeOrStored = oneOf([...DTYPE_NAMES, "stored"]).transform((name) 
   name === "stored" ? name : DTYPES[name],
 );
 
-/** python-fire passes True and False; a bare flag is true. What is false counts as not given. */
+/** python-fire passes True and False; a bare flag is true. */
+export const trueOrFalse = z.union([z.boolean(), z.string()]).transform((value, context): boolean => {
+  const word = String(value);
+  const isTrue = /^(true|1|yes)$/i.test(word);
+  if (!isTrue && !/^(false|0|no|none)$/i.test(word)) {
+    context.addIssue({ code: "custom", message: `${given(value)} is not True or False` });
+  }
+  return isTrue;
+});
+
+/** What is false counts as not given. */
 export const fireBool = <T>(whenTrue: T) =>
-  z.union([z.boolean(), z.string()]).transform((value, context): T | undefined => {
-    const word = String(value);
-    if (/^(true|1|yes)$/i.test(word)) {
-      return whenTrue;
-    }
-    if (!/^(false|0|no|none)$/i.test(word)) {
-      context.addIssue({ code: "custom", message: `${given(value)} is not True or False` });
-    }
-    return undefined;
-  });
+  trueOrFalse.transform((given): T | undefined => (given ? whenTrue : undefined));
 
 /** Text of this form. */
 export const like = (pattern: RegExp, what: string) =>
@@ -88,6 +89,23 @@ export const partOf = (most: number, scheduler: (count: number | null) => PartNu
     });
     return z.NEVER;
   });
+
+/** More than none. */
+export const seconds = like(/^(?=.*[1-9])\d{1,9}(\.\d{1,3})?$/, "a number of seconds above 0").transform(Number);
+
+/** Of tokens, separated by commas or spaces. */
+export const ids = z
+  .string()
+  .regex(/^\s*\d{1,9}([\s,]+\d{1,9})*\s*$/, { error: ({ input }) => `${given(input)} is not ids such as 1,450,22172` })
+  .transform((list) =>
+    list
+      .trim()
+      .split(/[\s,]+/)
+      .map(Number),
+  );
+
+/** Any text, an empty one too. */
+export const anyText = z.string();
 
 /** A decimal number. */
 export const number = like(/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i, "a number").transform(Number);

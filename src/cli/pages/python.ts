@@ -88,8 +88,8 @@ function resultName(command: CommandName): string {
 }
 
 const pythonName = ({ name }: Flag): string => pythonWord(name);
-/** Words of the language that are names of flags get an underscore, as its style guide has it (PEP 8). */
-const KEYWORDS: ReadonlySet<string> = new Set(["from"]);
+/** Words of the language that are names of flags or commands get an underscore, as its style guide has it (PEP 8). */
+const KEYWORDS: ReadonlySet<string> = new Set(["from", "try"]);
 const pythonWord = (name: string): string => {
   const word = name.replaceAll("-", "_");
   return KEYWORDS.has(word) ? `${word}_` : word;

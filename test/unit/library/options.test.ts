@@ -19,6 +19,7 @@ import {
   report,
   sign,
   status,
+  tryModel,
   verify,
   xor,
 } from "../../../src/index.js";
@@ -125,6 +126,12 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
     onNote: () => {},
     onWarning: () => {},
   },
+  tryModel: {
+    ...{ hub: RUN.hub, signal: RUN.signal, threads: 2, windowBytes: 65536, disk: RUN.disk, onProgress: () => {} },
+    ...{ path: "a", base: null, prompt: "x", text: null, promptIds: [1], maxNewTokens: 1, timeLimit: 1.5 },
+    ...{ tokenizer: null, scheme: null, ignore: [], onText: () => {}, onFirst: () => {} },
+    ...{ onNote: () => {}, onWarning: () => {} },
+  },
   sign: {
     signal: RUN.signal,
     threads: 2,
@@ -160,7 +167,7 @@ const COMPLETE: { readonly [C in keyof LibraryOptions]: Required<LibraryOptions[
   },
 };
 const FUNCTIONS = {
-  ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, report, push, sign },
+  ...{ recover, makeDiff, convert, finalize, status, xor, verify, inspect, report, tryModel, push, sign },
   ...{ chainInspect, chainVerify, chainMaterialize, chainFold, chainMake },
 };
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
@@ -203,7 +210,7 @@ for (const name of NAMES) {
 
   test(`${name} refuses a wrong value of every option, by name`, () => {
     for (const key of Object.keys(COMPLETE[name])) {
-      for (const wrong of [Symbol("x"), 7n, [1], Number.NaN]) {
+      for (const wrong of [Symbol("x"), 7n, [-1], Number.NaN]) {
         assert.throws(
           () => refuseWrongOptions(name, { ...COMPLETE[name], [key]: wrong }),
           (error) =>
@@ -271,6 +278,7 @@ test("every function and every option has its docs in the declarations", () => {
     ["commands/verify/options", "VerifyOptions"],
     ["commands/inspect", "InspectOptions"],
     ["commands/report/options", "ReportOptions"],
+    ["commands/try/options", "TryOptions"],
     ["commands/sign", "SignOptions"],
     ["commands/push/target", "PushOptions", "TargetOptions"],
     ["make/recipe", "RunRequest", "DividedRequest", "MakingOptions"],

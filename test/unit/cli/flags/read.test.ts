@@ -151,14 +151,13 @@ test("the contradictions of the other commands", async () => {
 test("says one line for each flag of other scripts that means nothing here", () => {
   const { notes } = recover({
     device: "cuda",
-    test_inference: "True",
     original_model: "m",
     model_type: "reward",
     "path-to-sft10k": "x",
   });
   assert.deepEqual(
     notes.map((note) => note.split(":")[0]),
-    ["--device", "--test_inference", "--model_type", "--original_model", "--path-to-sft10k"],
+    ["--device", "--model_type", "--original_model", "--path-to-sft10k"],
   );
 });
 

@@ -18,6 +18,7 @@ import { run as report } from "../../../../src/cli/commands/report.js";
 import { run as schemes } from "../../../../src/cli/commands/schemes.js";
 import { run as sign } from "../../../../src/cli/commands/sign.js";
 import { run as status } from "../../../../src/cli/commands/status.js";
+import { run as tryStory } from "../../../../src/cli/commands/try.js";
 import { run as verify } from "../../../../src/cli/commands/verify.js";
 import { run as xor } from "../../../../src/cli/commands/xor.js";
 import { COMMAND_NAMES } from "../../../../src/cli/flags/commands.js";
@@ -40,6 +41,13 @@ const callBatch = (_: object, asked: object): never => {
   throw new Called(asked);
 };
 
+/** What is run afterwards. */
+const RECOVERED = {
+  ...{ outcome: "recovered", output: "O", scheme: "fastchat", schemeReason: "", dtype: null, files: [], tensors: [] },
+  ...{ records: { checked: 0, unchecked: 0 }, sums: null, sumCheck: null, resumed: 0, seconds: 1 },
+  ...{ bytesRead: 0, bytesWritten: 0, peakBytes: 0 },
+};
+
 /** What each command's function gets for `words`; with `look`, which is the command line's own, beside it. */
 async function optionsOf(...words: readonly string[]): Promise<Record<string, unknown>> {
   let got: Record<string, unknown> = {};
@@ -54,7 +62,10 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     },
   });
   const stories = {
-    recover: story(recover, { recover: call }),
+    recover: story(recover, {
+      recover: async (options: object) => (words.includes("--test_inference") ? RECOVERED : call(options)),
+      tryModel: call,
+    }),
     "make-diff": story(makeDiff, {
       openTarget: async (target: object) => {
         if (words.includes("--push")) {
@@ -76,6 +87,7 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
     "chain-fold": story(chainFold, { chainFold: call }),
     "chain-make": story(chainMake, { chainMake: call }),
     report: story(report, { report: call }),
+    try: story(tryStory, { tryModel: call }),
     push: story(push, { push: call }),
     sign: story(sign, { sign: call }),
     schemes: story(schemes, {}),
@@ -107,6 +119,7 @@ const REQUIRED: Readonly<Record<CommandName, readonly string[]>> = {
   "chain-fold": ["--path_diff", "C", "--path_out", "O"],
   "chain-make": ["--path_raw", "A", "--path_tuned", "B", "--path_diff", "C"],
   report: ["B", "T"],
+  try: ["M"],
   push: ["C", "org/name"],
   sign: ["C", "--sign-key", "K"],
   schemes: [],
@@ -173,6 +186,16 @@ const REACHES: Readonly<Record<string, Reach>> = {
   mount: { text: "/x", at: "mount", value: "/x" },
   svg: { text: "x", at: "svg", value: "x" },
   out: { text: "x", at: "out", value: "x" },
+  test_inference: { text: "True", at: "path", value: "O" },
+  "try model": { at: "path", value: "M" },
+  "try base": { text: "x", at: "base", value: "x" },
+  "try ignore": { text: "not-a-model", at: "ignore", value: ["not-a-model"] },
+  prompt: { text: "x", at: "prompt", value: "x" },
+  raw: { text: "x", at: "text", value: "x" },
+  "prompt-ids": { text: "1, 2", at: "promptIds", value: [1, 2] },
+  tokenizer: { text: "x", at: "tokenizer", value: "x" },
+  "max-new-tokens": { text: "3", at: "maxNewTokens", value: 3 },
+  "time-limit": { text: "2.5", at: "timeLimit", value: 2.5 },
   "report base": { at: "raw", value: "B" },
   "report model": { at: "path", value: "T" },
   "convert dir": { at: "source", value: "S" },

@@ -1,0 +1,322 @@
+/**
+ * try: does the model speak? One pass over the weights for the prompt and the texts that are measured, one over the base's, then one for
+ * each token that follows. Nothing is written.
+ */
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import { configOf } from "../checkpoint/config.js";
+import { abortReason } from "../engine/io/abort.js";
+import { WeightDiffError } from "../errors.js";
+import { identify } from "../evidence/identify.js";
+import type { Hub } from "../hub/place.js";
+import { openLanguageModel } from "../inference/forward.js";
+import { ANSWER, type Generated, generate, likeliest } from "../inference/generate.js";
+import { type Measured, type MeasuredTexts, measure, measuredTexts, textsFor } from "../inference/measure.js";
+import { BrokenModel, type LanguageModel } from "../inference/model.js";
+import { asked, type PromptForm, promptFormOf, QUESTION } from "../inference/prompts.js";
+import type { TextTokenizer } from "../inference/tokenizer.js";
+import { verdictOn } from "../inference/verdict.js";
+import { withHub } from "../run/inputs.js";
+import { bytesText } from "../run/preflight.js";
+import { clock } from "../run/run-plan.js";
+import { firstTokenizer, type Generation, generationOf, promptEvidence } from "./try/files.js";
+import { TRY_DEFAULTS, type TryFirst, type TryOptions, type TryReport } from "./try/options.js";
+
+export type { NextToken, TextFigure, TryFirst, TryOptions, TryReport } from "./try/options.js";
+
+type OpenOptions = TryOptions & { readonly hub: Hub };
+/** Stands in for the forward pass in tests. */
+export type OpenModel = typeof openLanguageModel;
+
+/** Runs a model. @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED, MISMATCH … as openLanguageModel and openTokenizer; USAGE. */
+export async function tryModel(options: TryOptions, open: OpenModel = openLanguageModel): Promise<TryReport> {
+  return withHub(options, (opened) => tryWith(opened, open));
+}
+
+async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport> {
+  const started = performance.now();
+  refuseTwoPrompts(options);
+  const checkpoint = await openCheckpoint(options.path, options.hub);
+  await refuseDiff(checkpoint, options);
+  const base = options.base == null ? null : await openCheckpoint(options.base, options.hub);
+  let broken: BrokenModel | null = null;
+  const model = await open(checkpoint, options).catch((error: unknown) => {
+    throw error instanceof BrokenModel ? brokenAtOnce(error, checkpoint) : error;
+  });
+  let tokenizer: TextTokenizer | null = null;
+  try {
+    for (const note of [...checkpoint.notes, ...model.notes]) {
+      options.onNote?.(note);
+    }
+    const folders = options.tokenizer == null ? [checkpoint.directory, base?.directory ?? null] : [options.tokenizer];
+    tokenizer = await firstTokenizer(folders, { rows: model.vocabulary, signal: options.signal });
+    const generation = await generationOf(checkpoint);
+    const prompt = await promptOf(checkpoint, tokenizer, model, options);
+    say(options, { checkpoint, tokenizer, generation, model, base: base !== null });
+    const most = model.positions ?? Number.POSITIVE_INFINITY;
+    const form = prompt.form;
+    const texts = textsFor(await measuredTexts(tokenizer, form, generation.ends[0] ?? null, most), model);
+    const pass = progressOf(model, options, 1);
+    let measured: Awaited<ReturnType<typeof measure>> = { known: null, form: null, others: [] };
+    try {
+      const question = { key: ANSWER, ids: prompt.ids, wanted: "last" } as const;
+      measured = await measure(model, texts, [question], (bytes) => pass(0, bytes));
+    } catch (error) {
+      broken = brokenOr(error);
+    }
+    const last = measured.others[0]?.last ?? null;
+    const first = await firstOf(checkpoint, model, prompt, tokenizer, last);
+    options.onFirst?.(first);
+    const baseSaid = broken === null && base !== null ? await ofBase(base, texts, options, open) : null;
+    let generated: Generated | null = null;
+    if (last !== null) {
+      const passed = progressOf(model, options, options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens);
+      try {
+        generated = await generate(model, {
+          prompt: prompt.ids,
+          last,
+          tokenizer,
+          ends: generation.ends,
+          endText: form?.ends ?? null,
+          most: options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens,
+          deadline: options.timeLimit == null ? null : started + 1000 * options.timeLimit,
+          onText: (text) => options.onText?.(text),
+          onProgress: (passes, bytes) => passed(1 + passes, bytes),
+        });
+      } catch (error) {
+        broken = brokenOr(error);
+      }
+    }
+    return reportOf({ options, started, first, measured, baseSaid, generated, model, broken });
+  } finally {
+    await tokenizer?.close();
+    await model.close();
+  }
+}
+
+function refuseTwoPrompts({ prompt, text, promptIds }: TryOptions): void {
+  if ([prompt, text, promptIds].filter((given) => given != null).length > 1) {
+    throw new WeightDiffError("USAGE", "more than one prompt", "give a question, a text or ids, one of them");
+  }
+}
+
+async function refuseDiff(checkpoint: Checkpoint, { ignore = [] }: OpenOptions): Promise<void> {
+  if (ignore.includes("not-a-model")) {
+    return;
+  }
+  const { kind, reason } = await identify(checkpoint, await configOf(checkpoint), null);
+  if (kind === "diff") {
+    throw new WeightDiffError("NOT_A_MODEL", `${checkpoint.path}: not a model but a diff: ${reason}`, undefined, {
+      advice: [
+        { to: "recover the tuned model from it", command: "recover", options: { diff: checkpoint.path } },
+        { to: "if you are sure that it is a model, go on", option: "ignore", value: "not-a-model" },
+      ],
+    });
+  }
+}
+
+/** A norm or bias is not finite: there is nothing to run. */
+function brokenAtOnce({ tensor }: BrokenModel, { path }: Checkpoint): WeightDiffError {
+  return new WeightDiffError("CHECK_FAILED", `broken: ${tensor} holds values that are no numbers`, undefined, {
+    at: { file: path, tensor },
+    advice: [{ to: "see what else is wrong with it", command: "verify", options: { path } }],
+  });
+}
+
+function brokenOr(error: unknown): BrokenModel {
+  if (error instanceof BrokenModel) {
+    return error;
+  }
+  throw error;
+}
+
+interface Prompt extends Omit<TryFirst["prompt"], "form"> {
+  readonly form: PromptForm | null;
+}
+
+/** The ids that are sent. @throws {WeightDiffError} USAGE where there are none, or too many, or one past the rows. */
+async function promptOf(
+  checkpoint: Checkpoint,
+  tokenizer: TextTokenizer | null,
+  model: LanguageModel,
+  options: OpenOptions,
+): Promise<Prompt> {
+  const { form, reason } = promptFormOf(await promptEvidence(checkpoint, options.scheme ?? null));
+  if (options.promptIds != null) {
+    return checkedPrompt({ form, reason: { by: "asked" }, text: null, ids: options.promptIds }, model);
+  }
+  if (tokenizer === null) {
+    throw new WeightDiffError(
+      "NOT_FOUND",
+      options.tokenizer == null ? "no tokenizer beside the weights" : "no tokenizer in it",
+      "it needs tokenizer.json, or tokenizer.model of LLaMA's kind",
+      {
+        at: { file: options.tokenizer ?? checkpoint.path },
+        advice: [
+          { to: "name a folder that has it", option: "tokenizer" },
+          { to: "send ids", option: "promptIds", value: "1,450" },
+        ],
+      },
+    );
+  }
+  const given = options.text ?? asked(form, options.prompt ?? QUESTION);
+  // Half of a pair of surrogates is no character: no tokenizer has an id for it.
+  const text = given.replace(/\p{Surrogate}/gu, "\ufffd");
+  if (text !== given) {
+    options.onWarning?.("the prompt has half a character, which is sent as U+FFFD");
+  }
+  const why = options.text == null ? reason : ({ by: "asked" } as const);
+  return checkedPrompt({ form, reason: why, text, ids: await tokenizer.encode(text) }, model);
+}
+
+function checkedPrompt(prompt: Prompt, { vocabulary, positions }: LanguageModel): Prompt {
+  const { ids } = prompt;
+  const past = ids.find((id) => id >= vocabulary);
+  const fact =
+    ids.length === 0
+      ? "an empty prompt has no token, and this tokenizer begins a text with none"
+      : past !== undefined
+        ? `the prompt has the id ${past}, and the model's embedding has ${vocabulary} rows`
+        : positions !== null && ids.length > positions
+          ? `the prompt has ${ids.length} tokens, and the model was made for ${positions} (max_position_embeddings)`
+          : null;
+  if (fact !== null) {
+    throw new WeightDiffError("USAGE", fact, "give another prompt");
+  }
+  return prompt;
+}
+
+interface Said {
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: TextTokenizer | null;
+  readonly generation: Generation;
+  readonly model: LanguageModel;
+  readonly base: boolean;
+}
+
+/** Disks of today read so fast, or faster; what lies in the page cache takes less. */
+const ASSUMED_RATE = 1.5e9;
+
+/** What the user should know before the first byte. */
+function say(options: OpenOptions, { checkpoint, tokenizer, generation, model, base }: Said): void {
+  const { onNote, onWarning } = options;
+  if (tokenizer === null) {
+    onWarning?.("no tokenizer: the ids that follow are told, and nothing is measured");
+  } else if (options.tokenizer == null && !tokenizer.path.startsWith(checkpoint.directory ?? "\0")) {
+    onNote?.(`the model has no tokenizer of its own: the base's is used, ${tokenizer.path}`);
+  }
+  if (generation.samples) {
+    onNote?.("generation_config.json says do_sample: here the likeliest token is taken each time, so texts may differ");
+  }
+  const most = options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens;
+  const passes = most + (base ? 1 : 0);
+  const [one, all] = [model.passBytes, passes * model.passBytes].map((bytes) => secondsText(bytes / ASSUMED_RATE));
+  onNote?.(
+    `each token is a pass over ${bytesText(model.passBytes)} of weights: at ${bytesText(ASSUMED_RATE)}/s of the disk ${one} a pass, ${all} for ${passes}; less where the page cache holds them, or an end comes first`,
+  );
+}
+
+function secondsText(seconds: number): string {
+  return seconds < 1 ? "under 1 s" : seconds < 120 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+function progressOf(
+  { passBytes }: LanguageModel,
+  { onProgress }: OpenOptions,
+  passes: number,
+): (pass: number, bytes: number) => void {
+  return (pass, bytes) =>
+    onProgress?.({
+      done: Math.min(pass + 1, passes) * passBytes - passBytes + Math.min(bytes, passBytes),
+      total: passes * passBytes,
+      shard: null,
+      tensor: `pass ${pass + 1}`,
+    });
+}
+
+const LIKELIEST = 5;
+
+async function firstOf(
+  { path }: Checkpoint,
+  { family, layers, vocabulary }: LanguageModel,
+  { form, ...prompt }: Prompt,
+  tokenizer: TextTokenizer | null,
+  last: Float32Array | null,
+): Promise<TryFirst> {
+  const next = last === null ? [] : likeliest(last, LIKELIEST);
+  const names = (await tokenizer?.names(next.map(({ id }) => id))) ?? null;
+  return {
+    path,
+    family,
+    layers,
+    vocabulary,
+    prompt: { form: prompt.reason.by === "asked" ? null : (form?.name ?? null), ...prompt },
+    tokenizer: tokenizer?.path ?? null,
+    next: next.map((each, index) => ({ ...each, text: names?.[index] ?? null })),
+  };
+}
+
+/** The same texts by the base. One that cannot be measured is no yardstick, and stops nothing. */
+async function ofBase(
+  base: Checkpoint,
+  texts: MeasuredTexts,
+  options: OpenOptions,
+  open: OpenModel,
+): Promise<Measured | null> {
+  if (texts.known === null && texts.form === null) {
+    return null;
+  }
+  try {
+    const model = await open(base, options);
+    try {
+      const pass = progressOf(model, options, 1);
+      return await measure(model, textsFor(texts, model), [], (bytes) => pass(0, bytes));
+    } finally {
+      await model.close();
+    }
+  } catch (error) {
+    if (options.signal?.aborted === true) {
+      throw abortReason(options.signal);
+    }
+    if (!(error instanceof BrokenModel) && !(error instanceof WeightDiffError && error.kind === "input")) {
+      throw error;
+    }
+    options.onWarning?.(`the base is no yardstick: ${error.message}`);
+    return null;
+  }
+}
+
+interface Ended {
+  readonly options: OpenOptions;
+  readonly started: number;
+  readonly first: TryFirst;
+  readonly measured: Measured;
+  readonly baseSaid: Measured | null;
+  readonly generated: Generated | null;
+  readonly model: LanguageModel;
+  readonly broken: BrokenModel | null;
+}
+
+function reportOf({ options, started, first, measured, baseSaid, generated, model, broken }: Ended): TryReport {
+  const guessing = Math.log(model.vocabulary);
+  const figure = (loss: number | null, base: number | null | undefined): TryReport["known"] =>
+    loss === null ? null : { loss, base: base ?? null };
+  const form = figure(measured.form, baseSaid?.form);
+  const gain = form === null || form.base === null ? null : form.base - form.loss;
+  const passes = 1 + (generated?.passes ?? 0);
+  return {
+    ...first,
+    base: options.base ?? null,
+    text: first.tokenizer === null ? null : (generated?.text ?? ""),
+    ids: generated?.ids ?? [],
+    stopped: generated?.stopped ?? null,
+    guessing,
+    known: figure(measured.known, baseSaid?.known),
+    form,
+    gain,
+    verdict: verdictOn({ guessing, loss: measured.known, baseLoss: baseSaid?.known ?? null, gain }, broken !== null),
+    brokenFrom: broken?.tensor ?? null,
+    passes,
+    bytesRead: passes * model.passBytes,
+    ...clock(started),
+  };
+}

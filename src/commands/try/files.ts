@@ -1,0 +1,65 @@
+/** What lies beside the weights and tells how the model is spoken to: family, template, end tokens, tokenizer. */
+import { basename, join, resolve } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { configOf } from "../../checkpoint/config.js";
+import { readSettings } from "../../checkpoint/tokenizer.js";
+import { sizeOf } from "../../files/small-files.js";
+import type { PromptEvidence } from "../../inference/prompts.js";
+import { openTokenizer, type TextTokenizer } from "../../inference/tokenizer.js";
+import { readManifest } from "../../manifest/read.js";
+import { MANIFEST } from "../../output/state.js";
+
+/** @param scheme as the caller knows it; null asks the manifest. */
+export async function promptEvidence(
+  { directory, repo, path }: Checkpoint,
+  scheme: string | null,
+): Promise<PromptEvidence> {
+  const settings = directory === null ? {} : await readSettings(directory, "tokenizer_config.json");
+  const file = directory === null ? null : await sizeOf(join(directory, "chat_template.jinja"));
+  return {
+    name: repo ?? basename(resolve(directory ?? path)),
+    scheme: scheme ?? (await schemeOf(directory)),
+    template: settings.chat_template !== undefined || file !== null,
+  };
+}
+
+/** What a manifest says that cannot be read is nothing. */
+async function schemeOf(directory: string | null): Promise<string | null> {
+  if (directory === null) {
+    return null;
+  }
+  const manifest = await readManifest(join(directory, MANIFEST)).catch(() => null);
+  return manifest !== null && manifest.operation === "recover" ? manifest.scheme : null;
+}
+
+export interface Generation {
+  /** Ids that end a text. */
+  readonly ends: readonly number[];
+  readonly samples: boolean;
+}
+
+/** As transformers has it: generation_config.json, else config.json. */
+export async function generationOf(checkpoint: Checkpoint): Promise<Generation> {
+  const { directory } = checkpoint;
+  const own = directory === null ? {} : await readSettings(directory, "generation_config.json");
+  const config = (await configOf(checkpoint))?.values ?? {};
+  const ends = own.eos_token_id ?? config.eos_token_id;
+  return {
+    ends: (Array.isArray(ends) ? ends : [ends]).filter((id): id is number => Number.isSafeInteger(id)),
+    samples: own.do_sample === true,
+  };
+}
+
+/** Of the first of the folders that has one. */
+export async function firstTokenizer(
+  folders: readonly (string | null)[],
+  options: { readonly rows: number; readonly signal?: AbortSignal | undefined },
+): Promise<TextTokenizer | null> {
+  for (const folder of folders) {
+    const found = folder === null ? null : await openTokenizer(folder, options);
+    if (found !== null) {
+      return found;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,124 @@
+/** Greedy text, a token with each pass, told as it comes. */
+import type { LanguageModel } from "./model.js";
+import type { TextTokenizer } from "./tokenizer.js";
+
+/** The key of the text that is continued: the first pass must have been given the prompt with it. */
+export const ANSWER = "answer";
+
+export type StoppedBy = "end" | "tokens" | "time" | "positions";
+
+export interface GenerateOptions {
+  readonly prompt: readonly number[];
+  /** Logits after the prompt. */
+  readonly last: Float32Array;
+  /** Null: no text, the ids are all there is. */
+  readonly tokenizer: TextTokenizer | null;
+  /** Ids that end an answer, and the text that does. */
+  readonly ends: readonly number[];
+  readonly endText: string | null;
+  /** New ids, at most. */
+  readonly most: number;
+  /** performance.now() that no pass may end after, judged by the one before; null without. */
+  readonly deadline: number | null;
+  readonly onText: (text: string) => void;
+  /** Called with how many passes are done, and what the next one has read. */
+  readonly onProgress: (passes: number, bytes: number) => void;
+}
+
+export interface Generated {
+  readonly ids: readonly number[];
+  readonly text: string;
+  readonly stopped: StoppedBy;
+  readonly passes: number;
+}
+
+/** As `generate` of transformers without sampling. @throws {BrokenModel} and what LanguageModel.pass throws. */
+export async function generate(model: LanguageModel, options: GenerateOptions): Promise<Generated> {
+  const { prompt, tokenizer, ends, endText, most, deadline, onText } = options;
+  const ids: number[] = [];
+  let { last } = options;
+  let text = "";
+  let told = 0;
+  let passes = 0;
+  let passMs = 0;
+  const done = (stopped: StoppedBy): Generated => {
+    if (text.length > told) {
+      onText(text.slice(told));
+    }
+    return { ids, text, stopped, passes };
+  };
+  for (;;) {
+    const next = largest(last);
+    if (ends.includes(next)) {
+      return done("end");
+    }
+    ids.push(next);
+    if (tokenizer !== null) {
+      text = await tokenizer.rest([...prompt, ...ids], prompt.length);
+      const end = endText === null ? -1 : text.indexOf(endText);
+      if (end >= 0) {
+        text = text.slice(0, end);
+        return done("end");
+      }
+      const sure = text.length - unsure(text, endText);
+      if (sure > told) {
+        onText(text.slice(told, sure));
+        told = sure;
+      }
+    }
+    if (ids.length >= most) {
+      return done("tokens");
+    }
+    if (model.positions !== null && prompt.length + ids.length >= model.positions) {
+      return done("positions");
+    }
+    const started = performance.now();
+    if (deadline !== null && started + passMs > deadline) {
+      return done("time");
+    }
+    const before = passes;
+    const [said] = await model.pass([{ key: ANSWER, ids: [next], wanted: "last" }], (bytes) =>
+      options.onProgress(before, bytes),
+    );
+    passes++;
+    passMs = performance.now() - started;
+    last = said?.last ?? last;
+  }
+}
+
+/** The id of the largest logit; of equal ones the first, as torch.argmax has it. */
+function largest(logits: Float32Array): number {
+  let best = 0;
+  for (let id = 1; id < logits.length; id++) {
+    if ((logits[id] ?? 0) > (logits[best] ?? 0)) {
+      best = id;
+    }
+  }
+  return best;
+}
+
+/** How many characters at the end may still change: half a character, and what may be the beginning of the end. */
+function unsure(text: string, endText: string | null): number {
+  const broken = /\ufffd+$/.exec(text)?.[0].length ?? 0;
+  for (let length = Math.min(text.length, (endText?.length ?? 0) - 1); length > broken; length--) {
+    if (endText?.startsWith(text.slice(text.length - length)) === true) {
+      return length;
+    }
+  }
+  return broken;
+}
+
+export interface Likely {
+  readonly id: number;
+  readonly probability: number;
+}
+
+/** The likeliest ids, the first of equal ones first. */
+export function likeliest(logits: Float32Array, count: number): readonly Likely[] {
+  const top = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - top), 0);
+  return Array.from(logits.keys())
+    .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b)
+    .slice(0, count)
+    .map((id) => ({ id, probability: Math.exp((logits[id] ?? 0) - top) / sum }));
+}
