@@ -98,10 +98,11 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   };
   const onAbort = (): void => fail(abortReason(options.signal));
   options.signal?.addEventListener("abort", onAbort, { once: true });
-  const isRemote = setup.inputs.some(({ remote }) => remote !== undefined);
-  const resourceLimits = isRemote || setup.product !== undefined ? SMALL_NURSERY : {};
   const exits = Array.from({ length: options.threads }, () => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup, resourceLimits });
+    const worker = new Worker(new URL("./worker.js", import.meta.url), {
+      workerData: setup,
+      resourceLimits: SMALL_NURSERY,
+    });
     workers.push(worker);
     traceAside("start of a worker", () => new Promise((resolve) => worker.once("message", resolve)));
     return new Promise<void>((resolve) => {
