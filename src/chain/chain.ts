@@ -67,6 +67,8 @@ export interface Version extends VersionHead {
   readonly sums: ReadonlyMap<string, StatedChecksum>;
   /** sha256 over all tensors in the order of their names, where the layout has that. */
   readonly whole: string | null;
+  /** Does an update name every tensor of the model, those that it does not change, too? */
+  readonly every?: true;
   /** What is odd and harmless. */
   readonly notes: readonly string[];
 }

@@ -94,7 +94,7 @@ function versionIn(folder: Folder, files: readonly string[], format: string | nu
     isUnfinished: async () => false,
     open: async () => ({
       ...{ ...head, ...ONLY, place, ...(await open()) },
-      ...{ sums: new Map(), notes: [], checkpoint: null, whole: null },
+      ...{ sums: new Map(), notes: [], checkpoint: null, whole: null, every: true as const },
     }),
   };
 }

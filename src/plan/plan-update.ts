@@ -165,6 +165,14 @@ export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]
         errors.push(error);
       }
     }
+    const missing = version.every === true ? [...stateDict.keys()].filter((name) => !version.payloads.has(name)) : [];
+    const [first] = missing;
+    if (first !== undefined) {
+      const others = missing.length === 1 ? "" : ` and ${missing.length - 1} more`;
+      const what = `the base's tensor ${quote(first)}${others} ${missing.length === 1 ? "has" : "have"} no payload, and this layout has one for every tensor`;
+      const hint = "the upload is incomplete, or was made for another model: fetch all of its files";
+      errors.push(chainError("incomplete", what, hint, { file: version.place, tensor: first, version: version.id }));
+    }
   }
   if (errors.length > 0) {
     throw together(errors);

@@ -1,5 +1,6 @@
 /** The vectors of chains, whole: every version to the digest, every refusal by its rule, its place and its exit code. */
 import assert from "node:assert/strict";
+import { cp, rm } from "node:fs/promises";
 import { test } from "node:test";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { recover } from "../../src/commands/recover.js";
@@ -68,6 +69,17 @@ for (const [vectors, vector] of [VECTORS, ODD_VECTORS].flatMap((all) => all.case
       }
     }));
 }
+
+test("a Fireworks upload that lacks tensors of the base is incomplete, and none is taken from the base", () =>
+  withFolder(async (folder) => {
+    const chain = `${folder}/upload`;
+    await cp(`${CHAINS}/good/fireworks-zstd`, chain, { recursive: true });
+    await rm(`${chain}/model-00002-of-00002.safetensors`);
+    const error = await chainMaterialize({ chain, raw: `${CHAINS}/base-fw` }).catch((thrown) => thrown);
+    assert.ok(error instanceof WeightDiffError && error.why === "incomplete", String(error));
+    assert.match(error.message, /no payload, and this layout has one for every tensor/);
+    assert.equal(EXIT_CODES[error.code], 4);
+  }));
 
 test("recover knows a chain, and gives the same bytes", () =>
   withFolder(async (folder) => {
