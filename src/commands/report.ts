@@ -2,7 +2,6 @@
  * report: what a fine-tune changed, tensor by tensor, layer by layer, token by token. One pass over the base and the tuned model; of a
  * diff, over the base and the diff, which is applied on the way. Nothing is written but the picture and the page that were asked for.
  */
-import { join } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { tokenTexts } from "../checkpoint/token-texts.js";
@@ -15,24 +14,28 @@ import { type NewFile, openNew } from "../files/new-file.js";
 import type { Hub } from "../hub/place.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { openPair, planOptionsOf } from "../make/open.js";
-import { readManifest } from "../manifest/read.js";
-import { MANIFEST } from "../output/state.js";
 import { type Plan, planDiff } from "../plan/plan.js";
 import { provideInputs, withHub } from "../run/inputs.js";
 import { clock, runPlan } from "../run/run-plan.js";
 import { prepareRecover } from "./recover/prepare.js";
-import { changeOf, placeOf } from "./report/change.js";
+import { measureAlone } from "./report/alone.js";
+import { changeAlone, changeOf as changeBeside, placeOf } from "./report/change.js";
 import { changePage } from "./report/html.js";
+import { type MeasuredRun, type MeasuredTensor, soundManifest } from "./report/measured.js";
 import type { ChangeReport, ReportOptions, TensorChange, TokenChange } from "./report/options.js";
 import { changeMap } from "./report/svg.js";
 
 export type { ChangeReport, ReportOptions } from "./report/options.js";
 
 type OpenOptions = ReportOptions & { readonly hub: Hub };
+type PairOptions = OpenOptions & { readonly raw: string };
 
 /** Tells what changed. @throws {WeightDiffError} with any code of errors.ts that recover and make-diff have before they write. */
 export async function report(options: ReportOptions): Promise<ChangeReport> {
   const { svg = null, out = null } = options;
+  if (options.raw == null && (svg !== null || out !== null)) {
+    throw new WeightDiffError("USAGE", "page and picture show changes beside the base", "give the base first");
+  }
   const files: NewFile[] = [];
   const opened = async (path: string | null): Promise<NewFile | null> => {
     const file = path === null ? null : await openNew(path);
@@ -59,28 +62,48 @@ export async function report(options: ReportOptions): Promise<ChangeReport> {
 }
 
 async function reportWith(options: OpenOptions): Promise<ChangeReport> {
-  return reportOf(options, await planReport(options));
+  const { raw = null } = options;
+  if (raw !== null) {
+    const pair = { ...options, raw };
+    return reportOf(pair, await planReport(pair));
+  }
+  const started = performance.now();
+  return compose(options, await measureAlone(options), started);
 }
 
 /** What a fine-tune changed, of a base and a tuned model. @throws {WeightDiffError} likewise. */
-export async function reportModels(options: OpenOptions): Promise<ChangeReport> {
+export async function reportModels(options: PairOptions): Promise<ChangeReport> {
   return reportOf(options, await planModels(options));
 }
 
-async function reportOf(options: OpenOptions, { plan, tuned, base, scheme }: Planned): Promise<ChangeReport> {
+async function reportOf(options: PairOptions, { plan, tuned, base, scheme }: Planned): Promise<ChangeReport> {
   const started = performance.now();
   const jobs = plan.jobs.map((job) => measuredJob(job, plan));
   const files = await provideInputs(plan.inputs, options);
   const run = await runPlan({ ...plan, jobs }, files, null, options);
-  const measured = new Map<string, { readonly job: TensorJob; readonly measured: Measured }>();
+  const measured = new Map<string, MeasuredTensor>();
   for (const job of jobs) {
     const found = run.results.get(job.id)?.measured;
     if (job.kind === "tensor" && found !== undefined) {
-      measured.set(job.name, { job, measured: found });
+      measured.set(job.name, measuredTensor(job, found, plan));
     }
   }
-  const all = [...measured.values()].sort((a, b) => (orderOf(a.job.name) < orderOf(b.job.name) ? -1 : 1));
-  const tensors = all.map((one) => tensorChange(one.job, one.measured, plan));
+  const { read: bytesRead, threads } = run;
+  return compose(
+    options,
+    { tensors: [...measured.values()], models: [tuned, base], scheme, bytesRead, threads },
+    started,
+  );
+}
+
+/** @param started by the clock of `performance`. */
+async function compose(options: ReportOptions, run: MeasuredRun, started: number): Promise<ChangeReport> {
+  const { raw: base = null, path } = options;
+  const changeOf = base === null ? changeAlone : changeBeside;
+  const all = [...run.tensors].sort((a, b) => (orderOf(a.name) < orderOf(b.name) ? -1 : 1));
+  const tensors = all.map(
+    ({ measured, ...tensor }): TensorChange => ({ ...tensor, ...placeOf(tensor.name), ...changeOf([measured]) }),
+  );
   const parts = all.map((one, index) => ({ measured: one.measured, place: tensors[index] as TensorChange }));
   const groups = <K>(key: (tensor: TensorChange) => K | null): readonly (readonly [K, readonly Measured[]])[] => {
     const found = new Map<K, Measured[]>();
@@ -95,9 +118,9 @@ async function reportOf(options: OpenOptions, { plan, tuned, base, scheme }: Pla
     return [...found];
   };
   return {
-    base: options.raw,
-    path: options.path,
-    scheme,
+    base,
+    path,
+    scheme: run.scheme,
     total: changeOf(all.map((one) => one.measured)),
     tensors,
     modules: groups(({ layer, module }) => (layer === null ? null : module)).map(([module, some]) => ({
@@ -108,8 +131,8 @@ async function reportOf(options: OpenOptions, { plan, tuned, base, scheme }: Pla
     layers: groups(({ layer }) => layer)
       .map(([layer, some]) => ({ layer, tensors: some.length, ...changeOf(some) }))
       .sort((a, b) => a.layer - b.layer),
-    embeddings: await embeddingsOf(all, [tuned, base]),
-    bytesRead: run.read,
+    embeddings: await embeddingsOf(all, run.models),
+    bytesRead: run.bytesRead,
     threads: run.threads,
     ...clock(started),
   };
@@ -128,7 +151,7 @@ interface Planned {
   readonly scheme: string | null;
 }
 
-async function planReport(options: OpenOptions): Promise<Planned> {
+async function planReport(options: PairOptions): Promise<Planned> {
   if (options.scheme !== undefined || (await isDiff(options))) {
     const { plan, inputs, scheme } = await prepareRecover({ ...options, diff: options.path });
     return { plan, base: inputs.raw, tuned: inputs.diff, scheme: scheme.name };
@@ -136,7 +159,7 @@ async function planReport(options: OpenOptions): Promise<Planned> {
   return planModels(options);
 }
 
-async function planModels(options: OpenOptions): Promise<Planned> {
+async function planModels(options: PairOptions): Promise<Planned> {
   const opened = await openPair(options.raw, options.path, "tuned model", options.hub);
   await guardModels(opened, options);
   const { raw, note } = await resizeForDiff(opened, "exact");
@@ -172,15 +195,7 @@ function asItIs(job: Job): Job {
 async function isDiff({ path, hub }: OpenOptions): Promise<boolean> {
   const checkpoint = await openCheckpoint(path, hub);
   const config = await configOf(checkpoint).catch(() => null);
-  const manifest =
-    checkpoint.directory === null
-      ? null
-      : await readManifest(join(checkpoint.directory, MANIFEST)).catch((error: unknown) => {
-          if (error instanceof WeightDiffError) {
-            return null; // what recover thinks of it, it says itself
-          }
-          throw error;
-        });
+  const manifest = await soundManifest(checkpoint);
   return (await identify(checkpoint, config, manifest)).kind === "diff";
 }
 
@@ -196,22 +211,22 @@ function measuredJob(job: Job, { inputs }: Plan): Job {
   return { ...job, output: null, measure: { base: base < 0 ? null : base, rows: EMBEDDING.test(job.name) } };
 }
 
-function tensorChange(job: TensorJob, measured: Measured, plan: Plan): TensorChange {
-  const base = job.measure?.base == null ? null : ([job.start, ...job.terms][job.measure.base]?.operand ?? null);
+function measuredTensor(job: TensorJob, measured: Measured, plan: Plan): MeasuredTensor {
+  const place = job.measure?.base;
+  const base = typeof place === "number" ? ([job.start, ...job.terms][place]?.operand ?? null) : null;
   return {
     name: job.name,
-    ...placeOf(job.name),
     shape: job.shape,
     dtype: job.dtype,
     baseDtype: base === null ? null : base.kind === "inv-freq" ? "F32" : base.dtype,
     newRows: plan.newRows.get(job.name) ?? 0,
-    ...changeOf([measured]),
+    measured,
   };
 }
 
 /** The tokens of all rows are looked up at once: a tokenizer's file may be large. */
 async function embeddingsOf(
-  all: readonly { readonly job: TensorJob; readonly measured: Measured }[],
+  all: readonly MeasuredTensor[],
   models: readonly Checkpoint[],
 ): Promise<ChangeReport["embeddings"]> {
   const moved = all.filter(({ measured }) => measured.rows.length > 0);
@@ -220,8 +235,8 @@ async function embeddingsOf(
     models.flatMap(({ directory }) => directory ?? []),
     wanted,
   );
-  return moved.map(({ job, measured }) => ({
-    name: job.name,
+  return moved.map(({ name, measured }) => ({
+    name,
     tokens: measured.rows.map(
       ({ row, difference, base }): TokenChange => ({
         row,

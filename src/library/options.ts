@@ -244,7 +244,7 @@ const TABLE: { readonly [C in keyof LibraryOptions]: Rows<LibraryOptions[C]> } =
   report: {
     ...RUN,
     ...SCHEME,
-    raw: place,
+    raw: place.nullish(),
     path: place,
     svg: text("a path").nullish(),
     out: text("a path").nullish(),

@@ -147,6 +147,16 @@ test("what does not fit is refused as make-diff and recover refuse it", async ()
     });
     const { code, said } = await weightDiff(["report", BASE, other, "--quiet"]);
     assert.equal(code, 4, said.join("\n"));
-    assert.equal((await weightDiff(["report", BASE])).code, 2);
+    assert.equal((await weightDiff(["report"])).code, 2);
   });
+});
+
+test("one word is a diff, told of alone; a model needs its base", async () => {
+  const { code, out } = await weightDiff(["report", DIFF, "--quiet"]);
+  assert.equal(code, 0);
+  assert.match(out, /demo\/diff alone: 21 tensors, \d+ elements\n {2}not zero \d+ of \d+ elements/);
+  assert.match(out, /^root mean square of the differences by module, layers 0 to 1/m);
+  assert.match(out, /the base tells more: relative change, cosine, steps of value, and which rows are new/);
+  assert.equal(JSON.parse((await weightDiff(["report", DIFF, "--json"])).out).base, null);
+  assert.equal((await weightDiff(["report", BASE])).code, 4);
 });

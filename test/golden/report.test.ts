@@ -105,3 +105,47 @@ test("a diff with its base says what the tuned model says, however it is encoded
     assert.deepEqual(found.tensors.map(relative), tensors.map(relative));
   });
 });
+
+test("a diff alone tells how large its differences are, and nothing that hangs on the base", async () => {
+  await withFolder(async (folder) => {
+    const name = "trained/llama/gentle-bf16";
+    const [raw, tuned] = [join(FIXTURES, "trained/llama/base"), join(FIXTURES, name)];
+    const { tensors = {} } = pairs.find((pair) => pair.tuned === name) ?? {};
+    assert.ok(Object.keys(tensors).length > 0);
+    for (const how of [{ encoding: "additive" }, { encoding: "exact" }, { compress: true }] as const) {
+      const diff = join(folder, Object.values(how).join());
+      await makeDiff({ raw, tuned, diff, ignore: IGNORE, ...how });
+      const found = await report({ path: diff, ignore: IGNORE });
+      assert.equal(found.base, null);
+      const byName = new Map(found.tensors.map((tensor) => [tensor.name, tensor]));
+      for (const [tensor, { elements, compared, changed, steps, sums, largest }] of Object.entries(tensors)) {
+        const own = byName.get(tensor);
+        assert.ok(own !== undefined, tensor);
+        assert.equal(own.compared, elements);
+        if (elements > compared) {
+          continue; // which rows are new, a diff alone does not tell
+        }
+        // An exact diff's zeros are those of the base rounded to the tuned dtype.
+        const additive = "encoding" in how && how.encoding === "additive";
+        assert.equal(own.changed, additive ? changed : compared - (steps[0] ?? 0), tensor);
+        assert.deepEqual([own.relative, own.cosine, own.baseNorm, own.tunedNorm, own.steps], Array(5).fill(null));
+        if (additive && sums !== null && largest !== null) {
+          // The diff is rounded to float32.
+          const close = (a: number | null, b: number): void => assert.ok(Math.abs((a ?? 0) - b) <= 1e-6 * b, tensor);
+          close(own.differenceNorm, Math.sqrt(sums[0]));
+          close(own.largest, largest);
+        } else {
+          assert.deepEqual([own.differenceNorm, own.largest], [null, null]);
+        }
+      }
+    }
+    for (const [options, code] of [
+      [{ path: tuned }, "NOT_A_DIFF"],
+      [{ path: join(folder, "additive"), scheme: "open-instruct" }, "USAGE"],
+      [{ path: join(folder, "additive"), svg: join(folder, "map.svg") }, "USAGE"],
+      [{ path: join(folder, "additive"), out: join(folder, "page.html") }, "USAGE"],
+    ] as const) {
+      await assert.rejects(report(options), { code });
+    }
+  });
+});

@@ -45,19 +45,24 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
   const added = tensors.filter(({ compared, elements }) => compared < elements);
   const ranked = rankedTensors(tensors).slice(0, MOST_TENSORS);
   const how = report.scheme === null ? "" : `, applied by the scheme ${report.scheme}`;
+  const { base } = report;
+  const beside = base === null ? "alone" : `beside ${printable(base)}`;
   return `${[
-    `${printable(report.path)} beside ${printable(report.base)}: ${countText(tensors.length, "tensor")}, ${total.elements} elements${how}`,
-    `  changed  ${changeText(total)}`,
-    ...(added.length === 0
+    `${printable(report.path)} ${beside}: ${countText(tensors.length, "tensor")}, ${total.elements} elements${how}`,
+    `  ${base === null ? "not zero" : "changed "} ${changeText(total)}`,
+    ...(base !== null || added.length === 0
+      ? []
+      : [`  no difference of values is told of ${countText(added.length, "tensor")}`]),
+    ...(base === null || added.length === 0
       ? []
       : [
           `  new      ${total.elements - total.compared} elements in ${countText(added.length, "tensor")} that the base does not have`,
         ]),
-    ...(rows.length === 0
+    ...(rows.every(({ cells }) => cells.every((cell) => cell === null))
       ? []
       : [
           "",
-          `relative change by module, layers ${layersText(report)} from left to right`,
+          `${base === null ? "root mean square of the differences" : "relative change"} by module, layers ${layersText(report)} from left to right`,
           ...heatMap(rows, look),
           `  ${scaleText(rows)}`,
         ]),
@@ -65,7 +70,7 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
     ...(ranked.length === 0 ? [] : ["", "most changed", ...indented(ranked.map(tensorRow))]),
     ...embeddings.flatMap(({ name, tokens }) => [
       "",
-      `tokens of ${printable(name)} that moved most: how far, and relative to the base's norm`,
+      `tokens of ${printable(name)} that moved most: how far${base === null ? "; of new ones, their own norm" : ", and relative to the base's norm"}`,
       ...indented(
         tokens
           .slice(0, MOST_TOKENS)
@@ -77,6 +82,9 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
           ]),
       ),
     ]),
+    ...(base === null
+      ? ["", "  the base tells more: relative change, cosine, steps of value, and which rows are new"]
+      : []),
     "",
     `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}, peak memory ${bytesText(report.peakBytes)}`,
   ].join("\n")}\n`;
@@ -85,10 +93,11 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
 function heatRows({ modules, layers, tensors }: ChangeReport): readonly HeatRow[] {
   const column = new Map(layers.map(({ layer }, index) => [layer, index]));
   const cells = new Map(modules.map(({ module }) => [module, layers.map((): number | null => null)]));
-  for (const { layer, module, relative, changed } of tensors) {
+  for (const tensor of tensors) {
+    const { layer, module, changed } = tensor;
     const row = cells.get(module);
     const at = layer === null ? undefined : column.get(layer);
-    const value = relative ?? (changed === 0 ? 0 : null);
+    const value = movedBy(tensor) ?? (changed === 0 ? 0 : null);
     if (row !== undefined && at !== undefined && value !== null) {
       row[at] = Math.max(row[at] ?? 0, value);
     }
@@ -101,9 +110,14 @@ function layersText({ layers }: ChangeReport): string {
   return first === last ? String(first) : `${first} to ${last}`;
 }
 
+/** Relative to the base; without one, the root mean square of the differences. */
+function movedBy({ relative, baseNorm, differenceNorm, compared }: Change): number | null {
+  return baseNorm === null && differenceNorm !== null && compared > 0 ? differenceNorm / Math.sqrt(compared) : relative;
+}
+
 /** The largest relative change first. */
 export function rankedTensors(tensors: readonly TensorChange[]): readonly TensorChange[] {
-  return tensors.filter(({ changed }) => changed > 0).sort((a, b) => (b.relative ?? 0) - (a.relative ?? 0));
+  return tensors.filter(({ changed }) => changed > 0).sort((a, b) => (movedBy(b) ?? 0) - (movedBy(a) ?? 0));
 }
 
 function changeText({ compared, changed, relative, cosine, largest, bits }: Change): string {
@@ -116,18 +130,11 @@ function changeText({ compared, changed, relative, cosine, largest, bits }: Chan
   ].join(", ");
 }
 
-function tensorRow({
-  name,
-  dtype,
-  shape,
-  relative,
-  changed,
-  compared,
-  largest,
-  newRows,
-}: TensorChange): readonly string[] {
+function tensorRow(tensor: TensorChange): readonly string[] {
+  const { name, dtype, shape, changed, compared, largest, newRows } = tensor;
+  const moved = movedBy(tensor);
   return [
-    relative === null ? "-" : digits(relative),
+    moved === null ? "-" : digits(moved),
     share(changed, compared),
     largest === null ? "-" : digits(largest),
     printable(name),

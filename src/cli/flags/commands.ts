@@ -135,7 +135,11 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
   },
   report: {
     does: "what a fine-tune changed, by layer, module and token",
-    examples: ["report llama-7b tulu-7b-diff", "report llama-7b my-model --out report.html --svg change-map.svg"],
+    examples: [
+      "report llama-7b tulu-7b-diff",
+      "report tulu-7b-diff",
+      "report llama-7b my-model --out report.html --svg change-map.svg",
+    ],
     failed: null,
   },
   try: {

@@ -130,8 +130,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["report"],
     option: "raw",
     takes: "BASE",
-    required: "give the base",
-    help: `the base: ${PLACE}`,
+    help: `the base: ${PLACE}; without it, a diff is told of alone`,
   }),
   flag({
     ...ARGUMENT,

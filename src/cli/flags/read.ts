@@ -63,7 +63,9 @@ function lineOf(command: CommandName, words: readonly string[], script: readonly
 }
 
 function argumentsOf(rows: readonly Flag[], words: readonly string[]): Given {
-  const places = rows.filter(({ argument }) => argument);
+  const all = rows.filter(({ argument }) => argument);
+  // Where there are too few words, those that must be given come first.
+  const places = words.length < all.length ? all.filter(({ required }) => required !== undefined) : all;
   return new Map(words.map((word, index) => [places[index]?.name ?? "", word]));
 }
 

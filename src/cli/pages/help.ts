@@ -57,7 +57,9 @@ export function groupHelp(outer: string): string {
 export function commandHelp(command: CommandName): string {
   const { does, forms = [], examples, failed } = COMMANDS[command];
   const flags = flagsOf(command).filter(({ hidden }) => hidden !== true);
-  const needed = flags.filter(({ required }) => required !== undefined).map(callText);
+  const needed = flags
+    .filter(({ required, argument }) => required !== undefined || argument === true)
+    .map((flag) => (flag.required === undefined ? `[${callText(flag)}]` : callText(flag)));
   const output = flags.filter(({ name, required }) => name === OUTPUTS[command] && required === undefined);
   const call = [typed(command), ...needed, ...output.map((flag) => `[${callText(flag)}]`), "[flags]"].join(" ");
   return page([

@@ -41,6 +41,18 @@ export function changeOf(parts: readonly Measured[]): Change {
   };
 }
 
+/** Of a diff without its base: nothing that the base's values are in. @param parts differences, in a fixed order. */
+export function changeAlone(parts: readonly Measured[]): Change {
+  const found = changeOf(parts);
+  const counted = parts.filter(({ units }) => units !== null);
+  const elements = counted.reduce((sum, part) => sum + part.elements, 0);
+  const bits = counted.reduce((sum, { units }) => sum + (units?.bits ?? 0), 0);
+  return {
+    ...{ ...found, baseNorm: null, tunedNorm: null, relative: null, cosine: null, steps: null },
+    bits: elements === 0 ? null : bits / elements,
+  };
+}
+
 function addLists(lists: readonly (readonly number[])[]): readonly number[] {
   const sums: number[] = [];
   for (const list of lists) {

@@ -6,8 +6,8 @@ import type { Dtype } from "../../formats/dtype.js";
 import type { RunFigures, RunOptions } from "../../run/run-plan.js";
 
 export interface ReportOptions extends RunOptions, SchemeOptions {
-  /** The base: a directory, a weight file, a Hub cache folder, or the name of a repository. */
-  readonly raw: string;
+  /** The base: a directory, a weight file, a Hub cache folder, or the name of a repository; null: a diff is told of alone. */
+  readonly raw?: string | null;
   /** What became of it: a diff, which is applied to the base on the way, or a tuned model; likewise. */
   readonly path: string;
   /** A new file for the heat map, as a picture (SVG); null makes none. */
@@ -69,7 +69,8 @@ export interface TokenChange {
 }
 
 export interface ChangeReport extends Pick<RunFigures, "bytesRead" | "seconds" | "peakBytes" | "threads"> {
-  readonly base: string;
+  /** Null for a diff alone: what hangs on the base's values is null then, and `changed` counts what is not zero. */
+  readonly base: string | null;
   readonly path: string;
   /** Was a diff applied, and by which scheme's rules? Null for a tuned model. */
   readonly scheme: string | null;

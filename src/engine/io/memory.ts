@@ -73,6 +73,8 @@ export interface MeasureAreas {
   readonly tuned: number;
   /** The base as units of the tuned dtype: of a block. */
   readonly units: number;
+  /** Elements of a block of any dtype, for a base of nothing but zeros. */
+  readonly zeros: number;
   readonly state: number;
   readonly histogram: number;
   readonly ones: number;
@@ -146,7 +148,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   const codedUpdate = needs.codedUpdates === true ? { coded: take(part), before: take(part), after: take(part) } : null;
   const measure = needs.measures
     ? {
-        ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4) },
+        ...{ base: take(BLOCK * 4), tuned: take(BLOCK * 4), units: take(BLOCK * 4), zeros: take(BLOCK * 8) },
         ...{ state: take(MEASURE_BYTES), histogram: take(HISTOGRAM_BYTES), ones: take(4 * LENGTHS) },
       }
     : null;

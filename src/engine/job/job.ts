@@ -147,9 +147,12 @@ export interface TensorJob {
   readonly updates?: Updates;
   /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
   readonly prove: boolean;
-  /** How far the output lies from the base: which operand that is, 0 for the start, 1 on for the terms; null where there is none. */
+  /**
+   * How far the output lies from the base: which operand that is, 0 for the start, 1 on for the terms; null where there is none.
+   * "zero": the output is a difference itself, and its base stands for zeros.
+   */
   readonly measure?: {
-    readonly base: number | null;
+    readonly base: number | "zero" | null;
     /** An embedding: tell its rows, too. */
     readonly rows: boolean;
   };

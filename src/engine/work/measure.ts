@@ -5,7 +5,7 @@ import type { Kernel } from "../../kernel/kernel.js";
 import { BANKS, LENGTHS, MEASURE_BYTES, stepsOf } from "../../kernel/measure.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { Measured, MeasuredRow, TensorJob } from "../job/job.js";
-import { narrowerColumns, operandDtype } from "../job/operand.js";
+import { narrowerColumns, operandDtype, widthOf } from "../job/operand.js";
 import { bringBase } from "./base.js";
 import type { Part } from "./stage.js";
 
@@ -28,15 +28,16 @@ export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan):
     return null;
   }
   const elements = elementCount(job.shape) ?? 0;
-  const term = wanted.base === null ? undefined : [job.start, ...job.terms][wanted.base];
+  const zero = wanted.base === "zero";
+  const index = zero ? 0 : wanted.base;
+  const term = index === null ? undefined : [job.start, ...job.terms][index as number];
   const base = term === undefined || narrowerColumns(job, term.operand) !== null ? null : operandDtype(term.operand);
-  if (base === null || wanted.base === null) {
+  if (base === null || index === null) {
     return {
       take: () => {},
       finish: () => ({ elements, compared: 0, changed: 0, values: null, units: null, rows: [] }),
     };
   }
-  const index = wanted.base;
   const memory = new Uint8Array(kernel.memory);
   const floats = isFloatDtype(base) && isFloatDtype(job.dtype);
   const unit = floats && job.dtype !== "F64" ? unitOf(job.dtype) : null;
@@ -44,11 +45,16 @@ export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan):
   const columns = job.shape.length === 2 && wanted.rows ? (job.shape[1] ?? 0) : 0;
   const rows = columns > 0 && floats ? startRows(kernel, room.base, room.tuned, columns) : null;
   memory.fill(0, room.state, room.state + MEASURE_BYTES);
+  /** As many zeros of the job's dtype. */
+  const zeros = (items: number): Part => {
+    memory.fill(0, room.zeros, room.zeros + items * widthOf(job.dtype));
+    return { at: room.zeros, stored: items };
+  };
   let compared = 0;
   let changed = 0;
   return {
     take(first, items, outAt, parts) {
-      const part = parts[index] ?? { at: 0, stored: 0 };
+      const part = zero ? zeros(items) : (parts[index as number] ?? { at: 0, stored: 0 });
       const count = Math.min(items, part.stored);
       compared += count;
       if (count === 0) {

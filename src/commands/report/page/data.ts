@@ -18,7 +18,7 @@ export type PageFigure = keyof PageFigures;
 export type PageColumns = { readonly [K in PageFigure]: readonly PageFigures[K][] };
 
 export interface PageData {
-  readonly base: string;
+  readonly base: string | null;
   readonly path: string;
   readonly scheme: string | null;
   readonly total: PageFigures & {

@@ -54,7 +54,7 @@ const FIGURES: readonly {
 function drawTotals(): void {
   const { total } = data;
   element("models").textContent =
-    `${shown(data.path)} beside ${shown(data.base)}${data.scheme === null ? "" : `, applied by the scheme ${shown(data.scheme)}`}`;
+    `${shown(data.path)} beside ${shown(data.base ?? "")}${data.scheme === null ? "" : `, applied by the scheme ${shown(data.scheme)}`}`;
   const tiles: readonly (readonly [string, string])[] = [
     ["tensors", whole(tensors.name.length)],
     ["elements", whole(total.elements)],
