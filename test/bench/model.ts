@@ -26,6 +26,7 @@ export const LAYOUTS = {
   "1.07G": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000 },
   "1.07G-equal-vocab": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000, equalVocab: true },
   "7B": { layers: 32, hidden: 4096, intermediate: 11008, vocab: 32000, replica: true },
+  "65B-layer": { layers: 1, hidden: 8192, intermediate: 22016, vocab: 32000, replica: true },
   "65B": { layers: 80, hidden: 8192, intermediate: 22016, vocab: 32000, replica: true },
 } as const satisfies Record<string, Layout>;
 
