@@ -439,78 +439,6 @@ function refillFour(x: v128, short: v128, which: usize, words: usize): v128 {
   return v128.bitselect(v128.or(i32x4.shl(x, 16), next), x, short);
 }
 
-/** Tokens of `units` units, which begin with lane 0. @returns false where the words end too early. */
-@inline
-function decodeTokens(
-  width: u32,
-  alone: bool,
-  shift: u32,
-  mask: u32,
-  base: usize,
-  units: u32,
-  tokens: usize,
-  tables: usize,
-  state: usize,
-): bool {
-  let words = <usize>load<u32>(state, WORDS);
-  const end = <usize>load<u32>(state, WORDS_END);
-  const step = width << 3;
-  const room = state + ROOM;
-  const fours = i32x4.splat(<i32>((SLOTS - 1) << 2));
-  const whole = units & ~(LANES - 1);
-  let xs = v128.load(state);
-  let ys = v128.load(state, 16);
-  for (let i: u32 = 0; i < whole; i += LANES) {
-    if (words > end) {
-      return false;
-    }
-    if (width == 2 && !alone) {
-      v128.store(room, i16x8.shl(v128.and(i16x8.shr_u(v128.load(base), shift), i16x8.splat(<i16>mask)), 2));
-    }
-    const at = v128.and(i32x4.shl(xs, 2), fours);
-    let es = v128.load32_zero(tableFor(width, alone, shift, mask, base, 0, room, tables) + i32x4.extract_lane(at, 0));
-    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 1, room, tables) + i32x4.extract_lane(at, 1), es, 1);
-    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 2, room, tables) + i32x4.extract_lane(at, 2), es, 2);
-    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 3, room, tables) + i32x4.extract_lane(at, 3), es, 3);
-    const to = v128.and(i32x4.shl(ys, 2), fours);
-    let fs = v128.load32_zero(tableFor(width, alone, shift, mask, base, 4, room, tables) + i32x4.extract_lane(to, 0));
-    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 5, room, tables) + i32x4.extract_lane(to, 1), fs, 1);
-    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 6, room, tables) + i32x4.extract_lane(to, 2), fs, 2);
-    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 7, room, tables) + i32x4.extract_lane(to, 3), fs, 3);
-    const found = i16x8.narrow_i32x4_u(i32x4.shr_u(es, TABLE_BITS * 2 + 1), i32x4.shr_u(fs, TABLE_BITS * 2 + 1));
-    v128.store64_lane(tokens, i8x16.narrow_i16x8_u(found, found), 0);
-    const next = advanceFour(xs, es);
-    const short = shortLanes(next);
-    const few = <usize>i32x4.bitmask(short);
-    xs = refillFour(next, short, few, words);
-    words += <usize>popcnt<u32>(<u32>few) << 1;
-    const other = advanceFour(ys, fs);
-    const lacking = shortLanes(other);
-    const some = <usize>i32x4.bitmask(lacking);
-    ys = refillFour(other, lacking, some, words);
-    words += <usize>popcnt<u32>(<u32>some) << 1;
-    tokens += LANES;
-    base += step;
-  }
-  v128.store(state, xs);
-  v128.store(state, ys, 16);
-  let e: u32;
-  let y: u32;
-  for (let i = whole; i < units; i++) {
-    const lane = state + ((i & (LANES - 1)) << 2);
-    const x = load<u32>(lane);
-    e = entryFor(tables, groupOf(width, base, shift, mask), x);
-    store<u8>(tokens, e >> 23);
-    y = advance(x, e);
-    store<u32>(lane, refill(y, words));
-    words += took(y);
-    tokens++;
-    base += width;
-  }
-  store<u32>(state, <u32>words, WORDS);
-  return words <= end;
-}
-
 /** Eight units of 16 bits from their differences. */
 @inline
 function applyEight(base: usize, target: usize, differences: v128): void {
@@ -556,37 +484,110 @@ function fourExtras(start: usize, position: u32, lengths: usize, target: usize):
   return position + n2 + load<u16>(lengths, 6);
 }
 
-/** Units of 16 bits that are floats, given the base: eight at a time. @returns false where the extra bits end too early. */
+/** Can units be made of tokens as soon as these are there? */
 @inline
-function applyEights(base: usize, target: usize, units: u32, tokens: usize, state: usize): bool {
-  const m = mantissaBits(2);
-  const direct: u32 = 2 << m;
-  const many = i16x8.splat(<i16>direct);
+function isDirect(width: u32, ordered: bool, alone: bool): bool {
+  return width == 2 && ordered && !alone;
+}
+
+/**
+ * Tokens of `units` units, which begin with lane 0. Of units of 16 bits that are floats, given the base, whole eights go to `target` at
+ * once: while the lanes wait for each other, the processor makes units. @returns false where words or extra bits end too early.
+ */
+@inline
+function decodeTokens(
+  width: u32,
+  ordered: bool,
+  alone: bool,
+  shift: u32,
+  mask: u32,
+  base: usize,
+  target: usize,
+  units: u32,
+  tokens: usize,
+  tables: usize,
+  state: usize,
+): bool {
+  const m = mantissaBits(width);
   const one = i16x8.splat(1);
+  const most = i16x8.splat(<i16>(((2 as u32) << m) - 1));
   const start = <usize>load<u32>(state, EXTRA);
-  const end = (load<u32>(state, EXTRA_END) - <u32>start) << 3;
+  const last = (load<u32>(state, EXTRA_END) - <u32>start) << 3;
   let position = load<u32>(state, BITS);
-  for (let i: u32 = 0; i + 8 <= units; i += 8) {
-    const eight = v128.load8x8_u(tokens + i);
-    if (!v128.any_true(i16x8.ge_s(eight, many))) {
-      applyEight(base + 2 * i, target + 2 * i, eight);
-      continue;
-    }
-    if (position > end) {
+  let words = <usize>load<u32>(state, WORDS);
+  const end = <usize>load<u32>(state, WORDS_END);
+  const step = width << 3;
+  const room = state + ROOM;
+  const fours = i32x4.splat(<i32>((SLOTS - 1) << 2));
+  const whole = units & ~(LANES - 1);
+  let xs = v128.load(state);
+  let ys = v128.load(state, 16);
+  for (let i: u32 = 0; i < whole; i += LANES) {
+    if (words > end) {
       return false;
     }
-    const n = i16x8.sub_sat_u(i16x8.shr_u(eight, m), one);
-    const high = i16x8.sub(eight, i16x8.shl(n, m));
-    v128.store(state + ROOM, n);
-    position = fourExtras(start, position, state + ROOM, state + ROOM + 16);
-    position = fourExtras(start, position, state + ROOM + 8, state + ROOM + 24);
-    const power = powers(n);
-    const extra = v128.and(v128.load(state + ROOM + 16), i16x8.sub(power, one));
-    const value = v128.or(i16x8.mul(high, power), extra);
-    applyEight(base + 2 * i, target + 2 * i, value);
+    if (width == 2 && !alone) {
+      v128.store(room, i16x8.shl(v128.and(i16x8.shr_u(v128.load(base), shift), i16x8.splat(<i16>mask)), 2));
+    }
+    const at = v128.and(i32x4.shl(xs, 2), fours);
+    let es = v128.load32_zero(tableFor(width, alone, shift, mask, base, 0, room, tables) + i32x4.extract_lane(at, 0));
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 1, room, tables) + i32x4.extract_lane(at, 1), es, 1);
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 2, room, tables) + i32x4.extract_lane(at, 2), es, 2);
+    es = v128.load32_lane(tableFor(width, alone, shift, mask, base, 3, room, tables) + i32x4.extract_lane(at, 3), es, 3);
+    const to = v128.and(i32x4.shl(ys, 2), fours);
+    let fs = v128.load32_zero(tableFor(width, alone, shift, mask, base, 4, room, tables) + i32x4.extract_lane(to, 0));
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 5, room, tables) + i32x4.extract_lane(to, 1), fs, 1);
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 6, room, tables) + i32x4.extract_lane(to, 2), fs, 2);
+    fs = v128.load32_lane(tableFor(width, alone, shift, mask, base, 7, room, tables) + i32x4.extract_lane(to, 3), fs, 3);
+    const found = i16x8.narrow_i32x4_u(i32x4.shr_u(es, TABLE_BITS * 2 + 1), i32x4.shr_u(fs, TABLE_BITS * 2 + 1));
+    const next = advanceFour(xs, es);
+    const short = shortLanes(next);
+    const few = <usize>i32x4.bitmask(short);
+    xs = refillFour(next, short, few, words);
+    words += <usize>popcnt<u32>(<u32>few) << 1;
+    const other = advanceFour(ys, fs);
+    const lacking = shortLanes(other);
+    const some = <usize>i32x4.bitmask(lacking);
+    ys = refillFour(other, lacking, some, words);
+    words += <usize>popcnt<u32>(<u32>some) << 1;
+    if (!isDirect(width, ordered, alone)) {
+      v128.store64_lane(tokens, i8x16.narrow_i16x8_u(found, found), 0);
+      tokens += LANES;
+    } else if (!v128.any_true(i16x8.gt_s(found, most))) {
+      applyEight(base, target, found);
+    } else {
+      if (position > last) {
+        return false;
+      }
+      const n = i16x8.sub_sat_u(i16x8.shr_u(found, m), one);
+      v128.store(room + 16, n);
+      position = fourExtras(start, position, room + 16, room + 32);
+      position = fourExtras(start, position, room + 24, room + 40);
+      const power = powers(n);
+      const extra = v128.and(v128.load(room + 32), i16x8.sub(power, one));
+      applyEight(base, target, v128.or(i16x8.mul(i16x8.sub(found, i16x8.shl(n, m)), power), extra));
+    }
+    base += step;
+    target += step;
   }
   store<u32>(state, position, BITS);
-  return true;
+  v128.store(state, xs);
+  v128.store(state, ys, 16);
+  let e: u32;
+  let y: u32;
+  for (let i = whole; i < units; i++) {
+    const lane = state + ((i & (LANES - 1)) << 2);
+    const x = load<u32>(lane);
+    e = entryFor(tables, groupOf(width, base, shift, mask), x);
+    store<u8>(tokens, e >> 23);
+    y = advance(x, e);
+    store<u32>(lane, refill(y, words));
+    words += took(y);
+    tokens++;
+    base += width;
+  }
+  store<u32>(state, <u32>words, WORDS);
+  return words <= end;
 }
 
 /** Units of 16 bits that are floats, alone: a token and a byte each. */
@@ -622,8 +623,8 @@ function applyTokens(
   const start = <usize>load<u32>(state, EXTRA);
   const end = (load<u32>(state, EXTRA_END) - <u32>start) << 3;
   let i: u32 = 0;
-  if (width == 2 && ordered) {
-    if (alone ? !aloneEights(target, units, tokens, state) : !applyEights(base, target, units, tokens, state)) {
+  if (width == 2 && ordered && alone) {
+    if (!aloneEights(target, units, tokens, state)) {
       return false;
     }
     i = units & ~7;
@@ -670,9 +671,13 @@ function decodeAll(
   for (let i: u32 = 0; i < units; i += CHUNK) {
     const some = units - i < CHUNK ? units - i : CHUNK;
     const from = base + <usize>i * width;
+    const to = target + <usize>i * width;
+    // What decodeTokens has made already.
+    const made = isDirect(width, ordered, alone) ? some & ~(LANES - 1) : 0;
+    const skip = <usize>made * width;
     if (
-      !decodeTokens(width, alone, shift, mask, from, some, tokens, tables, state) ||
-      !applyTokens(width, ordered, alone, from, target + <usize>i * width, some, tokens, state)
+      !decodeTokens(width, ordered, alone, shift, mask, from, to, some, tokens, tables, state) ||
+      !applyTokens(width, ordered, alone, from + skip, to + skip, some - made, tokens, state)
     ) {
       return false;
     }
