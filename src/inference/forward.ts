@@ -151,6 +151,10 @@ function mostTokens(steps: readonly Step[], { hidden }: Architecture): number {
 }
 
 function refuseTexts(texts: readonly Text[], { cache, vocabulary }: Run, positions: number): void {
+  const keys = texts.flatMap(({ key }) => key ?? []);
+  if (new Set(keys).size < keys.length) {
+    throw new TypeError("two texts of one key in a pass: the second has nothing of the first to follow");
+  }
   for (const { key, ids } of texts) {
     const id = ids.find((each) => !(Number.isInteger(each) && each >= 0 && each < vocabulary));
     if (id !== undefined) {

@@ -192,3 +192,12 @@ test("progress comes to what a pass reads, and no id or text is taken that the m
     await pass(long.slice(25), "a");
   });
 });
+
+test("two texts of one key in a pass are the caller's mistake: the second would follow nothing", async () => {
+  const name = "llama1-mha";
+  await withModel(await folderOf(name, readVector(name)), {}, async (model) => {
+    const text: Text = { key: "a", ids: [1, 2], wanted: "last" };
+    await assert.rejects(model.pass([text, text]), /two texts of one key/);
+    assert.equal((await model.pass([text]))[0]?.last?.length, model.vocabulary);
+  });
+});
