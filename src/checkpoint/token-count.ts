@@ -18,9 +18,9 @@ export interface TokenCount {
   knows(token: string): boolean;
 }
 
-/** Classes without a padding token of their own, in 4.28.1 or 5.23.0. */
+/** Classes without a padding token of their own in any release. GPTNeoXTokenizer is none of them: in 5.23.0 it has one. */
 const NO_PADDING: ReadonlySet<string> = new Set(
-  `CTRLTokenizer CodeGenTokenizer CodeLlamaTokenizer GPT2Tokenizer GPTNeoXTokenizer GPTSw3Tokenizer LLaMATokenizer LlamaTokenizer
+  `CTRLTokenizer CodeGenTokenizer CodeLlamaTokenizer GPT2Tokenizer GPTSw3Tokenizer LLaMATokenizer LlamaTokenizer
   OpenAIGPTTokenizer PreTrainedTokenizer TokenizersBackend WhisperTokenizer`.split(/\s+/),
 );
 /** The tokenizer of a family whose files do not name it (tokenization_auto.py). */
@@ -28,7 +28,6 @@ const OF_FAMILY: Readonly<Record<string, string>> = {
   codegen: "CodeGenTokenizer",
   gpt2: "GPT2Tokenizer",
   gpt_neo: "GPT2Tokenizer",
-  gpt_neox: "GPTNeoXTokenizer",
   gptj: "GPT2Tokenizer",
   llama: "LlamaTokenizer",
   mistral: "LlamaTokenizer",

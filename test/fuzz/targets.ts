@@ -1,8 +1,8 @@
 /** Everything that reads bytes of strangers, with honest inputs to start from. A target is done well if it returns, or throws a WeightDiffError. */
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type Checkpoint, openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../src/checkpoint/config.js";
@@ -63,8 +63,14 @@ function shardIn(folder: string): string {
   return readdirSync(join(FIXTURES, "chains", folder)).find((name) => name.endsWith(".safetensors")) ?? "";
 }
 
-/** The chain that the bytes are, on a base that is whole. */
-function inChain(place: string, first: string, second: string, base: string | null): Target["read"] {
+/** The chain that the bytes are, on a base that is whole. @param beside files of the fixtures that go along as they are. */
+function inChain(
+  place: string,
+  first: string,
+  second: string,
+  base: string | null,
+  beside: readonly string[] = [],
+): Target["read"] {
   return async (bytes) => {
     const folder = await mkdtemp(join(tmpdir(), "weight-diff-fuzz-"));
     try {
@@ -75,6 +81,9 @@ function inChain(place: string, first: string, second: string, base: string | nu
       ] as const) {
         await mkdir(dirname(join(folder, place, name)), { recursive: true });
         await writeFile(join(folder, place, name), content);
+      }
+      for (const name of beside) {
+        await copyFile(join(FIXTURES, "chains", name), join(folder, place, basename(name)));
       }
       const raw = base === null ? null : join(FIXTURES, "chains", base);
       return await chainMaterialize({ chain: folder, raw, tuned: null, threads: 0 });
@@ -336,14 +345,17 @@ export const TARGETS: readonly Target[] = [
     seeds: [twoFiles("good/trl-b", "anchors/step_000001.safetensors", "deltas/step_000002.safetensors")],
     read: inChain(".", "anchors/step_000001.safetensors", "deltas/step_000002.safetensors", null),
   },
-  {
-    name: "chain, Fireworks",
-    share: 1,
-    seeds: ["zlib", "arc3"].map((name) =>
-      twoFiles(`good/fireworks-${name}`, "config.json", "model-00001-of-00002.safetensors"),
-    ),
-    read: inChain(".", "config.json", "model-00001-of-00002.safetensors", "base-fw"),
-  },
+  ...["zlib", "arc3"].map(
+    (name): Target => ({
+      name: `chain, Fireworks, ${name}`,
+      share: 1,
+      seeds: [twoFiles(`good/fireworks-${name}`, "config.json", "model-00001-of-00002.safetensors")],
+      // An upload that lacks tensors of the base is none: the rest of it is here.
+      read: inChain(".", "config.json", "model-00001-of-00002.safetensors", "base-fw", [
+        `good/fireworks-${name}/model-00002-of-00002.safetensors`,
+      ]),
+    }),
+  ),
   { name: "zstd", share: 12, seeds: ZSTD, read: decodeZstd },
   { name: "torch-zip", share: 6, seeds: TORCH.filter(isZip), read: (bytes) => readTorchZip(memorySource(bytes)) },
   {
