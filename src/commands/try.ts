@@ -2,6 +2,7 @@
  * try: does the model speak? One pass over the weights for the prompt and the texts that are measured, one over the base's, then one for
  * each token that follows. Nothing is written.
  */
+import { dirname, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { abortReason } from "../engine/io/abort.js";
@@ -56,6 +57,7 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
     const form = prompt.form;
     const texts = textsFor(await measuredTexts(tokenizer, form, generation.ends[0] ?? null, most), model);
     const pass = progressOf(model, options, 1);
+    const began = performance.now();
     let measured: Awaited<ReturnType<typeof measure>> = { known: null, form: null, others: [] };
     try {
       const question = { key: ANSWER, ids: prompt.ids, wanted: "last" } as const;
@@ -63,6 +65,7 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
     } catch (error) {
       broken = brokenOr(error);
     }
+    const passMs = performance.now() - began;
     const last = measured.others[0]?.last ?? null;
     const first = await firstOf(checkpoint, model, prompt, tokenizer, last);
     options.onFirst?.(first);
@@ -79,6 +82,7 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
           endText: form?.ends ?? null,
           most: options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens,
           deadline: options.timeLimit == null ? null : started + 1000 * options.timeLimit,
+          passMs,
           onText: (text) => options.onText?.(text),
           onProgress: (passes, bytes) => passed(1 + passes, bytes),
         });
@@ -201,7 +205,7 @@ function say(options: OpenOptions, { checkpoint, tokenizer, generation, model, b
   const { onNote, onWarning } = options;
   if (tokenizer === null) {
     onWarning?.("no tokenizer: the ids that follow are told, and nothing is measured");
-  } else if (options.tokenizer == null && !tokenizer.path.startsWith(checkpoint.directory ?? "\0")) {
+  } else if (options.tokenizer == null && !liesIn(tokenizer.path, checkpoint.directory)) {
     onNote?.(`the model has no tokenizer of its own: the base's is used, ${tokenizer.path}`);
   }
   if (generation.samples) {
@@ -213,6 +217,10 @@ function say(options: OpenOptions, { checkpoint, tokenizer, generation, model, b
   onNote?.(
     `each token is a pass over ${bytesText(model.passBytes)} of weights: at ${bytesText(ASSUMED_RATE)}/s of the disk ${one} a pass, ${all} for ${passes}; less where the page cache holds them, or an end comes first`,
   );
+}
+
+function liesIn(file: string, folder: string | null): boolean {
+  return folder !== null && resolve(dirname(file)) === resolve(folder);
 }
 
 function secondsText(seconds: number): string {

@@ -3,9 +3,9 @@
  * makes a text a million times longer - it is ended once its time or its memory is up. V8 ends even a match that is running.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import type { Advice } from "../advice.js";
-import { type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
-import { abortReason } from "./io/abort.js";
+import { WeightDiffError } from "../errors.js";
+import { errorOf, type Failure, failureOf } from "./failure.js";
+import { abortReason, throwIfAborted } from "./io/abort.js";
 
 export interface Limits {
   /** What the thread works on, as messages name it. */
@@ -24,17 +24,7 @@ export interface Confined {
   close(): Promise<void>;
 }
 
-type Answer =
-  | { readonly type: "answer"; readonly value: unknown }
-  | {
-      readonly type: "failed";
-      readonly code: ErrorCode;
-      readonly fact: string;
-      readonly hint: string | undefined;
-      readonly at: ErrorPlace;
-      readonly advice: readonly Advice[];
-    }
-  | { readonly type: "crashed"; readonly reason: string };
+type Answer = { readonly type: "answer"; readonly value: unknown } | Failure;
 
 const OUT_OF_MEMORY = "ERR_WORKER_OUT_OF_MEMORY";
 const MEGABYTE = 1 << 20;
@@ -45,15 +35,19 @@ export function confine(module: URL, data: unknown, limits: Limits): Confined {
   const worker = new Worker(module, { workerData: data, resourceLimits });
   // A question holds the process; a thread that nobody asks does not.
   worker.unref();
+  // A thread that ends between two questions says so only once.
   let ended: unknown = null;
   worker.on("error", (error) => {
     ended = error;
+  });
+  worker.on("exit", () => {
+    ended ??= new Error("the thread has ended");
   });
   const past = (what: string): WeightDiffError =>
     new WeightDiffError("LIMIT", what, limits.hint, { at: { file: limits.file } });
   return {
     async ask(request, signal) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       worker.ref();
       try {
         return await new Promise((resolve, reject) => {
@@ -68,13 +62,13 @@ export function confine(module: URL, data: unknown, limits: Limits): Confined {
                 ? past(`takes more than ${Math.round(limits.heapBytes / MEGABYTE)} MiB of memory to read or to use`)
                 : error,
             );
-          const exited = (): void => failed(ended ?? new Error("the thread has ended"));
+          const exited = (): void => failed(ended);
           const answered = (answer: Answer): void => {
             if (answer.type === "answer") {
               done();
               resolve(answer.value);
             } else {
-              stop(answer.type === "failed" ? errorOf(answer) : new Error(answer.reason));
+              stop(errorOf(answer, "a thread"));
             }
           };
           const done = (): void => {
@@ -88,7 +82,11 @@ export function confine(module: URL, data: unknown, limits: Limits): Confined {
           };
           worker.on("message", answered).on("error", failed).on("exit", exited);
           signal?.addEventListener("abort", aborted, { once: true });
-          worker.postMessage(request);
+          if (ended === null) {
+            worker.postMessage(request);
+          } else {
+            exited();
+          }
         });
       } finally {
         worker.unref();
@@ -98,10 +96,6 @@ export function confine(module: URL, data: unknown, limits: Limits): Confined {
       await worker.terminate();
     },
   };
-}
-
-function errorOf({ code, fact, hint, at, advice }: Extract<Answer, { type: "failed" }>): WeightDiffError {
-  return new WeightDiffError(code, fact, hint, { at, advice });
 }
 
 /** In the thread: answers each request in turn. @param begin is given the data once, before the first request. */
@@ -116,14 +110,7 @@ export function serve(begin: (data: unknown) => (request: unknown) => unknown): 
       answer ??= begin(workerData);
       port.postMessage({ type: "answer", value: answer(request) } satisfies Answer);
     } catch (error) {
-      port.postMessage(
-        (error instanceof WeightDiffError
-          ? { type: "failed", code: error.code, fact: error.fact, hint: error.hint, at: error.at, advice: error.advice }
-          : {
-              type: "crashed",
-              reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
-            }) satisfies Answer,
-      );
+      port.postMessage(failureOf(error) satisfies Answer);
     }
   });
 }

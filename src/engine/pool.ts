@@ -4,9 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import type { Advice } from "../advice.js";
-import { type ChainFault, type ErrorCode, type ErrorPlace, WeightDiffError } from "../errors.js";
+import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { errorOf, type Failure } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
 import { traceAside } from "./io/trace.js";
@@ -19,16 +19,7 @@ export type FromWorker =
   | { readonly type: "finished"; readonly id: number; readonly result: TensorResult }
   | { readonly type: "progress"; readonly id: number; readonly read: number; readonly written: number }
   | { readonly type: "done" }
-  | {
-      readonly type: "failed";
-      readonly code: ErrorCode;
-      readonly fact: string;
-      readonly hint: string | undefined;
-      readonly at: ErrorPlace;
-      readonly why: ChainFault | null;
-      readonly advice: readonly Advice[];
-    }
-  | { readonly type: "crashed"; readonly reason: string };
+  | Failure;
 
 export interface PoolOptions {
   /** Worker threads; 0 works in this thread. */
@@ -120,18 +111,9 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
           }
         } else if (message.type === "progress" && job !== undefined) {
           options.onProgress?.(job, message.read, message.written);
-        } else if (message.type === "failed") {
+        } else if (message.type === "failed" || message.type === "crashed") {
           ended = true;
-          fail(
-            new WeightDiffError(message.code, message.fact, message.hint, {
-              at: message.at,
-              why: message.why,
-              advice: message.advice,
-            }),
-          );
-        } else if (message.type === "crashed") {
-          ended = true;
-          fail(new Error(`a worker failed: ${message.reason}`));
+          fail(errorOf(message, "a worker"));
         } else if (message.type === "done") {
           ended = true;
         }

@@ -1,8 +1,8 @@
 /** The shell of a worker thread: messages in and out, nothing else. The work is `runPipeline`. */
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { failureOf } from "./failure.js";
 import { localDisk } from "./io/disk.js";
 import type { Job } from "./job/job.js";
 import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
@@ -75,20 +75,7 @@ try {
   });
   send({ type: "done" });
 } catch (error) {
-  // Errors lose their class on the way to another thread, so their fields are sent.
-  send(
-    error instanceof WeightDiffError
-      ? {
-          type: "failed",
-          code: error.code,
-          fact: error.fact,
-          hint: error.hint,
-          at: error.at,
-          why: error.why,
-          advice: error.advice,
-        }
-      : { type: "crashed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) },
-  );
+  send(failureOf(error));
 } finally {
   port.close();
 }

@@ -62,7 +62,7 @@ const NAMED = 8;
 /**
  * Reads config.json and finds every tensor that takes part. No weight is read.
  * @throws {WeightDiffError} NOT_FOUND without a config.json; FORMAT_UNSUPPORTED for what does not run; FORMAT_INVALID where the config
- * contradicts itself; MISMATCH where tensors are missing or have other shapes than it says.
+ * contradicts itself; MISMATCH where tensors are missing or have other shapes than it says; LIMIT.
  */
 export async function architectureOf(checkpoint: Checkpoint): Promise<Architecture> {
   const model = await configOf(checkpoint);
@@ -178,6 +178,7 @@ function assemble(
   }
   refuse(checkpoint, missing, "tensors are missing");
   refuse(checkpoint, wrong, `tensors have other shapes than ${model.path} says`);
+  refuseVast(model, { width: Math.max(hidden, heads * headSize, inner ?? 0), vocabulary: vocabulary ?? 0 });
   return {
     ...{ name, family, hidden, heads, keyHeads, headSize, embedding, layers, last },
     inner: inner ?? 0,
@@ -217,6 +218,27 @@ function numbersOf(config: ConfigReader, family: Family, embedding: StoredTensor
     throw config.invalid(`${turning} elements of a head turn, expected an even number`);
   }
   return { hidden, heads, keyHeads, headSize, layerCount, turning };
+}
+
+/** The widest published model has 53,248 and the largest vocabulary 262,144: what a pass holds of a token must fit into memory. */
+const MOST_WIDTH = 2 ** 20;
+const MOST_VOCABULARY = 2 ** 24;
+
+/** @throws {WeightDiffError} LIMIT. */
+function refuseVast(
+  { path }: Pick<ModelConfig, "path">,
+  sizes: { readonly width: number; readonly vocabulary: number },
+): void {
+  const { width, vocabulary } = sizes;
+  const fact =
+    width > MOST_WIDTH
+      ? `its states have ${width} elements, at most ${MOST_WIDTH} run`
+      : vocabulary > MOST_VOCABULARY
+        ? `its vocabulary has ${vocabulary} rows, at most ${MOST_VOCABULARY} run`
+        : null;
+  if (fact !== null) {
+    throw new WeightDiffError("LIMIT", fact, "is this the config of a language model?", { at: { file: path } });
+  }
 }
 
 /** The deepest published model has 126. */

@@ -20,6 +20,8 @@ export interface GenerateOptions {
   readonly most: number;
   /** performance.now() that no pass may end after, judged by the one before; null without. */
   readonly deadline: number | null;
+  /** Milliseconds that the pass over the prompt took. */
+  readonly passMs: number;
   readonly onText: (text: string) => void;
   /** Called with how many passes are done, and what the next one has read. */
   readonly onProgress: (passes: number, bytes: number) => void;
@@ -40,7 +42,7 @@ export async function generate(model: LanguageModel, options: GenerateOptions): 
   let text = "";
   let told = 0;
   let passes = 0;
-  let passMs = 0;
+  let { passMs } = options;
   const done = (stopped: StoppedBy): Generated => {
     if (text.length > told) {
       onText(text.slice(told));
@@ -117,8 +119,14 @@ export interface Likely {
 export function likeliest(logits: Float32Array, count: number): readonly Likely[] {
   const top = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - top), 0);
-  return Array.from(logits.keys())
-    .sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b)
-    .slice(0, count)
-    .map((id) => ({ id, probability: Math.exp((logits[id] ?? 0) - top) / sum }));
+  const found: number[] = [];
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id] ?? 0;
+    if (found.length < count || logit > (logits[found.at(-1) ?? 0] ?? 0)) {
+      const place = found.findIndex((other) => (logits[other] ?? 0) < logit);
+      found.splice(place < 0 ? found.length : place, 0, id);
+      found.length = Math.min(found.length, count);
+    }
+  }
+  return found.map((id) => ({ id, probability: Math.exp((logits[id] ?? 0) - top) / sum }));
 }

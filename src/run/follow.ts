@@ -74,6 +74,12 @@ interface Growing {
   done: number;
 }
 
+/** It was only read: nothing is lost where that fails. */
+async function closeRead(each: Growing): Promise<void> {
+  await each.opened?.close().catch(() => {});
+  each.opened = null;
+}
+
 /** Files are read one after the other, in the order given. @param onRead bytes that came. */
 export function followFiles(
   disk: Disk,
@@ -108,7 +114,7 @@ export function followFiles(
       if (!each.opened.direct) {
         throw error;
       }
-      await each.opened.close();
+      await closeRead(each);
       each.opened = await openAs(disk, path, "read", false);
       await readFully(each.opened, buffer.subarray(0, count), each.done);
     }
@@ -130,8 +136,7 @@ export function followFiles(
       if (stopped) {
         return;
       }
-      await each.opened?.close();
-      each.opened = null;
+      await closeRead(each);
       if (!digests.has(file.file)) {
         digests.set(file.file, hash.digest("hex"));
       }
@@ -173,8 +178,7 @@ export function followFiles(
       stopped = true;
       await following;
       for (const each of growing) {
-        await each.opened?.close().catch(() => {}); // it was only read
-        each.opened = null;
+        await closeRead(each);
       }
     },
   };

@@ -174,11 +174,12 @@ test("the base's tokenizer serves where the model has none, and sampling is spok
   await withFolder(async (folder) => {
     for (const file of ["config.json", "model.safetensors"]) {
       await cp(join(LLAMA, "base", file), join(folder, "m", file));
-      await cp(join(LLAMA, "base", file), join(folder, "b", file));
+      await cp(join(LLAMA, "base", file), join(folder, "m-base", file));
     }
-    await writeFile(join(folder, "b/tokenizer.json"), tokenizerOf("a"));
+    // One folder's name is the beginning of the other's.
+    await writeFile(join(folder, "m-base/tokenizer.json"), tokenizerOf("a"));
     await writeFile(join(folder, "m/generation_config.json"), '{"do_sample": true}');
-    const { said } = await weightDiff(["try", join(folder, "m"), "--base", join(folder, "b"), "--raw", "a"]);
+    const { said } = await weightDiff(["try", join(folder, "m"), "--base", join(folder, "m-base"), "--raw", "a"]);
     assert.ok(said.some((line) => line.includes("the base's is used")));
     assert.ok(said.some((line) => line.includes("says do_sample: here the likeliest token is taken")));
   });

@@ -134,7 +134,7 @@ export const RUN: readonly Flag[] = [
     takes: "SECONDS",
     schema: seconds,
     group: "run",
-    help: "begin no pass that would end later; the first one always runs",
+    help: "begin no pass that would end later; the first over each model always runs",
   }),
   flag({
     name: "test_inference",

@@ -1,5 +1,7 @@
 /** What does not run is refused by name before a weight is read; whatever a config says, nothing else comes of it than a WeightDiffError. */
 import assert from "node:assert/strict";
+import { truncate } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
@@ -48,6 +50,51 @@ async function refusesModel(
     await refuses(() => run(folder), code, message);
   });
 }
+
+/** Shapes of a model whose states have `width` elements; nothing else in it is large. */
+const wide = (width: number): readonly (readonly [name: string, shape: readonly number[]])[] => [
+  ["model.embed_tokens", [1, width]],
+  ...["q", "k", "v"].map((part): [string, readonly number[]] => [`model.layers.0.self_attn.${part}_proj`, [2, width]]),
+  ["model.layers.0.self_attn.o_proj", [width, 2]],
+  ...["gate", "up"].map((part): [string, readonly number[]] => [`model.layers.0.mlp.${part}_proj`, [1, width]]),
+  ["model.layers.0.mlp.down_proj", [width, 1]],
+  ...["input_layernorm", "post_attention_layernorm"].map((part): [string, readonly number[]] => [
+    `model.layers.0.${part}`,
+    [width],
+  ]),
+  ["model.norm", [width]],
+  ["lm_head", [1, width]],
+];
+
+test("states that no memory would hold are refused before any is asked for", async () => {
+  const width = 2 ** 32;
+  await withFolder(async (folder) => {
+    const header: Record<string, object> = {};
+    let end = 0;
+    for (const [name, shape] of wide(width)) {
+      const begin = end;
+      end += 2 * shape.reduce((product, size) => product * size, 1);
+      header[`${name}.weight`] = { dtype: "F16", shape, data_offsets: [begin, end] };
+    }
+    const text = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const config = {
+      model_type: "llama",
+      num_attention_heads: 1,
+      num_hidden_layers: 1,
+      head_dim: 2,
+      intermediate_size: 1,
+    };
+    await writeFiles(folder, {
+      "config.json": JSON.stringify(config),
+      "model.safetensors": Buffer.concat([length, text]),
+    });
+    // Holes: the file is as long as it says, and takes no room.
+    await truncate(join(folder, "model.safetensors"), 8 + text.length + end);
+    await refuses(() => run(folder), "LIMIT", /4294967296 elements/);
+  });
+});
 
 const LLAMA = readVector("llama1-mha").config;
 const NEOX = readVector("neox-parallel").config;

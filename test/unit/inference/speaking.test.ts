@@ -50,7 +50,7 @@ async function say(ids: readonly number[], options: Partial<GenerateOptions> = {
   const { model, given } = speaker(ids, positions);
   const made = await generate(model, {
     ...{ prompt: [1, 2], last: logits(ids[0] ?? 0), tokenizer: TOKENIZER, ends: [0], endText: null, most: 20 },
-    ...{ deadline: null, onText: (piece) => pieces.push(piece), onProgress: () => {} },
+    ...{ deadline: null, passMs: 0, onText: (piece) => pieces.push(piece), onProgress: () => {} },
     ...options,
   });
   return { ...made, pieces, given };
@@ -89,6 +89,9 @@ test("a text ends the answer, is not told, and its beginning is held back", asyn
 test("stops where time is up, and where the model has no more positions", async () => {
   const late = await say([1, 2, 1, 0], { deadline: performance.now() - 1 });
   assert.deepEqual([late.ids, late.stopped], [[1], "time"]);
+  // The pass over the prompt tells how long the next one would take.
+  const long = await say([1, 2, 1, 0], { deadline: performance.now() + 60_000, passMs: 120_000 });
+  assert.deepEqual([long.ids, long.stopped, long.passes], [[1], "time", 0]);
   assert.deepEqual(
     [(await say([1, 2, 1, 0], {}, 4)).ids, (await say([1, 2, 1, 0], {}, 4)).stopped],
     [[1, 2], "positions"],
@@ -109,6 +112,11 @@ test("the likeliest tokens have their shares", () => {
       [0, 0.2],
     ],
   );
+  const ids = (logits: readonly number[], count: number) =>
+    likeliest(Float32Array.from(logits), count).map(({ id }) => id);
+  assert.deepEqual(ids([5, 4, 3, 2, 1, 0], 3), [0, 1, 2]);
+  assert.deepEqual(ids([0, 1, 2, 3, 3, 3], 4), [3, 4, 5, 2], "of equal ones the first");
+  assert.deepEqual(ids([7, 7], 5), [0, 1], "no more than there are");
 });
 
 const NAMES: readonly (readonly [name: string, form: string | null])[] = [
