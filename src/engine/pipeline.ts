@@ -5,18 +5,17 @@
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
-import { windowElements as codedElements } from "../formats/coded/units.js";
-import { elementCount } from "../formats/dtype.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
-import { type Disk, PAGE, readFully } from "./io/disk.js";
+import { elementsOf, windowElements } from "./cut.js";
+import { type Disk, readFully } from "./io/disk.js";
 import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
-import { type MemoryPlan, MOST_ROWS, type ProductNeeds, planMemory, type Slot } from "./io/memory.js";
+import { type MemoryPlan, type ProductNeeds, planMemory, type Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
 import { type TraceDetails, trace, traceAside, traceParts } from "./io/trace.js";
 import type { ExchangeMemory } from "./job/exchange.js";
 import type { FileJob, Job, Operand, PayloadJob, ProductJob, TensorResult, WindowedJob } from "./job/job.js";
-import { codingOf, elementsBefore, meansOf, operandDtype, operandsOf, updatesCoded, widthOf } from "./job/operand.js";
+import { codingOf, elementsBefore, meansOf, operandsOf, updatesCoded } from "./job/operand.js";
 import { startCompare } from "./work/compare.js";
 import { startDecode } from "./work/decode.js";
 import { startDigest } from "./work/digest.js";
@@ -305,16 +304,6 @@ async function* windowRanges(
   }
 }
 
-/** Its elements are those from `first` up to `count`. */
-function elementsOf(job: WindowedJob): { readonly first: number; readonly count: number } {
-  if (job.kind === "product") {
-    const [, columns = 0] = job.source.shape;
-    return { first: job.rows.begin * columns, count: job.rows.end * columns };
-  }
-  const shape = job.kind === "tensor" ? job.shape : job.kind === "digest" ? job.source.shape : job.left.shape;
-  return { first: 0, count: elementCount(shape) ?? 0 };
-}
-
 function startRun(
   job: Exclude<WindowedJob, ProductJob>,
   kernel: Kernel,
@@ -354,46 +343,6 @@ async function indexOf(
     await readFully(await files.input(input), bytes, range.end - bytes.length);
   }
   return readIndex(bytes, operand, range, { file: inputs[input]?.path ?? "input" });
-}
-
-/** Bytes of one operand that a window of each of these jobs must have room for: coded windows have a length of their own. */
-export function leastWindowBytes(jobs: readonly Job[]): number {
-  return jobs.reduce(
-    (most, job) =>
-      job.kind === "tensor" && (codingOf(job) !== "none" || updatesCoded(job) !== "none")
-        ? Math.max(
-            most,
-            ...operandsOf(job).distinct.map((operand) => codedElements(job.dtype) * widthOf(operandDtype(operand))),
-          )
-        : job.kind === "product"
-          ? Math.max(most, (job.source.shape[1] ?? 0) * widthOf(job.source.dtype))
-          : most,
-    0,
-  );
-}
-
-/** The widest of operands, result and the F32 in between decides. */
-function windowElements(job: WindowedJob, windowBytes: number): number {
-  if (job.kind === "tensor" && codingOf(job) !== "none") {
-    return codedElements(job.dtype);
-  }
-  if (job.kind === "product") {
-    const [, columns = 1] = job.source.shape;
-    const rows = Math.floor(windowBytes / widthOf(job.source.dtype) / columns);
-    return Math.min(rows, MOST_ROWS) * columns;
-  }
-  const dtypes = operandsOf(job).distinct.map(operandDtype);
-  if (job.kind !== "digest") {
-    dtypes.push("F32");
-  }
-  const widest = Math.max(...dtypes.map(widthOf));
-  const elements = Math.floor(windowBytes / widest / PAGE) * PAGE;
-  if (job.kind !== "tensor" || updatesCoded(job) === "none") {
-    return elements;
-  }
-  // A coded step takes whole windows of its own.
-  const own = codedElements(job.dtype);
-  return Math.max(1, Math.floor(elements / own)) * own;
 }
 
 async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: WorkerFiles): Promise<Loaded> {

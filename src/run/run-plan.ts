@@ -1,5 +1,6 @@
 /** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, and closes each shard. */
 import { defaultThreads } from "../engine/cpu.js";
+import { leastWindowBytes } from "../engine/cut.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isTiled } from "../engine/io/gather.js";
@@ -7,7 +8,7 @@ import { chooseDirect } from "../engine/io/page-cache.js";
 import { trace, traceAside } from "../engine/io/trace.js";
 import { isMade, type Job, type TensorResult } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
-import { leastWindowBytes, needsOf, type PipelineSetup } from "../engine/pipeline.js";
+import { needsOf, type PipelineSetup } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { STREAM } from "../files/pipe.js";
 import type { Staging } from "../output/staging.js";
