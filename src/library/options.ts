@@ -37,6 +37,7 @@ import type { RunOptions } from "../run/run-plan.js";
 import { NEW_ROWS } from "../scheme/axes.js";
 import type { CustomAxes } from "../scheme/custom.js";
 import { VARIANT_FLAGS } from "../scheme/family.js";
+import { instance, isObject, listOf, oneOf, shown, text, value, whole } from "./values.js";
 
 export interface LibraryOptions {
   readonly recover: RecoverOptions;
@@ -63,24 +64,6 @@ type Rows<O> = { readonly [K in keyof Required<O>]: z.ZodType };
 
 const MAX_THREADS = 99;
 const WINDOW_UNIT = 65_536;
-
-/** A value that `is` accepts. @param what it should be, as messages have it. */
-const value = (what: string, is: (value: unknown) => boolean): z.ZodType =>
-  z.custom((given) => given !== undefined && is(given), {
-    error: ({ input }) => (input === undefined ? `is missing: ${what}` : `${shown(input)} is not ${what}`),
-  });
-const text = (what: string): z.ZodType => value(what, (given) => typeof given === "string" && given !== "");
-const oneOf = (...values: readonly unknown[]): z.ZodType =>
-  value(`one of ${values.map(shown).join(", ")}`, (given) => values.includes(given));
-const listOf = (of: z.ZodType, what: string): z.ZodType =>
-  value(what, (given) => Array.isArray(given) && given.every((each) => of.safeParse(each).success));
-const whole = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType =>
-  value(
-    `a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? " on" : ` to ${most}`}`,
-    (given) => Number.isSafeInteger(given) && Number(given) >= least && Number(given) <= most,
-  );
-const instance = (what: string, ...methods: readonly string[]): z.ZodType =>
-  value(what, (given) => isObject(given) && methods.every((name) => typeof given[name] === "function"));
 
 const flag = oneOf(true, false).optional();
 const call = value("a function", (given) => typeof given === "function").optional();
@@ -354,28 +337,4 @@ function issueText(issue: z.core.$ZodIssue): string {
     : issue.code === "invalid_type"
       ? `${shown(issue.input)} is not an object`
       : issue.message;
-}
-
-function isObject(given: unknown): given is Record<string, unknown> {
-  return typeof given === "object" && given !== null && !Array.isArray(given);
-}
-
-/** A value in a message: text in quotes, of everything else no more than its kind where it has no short form. */
-function shown(given: unknown): string {
-  switch (typeof given) {
-    case "string":
-      return quote(given);
-    case "number":
-    case "boolean":
-    case "undefined":
-      return String(given);
-    case "bigint":
-      return `${given}n`;
-    default:
-      return given === null
-        ? "null"
-        : Array.isArray(given)
-          ? "an array"
-          : `${typeof given === "object" ? "an" : "a"} ${typeof given}`;
-  }
 }

@@ -2,7 +2,8 @@
 import type { TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { type GatherRequest, openGathering, partFolder } from "../output/gather.js";
-import { type AskedRun, changedParts, type PlanIdentity, type ReadJournal, readJournal } from "../output/journal.js";
+import { changedParts, readJournal } from "../output/journal.js";
+import type { AskedRun, ParsedJournal, PlanIdentity } from "../output/journal-text.js";
 import { closedAs } from "../output/part.js";
 import { type PartNumber, partsIn, partText } from "../output/part-names.js";
 import { readState } from "../output/part-state.js";
@@ -27,7 +28,7 @@ export async function gatherParts<F, R>(
   const { plan } = recipe;
   const identity = partIdentity(recipe, asked, count);
   const numbers = Array.from({ length: count }, (_, index): PartNumber => ({ index, count }));
-  const look = (): Promise<readonly ReadJournal[]> => finishedParts(path, numbers, identity, asked);
+  const look = (): Promise<readonly ParsedJournal[]> => finishedParts(path, numbers, identity, asked);
   const before = await look();
   const parts = splitPlan(plan, count);
   const owner = new Map(
@@ -104,8 +105,8 @@ async function finishedParts(
   parts: readonly PartNumber[],
   identity: PlanIdentity,
   asked: AskedRun,
-): Promise<readonly ReadJournal[]> {
-  const journals: ReadJournal[] = [];
+): Promise<readonly ParsedJournal[]> {
+  const journals: ParsedJournal[] = [];
   const missing: { readonly part: PartNumber; readonly why: string }[] = [];
   const other: string[] = [];
   const strays = (await partsIn(path)).filter(({ count }) => count !== parts.length);
@@ -189,7 +190,7 @@ function commandFor(asked: AskedRun, path: string, part: PartNumber, mode: "resu
 
 /** How the file is that its part closed: its digest ("" without one) if it is as it was then, or still has that digest; else null. */
 async function unchanged(
-  journal: ReadJournal,
+  journal: ParsedJournal,
   file: string,
   path: string,
   options: RunOptions,
@@ -208,6 +209,6 @@ async function unchanged(
 }
 
 /** The directory with a part's journal in place of its own. Nothing is noted there: what is made again now is looked at again next time. */
-function claiming(output: Staging, { finished }: ReadJournal): Staging {
+function claiming(output: Staging, { finished }: ParsedJournal): Staging {
   return { ...output, journal: { ...output.journal, finished, add: () => {} } };
 }

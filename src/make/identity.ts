@@ -1,6 +1,6 @@
 /** What a run must have in common with the one that it continues. */
 import { digestOf } from "../manifest/write.js";
-import type { PlanIdentity } from "../output/journal.js";
+import type { PlanIdentity } from "../output/journal-text.js";
 import type { PlanInput, RunPlan } from "../plan/plan.js";
 import { VERSION } from "../version.js";
 

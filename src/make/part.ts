@@ -2,7 +2,7 @@
 import type { TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { digestOf } from "../manifest/write.js";
-import type { AskedRun, PlanIdentity } from "../output/journal.js";
+import type { AskedRun, PlanIdentity } from "../output/journal-text.js";
 import { openPart, type PartDirectory } from "../output/part.js";
 import { type PartNumber, partText } from "../output/part-names.js";
 import { type PlanPart, splitPlan } from "../plan/parts.js";

@@ -4,7 +4,7 @@ import type { Job, TensorResult } from "../engine/job/job.js";
 import type { Guard } from "../evidence/guard-names.js";
 import type { OutputMode } from "../output/choose-mode.js";
 import type { OutputDirectory } from "../output/directory.js";
-import type { AskedRun, PlanIdentity } from "../output/journal.js";
+import type { AskedRun, PlanIdentity } from "../output/journal-text.js";
 import type { PartNumber } from "../output/part-names.js";
 import type { ExtraFile, Staging, WrittenFile } from "../output/staging.js";
 import type { RecordCount } from "../plan/operands.js";

@@ -1,6 +1,6 @@
 /** What a part keeps of the call that made it, so that finalize can put the parts together without being told everything again. */
 import { absoluteIfThere } from "../files/paths.js";
-import type { AskedRun } from "../output/journal.js";
+import type { AskedRun } from "../output/journal-text.js";
 
 /** The commands whose work can be divided: the option that names the output, and those that may name something on this disk. */
 const DIVISIBLE = {

@@ -6,15 +6,8 @@ import { join } from "node:path";
 import { runError } from "../files/errno.js";
 import { hasOwnFolder, ownFolder } from "../files/own.js";
 import { type OutputDirectory, outputDirectory } from "./directory.js";
-import {
-  type Journal,
-  listedFiles,
-  type PlanIdentity,
-  readJournal,
-  removeJournal,
-  resumeJournal,
-  startJournal,
-} from "./journal.js";
+import { type Journal, listedFiles, readJournal, removeJournal, resumeJournal, startJournal } from "./journal.js";
+import type { PlanIdentity } from "./journal-text.js";
 import { type Lock, removeStaleLocks, takeLock } from "./lock.js";
 import { refuseTwins } from "./names.js";
 import { clearPart, removePart } from "./part.js";

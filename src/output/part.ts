@@ -9,17 +9,8 @@ import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
 import { hasOwnFolder, ownFolder, removeOwn } from "../files/own.js";
 import type { OutputMode } from "./choose-mode.js";
-import {
-  type AskedRun,
-  type ClosedFile,
-  type Journal,
-  listedFiles,
-  type PlanIdentity,
-  readJournal,
-  removeJournal,
-  resumeJournal,
-  startJournal,
-} from "./journal.js";
+import { type Journal, listedFiles, readJournal, removeJournal, resumeJournal, startJournal } from "./journal.js";
+import type { AskedRun, ClosedFile, PlanIdentity } from "./journal-text.js";
 import { type Lock, refuseLocked, removeStaleLocks, takeLock } from "./lock.js";
 import { refuseTwins } from "./names.js";
 import { type PartNumber, partName, partsIn, partText, STATE_FILES } from "./part-names.js";

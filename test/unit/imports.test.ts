@@ -72,7 +72,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(commander|cli-progress)$/, /^cli\//],
   [
     /^zod$/,
-    /^(check\/signature\/(bundle|statement)|library\/options|cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/(entries|siblings)|manifest\/(manifest|read))\.ts$/,
+    /^(check\/signature\/(bundle|statement)|library\/(options|values)|cli\/flags\/(flag|values)|checkpoint\/(config|tokenizer|layouts\/meta\/params)|hub\/(entries|siblings)|manifest\/(manifest|read))\.ts$/,
   ],
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|files|hub|output|engine\/io|run|manifest|engine)\//],
   [/^(node:)?worker_threads$/, /^engine\//],
