@@ -156,15 +156,21 @@ export async function readPlaces(places: readonly Place[]): Promise<readonly Uin
 /** Little-endian elements of `dtype` as F32 bits (docs/arithmetic.md 1). */
 function widen(dtype: FloatDtype, bytes: Uint8Array): Uint32Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const read: Readonly<Record<FloatDtype, (at: number) => number>> = {
-    F16: (at) => widenF16(view.getUint16(at, true)),
-    BF16: (at) => widenBF16(view.getUint16(at, true)),
-    F32: (at) => view.getUint32(at, true),
-    F64: (at) => widenF64(view.getUint32(at + 4, true), view.getUint32(at, true)),
-  };
   const size = ELEMENT_BYTES[dtype];
-  return Uint32Array.from({ length: bytes.byteLength / size }, (_, index) => read[dtype](index * size));
+  const read = READ[dtype];
+  const values = new Uint32Array(bytes.byteLength / size);
+  for (let index = 0; index < values.length; index++) {
+    values[index] = read(view, index * size);
+  }
+  return values;
 }
+
+const READ: Readonly<Record<FloatDtype, (view: DataView, at: number) => number>> = {
+  F16: (view, at) => widenF16(view.getUint16(at, true)),
+  BF16: (view, at) => widenBF16(view.getUint16(at, true)),
+  F32: (view, at) => view.getUint32(at, true),
+  F64: (view, at) => widenF64(view.getUint32(at + 4, true), view.getUint32(at, true)),
+};
 
 /** F32 bits as numbers; a NaN loses its payload. */
 export function toNumbers(bits: Uint32Array): Float32Array {

@@ -64,8 +64,10 @@ export function widenF16(half: number): number {
   if (exponent === 31) {
     return (sign | INFINITY | (mantissa === 0 ? 0 : QUIET | (mantissa << 13))) >>> 0;
   }
-  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25);
-  return (sign | toBits(magnitude)) >>> 0;
+  if (exponent === 0) {
+    return (sign | toBits(mantissa * 2 ** -24)) >>> 0;
+  }
+  return (sign | ((exponent + 112) << 23) | (mantissa << 13)) >>> 0;
 }
 
 /** BF16 -> F32: the upper half, NaN untouched (docs/arithmetic.md 1). */

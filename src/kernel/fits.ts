@@ -8,7 +8,19 @@ import type { NarrowDtype } from "./kernel.js";
 
 /** Does rounding to `dtype` and back give the same F32? */
 export function isExact(dtype: NarrowDtype, bits: number): boolean {
-  return roundBits(dtype, bits) === bits;
+  if (isNaNBits(bits)) {
+    return roundBits(dtype, bits) === bits;
+  }
+  // All digits that `dtype` lacks are 0.
+  if (dtype === "BF16") {
+    return (bits & 0xffff) === 0;
+  }
+  if ((bits & 0x1fff) !== 0) {
+    return false;
+  }
+  const exponent = ((bits >>> 23) & 255) - 127;
+  // What F16 holds with all its digits; with fewer of them, or none, it is rounded to see.
+  return (exponent >= -14 && exponent <= 15) || roundBits(dtype, bits) === bits;
 }
 
 /**

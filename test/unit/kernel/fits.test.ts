@@ -48,3 +48,27 @@ test("a float32 value does not fit because its difference is known", () => {
   const difference = addBits(negateBits(base), tuned);
   assert.ok(!fits("BF16", addBits(base, difference), difference, [base]));
 });
+
+test("a value is exact if rounding it and widening it again gives its bits: every value of the dtype, what lies around it, any others", () => {
+  const byRounding = {
+    F16: (bits: number) => widenF16(narrowBits("F16", bits)),
+    BF16: (bits: number) => widenBF16(narrowBits("BF16", bits)),
+  };
+  const halves = Array.from({ length: 65536 }, (_, half) => [widenF16(half), widenBF16(half)]).flat();
+  const near = halves.flatMap((bits) => [0, 1, -1, 0x1000, 0x1fff, 0x2000, 0x8000].map((step) => (bits + step) >>> 0));
+  let exact = 0;
+  for (const dtype of ["F16", "BF16"] as const) {
+    for (const bits of near) {
+      const expected = byRounding[dtype](bits) === bits;
+      exact += expected ? 1 : 0;
+      if (isExact(dtype, bits) !== expected) {
+        assert.fail(`${dtype} ${bits.toString(16)}: ${expected}`);
+      }
+    }
+    fc.assert(
+      fc.property(fc.nat(0xffffffff), (bits) => isExact(dtype, bits) === (byRounding[dtype](bits) === bits)),
+      { numRuns: 10_000, seed: 16 },
+    );
+  }
+  assert.ok(exact > 65536, `${exact} were exact`);
+});
