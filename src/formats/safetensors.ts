@@ -9,19 +9,10 @@ import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
 import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
-import {
-  type ByteRange,
-  type ByteSource,
-  MAX_RANK,
-  type Shape,
-  type ShardHeader,
-  type TensorInfo,
-} from "./tensor-info.js";
+import { type ByteSource, MAX_RANK, type Shape, type ShardHeader, type TensorInfo } from "./tensor-info.js";
 
 /** Bytes. Parsing costs many times the size in memory; the largest real headers (20,000 tensors) stay below 3 MB. */
 export const MAX_HEADER = 25_000_000;
-/** The data section of a written shard begins on a page, so that tensors can go to disk by direct I/O. */
-const PAGE = 4096;
 /** Entries of `__metadata__`: most files have a handful, an update of an RL trainer has a checksum for each of its tensors. */
 const MAX_METADATA = 250_000;
 const DAMAGED = "the file is damaged: download it again";
@@ -226,7 +217,8 @@ function validateHeader(tensors: StatedTensor[], dataStart: number, size: number
   }
 }
 
-function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string): number {
+/** @throws {WeightDiffError} FORMAT_INVALID for a shape that overflows, or is no whole number of bytes. */
+export function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string): number {
   const bytes = tensorBytes(dtype, shape);
   if (bytes === undefined) {
     const what = `tensor ${quote(name)} is ${dtype} ${shapeText(shape)}, which is too large or no whole number of bytes`;
@@ -238,88 +230,4 @@ function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string): number
 /** "[32001, 4096]", cut where a hostile header lists thousands of dimensions. */
 function shapeText(shape: Shape): string {
   return `[${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}]`;
-}
-
-/** A shard's place for everything, before any tensor byte is known. */
-export interface ShardLayout {
-  /** Length, JSON and padding: the file's first bytes. */
-  readonly header: Uint8Array;
-  /** Absolute byte ranges, in the order in which the tensors were given. */
-  readonly ranges: readonly ByteRange[];
-  /** Bytes of the whole file. */
-  readonly size: number;
-  /** Before this offset every tensor begins and ends on a page; from here on none is a whole number of pages. */
-  readonly directEnd: number;
-}
-
-export interface LayoutOptions {
-  /** What messages call the file. */
-  readonly name: string;
-  /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
-  readonly metadata?: ReadonlyMap<string, string>;
-  /** False: in the given order, for a file that is written by ordinary I/O only. */
-  readonly paged?: boolean;
-}
-
-/**
- * Lays out a shard: tensors of whole pages first, then the rest, each group in the given order, so that no page is written
- * both by direct and by ordinary I/O.
- * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a name safetensors cannot hold, FORMAT_INVALID for one that comes twice
- * or a shape that overflows, LIMIT for a header that nobody would read.
- */
-export function layoutShard(
-  tensors: readonly Pick<TensorInfo, "name" | "dtype" | "shape">[],
-  { name: file, metadata = new Map([["format", "pt"]]), paged = true }: LayoutOptions,
-): ShardLayout {
-  const names = new Set<string>();
-  const sized = tensors.map(({ name, dtype, shape }, index) => {
-    const tensor = `${file}: tensor ${quote(name)}`;
-    if (name === "__metadata__" || /\p{Surrogate}/u.test(name)) {
-      throw new WeightDiffError("FORMAT_UNSUPPORTED", `${tensor} has a name that safetensors cannot hold`);
-    }
-    if (names.has(name)) {
-      throw new WeightDiffError("FORMAT_INVALID", `${tensor} occurs twice`);
-    }
-    names.add(name);
-    return { name, dtype, shape, index, bytes: bytesOf(dtype, shape, name, file) };
-  });
-  const isPaged = ({ bytes }: { readonly bytes: number }): boolean => paged && bytes > 0 && bytes % PAGE === 0;
-  const direct = sized.filter(isPaged);
-  const rest = sized.filter((tensor) => !isPaged(tensor));
-
-  const fields = [...metadata].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, text]) => `${json(key)}:${json(text)}`);
-  const entries = [`"__metadata__":{${fields.join(",")}}`];
-  const offsets: ByteRange[] = new Array(sized.length);
-  let at = 0;
-  for (const { name, dtype, shape, index, bytes } of [...direct, ...rest]) {
-    const end = at + bytes;
-    entries.push(`${json(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":[${at},${end}]}`);
-    offsets[index] = { begin: at, end };
-    at = end;
-  }
-  const text = new TextEncoder().encode(`{${entries.join(",")}}`);
-  const unit = paged ? PAGE : 8;
-  const dataStart = Math.ceil((8 + text.length) / unit) * unit;
-  const size = dataStart + at;
-  if (dataStart - 8 > MAX_HEADER || !Number.isSafeInteger(size)) {
-    throw new WeightDiffError(
-      "LIMIT",
-      `the header of ${tensors.length} tensors would take ${text.length} bytes; readers refuse more than ${MAX_HEADER}`,
-      undefined,
-      { at: { file }, advice: [{ to: "put fewer tensors into a file", option: "maxShardSize" }] },
-    );
-  }
-  const header = new Uint8Array(dataStart).fill(0x20);
-  new DataView(header.buffer).setBigUint64(0, BigInt(dataStart - 8), true);
-  header.set(text, 8);
-  return {
-    header,
-    ranges: offsets.map(({ begin, end }) => ({ begin: dataStart + begin, end: dataStart + end })),
-    size,
-    directEnd: dataStart + direct.reduce((sum, { bytes }) => sum + bytes, 0),
-  };
-}
-
-function json(text: string): string {
-  return JSON.stringify(text);
 }

@@ -11,7 +11,7 @@ import { CODEC, CODEC_KEY, CODED_KEY, indexBytes, mostCodedBytes } from "../form
 import { unitCount } from "../formats/coded/units.js";
 import { type Dtype, dtypeBits, isDtype, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
-import { layoutShard } from "../formats/safetensors.js";
+import { layoutShard } from "../formats/safetensors-layout.js";
 import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
 import type { Pair } from "./pair.js";
 

@@ -2,7 +2,7 @@
 import type { PayloadJob, TensorResult } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
-import { layoutShard } from "../formats/safetensors.js";
+import { layoutShard } from "../formats/safetensors-layout.js";
 import { payloadRoom, type UpdateEncoding } from "../formats/update.js";
 import type { PlanInput, RunPlan } from "./plan.js";
 import type { Move } from "./settle.js";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { planMemory } from "../../src/engine/io/memory.js";
 import { decodeWindow, encodeWindow } from "../../src/engine/work/windows.js";
 import { unitOf, WINDOW_UNITS } from "../../src/formats/coded/units.js";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import { narrowBits, toBits } from "../../src/kernel/bits.js";
 import { peek, simdKernel } from "../support/kernels.js";
 import { type Bench, clearOutput, outputOf, weightDiff } from "./bench.js";

@@ -7,7 +7,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeUpdateIndex } from "../../src/chain/update-index.js";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import { startEncoder } from "../../src/formats/zstd/encoder.js";
 import { type Bench, clearOutput, outputOf, weightDiff } from "./bench.js";
 import { interleave, run } from "./measure.js";

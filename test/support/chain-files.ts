@@ -1,6 +1,6 @@
 /** Chains made here: versions in slime's layout, with frames of raw blocks. */
 import { type ChecksumName, loadChecksums } from "../../src/formats/checksum.js";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import { writeFiles } from "./checkpoints.js";
 
 /** One zstd frame of raw blocks; the header states the size (RFC 8878, 3.1.1). */

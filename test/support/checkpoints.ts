@@ -6,7 +6,7 @@ import type { Checkpoint, StoredTensor } from "../../src/checkpoint/checkpoint.j
 import { plainModel } from "../../src/checkpoint/layouts/registry.js";
 import type { Shard } from "../../src/checkpoint/shard.js";
 import { type Dtype, tensorBytes } from "../../src/formats/dtype.js";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import type { Shape, StoredRecord } from "../../src/formats/tensor-info.js";
 
 /** A tensor to be written; without data it is zeros. */

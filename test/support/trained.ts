@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { openCheckpoint, type StoredTensor } from "../../src/checkpoint/checkpoint.js";
 import { fromNumbers, readPlaces, toNumbers } from "../../src/evidence/sample.js";
 import { type Dtype, elementCount } from "../../src/formats/dtype.js";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import { narrowBits, widenBF16, widenF16 } from "../../src/kernel/bits.js";
 import type { NarrowDtype } from "../../src/kernel/kernel.js";
 

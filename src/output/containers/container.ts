@@ -1,5 +1,5 @@
 /** The file format of an output: what the files are called, and where in them everything goes, before a tensor is computed. */
-import type { ShardLayout } from "../../formats/safetensors.js";
+import type { ShardLayout } from "../../formats/safetensors-layout.js";
 import type { TensorInfo } from "../../formats/tensor-info.js";
 
 export interface Container {

@@ -1,5 +1,5 @@
 /** safetensors, in files that are called as transformers calls them. */
-import { layoutShard } from "../../formats/safetensors.js";
+import { layoutShard } from "../../formats/safetensors-layout.js";
 import { writeWeightIndex } from "../../formats/weight-index.js";
 import type { Container } from "./container.js";
 

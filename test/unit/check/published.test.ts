@@ -10,7 +10,7 @@ import { makeDiff } from "../../../src/commands/make-diff.js";
 import { type RecoverOptions, recover } from "../../../src/commands/recover.js";
 import { type ErrorCode, EXIT_CODES } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
-import { layoutShard } from "../../../src/formats/safetensors.js";
+import { layoutShard } from "../../../src/formats/safetensors-layout.js";
 import { narrowBits, widenBF16, widenF16 } from "../../../src/kernel/bits.js";
 import type { MakeDiffManifest } from "../../../src/manifest/manifest.js";
 import { digestOf } from "../../../src/manifest/write.js";
