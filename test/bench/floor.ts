@@ -1,7 +1,7 @@
 /**
  * What recover's promises cost, without its arithmetic: `node floor.js OUT BYTES INPUT …` reads every byte of the inputs with its CRC-32,
  * writes BYTES to OUT past the page cache with a sha256 of all, and syncs. Two threads, windows of 4 MiB, each with three on their way.
- * --direct reads past the page cache, too, as recover does where the inputs are not cached.
+ * --direct reads past the page cache, too, as recover does where the inputs are not cached. --no-crc leaves out the CRC-32.
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
@@ -19,12 +19,13 @@ interface Share {
   readonly outBytes: number;
   readonly inputs: readonly string[];
   readonly readFlags: number;
+  readonly checked: boolean;
   /** Which of the threads: its windows are this one, and every second after it. */
   readonly thread: number;
 }
 
 /** Reads window `index` of the inputs laid end to end by as many parts as the output has windows, and writes the output's. */
-async function work({ out, outBytes, inputs, readFlags, thread }: Share): Promise<void> {
+async function work({ out, outBytes, inputs, readFlags, checked, thread }: Share): Promise<void> {
   const target = await open(out, constants.O_WRONLY | constants.O_DIRECT);
   const sources = await Promise.all(inputs.map(async (path) => await open(path, constants.O_RDONLY | readFlags)));
   const sizes = await Promise.all(sources.map(async (source) => (await source.stat()).size));
@@ -59,9 +60,11 @@ async function work({ out, outBytes, inputs, readFlags, thread }: Share): Promis
       loading.set(ahead, load(ahead));
     }
     const [slot, ...parts] = (await loading.get(index)) as [Uint8Array, ...Uint8Array[]];
-    parts.forEach((part, k) => {
-      sums[k] = crc32(part, sums[k]);
-    });
+    if (checked) {
+      parts.forEach((part, k) => {
+        sums[k] = crc32(part, sums[k]);
+      });
+    }
     const window = slot.subarray(0, WINDOW);
     digest.update(window.subarray(0, Math.min(WINDOW, outBytes - index * WINDOW)));
     writing.push(target.write(window, 0, WINDOW, index * WINDOW));
@@ -73,12 +76,18 @@ async function work({ out, outBytes, inputs, readFlags, thread }: Share): Promis
 if (workerData !== null) {
   await work(workerData as Share);
 } else {
-  const direct = argv.includes("--direct");
-  const [out = "", outBytes, ...inputs] = argv.slice(2).filter((arg) => arg !== "--direct");
+  const [out = "", outBytes, ...inputs] = argv.slice(2).filter((arg) => !arg.startsWith("--"));
   await (await open(out, "w")).close();
-  const readFlags = direct ? constants.O_DIRECT : 0;
+  const readFlags = argv.includes("--direct") ? constants.O_DIRECT : 0;
   for (let thread = 0; thread < THREADS; thread++) {
-    const share: Share = { out, outBytes: Number(outBytes), inputs, readFlags, thread };
+    const share: Share = {
+      out,
+      outBytes: Number(outBytes),
+      inputs,
+      readFlags,
+      checked: !argv.includes("--no-crc"),
+      thread,
+    };
     new Worker(new URL(import.meta.url), { workerData: share });
   }
 }

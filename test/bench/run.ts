@@ -9,9 +9,9 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Bench } from "./bench.js";
+import { chains } from "./chains.js";
 import { codedDiffs } from "./coded.js";
 import { perByte } from "./families.js";
-import { foldSteps } from "./fold.js";
 import { huge, peaks } from "./memory.js";
 import { againstMergekit } from "./mergekit.js";
 import { againstMeta } from "./meta.js";
@@ -31,19 +31,19 @@ const PARTS: ReadonlyMap<string, (bench: Bench) => Promise<void>> = new Map([
   ["9", againstMeta],
   ["10", perByte],
   ["11", codedDiffs],
-  ["12", foldSteps],
+  ["12", chains],
   ["13", passes],
 ]);
 
 const HELP = `npm run bench -- [options]
   --only 1,2      parts: 1 against copying, 2 threads, 3 linearity, 4 memory, 5 replica of 65B, 6 start-up,
                   7 weight_diff.py, 8 mergekit, 9 Meta's layout as base, 10 every kind of scheme, per byte,
-                  11 compressed diffs, and make-diff against recover, 12 a fold of 64 steps, 13 passes of a model (default: all but 5)
+                  11 compressed diffs, and make-diff against recover, 12 chains of updates, 13 passes of a model (default: all but 5)
   --65b           part 5 too: ten minutes at most
   --rounds 5      runs of each rival
   --dir DIR       models and outputs (default: weight-diff-bench in the system's folder for temporary files)
   --program FILE  another build's bin/weight-diff.js
-  --reference FILE --python PYTHON    a copy of a weight_diff.py, for part 7
+  --reference FILE --python PYTHON    a copy of a weight_diff.py, for part 7; the Python also for part 12
   --mergekit FILE                     mergekit-yaml, for part 8
 `;
 
