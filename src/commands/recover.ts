@@ -5,6 +5,7 @@
 import { requireSignature } from "../check/signature.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
+import { type EarlyThreads, withEarlyThreads } from "../engine/early.js";
 import { make } from "../make/make.js";
 import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
@@ -27,10 +28,14 @@ export type { RecoverOptions } from "./recover/options.js";
  * manifest says. A naive sum that does not fit is no error: the output stays, and the report has the verdict.
  */
 export async function recover(options: RecoverOptions, gathering: Gathering | null = null): Promise<RecoverReport> {
-  return withHub(options, (opened) => recoverWith(opened, gathering));
+  return withHub(options, (opened) => withEarlyThreads((early) => recoverWith(opened, gathering, early)));
 }
 
-async function recoverWith(asked: OpenRecoverOptions, gathering: Gathering | null): Promise<RecoverReport> {
+async function recoverWith(
+  asked: OpenRecoverOptions,
+  gathering: Gathering | null,
+  early: EarlyThreads,
+): Promise<RecoverReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.tuned);
   if (options.verifyKey != null) {
@@ -44,7 +49,7 @@ async function recoverWith(asked: OpenRecoverOptions, gathering: Gathering | nul
   if (payload !== null) {
     return recoverFiles(payload, options);
   }
-  const { inputs, choice, scheme, plan, published } = await prepareRecover(options);
+  const { inputs, choice, scheme, plan, published } = await prepareRecover(options, early);
   const { raw, diff } = inputs;
   const stated = await statedSum(diff, scheme);
   const elseBase = {
@@ -57,7 +62,7 @@ async function recoverWith(asked: OpenRecoverOptions, gathering: Gathering | nul
   };
   return make(
     recoverRecipe({ started, inputs, choice, plan, stated, elseBase, published: published.manifest }, options),
-    options,
+    { ...options, early },
     gathering,
   );
 }

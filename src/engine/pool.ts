@@ -3,18 +3,22 @@
  * that a test put in place, is done in this thread: the same pipeline, without the threads.
  */
 import { readFileSync } from "node:fs";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { type EarlyThreads, startWorker } from "./early.js";
 import { errorOf, type Failure } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
-import { traceAside } from "./io/trace.js";
 import type { Job, TensorResult } from "./job/job.js";
 import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
 
-export type ToWorker = { readonly type: "job"; readonly job: Job | null } | { readonly type: "abort" };
+export type ToWorker =
+  | { readonly type: "setup"; readonly setup: PipelineSetup }
+  | { readonly type: "job"; readonly job: Job | null }
+  | { readonly type: "abort" };
 export type FromWorker =
+  | { readonly type: "ready" }
   | { readonly type: "next" }
   | { readonly type: "finished"; readonly id: number; readonly result: TensorResult }
   | { readonly type: "progress"; readonly id: number; readonly read: number; readonly written: number }
@@ -24,6 +28,8 @@ export type FromWorker =
 export interface PoolOptions {
   /** Worker threads; 0 works in this thread. */
   readonly threads: number;
+  /** Those that have started already: they are taken first. */
+  readonly early?: EarlyThreads | undefined;
   /** Another disk, for tests; it implies this thread. */
   readonly disk?: Disk;
   readonly signal?: AbortSignal;
@@ -64,12 +70,6 @@ async function runHere(setup: PipelineSetup, take: () => Job | null, options: Po
   });
 }
 
-/**
- * Pieces of answers are garbage as soon as they are in the kernel's memory, and so are small jobs once they are done: a small nursery
- * throws them away early, at no measurable cost.
- */
-const SMALL_NURSERY = { maxYoungGenerationSizeMb: 2 };
-
 async function runThreads(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
   const underWay = new Map<number, Job>();
   const next = (): Job | null => {
@@ -90,12 +90,9 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   const onAbort = (): void => fail(abortReason(options.signal));
   options.signal?.addEventListener("abort", onAbort, { once: true });
   const exits = Array.from({ length: options.threads }, () => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), {
-      workerData: setup,
-      resourceLimits: SMALL_NURSERY,
-    });
+    const worker = options.early?.take() ?? startWorker();
     workers.push(worker);
-    traceAside("start of a worker", () => new Promise((resolve) => worker.once("message", resolve)));
+    worker.postMessage({ type: "setup", setup } satisfies ToWorker);
     return new Promise<void>((resolve) => {
       let ended = false;
       worker.on("message", (message: FromWorker) => {

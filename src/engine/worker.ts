@@ -1,6 +1,6 @@
 /** The shell of a worker thread: messages in and out, nothing else. The work is `runPipeline`. */
 import { readFileSync } from "node:fs";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { failureOf } from "./failure.js";
 import { localDisk } from "./io/disk.js";
@@ -15,12 +15,16 @@ if (port === null) {
 const send = (message: FromWorker): void => port.postMessage(message);
 const stop = new AbortController();
 let deliver: (job: Job | null) => void = () => {};
-port.on("message", (message: ToWorker) => {
-  if (message.type === "abort") {
-    stop.abort();
-  } else {
-    deliver(message.job);
-  }
+const setUp = new Promise<PipelineSetup>((resolve) => {
+  port.on("message", (message: ToWorker) => {
+    if (message.type === "abort") {
+      stop.abort();
+    } else if (message.type === "setup") {
+      resolve(message.setup);
+    } else {
+      deliver(message.job);
+    }
+  });
 });
 
 /** A message wakes the main thread, which takes a processor from a worker for a moment: a few a second are enough. */
@@ -44,7 +48,8 @@ function ask(): Promise<Job | null> {
   });
 }
 
-const setup = workerData as PipelineSetup;
+send({ type: "ready" });
+const setup = await setUp;
 // The next job is asked for while one is under way, so that reading ahead never waits for the main thread.
 let ahead = ask();
 try {

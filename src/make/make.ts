@@ -11,7 +11,7 @@ import type { PartNumber } from "../output/part-names.js";
 import { splitPlan } from "../plan/parts.js";
 import type { RunPlan } from "../plan/plan.js";
 import { fetchNote, provideInputs } from "../run/inputs.js";
-import { clock, type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
+import { clock, type EarlyOption, type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
 import { chooseDestination, type Destination, gatherDestination } from "./destination.js";
 import { gatherParts } from "./gather.js";
 import { identityOf } from "./identity.js";
@@ -23,7 +23,7 @@ import { describeWork } from "./work.js";
 /** Carries out a recipe. @throws {WeightDiffError} with any code of errors.ts. */
 export async function make<F, R>(
   recipe: Recipe<F, R>,
-  options: DividedRequest & Pick<MakingOptions, "manifestOut">,
+  options: DividedRequest & Pick<MakingOptions, "manifestOut"> & EarlyOption,
   gathering: Gathering | null = null,
 ): Promise<R> {
   const { plan, started } = recipe;
@@ -132,7 +132,7 @@ function smallNames({ side, base }: Destination): readonly string[] {
 async function runInto<F, R>(
   destination: Destination | null,
   recipe: Recipe<F, R>,
-  options: RunOptions & Pick<MakingOptions, "manifestOut">,
+  options: RunOptions & Pick<MakingOptions, "manifestOut"> & EarlyOption,
 ): Promise<RunResult> {
   if (destination?.mode === "stream") {
     return runIntoStream(recipe, options);

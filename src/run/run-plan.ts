@@ -1,6 +1,9 @@
 /** Carries out a plan: chooses how to read and write, verifies what an earlier run finished, streams the rest, and closes each shard. */
+
+import type { Shard } from "../checkpoint/shard.js";
 import { defaultThreads } from "../engine/cpu.js";
 import { leastWindowBytes } from "../engine/cut.js";
+import type { EarlyThreads } from "../engine/early.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { isTiled } from "../engine/io/gather.js";
@@ -33,13 +36,18 @@ export interface RunOptions extends HubRunOptions {
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 
-export interface PlanRunOptions extends RunOptions {
+export interface PlanRunOptions extends RunOptions, EarlyOption {
   /** Called with every result as soon as it is there. If it throws, the run ends. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
   /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread. */
   readonly stream?: OutputStream;
   /** Take the sha256 of each file, too, while it grows. */
   readonly digestFiles?: boolean | undefined;
+}
+
+/** Of the commands below cli/, not of the library's: threads that were started while this run was planned. */
+export interface EarlyOption {
+  readonly early?: EarlyThreads | undefined;
 }
 
 export interface ProgressState {
@@ -114,6 +122,16 @@ export function choosePace(
   };
 }
 
+/** How many threads to start before the plan is made: as many as it will most probably take. None where files are fetched first. */
+export function threadsAhead(
+  shards: readonly Pick<Shard, "size" | "hub">[],
+  { threads = null, disk, dryRun }: Pick<RunOptions, "threads" | "disk"> & { readonly dryRun?: boolean },
+): number {
+  const bytes = shards.reduce((sum, { size }) => sum + size, 0);
+  const local = shards.every(({ hub }) => hub === undefined);
+  return dryRun === true || disk !== undefined || bytes < SMALL_BYTES || !local ? 0 : (threads ?? defaultThreads());
+}
+
 /** Of all workers together; each takes up to a megabyte. */
 const DECODERS = 32;
 
@@ -172,6 +190,7 @@ export async function runPlan(
   };
   const pool = {
     threads,
+    early: options.early,
     ...(disk === undefined ? {} : { disk }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };

@@ -1,11 +1,15 @@
 /** What recover does before it writes anything: opens both, chooses the scheme, refuses what can be refused, and plans. */
+import type { EarlyThreads } from "../../engine/early.js";
+import { trace } from "../../engine/io/trace.js";
 import type { Choice } from "../../evidence/choice.js";
 import { guardBase, type Inputs } from "../../evidence/guards.js";
 import { cutForExact, resizeAsMade, resizeBase } from "../../evidence/resize.js";
 import { sampleSums } from "../../evidence/sample-sums.js";
+import { STREAM } from "../../files/pipe.js";
 import { openPair } from "../../make/open.js";
 import { readAdditiveRecord } from "../../plan/exact.js";
 import type { Plan } from "../../plan/plan.js";
+import { threadsAhead } from "../../run/run-plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { chooseAndGuard } from "./choose.js";
 import { tellPlan } from "./notes.js";
@@ -23,9 +27,15 @@ export interface Prepared {
 }
 
 /** @throws {WeightDiffError} with any code of errors.ts that inputs, names and shapes can have. */
-export async function prepareRecover(options: OpenRecoverOptions): Promise<Prepared> {
-  const opened = await openPair(options.raw, options.diff, "diff", options.hub);
-  const { choice, judged, sample } = await chooseAndGuard(opened, options);
+export async function prepareRecover(
+  options: OpenRecoverOptions,
+  early: EarlyThreads | null = null,
+): Promise<Prepared> {
+  const opened = await trace("open", () => openPair(options.raw, options.diff, "diff", options.hub));
+  if (options.tuned !== STREAM) {
+    early?.start(threadsAhead([...opened.raw.shards, ...opened.diff.shards], options));
+  }
+  const { choice, judged, sample } = await trace("guard", () => chooseAndGuard(opened, options));
   const record = readAdditiveRecord(opened.diff);
   const resized =
     choice.scheme.operation === "add-bits"
