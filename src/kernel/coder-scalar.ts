@@ -1,4 +1,4 @@
-/** The loops of coded windows in plain TypeScript, unit by unit: the oracle of assembly/coder.ts, and the fallback. */
+/** The loops of coded windows in plain TypeScript, unit by unit: the oracle of assembly/{tokenise,encode,decode}.ts, and the fallback. */
 import { extraBits, mantissaBits, type Unit } from "../formats/coded/units.js";
 import {
   assertCoding,

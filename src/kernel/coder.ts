@@ -19,6 +19,9 @@ export const LEAST_LANE = 1 << 16;
 /** Tokens that are decoded at a time. */
 export const TOKEN_CHUNK = 4096;
 
+/** 256 x 256 counters of 32 bits, twice. */
+export const COUNTER_BYTES = 2 * 256 * 256 * 4;
+
 export interface TokenPlaces {
   /** Units of the base, and of the tuned tensor. */
   readonly from: number;
@@ -26,7 +29,7 @@ export interface TokenPlaces {
   /** A byte for each unit. */
   readonly tokens: number;
   readonly classes: number;
-  /** 256 x 256 counters of 32 bits, by class and token: added to. */
+  /** COUNTER_BYTES: counters of 32 bits, by class and token, which are added to; then as many zeros, which the loops may use. */
   readonly histogram: number;
   readonly state: number;
 }
@@ -55,7 +58,10 @@ export interface Coder {
    * passed; 4 bytes for each unit and 8 more must be free there.
    */
   tokenise(unit: Unit, alone: boolean, places: TokenPlaces, units: number): void;
-  /** Tokens to words, from the last unit to the first; words are written downwards from where the state says, 2 bytes for each unit and 2 more at most. */
+  /**
+   * Tokens to words, from the last unit to the first; words are written downwards from where the state says, at most 2 bytes for each
+   * unit. The 8 bytes below them may be written to as well.
+   */
   encode(units: number, places: EncodePlaces): void;
   /**
    * Words and extra bits to units; all calls but the last take a multiple of LANES. @returns false where words or extra bits end too
@@ -75,7 +81,7 @@ export function assertCoding(
   assertSpan(memory, base, tuned, units * width);
   assertSpan(memory, base, tokens, units);
   assertSpan(memory, base, classes, units);
-  assertSpan(memory, base, histogram, 256 * 256 * 4);
+  assertSpan(memory, base, histogram, COUNTER_BYTES);
   assertSpan(memory, base, state, CODER_BYTES);
 }
 

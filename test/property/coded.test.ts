@@ -7,7 +7,7 @@ import { unitOf } from "../../src/formats/coded/units.js";
 import { MODE } from "../../src/formats/coded/window.js";
 import { DTYPES } from "../../src/formats/dtype.js";
 import { decoded, encoded, type WindowBench, windowBenches } from "../support/coded.js";
-import { hashed } from "../support/kernels.js";
+import { hashed, sha256 } from "../support/kernels.js";
 
 const [simd, scalar] = windowBenches();
 const RUNS = { numRuns: 150, interruptAfterTimeLimit: 30_000 } as const;
@@ -135,4 +135,32 @@ test("what is next to nothing costs next to nothing: one in a hundred changed is
   const tuned = base.map((bits, i) => ((noise[i] ?? 0) % 100 === 0 ? bits + 1 : bits));
   const window = encoded(simd, unitOf("BF16"), bytesOf(base, 2), bytesOf(tuned, 2));
   assert.ok(window.length < 0.013 * 2 * units, String(window.length));
+});
+
+test("the same units give the same windows as ever: modes, clusters, tables, lanes, words and extra bits", () => {
+  const digests = [12, 9, 6, 3].map((spread) => {
+    const units = 100_003;
+    const noise = hashed(5, units);
+    const more = hashed(6, units);
+    const base = noise.map((bits) => (bits & 0x807f) | ((125 - Math.clz32(Math.imul(bits, 0x9e3779b1))) << 7));
+    const tuned = base.map(
+      (bits, i) => bits + ((((more[i] ?? 0) & 1 ? 1 : -1) << 16) >> Math.min(16, spread + Math.clz32(more[i] ?? 0))),
+    );
+    const window = encoded(
+      simd,
+      unitOf("BF16"),
+      bytesOf(base, 2),
+      bytesOf(
+        tuned.map((bits) => bits & 0xffff),
+        2,
+      ),
+    );
+    return [window.length, sha256(window).slice(0, 16)];
+  });
+  assert.deepEqual(digests, [
+    [39_088, "08485758885cf818"],
+    [69_798, "a085acc6f37807eb"],
+    [106_446, "ce4e798c17140f50"],
+    [143_878, "363de9363f4ba085"],
+  ]);
 });

@@ -1,7 +1,7 @@
 /** How a worker divides its kernel's memory: slots for windows in flight, blocks, and the running states. Fixed for the run. */
 import { WINDOW_UNITS } from "../../formats/coded/units.js";
 import { MOST_CLUSTERS } from "../../formats/coded/window.js";
-import { CODER_BYTES, SLOTS, TOKEN_CHUNK } from "../../kernel/coder.js";
+import { CODER_BYTES, COUNTER_BYTES, SLOTS, TOKEN_CHUNK } from "../../kernel/coder.js";
 import { HISTOGRAM_BYTES, LENGTHS, MEASURE_BYTES } from "../../kernel/measure.js";
 import { PAGE } from "./disk.js";
 
@@ -35,7 +35,8 @@ export interface CoderAreas {
   readonly classes: number;
   readonly histogram: number;
   readonly extra: number;
-  readonly words: number;
+  /** Words are written from here downwards. */
+  readonly wordsEnd: number;
 }
 
 export interface MemoryPlan {
@@ -180,7 +181,7 @@ function productAreas(take: (bytes: number) => number, { columns, tokens }: Prod
   };
 }
 
-/** What the loops may touch past the end of words and extra bits. */
+/** What the loops may touch past the end of extra bits, and below the words. */
 const SLACK = 64;
 
 function coderAreas(take: (bytes: number) => number, encodes: boolean): CoderAreas {
@@ -192,8 +193,8 @@ function coderAreas(take: (bytes: number) => number, encodes: boolean): CoderAre
     tokens: take(Math.max(units, TOKEN_CHUNK)),
     base: take(Math.max(units * 4, BLOCK * 8)),
     classes: take(units),
-    histogram: take(encodes ? 256 * 256 * 4 : 0),
+    histogram: take(encodes ? COUNTER_BYTES : 0),
     extra: take(4 * units + SLACK),
-    words: take(2 * units + SLACK),
+    wordsEnd: take(2 * units + SLACK) + 2 * units + SLACK,
   };
 }

@@ -1,9 +1,9 @@
 /** Whole windows through a kernel's coder: tables into its memory, the loops, and the checks at a window's end (docs/formats.md 3.3). */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { aloneBytes, type Choice, chooseTables } from "../../formats/coded/tables.js";
-import { type Unit, WINDOW_UNITS } from "../../formats/coded/units.js";
+import type { Unit } from "../../formats/coded/units.js";
 import { type Cluster, type CodedWindow, MODE, readWindow, writeWindowStart } from "../../formats/coded/window.js";
-import { CODER_BYTES, ENTRY_BYTES, LANES, LEAST_LANE, SLOTS, STATE } from "../../kernel/coder.js";
+import { CODER_BYTES, COUNTER_BYTES, ENTRY_BYTES, LANES, LEAST_LANE, SLOTS, STATE } from "../../kernel/coder.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { CoderAreas } from "../io/memory.js";
 
@@ -36,9 +36,9 @@ export function encodeWindow(kernel: Kernel, areas: CoderAreas, unit: Unit, plai
     return { bytes: 1, unchanged: units };
   }
   const tokenise = (alone: boolean): Choice => {
+    memory.fill(0, areas.histogram, areas.histogram + COUNTER_BYTES);
     const histogram = new Uint32Array(kernel.memory, areas.histogram, 256 * 256);
-    histogram.fill(0);
-    setState(kernel, areas, areas.words + 2 * WINDOW_UNITS, { words: 0, extra: areas.extra, extraEnd: 0 });
+    setState(kernel, areas, areas.wordsEnd, { words: 0, extra: areas.extra, extraEnd: 0 });
     kernel.tokenise(unit, alone, { ...areas, from, tuned }, units);
     return chooseTables(histogram, unit, alone, units);
   };
@@ -78,18 +78,20 @@ function writeCoded(
   const memory = Buffer.from(kernel.memory);
   const view = new DataView(kernel.memory);
   eachTable(kernel, areas, clusters, 256 * ENTRY_BYTES, ({ table }, at) => {
+    const entries = new Uint32Array(kernel.memory, at, table.length * (ENTRY_BYTES / 4));
     let before = 0;
-    table.forEach((frequency, token) => {
-      const entry = at + ENTRY_BYTES * token;
-      if (frequency > 0) {
-        view.setBigUint64(entry, (2n ** 43n + BigInt(frequency) - 1n) / BigInt(frequency), true);
-      }
-      view.setUint32(entry + 8, frequency, true);
-      view.setUint32(entry + 12, before, true);
+    for (let token = 0; token < table.length; token++) {
+      const frequency = table[token] ?? 0;
+      // Exact in doubles: a quotient that is no whole number lies at least 1 / 2048 from one.
+      const reciprocal = frequency === 0 ? 0 : Math.ceil(2 ** 43 / frequency);
+      entries[4 * token] = reciprocal % 2 ** 32;
+      entries[4 * token + 1] = Math.floor(reciprocal / 2 ** 32);
+      entries[4 * token + 2] = frequency;
+      entries[4 * token + 3] = before;
       before += frequency;
-    });
+    }
   });
-  const end = areas.words + 2 * WINDOW_UNITS;
+  const end = areas.wordsEnd;
   view.setUint32(areas.state + STATE.words, end, true);
   kernel.encode(units, { ...areas, tables: areas.classTables });
   const words = view.getUint32(areas.state + STATE.words, true);

@@ -8,12 +8,15 @@ export const BASE: u32 = 4096;
 
 export { add } from "./add";
 export { BF16, F16, F32, F64 } from "./bits";
-export { CODER_BYTES, decodeUnits, encodeTokens, tokenise } from "./coder";
+export { decodeUnits } from "./decode";
+export { encodeTokens } from "./encode";
 export { addIntegers, countDifferent, xorBytes } from "./integers";
 export { countSpecial } from "./special";
 export { measureUnits, measureValues } from "./measure";
+export { CODER_BYTES } from "./lanes";
 export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
 export { multiply } from "./multiply";
 export { addNarrow, narrow } from "./narrow";
 export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";
+export { tokenise } from "./tokenise";
 export { widen } from "./widen";

@@ -1,4 +1,5 @@
 /** How far a tuned tensor lies from its base: sums in f64, and counts of steps between neighbouring values. measure.ts is the oracle. */
+import { eightDifferences, eightTokens } from "./eights";
 import { difference, loadUnit, mantissaBits } from "./units";
 
 /** Elements whose sums stand by themselves before they are added to the total. */
@@ -125,14 +126,7 @@ function measureAt(width: u32, shift: u32, mask: u32, base: usize, tuned: usize,
   countOnes(width, value, ones);
 }
 
-/** Tokens of four differences below 2^16: as floats they have exponent and mantissa where a token wants them. */
-@inline
-function shortTokens(value: v128): v128 {
-  const float = i32x4.sub(i32x4.shr_u(f32x4.convert_i32x4_u(value), 19), i32x4.splat(2080));
-  return v128.bitselect(value, float, i32x4.lt_s(value, i32x4.splat(32)));
-}
-
-/** Of any four: a bit below the token's is cleared first, so that nothing is rounded up into it. */
+/** Tokens of four differences, by what they are as floats: a bit below the token's is cleared first, so that nothing is rounded up into it. */
 @inline
 function longTokens(value: v128): v128 {
   const cut = v128.andnot(value, i32x4.shr_u(value, 8));
@@ -141,21 +135,12 @@ function longTokens(value: v128): v128 {
 }
 
 function measureShort(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
-  const low = i16x8.splat(0x7fff);
-  const top = i16x8.splat(-0x8000);
   const whole = units & ~7;
   for (let i: u32 = 0; i < whole; i += 8) {
     const own = v128.load(base + (<usize>i << 1));
-    const flipped = v128.xor(v128.load(tuned + (<usize>i << 1)), v128.and(own, top));
-    const order = v128.xor(flipped, v128.and(i16x8.shr_s(flipped, 15), low));
-    const steps = i16x8.sub(order, v128.and(own, low));
-    const value = v128.xor(i16x8.shl(steps, 1), i16x8.shr_s(steps, 15));
-    const tokens = i16x8.narrow_i32x4_u(
-      shortTokens(i32x4.extend_low_i16x8_u(value)),
-      shortTokens(i32x4.extend_high_i16x8_u(value)),
-    );
+    const value = eightDifferences(base + (<usize>i << 1), tuned + (<usize>i << 1));
     const groups = v128.and(i16x8.shr_u(own, shift), i16x8.splat(<i16>mask));
-    const places = v128.or(i16x8.shl(groups, 8), tokens);
+    const places = v128.or(i16x8.shl(groups, 8), eightTokens(value));
     countFour(histogram, i64x2.extract_lane(places, 0));
     countFour(histogram, i64x2.extract_lane(places, 1));
     const even = i16x8.eq(v128.and(value, i16x8.add(value, i16x8.splat(1))), i16x8.splat(0));

@@ -16,6 +16,12 @@ export function storeUnit(width: u32, at: usize, unit: u32): void {
   }
 }
 
+/** Which tables a unit of the base calls for. */
+@inline
+export function classOf(unit: u32, shift: u32, mask: u32): u32 {
+  return (unit >> shift) & mask;
+}
+
 /** All bits of a unit but the highest. */
 @inline
 function lowBits(width: u32): u32 {
