@@ -59,6 +59,6 @@ export interface Hub {
    * @throws {WeightDiffError} as find, and HUB_OFFLINE for a damaged file that must not be fetched.
    */
   fetch(files: readonly HubFile[], onProgress?: (state: FetchProgress) => void): Promise<void>;
-  /** Removes what is not in the cache. */
+  /** Ends what is still under way, and removes what is not in the cache: nothing is asked or written after that. */
   close(): Promise<void>;
 }

@@ -31,21 +31,49 @@ const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]
 /** "Exists already": whoever asks knows what to do. */
 const CONFLICT = 409;
 
-/** @throws {WeightDiffError} (the function it returns) NETWORK, HUB_…, INPUT_CHANGED; the signal's reason. */
-export function sendingFetch(sending: Sending): typeof fetch {
-  return async (input, init = {}) => {
-    try {
+/** A fetch, and an end to wait for: the library does not wait for its other uploads when one has failed. */
+export interface Sender {
+  /** @throws {WeightDiffError} NETWORK, HUB_…, INPUT_CHANGED; the signal's reason. */
+  readonly fetch: typeof fetch;
+  /** Waits until nothing is under way. */
+  settled(): Promise<void>;
+}
+
+export function openSender(sending: Sending): Sender {
+  const underWay = new Set<Promise<Response>>();
+  return {
+    async fetch(input, init = {}) {
       const address = new URL(input instanceof Request ? input.url : input);
-      return await retry(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
-    } catch (error) {
-      if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof TransientError) {
-        const hint =
-          "check the connection, then run the same command again: files that are on the Hub are not sent twice";
-        throw new WeightDiffError("NETWORK", error.message, hint, { cause: error.cause });
+      const exchanged = send(sending, address, init);
+      underWay.add(exchanged);
+      try {
+        return await exchanged;
+      } finally {
+        underWay.delete(exchanged);
       }
-      throw error;
-    }
+    },
+    async settled() {
+      while (underWay.size > 0) {
+        await Promise.allSettled(underWay);
+      }
+    },
   };
+}
+
+/** Sends until it works, or until either signal ends it: the command's, or the library's for this upload. */
+async function send(command: Sending, address: URL, init: RequestInit): Promise<Response> {
+  const signals = [command.signal, init.signal].filter((signal) => signal instanceof AbortSignal);
+  const sending = { ...command, signal: signals.length === 0 ? undefined : AbortSignal.any(signals) };
+  try {
+    return await retry(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
+  } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof TransientError) {
+      const hint =
+        "check the connection, then run the same command again: files that are on the Hub are not sent twice";
+      throw new WeightDiffError("NETWORK", error.message, hint, { cause: error.cause });
+    }
+    throw error;
+  }
 }
 
 /** One exchange, redirects included. @throws {TransientError}; {WeightDiffError}. */
@@ -93,12 +121,8 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
   }
   signal?.throwIfAborted();
   const stop = new AbortController();
-  const stopFor = (other: AbortSignal | null | undefined): (() => void) => {
-    const onAbort = (): void => stop.abort(other?.reason);
-    other?.addEventListener("abort", onAbort, { once: true });
-    return () => other?.removeEventListener("abort", onAbort);
-  };
-  const unlink = [stopFor(signal), stopFor(init.signal)];
+  const onAbort = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
   let timer: NodeJS.Timeout | undefined;
   const alive = (): void => {
     clearTimeout(timer);
@@ -142,9 +166,7 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
     throw reasonOf(error, stop.signal, url);
   } finally {
     clearTimeout(timer);
-    for (const off of unlink) {
-      off();
-    }
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -15,6 +15,17 @@ import { type HubOptions, type HubSettings, hubSettings } from "./settings.js";
 export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
   const places = new Map<string, Promise<HubPlace | null>>();
   const folders: string[] = [];
+  const underWay = new Set<Promise<unknown>>();
+  const closing = new AbortController();
+  const ended = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
+  const track = async <T>(work: Promise<T>): Promise<T> => {
+    underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      underWay.delete(work);
+    }
+  };
   let reading: Promise<HubSettings> | null = null;
   const settings = (): Promise<HubSettings> => {
     reading ??= hubSettings(options);
@@ -27,14 +38,14 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
     }
     const how = await settings();
     try {
-      return how.offline ? await findCached(name, how) : await findOnline(name, how, folders, signal);
+      return how.offline ? await findCached(name, how) : await findOnline(name, how, folders, ended);
     } catch (error) {
       throw name.explicit ? error : withBothReadings(error, path);
     }
   };
   return {
     find(path) {
-      const found = places.get(path) ?? look(path);
+      const found = places.get(path) ?? track(look(path));
       places.set(path, found);
       return found;
     },
@@ -47,15 +58,16 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
     async fetch(files, onProgress) {
       const how = await settings();
       const wanted = files.filter((file) => file.snapshot !== null);
-      await fetchFiles(wanted, how, signal, onProgress ?? (() => {}));
+      await track(fetchFiles(wanted, how, ended, onProgress ?? (() => {})));
       for (const [path, place] of places) {
-        places.set(
-          path,
-          place.then((known) => (known === null ? null : nowCached(known, wanted))),
-        );
+        const updated = place.then((known) => (known === null ? null : nowCached(known, wanted)));
+        updated.catch(() => {}); // whoever asked for the place was told
+        places.set(path, updated);
       }
     },
     async close() {
+      closing.abort(new WeightDiffError("INTERRUPTED", "interrupted"));
+      await Promise.allSettled(underWay);
       for (const folder of folders) {
         await rm(folder, { recursive: true, force: true });
       }

@@ -10,16 +10,15 @@ import type { HubAccess } from "../http/access.js";
 import type { HubEntry } from "./entries.js";
 import { listFolder, listSideFolders } from "./list.js";
 import { isCommit } from "./name.js";
-import { sendingFetch } from "./send.js";
+import { openSender, type Sender } from "./send.js";
 
-export interface HubWriter {
+export interface HubWriter extends Sender {
   readonly access: HubAccess;
   /** "org/name". */
   readonly id: string;
   readonly branch: string;
   readonly page: string;
   readonly signal: AbortSignal | undefined;
-  readonly fetch: typeof fetch;
 }
 
 /** What a branch holds. */
@@ -50,7 +49,7 @@ export function openHubWriter(
   },
 ): HubWriter {
   const page = `${access.endpoint}/${id}`;
-  return { access, id, branch, page, signal: options.signal, fetch: sendingFetch({ access, id, page, ...options }) };
+  return { access, id, branch, page, signal: options.signal, ...openSender({ access, id, page, ...options }) };
 }
 
 export interface Account {
@@ -132,6 +131,7 @@ export async function commitFiles(
   onFile: (file: string) => void,
 ): Promise<string> {
   const { commitIter } = await import("@huggingface/hub");
+  const stop = new AbortController();
   return calling(writer, async () => {
     const events = commitIter({
       repo: writer.id,
@@ -146,7 +146,7 @@ export async function commitFiles(
         path: file,
         content: new FilePart(place, 0, size),
       })),
-      ...(writer.signal === undefined ? {} : { abortSignal: writer.signal }),
+      abortSignal: writer.signal === undefined ? stop.signal : AbortSignal.any([writer.signal, stop.signal]),
     });
     for (;;) {
       const { value, done } = await events.next();
@@ -161,6 +161,9 @@ export async function commitFiles(
         onFile(value.path);
       }
     }
+  }).finally(async () => {
+    stop.abort();
+    await writer.settled();
   });
 }
 

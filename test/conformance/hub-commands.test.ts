@@ -33,9 +33,7 @@ after(async () => {
   await hub.close();
   rmSync(place, { recursive: true, force: true });
 });
-beforeEach(() => {
-  hub.log.length = 0;
-});
+beforeEach(() => hub.forget());
 
 function hubOf(options: HubOptions = {}): HubOptions {
   const patience = { pauseMs: 1, attempts: 2, silenceMs: 500 };
@@ -180,7 +178,7 @@ test("a download that ends leaves no output behind, and what came stays for the 
   };
   await refuses(() => recover({ ...options, signal: stop.signal, onProgress }), "INTERRUPTED", /interrupted/);
   assert.ok(!readdirSync(place).includes("ended"));
-  hub.log.length = 0;
+  await hub.forget();
   await recover(options);
   const all = [BASE, DIFF].flatMap((folder) => [...filesOf(folder)].filter(([name]) => name.endsWith(".bin")));
   const total = all.reduce((sum, [, { bytes }]) => sum + bytes.length, 0);

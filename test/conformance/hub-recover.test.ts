@@ -45,9 +45,7 @@ after(async () => {
   await hub.close();
   rmSync(place, { recursive: true, force: true });
 });
-beforeEach(() => {
-  hub.log.length = 0;
-});
+beforeEach(() => hub.forget());
 
 /** Recovers into a folder of its own. @returns the folder. */
 async function recovered(options: HubOptions, more: Partial<RecoverOptions> = {}): Promise<string> {
@@ -110,10 +108,10 @@ test("a cold cache, a warm one, offline, and no cache: the bytes of a local run,
   const cache = join(place, "ours");
   const cold = await recovered({ cache });
   assertLocalBytes(cold);
-  hub.log.length = 0;
+  await hub.forget();
   const warm = await recovered({ cache });
   assert.equal(fetchedFromCdn(), 0, "fetched again");
-  hub.log.length = 0;
+  await hub.forget();
   const offline = await recovered({ cache, offline: true });
   assert.deepEqual(hub.log, [], "asked the Hub while offline");
   const streamed = await recovered({ cache: null });
@@ -175,7 +173,7 @@ test("where links are not wanted, the snapshot holds the files themselves, and t
   assertLocalBytes(await recovered({ cache, environment }));
   const snapshot = join(cache, "models--org--base/snapshots", base.branches.get("main") ?? "");
   assert.ok(readdirSync(snapshot).every((name) => lstatSync(join(snapshot, name)).isFile()));
-  hub.log.length = 0;
+  await hub.forget();
   await recovered({ cache, environment });
   assert.equal(fetchedFromCdn(), 0);
 });
@@ -223,7 +221,7 @@ test("a damaged blob is found and fetched again: of another size, and of the sam
   const bytes = readFileSync(blob("pytorch_model-00002-of-00002.bin"));
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
   writeFileSync(blob("pytorch_model-00002-of-00002.bin"), bytes);
-  hub.log.length = 0;
+  await hub.forget();
   assertLocalBytes(await recovered({ cache }));
   assert.ok(fetchedFromCdn() > 0);
 });
@@ -252,7 +250,7 @@ test("a branch that moved is followed, and the older commit is still there by it
   const first = repo.branches.get("main") ?? "";
   await recovered({ cache }, { diff: "org/moving" });
   commit(repo, "main", "card", new Map([["README.md", repoFile("README.md", Buffer.from("new\n"))]]));
-  hub.log.length = 0;
+  await hub.forget();
   await recovered({ cache }, { diff: "org/moving" });
   assert.equal(fetchedFromCdn(), 0, "weights are the same blobs");
   const folder = await recovered({ cache, offline: true }, { diff: `org/moving@${first}` });
@@ -296,7 +294,7 @@ test("what the Python client fetched is used, and it finds what we fetched", { s
     assert.equal((await online.call("snapshot_download", { repo_id: id })).error, undefined);
   }
   await online.close();
-  hub.log.length = 0;
+  await hub.forget();
   const cache = join(theirs, "hub");
   assertLocalBytes(await recovered({ cache }));
   assert.equal(fetchedFromCdn(), 0, "fetched again");
@@ -305,7 +303,7 @@ test("what the Python client fetched is used, and it finds what we fetched", { s
   const ours = join(place, "for-python");
   await recovered({ cache: join(ours, "hub") });
   const offline = startPython(python, { HF_ENDPOINT: hub.endpoint, HF_HOME: ours, HF_HUB_OFFLINE: "1" });
-  hub.log.length = 0;
+  await hub.forget();
   const { value, error, message } = await offline.call("hf_hub_download", {
     repo_id: "org/base",
     filename: "pytorch_model-00001-of-00002.bin",

@@ -143,7 +143,7 @@ test(`lists of the Hub without end, and what they announce, stay below ${HOSTILE
       ["1.2 GB of small files", announced],
     ] as const) {
       hub.fault(/^GET hub \/api\/models\/org\/model\/tree\//, { kind: "json", body }, 1);
-      hub.log.length = 0;
+      await hub.forget();
       const measured = await peakOf(["inspect", "org/model"], env);
       t.diagnostic(`${what}: ${measured.peak}`);
       holds(measured, HOSTILE, [4, 5]);

@@ -49,9 +49,9 @@ before(async () => {
   secure = await startProxy(hosts, null, true);
   local = (await recover({ raw: BASE, diff: DIFF, threads: 0 })).tensors;
 });
-beforeEach(() => {
+beforeEach(async () => {
   Object.assign(hub, { endpoint: plain.hub, cdn: plain.cdn, lists: "tree" });
-  hub.log.length = 0;
+  await hub.forget();
   for (const each of [proxy, secure]) {
     each.log.length = 0;
     each.status = null;

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { makeDiff } from "../../src/commands/make-diff.js";
 import type { PushOptions } from "../../src/commands/push/target.js";
 import { push } from "../../src/commands/push.js";
@@ -187,6 +188,16 @@ test("an answer that drips ends, with the network to blame", async () => {
   const patience = { attempts: 2, pauseMs: 1, answerMs: 5000, silenceMs: 5000, wholeMs: 200 };
   const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience };
   await refuses(() => publish({ hub: settings }), "NETWORK", /no whole answer for 0\.2 s/);
+});
+
+test("where one upload is refused while another waits to be sent again, nothing is sent afterwards", async () => {
+  hub.fault(/^PUT cdn/, { kind: "status", status: 503 });
+  hub.fault(/^PUT cdn/, { kind: "status", status: 400 });
+  const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience: { attempts: 3, pauseMs: 100 } };
+  await refuses(() => publish({ hub: settings }), "NETWORK", /refuses the upload: status 400/);
+  await hub.forget();
+  await sleep(150);
+  assert.deepEqual(hub.log, []);
 });
 
 test("an upload that is sent elsewhere is not followed, and nobody else sees the token", async () => {

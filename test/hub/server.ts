@@ -39,6 +39,8 @@ export interface TestHub extends Hub {
   /** Whose token never belongs there. */
   readonly foreign: string;
   readonly log: Logged[];
+  /** Empties the log, also of what was sent already and is not read yet: a client that gave up need not wait for that. */
+  forget(): Promise<void>;
   /** The next `times` requests that match get this instead. @param when matches "GET hub /path?query bytes=0-9". */
   fault(when: RegExp, fault: Fault, times?: number): void;
   /** A repository with these files on main, in one commit. */
@@ -96,6 +98,12 @@ export async function startHub(): Promise<TestHub> {
     foreign,
     fault: (when: RegExp, fault: Fault, times = 1): void => {
       faults.push({ when, fault, left: times });
+    },
+    forget: async (): Promise<void> => {
+      // On connections of their own: all that was sent before them is read before them.
+      const asked = { method: "OPTIONS", headers: { connection: "close" } };
+      await Promise.all([endpoint, cdn, foreign].map(async (origin) => (await fetch(origin, asked)).arrayBuffer()));
+      hub.log.length = 0;
     },
     add: (id: string, files: ReadonlyMap<string, RepoFile>, options: RepoOptions = {}): Repo => {
       const repo = newRepo(id, options);

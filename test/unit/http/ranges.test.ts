@@ -21,8 +21,8 @@ before(async () => {
   url = `${hub.endpoint}/org/name/resolve/${repo.branches.get("main")}/${NAME}`;
 });
 after(() => hub.close());
-beforeEach(() => {
-  hub.log.length = 0;
+beforeEach(async () => {
+  await hub.forget();
   hub.urlLifetimeMs = 3_600_000;
 });
 

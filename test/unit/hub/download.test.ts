@@ -34,8 +34,8 @@ after(async () => {
   await hub.close();
   rmSync(place, { recursive: true, force: true });
 });
-beforeEach(() => {
-  hub.log.length = 0;
+beforeEach(async () => {
+  await hub.forget();
   folder = mkdtempSync(join(place, "blobs-"));
 });
 
@@ -71,7 +71,7 @@ async function interrupted(bytes: number): Promise<string> {
   await refuses(() => downloadFile(remote(), target(), undefined), "NETWORK", /tried 2 times/);
   const [part, ...others] = readdirSync(folder).filter((name) => name.endsWith(".incomplete"));
   assert.deepEqual(others, []);
-  hub.log.length = 0;
+  await hub.forget();
   return join(folder, part ?? "");
 }
 

@@ -1,9 +1,10 @@
 /** Repositories found and not found: what the Hub may answer, and what is made of it. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Hub, HubPlace } from "../../../src/hub/place.js";
@@ -35,9 +36,7 @@ after(async () => {
   await server.close();
   rmSync(place, { recursive: true, force: true });
 });
-beforeEach(() => {
-  server.log.length = 0;
-});
+beforeEach(() => server.forget());
 
 /** Opens a Hub with a cache of its own for as long as `work` takes. */
 async function withHub<T>(options: HubOptions, work: (hub: Hub, cache: string) => Promise<T>): Promise<T> {
@@ -227,7 +226,7 @@ for (const [what, body] of [
   ["large", Array.from({ length: 9 }, (_, k) => entry(`tokenizer_${k}.json`, { size: 140_000_000 }))],
 ] as const) {
   test(`small files that are too ${what} together are refused before one is fetched`, async () => {
-    server.log.length = 0;
+    await server.forget();
     server.fault(TREE, { kind: "json", body });
     await refuses(
       () => find("org/diff"),
@@ -277,6 +276,57 @@ test("a small file that arrives damaged is asked for again, and never kept", asy
     assert.ok(!kept.some((name) => name.endsWith("/config.json")));
   });
 });
+
+/** Every file below the cache, and when it was last written. */
+function stateOf(cache: string): readonly string[] {
+  return readdirSync(cache, { recursive: true, encoding: "utf8" }).map(
+    (name) => `${name} ${lstatSync(join(cache, name)).mtimeMs}`,
+  );
+}
+
+/** Fails if anything is asked or written in the next moments, in which what the server held back arrives. */
+async function staysQuiet(cache: string): Promise<void> {
+  await server.forget();
+  const before = stateOf(cache);
+  await sleep(150);
+  assert.deepEqual(server.log, []);
+  assert.deepEqual(stateOf(cache), before);
+}
+
+for (const [what, slow] of [
+  ["its address", /^HEAD hub \/org\/diff\/resolve\/\w+\/(tokenizer|special|generation)/],
+  ["its bytes", /^GET \w+ .*(tokenizer|special|generation)/],
+] as const) {
+  test(`where one small file fails while another waits for ${what}, nothing is asked or written afterwards`, async () => {
+    server.fault(slow, { kind: "delay", ms: 100 }, 4);
+    server.fault(/^GET \w+ \/org\/diff\/resolve\/\w+\/config\.json/, { kind: "flip", at: 3 }, 2);
+    await withHub({}, async (hub, cache) => {
+      await refuses(() => hub.find("org/diff"), "NETWORK", /config\.json: arrived damaged 2 times/);
+      await staysQuiet(cache);
+    });
+    await server.forget();
+    await find("org/diff"); // what is left of the faults must not meet the next test
+  });
+}
+
+for (const [what, slow] of [
+  ["a list", TREE],
+  ["a small file", /^GET \w+ \/org\/diff\/resolve\//],
+] as const) {
+  test(`a Hub that is closed while ${what} is on its way asks and writes nothing afterwards`, async () => {
+    server.fault(slow, { kind: "delay", ms: 100 });
+    const cache = mkdtempSync(join(place, "cache-"));
+    let found: Promise<void> | undefined;
+    await withHub({ cache }, async (hub) => {
+      found = refuses(() => hub.find("org/diff"), "INTERRUPTED", /interrupted/);
+      while (!server.log.some(({ method, port, url }) => slow.test(`${method} ${port} ${url}`))) {
+        await sleep(1);
+      }
+    });
+    await staysQuiet(cache);
+    await found;
+  });
+}
 
 test("offline: what is not in the cache is named, with the way to get it", async () => {
   await withHub({ offline: true }, async (hub) => {
