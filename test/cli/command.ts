@@ -11,7 +11,7 @@ export interface Outcome {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly out: string;
-  /** Lines of stderr. */
+  /** Lines of stderr, without those that only come where a run takes longer than eight seconds. */
   readonly said: readonly string[];
 }
 
@@ -30,8 +30,17 @@ export function weightDiff(args: readonly string[], env: Readonly<Record<string,
       err += text;
     });
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, out, said: err.split("\n").slice(0, -1) }));
+    child.on("close", (code, signal) => resolve({ code, signal, out, said: linesOf(err) }));
   });
+}
+
+const PROGRESS = /^weight-diff: \d+ % of [\d.]+ \w+, [\d.]+ \w+\/s, /;
+
+function linesOf(err: string): readonly string[] {
+  return err
+    .split("\n")
+    .slice(0, -1)
+    .filter((line) => !PROGRESS.test(line));
 }
 
 /** A recover of the demo. */
