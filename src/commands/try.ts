@@ -53,9 +53,8 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
     const generation = await generationOf(checkpoint);
     const prompt = await promptOf(checkpoint, tokenizer, model, options);
     say(options, { checkpoint, tokenizer, generation, model, base: base !== null });
-    const most = model.positions ?? Number.POSITIVE_INFINITY;
     const form = prompt.form;
-    const texts = textsFor(await measuredTexts(tokenizer, form, generation.ends[0] ?? null, most), model);
+    const texts = textsFor(await measuredTexts(tokenizer, form, generation.ends[0] ?? null, model.positions), model);
     const pass = progressOf(model, options, 1);
     const began = performance.now();
     let measured: Awaited<ReturnType<typeof measure>> = { known: null, form: null, others: [] };
@@ -180,7 +179,7 @@ function checkedPrompt(prompt: Prompt, { vocabulary, positions }: LanguageModel)
       ? "an empty prompt has no token, and this tokenizer begins a text with none"
       : past !== undefined
         ? `the prompt has the id ${past}, and the model's embedding has ${vocabulary} rows`
-        : positions !== null && ids.length > positions
+        : ids.length > positions
           ? `the prompt has ${ids.length} tokens, and the model was made for ${positions} (max_position_embeddings)`
           : null;
   if (fact !== null) {

@@ -2,84 +2,106 @@
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 
+/** What a config class has for the keys that a file leaves out. */
+export interface ConfigDefaults {
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Keys of which null says something, as the class has it; of all others it is refused. */
+  readonly nulls: ReadonlySet<string>;
+}
+
 export interface ConfigReader {
   readonly path: string;
-  /** Undefined where the key is missing or null. All of them throw FORMAT_INVALID where it holds something else. */
-  number(key: string): number | undefined;
-  text(key: string): string | undefined;
-  flag(key: string): boolean | undefined;
-  /** An object in it. */
-  part(key: string): ConfigReader | undefined;
+  /** All of them throw FORMAT_INVALID where the key is missing and has no default, and where it holds something else, null too. */
+  number(key: string): number;
+  text(key: string): string;
+  flag(key: string): boolean;
   /** A whole number of at least 1. */
-  count(key: string): number | undefined;
-  /** A number above 0 that must be there. */
+  count(key: string): number;
+  /** A number above 0. */
   positive(key: string): number;
-  has(key: string): boolean;
+  /** Null where the key is missing and has no default, and for a null that is allowed. */
+  orNull<T>(key: string, read: (key: string) => T): T | null;
+  /** An object in it, without defaults; null where the key is missing, null, or holds an empty one. */
+  part(key: string): ConfigReader | null;
   /** Are there objects in it? */
   hasParts(): boolean;
+  /** Defaults that were taken so far, as a user would write them: "head_dim 128". */
+  taken(): readonly string[];
   invalid(what: string): WeightDiffError;
+  unsupported(what: string, hint: string): WeightDiffError;
 }
 
 /** Past it no count of a config is believed: what it counts must be there as tensors, which are far fewer. */
 const MOST = 2 ** 30;
+const NO_DEFAULTS: ConfigDefaults = { values: {}, nulls: new Set() };
 
-export function configReader(path: string, values: Readonly<Record<string, unknown>>): ConfigReader {
+export function configReader(
+  path: string,
+  values: Readonly<Record<string, unknown>>,
+  defaults: ConfigDefaults = NO_DEFAULTS,
+): ConfigReader {
+  const taken = new Set<string>();
+  const held = (key: string): unknown => {
+    if (Object.hasOwn(values, key) || !Object.hasOwn(defaults.values, key)) {
+      return Object.hasOwn(values, key) ? values[key] : undefined;
+    }
+    if (defaults.values[key] !== null) {
+      taken.add(`${key} ${defaults.values[key]}`);
+    }
+    return defaults.values[key];
+  };
   const invalid = (what: string): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", what, "correct the file, or get it again", { at: { file: path } });
-  const held = (key: string): unknown => (Object.hasOwn(values, key) ? (values[key] ?? undefined) : undefined);
-  const wrong = (key: string, wanted: string): WeightDiffError =>
-    invalid(`${key} is ${quote(String(JSON.stringify(held(key))).slice(0, 40))}, expected ${wanted}`);
-  const number = (key: string): number | undefined => {
+  const wrong = (key: string, wanted: string): WeightDiffError => {
     const value = held(key);
-    if (value !== undefined && (typeof value !== "number" || !Number.isFinite(value))) {
-      throw wrong(key, "a number");
-    }
-    return value;
+    return invalid(
+      value === undefined
+        ? `it has no ${key}`
+        : `${key} is ${quote(String(JSON.stringify(value)).slice(0, 40))}, expected ${wanted}`,
+    );
   };
+  const read =
+    <T>(wanted: string, fits: (value: unknown) => value is T) =>
+    (key: string): T => {
+      const value = held(key);
+      if (!fits(value)) {
+        throw wrong(key, wanted);
+      }
+      return value;
+    };
   return {
     path,
-    number,
-    text(key) {
+    number: read("a number", isNumber),
+    text: read("a text", (value) => typeof value === "string"),
+    flag: read("true or false", (value) => typeof value === "boolean"),
+    count: read(
+      "a whole number of at least 1",
+      (value): value is number => Number.isSafeInteger(value) && isNumber(value) && value >= 1 && value <= MOST,
+    ),
+    positive: read("a number above 0", (value): value is number => isNumber(value) && value > 0),
+    orNull(key, reads) {
       const value = held(key);
-      if (value !== undefined && typeof value !== "string") {
-        throw wrong(key, "a text");
-      }
-      return value;
-    },
-    flag(key) {
-      const value = held(key);
-      if (value !== undefined && typeof value !== "boolean") {
-        throw wrong(key, "true or false");
-      }
-      return value;
+      const none = value === undefined || (value === null && (!Object.hasOwn(values, key) || defaults.nulls.has(key)));
+      return none ? null : reads(key);
     },
     part(key) {
-      const value = held(key);
-      if (value === undefined) {
-        return undefined;
-      }
-      if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      const value = held(key) ?? {};
+      if (!isObject(value)) {
         throw wrong(key, "an object");
       }
-      return configReader(path, value as Readonly<Record<string, unknown>>);
+      return Object.keys(value).length === 0 ? null : configReader(path, value);
     },
-    count(key) {
-      const value = number(key);
-      if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1 && value <= MOST)) {
-        throw wrong(key, "a whole number of at least 1");
-      }
-      return value;
-    },
-    positive(key) {
-      const value = number(key);
-      if (value === undefined || !(value > 0)) {
-        throw wrong(key, "a number above 0");
-      }
-      return value;
-    },
-    has: (key) => held(key) !== undefined,
-    hasParts: () =>
-      Object.values(values).some((value) => typeof value === "object" && value !== null && !Array.isArray(value)),
+    hasParts: () => Object.values(values).some(isObject),
+    taken: () => [...taken],
     invalid,
+    unsupported: (what, hint) => new WeightDiffError("FORMAT_UNSUPPORTED", what, hint, { at: { file: path } }),
   };
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

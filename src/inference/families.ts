@@ -1,90 +1,187 @@
-/** The families that run, as data: how their tensors are called and what is computed between the matrices. Add a row to add a family. */
+/** The families that run, as data: how their modules are called and what is computed between the matrices. Add a row to add a family. */
+import { ROPE_THETA } from "../kernel/inv-freq.js";
+import type { ConfigDefaults } from "./config-reader.js";
 
-/** A layer, by the names of its tensors after the layer's own prefix, without ".weight" and ".bias". */
-export interface LayerNames {
-  readonly before: string;
+/** The modules of a layer: by their names after the layer's own prefix, or as they are stored. */
+export interface Layer<Module> {
+  readonly before: Module;
   /** Matrices of one input whose products are the queries, keys and values: one each, or one for all of them, head by head. */
-  readonly attention: readonly string[];
-  readonly output: string;
-  readonly between: string;
+  readonly attention: readonly Module[];
+  readonly output: Module;
+  readonly between: Module;
   /** The gate and what it lets through; or what the activation is applied to. */
-  readonly inner: readonly string[];
-  readonly down: string;
+  readonly inner: readonly Module[];
+  readonly down: Module;
   /** Norms of each head's queries and keys; none. */
-  readonly heads: readonly string[];
+  readonly heads: readonly Module[];
 }
 
+/** Does a matrix have a bias: always, never, or as this key of the config says? */
+export type HasBias = boolean | string;
+
 export interface Family {
-  readonly embedding: string;
-  readonly layers: string;
-  readonly layer: LayerNames;
-  readonly last: string;
-  readonly head: string;
+  readonly names: {
+    readonly embedding: string;
+    /** Before the layer's number. */
+    readonly layers: string;
+    readonly layer: Layer<string>;
+    readonly last: string;
+    readonly head: string;
+  };
+  /** What its config class has where config.json says nothing. */
+  readonly defaults: ConfigDefaults;
   /** "rms": weight only. "layer": mean taken away, weight and bias. */
   readonly norm: "rms" | "layer";
-  readonly eps: { readonly key: string; readonly value: number };
+  /** The key of what norms add to the variance. */
+  readonly eps: string;
   /** config.json's name of the activation that runs. */
   readonly activation: "silu" | "gelu";
-  /** Elements of a head that turn: all of them, or a share that the config names. */
-  readonly turns: { readonly keys: readonly string[]; readonly value: number } | null;
+  readonly biases: { readonly attention: HasBias; readonly output: HasBias; readonly mlp: HasBias };
+  /** Keys of the base of the rotary frequencies, and of the share of a head that turns; null: all of it. */
+  readonly rope: { readonly theta: string; readonly share: string | null };
   /** May attention and MLP read the same input? */
   readonly parallel: boolean;
-  /** "always": the config's sliding_window is used, 4096 without the key. "asked": only where use_sliding_window is true, which does not run. */
+  /** "always": a token sees sliding_window tokens. "asked": only where use_sliding_window is true, which does not run. */
   readonly window: "none" | "always" | "asked";
 }
 
+const NULLS = ["num_key_value_heads", "sliding_window"];
+
 const LLAMA: Family = {
-  embedding: "model.embed_tokens",
-  layers: "model.layers.",
-  layer: {
-    before: "input_layernorm",
-    attention: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-    output: "self_attn.o_proj",
-    between: "post_attention_layernorm",
-    inner: ["mlp.gate_proj", "mlp.up_proj"],
-    down: "mlp.down_proj",
-    heads: [],
+  names: {
+    embedding: "model.embed_tokens",
+    layers: "model.layers.",
+    layer: {
+      before: "input_layernorm",
+      attention: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+      output: "self_attn.o_proj",
+      between: "post_attention_layernorm",
+      inner: ["mlp.gate_proj", "mlp.up_proj"],
+      down: "mlp.down_proj",
+      heads: [],
+    },
+    last: "model.norm",
+    head: "lm_head",
   },
-  last: "model.norm",
-  head: "lm_head",
+  defaults: {
+    values: {
+      hidden_size: 4096,
+      intermediate_size: 11008,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: null,
+      head_dim: null,
+      hidden_act: "silu",
+      max_position_embeddings: 2048,
+      rms_norm_eps: 1e-6,
+      rope_theta: ROPE_THETA,
+      attention_bias: false,
+      mlp_bias: false,
+    },
+    nulls: new Set([...NULLS, "head_dim"]),
+  },
   norm: "rms",
-  eps: { key: "rms_norm_eps", value: 1e-6 },
+  eps: "rms_norm_eps",
   activation: "silu",
-  turns: null,
+  biases: { attention: "attention_bias", output: "attention_bias", mlp: "mlp_bias" },
+  rope: { theta: "rope_theta", share: null },
   parallel: false,
   window: "none",
 };
 
-/** By config.json's model_type. Sources: transformers 5.23, models/{llama,mistral,qwen2,qwen3,gpt_neox}/modeling_*.py. */
+const MISTRAL: Family = {
+  ...LLAMA,
+  defaults: {
+    ...LLAMA.defaults,
+    values: {
+      ...LLAMA.defaults.values,
+      intermediate_size: 14336,
+      num_key_value_heads: 8,
+      max_position_embeddings: 131072,
+      sliding_window: 4096,
+    },
+  },
+  biases: { attention: false, output: false, mlp: false },
+  window: "always",
+};
+
+const QWEN2: Family = {
+  ...LLAMA,
+  defaults: {
+    values: {
+      ...LLAMA.defaults.values,
+      intermediate_size: 22016,
+      num_key_value_heads: 32,
+      max_position_embeddings: 32768,
+      use_sliding_window: false,
+    },
+    nulls: new Set(NULLS),
+  },
+  biases: { attention: true, output: false, mlp: false },
+  window: "asked",
+};
+
+const QWEN3: Family = {
+  ...QWEN2,
+  names: {
+    ...QWEN2.names,
+    layer: { ...QWEN2.names.layer, heads: ["self_attn.q_norm", "self_attn.k_norm"] },
+  },
+  defaults: { ...QWEN2.defaults, values: { ...QWEN2.defaults.values, head_dim: 128 } },
+  biases: { attention: "attention_bias", output: "attention_bias", mlp: false },
+};
+
+const GPT_NEOX: Family = {
+  names: {
+    embedding: "gpt_neox.embed_in",
+    layers: "gpt_neox.layers.",
+    layer: {
+      before: "input_layernorm",
+      attention: ["attention.query_key_value"],
+      output: "attention.dense",
+      between: "post_attention_layernorm",
+      inner: ["mlp.dense_h_to_4h"],
+      down: "mlp.dense_4h_to_h",
+      heads: [],
+    },
+    last: "gpt_neox.final_layer_norm",
+    head: "embed_out",
+  },
+  defaults: {
+    values: {
+      hidden_size: 6144,
+      intermediate_size: 24576,
+      num_hidden_layers: 44,
+      num_attention_heads: 64,
+      hidden_act: "gelu",
+      max_position_embeddings: 2048,
+      layer_norm_eps: 1e-5,
+      rotary_emb_base: ROPE_THETA,
+      rotary_pct: 0.25,
+      attention_bias: true,
+      use_parallel_residual: true,
+    },
+    nulls: new Set(),
+  },
+  norm: "layer",
+  eps: "layer_norm_eps",
+  activation: "gelu",
+  biases: { attention: "attention_bias", output: "attention_bias", mlp: true },
+  rope: { theta: "rotary_emb_base", share: "rotary_pct" },
+  parallel: true,
+  window: "none",
+};
+
+/**
+ * By config.json's model_type. Sources: transformers 5.23, modeling_*.py and configuration_*.py of models/{llama,mistral,qwen2,qwen3,gpt_neox};
+ * fixtures/inference/configs.json holds what they make of missing keys.
+ */
 export const FAMILIES: ReadonlyMap<string, Family> = new Map<string, Family>([
   ["llama", LLAMA],
-  ["mistral", { ...LLAMA, window: "always" }],
-  ["qwen2", { ...LLAMA, window: "asked" }],
-  ["qwen3", { ...LLAMA, layer: { ...LLAMA.layer, heads: ["self_attn.q_norm", "self_attn.k_norm"] }, window: "asked" }],
-  [
-    "gpt_neox",
-    {
-      embedding: "gpt_neox.embed_in",
-      layers: "gpt_neox.layers.",
-      layer: {
-        before: "input_layernorm",
-        attention: ["attention.query_key_value"],
-        output: "attention.dense",
-        between: "post_attention_layernorm",
-        inner: ["mlp.dense_h_to_4h"],
-        down: "mlp.dense_4h_to_h",
-        heads: [],
-      },
-      last: "gpt_neox.final_layer_norm",
-      head: "embed_out",
-      norm: "layer",
-      eps: { key: "layer_norm_eps", value: 1e-5 },
-      activation: "gelu",
-      turns: { keys: ["rotary_pct", "partial_rotary_factor"], value: 0.25 },
-      parallel: true,
-      window: "none",
-    },
-  ],
+  ["mistral", MISTRAL],
+  ["qwen2", QWEN2],
+  ["qwen3", QWEN3],
+  ["gpt_neox", GPT_NEOX],
 ]);
 
 /** Other names of a family, and models whose text part is one of it. */

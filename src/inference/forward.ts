@@ -2,11 +2,12 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import type { RunOptions } from "../run/run-plan.js";
-import { type Architecture, architectureOf, type Linear, type Norm } from "./architecture.js";
+import { type Architecture, architectureOf } from "./architecture.js";
 import { allFinite, attend, gelu, layerNorm, rmsNorm, silu } from "./arithmetic.js";
 import { type KeyValueCache, openCache } from "./cache.js";
 import { startLosses } from "./losses.js";
 import { BrokenModel, type LanguageModel, type Said, type Text } from "./model.js";
+import type { Module } from "./modules.js";
 import { type Part, type Products, type Step, startProducts, stepBytes } from "./products.js";
 import { rotate, type Turn, turnAt } from "./rope.js";
 import { readFloats } from "./values.js";
@@ -34,7 +35,7 @@ export async function openLanguageModel(checkpoint: Checkpoint, options: OpenMod
   let onRead: (bytes: number) => void = () => {};
   const products = await startProducts(steps, { ...options, tokens: most, onRead: (bytes) => onRead(bytes) });
   const { keyHeads, headSize, layers } = architecture;
-  const positions = architecture.positions ?? MOST_POSITIONS;
+  const positions = architecture.positions;
   const cache = openCache(layers.length, 2 * keyHeads * headSize, Math.min(positions, MOST_POSITIONS));
   const vocabulary = architecture.embedding.shape[0] ?? 0;
   const run: Run = { architecture, small, products, cache, vocabulary, turns: new Map() };
@@ -71,7 +72,7 @@ export async function openLanguageModel(checkpoint: Checkpoint, options: OpenMod
 interface Run {
   readonly architecture: Architecture;
   /** Norms and biases, by what they are part of. */
-  readonly small: ReadonlyMap<Norm | Linear, SmallValues>;
+  readonly small: ReadonlyMap<Module, SmallValues>;
   readonly products: Products;
   readonly cache: KeyValueCache;
   readonly vocabulary: number;
@@ -86,7 +87,7 @@ interface SmallValues {
 
 const NONE = new Float32Array(0);
 
-async function readSmall({ layers, last, head }: Architecture): Promise<ReadonlyMap<Norm | Linear, SmallValues>> {
+async function readSmall({ layers, last, head }: Architecture): Promise<ReadonlyMap<Module, SmallValues>> {
   const norms = [...layers.flatMap(({ before, between, heads }) => [before, between, ...heads]), last];
   const linears = [
     ...layers.flatMap(({ attention, output, inner, down }) => [...attention, output, ...inner, down]),
@@ -100,7 +101,7 @@ async function readSmall({ layers, last, head }: Architecture): Promise<Readonly
     ...linears.flatMap((linear) => (linear.bias === null ? [] : [{ owner: linear, bias: true, tensor: linear.bias }])),
   ];
   const values = await readFloats(wanted.map(({ tensor }) => ({ tensor, first: 0, count: tensor.shape[0] ?? 0 })));
-  const found = new Map<Norm | Linear, SmallValues>();
+  const found = new Map<Module, SmallValues>();
   wanted.forEach(({ owner, bias, tensor }, index) => {
     const read = values[index] ?? NONE;
     if (!allFinite(read)) {
@@ -114,7 +115,7 @@ async function readSmall({ layers, last, head }: Architecture): Promise<Readonly
 
 /** Every matrix of a pass, in its order. */
 function stepsOf({ layers, head, hidden, heads, headSize, inner }: Architecture): readonly Step[] {
-  const step = (columns: number, linears: readonly Linear[]): Step => {
+  const step = (columns: number, linears: readonly Module[]): Step => {
     let products = 0;
     const parts = linears.map(({ weight }): Part => {
       const first = products;
@@ -232,7 +233,7 @@ async function passRound(
   const { inputs, outputs } = products;
   const tokens = round.reduce((sum, { ids }) => sum + ids.length, 0);
   const states = await embed(run, round);
-  const normalise = (norm: Norm, source: Float32Array, from: number, target: Float32Array, to: number): void => {
+  const normalise = (norm: Module, source: Float32Array, from: number, target: Float32Array, to: number): void => {
     const { weight, bias } = small.get(norm) as SmallValues;
     if (bias === null) {
       rmsNorm(source, from, target, to, weight, eps);
@@ -241,13 +242,13 @@ async function passRound(
     }
   };
   /** Norms every state into the inputs. */
-  const bring = (norm: Norm): void => {
+  const bring = (norm: Module): void => {
     for (let token = 0; token < tokens; token++) {
       normalise(norm, states, token * hidden, inputs, token * hidden);
     }
   };
   /** The products of the matrices, with their biases. */
-  const multiply = async (linears: readonly Linear[]): Promise<void> => {
+  const multiply = async (linears: readonly Module[]): Promise<void> => {
     await products.next(tokens);
     const stride = linears.reduce((sum, { weight }) => sum + (weight.shape[0] ?? 0), 0);
     let first = 0;
@@ -270,7 +271,7 @@ async function passRound(
   };
   const activation = family.activation === "silu" ? silu : gelu;
   const activate = (): void => {
-    const stride = family.layer.inner.length * inner;
+    const stride = family.names.layer.inner.length * inner;
     for (let token = 0; token < tokens; token++) {
       for (let i = 0; i < inner; i++) {
         const gate = Math.fround(activation(outputs[token * stride + i] ?? 0));
@@ -289,7 +290,7 @@ async function passRound(
       for (let i = 0; i < ids.length; i++) {
         const queries = splitHeads(run, token + i, rows, past + i);
         for (let head = 0; head < layer.heads.length; head++) {
-          const norm = layer.heads[head] as Norm;
+          const norm = layer.heads[head] as Module;
           const [values, at, count] =
             head === 0 ? [outputs, queries, heads] : [rows, (past + i) * 2 * keyHeads * headSize, keyHeads];
           for (let k = 0; k < count; k++) {
@@ -362,7 +363,7 @@ function splitHeads(
   const keys = keyHeads * headSize;
   const at = token * (queries + 2 * keys);
   const row = 2 * keys * place;
-  if (family.layer.attention.length === 3) {
+  if (family.names.layer.attention.length === 3) {
     rows.set(outputs.subarray(at + queries, at + queries + 2 * keys), row);
     return at;
   }
@@ -400,7 +401,7 @@ async function say(
   round: readonly Stretch[],
   states: Float32Array,
   said: readonly ReturnType<typeof startSaid>[],
-  normalise: (norm: Norm, source: Float32Array, from: number, target: Float32Array, to: number) => void,
+  normalise: (norm: Module, source: Float32Array, from: number, target: Float32Array, to: number) => void,
 ): Promise<void> {
   const { hidden, head, last } = architecture;
   const wanted: { readonly text: number; readonly place: number }[] = [];

@@ -71,7 +71,7 @@ export async function generate(model: LanguageModel, options: GenerateOptions): 
     if (ids.length >= most) {
       return done("tokens");
     }
-    if (model.positions !== null && prompt.length + ids.length >= model.positions) {
+    if (prompt.length + ids.length >= model.positions) {
       return done("positions");
     }
     const started = performance.now();

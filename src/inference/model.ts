@@ -29,8 +29,8 @@ export interface LanguageModel {
   readonly family: string;
   /** Rows of the embedding. */
   readonly vocabulary: number;
-  /** The most ids of a text; null where the config does not say. */
-  readonly positions: number | null;
+  /** The most ids of a text. */
+  readonly positions: number;
   readonly layers: number;
   /** Bytes that one pass reads. */
   readonly passBytes: number;

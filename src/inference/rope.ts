@@ -1,8 +1,8 @@
 /** Rotary positions: the frequencies of each kind, and the turn itself (transformers 5.23, modeling_rope_utils.py and modeling_llama.py). */
-import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
-import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
+import { invFreq } from "../kernel/inv-freq.js";
 import type { ConfigReader } from "./config-reader.js";
+import type { Family } from "./families.js";
 
 export interface Rope {
   /** F32: radians a position, one for each pair of elements that turns. */
@@ -11,24 +11,29 @@ export interface Rope {
 
 const { fround } = Math;
 
-type Rule = (plain: Float32Array, config: ConfigReader) => Float32Array;
+/** @param scaling the object that names the kind; the config where none does. */
+type Rule = (plain: Float32Array, scaling: ConfigReader, config: ConfigReader) => Float32Array;
 
 /** Add a row to add a kind. */
 const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["default", (plain) => plain],
-  ["linear", (plain, config) => plain.map((frequency) => frequency / fround(config.positive("factor")))],
+  ["linear", (plain, scaling) => plain.map((frequency) => frequency / fround(scaling.positive("factor")))],
   // Up to max_position_embeddings, which no text may pass, it is the default.
   ["dynamic", (plain) => plain],
   ["llama3", llama3],
 ]);
 
-function llama3(plain: Float32Array, config: ConfigReader): Float32Array {
-  const factor = config.positive("factor");
-  const low = config.positive("low_freq_factor");
-  const high = config.positive("high_freq_factor");
-  const context = config.positive("original_max_position_embeddings");
+function llama3(plain: Float32Array, scaling: ConfigReader, config: ConfigReader): Float32Array {
+  const factor = scaling.positive("factor");
+  const low = scaling.positive("low_freq_factor");
+  const high = scaling.positive("high_freq_factor");
+  const original = "original_max_position_embeddings";
+  const context =
+    config.orNull(original, config.positive) ??
+    scaling.orNull(original, scaling.positive) ??
+    config.positive("max_position_embeddings");
   if (high <= low) {
-    throw config.invalid(`high_freq_factor is ${high}, low_freq_factor ${low}`);
+    throw scaling.invalid(`high_freq_factor is ${high}, low_freq_factor ${low}`);
   }
   return plain.map((frequency) => {
     const length = fround(fround(2 * Math.PI) / frequency);
@@ -44,35 +49,51 @@ function llama3(plain: Float32Array, config: ConfigReader): Float32Array {
 }
 
 /**
- * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling, rotary_emb_base) or 5 (rope_parameters).
- * @param size elements of a head that turn; even. @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not run, FORMAT_INVALID.
+ * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters). Where both
+ * are given, transformers takes rope_scaling.
+ * @param size elements of a head. @param keys as the family calls the base, and the share of a head that turns.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not run, FORMAT_INVALID.
  */
-export function ropeOf(config: ConfigReader, size: number): Rope {
-  const scaling = config.part("rope_parameters") ?? config.part("rope_scaling");
+export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"]): Rope {
+  const scaling = config.part("rope_scaling") ?? config.part("rope_parameters");
   if (scaling?.hasParts() === true) {
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
+    throw config.unsupported(
       "its rotary positions differ from layer to layer",
       `these kinds run, one for all layers: ${[...RULES.keys()].join(", ")}`,
-      { at: { file: config.path } },
     );
   }
-  const theta =
-    scaling?.number("rope_theta") ?? config.number("rope_theta") ?? config.number("rotary_emb_base") ?? ROPE_THETA;
+  const theta = scaling?.orNull("rope_theta", scaling.number) ?? config.number(keys.theta);
   if (!(theta > 0)) {
     throw config.invalid(`the base of its rotary frequencies is ${theta}`);
   }
-  const kind = scaling?.text("rope_type") ?? scaling?.text("type") ?? "default";
+  const kind = scaling?.orNull("rope_type", scaling.text) ?? scaling?.orNull("type", scaling.text) ?? "default";
   const rule = RULES.get(kind);
   if (rule === undefined) {
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
+    throw config.unsupported(
       `its rotary positions are of kind ${quote(kind)}`,
       `these run: ${[...RULES.keys()].join(", ")}`,
-      { at: { file: config.path } },
     );
   }
-  return { inverse: rule(invFreq(size / 2, theta, 0, size / 2), scaling ?? config) };
+  const turning = Math.floor(size * shareOf(config, scaling, keys));
+  if (turning % 2 !== 0 || turning < 2) {
+    throw config.invalid(`${turning} elements of a head turn, expected an even number`);
+  }
+  return { inverse: rule(invFreq(turning / 2, theta, 0, turning / 2), scaling ?? config, config) };
+}
+
+const SHARE = "partial_rotary_factor";
+
+/** How much of a head turns. */
+function shareOf(config: ConfigReader, scaling: ConfigReader | null, { share }: Family["rope"]): number {
+  const given = scaling?.orNull(SHARE, scaling.number) ?? null;
+  if (share !== null) {
+    return given ?? config.number(share);
+  }
+  const whole = given ?? config.orNull(SHARE, config.number) ?? 1;
+  if (whole !== 1) {
+    throw config.unsupported(`${SHARE} is ${whole}`, "1 runs for this family");
+  }
+  return whole;
 }
 
 /** cos and sin of one position: F32, of an angle that is F32, too. */

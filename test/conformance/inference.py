@@ -96,8 +96,14 @@ def save(model, folder, dtype, draw):
         return how
     model.config.save_pretrained(folder)
     state = {k.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else k: v for k, v in model.state_dict().items()}
-    names = list(state)
-    if how == "bin":
+    names, biases = list(state), draw.choice(["as the config says", "more", "fewer"])
+    if biases == "more":  # which transformers leaves aside
+        stems = [name[: -len(".weight")] for name in names if name.endswith(".weight") and state[name].dim() == 2 and "embed_in" not in name]
+        state |= {f"{stem}.bias": torch.ones(state[f"{stem}.weight"].shape[0], dtype=DTYPES[dtype]) for stem in stems if f"{stem}.bias" not in state}
+    elif biases == "fewer":  # which are zeros then
+        state = {name: tensor for name, tensor in state.items() if not name.endswith(".bias") or "norm" in name}
+    names, how = list(state), f"{how}, biases {biases}"
+    if how.startswith("bin"):
         torch.save(state, folder / "pytorch_model.bin")
         return how
     parts = {f"pytorch_model-0000{i + 1}-of-00003.bin": names[i::3] for i in range(3)}

@@ -9,8 +9,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { withFolder } from "../support/checkpoints.js";
-import { ROOT } from "../support/fixtures.js";
-import { near, withModel } from "../support/inference.js";
+import { FIXTURES, ROOT } from "../support/fixtures.js";
+import { near, readConfigs, withModel } from "../support/inference.js";
 
 const SCRIPT = join(ROOT, "test", "conformance", "inference.py");
 const COUNT = Number(process.env.WEIGHT_DIFF_MODELS ?? 3);
@@ -55,4 +55,14 @@ test("random models of every family say what they say in transformers, in float3
       });
     }
   });
+});
+
+test("configs.json is what transformers makes of configs", { skip }, () => {
+  assert.ok(python !== undefined, absent);
+  const made = spawnSync(python, [join(FIXTURES, "inference", "configs.py"), "-"], {
+    encoding: "utf8",
+    maxBuffer: 1 << 24,
+  });
+  assert.equal(made.status, 0, made.stderr);
+  assert.deepEqual(JSON.parse(made.stdout), readConfigs());
 });

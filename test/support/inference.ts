@@ -49,6 +49,42 @@ export function readVector(name: (typeof MODELS)[number]): Vector {
   return readFixture(join("models", `${name}.json`)) as Vector;
 }
 
+/** What transformers makes of a config.json. */
+export interface ConfigExpected {
+  /** Of layer 0, and of what lies outside the layers. */
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+  readonly layers: number;
+  readonly heads: number;
+  readonly key_heads: number;
+  readonly head_size: number;
+  readonly eps: number;
+  readonly window: number | null;
+  readonly positions: number;
+  readonly parallel: boolean;
+  /** How many, one in the middle, and the last. */
+  readonly inv_freq: readonly [count: number, middle: number, last: number];
+}
+
+/** A config with some keys left out, and others set; a shape that is not told is that of the whole config. */
+export type ConfigCase = {
+  readonly without: readonly string[];
+  readonly with: Readonly<Record<string, unknown>>;
+} & ((Omit<ConfigExpected, "shapes"> & Partial<Pick<ConfigExpected, "shapes">>) | { readonly refused: string });
+
+/** By family. */
+export function readConfigs() {
+  return readFixture("configs.json") as Readonly<
+    Record<
+      string,
+      {
+        readonly config: Readonly<Record<string, unknown>>;
+        readonly expected: ConfigExpected;
+        readonly cases: readonly ConfigCase[];
+      }
+    >
+  >;
+}
+
 /** A file of fixtures/inference. */
 export function readFixture(file: string): unknown {
   return JSON.parse(readFileSync(join(FIXTURES, "inference", file), "utf8"));

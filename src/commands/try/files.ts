@@ -38,15 +38,15 @@ export interface Generation {
   readonly samples: boolean;
 }
 
-/** As transformers has it: generation_config.json, else config.json. */
+/** As transformers has it: generation_config.json where there is one, with all that it leaves out; else config.json. */
 export async function generationOf(checkpoint: Checkpoint): Promise<Generation> {
   const { directory } = checkpoint;
   const own = directory === null ? {} : await readSettings(directory, "generation_config.json");
-  const config = (await configOf(checkpoint))?.values ?? {};
-  const ends = own.eos_token_id ?? config.eos_token_id;
+  const settings = Object.keys(own).length > 0 ? own : ((await configOf(checkpoint))?.values ?? {});
+  const ends = settings.eos_token_id;
   return {
     ends: (Array.isArray(ends) ? ends : [ends]).filter((id): id is number => Number.isSafeInteger(id)),
-    samples: own.do_sample === true,
+    samples: settings.do_sample === true,
   };
 }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { configReader } from "../../../src/inference/config-reader.js";
+import { FAMILIES, type Family } from "../../../src/inference/families.js";
 import { ropeOf } from "../../../src/inference/rope.js";
 import { MODELS, readFixture, readVector } from "../../support/inference.js";
 
@@ -19,18 +20,23 @@ function near(found: Float32Array, expected: readonly number[]): void {
   });
 }
 
+const LLAMA = FAMILIES.get("llama") as Family;
+
 const ropes = readFixture("rope.json") as Readonly<Record<string, Frequencies>>;
 
 for (const [name, { rope_parameters: parameters, head_dim: size, inv_freq: expected }] of Object.entries(ropes)) {
   test(`${name}: the frequencies of transformers, by the keys of transformers 5 and 4`, () => {
-    near(ropeOf(configReader("config.json", { rope_parameters: parameters }), size).inverse, expected);
+    near(
+      ropeOf(configReader("config.json", { rope_parameters: parameters }, LLAMA.defaults), size, LLAMA.rope).inverse,
+      expected,
+    );
     const { rope_theta: theta, rope_type: type, ...rest } = parameters;
     for (const scaling of [
       { type, ...rest },
       { rope_type: type, ...rest },
     ]) {
       const config = { rope_theta: theta, rope_scaling: type === "default" ? null : scaling };
-      near(ropeOf(configReader("config.json", config), size).inverse, expected);
+      near(ropeOf(configReader("config.json", config, LLAMA.defaults), size, LLAMA.rope).inverse, expected);
     }
   });
 }
@@ -38,6 +44,10 @@ for (const [name, { rope_parameters: parameters, head_dim: size, inv_freq: expec
 for (const name of MODELS) {
   test(`${name}: its frequencies`, () => {
     const { config, inv_freq: expected } = readVector(name);
-    near(ropeOf(configReader("config.json", config), 2 * expected.length).inverse, expected);
+    const { defaults, rope } = FAMILIES.get(String(config.model_type)) as Family;
+    const reader = configReader("config.json", config, defaults);
+    const size =
+      reader.orNull("head_dim", reader.count) ?? reader.count("hidden_size") / reader.count("num_attention_heads");
+    near(ropeOf(reader, size, rope).inverse, expected);
   });
 }

@@ -28,7 +28,7 @@ const logits = (id: number, also: readonly number[] = []): Float32Array =>
   Float32Array.from({ length: 8 }, (_, each) => (each === id || also.includes(each) ? 5 : each / 10));
 
 /** Says these ids, one a pass, and keeps what it was given. */
-function speaker(ids: readonly number[], positions: number | null = null): { model: LanguageModel; given: Text[] } {
+function speaker(ids: readonly number[], positions = 100): { model: LanguageModel; given: Text[] } {
   const given: Text[] = [];
   const model: LanguageModel = {
     ...{ family: "llama", vocabulary: 8, positions, layers: 1, passBytes: 10, notes: [] },
@@ -45,7 +45,7 @@ function speaker(ids: readonly number[], positions: number | null = null): { mod
   return { model, given };
 }
 
-async function say(ids: readonly number[], options: Partial<GenerateOptions> = {}, positions: number | null = null) {
+async function say(ids: readonly number[], options: Partial<GenerateOptions> = {}, positions = 100) {
   const pieces: string[] = [];
   const { model, given } = speaker(ids, positions);
   const made = await generate(model, {

@@ -1,0 +1,93 @@
+/** The numbers of a model: as config.json says, else as the family's config class has them. */
+import { WeightDiffError } from "../errors.js";
+import { quote } from "../formats/quote.js";
+import type { ConfigReader } from "./config-reader.js";
+import type { Family } from "./families.js";
+import { type Rope, ropeOf } from "./rope.js";
+
+export interface Dimensions {
+  readonly layerCount: number;
+  /** Elements of a token's state. */
+  readonly hidden: number;
+  readonly heads: number;
+  /** Heads of keys and values: query head h reads that of floor(h / (heads / keyHeads)). */
+  readonly keyHeads: number;
+  readonly headSize: number;
+  /** Elements between the matrices of the MLP. */
+  readonly inner: number;
+  readonly eps: number;
+  readonly rope: Rope;
+  /** A token sees this many up to itself; null sees all. */
+  readonly window: number | null;
+  readonly parallel: boolean;
+  readonly positions: number;
+  /** What of it the config does not say, as "head_dim 128". */
+  readonly assumed: readonly string[];
+}
+
+/** The deepest published model has 126 layers, the widest 53,248 elements: what a pass holds of a token must fit into memory. */
+const MOST_LAYERS = 4096;
+const MOST_WIDTH = 2 ** 20;
+
+/** @throws {WeightDiffError} FORMAT_INVALID where the config contradicts itself; FORMAT_UNSUPPORTED for what does not run; LIMIT. */
+export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
+  const heads = config.count("num_attention_heads");
+  const layerCount = config.count("num_hidden_layers");
+  const hidden = config.count("hidden_size");
+  const inner = config.count("intermediate_size");
+  if (layerCount > MOST_LAYERS) {
+    throw config.invalid(`num_hidden_layers is ${layerCount}, at most ${MOST_LAYERS} run`);
+  }
+  const joined = family.names.layer.attention.length === 1;
+  const turned = config.orNull("head_dim", config.count) ?? hidden / heads;
+  const headSize = joined ? hidden / heads : turned;
+  const keyHeads = (joined ? null : config.orNull("num_key_value_heads", config.count)) ?? heads;
+  const assumed = config.taken();
+  if (!Number.isInteger(headSize)) {
+    throw config.invalid(`hidden_size ${hidden} is no multiple of num_attention_heads ${heads}`);
+  }
+  if (heads % keyHeads !== 0) {
+    throw config.invalid(
+      `num_attention_heads ${heads} is no multiple of num_key_value_heads ${keyHeads}${assumedText(assumed)}`,
+    );
+  }
+  const width = Math.max(hidden, heads * headSize, inner);
+  if (width > MOST_WIDTH) {
+    throw new WeightDiffError(
+      "LIMIT",
+      `its states have ${width} elements, at most ${MOST_WIDTH} run`,
+      "is this the config of a language model?",
+      { at: { file: config.path } },
+    );
+  }
+  const activation = config.text("hidden_act");
+  if (activation !== family.activation) {
+    throw config.unsupported(`its activation is ${quote(activation)}`, `${family.activation} runs for this family`);
+  }
+  const eps = config.number(family.eps);
+  if (eps < 0) {
+    throw config.invalid(`${family.eps} is ${eps}`);
+  }
+  return {
+    ...{ layerCount, hidden, heads, keyHeads, headSize, inner, eps, assumed },
+    rope: ropeOf(config, turned, family.rope),
+    window: windowOf(config, family),
+    parallel: family.parallel && config.flag("use_parallel_residual"),
+    positions: config.count("max_position_embeddings"),
+  };
+}
+
+/** What a message adds about numbers that no file gives. */
+export function assumedText(assumed: readonly string[]): string {
+  return assumed.length === 0 ? "" : ` (not in config.json, so transformers' defaults: ${assumed.join(", ")})`;
+}
+
+function windowOf(config: ConfigReader, { window }: Family): number | null {
+  if (window === "always") {
+    return config.orNull("sliding_window", config.count);
+  }
+  if (window === "asked" && config.flag("use_sliding_window")) {
+    throw config.unsupported("use_sliding_window is true", "models of this family run without it");
+  }
+  return null;
+}
