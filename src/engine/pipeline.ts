@@ -46,6 +46,8 @@ export interface PipelineSetup {
   readonly coder: "none" | "decode" | "encode";
   /** Is any step of a chain coded? */
   readonly codedUpdates?: boolean;
+  /** Is any of them a whole file? */
+  readonly files?: boolean;
   /** Is any of them measured? */
   readonly measures: boolean;
   /** Only where jobs are products: their room, and through what inputs come and products go. */
@@ -57,7 +59,7 @@ export interface PipelineSetup {
 /** What the memory of a run must have room for. */
 export function needsOf(
   jobs: readonly Job[],
-): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "codedUpdates" | "measures"> {
+): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "codedUpdates" | "files" | "measures"> {
   return jobs.reduce<ReturnType<typeof needsOf>>(
     (needs, job) => {
       const updates = updatesCoded(job);
@@ -72,10 +74,11 @@ export function needsOf(
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
         coder: coding === "none" || needs.coder === "encode" ? needs.coder : coding,
         codedUpdates: needs.codedUpdates === true || updates !== "none",
+        files: needs.files === true || job.kind === "file",
         measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
       };
     },
-    { operands: 1, means: 0, meanColumns: 0, coder: "none", codedUpdates: false, measures: false },
+    { operands: 1, means: 0, meanColumns: 0, coder: "none", codedUpdates: false, files: false, measures: false },
   );
 }
 
@@ -134,7 +137,8 @@ export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefine
 
 function memoryOf(setup: PipelineSetup, kernel: Pick<Kernel, "base" | "sumBytes" | "meanBytes">): MemoryPlan {
   const meanBytes = setup.meanColumns === 0 ? 0 : kernel.meanBytes(setup.meanColumns);
-  return planMemory(kernel.base, { ...setup, sumBytes: kernel.sumBytes, meanBytes });
+  const fileWindowBytes = setup.files === true ? setup.fileWindowBytes : undefined;
+  return planMemory(kernel.base, { ...setup, fileWindowBytes, sumBytes: kernel.sumBytes, meanBytes });
 }
 
 /** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */
@@ -149,7 +153,12 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const failures: unknown[] = [];
   const ranges = windowRanges(setup, host, files, (job) =>
     job.kind === "file"
-      ? runFile(job, files, { ...setup, windowBytes: setup.fileWindowBytes }, host)
+      ? runFile(
+          job,
+          files,
+          { inputs: setup.inputs, windowBytes: setup.fileWindowBytes, kernel, slots: areas.files },
+          host,
+        )
       : makePayload(job, kernel, areas, files, setup, host),
   );
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);

@@ -1,4 +1,4 @@
-/** XOR of two runs of bytes, by words. One core does several GB a second, more than SHA-256 takes: no SIMD is needed. */
+/** XOR of two short runs of bytes, by words; the kernel has that of long ones. */
 
 /** target ^= key, byte by byte; both of the same length. */
 export function xorInto(target: Uint8Array, key: Uint8Array): void {

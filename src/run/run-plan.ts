@@ -230,6 +230,10 @@ export async function runPlan(
   if (stream !== null || follows) {
     todo.sort((a, b) => (outputOf(a)?.shard ?? 0) - (outputOf(b)?.shard ?? 0) || positionOf(a) - positionOf(b));
   }
+  if (threads > 1 && todo.every(({ kind }) => kind === "file")) {
+    // Each file takes one thread: the largest first, so that none is left over at the end.
+    todo.sort((a, b) => sizeOf(b) - sizeOf(a));
+  }
   // Verifying has read the finished outputs. The inputs of those will not be read again.
   const rest = planTraffic({ jobs: todo });
   const growing = follows ? growingFiles(plan, output.staged, directIo) : [];
@@ -287,6 +291,11 @@ export async function runPlan(
   await Promise.all(seals);
   await refuseChanges(inputs, options.disk ?? localDisk);
   return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };
+}
+
+/** Bytes that a whole file's job moves, as far as they are known. */
+function sizeOf(job: Job): number {
+  return job.kind === "file" ? job.traffic.read + job.traffic.write : 0;
 }
 
 /** Where in the file the job's bytes go; past its end for what is only read. */

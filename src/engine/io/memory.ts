@@ -17,6 +17,12 @@ export interface Slot {
   readonly out: number;
 }
 
+/** A window of a whole file, and of the key that meets it. */
+export interface FileSlot {
+  readonly content: number;
+  readonly key: number;
+}
+
 /** Where one operand's mean row grows, and where it stands once all rows have passed. */
 export interface MeanArea {
   readonly state: number;
@@ -41,6 +47,8 @@ export interface CoderAreas {
 
 export interface MemoryPlan {
   readonly slots: readonly Slot[];
+  /** None where no job is a whole file. */
+  readonly files: readonly FileSlot[];
   /** BLOCK F32 values each: an operand widened; the sum before it is rounded; make-diff's tuned and recovered values. */
   readonly rawBlock: number;
   readonly sumBlock: number;
@@ -85,6 +93,8 @@ export interface MemoryNeeds {
   /** Bytes of one operand in one window; a multiple of the page. */
   readonly windowBytes: number;
   readonly slots: number;
+  /** Bytes of one window of a whole file, likewise; left out where no job is one. */
+  readonly fileWindowBytes?: number | undefined;
   /** The most that one job reads. */
   readonly operands: number;
   readonly sumBytes: number;
@@ -135,6 +145,11 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     operands: Array.from({ length: needs.operands }, () => take(buffer)),
     out: take(buffer),
   }));
+  const { fileWindowBytes } = needs;
+  const files =
+    fileWindowBytes === undefined
+      ? []
+      : Array.from({ length: needs.slots }, () => ({ content: take(fileWindowBytes), key: take(fileWindowBytes) }));
   const rawBlock = take(BLOCK * 4);
   const sumBlock = take(BLOCK * 4);
   const tunedBlock = take(BLOCK * 4);
@@ -156,6 +171,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
   const product = needs.product === undefined ? null : productAreas(take, needs.product);
   return {
     slots,
+    files,
     rawBlock,
     sumBlock,
     tunedBlock,

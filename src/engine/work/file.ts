@@ -5,11 +5,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
 import { fillKey } from "../../formats/xor-key.js";
-import { createMemory } from "../../kernel/memory.js";
-import { xorInto } from "../../kernel/xor.js";
+import type { Kernel } from "../../kernel/kernel.js";
 import { type DiskFile, PAGE, readFully } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
 import { openDeflater, openInflater } from "../io/gzip.js";
+import type { FileSlot } from "../io/memory.js";
 import { type RecordCheck, watchRecords } from "../io/record-check.js";
 import type { FileJob, TensorResult } from "../job/job.js";
 
@@ -18,8 +18,9 @@ export interface FileRunSetup {
   readonly inputs: readonly InputFile[];
   /** Bytes of one window. */
   readonly windowBytes: number;
-  /** Windows in flight: read ahead, computed, written behind. */
-  readonly slots: number;
+  readonly kernel: Pick<Kernel, "memory" | "xor">;
+  /** Windows in flight, in the kernel's memory: one is computed, one written behind, the others, at least one, are read ahead. */
+  readonly slots: readonly FileSlot[];
 }
 
 export interface FileRunHost {
@@ -64,24 +65,19 @@ async function pump(
   source: Source,
   key: DiskFile | null,
   sink: Sink,
-  { inputs, windowBytes, slots: count }: FileRunSetup,
+  { inputs, windowBytes, kernel, slots }: FileRunSetup,
   host: FileRunHost,
 ): Promise<void> {
-  const ahead = Math.max(1, count - 2);
-  // On pages of their own, as direct output wants.
-  const memory = createMemory((ahead + 2) * windowBytes);
-  const slots = Array.from({ length: ahead + 2 }, (_, index) => ({
-    content: new Uint8Array(memory, index * windowBytes, windowBytes),
-    key: new Uint8Array(key === null ? 0 : windowBytes),
-  }));
-  const slotOf = (index: number) => slots[index % slots.length] ?? { content: new Uint8Array(), key: new Uint8Array() };
+  const ahead = slots.length - 2;
+  const slotOf = (index: number): FileSlot => slots[index % slots.length] as FileSlot;
   const checksums = recordsOf(job, inputs);
   const read = async (index: number): Promise<Uint8Array> => {
     const slot = slotOf(index);
     const position = index * windowBytes;
-    const content = slot.content.subarray(0, await source.read(slot.content, position));
+    const window = new Uint8Array(kernel.memory, slot.content, windowBytes);
+    const content = window.subarray(0, await source.read(window, position));
     if (key !== null && job.key !== null && content.length > 0) {
-      const bytes = slot.key.subarray(0, content.length);
+      const bytes = new Uint8Array(kernel.memory, slot.key, content.length);
       const { size } = inputs[job.key.input] ?? { size: 0 };
       await fillKey(job.key.rule, size, position, bytes, async (target, at) => {
         await readFully(key, target, at);
@@ -103,7 +99,8 @@ async function pump(
         reading.push(quiet(read(index + ahead)));
       }
       if (key !== null) {
-        xorInto(content, slotOf(index).key.subarray(0, content.length));
+        const slot = slotOf(index);
+        kernel.xor(slot.key, slot.content, content.length);
       }
       checksums.take(content, length);
       length += content.length;

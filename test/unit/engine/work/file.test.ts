@@ -5,9 +5,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openWorkerFiles } from "../../../../src/engine/io/files.js";
 import { runFile } from "../../../../src/engine/work/file.js";
+import { createScalarKernel } from "../../../../src/kernel/scalar.js";
 import { withFolder } from "../../../support/checkpoints.js";
 import { errno, type Faults, faultyDisk, insistOnPages } from "../../../support/faulty-disk.js";
 
+/** Room for one, on pages of its own. */
+const WINDOW = 8192;
 const LENGTH = 5 * 4096 + 77;
 
 /** Runs a payload of LENGTH bytes on a disk where every file is direct that is asked for as such. @returns the output. */
@@ -47,7 +50,12 @@ async function decode(windowBytes: number, faults: Faults, directEnd = Number.MA
     const inputs = [await input("payload"), await input("key")];
     const files = openWorkerFiles(faultyDisk(faults), inputs, [{ path: path("out"), directEnd, direct: true }]);
     try {
-      await runFile(job, files, { inputs, windowBytes, slots: 3 }, { progress: () => {}, aborted: () => false });
+      const kernel = createScalarKernel(6 * WINDOW);
+      const slots = [0, 2, 4].map((n) => ({
+        content: kernel.base + n * WINDOW,
+        key: kernel.base + (n + 1) * WINDOW,
+      }));
+      await runFile(job, files, { inputs, windowBytes, kernel, slots }, { progress: () => {}, aborted: () => false });
     } finally {
       await files.close();
     }
