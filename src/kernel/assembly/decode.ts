@@ -2,12 +2,15 @@
  * Words and extra bits to units (docs/formats.md 3.3): eight interleaved rANS coders give tokens, which become units. Tables are made by
  * the caller. coder-scalar.ts is the oracle.
  */
+import { applyTokens, eightDistances, endsOfFours } from "./apply";
+import { applyEight } from "./eights";
 import { BITS, EXTRA, EXTRA_END, LANES, LEAST, ROOM, SLOTS, TABLE_BITS, WORDS, WORDS_END } from "./lanes";
-import { applyEight, powers } from "./eights";
-import { apply, classOf, loadUnit, mantissaBits, rotateBack, storeUnit } from "./units";
+import { classOf, loadUnit, mantissaBits } from "./units";
 
 /** Tokens that are decoded before their units are made: they stay in the first cache. */
 const CHUNK: u32 = 4096;
+/** Extra bits are rare where a chunk has fewer of them than one for 2^RARE_BITS units. */
+const RARE_BITS: u32 = 4;
 
 @inline
 function entryFor(tables: usize, group: u32, x: u32): u32 {
@@ -98,26 +101,6 @@ function refillFour(x: v128, short: v128, which: usize, words: usize): v128 {
   return v128.bitselect(v128.or(i32x4.shl(x, 16), next), x, short);
 }
 
-/** The bits from `position` on, at least 57 of them. */
-@inline
-function bitsAt(start: usize, position: u32): u64 {
-  return load<u64>(start + (position >> 3)) >> (position & 7);
-}
-
-/** Four extra values of 16 bits at most, each with what lies above it; how many bits each has lies at `lengths`. @returns the position behind them. */
-@inline
-function fourExtras(start: usize, position: u32, lengths: usize, target: usize): u32 {
-  const n0 = <u32>load<u16>(lengths);
-  const n1 = n0 + load<u16>(lengths, 2);
-  const n2 = n1 + load<u16>(lengths, 4);
-  const bits = bitsAt(start, position);
-  store<u16>(target, bits);
-  store<u16>(target, bits >> n0, 2);
-  store<u16>(target, bits >> n1, 4);
-  store<u16>(target, bits >> n2, 6);
-  return position + n2 + load<u16>(lengths, 6);
-}
-
 /** Can units be made of tokens as soon as these are there? */
 @inline
 function isDirect(width: u32, ordered: bool, alone: bool): bool {
@@ -126,13 +109,15 @@ function isDirect(width: u32, ordered: bool, alone: bool): bool {
 
 /**
  * Tokens of `units` units, which begin with lane 0. Of units of 16 bits that are floats, given the base, whole eights go to `target` at
- * once: while the lanes wait for each other, the processor makes units. @returns false where words or extra bits end too early.
+ * once: while the lanes wait for each other, the processor makes units. @param rare few tokens have extra bits: it pays to ask for them,
+ * and costs more than they do where the answer is hard to guess. @returns false where words or extra bits end too early.
  */
 @inline
 function decodeTokens(
   width: u32,
   ordered: bool,
   alone: bool,
+  rare: bool,
   shift: u32,
   mask: u32,
   base: usize,
@@ -187,19 +172,18 @@ function decodeTokens(
     if (!isDirect(width, ordered, alone)) {
       v128.store64_lane(tokens, i8x16.narrow_i16x8_u(found, found), 0);
       tokens += LANES;
-    } else if (!v128.any_true(i16x8.gt_s(found, most))) {
+    } else if (rare && !v128.any_true(i16x8.gt_s(found, most))) {
       applyEight(base, target, found);
     } else {
       if (position > last) {
         return false;
       }
       const n = i16x8.sub_sat_u(i16x8.shr_u(found, m), one);
-      v128.store(room + 16, n);
-      position = fourExtras(start, position, room + 16, room + 32);
-      position = fourExtras(start, position, room + 24, room + 40);
-      const power = powers(n);
-      const extra = v128.and(v128.load(room + 32), i16x8.sub(power, one));
-      applyEight(base, target, v128.or(i16x8.mul(i16x8.sub(found, i16x8.shl(n, m)), power), extra));
+      const ends = endsOfFours(n);
+      const first = <u64>i64x2.extract_lane(ends, 0);
+      const second = <u64>i64x2.extract_lane(ends, 1);
+      applyEight(base, target, eightDistances(found, n, first, second, start, position));
+      position += <u32>(first >> 48) + <u32>(second >> 48);
     }
     base += step;
     target += step;
@@ -207,14 +191,12 @@ function decodeTokens(
   store<u32>(state, position, BITS);
   v128.store(state, xs);
   v128.store(state, ys, 16);
-  let e: u32;
-  let y: u32;
   for (let i = whole; i < units; i++) {
     const lane = state + ((i & (LANES - 1)) << 2);
     const x = load<u32>(lane);
-    e = entryFor(tables, groupOf(width, base, shift, mask), x);
+    const e = entryFor(tables, groupOf(width, base, shift, mask), x);
     store<u8>(tokens, e >> 23);
-    y = advance(x, e);
+    const y = advance(x, e);
     store<u32>(lane, refill(y, words));
     words += took(y);
     tokens++;
@@ -222,70 +204,6 @@ function decodeTokens(
   }
   store<u32>(state, <u32>words, WORDS);
   return words <= end;
-}
-
-/** Units of 16 bits that are floats, alone: a token and a byte each. */
-@inline
-function aloneEights(target: usize, units: u32, tokens: usize, state: usize): bool {
-  const one = i16x8.splat(1);
-  const start = <usize>load<u32>(state, EXTRA) + (load<u32>(state, BITS) >> 3);
-  const whole = units & ~7;
-  if (start + whole > <usize>load<u32>(state, EXTRA_END)) {
-    return false;
-  }
-  for (let i: u32 = 0; i < whole; i += 8) {
-    const value = v128.or(i16x8.shl(v128.load8x8_u(tokens + i), 8), v128.load8x8_u(start + i));
-    v128.store(target + 2 * i, v128.or(i16x8.shr_u(value, 1), i16x8.shl(v128.and(value, one), 15)));
-  }
-  store<u32>(state, load<u32>(state, BITS) + (whole << 3), BITS);
-  return true;
-}
-
-/** @returns false where the extra bits end too early. */
-@inline
-function applyTokens(
-  width: u32,
-  ordered: bool,
-  alone: bool,
-  base: usize,
-  target: usize,
-  units: u32,
-  tokens: usize,
-  state: usize,
-): bool {
-  const m = mantissaBits(width);
-  const start = <usize>load<u32>(state, EXTRA);
-  const end = (load<u32>(state, EXTRA_END) - <u32>start) << 3;
-  let i: u32 = 0;
-  if (width == 2 && ordered && alone) {
-    if (!aloneEights(target, units, tokens, state)) {
-      return false;
-    }
-    i = units & ~7;
-  }
-  let position = load<u32>(state, BITS);
-  for (; i < units; i++) {
-    if (position > end) {
-      return false;
-    }
-    const token = <u32>load<u8>(tokens + i);
-    let n: u32 = 8 * width - 8;
-    let high = token;
-    if (!alone) {
-      n = token >> m;
-      n -= <u32>(n > 0);
-      high = token - (n << m);
-    }
-    const bits = <u32>(load<u64>(start + (position >> 3)) >> (position & 7));
-    const value = (high << n) | (bits & ((<u32>1 << n) - 1));
-    position += n;
-    const unit = alone
-      ? rotateBack(width, ordered, value)
-      : apply(width, ordered, loadUnit(width, base + i * width), value);
-    storeUnit(width, target + i * width, unit);
-  }
-  store<u32>(state, position, BITS);
-  return position <= end;
 }
 
 @inline
@@ -302,6 +220,7 @@ function decodeAll(
   tables: usize,
   state: usize,
 ): bool {
+  let rare = false;
   for (let i: u32 = 0; i < units; i += CHUNK) {
     const some = units - i < CHUNK ? units - i : CHUNK;
     const from = base + <usize>i * width;
@@ -309,12 +228,15 @@ function decodeAll(
     // What decodeTokens has made already.
     const made = isDirect(width, ordered, alone) ? some & ~(LANES - 1) : 0;
     const skip = <usize>made * width;
-    if (
-      !decodeTokens(width, ordered, alone, shift, mask, from, to, some, tokens, tables, state) ||
-      !applyTokens(width, ordered, alone, from + skip, to + skip, some - made, tokens, state)
-    ) {
+    const passed = load<u32>(state, BITS);
+    const decoded =
+      isDirect(width, ordered, alone) && rare
+        ? decodeTokens(width, ordered, alone, true, shift, mask, from, to, some, tokens, tables, state)
+        : decodeTokens(width, ordered, alone, false, shift, mask, from, to, some, tokens, tables, state);
+    if (!decoded || !applyTokens(width, ordered, alone, from + skip, to + skip, some - made, tokens, state)) {
       return false;
     }
+    rare = load<u32>(state, BITS) - passed < some >> RARE_BITS;
   }
   return true;
 }

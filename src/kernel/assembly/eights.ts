@@ -40,11 +40,7 @@ export function eightTokens(differences: v128): v128 {
 /** 2^n of eight lanes of 16 bits, n < 16. */
 @inline
 export function powers(n: v128): v128 {
-  const low = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
-  const high = i8x16(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128);
-  const byte = i16x8.splat(255);
-  return v128.or(
-    v128.and(i8x16.swizzle(low, n), byte),
-    i16x8.shl(v128.and(i8x16.swizzle(high, n), byte), 8),
-  );
+  // A byte each: places from 8 on give the lower byte 0, and so do those below 0 the upper one.
+  const places = i16x8.sub(v128.or(n, i16x8.shl(n, 8)), i16x8.splat(0x0800));
+  return i8x16.swizzle(i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0), places);
 }
