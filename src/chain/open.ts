@@ -1,5 +1,5 @@
 /** From a path to a chain: a directory or a repository, whatever the layout. Names only; what lies in a version is read when it is asked for. */
-import { findFolder } from "../checkpoint/file-list.js";
+import { findFolder, noFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain } from "./chain.js";
@@ -48,11 +48,11 @@ export async function openChain(path: string, hub: Hub | null, question: ChainQu
   const { layout = null } = question;
   const chain = await findChain(path, hub, question);
   if (chain === null) {
-    throw new WeightDiffError(
-      "NOT_FOUND",
+    throw await noFolder(
+      path,
+      hub,
       layout === null ? "no chain of updates" : `no chain of the layout ${layout}`,
       "give the directory with the versions: weight_v000001 and so on (slime, miles, stitch), v1 (ModelExpress), delta-00000001 (SkyRL), or deltas and anchors (TRL)",
-      { at: { file: path } },
     );
   }
   return chain;

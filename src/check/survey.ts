@@ -147,7 +147,7 @@ export function unusable(error: unknown, path: string | null): string {
   if (!(error instanceof WeightDiffError) || !ABOUT_CONTENT.has(error.kind)) {
     throw error;
   }
-  return error.at.file === path ? error.fact : error.message;
+  return error.at.file === undefined || error.at.file === path ? error.fact : `${error.at.file}: ${error.fact}`;
 }
 
 const ABOUT_CONTENT: ReadonlySet<ErrorKind> = new Set(["input", "check", "limit"]);

@@ -3,6 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/errno.js";
+import { missingPath } from "../files/missing-path.js";
 import { absolutePath, expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
@@ -48,6 +49,15 @@ export async function findFolder(path: string, hub: Hub | null): Promise<Folder 
   }
   const isFolder = (await stat(expandHome(path)).catch(() => null))?.isDirectory() === true;
   return isFolder ? listFolder(path) : null;
+}
+
+/** The error where `findFolder` found none: nothing is there, or `fact`. */
+export async function noFolder(path: string, hub: Hub | null, fact: string, hint: string): Promise<WeightDiffError> {
+  const isRepository = hub !== null && (await hub.find(path)) !== null;
+  return (
+    (isRepository ? null : await missingPath(path)) ??
+    new WeightDiffError("NOT_FOUND", fact, hint, { at: { file: path } })
+  );
 }
 
 /** One of the folders in it; null if there is none of that name. @throws {WeightDiffError} as findFolder. */

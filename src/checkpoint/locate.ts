@@ -6,6 +6,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "../files/errno.js";
+import { missingPath } from "../files/missing-path.js";
 import { absolutePath } from "../files/paths.js";
 import { readText } from "../files/small-files.js";
 import type { HubFile, HubPlace } from "../hub/place.js";
@@ -43,16 +44,8 @@ export async function locate(path: string, place: HubPlace | null = null): Promi
     return locateInRepository(path, place);
   }
   const absolute = absolutePath(path);
-  const info = await stat(absolute).catch((error: unknown) => {
-    const found = fileError(path, "open", error);
-    throw found.code === "NOT_FOUND"
-      ? new WeightDiffError(
-          "NOT_FOUND",
-          "no such file or directory",
-          "give a local checkpoint directory or one weight file",
-          { at: { file: path } },
-        )
-      : found;
+  const info = await stat(absolute).catch(async (error: unknown) => {
+    throw (await missingPath(path)) ?? fileError(path, "open", error);
   });
   if (!info.isDirectory()) {
     if (absolute.endsWith(".index.json")) {

@@ -162,7 +162,7 @@ const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: st
   [
     /\.(gguf|ggml)$|^ggml-.*\.bin$/,
     "llama.cpp files",
-    "get the original float weights: quantised ones cannot take a diff",
+    "get the publisher's safetensors or .bin files: these are mostly quantised, and quantised weights take no diff",
   ],
   [
     /^(koala_\d+b_diff|streaming_(params|train_state))/,

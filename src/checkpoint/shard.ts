@@ -1,4 +1,5 @@
 /** Weight files of a checkpoint, on this disk or at the Hub: each opened, its header read, closed again. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { isTrueBlob } from "../files/blob.js";
@@ -36,7 +37,7 @@ export async function openEach(location: Location, files: readonly string[]): Pr
   const shards: Shard[] = [];
   for (let first = 0; first < files.length; first += step) {
     const opened = await Promise.allSettled(
-      files.slice(first, first + step).map((file) => openShard(location, file, budget)),
+      files.slice(first, first + step).map((file) => openShard(location, file, budget, files)),
     );
     for (const outcome of opened) {
       if (outcome.status === "rejected") {
@@ -48,18 +49,31 @@ export async function openEach(location: Location, files: readonly string[]): Pr
   return shards;
 }
 
-/** Reads one weight file's header. @param budget what the headers of the whole checkpoint may still take. @throws {WeightDiffError} as openCheckpoint. */
-export async function openShard(location: Location, file: string, budget: HeaderBudget): Promise<Shard> {
+/** The files that are not there, of a model on this disk. */
+async function absent(directory: string, files: readonly string[]): Promise<readonly string[]> {
+  const found = await Promise.all(files.map((file) => stat(join(directory, file)).catch(() => null)));
+  return files.filter((_, at) => found[at] === null);
+}
+
+/** Reads one weight file's header. @param all the shards of the checkpoint. @param budget what the headers of the whole checkpoint may still take. @throws {WeightDiffError} as openCheckpoint. */
+export async function openShard(
+  location: Location,
+  file: string,
+  budget: HeaderBudget,
+  all: readonly string[] = [file],
+): Promise<Shard> {
   const { directory, index, hub } = location;
   const path = join(directory, file);
   const remote = hub?.files.get(file);
   const source = await openShardSource({ path, ...(remote === undefined ? {} : { hub: remote }) }).catch(
-    (error: unknown) => {
+    async (error: unknown) => {
       if (index !== null && error instanceof WeightDiffError && error.code === "NOT_FOUND") {
+        const others = (hub === undefined ? await absent(directory, all) : []).filter((name) => name !== file).length;
+        const more = others === 0 ? "" : `, and ${others} more of ${all.length} shards,`;
         throw new WeightDiffError(
           "NOT_FOUND",
           `shard is missing, ${index} lists it`,
-          hub?.remedy ?? `fetch ${file} from where the other shards came from`,
+          hub?.remedy ?? `fetch ${file}${more} from where the model came from`,
           { at: { file: path } },
         );
       }

@@ -7,6 +7,7 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { abortReason } from "../engine/io/abort.js";
 import { WeightDiffError } from "../errors.js";
+import { recoverFirst } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
 import type { Hub } from "../hub/place.js";
 import { openLanguageModel } from "../inference/forward.js";
@@ -110,7 +111,7 @@ async function refuseDiff(checkpoint: Checkpoint, { ignore = [] }: OpenOptions):
   if (kind === "diff") {
     throw new WeightDiffError("NOT_A_MODEL", `${checkpoint.path}: not a model but a diff: ${reason}`, undefined, {
       advice: [
-        { to: "recover the tuned model from it", command: "recover", options: { diff: checkpoint.path } },
+        recoverFirst("BASE", checkpoint.path),
         { to: "if you are sure that it is a model, go on", option: "ignore", value: "not-a-model" },
       ],
     });

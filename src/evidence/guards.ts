@@ -76,7 +76,7 @@ export async function guardModels(inputs: Inputs, options: GuardOptions): Promis
   const { raw, diff: tuned, rawConfig, diffConfig: tunedConfig } = inputs;
   if (isOn("not-a-model", options)) {
     refuseDiff("base", raw, await censusNorms(raw, rawConfig));
-    refuseDiff("tuned model", tuned, await censusNorms(tuned, tunedConfig));
+    refuseDiff("tuned model", tuned, await censusNorms(tuned, tunedConfig), raw.path);
   }
   warnPrecision(inputs, await samplePairs(raw, tuned), options);
 }
@@ -96,19 +96,21 @@ function overrule(guard: Guard, what: string): Advice {
   return { to: `if you are sure that it is ${what}, go on`, option: "ignore", value: guard };
 }
 
-function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: NormCensus | null): void {
+function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: NormCensus | null, base = "BASE"): void {
   if (norms !== null && hasDiffNorms(norms)) {
     const sure = overrule("not-a-model", "a model");
     throw new WeightDiffError(
       "NOT_A_MODEL",
       `${role} ${path}: not a model but a diff: its ${norms.count} norm weights scatter around 0 with a mean size of ${norms.magnitude.toPrecision(3)} (a model's lie on one side, far from it)`,
       role === "base" ? "give the base model that the diff's card names" : undefined,
-      {
-        advice:
-          role === "base" ? [sure] : [{ to: "recover the tuned model from it", command: "recover", options: {} }, sure],
-      },
+      { advice: role === "base" ? [sure] : [recoverFirst(base, path), sure] },
     );
   }
+}
+
+/** The command that makes a model of a diff. */
+export function recoverFirst(raw: string, diff: string): Advice {
+  return { to: "recover the tuned model from it", command: "recover", options: { raw, diff, tuned: "OUT" } };
 }
 
 function swapped({ raw, diff }: Inputs, { tuned }: GuardOptions, norms: NormCensus | null): WeightDiffError {
@@ -135,9 +137,10 @@ function refuseFullModel(
     windows.some((window) => window.raw.some((bits) => bits << 1 !== 0)) &&
     windows.every((window) => sameBits(window.raw, window.diff))
   ) {
+    const values = windows.reduce((sum, window) => sum + window.diff.length, 0);
     throw new WeightDiffError(
       "NOT_A_DIFF",
-      `diff ${diff.path}: not a diff but a copy of the base ${raw.path}: adding both would double every weight`,
+      `diff ${diff.path}: not a diff: all ${values} sampled values are the same as in the base ${raw.path}; adding both would double the weights`,
       "give the published diff",
       { advice: [sure] },
     );

@@ -97,7 +97,7 @@ export function isMissing(error: unknown): boolean {
  * @returns the error itself if it is one of ours already.
  */
 export function fileError(file: string, action: string, error: unknown): WeightDiffError {
-  return explain(file, `cannot ${action}`, error, false);
+  return explain(file, `cannot ${action}`, error, "path");
 }
 
 /** The same of a file that a run reads or writes, and that can be resumed. @param position the byte that was reached. */
@@ -107,7 +107,12 @@ export function runError(
   error: unknown,
   position: number | null = null,
 ): WeightDiffError {
-  return explain(file, `cannot ${action}${position === null ? "" : ` at byte ${position}`}`, error, true);
+  return explain(file, `cannot ${action}${position === null ? "" : ` at byte ${position}`}`, error, "run");
+}
+
+/** The same of an output that cannot be begun: nothing is there to be resumed. */
+export function beginError(file: string, action: string, error: unknown): WeightDiffError {
+  return explain(file, `cannot ${action}`, error, "begin");
 }
 
 /** A mistake of this program's own, which no disk is to blame for. */
@@ -130,7 +135,10 @@ export function machineError(error: unknown): unknown {
 
 const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
 
-function explain(file: string, attempt: string, error: unknown, running: boolean): WeightDiffError {
+/** When it happened: at a path that the user gave, where an output is begun, or during a run. */
+type Stage = "path" | "begin" | "run";
+
+function explain(file: string, attempt: string, error: unknown, stage: Stage): WeightDiffError {
   if (error instanceof WeightDiffError) {
     return error;
   }
@@ -143,12 +151,12 @@ function explain(file: string, attempt: string, error: unknown, running: boolean
     code: "IO",
   };
   const details = { cause: error, at: { file } };
-  const code = running ? (meaning.later ?? meaning.code) : meaning.code;
+  const code = stage === "path" ? meaning.code : (meaning.later ?? meaning.code);
   if (code === "NOT_FOUND") {
     return new WeightDiffError(code, meaning.words, meaning.remedy, details);
   }
   const fact = `${attempt}: ${meaning.words}`;
-  return running
+  return stage === "run"
     ? new WeightDiffError(code, fact, meaning.remedy, { ...details, advice: meaning.advice ?? [RESUME] })
     : new WeightDiffError(code, fact, `${meaning.remedy}, then run again`, details);
 }

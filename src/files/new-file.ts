@@ -1,6 +1,8 @@
 /** A file that is made at once and filled at the end of a run, so that no hour's work ends at its name; nothing that was there is written over. */
 import { type FileHandle, open, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
 import { WeightDiffError } from "../errors.js";
+import { printable } from "../formats/quote.js";
 import { errnoOf, fileError } from "./errno.js";
 
 export interface NewFile {
@@ -16,7 +18,11 @@ export async function openNew(path: string): Promise<NewFile> {
   const file: FileHandle = await open(path, "wx").catch((error: unknown) => {
     throw errnoOf(error) === "EEXIST"
       ? new WeightDiffError("OUTPUT_REFUSED", "is there already", "give another name", { at: { file: path } })
-      : fileError(path, "write", error);
+      : errnoOf(error) === "ENOENT"
+        ? new WeightDiffError("NOT_FOUND", `its folder ${printable(dirname(path))} does not exist`, "make it first", {
+            at: { file: path },
+          })
+        : fileError(path, "write", error);
   });
   return {
     async write(text) {

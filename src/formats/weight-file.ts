@@ -16,6 +16,9 @@ const HEAD = 512;
 const LARGEST_HEADER = 100_000_000n;
 const AGAIN = "download it again";
 const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
+const OTHER_FILE = "it is not the weights: give the folder that holds them, or a weight file (.safetensors, .bin)";
+const FLOATS =
+  "get the publisher's safetensors or .bin files: these are mostly quantised, and quantised weights take no diff";
 const CONVERT = "convert it to safetensors first, or use the publisher's safetensors or .bin files";
 
 const XOR_HINT = "recover it: give its directory as the diff, and the very files that it was made with as the base";
@@ -73,13 +76,13 @@ const UNSUPPORTED: readonly UnsupportedFormat[] = [
     what: "is compressed",
     hint: "unpack it first",
   },
-  { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: CONVERT },
+  { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: FLOATS },
   {
     // Written as a little-endian word, so that the letters stand backwards in the file.
     is: begins("lmgg", "fmgg", "tjgg", "algg", "ggml", "ggmf", "ggjt", "ggla"),
     code: "FORMAT_UNSUPPORTED",
     what: "is a GGML file",
-    hint: CONVERT,
+    hint: FLOATS,
   },
   { is: begins("\x93NUMPY"), code: "FORMAT_UNSUPPORTED", what: "is a NumPy array", hint: CONVERT },
   { is: begins("\x89HDF"), code: "FORMAT_UNSUPPORTED", what: "is an HDF5 file (Keras, TensorFlow)", hint: CONVERT },
@@ -149,10 +152,11 @@ export async function readWeightFile(source: ByteSource, budget = headerBudget()
   }
   const stranger = UNSUPPORTED.find(({ is }) => is(head));
   if (stranger !== undefined) {
-    throw new WeightDiffError(stranger.code, `${stranger.what}`, stranger.hint, { at: { file: source.name } });
+    const hint = stranger.hint === LOOK ? textHint(source) : stranger.hint;
+    throw new WeightDiffError(stranger.code, stranger.what, hint, { at: { file: source.name } });
   }
   if (/^[\t\n\r\x20-\x7e]+$/.test(head)) {
-    throw new WeightDiffError("NOT_WEIGHTS", "is text, not weights", LOOK, { at: { file: source.name } });
+    throw new WeightDiffError("NOT_WEIGHTS", "is text, not weights", textHint(source), { at: { file: source.name } });
   }
   if (source.name.endsWith(".safetensors")) {
     return readSafetensors(source, budget);
@@ -163,6 +167,11 @@ export async function readWeightFile(source: ByteSource, budget = headerBudget()
     `${XOR_HINT}; if it is no such diff, download it again: the file may be damaged`,
     { at: { file: source.name } },
   );
+}
+
+/** A file that is text by its name was never a download of weights: the wrong file was given. */
+function textHint({ name }: ByteSource): string {
+  return /\.(json|jsonl|md|txt|py|ya?ml|cfg|html?)$/i.test(name) ? OTHER_FILE : LOOK;
 }
 
 /** A preallocated file that nothing was written to; looked at in a few places, since equal zip headers also make an xor diff begin with zeros. */

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { SideFile } from "../checkpoint/side-files.js";
 import { traceAside } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
-import { errnoOf, runError } from "../files/errno.js";
+import { beginError, errnoOf, runError } from "../files/errno.js";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
 import { makeFolders } from "../files/folders.js";
 import { hasOwnFolder, openOwn, refused, removeOwn } from "../files/own.js";
@@ -174,7 +174,7 @@ export async function makeOutput(path: string): Promise<readonly string[]> {
     }
     return made;
   } catch (error) {
-    throw runError(path, "make the directory", error);
+    throw beginError(path, "make the directory", error);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Advice } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
+import { EMBEDDING } from "../known/embeddings.js";
 import { firstLlama } from "../known/models.js";
 import { ADAPTER } from "../known/names.js";
 import { FAMILIES } from "../scheme/families.js";
@@ -41,12 +42,12 @@ export function mismatchError(
   const unfit = { raw, driver, role, mismatches };
   const { cause, remedy, advice } =
     newRows(unfit, options) ?? ownPrefix(unfit, options) ?? EXPLANATIONS.reduce(firstOf(unfit), null) ?? unknown(unfit);
-  const [first] = mismatches;
-  const what = mismatches.length === 1 ? (first?.problem ?? "") : `${mismatches.length} tensors`;
-  const why = cause ?? (mismatches.length === 1 ? null : `the first is ${first?.problem}`);
+  const first = mismatches[0]?.problem ?? "";
+  const what = mismatches.length === 1 ? first : `${mismatches.length} tensors`;
+  const why = cause ?? (mismatches.length === 1 ? null : `the first of them: ${first}`);
   return new WeightDiffError(
     "MISMATCH",
-    `base ${raw.path} and ${sideName(role)} ${driver.path} do not fit: ${what}${why === null ? "" : `: ${why}`}`,
+    `base ${raw.path} and ${sideName(role)} ${driver.path} do not fit: ${what}${why === null ? "" : `${cause === null ? ", " : ": "}${why}`}`,
     remedy,
     { problems: mismatches.map(({ problem }) => problem), ...(advice === undefined ? {} : { advice }) },
   );
@@ -106,10 +107,16 @@ function adapters({ raw, driver, role }: Unfit): Explanation | null {
     const found = [...one.stateDict.keys()].filter((name) => ADAPTER.test(name) && !other.stateDict.has(name));
     const [first] = found;
     if (first !== undefined) {
-      return {
-        cause: `the ${side} has adapters beside the weights that they change: ${quote(first)}${found.length > 1 ? ` and ${found.length - 1} more` : ""}`,
-        remedy: "merge them into the model (peft: merge_and_unload) and save it again",
-      };
+      const shared = [...one.stateDict.keys()].some((name) => other.stateDict.has(name));
+      return shared
+        ? {
+            cause: `the ${side} has adapters beside the weights that they change: ${quote(first)}${found.length > 1 ? ` and ${found.length - 1} more` : ""}`,
+            remedy: "merge them into the model (peft: merge_and_unload) and save it again",
+          }
+        : {
+            cause: `the ${side} is an adapter (LoRA) and no weight diff: none of its names is in the ${side === "base" ? sideName(role) : "base"}, and ${quote(first)} is an adapter's`,
+            remedy: "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+          };
     }
   }
   return null;
@@ -121,7 +128,7 @@ function otherSize({ raw, driver, role }: Unfit): Explanation | null {
     ? null
     : {
         cause: `the models have different sizes: hidden size ${sizeName(theirs)} in the base, ${sizeName(ours)} in the ${sideName(role)}`,
-        remedy: "get the base of its size",
+        remedy: `get the base of the ${sideName(role)}'s size`,
       };
 }
 
@@ -170,10 +177,13 @@ function prefixOf(names: readonly string[], other: Checkpoint): string | null {
 const MAX_TRIED = 20;
 
 function nothingShared({ raw, driver, role }: Unfit): Explanation | null {
-  return [...driver.stateDict.keys()].some((name) => raw.stateDict.has(name))
+  // Embeddings and heads go by one name in all families.
+  const [theirs, ours] = [inner(raw), inner(driver)];
+  const [first, own] = [theirs[0], ours[0]];
+  return first === undefined || own === undefined || ours.some((name) => raw.stateDict.has(name))
     ? null
     : {
-        cause: `not one name is in both: the base has ${quote(firstName(raw))}, the ${sideName(role)} ${quote(firstName(driver))}`,
+        cause: `apart from embeddings, no name is in both: the base has ${quote(first)}, the ${sideName(role)} ${quote(own)}`,
         remedy:
           "they are of different model families, or the base is not in Hugging Face's layout: get the one that it was made from",
       };
@@ -183,7 +193,14 @@ function otherDepth({ raw, driver, role }: Unfit): Explanation | null {
   const [theirs, ours] = [layers(raw), layers(driver)];
   return theirs === ours || theirs === 0 || ours === 0
     ? null
-    : { cause: `the base has ${theirs} layers, the ${sideName(role)} ${ours}`, remedy: "get the base of its size" };
+    : {
+        cause: `the base has ${counted(theirs)}, the ${sideName(role)} ${counted(ours)}`,
+        remedy: `get the base of the ${sideName(role)}'s size, or all files of it`,
+      };
+}
+
+function counted(count: number): string {
+  return count === 1 ? "1 layer" : `${count} layers`;
 }
 
 /** The part that joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
@@ -240,6 +257,7 @@ function layers(checkpoint: Checkpoint): number {
   return most + 1;
 }
 
-function firstName(checkpoint: Checkpoint): string {
-  return checkpoint.stateDict.keys().next().value ?? "";
+/** The names of all tensors but embeddings and heads. */
+function inner({ stateDict }: Checkpoint): readonly string[] {
+  return [...stateDict.keys()].filter((name) => !EMBEDDING.test(name));
 }

@@ -286,7 +286,7 @@ test("refuses models that do not fit with exit code 4: cause and remedy first, t
     first,
     /^weight-diff: error: base .* and tuned model .* do not fit: \d+ tensors: .*hidden size 64 in the base, \d+ in the tuned model$/,
   );
-  assert.equal(second, "weight-diff: hint: get the base of its size");
+  assert.equal(second, "weight-diff: hint: get the base of the tuned model's size");
   assert.equal(list.length, 15);
   assert.match(list.at(-1) ?? "", /^ {2}and \d+ more$/);
 });

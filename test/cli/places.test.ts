@@ -39,7 +39,7 @@ test("a read-only file system is called that, with exit 5", async (t) => {
     if (found !== null) {
       assert.equal(found.status, 5, found.stderr);
       assert.match(found.stderr, /^weight-diff: error: .*: cannot make the directory: the file system is read-only$/m);
-      assert.match(found.stderr, /^weight-diff: hint: choose a place that can be written to/m);
+      assert.match(found.stderr, /^weight-diff: hint: choose a place that can be written to, then run again$/m);
     }
   });
 });

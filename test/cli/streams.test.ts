@@ -101,7 +101,7 @@ test("--json prints a failure as a document, too, and stderr says what it always
     out: failure({
       code: "NOT_FOUND",
       message: "./no/such: no such file or directory",
-      hint: "give a local checkpoint directory or one weight file",
+      hint: `check the path: ${process.cwd()} has no "no"`,
       at: { file: "./no/such" },
     }),
   });

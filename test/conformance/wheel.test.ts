@@ -118,7 +118,7 @@ test("what fails raises WeightDiffError with code, message, hint and place", { s
     [
       "NOT_FOUND",
       "./no/such: no such file or directory",
-      "give a local checkpoint directory or one weight file",
+      `check the path: ${place} has no "no"`,
       { file: "./no/such" },
       4,
     ],

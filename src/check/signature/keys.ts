@@ -45,14 +45,19 @@ export async function readPublicKey(path: string): Promise<SignatureKey> {
       path,
       "FORMAT_INVALID",
       "a private key: to verify, the public one is wanted",
-      "openssl ec -in key.pem -pubout -out key.pub",
+      "take the public one; its owner makes it with openssl ec -in key.pem -pubout -out key.pub",
     );
   }
   let key: KeyObject;
   try {
     key = createPublicKey(text);
   } catch {
-    throw refused(path, "FORMAT_INVALID", "no public key (PEM)", MAKE);
+    throw refused(
+      path,
+      "FORMAT_INVALID",
+      "no public key (PEM)",
+      "get the public key of whoever signed it, from a place that you trust: it begins with -----BEGIN PUBLIC KEY-----",
+    );
   }
   return checked(path, key, key);
 }

@@ -27,8 +27,8 @@ export function joinWords(args: readonly string[]): readonly string[] {
 
 /** "chain --help", "help chain": the word whose commands are asked for; null for anything else. */
 export function askedGroup([first, second, ...rest]: readonly string[]): string | null {
-  const [word, help] = first === "help" ? [second, "--help"] : [first, second];
-  const asks = (help === "--help" || help === "-h") && rest.length === 0;
+  const word = first === "help" ? second : first;
+  const asks = first === "help" ? rest.length === 0 : second === "--help" || second === "-h";
   return word !== undefined && asks && innerCommands(word) !== null ? word : null;
 }
 

@@ -1,5 +1,12 @@
 /** The base of an XOR payload: a folder whose files are XORed name by name, or Meta's one file, the key of all .enc files. */
-import { enterFolder, type Folder, findFile, findFolder, type ListedFile } from "../../checkpoint/file-list.js";
+import {
+  enterFolder,
+  type Folder,
+  findFile,
+  findFolder,
+  type ListedFile,
+  noFolder,
+} from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
 import type { Hub } from "../../hub/place.js";
 
@@ -19,11 +26,11 @@ export interface XorBase extends Pick<Folder, "repo" | "commit"> {
 export async function findBase(raw: string, hub: Hub | null): Promise<XorBase> {
   const folder = await findFolder(raw, hub);
   if (folder === null) {
-    throw new WeightDiffError(
-      "NOT_FOUND",
-      "no such directory",
+    throw await noFolder(
+      raw,
+      hub,
+      "not a directory",
       "give the directory of the base: each payload file is XORed with the base's file of the same name",
-      { at: { file: raw } },
     );
   }
   return folder;

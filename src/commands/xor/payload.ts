@@ -2,7 +2,7 @@
  * Recognises what the XOR codecs published: `.enc` files, or files with the names of weights that are none while the base has
  * files of the same names. Nothing is guessed from names alone: the first bytes decide.
  */
-import { enterFolder, type Folder, findFolder, type ListedFile } from "../../checkpoint/file-list.js";
+import { enterFolder, type Folder, findFolder, type ListedFile, noFolder } from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
 import type { Guard } from "../../evidence/guard-names.js";
 import { readText } from "../../files/small-files.js";
@@ -76,9 +76,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
 export async function payloadFolder(path: string, hub: Hub | null): Promise<Folder> {
   const folder = await findFolder(path, hub);
   if (folder === null) {
-    throw new WeightDiffError("NOT_FOUND", "no such directory", "give the directory with the payload's files", {
-      at: { file: path },
-    });
+    throw await noFolder(path, hub, "not a directory", "give the directory with the payload's files");
   }
   return folder;
 }

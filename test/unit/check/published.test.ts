@@ -382,25 +382,25 @@ const HOSTILE: readonly (readonly [
   [
     "a dtype of another width",
     "MISMATCH",
-    /3 tensors: the first is /,
+    /3 tensors, the first of them: "/,
     (m) => Object.assign(m, { weight_diff_tensors: JSON.stringify(list(m).map(([n, , r]) => [n, "F32", r])) }),
   ],
   [
     "a dtype that has no bit patterns of its own",
     "MISMATCH",
-    /3 tensors: the first is /,
+    /3 tensors, the first of them: "/,
     (m) => Object.assign(m, { weight_diff_tensors: JSON.stringify(list(m).map(([n, , r]) => [n, "F4", r])) }),
   ],
   [
     "an integer where the base has floats",
     "MISMATCH",
-    /3 tensors: the first is /,
+    /3 tensors, the first of them: "/,
     (m) => Object.assign(m, { weight_diff_tensors: JSON.stringify(list(m).map(([n, , r]) => [n, "I16", r])) }),
   ],
   [
     "verbatim for what is not",
     "MISMATCH",
-    /3 tensors: the first is /,
+    /3 tensors, the first of them: "/,
     (m) => Object.assign(m, { weight_diff_tensors: JSON.stringify(list(m).map(([n, d]) => [n, d, "verbatim"])) }),
   ],
 ];

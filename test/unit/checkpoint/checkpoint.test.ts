@@ -111,6 +111,17 @@ test("names a missing shard and the index that lists it", async () => {
   });
 });
 
+test("counts the shards that are missing", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, { [INDEX]: indexText({ a: A, b: B }) });
+    await assert.rejects(openCheckpoint(folder), (error) => {
+      assert.ok(error instanceof WeightDiffError && error.code === "NOT_FOUND", String(error));
+      assert.equal(error.hint, `fetch ${A}, and 1 more of 2 shards, from where the model came from`);
+      return true;
+    });
+  });
+});
+
 test("names a shard whose link leads nowhere", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { [INDEX]: indexText({ a: A }) });

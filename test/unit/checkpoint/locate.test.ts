@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { locate } from "../../../src/checkpoint/locate.js";
+import { WeightDiffError } from "../../../src/errors.js";
 import { expandHome } from "../../../src/files/paths.js";
 import { safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
 import { refuses } from "../../support/refusal.js";
@@ -95,6 +96,28 @@ test("sends whoever gives an index to its directory", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "pytorch_model.bin.index.json": "{}" });
     await refuses(() => locate(join(folder, "pytorch_model.bin.index.json")), "NOT_FOUND", /an index, not weights/);
+  });
+});
+
+test("a file that is text by its name is no failed download", async () => {
+  await withFolder(async (folder) => {
+    await writeFiles(folder, {
+      "config.json": '{"a": 1}',
+      "README.md": "# LLaMA",
+      "model.safetensors": '{"error": 1}',
+    });
+    for (const [file, fact, hint] of [
+      ["config.json", /config\.json: is JSON text, not weights$/, /^it is not the weights: give the folder/],
+      ["README.md", /README\.md: is text, not weights$/, /^it is not the weights: give the folder/],
+      ["model.safetensors", /model\.safetensors: is JSON text, not weights$/, /^the download may have been answered/],
+    ] as const) {
+      await assert.rejects(openCheckpoint(join(folder, file)), (error) => {
+        assert.ok(error instanceof WeightDiffError && error.code === "NOT_WEIGHTS", String(error));
+        assert.match(error.message, fact);
+        assert.match(error.hint ?? "", hint);
+        return true;
+      });
+    }
   });
 });
 

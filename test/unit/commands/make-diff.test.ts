@@ -307,7 +307,7 @@ test("additive refuses what it cannot hold, every tensor at once", async () => {
   await withPair([["c", "I64", [2]]], tuned, async ({ raw, tuned, diff }) => {
     await assert.rejects(makeDiff({ raw, tuned, diff }), (error) => {
       assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
-      assert.match(error.message, /do not fit: 3 tensors: the first is "a" /);
+      assert.match(error.message, /do not fit: 3 tensors, the first of them: "a" /);
       assert.match(error.problems.join("\n"), /^"a".*\n"b".*\n"c": I64 .* and I32 /);
       return true;
     });

@@ -392,11 +392,11 @@ test("a path that leads nowhere is named, whichever it is", async () => {
     const { payload, base, out } = await lay(folder, BASE, PAYLOAD);
     const nowhere = join(folder, "nowhere");
     for (const [options, message] of [
-      [{ payload: nowhere, raw: base }, /nowhere: no such directory/],
-      [{ payload: nowhere, raw: nowhere }, /nowhere: no such directory/],
+      [{ payload: nowhere, raw: base }, /nowhere: no such file or directory/],
+      [{ payload: nowhere, raw: nowhere }, /nowhere: no such file or directory/],
       [{ payload, raw: nowhere }, /nowhere: no such (file|directory)/],
       [{ payload: base, raw: nowhere }, /nowhere: no such (file|directory)/],
-      [{ payload: join(base, "config.json"), raw: base }, /config\.json: no such directory/],
+      [{ payload: join(base, "config.json"), raw: base }, /config\.json: not a directory/],
     ] as const) {
       await refuses(() => xor({ ...options, output: out }), "NOT_FOUND", message);
     }

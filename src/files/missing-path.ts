@@ -1,0 +1,72 @@
+/** The error for a path at which nothing is: as far as the path exists, what it holds under a similar name, and how paths are written here. */
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { WeightDiffError } from "../errors.js";
+import { printable, quote } from "../formats/quote.js";
+import { isMissing } from "./errno.js";
+import { absolutePath } from "./paths.js";
+
+/** Names of a folder that are looked at. */
+const MAX_NAMES = 1000;
+/** In names longer than this, one or two slips are still the same name. */
+const SHORT = 4;
+
+/** @param path as the user wrote it. @returns null where something is there. @throws {WeightDiffError} NOT_FOUND of the working directory. */
+export async function missingPath(path: string, fact = "no such file or directory"): Promise<WeightDiffError | null> {
+  const isThere = await stat(absolutePath(path)).then(
+    () => true,
+    (error: unknown) => !isMissing(error),
+  );
+  return isThere ? null : new WeightDiffError("NOT_FOUND", fact, await remedy(path), { at: { file: path } });
+}
+
+async function remedy(path: string): Promise<string> {
+  if (sep === "/" && /^[A-Za-z]:[\\/]|\\/.test(path)) {
+    return `this system separates folders by /, and knows no drives: ${printable(unixPath(path))}`;
+  }
+  const { folder, name } = await deepestFolder(absolutePath(path));
+  const alike = (await readdir(folder).catch((): string[] => [])).slice(0, MAX_NAMES).find((has) => isAlike(has, name));
+  if (alike !== undefined) {
+    const meant = isAbsolute(path) ? join(folder, alike) : join(dirname(path), alike);
+    return basename(path) === name
+      ? `did you mean ${printable(meant)}?`
+      : `did you mean ${quote(alike)} for ${quote(name)}? It is in ${printable(folder)}`;
+  }
+  const bare = !/[\\/.~]/.test(path);
+  return `check the path: ${printable(folder)} has no ${quote(name)}${bare ? "; the name of a repository on the Hub has two parts, as org/name" : ""}`;
+}
+
+/** C:\models\llama is /mnt/c/models/llama for Linux on Windows. */
+function unixPath(path: string): string {
+  const slashed = path.replaceAll("\\", "/");
+  const drive = /^([A-Za-z]):\/?/.exec(slashed);
+  return drive === null
+    ? slashed
+    : `under WSL it is /mnt/${(drive[1] ?? "").toLowerCase()}/${slashed.slice(drive[0].length)}`;
+}
+
+/** As far as an absolute path exists, and the first name that is not there. */
+async function deepestFolder(path: string): Promise<{ readonly folder: string; readonly name: string }> {
+  const folder = dirname(path);
+  const isThere = folder === path || (await stat(folder).catch(() => null)) !== null;
+  return isThere ? { folder, name: basename(path) } : deepestFolder(folder);
+}
+
+function isAlike(has: string, wanted: string): boolean {
+  const [one, other] = [has, wanted].map((name) => name.toLowerCase().replaceAll(/[-_. ]/g, "")) as [string, string];
+  return one === other || (Math.min(one.length, other.length) > SHORT && slips(one, other) <= 2);
+}
+
+/** How many letters must be changed, added or taken away: Levenshtein's distance. */
+function slips(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let i = 0; i < one.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < other.length; j++) {
+      const same = one[i] === other[j] ? 0 : 1;
+      next.push(Math.min((row[j] ?? 0) + same, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[other.length] ?? 0;
+}
