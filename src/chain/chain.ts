@@ -45,6 +45,8 @@ export interface VersionHead {
   readonly kind: VersionKind;
   /** The version it is made on; of a full one null. */
   readonly base: number | null;
+  /** What it calls that version, where no version here has the name: `base` is then a guess, and 0 stands for the base, whatever its number. */
+  readonly unnamed?: string;
   /** As its index spells its encoding and checksums; null where it has none. */
   readonly encoding: string | null;
   readonly checksum: string | null;

@@ -7,6 +7,7 @@ import {
   type FullIndex,
   headOf,
   isUnfinished,
+  type Link,
   openDelta,
   openFull,
   readVersionIndex,
@@ -19,8 +20,8 @@ export interface IndexedPlace {
   readonly place: string;
   /** Its folder; null where it is gone. */
   enter(): Promise<Folder | null>;
-  /** The number that it is made on; null of a full version. @throws {WeightDiffError} with `why`. */
-  linkOf(index: DeltaIndex | FullIndex): number | null | Promise<number | null>;
+  /** @throws {WeightDiffError} with `why`. */
+  linkOf(index: DeltaIndex | FullIndex): Link | Promise<Link>;
   /** Checksums that a full version states of its tensors. */
   readonly sumsOf?: (version: Pick<Version, "checkpoint">) => Version["sums"];
 }

@@ -121,11 +121,14 @@ export function shown(value: unknown): string {
   return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : JSON.stringify(value);
 }
 
-export function headOf(index: DeltaIndex | FullIndex, base: number | null): VersionHead {
+/** What an update is made on; of a full version null. */
+export type Link = Pick<VersionHead, "base" | "unnamed">;
+
+export function headOf(index: DeltaIndex | FullIndex, link: Link): VersionHead {
   const { small } = index;
   return {
     kind: index.kind,
-    base: index.kind === "full" ? null : base,
+    ...link,
     encoding: index.kind === "full" ? null : index.encoding,
     checksum: index.kind === "full" ? null : index.algorithm,
     index: small === null ? null : { file: small.file, sha256: small.sha256 },

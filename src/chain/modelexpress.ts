@@ -7,14 +7,14 @@ import { quote } from "../formats/quote.js";
 import type { StatedChecksum } from "../formats/update.js";
 import type { Hub } from "../hub/place.js";
 import { chainError, type ListedVersion, type Version } from "./chain.js";
-import { type DeltaIndex, type FullIndex, INDEX, readVersionIndex, shown } from "./indexed.js";
+import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, once } from "./layout.js";
 import { checksumOf } from "./shards.js";
 import { fileNamed, readSmall } from "./small-file.js";
 
 const VERSION_FOLDER = /^v(0|[1-9]\d{0,14})$/;
-/** The seed, which the receiver has before anything is published. */
+/** The base, which every receiver has before anything is published. */
 const SEED = 0;
 
 export const MODEL_EXPRESS: ChainLayout = {
@@ -34,8 +34,8 @@ export const MODEL_EXPRESS: ChainLayout = {
     const names = once(() => namesOf(places));
     const versions = places.map(({ number, place, enter }): ListedVersion => {
       const id = String(number);
-      const linkOf = async (index: DeltaIndex | FullIndex): Promise<number | null> =>
-        index.kind === "full" ? null : linkTo(await names(), index, number, place);
+      const linkOf = async (index: DeltaIndex | FullIndex): Promise<Link> =>
+        index.kind === "full" ? { base: null } : linkTo(await names(), index, number, place);
       return indexedVersion({ id, number, place, enter, linkOf, sumsOf }, hub);
     });
     return { layout: "modelexpress", versions, pointer: null, notes: [] };
@@ -67,16 +67,18 @@ interface Place {
   enter(): Promise<Folder | null>;
 }
 
-/** The folders by the names of their versions, and the full ones, which have none. */
+/** The folders by the names of their versions, the full ones, which have none, and what updates are made on. All by number, ascending. */
 interface Names {
   readonly byName: ReadonlyMap<string, number>;
   readonly full: readonly number[];
+  readonly made: readonly { readonly number: number; readonly on: string | null }[];
 }
 
 /** @throws {WeightDiffError} with `why` "link" for a name that two have. */
 async function namesOf(places: readonly Place[]): Promise<Names> {
   const byName = new Map<string, number>();
   const full: number[] = [];
+  const made: { readonly number: number; readonly on: string | null }[] = [];
   for (const { number, place, enter } of places) {
     const folder = await enter();
     // One that cannot be read has no name; on the way to the wanted version it is told.
@@ -85,6 +87,7 @@ async function namesOf(places: readonly Place[]): Promise<Names> {
       full.push(number);
     } else if (index !== null) {
       const name = nameOf(index.metadata.get("version"));
+      made.push({ number, on: nameOf(index.metadata.get("base_version")) });
       const other = name === null ? undefined : byName.get(name);
       if (name !== null && other !== undefined) {
         throw chainError("link", `v${other} and ${place} both are version ${quote(name)}`, AGAIN, {
@@ -97,7 +100,7 @@ async function namesOf(places: readonly Place[]): Promise<Names> {
       }
     }
   }
-  return { byName, full };
+  return { byName, full, made };
 }
 
 const AGAIN = "versions of two runs are mixed, or the index is damaged: fetch the chain again";
@@ -106,8 +109,11 @@ function nameOf(value: unknown): string | null {
   return typeof value === "string" && value !== "" ? value : Number.isSafeInteger(value) ? String(value) : null;
 }
 
-/** A name that no index has is that of the nearest full version below, or of the seed: the checksums will tell. */
-function linkTo({ byName, full }: Names, { metadata }: DeltaIndex, number: number, place: string): number {
+/**
+ * A name that no index has: the first one after a full version is that version's own, and any other is of the base, or of a version that
+ * is missing. Whoever goes the way tells those apart, and the checksums tell whether it was right.
+ */
+function linkTo({ byName, full, made }: Names, { metadata }: DeltaIndex, number: number, place: string): Link {
   const [own, base] = [nameOf(metadata.get("version")), nameOf(metadata.get("base_version"))];
   const at = { file: `${place}/${INDEX}`, version: String(number) };
   if (own === null) {
@@ -116,7 +122,14 @@ function linkTo({ byName, full }: Names, { metadata }: DeltaIndex, number: numbe
   if (base === null || base === own) {
     throw chainError("link", `says that it is made on ${shown(metadata.get("base_version"))}`, AGAIN, at);
   }
-  return byName.get(base) ?? full.filter((one) => one < number).at(-1) ?? SEED;
+  const named = byName.get(base);
+  if (named !== undefined) {
+    return { base: named };
+  }
+  const before = full.filter((one) => one < number).at(-1) ?? SEED;
+  const earlier = new Set(made.flatMap((one) => (one.number < before ? [one.on] : [])));
+  const first = made.find(({ number: own, on }) => own > before && on !== null && !byName.has(on) && !earlier.has(on));
+  return { base: first?.on === base ? before : SEED, unnamed: base };
 }
 
 /** Of a full version: by the tensor's name, with or without a word before it. */

@@ -1,6 +1,16 @@
 /** From the wanted version back to where it starts: the base, or a full version. Every version on the way is opened; no other is read. */
-import { WeightDiffError } from "../errors.js";
-import { type Chain, chainError, faultOf, type ListedVersion, together, type Version, versionText } from "./chain.js";
+import { type ErrorDetails, WeightDiffError } from "../errors.js";
+import { quote } from "../formats/quote.js";
+import {
+  type Chain,
+  chainError,
+  faultOf,
+  type ListedVersion,
+  together,
+  type Version,
+  type VersionHead,
+  versionText,
+} from "./chain.js";
 
 export interface ChainPath {
   /** The version that is wanted. */
@@ -21,21 +31,25 @@ export interface PathOptions {
   readonly maxSteps: number;
 }
 
-const START = { to: "say which version the base is", option: "baseVersion" } as const;
+/** Where the chain begins with a version that is not there, the base may be that one. */
+function startAt(link: number): NonNullable<ErrorDetails["advice"]> {
+  return [{ to: "if the base is that version, say so", option: "baseVersion", value: String(link) }];
+}
 
 /** @throws {WeightDiffError} with `why`: "incomplete", "link", "version-gap", "base-unreachable", and what the versions' own files are refused for, all at once; LIMIT. */
 export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainPath> {
   const { base } = options;
-  const { target, notes } = await targetOf(chain, options.to);
+  const { target, notes: told } = await targetOf(chain, options.to);
+  const notes = [...told];
   if (target.number <= base) {
     throw chainError(
       "already-applied",
       target.number === base
-        ? `the base already is version ${target.id}`
-        : `version ${target.id} is earlier than the base, which is version ${versionText(base)}`,
-      "nothing is to be applied: choose a later version",
+        ? `the base already is version ${target.id}: nothing is to be applied`
+        : `version ${target.id} is earlier than the base, which is version ${spelled(chain, base)}`,
+      target.number === base ? undefined : "no update is undone: give an earlier base",
       { file: chain.path, version: target.id },
-      { advice: [{ to: "choose it", option: "to" }] },
+      { advice: [{ to: "choose a later version", option: "to" }] },
     );
   }
   const byNumber = new Map(chain.versions.map((version) => [version.number, version]));
@@ -53,22 +67,27 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
         },
       );
     }
-    const { kind, base: link } = await at.head();
+    const { kind, base: link, unnamed } = await headOf(at, way.at(-1) ?? null, chain);
     if (kind === "full" || link === null) {
       start = at;
       break;
     }
     way.push(at);
-    if (link === base) {
+    if (unnamed !== undefined) {
+      notes.push(
+        `${at.place} is made on ${quote(unnamed)}, a name that no version here has: ${await takenFor(chain, at, unnamed, link, base)}`,
+      );
+    }
+    if (link === base || (unnamed !== undefined && link === 0)) {
       break;
     }
     if (link < base) {
       throw chainError(
         "base-unreachable",
-        `${at.place} is made on ${versionText(link)}, and the base is said to be ${versionText(base)}`,
-        "no version leads from there: see which version the base is",
+        `${at.place} is made on ${spelled(chain, link)}, and the base is said to be ${spelled(chain, base)}`,
+        "give the model of that version",
         { file: chain.path, version: at.id },
-        { advice: [START] },
+        { advice: startAt(link) },
       );
     }
     const next = byNumber.get(link);
@@ -89,7 +108,9 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
     at = next;
   }
   const opened = await openAll(start === null ? [...way].reverse() : [start, ...way.reverse()]);
-  const steps = start === null ? opened : opened.slice(1);
+  const steps = (start === null ? opened : opened.slice(1)).map((version) =>
+    version.unnamed !== undefined && version.base === 0 ? { ...version, base } : version,
+  );
   return {
     target,
     start: start === null ? null : (opened[0] ?? null),
@@ -122,37 +143,43 @@ function missing(chain: Chain, at: ListedVersion, link: number): WeightDiffError
   return chain.versions.some(({ number }) => number < link)
     ? chainError(
         "version-gap",
-        `is made on ${versionText(link)}, which is not there (there are ${listed.join(", ")})`,
+        `is made on ${spelled(chain, link)}, which is not there (there are ${listed.join(", ")})`,
         "fetch the missing version; without it nothing after it can be computed",
         place,
       )
     : chainError(
         "base-unreachable",
-        `is made on ${versionText(link)}, and nothing says that the base is that version`,
-        "earlier versions were removed, or the base is a later version than 0",
+        `is made on ${spelled(chain, link)}, and nothing says that the base is that version`,
+        "fetch the earlier versions, which are not there",
         place,
-        { advice: [START] },
+        { advice: startAt(link) },
       );
 }
 
 /** @throws {WeightDiffError} with `why`. */
 async function targetOf(
-  { versions, pointer, path }: Chain,
+  chain: Chain,
   to: number | null,
 ): Promise<{ readonly target: ListedVersion; readonly notes: readonly string[] }> {
+  const { versions, pointer, path } = chain;
   const wanted = to ?? pointer;
   const newest = versions.at(-1);
   if (wanted !== null) {
     const target = versions.find(({ number }) => number === wanted);
     if (target === undefined) {
       const [first] = versions;
-      const range = first === undefined || newest === undefined ? "none" : `${first.id} to ${newest.id}`;
+      const range =
+        first === undefined || newest === undefined
+          ? "there is none"
+          : first === newest
+            ? `there is ${first.id}`
+            : `there are ${first.id} to ${newest.id}`;
       throw chainError(
         "version-gap",
-        `version ${versionText(wanted)} is not there (there are ${range})${to === null ? ", though the pointer names it" : ""}`,
-        to === null ? "it is still on its way, or was removed" : "choose one that is there",
-        { file: path, version: versionText(wanted) },
-        { advice: [{ to: "choose one", option: "to" }] },
+        `version ${spelled(chain, wanted)} is not there (${range})${to === null ? ", though the pointer names it" : ""}`,
+        to === null ? "it is still on its way, or was removed" : undefined,
+        { file: path, version: spelled(chain, wanted) },
+        { advice: [{ to: "choose one that is there", option: "to" }] },
       );
     }
     const later = to === null && newest !== undefined && newest !== target ? newest.id : null;
@@ -175,24 +202,79 @@ async function targetOf(
   return { target: newest, notes: [] };
 }
 
-/** The newest complete one before it is what can be had. */
-async function refuseUnfinished(target: ListedVersion, versions: readonly ListedVersion[]): Promise<void> {
-  if (!(await target.isUnfinished())) {
+/** The newest complete one before it is what can be had. @param later a version that is made on it: nobody is publishing it any more. */
+async function refuseUnfinished(
+  version: ListedVersion,
+  versions: readonly ListedVersion[],
+  later: ListedVersion | null = null,
+): Promise<void> {
+  if (!(await version.isUnfinished())) {
     return;
   }
-  const earlier = versions.filter(({ number }) => number < target.number).reverse();
   let complete: ListedVersion | undefined;
-  for (const version of earlier) {
-    if (complete === undefined && !(await version.isUnfinished())) {
-      complete = version;
+  for (const one of versions.filter(({ number }) => number < version.number).reverse()) {
+    if (complete === undefined && !(await one.isUnfinished())) {
+      complete = one;
     }
   }
-  await target.head().catch((error: unknown) => {
-    if (error instanceof WeightDiffError && complete !== undefined) {
-      const { code, fact, at, why } = error;
-      const advice = [{ to: "use what is complete", option: "to", value: String(complete.number) }];
-      throw new WeightDiffError(code, fact, "wait until it is published", { at, why, advice });
+  await version.head().catch((error: unknown) => {
+    if (!(error instanceof WeightDiffError) || (complete === undefined && later === null)) {
+      throw error;
     }
-    throw error;
+    const { code, at, why } = error;
+    const advice =
+      complete === undefined ? [] : [{ to: "use what is complete", option: "to", value: String(complete.number) }];
+    throw later === null
+      ? new WeightDiffError(code, error.fact, "wait until it is published", { at, why, advice })
+      : new WeightDiffError(
+          code,
+          `is not complete, and ${later.place} is made on it: interrupted, or not fetched whole`,
+          "fetch it again",
+          { at, why, advice },
+        );
   });
+}
+
+/** @param later the version on the way that is made on it; null of the wanted one. @throws {WeightDiffError} as its own head. */
+async function headOf(version: ListedVersion, later: ListedVersion | null, { versions }: Chain): Promise<VersionHead> {
+  if (later !== null) {
+    await refuseUnfinished(version, versions, later);
+  }
+  return version.head();
+}
+
+/**
+ * What a version is made on, whose name no version here has: the full version before it, or the base. There is one base: where an
+ * earlier version is made on it by another name, this one's is missing.
+ * @returns what it is taken for. @throws {WeightDiffError} with `why` "version-gap".
+ */
+async function takenFor(chain: Chain, at: ListedVersion, name: string, link: number, base: number): Promise<string> {
+  if (link !== 0) {
+    return `taken for version ${spelled(chain, link)}, the full one before it`;
+  }
+  const unread: string[] = [];
+  let other = false;
+  for (const version of chain.versions.filter(({ number }) => number > base && number < at.number)) {
+    const head = await version.head().catch(() => null); // it may be the one that is missing
+    if (head === null) {
+      unread.push(version.place);
+    }
+    other ||= head !== null && (head.kind === "full" || (head.unnamed ?? name) !== name);
+  }
+  if (other || unread.length > 0) {
+    throw chainError(
+      "version-gap",
+      `is made on ${quote(name)}, and no version here has that name`,
+      unread.length > 0
+        ? `${unread.join(", ")} cannot be read, and may be it: fetch the chain again`
+        : "fetch the missing version; without it nothing after it can be computed",
+      { file: at.place, version: at.id },
+    );
+  }
+  return "taken for the base";
+}
+
+/** A number as this chain's versions spell theirs. */
+export function spelled({ versions }: Pick<Chain, "versions">, number: number): string {
+  return versions.some((one) => one.id !== versionText(one.number)) ? String(number) : versionText(number);
 }

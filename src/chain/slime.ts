@@ -7,7 +7,7 @@ import { enterFolder, type Folder, findFolder } from "../checkpoint/file-list.js
 import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
-import { type DeltaIndex, type FullIndex, INDEX, readVersionIndex, shown } from "./indexed.js";
+import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, type FoundVersions, once } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
@@ -59,10 +59,10 @@ function listed(place: string, number: number, enter: () => Promise<Folder | nul
   return indexedVersion({ id, number, place, enter, linkOf: (index) => linkOf(index, number, place, id) }, hub);
 }
 
-/** The number that it is made on; null of a full version. @throws {WeightDiffError} with `why` "version-dir" or "link". */
-function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id: string): number | null {
+/** @throws {WeightDiffError} with `why` "version-dir" or "link". */
+function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id: string): Link {
   if (index.kind === "full") {
-    return null;
+    return { base: null };
   }
   const at = { file: `${place}/${INDEX}`, version: id };
   const [version, base] = [index.metadata.get("version"), index.metadata.get("base_version")];
@@ -75,7 +75,7 @@ function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id
     const what = `version ${id} says that it is made on ${shown(base)}, which is no earlier version`;
     throw chainError("link", what, "the index is damaged: fetch this version again", at);
   }
-  return link;
+  return { base: link };
 }
 
 /** "run-7/weight_v000002", "weight_v000002" or "000002". */

@@ -165,12 +165,16 @@ test("renumbered, it is the version after the first, for readers that count", { 
 test("another base than the steps are made on is found, and nothing is written", { skip }, () =>
   withFolder(async (folder) => {
     const chain = join(CHAINS, "good/xor-xxh3");
-    for (const raw of ["base-wrong", "base-at-v2", "base-ulp"]) {
+    for (const [raw, why, exit] of [
+      ["base-wrong", "wrong-base", 4],
+      ["base-at-v2", "already-applied", 4],
+      ["base-ulp", "checksum", 3],
+    ] as const) {
       const error = await chainFold({ chain, raw: join(CHAINS, raw), output: join(folder, "out"), ...quiet }).catch(
         (thrown) => thrown,
       );
-      assert.ok(error instanceof WeightDiffError && error.why === "checksum", `${raw}: ${error}`);
-      assert.equal(EXIT_CODES[error.code], 3);
+      assert.ok(error instanceof WeightDiffError && error.why === why, `${raw}: ${error}`);
+      assert.equal(EXIT_CODES[error.code], exit);
       assert.deepEqual(readdirSync(folder), []);
     }
   }),

@@ -37,9 +37,17 @@ export async function writeFiles(
 
 /** A whole safetensors file. */
 export function safetensors(...tensors: readonly TensorSpec[]): Uint8Array {
+  return safetensorsWith({ format: "pt" }, ...tensors);
+}
+
+/** With another `__metadata__`. */
+export function safetensorsWith(
+  metadata: Readonly<Record<string, string>>,
+  ...tensors: readonly TensorSpec[]
+): Uint8Array {
   const layout = layoutShard(
     tensors.map(([name, dtype, shape]) => ({ name, dtype, shape })),
-    { name: "test" },
+    { name: "test", metadata: new Map(Object.entries(metadata)) },
   );
   const bytes = new Uint8Array(layout.size);
   bytes.set(layout.header);

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import type { Say } from "../../advice.js";
 import { chainError, type Version, versionText } from "../../chain/chain.js";
-import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
@@ -13,14 +12,16 @@ import { sourceOf } from "../../manifest/manifest.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { listInputs, type PlanInput } from "../../plan/plan.js";
 import { type PayloadEntry, planPayloads } from "../../plan/plan-payloads.js";
-import { payloadInputs, refuseUnfit } from "../../plan/plan-update.js";
+import { payloadInputs, planUpdate } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
 import { chooseFold, refuseWithoutBase } from "./fold/choose.js";
 import { baseEntries, freeEntries } from "./fold/entries.js";
+import { judgeBase } from "./judge-base.js";
 import type { ChainChoice, ChainFoldOptions, Opened } from "./options.js";
 import { chainOf, placeOf } from "./recipe.js";
-import { openSource, readPath } from "./source.js";
+import { type ChainSource, openSource, readPath } from "./source.js";
 import { codedKeysOf, type UpdateReport, updateRecipe } from "./update-recipe.js";
+import { refuseOtherWhole, statesWhole } from "./whole.js";
 
 export type { ChainFoldOptions } from "./options.js";
 export type { UpdateReport } from "./update-recipe.js";
@@ -51,12 +52,20 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   if (choice.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
-  const base = await openBase(found, choice.needs, raw, { ...options, baseVersion: from });
-  if (base === null) {
+  const source = await openBase(found, choice.needs, raw, { ...options, baseVersion: from });
+  const base = source?.model ?? null;
+  let whole: (() => Promise<void>) | null = null;
+  if (source === null || base === null) {
     onNote(`the steps tell without the base: their own checksums go along, and are not computed`);
   } else {
-    refuseUnfit(base, steps);
-    warnOfUnstated(steps, options.onWarning ?? (() => {}));
+    const every = planUpdate(base, steps, source.sums, { ...DEFAULTS, everySum: true });
+    if (source.isBase) {
+      await judgeBase(source, every, options);
+    }
+    whole = statesWhole(source) === null ? null : () => refuseOtherWhole(source, every, options);
+    if (whole === null) {
+      warnOfUnstated(steps, options.onWarning ?? (() => {}));
+    }
   }
   const inputs: readonly PlanInput[] = [
     ...(base === null ? [] : listInputs(base, "raw")),
@@ -88,6 +97,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
         chain: chainOf({ chain, path, baseVersion: first }),
       },
       own: (_, changed) => codedKeysOf(choice.encoding, base, changed),
+      ...(whole === null ? {} : { prove: whole }),
       checksumOf: ({ name }, { checksums }) => checksums?.[0] ?? stated.get(name)?.hex ?? null,
       judge({ name, sums }, { checksums = [] }) {
         const wanted = stated.get(name);
@@ -108,14 +118,14 @@ async function openBase(
   needs: string | null,
   raw: string | null,
   options: ChainChoice & { readonly hub: Hub },
-): Promise<Checkpoint | null> {
+): Promise<ChainSource | null> {
   if (needs === null && (raw === null || found.path.start !== null)) {
     return null;
   }
   if (needs !== null && raw === null && found.path.start === null) {
     refuseWithoutBase(needs);
   }
-  return (await openSource(found, raw, options, options.hub)).model;
+  return openSource(found, raw, options, options.hub);
 }
 
 interface Stated {

@@ -33,6 +33,8 @@ export interface UpdateFacts {
   readonly made: Pick<UpdateManifest, "raw" | "tuned" | "chain">;
   /** Of the tensor after the update: the checksum that is published; null where the update does not change it. */
   readonly checksumOf: (job: PayloadJob, result: TensorResult) => string | null;
+  /** Refuses inputs by a check that takes a pass of its own. */
+  readonly prove?: () => Promise<void>;
   /** Refuses a result. */
   readonly judge?: (job: PayloadJob, result: TensorResult) => void;
   /** More keys for the index, which the run tells. @param changed the tensors that the update has. */
@@ -77,6 +79,7 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
       "the encoding": head.encoding,
       "the checksum": head.checksum,
     },
+    prove: async () => facts.prove?.(),
     judge(job: Job, result) {
       if (job.kind === "payload") {
         facts.judge?.(job, result);

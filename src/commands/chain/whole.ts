@@ -1,9 +1,12 @@
 /** A checksum over the whole model, which TRL's earlier form has in place of one for each tensor: all tensors in the order of their names, one after the other. */
+import { createHash } from "node:crypto";
 import { chainError, type Version } from "../../chain/chain.js";
+import { lineOf } from "../../chain/line.js";
 import type { TensorJob } from "../../engine/job/job.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
+import { isOtherVersion } from "./other-version.js";
 import type { ChainSource } from "./source.js";
 
 /** The version whose checksum is of what will be written; null where the layout has none, or states none of it. */
@@ -32,9 +35,20 @@ export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, op
         updates: { steps: job.updates?.steps ?? [], sums: [], joined: true },
       }),
     );
-  const { results } = await readAll(plan.inputs, jobs, { ...options, threads: 0 });
-  const found = results.get(jobs.length - 1)?.joined;
+  const digest = async (own: readonly TensorJob[]): Promise<string> => {
+    const { results } = await readAll(plan.inputs, own, { ...options, threads: 0 });
+    return results.get(own.length - 1)?.joined ?? createHash("sha256").digest("hex"); // of no tensor at all
+  };
+  const found = await digest(jobs);
   if (found !== version.whole) {
+    const base = source.isBase
+      ? await digest(jobs.map((job) => ({ ...job, updates: { steps: [], sums: [], joined: true } })))
+      : null;
+    const line = base === null ? null : await lineOf(source.chain, source.path, source.baseVersion);
+    const same = line?.versions.find(({ whole }) => whole === base);
+    if (same !== undefined && same.number !== source.baseVersion) {
+      throw isOtherVersion(source, same.number, "by the sha256 over the whole model");
+    }
     throw chainError(
       "checksum",
       `the model has the sha256 ${found}, expected ${version.whole}`,
