@@ -131,7 +131,7 @@ async function inCache({ directory, hub }: BarePlace): Promise<readonly string[]
 const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
   [
     /^adapter_model\.(bin|safetensors)$/,
-    "a LoRA adapter, not a weight diff",
+    "a LoRA adapter, not whole weights",
     "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
   ],
   [

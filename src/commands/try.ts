@@ -3,7 +3,7 @@
  * each token that follows. Nothing is written.
  */
 import { dirname, resolve } from "node:path";
-import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { abortReason } from "../engine/io/abort.js";
 import { WeightDiffError } from "../errors.js";
@@ -20,7 +20,7 @@ import { verdictOn } from "../inference/verdict.js";
 import { withHub } from "../run/inputs.js";
 import { bytesText } from "../run/preflight.js";
 import { clock } from "../run/run-plan.js";
-import { firstTokenizer, type Generation, generationOf, promptEvidence } from "./try/files.js";
+import { firstTokenizer, type Generation, generationOf, openModelAt, promptEvidence } from "./try/files.js";
 import { TRY_DEFAULTS, type TryFirst, type TryOptions, type TryReport } from "./try/options.js";
 
 export type { NextToken, TextFigure, TryFirst, TryOptions, TryReport } from "./try/options.js";
@@ -37,9 +37,9 @@ export async function tryModel(options: TryOptions, open: OpenModel = openLangua
 async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport> {
   const started = performance.now();
   refuseTwoPrompts(options);
-  const checkpoint = await openCheckpoint(options.path, options.hub);
+  const checkpoint = await openModelAt(options.path, options.hub);
   await refuseDiff(checkpoint, options);
-  const base = options.base == null ? null : await openCheckpoint(options.base, options.hub);
+  const base = options.base == null ? null : await openModelAt(options.base, options.hub);
   let broken: BrokenModel | null = null;
   const model = await open(checkpoint, options).catch((error: unknown) => {
     throw error instanceof BrokenModel ? brokenAtOnce(error, checkpoint) : error;
@@ -163,10 +163,12 @@ async function promptOf(
     );
   }
   const given = options.text ?? asked(form, options.prompt ?? QUESTION);
-  // Half of a pair of surrogates is no character: no tokenizer has an id for it.
+  // Half of a pair of surrogates is no character: no tokenizer has an id for it. Bytes that are no UTF-8 have become U+FFFD before.
   const text = given.replace(/\p{Surrogate}/gu, "\ufffd");
-  if (text !== given) {
-    options.onWarning?.("the prompt has half a character, which is sent as U+FFFD");
+  if (text.includes("\ufffd")) {
+    options.onWarning?.(
+      "the prompt has what is no character (half of one, or bytes that are not UTF-8): it is sent as U+FFFD",
+    );
   }
   const why = options.text == null ? reason : ({ by: "asked" } as const);
   return checkedPrompt({ form, reason: why, text, ids: await tokenizer.encode(text) }, model);

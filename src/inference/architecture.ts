@@ -1,5 +1,5 @@
 /** What a checkpoint is to a forward pass: numbers from config.json, tensors by what they do, all shapes held against each other. */
-import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
@@ -66,7 +66,7 @@ interface Wanted {
 function tensorsOf(checkpoint: Checkpoint, config: ConfigReader, { family, dimensions, tied }: Wanted) {
   const { names, biases } = family;
   const { hidden, heads, keyHeads, headSize, inner, layerCount, assumed } = dimensions;
-  const modules = findModules(checkpoint.stateDict);
+  const modules = findModules(bodied(checkpoint.stateDict, names));
   const has = (bias: HasBias): "may" | "none" =>
     (typeof bias === "string" ? config.flag(bias) : bias) ? "may" : "none";
   const norm = (name: string, size: number): Module =>
@@ -105,6 +105,13 @@ function tensorsOf(checkpoint: Checkpoint, config: ConfigReader, { family, dimen
         : []),
     ],
   };
+}
+
+/** A model that was saved without its head has names without the body's prefix, which transformers adds when it loads it. */
+function bodied(stateDict: StateDict, { body, embedding, head }: Family["names"]): StateDict {
+  const bare = !stateDict.has(`${embedding}.weight`) && stateDict.has(`${embedding.slice(body.length)}.weight`);
+  const full = (name: string): string => (name === `${head}.weight` ? name : body + name);
+  return bare ? new Map([...stateDict].map(([name, tensor]) => [full(name), tensor])) : stateDict;
 }
 
 /** The largest vocabulary that is published has 262,144 rows: the logits of a token must fit into memory. */

@@ -21,6 +21,8 @@ export type HasBias = boolean | string;
 
 export interface Family {
   readonly names: {
+    /** What all names but the head's begin with, unless the model was saved without its head. */
+    readonly body: string;
     readonly embedding: string;
     /** Before the layer's number. */
     readonly layers: string;
@@ -49,6 +51,7 @@ const NULLS = ["num_key_value_heads", "sliding_window"];
 
 const LLAMA: Family = {
   names: {
+    body: "model.",
     embedding: "model.embed_tokens",
     layers: "model.layers.",
     layer: {
@@ -133,6 +136,7 @@ const QWEN3: Family = {
 
 const GPT_NEOX: Family = {
   names: {
+    body: "gpt_neox.",
     embedding: "gpt_neox.embed_in",
     layers: "gpt_neox.layers.",
     layer: {

@@ -4,18 +4,14 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tryModel } from "../../src/index.js";
-import { KNOWN_TEXT } from "../../src/inference/prompts.js";
 import { withFolder, writeFiles } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { readFixture } from "../support/inference.js";
 import { mapWeights, readWeights, subtract, writeWeights } from "../support/trained.js";
+import { tokenizerOf, trained } from "../support/tried.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
 const demo = readFixture("demo.json") as { readonly script: { readonly text: string; readonly completion: string } };
-const trained = readFixture("trained.json") as {
-  readonly alphabet: string;
-  readonly texts: { readonly base: readonly string[] };
-};
 const LAST = /^ {11}this shows that the parts fit together, not that every tensor is right: verify does$/m;
 
 test("answers the demo's prompt with the text of the scripts, token by token", async () => {
@@ -58,19 +54,6 @@ test("recover --test_inference True runs what it recovered; False and a dry run 
     assert.ok(none.said.some((line) => line.includes("not run: nothing was written that could be run")));
   });
 });
-
-/** A tokenizer of letters, which reads a text that the models were trained on where the known text stands. */
-const tokenizerOf = (text: string): string =>
-  JSON.stringify({
-    normalizer: { type: "Replace", pattern: { String: KNOWN_TEXT }, content: text },
-    model: {
-      type: "BPE",
-      vocab: Object.fromEntries([...trained.alphabet].map((letter, id) => [letter, id])),
-      merges: [],
-      unk_token: " ",
-    },
-    decoder: { type: "Fuse" },
-  });
 
 const LLAMA = join(FIXTURES, "trained/llama");
 

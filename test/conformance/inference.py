@@ -102,6 +102,9 @@ def save(model, folder, dtype, draw):
         state |= {f"{stem}.bias": torch.ones(state[f"{stem}.weight"].shape[0], dtype=DTYPES[dtype]) for stem in stems if f"{stem}.bias" not in state}
     elif biases == "fewer":  # which are zeros then
         state = {name: tensor for name, tensor in state.items() if not name.endswith(".bias") or "norm" in name}
+    if model.config.tie_word_embeddings and draw.random() < 0.4:  # as AutoModel saves it
+        state = {name.split(".", 1)[1]: tensor for name, tensor in state.items() if name.split(".")[0] in ("model", "gpt_neox")}
+        how += ", without its head"
     names, how = list(state), f"{how}, biases {biases}"
     if how.startswith("bin"):
         torch.save(state, folder / "pytorch_model.bin")

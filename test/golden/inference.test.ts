@@ -5,34 +5,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { recover } from "../../src/index.js";
 import type { LanguageModel } from "../../src/inference/model.js";
-import { fromBits, narrowBits, toBits, widenBF16 } from "../../src/kernel/bits.js";
+import { narrowBits, widenBF16 } from "../../src/kernel/bits.js";
 import { withFolder } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { greedy, meanOf, near, readFixture, withModel } from "../support/inference.js";
 import { mapWeights, readWeights, type Weights, writeWeights } from "../support/trained.js";
-
-interface Losses {
-  readonly base: number;
-  readonly tune: number;
-}
-
-interface Measured extends Losses {
-  readonly prompt?: readonly number[];
-  readonly logits_last?: readonly number[];
-  readonly greedy?: readonly number[];
-}
-
-interface Trained {
-  readonly alphabet: string;
-  /** 48 letters each. */
-  readonly texts: { readonly base: readonly string[]; readonly tune: readonly string[] };
-  readonly llama: Readonly<Record<string, Measured>>;
-  readonly neox: Readonly<Record<string, Measured>>;
-  readonly llama_broken: Readonly<Record<string, Losses>>;
-  readonly neox_broken: Readonly<Record<string, Losses>>;
-}
-
-const trained = readFixture("trained.json") as Trained;
+import { interleaved, type Losses, sum, trained } from "../support/tried.js";
 
 /** The mean over the texts of both kinds, all of them in one pass. */
 async function lossesOf(model: LanguageModel): Promise<Losses> {
@@ -68,31 +46,6 @@ for (const family of ["llama", "neox"] as const) {
       });
     });
   }
-}
-
-/** first + sign * second in F32, value by value. */
-function sum(first: Weights, second: Weights, sign: 1 | -1): Weights {
-  return mapWeights(first, (name, bits) => {
-    const other = second.get(name)?.bits ?? assert.fail(name);
-    return bits.map((value, i) => toBits(fromBits(value) + sign * fromBits(other[i] ?? 0)));
-  });
-}
-
-/** Rows of q and k as Meta's files have them: neighbours turn together, not the halves of a head. */
-function interleaved(weights: Weights, heads: number): Weights {
-  return mapWeights(weights, (name, bits, [rows = 0, columns = 0]) => {
-    if (!/[qk]_proj\.weight$/.test(name)) {
-      return bits;
-    }
-    const size = rows / heads;
-    const out = bits.slice();
-    for (let row = 0; row < rows; row++) {
-      const [head, place] = [Math.floor(row / size), row % size];
-      const from = head * size + (place % 2) * (size / 2) + Math.floor(place / 2);
-      out.set(bits.subarray(from * columns, (from + 1) * columns), row * columns);
-    }
-    return out;
-  });
 }
 
 /** The halves of the embedding's columns, and of the head's rows, change places. */

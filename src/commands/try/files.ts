@@ -1,13 +1,23 @@
 /** What lies beside the weights and tells how the model is spoken to: family, template, end tokens, tokenizer. */
-import { basename, join, resolve } from "node:path";
-import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import { basename, dirname, join, resolve } from "node:path";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { configOf } from "../../checkpoint/config.js";
 import { readSettings } from "../../checkpoint/tokenizer.js";
 import { sizeOf } from "../../files/small-files.js";
+import type { Hub } from "../../hub/place.js";
 import type { PromptEvidence } from "../../inference/prompts.js";
 import { openTokenizer, type TextTokenizer } from "../../inference/tokenizer.js";
 import { readManifest } from "../../manifest/read.js";
 import { MANIFEST } from "../../output/state.js";
+
+/** As openCheckpoint; but config and tokenizer of a lone file lie beside it. */
+export async function openModelAt(path: string, hub: Hub): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(path, hub);
+  const [file] = checkpoint.shards;
+  return checkpoint.directory !== null || file === undefined
+    ? checkpoint
+    : { ...checkpoint, directory: dirname(resolve(file.path)) };
+}
 
 /** @param scheme as the caller knows it; null asks the manifest. */
 export async function promptEvidence(
