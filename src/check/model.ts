@@ -8,7 +8,7 @@ import { readManifest } from "../manifest/read.js";
 import { digestOf } from "../manifest/write.js";
 import { MANIFEST } from "../output/state.js";
 import { readTensors } from "../run/digest.js";
-import type { RunOptions } from "../run/run-plan.js";
+import type { EarlyOption, RunOptions } from "../run/run-plan.js";
 import { checkManifest, checkRecords } from "./contents.js";
 import { surveyCheckpoint } from "./survey.js";
 
@@ -22,7 +22,7 @@ const SHOWN = 20;
 export async function verifyModel(
   path: string,
   made: Readonly<Record<string, unknown>>,
-  options: RunOptions,
+  options: RunOptions & EarlyOption,
 ): Promise<Pick<Manifest, "tensors">> {
   const manifest = await readManifest(join(path, MANIFEST));
   refuseOtherwiseMade(manifest, made, path);

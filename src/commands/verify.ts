@@ -7,6 +7,7 @@ import { surveyCheckpoint, unusable } from "../check/survey.js";
 import { checkXorFiles, findXorManifest } from "../check/whole-files.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { expansionNote } from "../checkpoint/expansion.js";
+import { type EarlyThreads, withEarlyThreads } from "../engine/early.js";
 import { identify } from "../evidence/identify.js";
 import { STREAM } from "../files/pipe.js";
 import { type AddFinding, type Finding, reporter } from "../finding.js";
@@ -16,7 +17,7 @@ import { MANIFEST } from "../output/state.js";
 import { asCoded } from "../plan/coded.js";
 import { withHub } from "../run/inputs.js";
 import { receive } from "../run/receive.js";
-import type { RunOptions } from "../run/run-plan.js";
+import { type RunOptions, threadsAhead } from "../run/run-plan.js";
 import { checkSum, expectedSum, sumsOf } from "../sums/judge.js";
 import { checkDigestsThere, checkStructure, findManifest } from "./verify/beside.js";
 import { compareWith } from "./verify/compared.js";
@@ -33,10 +34,10 @@ export type { Verdict, VerifyOptions, VerifyReport } from "./verify/options.js";
  * USAGE, IO, INPUT_CHANGED, NETWORK, HUB_…, INTERRUPTED. Damage is no error here: it is in the findings.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
-  return withHub(options, verifyWith);
+  return withHub(options, (opened) => withEarlyThreads((early) => verifyWith(opened, early)));
 }
 
-async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promise<VerifyReport> {
+async function verifyWith(options: VerifyOptions & { readonly hub: Hub }, early: EarlyThreads): Promise<VerifyReport> {
   const started = performance.now();
   const streamed = options.path === STREAM;
   if (streamed) {
@@ -71,6 +72,9 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
       ? await surveyCheckpoint(options.path, manifest, about("structure"), options.hub)
       : { checkpoint: received.checkpoint, index: null, unreadable: new Set<string>() };
   const { checkpoint } = survey;
+  if (received === null && !isGiven(options.against)) {
+    early.start(threadsAhead(checkpoint.shards, options));
+  }
   const expansion = expansionNote(checkpoint.shards, checkpoint.stateDict.values(), options.path);
   if (expansion !== null) {
     about("structure")("note", expansion);
@@ -84,7 +88,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }): Promi
   const sumsHere = wanted !== null && identity.kind !== "diff" && isGiven(options.raw) === false;
   const reads = !isGiven(options.against) || isGiven(options.manifest) || options.requireDigests === true || sumsHere;
   const reading = reads
-    ? await readContents(survey, manifest, identity, structure, { ...options, sum: sumsHere, received }, about)
+    ? await readContents(survey, manifest, identity, structure, { ...options, early, sum: sumsHere, received }, about)
     : null;
   const digested =
     wholeFiles === null || reading === null

@@ -42,7 +42,7 @@ export async function make<F, R>(
   const output = destination?.path ?? null;
   const nothing = { bytesRead: 0, bytesWritten: 0, threads: 0, resumed: 0 };
   if (destination?.mode === "verify") {
-    const { finished, bytesRead } = await recipe.verify(destination.path);
+    const { finished, bytesRead } = await recipe.verify(destination.path, options);
     return recipe.conclude({
       outcome: "verified",
       output,

@@ -10,7 +10,7 @@ import type { ExtraFile, Staging, WrittenFile } from "../output/staging.js";
 import type { RecordCount } from "../plan/operands.js";
 import type { RunPlan } from "../plan/plan.js";
 import type { InputPlace } from "../run/preflight.js";
-import type { RunFigures, RunOptions, RunResult } from "../run/run-plan.js";
+import type { EarlyOption, RunFigures, RunOptions, RunResult } from "../run/run-plan.js";
 import type { NewRows } from "../scheme/axes.js";
 import type { Destination, SideSources } from "./destination.js";
 import type { PlannedWork } from "./work.js";
@@ -94,7 +94,7 @@ export interface Recipe<F, R> {
   /** Judges every result as soon as it is there. @throws {WeightDiffError} to end the run. */
   judge?(job: Job, result: TensorResult): void;
   /** The finished output at `path`: is it what this recipe makes, and whole? */
-  verify(path: string): Promise<{ readonly finished: F; readonly bytesRead: number }>;
+  verify(path: string, threads: EarlyOption): Promise<{ readonly finished: F; readonly bytesRead: number }>;
   /** Is the sha256 of each file wanted, as it is when its tensors are made (RunResult.files)? */
   readonly digestFiles?: boolean;
   /** Refuses results that are not what they must be; called with those of a part. */

@@ -28,8 +28,8 @@ export function tensorRecipe(
     sources: side.raw === side.driver ? [side.raw] : [side.raw, side.driver],
     needs: { bytes, least: half ? Math.ceil(bytes / 2) : bytes },
     side,
-    async verify(path) {
-      const { tensors } = await verifyModel(path, made, options);
+    async verify(path, { early }) {
+      const { tensors } = await verifyModel(path, made, { ...options, early });
       return { finished: tensors, bytesRead: plan.totalSize };
     },
   };

@@ -11,10 +11,10 @@ import { quote } from "../formats/quote.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import { recordsOf, storedOperand } from "../plan/operands.js";
 import { readAll } from "./read-jobs.js";
-import type { RunOptions } from "./run-plan.js";
+import type { EarlyOption, RunOptions } from "./run-plan.js";
 
 /** What to find out besides the digests. */
-export interface ReadingOptions extends RunOptions {
+export interface ReadingOptions extends RunOptions, EarlyOption {
   /** Count NaN, infinities and zeros of float tensors. */
   readonly count?: boolean;
   /** Sum float and integer tensors in F32. */

@@ -6,7 +6,7 @@ import { needsOf } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
-import { choosePace, decodersFor, type RunOptions, SMALL_BYTES } from "./run-plan.js";
+import { choosePace, decodersFor, type EarlyOption, type RunOptions, SMALL_BYTES } from "./run-plan.js";
 
 export interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;
@@ -21,7 +21,7 @@ export interface ReadResult {
 export async function readAll(
   shards: Parameters<typeof provideInputs>[0],
   jobs: readonly Job[],
-  options: RunOptions,
+  options: RunOptions & EarlyOption,
 ): Promise<ReadResult> {
   const files = await provideInputs(shards, options);
   const total = planTraffic({ jobs }).read;
@@ -41,6 +41,7 @@ export async function readAll(
     jobs,
     {
       threads,
+      early: options.early,
       ...(options.disk === undefined ? {} : { disk: options.disk }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       onResult: (job, result) => results.set(job.id, result),

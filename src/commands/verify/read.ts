@@ -12,6 +12,7 @@ import type { AddFinding, Finding } from "../../finding.js";
 import type { Manifest } from "../../manifest/manifest.js";
 import { type Reading, readTensors } from "../../run/digest.js";
 import type { Received } from "../../run/receive.js";
+import type { EarlyOption } from "../../run/run-plan.js";
 import type { Structure } from "./beside.js";
 import type { VerifyOptions } from "./options.js";
 
@@ -21,7 +22,7 @@ export async function readContents(
   manifest: Manifest | null,
   identity: Identity,
   { config, judged }: Structure,
-  options: VerifyOptions & { readonly sum: boolean; readonly received: Received | null },
+  options: VerifyOptions & EarlyOption & { readonly sum: boolean; readonly received: Received | null },
   about: (check: Finding["check"]) => AddFinding,
 ): Promise<Reading> {
   const { checkpoint } = survey;
