@@ -59,6 +59,9 @@ export async function runCommand<C extends CommandName>(
     // Once: a second Ctrl-C ends the process without further ado.
     process.once(signal, end);
   }
+  // What would be printed next reaches nobody: a text that comes for hours need not be made.
+  const unread = (): void => stop.abort(interruption("INTERRUPTED", resumable));
+  out.lost?.addEventListener("abort", unread, { once: true });
   const speaker = await openSpeaker(asked.look);
   try {
     notes.forEach(speaker.note);
@@ -75,6 +78,12 @@ export async function runCommand<C extends CommandName>(
       out.write(text);
     };
     return await trace(command, () => run(asked, during, told));
+  } catch (error) {
+    // Whoever left is told nothing; of a full disk `finish` tells.
+    if (out.lost?.aborted === true && error instanceof WeightDiffError && error.kind === "stopped") {
+      return 0;
+    }
+    throw error;
   } finally {
     speaker.done();
     for (const signal of Object.keys(SIGNALS)) {

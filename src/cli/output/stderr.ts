@@ -24,6 +24,7 @@ export function resultOnStderr(events: boolean): ResultWriter {
         process.stderr.write(printableText(text));
       }
     },
+    lost: null,
     finish: async () => null,
   };
 }

@@ -3,6 +3,8 @@ import { printableText } from "./printable.js";
 
 export interface ResultWriter {
   write(text: string): void;
+  /** Aborted once nothing that is written can arrive any more: the reader left, or the disk is full. Null where that ends no run. */
+  readonly lost: AbortSignal | null;
   /** Waits for all text to be out. @returns why it is not; null if it is, or if the reader left. */
   finish(): Promise<Error | null>;
 }
@@ -10,13 +12,16 @@ export interface ResultWriter {
 export function openStdout(): ResultWriter {
   let failure: Error | null = null;
   let pending: Promise<void> | null = null;
+  const lost = new AbortController();
   return {
+    lost: lost.signal,
     write(text) {
       // Whoever asks for process.stdout makes a pipe one that never waits: only a result is worth that, never the bytes of a model.
       if (pending === null) {
         pending = Promise.resolve();
         process.stdout.on("error", (error) => {
           failure ??= error;
+          lost.abort();
         });
       }
       const safe = printableText(text);

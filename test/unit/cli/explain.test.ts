@@ -16,7 +16,7 @@ function told(error: unknown, about: Partial<Explained> = {}) {
     const code = explain(
       error,
       { command: "recover", asJson: false, events: false, writes: true, streams: false, ...about },
-      { write: (text) => (out += text), finish: async () => null },
+      { write: (text) => (out += text), lost: null, finish: async () => null },
     );
     return { code, said, out };
   } finally {

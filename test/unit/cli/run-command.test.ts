@@ -19,7 +19,11 @@ async function play(
     return true;
   };
   try {
-    const code = await obey(line.split(" "), { write: (text) => (out += text), finish: async () => null }, stories);
+    const code = await obey(
+      line.split(" "),
+      { write: (text) => (out += text), lost: null, finish: async () => null },
+      stories,
+    );
     return { code, out, said: said.split("\n").slice(0, -1) };
   } finally {
     process.stderr.write = write;

@@ -98,7 +98,7 @@ async function optionsOf(...words: readonly string[]): Promise<Record<string, un
       },
     }),
   } as unknown as Stories;
-  assert.equal(await obey(words, { write: () => {}, finish: async () => null }, stories), 0);
+  assert.equal(await obey(words, { write: () => {}, lost: null, finish: async () => null }, stories), 0);
   return got;
 }
 
