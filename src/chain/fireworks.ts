@@ -142,7 +142,7 @@ async function payloadOf(shard: Shard, tensor: TensorInfo, wanted: string | null
     refuseOther("arc_v3", wanted, name, at);
     const nested = await readSafetensors({ name: `${shard.path}: ${quote(name)}`, size, readAt }).catch(
       (error: unknown) => {
-        throw error instanceof WeightDiffError && error.kind === "input"
+        throw error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)
           ? chainError("frame", `tensor ${quote(name)} is neither zlib, zstd nor a container of arc_v3`, AGAIN, at)
           : error;
       },

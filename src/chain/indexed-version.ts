@@ -22,8 +22,12 @@ export interface IndexedPlace {
   enter(): Promise<Folder | null>;
   /** @throws {WeightDiffError} with `why`. */
   linkOf(index: DeltaIndex | FullIndex): Link | Promise<Link>;
-  /** Checksums that a full version states of its tensors. */
-  readonly sumsOf?: (version: Pick<Version, "checkpoint">) => Version["sums"];
+  /** Checksums that a full version states of its tensors. @throws {WeightDiffError} with `why`. */
+  readonly sumsOf?: (
+    version: Pick<Version, "checkpoint">,
+    index: FullIndex,
+    at: { readonly file: string; readonly version: string },
+  ) => Version["sums"];
 }
 
 export function indexedVersion(
@@ -62,7 +66,15 @@ export function indexedVersion(
         return { ...own, ...(await openDelta(found, index, id)), id, number, place, whole: null };
       }
       const full = await openFull(found, id, hub);
-      return { ...own, ...full, sums: sumsOf?.(full) ?? full.sums, id, number, place, whole: null };
+      return {
+        ...own,
+        ...full,
+        sums: sumsOf?.(full, index, { file: place, version: id }) ?? full.sums,
+        id,
+        number,
+        place,
+        whole: null,
+      };
     },
   };
 }

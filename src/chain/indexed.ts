@@ -17,7 +17,7 @@ import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError, faultOf, type Payload, together, type Version, type VersionHead } from "./chain.js";
 import { type CodedTensors, readCodedKeys } from "./coded-index.js";
-import { checksumOf, holdsPayloads, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
+import { checksumOf, holdsPayloads, isChecksumName, noChecksum, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, readRecord, type SmallFile } from "./small-file.js";
 import { COMPRESSIONS } from "./update-index.js";
 
@@ -115,7 +115,7 @@ function isEncoding(value: unknown): value is keyof typeof COMPRESSIONS {
   return typeof value === "string" && Object.hasOwn(COMPRESSIONS, value);
 }
 
-const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
+export const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
 
 export function shown(value: unknown): string {
   return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : JSON.stringify(value);
@@ -241,14 +241,7 @@ function payloadIn(
   const checksum = checksumOf(algorithm, stated);
   const at = { file: shard.path, tensor: name, version: id };
   if (checksum === null) {
-    return chainError(
-      "no-checksum",
-      stated === undefined
-        ? `tensor ${quote(name)} has no checksum`
-        : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
-      "what cannot be checked is not applied: fetch this version again, or stop before it",
-      at,
-    );
+    return noChecksum(name, stated, algorithm, at);
   }
   const payload = { name, shard, range, encoding, compression: COMPRESSIONS[encoding], checksum };
   return coded === null ? payload : codedPayload(payload, coded.get(name), at);

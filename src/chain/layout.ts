@@ -1,5 +1,6 @@
 /** What a layout of chains is to the rest: how it is recognised, and its versions by name. */
 import type { Folder } from "../checkpoint/file-list.js";
+import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain, ChainLayoutName, ListedVersion } from "./chain.js";
 
@@ -22,6 +23,16 @@ export interface ChainLayout {
   readonly names: readonly ChainLayoutName[];
   /** The folder's versions; null where it is no chain of this layout. @throws {WeightDiffError} IO, HUB_…, NETWORK; with `why` for a pointer that says nothing. */
   find(folder: Folder, hub: Hub | null, question: ChainQuestion): Promise<FoundVersions | null>;
+}
+
+/** Of folders that are called nearly as versions are, and are none: publishers write each number in one way. */
+export function oddNames({ folders }: Folder, like: RegExp, version: RegExp): readonly string[] {
+  const odd = folders.filter((name) => like.test(name) && !version.test(name));
+  return odd.length === 0
+    ? []
+    : [
+        `passed over, since no version is called so: ${odd.slice(0, 5).map(quote).join(", ")}${odd.length > 5 ? ` and ${odd.length - 5} more` : ""}`,
+      ];
 }
 
 /** Runs once, however often it is asked for. */

@@ -7,10 +7,10 @@ import { quote } from "../formats/quote.js";
 import type { StatedChecksum } from "../formats/update.js";
 import type { Hub } from "../hub/place.js";
 import { chainError, type ListedVersion, type Version } from "./chain.js";
-import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
+import { type DeltaIndex, type FullIndex, INDEX, type Link, NEWER, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, once } from "./layout.js";
-import { checksumOf } from "./shards.js";
+import { checksumOf, isChecksumName, noChecksum } from "./shards.js";
 import { fileNamed, readSmall } from "./small-file.js";
 
 const VERSION_FOLDER = /^v(0|[1-9]\d{0,14})$/;
@@ -132,14 +132,27 @@ function linkTo({ byName, full, made }: Names, { metadata }: DeltaIndex, number:
   return { base: first?.on === base ? before : SEED, unnamed: base };
 }
 
-/** Of a full version: by the tensor's name, with or without a word before it. */
-function sumsOf({ checkpoint }: Pick<Version, "checkpoint">): Version["sums"] {
+/**
+ * Of a full version: by the tensor's name, with or without a word before it. Where its index says which checksum it is, every tensor must
+ * have one, as receivers want it (modelexpress 0.7.0, inference/receiver.py).
+ */
+function sumsOf(
+  { checkpoint }: Pick<Version, "checkpoint">,
+  { metadata: about }: FullIndex,
+  at: { readonly file: string; readonly version: string },
+): Version["sums"] {
+  const algorithm = about.get("checksum_format") ?? "adler32";
+  if (!isChecksumName(algorithm)) {
+    throw chainError("unknown-checksum", `checksum_format ${shown(algorithm)} is not known: adler32 is`, NEWER, at);
+  }
   const sums = new Map<string, StatedChecksum>();
   for (const [name, { shard }] of checkpoint?.stateDict ?? []) {
     const { metadata } = shard.header;
-    const checksum = checksumOf("adler32", metadata.get(`mx.adler32:${name}`) ?? metadata.get(name));
+    const checksum = checksumOf(algorithm, metadata.get(`mx.${algorithm}:${name}`) ?? metadata.get(name));
     if (checksum !== null) {
       sums.set(name, checksum);
+    } else if (about.has("checksum_format")) {
+      throw noChecksum(name, metadata.get(name), algorithm, { ...at, file: shard.path, tensor: name });
     }
   }
   return sums;

@@ -255,10 +255,11 @@ async function takenFor(chain: Chain, at: ListedVersion, name: string, link: num
   const unread: string[] = [];
   let other = false;
   for (const version of chain.versions.filter(({ number }) => number > base && number < at.number)) {
-    const head = await version.head().catch(() => null); // it may be the one that is missing
-    if (head === null) {
-      unread.push(version.place);
-    }
+    // One that cannot be read may be the one that is missing.
+    const head = await version.head().catch((error: unknown) => {
+      unread.push(`${version.place} cannot be read (${faultOf(error).fact})`);
+      return null;
+    });
     other ||= head !== null && (head.kind === "full" || (head.unnamed ?? name) !== name);
   }
   if (other || unread.length > 0) {
@@ -266,7 +267,7 @@ async function takenFor(chain: Chain, at: ListedVersion, name: string, link: num
       "version-gap",
       `is made on ${quote(name)}, and no version here has that name`,
       unread.length > 0
-        ? `${unread.join(", ")} cannot be read, and may be it: fetch the chain again`
+        ? `${unread.join(", ")}, and may be it: fetch the chain again`
         : "fetch the missing version; without it nothing after it can be computed",
       { file: at.place, version: at.id },
     );

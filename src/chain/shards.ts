@@ -10,7 +10,7 @@ import { type ShardHeader, shapeText, type TensorInfo } from "../formats/tensor-
 import type { StatedChecksum } from "../formats/update.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
-import { fileNamed } from "./small-file.js";
+import { fileNamed, strayLink } from "./small-file.js";
 
 /** Reads one header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
 export async function openShardIn(
@@ -37,9 +37,12 @@ export async function openShardIn(
       await source.close();
     }
   } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "LINK_OUTSIDE") {
+      throw strayLink(error, version);
+    }
     if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind) && error.why === null) {
-      const why = error.code === "LINK_OUTSIDE" ? "index-path" : "incomplete";
-      throw new WeightDiffError(error.code, error.fact, AGAIN, { at: { ...error.at, version }, why, cause: error });
+      const { code, fact, at } = error;
+      throw new WeightDiffError(code, fact, AGAIN, { at: { ...at, version }, why: "incomplete", cause: error });
     }
     throw error;
   }
@@ -83,4 +86,21 @@ export function checksumOf(algorithm: ChecksumName, hex: unknown): StatedChecksu
 
 export function isChecksumName(name: unknown): name is ChecksumName {
   return typeof name === "string" && Object.hasOwn(CHECKSUM_DIGITS, name);
+}
+
+/** @param stated in its place. */
+export function noChecksum(
+  name: string,
+  stated: string | undefined,
+  algorithm: ChecksumName,
+  at: { readonly file: string; readonly tensor: string; readonly version: string },
+): WeightDiffError {
+  return chainError(
+    "no-checksum",
+    stated === undefined
+      ? `tensor ${quote(name)} has no checksum`
+      : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
+    "what cannot be checked is not applied: fetch this version again, or stop before it",
+    at,
+  );
 }

@@ -12,7 +12,7 @@ import { rangeLength, type TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum } from "../formats/update.js";
 import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
 import { isPlainShard, shown } from "./indexed.js";
-import { type ChainLayout, once } from "./layout.js";
+import { type ChainLayout, oddNames, once } from "./layout.js";
 import { checksumOf, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, numberOf, readRecord, type SmallFile } from "./small-file.js";
 
@@ -36,7 +36,8 @@ export const SKYRL: ChainLayout = {
           ];
     });
     versions.sort((a, b) => a.number - b.number);
-    return versions.length === 0 ? null : { layout: "skyrl", versions, pointer: null, notes: [] };
+    const notes = oddNames(folder, /^delta-\d/, VERSION_FOLDER);
+    return versions.length === 0 ? null : { layout: "skyrl", versions, pointer: null, notes };
   },
 };
 
@@ -197,6 +198,14 @@ function payloadOf(
     return chainError("dtype", `tensor ${quote(name)} is ${shown(torch)} ${shown(sizes)}`, AGAIN, at);
   }
   const bytes = tensorBytes(dtype, shape);
+  if (bytes === undefined) {
+    return chainError(
+      "dtype",
+      `tensor ${quote(name)} is ${shown(torch)} ${shown(sizes)}, more than any file holds`,
+      AGAIN,
+      at,
+    );
+  }
   const stated = [record.get("uncompressed_num_bytes"), record.get("compressed_num_bytes")];
   if (stated[0] !== bytes || stated[1] !== rangeLength(tensor.range)) {
     const what = `${shown(stated[1])} compressed and ${shown(stated[0])} decoded bytes are stated, expected ${rangeLength(tensor.range)} and ${bytes}`;

@@ -9,7 +9,7 @@ import type { Hub } from "../hub/place.js";
 import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
 import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
-import { type ChainLayout, type FoundVersions, once } from "./layout.js";
+import { type ChainLayout, type FoundVersions, oddNames, once } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
 
 /** More digits above 999999. */
@@ -50,7 +50,8 @@ function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "no
           ),
         ];
   });
-  return { versions: versions.sort((a, b) => a.number - b.number), notes: [] };
+  const notes = oddNames(root, /^weight_v/i, VERSION_FOLDER);
+  return { versions: versions.sort((a, b) => a.number - b.number), notes };
 }
 
 /** @param enter its folder; null where it is gone. */

@@ -54,6 +54,9 @@ export async function readRecord(
     }
     return { ...small, record };
   } catch (error) {
+    if (error instanceof WeightDiffError && error.code === "LINK_OUTSIDE") {
+      throw strayLink(error, version);
+    }
     if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)) {
       throw chainError(
         "incomplete",
@@ -65,6 +68,13 @@ export async function readRecord(
     }
     throw error;
   }
+}
+
+/** A link out of the version's folder is not followed. */
+export function strayLink(error: WeightDiffError, version: string): WeightDiffError {
+  const { code, fact, at } = error;
+  const hint = "put the file itself in place of the link";
+  return new WeightDiffError(code, fact, hint, { at: { ...at, version }, why: "index-path", cause: error });
 }
 
 /** An object's fields; null if it is none. */

@@ -68,7 +68,7 @@ async function refuseStray(opened: OpenedFile, path: string, within: string): Pr
   if (!(await isWithin(place, within))) {
     throw new WeightDiffError(
       "LINK_OUTSIDE",
-      `a link leads out of its folder, to ${printable(place)}, which is not copied`,
+      `a link leads out of its folder, to ${printable(place)}, which is neither read nor copied`,
       "if that file belongs to the model, put a copy of it in place of the link; else remove the link",
       { at: { file: path } },
     );

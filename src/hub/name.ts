@@ -49,6 +49,11 @@ export function parseHubName(text: string, endpoint?: string): HubName | null {
     : parsePlain(text.endsWith("/") ? text.slice(0, -1) : text);
 }
 
+/** Can it only be a place that is reached over the network, and no path? */
+export function isRemote(text: string): boolean {
+  return text.startsWith(SCHEME) || ADDRESS.test(text);
+}
+
 /** Is it the address of a page? */
 export function isAddress(text: string): boolean {
   return ADDRESS.test(text);

@@ -26,6 +26,8 @@ export interface ExpectedSum {
   /** The shard that states it. */
   readonly file: string;
   readonly checksum: StatedChecksum;
+  /** Stated by a full version of itself. */
+  readonly full?: true;
 }
 
 export interface UpdatePlan extends Plan {

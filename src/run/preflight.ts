@@ -8,6 +8,7 @@ import { fileError, isMissing } from "../files/errno.js";
 import { absolutePath, contains } from "../files/paths.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
+import { isRemote } from "../hub/name.js";
 
 /** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4. */
 const QUANTISED =
@@ -66,11 +67,23 @@ export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
     Partial<Pick<Checkpoint["shards"][number], "hub">>)[];
 };
 
+/** @throws {WeightDiffError} USAGE where the output is named as a repository or a page is: it would become a folder called "hf:". */
+export function refuseRemote(output: string): void {
+  if (isRemote(output)) {
+    throw new WeightDiffError(
+      "USAGE",
+      `${output} is no directory of this machine, and outputs are written to one`,
+      "write it to a directory, and push that",
+    );
+  }
+}
+
 /**
  * The output directory, absolute. @throws {WeightDiffError} OUTPUT_REFUSED if it is, contains or lies in an input, whatever
  * links lead there.
  */
 export async function resolveOutput(path: string, inputs: readonly InputPlace[]): Promise<string> {
+  refuseRemote(path);
   const output = absolutePath(path);
   const real = await realTarget(output);
   for (const input of inputs) {

@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
+import { chainFold } from "../../src/commands/chain/fold.js";
 import { chainMake } from "../../src/commands/chain/make.js";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { chainVerify } from "../../src/commands/chain/verify.js";
@@ -187,6 +188,23 @@ test("what an update cannot say is listed, tensor by tensor", { skip }, () =>
       "USAGE",
       /the same files/,
     );
+  }),
+);
+
+test("a repository or a page is no place to write to", { skip }, () =>
+  withFolder(async (folder) => {
+    const [, tuned = ""] = await models(folder);
+    const raw = BASE;
+    for (const place of ["hf://org/chain", "https://huggingface.co/org/chain"]) {
+      await refuses(
+        () => chainMake({ chain: place, raw, tuned, ...quiet }),
+        "USAGE",
+        /is no directory of this machine/,
+      );
+      const chain = join(CHAINS, "good/xor-xxh3");
+      await refuses(() => chainFold({ chain, output: place, ...quiet }), "USAGE", /is no directory of this machine/);
+      await refuses(() => chainMaterialize({ chain, raw, tuned: place, ...quiet }), "USAGE", /is no directory/);
+    }
   }),
 );
 

@@ -1,8 +1,9 @@
 /** The vectors of chains, whole: every version to the digest, every refusal by its rule, its place and its exit code. */
 import assert from "node:assert/strict";
-import { cp, rm } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
+import { chainVerify } from "../../src/commands/chain/verify.js";
 import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { CHAINS, ODD_VECTORS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
@@ -79,6 +80,30 @@ test("a Fireworks upload that lacks tensors of the base is incomplete, and none 
     assert.ok(error instanceof WeightDiffError && error.why === "incomplete", String(error));
     assert.match(error.message, /no payload, and this layout has one for every tensor/);
     assert.equal(EXIT_CODES[error.code], 4);
+  }));
+
+test("damage in a Fireworks upload names the tensor, whatever the compression, and verify lists it", () =>
+  withFolder(async (folder) => {
+    for (const name of ["fireworks-zlib", "fireworks-zstd"]) {
+      const chain = `${folder}/${name}`;
+      await cp(`${CHAINS}/good/${name}`, chain, { recursive: true });
+      const file = `${chain}/model-00001-of-00002.safetensors`;
+      const bytes = await readFile(file);
+      const start = 8 + Number(bytes.readBigUInt64LE(0));
+      const header: { [name: string]: { readonly data_offsets: readonly [number, number] } } = JSON.parse(
+        bytes.toString("utf8", 8, start),
+      );
+      const [, end = 0] = header["model.embed_tokens.weight"]?.data_offsets ?? [];
+      bytes.fill(0xff, start + end - 40, start + end);
+      await writeFile(file, bytes);
+      const options = { chain, raw: `${CHAINS}/base-fw`, threads: 0 } as const;
+      const error = await chainMaterialize(options).catch((thrown) => thrown);
+      assert.ok(error instanceof WeightDiffError && error.why === "frame", String(error));
+      assert.match(error.message, /tensor "[^"]+": the (zlib data|zstd frame) /);
+      assert.notEqual(error.at.tensor, undefined);
+      const { verdict, findings } = await chainVerify(options);
+      assert.deepEqual([verdict, findings[0]?.why, findings[0]?.tensor], ["failed", "frame", error.at.tensor]);
+    }
   }));
 
 test("recover knows a chain, and gives the same bytes", () =>

@@ -14,6 +14,7 @@ import { listInputs, type PlanInput } from "../../plan/plan.js";
 import { type PayloadEntry, planPayloads } from "../../plan/plan-payloads.js";
 import { payloadInputs, planUpdate } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
+import { refuseRemote } from "../../run/preflight.js";
 import { chooseFold, refuseWithoutBase } from "./fold/choose.js";
 import { baseEntries, freeEntries } from "./fold/entries.js";
 import { judgeBase } from "./judge-base.js";
@@ -37,6 +38,7 @@ export async function chainFold(options: ChainFoldOptions): Promise<UpdateReport
 async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport> {
   const started = performance.now();
   const { hub, raw = null, from = DEFAULTS.baseVersion, onNote = () => {} } = options;
+  refuseRemote(options.output);
   const found = await readPath({ ...options, baseVersion: from }, hub);
   const { chain, path } = found;
   const { steps, start, target } = path;

@@ -102,7 +102,7 @@ function unlike(
   const error = checksumError(job.name, first, found);
   const why = isSaid
     ? `the base is what it is said to be, by all ${count}: the payload is damaged, or its checksum`
-    : `${fit} of ${count} fit: the payload is damaged, or the base differs from the trainer's in the others`;
+    : `${fit} of ${count} fit: of the others the payloads are damaged or of another run, or the base differs from the trainer's`;
   return chainError("checksum", error.fact, `${says}${why}`, { ...error.at });
 }
 

@@ -18,7 +18,7 @@ import { listInputs, type PlanInput } from "../../plan/plan.js";
 import { type PayloadEntry, type PayloadPlan, planPayloads } from "../../plan/plan-payloads.js";
 import { asBytes } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
-import { refuseSameFiles } from "../../run/preflight.js";
+import { refuseRemote, refuseSameFiles } from "../../run/preflight.js";
 import type { RunResult } from "../../run/run-plan.js";
 import { makeFull } from "./make/full.js";
 import { type Head, nextVersion } from "./make/next.js";
@@ -42,6 +42,7 @@ const BASE_KEY = "weight_diff_base_sha256";
 async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport> {
   const started = performance.now();
   const { hub, chain, encoding = "xor", checksum = "xxh3-128", maxShardSize = DEFAULTS.maxShardSize } = options;
+  refuseRemote(chain);
   const tuned = await openCheckpoint(options.tuned, hub);
   const next = await nextVersion(options);
   const output = join(chain, `weight_v${versionText(next.number)}`);

@@ -33,7 +33,8 @@ async function materializeWith(options: Opened<ChainMaterializeOptions>): Promis
     onNote(note);
   }
   if (!source.isBase && raw !== null) {
-    onNote(`version ${source.path.start?.id} is a full one, and all begins there: of the base nothing is read`);
+    const read = source.chain.layout === "modelexpress" ? "no weights are" : "nothing is";
+    onNote(`version ${source.path.start?.id} is a full one, and all begins there: of the base ${read} read`);
   }
   const { maxShardSize = DEFAULTS.maxShardSize } = options;
   const planOf = (everySum: boolean): UpdatePlan =>

@@ -9,6 +9,7 @@ import type { Hub } from "../../hub/place.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { ExpectedSum } from "../../plan/plan-update.js";
 import type { ChainChoice } from "./options.js";
+import { refuseOtherTensors } from "./same-tensors.js";
 
 export interface ChainSource {
   readonly chain: Chain;
@@ -46,6 +47,10 @@ export async function openSource(
   const { start } = path;
   if (start?.checkpoint != null) {
     const model = start.checkpoint;
+    if (chain.layout === "modelexpress" && raw !== null) {
+      const base = await openCheckpoint(raw, hub);
+      refuseOtherTensors(start, base, await configOf(base));
+    }
     const baseVersion = start.number;
     return { chain, path, baseVersion, model, config: await configOf(model), isBase: false, sums: sumsOf(start) };
   }
@@ -63,5 +68,7 @@ export async function openSource(
 }
 
 function sumsOf({ id, place, sums }: Version): ReadonlyMap<string, ExpectedSum> {
-  return new Map([...sums].map(([name, checksum]) => [name, { version: id, file: place, checksum }]));
+  return new Map(
+    [...sums].map(([name, checksum]) => [name, { version: id, file: place, checksum, full: true as const }]),
+  );
 }

@@ -37,7 +37,7 @@ export async function openPayload(files: WorkerFiles, payload: PayloadPlace, rem
     case "zstd":
       return named(readFrame(startFrame(await loadDecoder(), length, place), next), place);
     case "zlib":
-      return inflated(next, payload);
+      return named(inflated(next, payload), place);
     case "none":
     case "coded":
       return asItIs(next);

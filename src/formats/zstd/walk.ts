@@ -183,7 +183,7 @@ export function frameLengthError(what: string, { least, most }: FrameLength, at:
   return new WeightDiffError(
     "FORMAT_INVALID",
     `the zstd frame ${what}, and the tensor takes ${wanted}`,
-    "the update is damaged, or was made for another model",
+    "the update is damaged, or was made for another model, or for another dtype than the base has",
     { at, why: "length" },
   );
 }
