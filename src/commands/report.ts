@@ -9,11 +9,14 @@ import type { Job, Measured, TensorJob } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { guardModels } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
+import { likeness, resembles } from "../evidence/not-a-diff.js";
 import { resizeForDiff } from "../evidence/resize.js";
+import { samplePairs } from "../evidence/sample.js";
 import { type NewFile, openNew } from "../files/new-file.js";
 import type { Hub } from "../hub/place.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { openPair, planOptionsOf } from "../make/open.js";
+import { encodingOf } from "../plan/exact.js";
 import { type Plan, planDiff } from "../plan/plan.js";
 import { provideInputs, withHub } from "../run/inputs.js";
 import { clock, runPlan } from "../run/run-plan.js";
@@ -192,11 +195,19 @@ function asItIs(job: Job): Job {
       };
 }
 
-async function isDiff({ path, hub }: OpenOptions): Promise<boolean> {
+async function isDiff({ raw, path, hub, ignore = [] }: PairOptions): Promise<boolean> {
   const checkpoint = await openCheckpoint(path, hub);
   const config = await configOf(checkpoint).catch(() => null);
   const manifest = await soundManifest(checkpoint);
-  return (await identify(checkpoint, config, manifest)).kind === "diff";
+  const { kind } = await identify(checkpoint, config, manifest);
+  if (kind !== "diff" || manifest !== null || encodingOf(checkpoint) !== null) {
+    return kind === "diff";
+  }
+  // Only its norms say so. What points where the base does is a model all the same.
+  return (
+    !ignore.includes("not-a-model") &&
+    !resembles(likeness(await samplePairs(await openCheckpoint(raw, hub), checkpoint)))
+  );
 }
 
 /** The job with what is to be measured: against the first of its operands that is the base's. */

@@ -3,8 +3,9 @@
  * Values look like weights and are the same every time; the replicas of large models are holes. Models stay in the bench's
  * folder and are used again.
  */
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { layoutShard } from "../../src/formats/safetensors.js";
 import { type BinTensor, binBytes, type Fill, writeTorchBin } from "./torch-bin.js";
 
 export interface Layout {
@@ -20,6 +21,7 @@ export interface Layout {
 
 /** Halving layers and vocabulary halves the bytes. */
 export const LAYOUTS = {
+  tiny: { layers: 2, hidden: 128, intermediate: 344, vocab: 500 },
   "0.12G": { layers: 1, hidden: 2048, intermediate: 5504, vocab: 16000 },
   "0.27G": { layers: 1, hidden: 4096, intermediate: 11008, vocab: 8000 },
   "0.53G": { layers: 2, hidden: 4096, intermediate: 11008, vocab: 16000 },
@@ -88,22 +90,55 @@ export interface Side {
   readonly files: readonly string[];
 }
 
-/** One side alone, in one file: a model of this layout, `moreRows` rows in its embeddings beyond it. Written if it is not there yet. */
+interface SideOptions {
+  /** Rows of its embeddings beyond the layout's. */
+  readonly moreRows?: number;
+  readonly format?: WeightFormat;
+  readonly fill: Fill;
+}
+
+/** One side alone, in one file: a model of this layout. Written if it is not there yet. */
 export async function prepareSide(
   place: string,
   name: ModelName,
   dtype: BinTensor["dtype"],
-  { moreRows = 0, fill }: { readonly moreRows?: number; readonly fill: Fill },
+  { moreRows = 0, format = BIN, fill }: SideOptions,
 ): Promise<Side> {
   const layout: Layout = LAYOUTS[name];
   const vocab = layout.vocab + moreRows;
   if ((await stat(place).catch(() => null)) === null) {
     const partial = `${place}.partial`;
     await rm(partial, { recursive: true, force: true });
-    await writeModel(partial, layout, vocab, TORCH_NAME[dtype], [tensorsOf(layout, vocab, dtype)], fill);
+    const shards = [tensorsOf(layout, vocab, dtype)];
+    await writeModel(partial, layout, vocab, TORCH_NAME[dtype], shards, fill, format);
     await rename(partial, place);
   }
-  return { path: place, files: [join(place, shardName(0, 1))] };
+  return { path: place, files: [join(place, shardName(0, 1, format))] };
+}
+
+interface WeightFormat {
+  readonly stem: string;
+  readonly ending: string;
+  write(path: string, tensors: readonly BinTensor[], fill: Fill | null): Promise<void>;
+}
+
+const BIN: WeightFormat = { stem: "pytorch_model", ending: "bin", write: writeTorchBin };
+export const SAFETENSORS: WeightFormat = { stem: "model", ending: "safetensors", write: writeSafetensors };
+
+async function writeSafetensors(path: string, tensors: readonly BinTensor[], fill: Fill | null): Promise<void> {
+  const { header, size } = layoutShard(tensors, { name: path });
+  const file = await open(path, "w");
+  try {
+    await file.writeFile(header);
+    for (const tensor of tensors) {
+      for (const piece of fill?.(tensor) ?? []) {
+        await file.writeFile(piece);
+      }
+    }
+    await file.truncate(size);
+  } finally {
+    await file.close();
+  }
 }
 
 /** In the order of the state dicts of 2023. */
@@ -148,9 +183,9 @@ function split(tensors: readonly BinTensor[]): readonly (readonly BinTensor[])[]
   return shards;
 }
 
-function shardName(index: number, count: number): string {
+function shardName(index: number, count: number, { stem, ending } = BIN): string {
   const number = (n: number): string => String(n).padStart(5, "0");
-  return count === 1 ? "pytorch_model.bin" : `pytorch_model-${number(index + 1)}-of-${number(count)}.bin`;
+  return count === 1 ? `${stem}.${ending}` : `${stem}-${number(index + 1)}-of-${number(count)}.${ending}`;
 }
 
 async function writeModel(
@@ -160,13 +195,14 @@ async function writeModel(
   dtype: string,
   shards: readonly (readonly BinTensor[])[],
   fill: Fill | null,
+  format = BIN,
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
   const weightMap: Record<string, string> = {};
   let totalSize = 0;
   for (const [index, tensors] of shards.entries()) {
-    const file = shardName(index, shards.length);
-    await writeTorchBin(join(directory, file), tensors, fill);
+    const file = shardName(index, shards.length, format);
+    await format.write(join(directory, file), tensors, fill);
     for (const tensor of tensors) {
       weightMap[tensor.name] = file;
       totalSize += binBytes(tensor);
@@ -198,9 +234,21 @@ async function writeModel(
 
 /** Pieces of one block of bell-shaped values, from another place in it for every tensor. */
 export function fillWith(deviation: number, seed: number): Fill {
+  return fillWithSum({ deviation, seed });
+}
+
+interface Draw {
+  readonly deviation: number;
+  readonly seed: number;
+  /** Of the values, how many are not zero; left out: all. */
+  readonly share?: number;
+}
+
+/** Sums of several such values, rounded once: a base, and how far a fine-tune took it. */
+export function fillWithSum(...draws: readonly Draw[]): Fill {
   const blocks = new Map<BinTensor["dtype"], Uint8Array>();
   return function* (tensor) {
-    const block = blocks.get(tensor.dtype) ?? valueBlock(deviation, seed, tensor.dtype);
+    const block = blocks.get(tensor.dtype) ?? valueBlock(draws, tensor.dtype);
     blocks.set(tensor.dtype, block);
     const start = ([...tensor.name].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) * 4096) % block.length;
     for (let left = binBytes(tensor), at = start; left > 0; at = 0) {
@@ -211,19 +259,25 @@ export function fillWith(deviation: number, seed: number): Fill {
   };
 }
 
+function valueBlock(draws: readonly Draw[], dtype: BinTensor["dtype"]): Uint8Array {
+  const sources = draws.map(normal);
+  const values = Float32Array.from({ length: BLOCK_VALUES }, () => sources.reduce((sum, next) => sum + next(), 0));
+  return new Uint8Array(
+    dtype === "F32" ? values.buffer : (dtype === "F16" ? halves(values) : upperHalves(values)).buffer,
+  );
+}
+
 /** Sums of four uniform numbers: close to N(0, deviation), from a generator that needs no library. */
-function valueBlock(deviation: number, seed: number, dtype: BinTensor["dtype"]): Uint8Array {
+function normal({ deviation, seed, share = 1 }: Draw): () => number {
   let state = seed;
   const uniform = (): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32 - 0.5;
   };
-  const values = Float32Array.from({ length: BLOCK_VALUES }, () => {
-    return (uniform() + uniform() + uniform() + uniform()) * Math.sqrt(3) * deviation;
-  });
-  return new Uint8Array(
-    dtype === "F32" ? values.buffer : (dtype === "F16" ? halves(values) : upperHalves(values)).buffer,
-  );
+  return () => {
+    const value = (uniform() + uniform() + uniform() + uniform()) * Math.sqrt(3) * deviation;
+    return share < 1 && uniform() + 0.5 >= share ? 0 : value;
+  };
 }
 
 /** BF16 bits, rounded towards zero. */

@@ -16,6 +16,7 @@ import { huge, peaks } from "./memory.js";
 import { againstMergekit } from "./mergekit.js";
 import { againstMeta } from "./meta.js";
 import { againstReference } from "./reference.js";
+import { reports } from "./report.js";
 import { againstCopying, linearity, startUp, threads } from "./speed.js";
 import { passes } from "./try.js";
 
@@ -33,12 +34,14 @@ const PARTS: ReadonlyMap<string, (bench: Bench) => Promise<void>> = new Map([
   ["11", codedDiffs],
   ["12", chains],
   ["13", passes],
+  ["14", reports],
 ]);
 
 const HELP = `npm run bench -- [options]
   --only 1,2      parts: 1 against copying, 2 threads, 3 linearity, 4 memory, 5 replica of 65B, 6 start-up,
                   7 weight_diff.py, 8 mergekit, 9 Meta's layout as base, 10 every kind of scheme, per byte,
-                  11 compressed diffs, and make-diff against recover, 12 chains of updates, 13 passes of a model (default: all but 5)
+                  11 compressed diffs, and make-diff against recover, 12 chains of updates, 13 passes of a model,
+                  14 report against verify --against (default: all but 5)
   --65b           part 5 too: ten minutes at most
   --rounds 5      runs of each rival
   --dir DIR       models and outputs (default: weight-diff-bench in the system's folder for temporary files)
