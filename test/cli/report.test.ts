@@ -151,6 +151,36 @@ test("what does not fit is refused as make-diff and recover refuse it", async ()
   });
 });
 
+test("a model whose norms look like a diff's is compared as a model, for who says so", async () => {
+  await withFolder(async (folder) => {
+    let state = 1;
+    const values = (count: number, size: number): Float32Array<ArrayBuffer> =>
+      Float32Array.from({ length: count }, () => {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        return size * (state / 2 ** 32 - 0.5);
+      });
+    const names = ["input_layernorm", "post_attention_layernorm"].map((norm) => `model.layers.0.${norm}.weight`);
+    const matrix = "model.layers.0.self_attn.q_proj.weight";
+    const [norms, weights] = [names.map(() => values(64, 0.02)), values(4096, 0.02)];
+    const write = (at: string, moved: number) =>
+      writeFiles(join(folder, at), {
+        "config.json": JSON.stringify({ model_type: "llama" }),
+        "model.safetensors": safetensors(
+          [matrix, "F32", [64, 64], weights.map((value, i) => value + moved * (i % 2))],
+          ...names.map((name, i) => [name, "F32", [64], norms[i] ?? values(64, 0)] as const),
+        ),
+      });
+    const args = ["report", await write("a", 0), await write("b", 1e-3), "--json", "--quiet"];
+    const refused = await weightDiff(args);
+    assert.equal(refused.code, 4);
+    assert.match(refused.said.join("\n"), /not a model but a diff: .*--ignore not-a-model/s);
+    const { code, out } = await weightDiff([...args, "--ignore", "not-a-model"]);
+    assert.equal(code, 0);
+    const { scheme, total } = JSON.parse(out);
+    assert.deepEqual([scheme, total.changed], [null, 2048]);
+  });
+});
+
 test("one word is a diff, told of alone; a model needs its base", async () => {
   const { code, out } = await weightDiff(["report", DIFF, "--quiet"]);
   assert.equal(code, 0);

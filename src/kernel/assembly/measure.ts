@@ -126,12 +126,12 @@ function measureAt(width: u32, shift: u32, mask: u32, base: usize, tuned: usize,
   countOnes(width, value, ones);
 }
 
-/** Tokens of four differences, by what they are as floats: a bit below the token's is cleared first, so that nothing is rounded up into it. */
+/** Tokens of four differences, given their halves, which are no negative numbers: a bit below the token's is cleared first, so that nothing is rounded up into it. */
 @inline
-function longTokens(value: v128): v128 {
-  const cut = v128.andnot(value, i32x4.shr_u(value, 8));
-  const float = i32x4.sub(i32x4.shr_u(f32x4.convert_i32x4_u(cut), 20), i32x4.splat(1032));
-  return v128.bitselect(value, float, i32x4.lt_u(value, i32x4.splat(16)));
+function longTokens(value: v128, half: v128): v128 {
+  const cut = v128.andnot(half, i32x4.shr_u(half, 8));
+  const float = i32x4.sub(i32x4.shr_u(f32x4.convert_i32x4_s(cut), 20), i32x4.splat(1024));
+  return v128.bitselect(float, value, i32x4.gt_s(half, i32x4.splat(7)));
 }
 
 function measureShort(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
@@ -144,7 +144,7 @@ function measureShort(shift: u32, mask: u32, base: usize, tuned: usize, units: u
     countFour(histogram, i64x2.extract_lane(places, 0));
     countFour(histogram, i64x2.extract_lane(places, 1));
     const even = i16x8.eq(v128.and(value, i16x8.add(value, i16x8.splat(1))), i16x8.splat(0));
-    if (v128.any_true(v128.and(even, i16x8.gt_u(value, i16x8.splat(31))))) {
+    if (v128.any_true(v128.and(even, i16x8.sub_sat_u(value, i16x8.splat(31))))) {
       for (let k: u32 = i; k < i + 8; k++) {
         const unit = loadUnit(2, base + (<usize>k << 1));
         countOnes(2, difference(2, true, unit, loadUnit(2, tuned + (<usize>k << 1))), ones);
@@ -156,22 +156,45 @@ function measureShort(shift: u32, mask: u32, base: usize, tuned: usize, units: u
   }
 }
 
-function measureLong(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
+/** Differences of four units in order of value. */
+@inline
+function longDifferences(own: v128, tuned: v128): v128 {
   const low = i32x4.splat(0x7fffffff);
-  const top = i32x4.splat(0x80000000);
-  const whole = units & ~3;
-  for (let i: u32 = 0; i < whole; i += 4) {
-    const own = v128.load(base + (<usize>i << 2));
-    const flipped = v128.xor(v128.load(tuned + (<usize>i << 2)), v128.and(own, top));
-    const order = v128.xor(flipped, v128.and(i32x4.shr_s(flipped, 31), low));
-    const steps = i32x4.sub(order, v128.and(own, low));
-    const value = v128.xor(i32x4.shl(steps, 1), i32x4.shr_s(steps, 31));
-    const groups = v128.and(i32x4.shr_u(own, shift), i32x4.splat(mask));
-    const places = v128.or(i32x4.shl(groups, 8), longTokens(value));
-    countFour(histogram, i64x2.extract_lane(i16x8.narrow_i32x4_u(places, places), 0));
-    const even = i32x4.eq(v128.and(value, i32x4.add(value, i32x4.splat(1))), i32x4.splat(0));
-    if (v128.any_true(v128.and(even, i32x4.gt_u(value, i32x4.splat(15))))) {
-      for (let k: u32 = i; k < i + 4; k++) {
+  const flipped = v128.xor(tuned, v128.andnot(own, low));
+  const order = v128.xor(flipped, v128.and(i32x4.shr_s(flipped, 31), low));
+  const steps = i32x4.sub(order, v128.and(own, low));
+  return v128.xor(i32x4.shl(steps, 1), i32x4.shr_s(steps, 31));
+}
+
+/** Not zero where a difference of four is ones only, more of them than a token shows. */
+@inline
+function longOnes(value: v128, half: v128): v128 {
+  const even = i32x4.eq(v128.and(value, i32x4.add(value, i32x4.splat(1))), i32x4.splat(0));
+  return v128.and(even, i32x4.gt_s(half, i32x4.splat(7)));
+}
+
+function measureLong(shift: u32, mask: u32, base: usize, tuned: usize, units: u32, histogram: usize, ones: usize): void {
+  const groups = i32x4.splat(mask);
+  const whole = units & ~7;
+  for (let i: u32 = 0; i < whole; i += 8) {
+    const from = base + (<usize>i << 2);
+    const to = tuned + (<usize>i << 2);
+    const ownA = v128.load(from);
+    const ownB = v128.load(from, 16);
+    const a = longDifferences(ownA, v128.load(to));
+    const b = longDifferences(ownB, v128.load(to, 16));
+    const halfA = i32x4.shr_u(a, 1);
+    const halfB = i32x4.shr_u(b, 1);
+    const tokens = i16x8.narrow_i32x4_u(longTokens(a, halfA), longTokens(b, halfB));
+    const classes = i16x8.narrow_i32x4_u(
+      v128.and(i32x4.shr_u(ownA, shift), groups),
+      v128.and(i32x4.shr_u(ownB, shift), groups),
+    );
+    const places = v128.or(i16x8.shl(classes, 8), tokens);
+    countFour(histogram, i64x2.extract_lane(places, 0));
+    countFour(histogram, i64x2.extract_lane(places, 1));
+    if (v128.any_true(v128.or(longOnes(a, halfA), longOnes(b, halfB)))) {
+      for (let k: u32 = i; k < i + 8; k++) {
         const unit = loadUnit(4, base + (<usize>k << 2));
         countOnes(4, difference(4, true, unit, loadUnit(4, tuned + (<usize>k << 2))), ones);
       }
