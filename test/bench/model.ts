@@ -5,7 +5,7 @@
  */
 import { mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { layoutShard } from "../../src/formats/safetensors.js";
+import { layoutShard } from "../../src/formats/safetensors-layout.js";
 import { type BinTensor, binBytes, type Fill, writeTorchBin } from "./torch-bin.js";
 
 export interface Layout {
