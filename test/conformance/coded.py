@@ -1,12 +1,8 @@
 """Decodes a compressed exact diff of weight-diff (docs/formats.md, 3), written from that page and from nothing else.
 
-coded.py BASE.safetensors DIFF.safetensors prints {name: [dtype, shape, sha256 of the tuned tensor's bytes]}.
-"""
-import hashlib
-import json
-import struct
-import sys
-import zlib
+coded.py BASE.safetensors DIFF.safetensors [weight-diff.json] prints {name: [dtype, shape, sha256 of the tuned tensor's bytes]}.
+The manifest is for a base whose tensors have other names."""
+import hashlib, json, struct, sys, zlib
 
 import numpy as np
 
@@ -121,8 +117,12 @@ def decode_window(data, base, dtype):
     return np.where(moved & top, moved ^ (top - 1), moved) ^ (base & top)
 
 
-def decode(base_path, diff_path):
+def decode(base_path, diff_path, manifest=None):
     base, (metadata, coded) = read(base_path)[1], read(diff_path)
+    if manifest is not None:
+        named = {(t[0], hashlib.sha256(t[2]).hexdigest()): t for t in base.values()}
+        entries = [(t["name"], t["raw"]) for t in json.load(open(manifest))["tensors"] if t["raw"]]
+        base = {name: named[raw["dtype"], raw["sha256"]] for name, raw in entries}
     assert metadata["weight_diff"] == "compressed" and metadata["weight_diff_codec"] == "1"
     result = {}
     for name, dtype, shape, rule, _ in json.loads(metadata["weight_diff_coded"]):

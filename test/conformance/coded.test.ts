@@ -40,8 +40,8 @@ async function tensorsOf(path: string): Promise<Tensors> {
   );
 }
 
-function decode(raw: string, coded: string): Tensors {
-  const args = [join(ROOT, "test/conformance/coded.py"), raw, coded];
+function decode(raw: string, coded: string, ...manifest: readonly string[]): Tensors {
+  const args = [join(ROOT, "test/conformance/coded.py"), raw, coded, ...manifest];
   const { stdout, stderr, status } = spawnSync(python ?? "python3", args, { encoding: "utf8" });
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as Tensors;
@@ -93,5 +93,40 @@ test("and one of several windows", { skip }, async () => {
     await makeDiff({ raw, tuned: fine, diff: out, compress: true });
     const file = "model.safetensors";
     assert.deepEqual(decode(join(raw, file), join(out, file)), await tensorsOf(join(fine, file)));
+  });
+});
+
+test("and one whose base has other names: one of two tied embeddings, no prefix, and another dtype", {
+  skip,
+}, async () => {
+  await withFolder(async (folder) => {
+    const bytes = (seed: number, count: number): Uint8Array =>
+      new Uint8Array(Uint16Array.from(hashed(seed, count), (bits) => (bits & 0x807f) | 0x3c00).buffer);
+    const config = { model_type: "llama", architectures: ["LlamaForCausalLM"], tie_word_embeddings: true };
+    const layer = "layers.0.self_attn.q_proj.weight";
+    const raw = await writeFiles(join(folder, "raw"), {
+      "config.json": JSON.stringify(config),
+      "model.safetensors": safetensors(
+        ["embed_tokens.weight", "BF16", [40, 8], bytes(1, 320)],
+        [layer, "F16", [8, 8], bytes(2, 64)],
+        ["zeros", "F32", [4], new Uint8Array(16)],
+        ["more.zeros", "I64", [2], new Uint8Array(16)],
+      ),
+    });
+    const fine = await writeFiles(join(folder, "tuned"), {
+      "config.json": JSON.stringify(config),
+      "model.safetensors": safetensors(
+        ["model.embed_tokens.weight", "BF16", [42, 8], bytes(3, 336)],
+        ["lm_head.weight", "BF16", [42, 8], bytes(3, 336)],
+        [`model.${layer}`, "BF16", [8, 8], bytes(4, 64)],
+        ["zeros", "F32", [4], new Uint8Array(16)],
+        ["more.zeros", "I64", [2], new Uint8Array(16)],
+      ),
+    });
+    const out = join(folder, "diff");
+    const file = "model.safetensors";
+    await makeDiff({ raw, tuned: fine, diff: out, compress: true, ignore: ["swapped"] });
+    const manifest = join(out, "weight-diff.json");
+    assert.deepEqual(decode(join(raw, file), join(out, file), manifest), await tensorsOf(join(fine, file)));
   });
 });
