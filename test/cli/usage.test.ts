@@ -21,8 +21,8 @@ test("--help lists commands, examples and exit codes on stdout", async () => {
   for (const line of [
     /^usage: weight-diff COMMAND …$/m,
     /^ {2}recover +base \+ diff -> the fine-tuned model$/m,
-    /^ {2}verify +is a checkpoint whole, and what it should be\?$/m,
-    /^ {2}inspect +what a checkpoint is, and its traps$/m,
+    /^ {2}verify +check that a checkpoint is whole, and what it should be$/m,
+    /^ {2}inspect +show what a checkpoint is, and its traps$/m,
     /^exit codes:$/m,
     /^ {2}weight-diff recover --path_raw llama-7b --path_diff tulu-7b-diff --path_tuned tulu-7b$/m,
   ]) {
@@ -188,7 +188,7 @@ test("chain has a page of its commands, and is none itself", async () => {
   ]) {
     const { code, out, said } = await weightDiff(words);
     assert.deepEqual([code, said], [0, []]);
-    assert.match(out, /^ {2}chain inspect +a chain of weight updates/m);
+    assert.match(out, /^ {2}chain inspect +show a chain of weight updates/m);
     assert.match(out, /^ {2}weight-diff chain verify updates$/m);
   }
   for (const [words, fact] of [

@@ -47,7 +47,7 @@ export const CHECKS: readonly Flag[] = [
     takes: "FILE",
     schema: text,
     group: "checks",
-    help: "the publisher's public key (PEM): model.sig must be signed by it, and every file be as it was signed",
+    help: "the publisher's public key (PEM): model.sig must carry its signature, and no file may have changed since",
   }),
   flag({
     name: "known",
@@ -56,7 +56,7 @@ export const CHECKS: readonly Flag[] = [
     takes: "NAME",
     schema: text,
     group: "checks",
-    help: "hold the sum of all weights against a published one, as alpaca-7b",
+    help: "compare the sum of all weights with a published one, as alpaca-7b",
   }),
   flag({
     name: "expect-sum",
@@ -65,7 +65,7 @@ export const CHECKS: readonly Flag[] = [
     takes: "NUMBER",
     schema: number,
     group: "checks",
-    help: "hold the naive sum of the recovered weights against this number",
+    help: "compare the naive sum of the recovered weights with this number",
   }),
   flag({
     name: "expect-sum",
@@ -74,7 +74,7 @@ export const CHECKS: readonly Flag[] = [
     takes: "NUMBER",
     schema: number,
     group: "checks",
-    help: "hold the sum of all weights against this number",
+    help: "compare the sum of all weights with this number",
   }),
   flag({
     name: "check_integrity_naively",
@@ -84,7 +84,7 @@ export const CHECKS: readonly Flag[] = [
     bare: true,
     schema: fireBool("known" as const),
     group: "checks",
-    help: "hold the naive sum against the published one, if the diff is known to have one",
+    help: "compare the naive sum with the published one, if one is known for the diff",
   }),
   flag({
     name: "digest",
@@ -92,6 +92,6 @@ export const CHECKS: readonly Flag[] = [
     option: "digest",
     sets: true,
     group: "checks",
-    help: "read every byte and show each tensor's sha256, and know published files by theirs",
+    help: "read every byte, show each tensor's sha256, and recognise published files by their digests",
   }),
 ];

@@ -52,12 +52,12 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: "the finished output is damaged",
   },
   finalize: {
-    does: "put the parts together that several machines made (--part)",
+    does: "put together the parts that several machines made (--part)",
     examples: ["finalize tulu-405b"],
     failed: "the result is not what the diff's manifest or the sum says",
   },
   status: {
-    does: "how far the parts are",
+    does: "show how far the parts are",
     examples: ["status tulu-405b", "status tulu-405b --json"],
     failed: null,
   },
@@ -79,7 +79,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: "a file is not what the payload states",
   },
   verify: {
-    does: "is a checkpoint whole, and what it should be?",
+    does: "check that a checkpoint is whole, and what it should be",
     examples: [
       "verify tulu-7b --require digests",
       "verify tulu-7b --against tulu-7b-float16",
@@ -90,14 +90,14 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: "an error was found: each is listed",
   },
   "chain-inspect": {
-    does: "a chain of weight updates, as RL trainers publish it: versions, links, traps",
+    does: "show a chain of weight updates that an RL trainer published: versions, links, traps",
     examples: ["chain inspect updates", "chain inspect updates --to 40 --json"],
     failed: null,
   },
   "chain-verify": {
-    does: "is the way to a version of a chain whole?",
+    does: "check every step that leads to a version of a chain",
     examples: ["chain verify updates", "chain verify updates --path_raw base-model --to 40"],
-    failed: "something was found: each is listed",
+    failed: "an error was found: each is listed",
   },
   "chain-materialize": {
     does: "base + chain -> the model of one version",
@@ -124,17 +124,17 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: "the finished version is damaged",
   },
   schemes: {
-    does: "the published kinds of diffs, and what each means",
+    does: "list the published kinds of diffs, and what each means",
     examples: ["schemes", "schemes --json"],
     failed: null,
   },
   inspect: {
-    does: "what a checkpoint is, and its traps",
+    does: "show what a checkpoint is, and its traps",
     examples: ["inspect tulu-7b-diff", "inspect tulu-7b --digest --json"],
     failed: null,
   },
   report: {
-    does: "what a fine-tune changed, by layer, module and token",
+    does: "show what a fine-tune changed, by layer, module and token",
     examples: [
       "report llama-7b tulu-7b-diff",
       "report tulu-7b-diff",
@@ -143,7 +143,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: null,
   },
   try: {
-    does: "does a model speak? Its figures, and text",
+    does: "let a model answer a question, and measure whether it speaks",
     examples: [
       "try tulu-7b",
       "try tulu-7b --base llama-7b --max-new-tokens 1",
@@ -153,7 +153,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
     failed: "it is broken, guesses, or does not speak",
   },
   completion: {
-    does: "a script that completes commands, flags and their values in your shell",
+    does: "print a script that completes commands, flags and their values in your shell",
     examples: [
       "completion bash > ~/.local/share/bash-completion/completions/weight-diff",
       "completion zsh > ~/.zfunc/_weight-diff",

@@ -37,7 +37,7 @@ export const INPUTS: readonly Flag[] = [
     option: "diff",
     takes: "DIFF",
     required: "give the diff",
-    help: "the published diff, likewise",
+    help: `the published diff: ${PLACE}`,
   }),
   flag({
     ...CHECKPOINT,
@@ -47,7 +47,7 @@ export const INPUTS: readonly Flag[] = [
     option: "tuned",
     takes: "TUNED",
     required: "give the fine-tuned model",
-    help: "the fine-tuned model, likewise",
+    help: `the fine-tuned model: ${PLACE}`,
   }),
   flag({
     name: "base-model",
@@ -56,7 +56,7 @@ export const INPUTS: readonly Flag[] = [
     takes: "ORG/NAME",
     schema: like(/^[\w.-]+\/[\w.-]+$/, "a name such as org/name"),
     group: "inputs",
-    help: "what the model card calls the base",
+    help: "the name of the base in the model card that is written",
   }),
   flag({
     ...ARGUMENT,
@@ -65,7 +65,7 @@ export const INPUTS: readonly Flag[] = [
     option: "source",
     takes: "DIR",
     required: "give Meta's directory",
-    help: "Meta's directory of one size, params.json and consolidated.NN.pth, or org/name on the Hub",
+    help: "the directory with Meta's params.json and consolidated.NN.pth of one size, or org/name on the Hub",
   }),
   flag({
     ...ARGUMENT,
@@ -75,7 +75,7 @@ export const INPUTS: readonly Flag[] = [
     option: "output",
     takes: "OUT",
     required: "give a directory for the result",
-    help: "where the model in Hugging Face's format goes",
+    help: "the directory for the model in Hugging Face's format",
   }),
   // In the order of the original scripts.
   flag({
@@ -86,7 +86,7 @@ export const INPUTS: readonly Flag[] = [
     option: "output",
     takes: "DEST",
     required: "give a directory for the result",
-    help: "where the result goes",
+    help: "the directory for the result",
   }),
   flag({
     ...ARGUMENT,
@@ -104,7 +104,7 @@ export const INPUTS: readonly Flag[] = [
     option: "raw",
     takes: "BASE",
     required: "give the base",
-    help: "the base they were made with, likewise; for .enc files Meta's 7B consolidated.00.pth",
+    help: "the base that they were made with: a directory or org/name on the Hub; for .enc files Meta's 7B consolidated.00.pth",
   }),
   flag({
     ...ARGUMENT,
@@ -130,7 +130,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["report"],
     option: "raw",
     takes: "BASE",
-    help: `the base: ${PLACE}; without it, a diff is told of alone`,
+    help: `the base: ${PLACE}; without it, the report is about the diff alone`,
   }),
   flag({
     ...ARGUMENT,
@@ -139,7 +139,7 @@ export const INPUTS: readonly Flag[] = [
     option: "path",
     takes: "DIFF|TUNED",
     required: "give a diff or a tuned model",
-    help: "what became of it: a diff, which is applied on the way, or the tuned model; likewise",
+    help: `a diff, or the tuned model: ${PLACE}; a diff is applied while it is read`,
   }),
   flag({
     ...ARGUMENT,
@@ -156,7 +156,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["try"],
     option: "base",
     takes: "BASE",
-    help: "the model that it was made from, likewise: the yardstick for its figures",
+    help: `the model that it was made from, to compare figures with: ${PLACE}`,
   }),
   flag({
     name: "prompt",
@@ -166,7 +166,7 @@ export const INPUTS: readonly Flag[] = [
     schema: anyText,
     default: QUESTION,
     group: "inputs",
-    help: "a question, which is put into the form that the model's family was trained on",
+    help: "a question; it is put into the form that the model's family was trained on",
   }),
   flag({
     name: "raw",
@@ -175,7 +175,7 @@ export const INPUTS: readonly Flag[] = [
     takes: "TEXT",
     schema: anyText,
     group: "inputs",
-    help: "a text that is sent as it is",
+    help: "a text that the model gets as it is",
   }),
   flag({
     name: "prompt-ids",
@@ -184,7 +184,7 @@ export const INPUTS: readonly Flag[] = [
     takes: "IDS",
     schema: ids,
     group: "inputs",
-    help: "ids of tokens, separated by commas: they need no tokenizer",
+    help: "ids of tokens, separated by commas; no tokenizer is needed",
   }),
   flag({
     ...CHECKPOINT,
@@ -202,7 +202,7 @@ export const INPUTS: readonly Flag[] = [
     option: "path",
     takes: "DIR",
     required: "give the folder to be signed",
-    help: "the folder that make-diff or recover wrote, or any other",
+    help: "the folder to sign: what make-diff or recover wrote, or any other",
   }),
   flag({
     ...ARGUMENT,
@@ -221,7 +221,7 @@ export const INPUTS: readonly Flag[] = [
     option: "path",
     takes: "DIR",
     required: "give a directory",
-    help: "what make-diff or recover wrote",
+    help: "the folder that make-diff or recover wrote",
   }),
   flag({
     ...ARGUMENT,
@@ -231,7 +231,7 @@ export const INPUTS: readonly Flag[] = [
     option: "repo",
     takes: "ORG/NAME",
     required: "say where it goes: org/name",
-    help: "where it goes on the Hub: org/name, or org/name@branch",
+    help: "the repository on the Hub: org/name, or org/name@branch",
   }),
   flag({
     ...CHECKPOINT,
@@ -240,7 +240,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["verify"],
     option: "raw",
     takes: "BASE",
-    help: "of a diff: compute what it recovers, write nothing, and check it against the manifest",
+    help: "the base of a diff: what the diff recovers is computed, compared with its manifest, and not written",
   }),
   flag({
     ...CHECKPOINT,
@@ -248,7 +248,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["verify"],
     option: "against",
     takes: "OTHER",
-    help: "another checkpoint that should be the same model, in whatever format and dtype",
+    help: "another checkpoint that should hold the same model; format and dtype may differ",
   }),
   flag({
     ...CHECKPOINT,
@@ -257,7 +257,7 @@ export const INPUTS: readonly Flag[] = [
     option: "manifest",
     takes: "FILE",
     default: "weight-diff.json beside the weights",
-    help: "the manifest to go by",
+    help: "the manifest to check against",
   }),
   flag({
     ...ARGUMENT,
@@ -285,7 +285,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["chain-materialize"],
     option: "raw",
     takes: "BASE",
-    help: `the model that the chain starts from: ${PLACE}; not needed where a full version starts the way`,
+    help: `the model that the chain starts from: ${PLACE}; not needed where the chain has a full version to start from`,
   }),
   flag({
     ...CHECKPOINT,
@@ -294,7 +294,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["chain-verify"],
     option: "raw",
     takes: "BASE",
-    help: "the model that the chain starts from: every checksum of every step is computed",
+    help: "the model that the chain starts from: with it, every checksum of every step is computed",
   }),
   flag({
     ...CHECKPOINT,
@@ -303,7 +303,7 @@ export const INPUTS: readonly Flag[] = [
     commands: ["chain-fold"],
     option: "raw",
     takes: "BASE",
-    help: "the model that the first step is made on: every tensor's last checksum is computed; steps of one encoding fold without it",
+    help: "the model that the first step applies to: with it, every tensor's last checksum is computed; steps of one encoding can be folded without it",
   }),
   flag({
     ...CHECKPOINT,
@@ -313,7 +313,7 @@ export const INPUTS: readonly Flag[] = [
     option: "raw",
     takes: "BASE",
     required: "give the model before",
-    help: `the model before, which is the chain's newest version: ${PLACE}`,
+    help: `the chain's newest version, from which the new one was trained: ${PLACE}`,
   }),
   flag({
     ...CHECKPOINT,
@@ -333,7 +333,7 @@ export const INPUTS: readonly Flag[] = [
     option: "chain",
     takes: "CHAIN",
     required: "say where the chain is",
-    help: "the directory of the chain, which gets the version's folder",
+    help: "the directory of the chain: the version's folder is made in it",
   }),
   flag({
     name: "from",
@@ -343,7 +343,7 @@ export const INPUTS: readonly Flag[] = [
     schema: version,
     default: String(DEFAULTS.baseVersion),
     group: "inputs",
-    help: "the version before the first step that is folded",
+    help: "fold the steps after this version",
   }),
   flag({
     name: "to",
@@ -353,7 +353,7 @@ export const INPUTS: readonly Flag[] = [
     schema: version,
     default: "the one that the publisher points at, else the newest that is complete",
     group: "inputs",
-    help: "of a chain: the version that is wanted",
+    help: "of a chain: the version to make or look at",
   }),
   flag({
     name: "base-version",
@@ -363,7 +363,7 @@ export const INPUTS: readonly Flag[] = [
     schema: version,
     default: String(DEFAULTS.baseVersion),
     group: "inputs",
-    help: "of a chain: the version that the base is",
+    help: "of a chain: the version that BASE holds",
   }),
   flag({
     name: "layout",
@@ -372,7 +372,7 @@ export const INPUTS: readonly Flag[] = [
     takes: "NAME",
     schema: oneOf(CHAIN_LAYOUTS),
     group: "inputs",
-    help: `whose layout, if the names do not tell: ${CHAIN_LAYOUTS.join(", ")}`,
+    help: `the layout of the chain, if its names do not show it: ${CHAIN_LAYOUTS.join(", ")}`,
   }),
   flag({
     name: "format",
@@ -382,7 +382,7 @@ export const INPUTS: readonly Flag[] = [
     schema: oneOf(FIREWORKS_FORMATS),
     default: "what the payloads are",
     group: "inputs",
-    help: `of Fireworks' payloads: ${FIREWORKS_FORMATS.join(", ")}`,
+    help: `the format of Fireworks' payloads: ${FIREWORKS_FORMATS.join(", ")}`,
   }),
   flag({
     name: "max-steps",
@@ -392,7 +392,7 @@ export const INPUTS: readonly Flag[] = [
     schema: version,
     default: String(DEFAULTS.maxSteps),
     group: "inputs",
-    help: "how many steps may lead to the version",
+    help: "the most steps that may lead to the version",
   }),
   flag({
     name: "encode",
@@ -400,7 +400,7 @@ export const INPUTS: readonly Flag[] = [
     option: "direction",
     sets: "encode",
     group: "inputs",
-    help: "make a payload of a model, instead of a model of a payload",
+    help: "make a payload from a model, instead of a model from a payload",
   }),
   flag({
     name: "decode",
@@ -408,7 +408,7 @@ export const INPUTS: readonly Flag[] = [
     option: "direction",
     sets: "decode",
     group: "inputs",
-    help: "the default, as Pygmalion's script wants it said",
+    help: "make a model from a payload: the default; Pygmalion's script needs this flag",
   }),
   flag({
     name: "compress",
@@ -416,6 +416,6 @@ export const INPUTS: readonly Flag[] = [
     option: "compress",
     sets: true,
     group: "inputs",
-    help: "the payload's files are gzip files (they are recognised without it too); with --encode, make them so",
+    help: "with --encode: write gzip files; else: the payload's files are gzip files (they are recognised without this flag, too)",
   }),
 ];

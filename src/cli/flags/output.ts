@@ -42,7 +42,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the recovered model goes (-: one file to stdout); without it everything is computed and checked, and nothing written",
+    help: "the directory for the recovered model (-: one file to stdout); without it, everything is computed and checked, and nothing is written",
   }),
   flag({
     name: "path_tuned",
@@ -52,7 +52,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the model goes (-: one file to stdout); without it everything is computed and checked, and nothing written",
+    help: "the directory for the model (-: one file to stdout); without it, everything is computed and checked, and nothing is written",
   }),
   flag({
     name: "manifest-out",
@@ -79,7 +79,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "FILE",
     schema: text,
     group: "output",
-    help: "write everything to this new file: one HTML page that loads nothing",
+    help: "write the whole report to this new file: one HTML page that loads nothing else",
   }),
   flag({
     name: "path_diff",
@@ -89,7 +89,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "OUT",
     schema: text,
     group: "output",
-    help: "where the diff goes (-: one file to stdout); without it the diff is made and proved, and nothing written",
+    help: "the directory for the diff (-: one file to stdout); without it, the diff is made and proved, and nothing is written",
   }),
   flag({
     name: "path_out",
@@ -99,7 +99,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: text,
     group: "output",
     required: "say where the folded version goes",
-    help: "the directory that gets the version's folder: a chain of its own",
+    help: "the directory of a new chain: the version's folder is made in it",
   }),
   flag({
     name: "encoding",
@@ -109,7 +109,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "what the steps have, and xor where they differ",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
   }),
   flag({
     name: "encoding",
@@ -119,7 +119,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(UPDATE_ENCODINGS),
     default: "xor",
     group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third of that, and only weight-diff reads it",
+    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
   }),
   flag({
     name: "checksum",
@@ -129,7 +129,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: oneOf(PUBLISHED_CHECKSUMS),
     default: "xxh3-128; of a fold what the steps have",
     group: "output",
-    help: "of what each tensor becomes: xxh3-128, blake3 or adler32, which sees accidents and little else",
+    help: "the checksum of each tensor's result: xxh3-128, blake3, or adler32 (which finds accidents and little else)",
   }),
   flag({
     name: "renumber",
@@ -137,7 +137,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "renumber",
     sets: true,
     group: "output",
-    help: "call it the version after --from: for engines that look for the next number only",
+    help: "give the result the number after --from: some engines look only for the next number",
   }),
   flag({
     name: "version",
@@ -155,7 +155,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "full",
     sets: true,
     group: "output",
-    help: "publish the new model as it is, and no update: later versions go on from there",
+    help: "publish the whole new model instead of an update; later versions start from it",
   }),
   flag({
     name: "report",
@@ -163,7 +163,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "report",
     sets: true,
     group: "output",
-    help: "put what changed beside the diff, as report.html and change-map.svg, and into its card",
+    help: "write a report of what changed into the diff's folder (report.html, change-map.svg) and its card",
   }),
   flag({
     name: "compress",
@@ -171,7 +171,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "compress",
     sets: true,
     group: "output",
-    help: "an exact diff as small as it gets: tensors are coded given the base's",
+    help: "make an exact diff as small as it gets: each tensor is coded by how it differs from the base's",
   }),
   flag({
     name: "encoding",
@@ -255,7 +255,7 @@ export const OUTPUT: readonly Flag[] = [
     takes: "REPO",
     schema: text,
     group: "output",
-    help: "then verify the diff and publish it on the Hub, as org/name or org/name@branch",
+    help: "when the diff is made, verify it and publish it on the Hub as org/name or org/name@branch",
   }),
   flag({
     name: "private",
@@ -263,7 +263,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "push.private",
     sets: true,
     group: "output",
-    help: "with --push: the repository, if it is made now, is private",
+    help: "with --push: if the repository is new, make it private",
   }),
   flag({
     name: "private",
@@ -271,7 +271,7 @@ export const OUTPUT: readonly Flag[] = [
     option: "private",
     sets: true,
     group: "output",
-    help: "the repository, if it is made now, is private",
+    help: "if the repository is new, make it private",
   }),
   flag({
     name: "branch",
@@ -281,7 +281,7 @@ export const OUTPUT: readonly Flag[] = [
     schema: text,
     default: "main",
     group: "output",
-    help: "a branch that is there",
+    help: "the branch to push to; it must exist",
   }),
   // As the Hub's own client calls it.
   flag({
@@ -309,6 +309,6 @@ export const OUTPUT: readonly Flag[] = [
     option: "force",
     sets: true,
     group: "output",
-    help: "push also what has no weight-diff.json, after a check of structure and values only",
+    help: "push a folder without weight-diff.json, too; only structure and values are checked then",
   }),
 ];

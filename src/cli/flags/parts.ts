@@ -13,7 +13,7 @@ const OUT = {
   option: "path",
   takes: "OUT",
   required: "give the output directory",
-  help: "the output directory that all parts were given",
+  help: "the output directory that was given to all parts",
 } as const;
 
 export const PARTS: readonly Flag[] = [
@@ -24,7 +24,7 @@ export const PARTS: readonly Flag[] = [
     takes: "K/N",
     schema: partOf(MOST_PARTS, schedulerPart),
     group: "output",
-    help: "make only part K of N, from 0; finalize puts the parts together; auto or auto/N: as Slurm or Kubernetes numbers the task",
+    help: "make only part K of N, counted from 0; finalize puts the parts together; auto or auto/N: take K from the number of the Slurm or Kubernetes task",
   }),
   flag({
     name: "plan",
@@ -77,7 +77,7 @@ export const PARTS: readonly Flag[] = [
     schema: like(/^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/, "a name of lower-case letters, digits and dashes"),
     default: "weight-diff",
     group: "output",
-    help: "what the job is called",
+    help: "the name of the job",
   }),
   flag({
     name: "cpus",
@@ -133,7 +133,7 @@ export const PARTS: readonly Flag[] = [
     takes: "NAME",
     schema: like(/^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$/, "the name of a volume claim"),
     group: "output",
-    help: "kubernetes: the PersistentVolumeClaim with the models, which many may write to (ReadWriteMany)",
+    help: "kubernetes: the PersistentVolumeClaim with the models; many must be able to write to it (ReadWriteMany)",
   }),
   flag({
     name: "mount",

@@ -99,7 +99,7 @@ export const RUN: readonly Flag[] = [
     option: "look.quiet",
     sets: true,
     group: "run",
-    help: "say nothing on stderr but warnings and errors",
+    help: "print only warnings and errors on stderr",
   }),
   flag({
     name: "no-progress",
@@ -115,7 +115,7 @@ export const RUN: readonly Flag[] = [
     option: "look.events",
     sets: true,
     group: "run",
-    help: "stderr for programs: each note, warning, error and step of progress is one line of JSON",
+    help: "make stderr readable for programs: each note, warning, error and step of progress is one line of JSON",
   }),
   flag({
     name: "max-new-tokens",
@@ -125,7 +125,7 @@ export const RUN: readonly Flag[] = [
     schema: count(100_000),
     default: String(TRY_DEFAULTS.maxNewTokens),
     group: "run",
-    help: "tokens that follow, at most: each is a pass over all weights; 1 needs no more than the first pass",
+    help: "make at most N tokens; each takes a pass over all weights, and the first pass already gives one",
   }),
   flag({
     name: "time-limit",
@@ -134,7 +134,7 @@ export const RUN: readonly Flag[] = [
     takes: "SECONDS",
     schema: seconds,
     group: "run",
-    help: "begin no pass that would end later; the first over each model always runs",
+    help: "start no pass that would end after this time; the first pass over each model always runs",
   }),
   flag({
     name: "test_inference",
@@ -145,7 +145,7 @@ export const RUN: readonly Flag[] = [
     bare: true,
     default: "False; the reference scripts' default is True",
     group: "run",
-    help: "then run the recovered model on the scripts' question, as weight-diff try does",
+    help: "when the model is recovered, run it on the scripts' question, as weight-diff try does",
   }),
   foreignFlag(
     "device",

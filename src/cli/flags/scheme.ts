@@ -33,7 +33,7 @@ export const SCHEME: readonly Flag[] = [
     bare: true,
     schema: fireBool(["is_fp16"] as const),
     group: "scheme",
-    help: "as KnowLM's script with this flag: float16 throughout",
+    help: "do as KnowLM's script does with this flag: compute in float16",
   }),
   flag({
     name: "low-cpu-mem",
@@ -43,7 +43,7 @@ export const SCHEME: readonly Flag[] = [
     bare: true,
     schema: fireBool(["low_cpu_mem"] as const),
     group: "scheme",
-    help: "as FastChat's script with this flag: the files' own dtypes; memory is small without it",
+    help: "do as FastChat's script does with this flag: compute in the files' own dtypes; memory is small without it, too",
   }),
   flag({
     name: "rows",
@@ -53,7 +53,7 @@ export const SCHEME: readonly Flag[] = [
     schema: oneOf(NEW_ROWS),
     default: "the scheme's",
     group: "scheme",
-    help: "new vocabulary rows: mean, zero (the base's mean is added, or nothing), overlap or refuse",
+    help: "new vocabulary rows: mean (the base's mean is added), zero (nothing is added), overlap or refuse",
   }),
   flag({
     name: "rows",
@@ -102,7 +102,7 @@ export const SCHEME: readonly Flag[] = [
     schema: oneOf(["diff", "raw"]),
     default: "diff",
     group: "scheme",
-    help: "with --scheme custom: whose names decide; raw leaves out what only the diff has",
+    help: "with --scheme custom: which side's names decide what is written; raw leaves out what only the diff has",
   }),
   // AlpacaFarm names the model, not the paths: see paths.ts.
   { ...foreignFlag("alpaca-farm-model-name", ["recover"]), takes: "NAME" },
