@@ -6,7 +6,6 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { tokenTexts } from "../checkpoint/token-texts.js";
 import type { Job, Measured, TensorJob } from "../engine/job/job.js";
-import { WeightDiffError } from "../errors.js";
 import { guardModels } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
 import { likeness, resembles } from "../evidence/not-a-diff.js";
@@ -36,9 +35,6 @@ type PairOptions = OpenOptions & { readonly raw: string };
 /** Tells what changed. @throws {WeightDiffError} with any code of errors.ts that recover and make-diff have before they write. */
 export async function report(options: ReportOptions): Promise<ChangeReport> {
   const { svg = null, out = null } = options;
-  if (options.raw == null && (svg !== null || out !== null)) {
-    throw new WeightDiffError("USAGE", "page and picture show changes beside the base", "give the base first");
-  }
   const files: NewFile[] = [];
   const opened = async (path: string | null): Promise<NewFile | null> => {
     const file = path === null ? null : await openNew(path);

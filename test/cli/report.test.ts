@@ -190,3 +190,32 @@ test("one word is a diff, told of alone; a model needs its base", async () => {
   assert.equal(JSON.parse((await weightDiff(["report", DIFF, "--json"])).out).base, null);
   assert.equal((await weightDiff(["report", BASE])).code, 4);
 });
+
+test("a diff alone has a page and a picture; of differences without a size, the map shows how many are not zero", async () => {
+  await withFolder(async (folder) => {
+    const { base, tuned } = await publish(folder);
+    const make = ["make-diff", "--path_raw", base, "--path_tuned", tuned, "--path_diff"];
+    for (const [how, title, cells] of [
+      [["--encoding", "additive"], "Root mean square of the differences", 18],
+      [["--encoding", "exact"], "Share of the differences that are not zero", 18],
+      [["--compress"], "Share of the differences that are not zero", 1],
+    ] as const) {
+      const [diff, page, map] = ["diff", "html", "svg"].map((part) => join(folder, `${how.join("")}.${part}`)) as [
+        string,
+        string,
+        string,
+      ];
+      assert.equal((await weightDiff([...make, diff, ...how, "--quiet"])).code, 0);
+      const { code, out } = await weightDiff(["report", diff, "--out", page, "--svg", map, "--quiet"]);
+      assert.equal(code, 0);
+      assert.ok(out.includes(`${title.toLowerCase()} by module, layers 0 to 1 from left to right`), out);
+      const picture = await readFile(map, "utf8");
+      assert.match(picture, /<title id="title">What changed: \d+ of \d+ differences are not zero<\/title>/);
+      assert.ok(picture.includes(`${title}, of 9 modules in 2 layers`), picture.slice(0, 600));
+      assert.ok((picture.match(/<rect [^>]*><title>/g)?.length ?? 0) >= cells);
+      assert.match(await readFile(page, "utf8"), /"base":null,/);
+    }
+    assert.equal((await weightDiff(["report", base, "--out", join(folder, "none.html")])).code, 4);
+    assert.equal(existsSync(join(folder, "none.html")), false);
+  });
+});

@@ -10,6 +10,7 @@ import type { ChangeReport } from "../../src/commands/report/options.js";
 import { weightDiff } from "../cli/command.js";
 import { startBrowser, type Watched, watch, whyNoBrowser } from "../support/browser.js";
 import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
+import { publish } from "../support/diffs.js";
 import { expertNames, madeReport } from "../support/reports.js";
 
 const skip = whyNoBrowser();
@@ -123,6 +124,35 @@ test("the page of 60,000 tensors loads in time, and its search answers", { skip 
     assert.ok(milliseconds < MOST, `${milliseconds} ms`);
     await page.locator("#search").fill("experts.327.down");
     assert.match((await page.locator("#found").textContent()) ?? "", /^61 of 60,\d\d\d tensors/);
+  });
+});
+
+test("the page of a diff alone shows what a diff tells, and nothing of the base's", { skip }, async () => {
+  await withFolder(async (folder) => {
+    const { base, tuned } = await publish(folder);
+    for (const [encoding, figures] of [
+      ["additive", ["root mean square", "share not zero", "largest difference", "bits an element"]],
+      ["exact", ["share not zero"]],
+    ] as const) {
+      const [diff, file] = [join(folder, encoding), join(folder, `${encoding}.html`)];
+      const made = await weightDiff([
+        ...["make-diff", "--path_raw", base, "--path_tuned", tuned, "--path_diff", diff],
+        ...["--encoding", encoding, "--quiet"],
+      ]);
+      assert.equal(made.code, 0, made.said.join("\n"));
+      const { code, said } = await weightDiff(["report", diff, "--out", file, "--quiet"]);
+      assert.equal(code, 0, said.join("\n"));
+      await opened(file, {}, async ({ page }) => {
+        assert.match((await page.locator("#models").textContent()) ?? "", / alone: a diff without its base$/);
+        assert.deepEqual(await page.locator("#figure option").allTextContents(), [...figures]);
+        const told = (await page.locator("#cell").textContent()) ?? "";
+        assert.ok(told.startsWith(`layer 0, input_layernorm.weight: ${figures[0]} `), told);
+        assert.ok((await page.locator("#map rect.cell[fill]").count()) > 0);
+        assert.equal(await page.locator("#steps").count(), 0);
+        const text = ((await page.locator("main").textContent()) ?? "").toLowerCase();
+        assert.doesNotMatch(text, /null|undefined|nan|relative change|cosine|new rows|beside/);
+      });
+    }
   });
 });
 

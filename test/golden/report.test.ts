@@ -142,8 +142,6 @@ test("a diff alone tells how large its differences are, and nothing that hangs o
     for (const [options, code] of [
       [{ path: tuned }, "NOT_A_DIFF"],
       [{ path: join(folder, "additive"), scheme: "open-instruct" }, "USAGE"],
-      [{ path: join(folder, "additive"), svg: join(folder, "map.svg") }, "USAGE"],
-      [{ path: join(folder, "additive"), out: join(folder, "page.html") }, "USAGE"],
     ] as const) {
       await assert.rejects(report(options), { code });
     }

@@ -1,4 +1,5 @@
 /** report: its flags' options -> what changed -> a heat map and the most changed tensors, or a document for scripts. */
+import { mapFigure, movedBy } from "../../commands/report/change.js";
 import type { Change, ChangeReport, TensorChange } from "../../commands/report/options.js";
 import { report as runReport } from "../../commands/report.js";
 import { printable, quote } from "../../formats/quote.js";
@@ -43,7 +44,7 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
   const rows = heatRows(report);
   const loose = tensors.filter(({ layer }) => layer === null);
   const added = tensors.filter(({ compared, elements }) => compared < elements);
-  const ranked = rankedTensors(tensors).slice(0, MOST_TENSORS);
+  const ranked = rankedTensors(report).slice(0, MOST_TENSORS);
   const how = report.scheme === null ? "" : `, applied by the scheme ${report.scheme}`;
   const { base } = report;
   const beside = base === null ? "alone" : `beside ${printable(base)}`;
@@ -62,7 +63,7 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
       ? []
       : [
           "",
-          `${base === null ? "root mean square of the differences" : "relative change"} by module, layers ${layersText(report)} from left to right`,
+          `${mapFigure(report).title} by module, layers ${layersText(report)} from left to right`,
           ...heatMap(rows, look),
           `  ${scaleText(rows)}`,
         ]),
@@ -90,14 +91,16 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
   ].join("\n")}\n`;
 }
 
-function heatRows({ modules, layers, tensors }: ChangeReport): readonly HeatRow[] {
+function heatRows(report: ChangeReport): readonly HeatRow[] {
+  const { modules, layers, tensors } = report;
+  const figure = mapFigure(report);
   const column = new Map(layers.map(({ layer }, index) => [layer, index]));
   const cells = new Map(modules.map(({ module }) => [module, layers.map((): number | null => null)]));
   for (const tensor of tensors) {
-    const { layer, module, changed } = tensor;
+    const { layer, module } = tensor;
     const row = cells.get(module);
     const at = layer === null ? undefined : column.get(layer);
-    const value = movedBy(tensor) ?? (changed === 0 ? 0 : null);
+    const value = figure.of(tensor);
     if (row !== undefined && at !== undefined && value !== null) {
       row[at] = Math.max(row[at] ?? 0, value);
     }
@@ -110,14 +113,10 @@ function layersText({ layers }: ChangeReport): string {
   return first === last ? String(first) : `${first} to ${last}`;
 }
 
-/** Relative to the base; without one, the root mean square of the differences. */
-function movedBy({ relative, baseNorm, differenceNorm, compared }: Change): number | null {
-  return baseNorm === null && differenceNorm !== null && compared > 0 ? differenceNorm / Math.sqrt(compared) : relative;
-}
-
-/** The largest relative change first. */
-export function rankedTensors(tensors: readonly TensorChange[]): readonly TensorChange[] {
-  return tensors.filter(({ changed }) => changed > 0).sort((a, b) => (movedBy(b) ?? 0) - (movedBy(a) ?? 0));
+/** What moved farthest first. */
+function rankedTensors(report: ChangeReport): readonly TensorChange[] {
+  const { of } = mapFigure(report);
+  return report.tensors.filter(({ changed }) => changed > 0).sort((a, b) => (of(b) ?? 0) - (of(a) ?? 0));
 }
 
 function changeText({ compared, changed, relative, cosine, largest, bits }: Change): string {

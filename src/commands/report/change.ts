@@ -1,6 +1,6 @@
 /** Measured tensors to figures: of one, and of several together. All sums go in the order of the tensors. */
 import type { Measured } from "../../engine/job/job.js";
-import type { Change } from "./options.js";
+import type { Change, ChangeReport } from "./options.js";
 
 /** @param parts in a fixed order. */
 export function changeOf(parts: readonly Measured[]): Change {
@@ -50,6 +50,33 @@ export function changeAlone(parts: readonly Measured[]): Change {
   return {
     ...{ ...found, baseNorm: null, tunedNorm: null, relative: null, cosine: null, steps: null },
     bits: elements === 0 ? null : bits / elements,
+  };
+}
+
+/** Relative to the base; without one, the root mean square of the differences. */
+export function movedBy({ relative, baseNorm, differenceNorm, compared }: Change): number | null {
+  return baseNorm === null && differenceNorm !== null && compared > 0 ? differenceNorm / Math.sqrt(compared) : relative;
+}
+
+export interface MapFigure {
+  /** "relative change". */
+  readonly title: string;
+  /** Null where there is no such figure: the tensor is no part of the map. */
+  of(change: Change): number | null;
+}
+
+/** What a map shows: how far values moved; of a diff alone whose differences have no size, how many are not zero. */
+export function mapFigure({ base, total }: Pick<ChangeReport, "base" | "total">): MapFigure {
+  const unmoved = ({ changed, compared }: Change): number | null => (changed === 0 && compared > 0 ? 0 : null);
+  if (base === null && total.differenceNorm === null && total.compared > 0) {
+    return {
+      title: "share of the differences that are not zero",
+      of: ({ changed, compared }) => (compared === 0 ? null : changed / compared),
+    };
+  }
+  return {
+    title: base === null ? "root mean square of the differences" : "relative change",
+    of: (change) => movedBy(change) ?? unmoved(change),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { readBytes } from "../../files/small-files.js";
+import { movedBy } from "./change.js";
 import type { Change, ChangeReport } from "./options.js";
 import type { PageColumns, PageData, PageFigure, PageFigures } from "./page/data.js";
 
@@ -28,7 +29,7 @@ function pageData(report: ChangeReport): PageData {
   const column = <K extends PageFigure>(key: K): readonly PageFigures[K][] => figures.map((each) => each[key]);
   const columns: PageColumns = {
     changed: column("changed"),
-    relative: column("relative"),
+    moved: column("moved"),
     largest: column("largest"),
     cosine: column("cosine"),
     bits: column("bits"),
@@ -70,7 +71,7 @@ function figuresOf(change: Change): PageFigures {
   return {
     elements,
     changed: rounded(compared === 0 ? null : changed / compared),
-    relative: rounded(change.relative),
+    moved: rounded(movedBy(change)),
     largest: rounded(change.largest),
     cosine: rounded(change.cosine, 9),
     bits: rounded(change.bits),

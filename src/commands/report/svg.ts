@@ -1,7 +1,8 @@
 /**
- * The heat map as a picture: modules from top to bottom, layers from left to right, the relative change on a logarithmic scale. One file
+ * The heat map as a picture: modules from top to bottom, layers from left to right, how far values moved on a logarithmic scale. One file
  * without scripts and without anything from elsewhere; light or dark as its reader is. Names are text, whatever is in them.
  */
+import { mapFigure } from "./change.js";
 import type { ChangeReport } from "./options.js";
 
 /** Pixels. */
@@ -17,7 +18,7 @@ const COLOURS = ["#ffffcc", "#ffeda0", "#fed976", "#feb24c", "#fd8d3c", "#fc4e2a
 
 /** @returns the text of an SVG file. */
 export function changeMap(report: ChangeReport): string {
-  const { layers, modules, total } = report;
+  const { layers, modules } = report;
   const cells = cellsOf(report);
   const values = [...cells.values()].filter((value) => value > 0 && Number.isFinite(value));
   const scale = { least: Math.min(...spread(values)), most: Math.max(...spread(values)) };
@@ -29,7 +30,8 @@ export function changeMap(report: ChangeReport): string {
     width: Math.max(560, Math.ceil(left + width * layers.length + GAP)),
     height: top + CELL.height * modules.length + 60,
   };
-  const heading = `What changed: ${totalText(total)}`;
+  const heading = `What changed: ${totalText(report)}`;
+  const { title } = mapFigure(report);
   const rows = modules.flatMap(({ module }, row) => {
     const y = top + CELL.height * row;
     const name = [...module].length > LABEL ? `…${[...module].slice(1 - LABEL).join("")}` : module;
@@ -59,7 +61,7 @@ export function changeMap(report: ChangeReport): string {
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img" aria-labelledby="title desc">`,
     `<title id="title">${escaped(heading)}</title>`,
-    `<desc id="desc">${escaped(`Relative change of ${modules.length} modules in ${layers.length} layers${values.length === 0 ? "" : `, from ${digits(scale.least)} to ${digits(scale.most)} on a logarithmic scale`}.`)}</desc>`,
+    `<desc id="desc">${escaped(`${title.charAt(0).toUpperCase()}${title.slice(1)}, of ${modules.length} modules in ${layers.length} layers${values.length === 0 ? "" : `, from ${digits(scale.least)} to ${digits(scale.most)} on a logarithmic scale`}.`)}</desc>`,
     STYLE,
     `<rect class="page" width="100%" height="100%"/>`,
     `<text class="heading" x="${GAP}" y="24">${escaped(heading)}</text>`,
@@ -70,13 +72,15 @@ export function changeMap(report: ChangeReport): string {
   ].join("\n")}\n`;
 }
 
-function totalText({ changed, compared, relative }: ChangeReport["total"]): string {
-  return `${changed} of ${compared} elements${relative === null ? "" : `, relative change ${digits(relative)}`}`;
+function totalText({ base, total: { changed, compared, relative } }: ChangeReport): string {
+  const counted =
+    base === null ? `${changed} of ${compared} differences are not zero` : `${changed} of ${compared} elements`;
+  return `${counted}${relative === null ? "" : `, relative change ${digits(relative)}`}`;
 }
 
 /** For a card. */
-export function changeSentence({ total }: ChangeReport): string {
-  return `The fine-tune changed ${totalText(total)}.`;
+export function changeSentence(report: ChangeReport): string {
+  return `The fine-tune changed ${totalText(report)}.`;
 }
 
 const STYLE = `<style>
@@ -87,11 +91,13 @@ text { font: 12px ui-monospace, monospace; fill: #222 }
 @media (prefers-color-scheme: dark) { text { fill: #ddd } .page { fill: #161616 } .same { fill: #3a3a3a } }
 </style>`;
 
-/** The relative change by layer and module; of several tensors in one place, the largest. */
-function cellsOf({ tensors }: ChangeReport): ReadonlyMap<string, number> {
+/** What the map shows by layer and module; of several tensors in one place, the largest. */
+function cellsOf(report: ChangeReport): ReadonlyMap<string, number> {
+  const figure = mapFigure(report);
   const cells = new Map<string, number>();
-  for (const { layer, module, relative, changed, compared } of tensors) {
-    const value = relative ?? (changed === 0 && compared > 0 ? 0 : null);
+  for (const tensor of report.tensors) {
+    const { layer, module } = tensor;
+    const value = figure.of(tensor);
     if (layer !== null && value !== null) {
       const key = `${layer} ${module}`;
       const before = cells.get(key);

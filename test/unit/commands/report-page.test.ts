@@ -40,5 +40,5 @@ test("the same report gives the same bytes, and figures that are no numbers are 
   };
   const [one, two] = [(await changePage(odd)).join(""), (await changePage(odd)).join("")];
   assert.equal(one, two);
-  assert.match(one, /"relative":\[null,null\],"largest":\[null,null\]/);
+  assert.match(one, /"moved":\[null,null\],"largest":\[null,null\]/);
 });

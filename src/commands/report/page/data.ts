@@ -3,7 +3,8 @@
 export interface PageFigures {
   /** Share of the compared elements that changed; null where none was compared. */
   readonly changed: number | null;
-  readonly relative: number | null;
+  /** Relative to the base; of a diff alone, the root mean square of the differences. */
+  readonly moved: number | null;
   readonly largest: number | null;
   readonly cosine: number | null;
   readonly bits: number | null;
@@ -18,6 +19,7 @@ export type PageFigure = keyof PageFigures;
 export type PageColumns = { readonly [K in PageFigure]: readonly PageFigures[K][] };
 
 export interface PageData {
+  /** Null for a diff alone: what hangs on the base's values is null then, and what "changed" is what is not zero. */
   readonly base: string | null;
   readonly path: string;
   readonly scheme: string | null;

@@ -1,0 +1,29 @@
+/** The cells of the heat map: what lies in one layer and module. */
+import type { PageColumns, PageFigure } from "./data.js";
+import { tensors } from "./figures.js";
+
+export interface Cell {
+  readonly layer: number;
+  readonly module: number;
+  readonly tensors: readonly number[];
+}
+
+/** Tensors by layer and module; experts share one. */
+export const cells = new Map<string, { layer: number; module: number; tensors: number[] }>();
+tensors.layer.forEach((layer, tensor) => {
+  const module = tensors.module[tensor] ?? -1;
+  if (layer >= 0 && module >= 0) {
+    const key = `${layer} ${module}`;
+    const cell = cells.get(key) ?? { layer, module, tensors: [] };
+    cell.tensors.push(tensor);
+    cells.set(key, cell);
+  }
+});
+
+/** Of several tensors the largest; of cosines, the least, which is the farthest. */
+export function farthest(cell: Cell, key: PageFigure): number | null {
+  const column: PageColumns[PageFigure] = tensors[key];
+  const values = cell.tensors.flatMap((tensor) => column[tensor] ?? []);
+  const extreme = key === "cosine" ? Math.min : Math.max;
+  return values.length === 0 ? null : values.reduce((a, b) => extreme(a, b));
+}
