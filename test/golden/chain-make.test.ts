@@ -1,7 +1,7 @@
 /** chain make: the next version of a chain, which gives the new model to the byte; and what no update can say. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
@@ -167,6 +167,47 @@ test("an update on another model than the newest version is refused, and nothing
       assert.deepEqual(readdirSync(chain), ["weight_v000001"]);
     }
   }),
+);
+
+test(
+  "the model before is held against what every version states, and against a full version's own tensors",
+  { skip },
+  () =>
+    withFolder(async (folder) => {
+      const all = await models(folder);
+      const [base = "", first = "", second = "", third = "", fourth = ""] = all;
+      for (const made of all.slice(1)) {
+        rmSync(join(made, "weight-diff.json")); // it would tell the version
+      }
+      const refused = async (chain: string, raw: string, tuned: string): Promise<void> => {
+        const error = await chainMake({ chain, raw, tuned, ...quiet }).catch((thrown) => thrown);
+        assert.ok(error instanceof WeightDiffError && error.why === "wrong-base", `${raw}: ${error}`);
+      };
+      // Version 3 changes nothing: what the model before must be, versions 1 and 2 say.
+      const chain = join(folder, "chain");
+      for (const [raw, tuned] of [
+        [base, first],
+        [first, second],
+        [second, third],
+      ] as const) {
+        await chainMake({ chain, raw, tuned, ...quiet });
+      }
+      await refused(chain, base, fourth);
+      await refused(chain, first, fourth);
+      await chainMake({ chain, raw: second, tuned: fourth, ...quiet });
+      for (const manifest of [true, false]) {
+        const full = join(folder, `full-${manifest}`);
+        const { output } = await chainMake({ chain: full, raw: base, tuned: second, full: true, ...quiet });
+        if (!manifest) {
+          rmSync(join(output, "weight-diff.json"));
+        }
+        await refused(full, first, fourth);
+        await chainMake({ chain: full, raw: second, tuned: fourth, ...quiet });
+        await refused(full, second, first);
+        const { verdict } = await chainVerify({ chain: full });
+        assert.equal(verdict, "sound");
+      }
+    }),
 );
 
 test("what an update cannot say is listed, tensor by tensor", { skip }, () =>

@@ -58,7 +58,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   const base = source?.model ?? null;
   let whole: (() => Promise<void>) | null = null;
   if (source === null || base === null) {
-    onNote(`the steps tell without the base: their own checksums go along, and are not computed`);
+    onNote("the base is not needed: the folded step states the steps' own checksums, and none of them is computed");
   } else {
     const every = planUpdate(base, steps, source.sums, { ...DEFAULTS, everySum: true });
     if (source.isBase) {

@@ -73,7 +73,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
         if (head !== null && stated !== undefined && found !== undefined && found !== stated.hex) {
           throw chainError(
             "wrong-base",
-            `tensor ${quote(name)} of the model before is not what version ${head.id} makes of it: ${stated.algorithm} ${found}, and ${stated.hex} is stated`,
+            `tensor ${quote(name)} of the model before is not as in version ${head.id}: ${stated.algorithm} ${found}, and version ${stated.version} states ${stated.hex}`,
             "an update is made on the newest version: materialise that one, and give it",
             { file: raw.path, tensor: name, version: head.id },
           );

@@ -35,7 +35,11 @@ export function warnOf(source: ChainSource, plan: UpdatePlan, warn: Say, note: S
     say("tied", warn, `${what}: loaders that follow the config take the embedding, and others are wrong`);
   }
   if ([...plan.expected.values()].some((sums) => sums.some(({ checksum }) => checksum.algorithm === "adler32"))) {
-    say("weak", note, "adler32 sees accidents, and not every one: two in 2^32 differ and are taken for equal");
+    say(
+      "weak",
+      note,
+      "adler32 is a weak checksum: it shows accidents, but of 2^32 different contents one passes, and of short tensors more",
+    );
   }
   const gap = chain.gaps === true && path.steps.some(({ number, base }) => base !== null && number !== base + 1);
   if (gap) {

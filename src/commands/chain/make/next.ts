@@ -1,18 +1,26 @@
 /** Which number the next version of a chain has, on which it is made, and what is known of that one. */
 import { join } from "node:path";
-import { chainError, type ListedVersion, versionText } from "../../../chain/chain.js";
+import { chainError, type ListedVersion, type Version, versionText } from "../../../chain/chain.js";
 import { findChain } from "../../../chain/open.js";
+import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../errors.js";
 import type { StatedChecksum } from "../../../formats/update.js";
 import { readManifest } from "../../../manifest/read.js";
 import { hasFile, MANIFEST } from "../../../output/state.js";
+import { digestTensors } from "../../../run/digest.js";
+import type { RunOptions } from "../../../run/run-plan.js";
 import type { ChainMakeOptions } from "../options.js";
+
+/** A tensor's newest checksum, and the version that states it. */
+export interface NewestSum extends StatedChecksum {
+  readonly version: string;
+}
 
 /** The version that the next one is made on. */
 export interface Head {
   readonly id: string;
-  /** What it states of the tensors that it changes. */
-  readonly sums: ReadonlyMap<string, StatedChecksum>;
+  /** What the chain states of the tensors as they are then. */
+  readonly sums: ReadonlyMap<string, NewestSum>;
 }
 
 export interface NextVersion {
@@ -74,16 +82,41 @@ export async function nextVersion(options: ChainMakeOptions): Promise<NextVersio
     await refuseOtherVersion(raw, before.id);
   }
   const base = before?.number ?? number - 1;
-  const opened = await before?.open();
-  const sums =
-    opened === undefined
-      ? new Map<string, StatedChecksum>()
-      : new Map(
-          [...opened.payloads].flatMap(([name, { checksum }]) =>
-            checksum === null ? [] : [[name, checksum] as const],
-          ),
-        );
-  return { number, base, head: opened === undefined ? null : { id: opened.id, sums } };
+  const head = before === undefined ? null : { id: before.id, sums: await newestSums(before, versions, options) };
+  return { number, base, head };
+}
+
+/** Of every tensor, from the version back to where its chain begins, or is not there any more. */
+async function newestSums(
+  head: ListedVersion,
+  versions: readonly ListedVersion[],
+  options: RunOptions,
+): Promise<ReadonlyMap<string, NewestSum>> {
+  const sums = new Map<string, NewestSum>();
+  let version: Version | null = await head.open();
+  while (version !== null) {
+    const { id, base, payloads, checkpoint }: Version = version;
+    for (const [name, { checksum }] of payloads) {
+      if (checksum !== null && !sums.has(name)) {
+        sums.set(name, { ...checksum, version: id });
+      }
+    }
+    for (const [name, hex] of checkpoint === null ? [] : await digestsOf(checkpoint, options)) {
+      sums.set(name, sums.get(name) ?? { algorithm: "sha256", hex, version: id });
+    }
+    const before: ListedVersion | undefined = versions.find(({ number }) => number === base);
+    // Earlier ones may be removed or unfinished: what they would say of the model before is left out.
+    version = (await before?.open().catch(() => null)) ?? null;
+  }
+  return sums;
+}
+
+/** sha256 of a full version's tensors: as its manifest has them, else they are read. */
+async function digestsOf(full: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
+  const manifest = await readManifest(join(full.directory ?? "", MANIFEST)).catch(() => null); // most publishers write none
+  return manifest === null
+    ? digestTensors(full, options)
+    : new Map(manifest.tensors.map(({ name, sha256 }) => [name, sha256]));
 }
 
 /** A model that this tool materialised knows its version. @throws {WeightDiffError} MISMATCH, `why` "wrong-base". */
