@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: end to end against copying the same bytes and against other programs, in one run and in turns; never in CI.
- * Prints tables in Markdown. Needs Linux with GNU time, and up to 25 GB in --dir, which keeps the models for the next time.
+ * Prints tables in Markdown. Needs Linux with GNU time, and up to 30 GB in --dir, which keeps the models for the next time.
  */
 import { spawnSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -12,6 +12,7 @@ import type { Bench } from "./bench.js";
 import { chains } from "./chains.js";
 import { codedDiffs } from "./coded.js";
 import { perByte } from "./families.js";
+import { goals } from "./goals.js";
 import { huge, peaks } from "./memory.js";
 import { againstMergekit } from "./mergekit.js";
 import { againstMeta } from "./meta.js";
@@ -35,13 +36,14 @@ const PARTS: ReadonlyMap<string, (bench: Bench) => Promise<void>> = new Map([
   ["12", chains],
   ["13", passes],
   ["14", reports],
+  ["15", goals],
 ]);
 
 const HELP = `npm run bench -- [options]
   --only 1,2      parts: 1 against copying, 2 threads, 3 linearity, 4 memory, 5 replica of 65B, 6 start-up,
                   7 weight_diff.py, 8 mergekit, 9 Meta's layout as base, 10 every kind of scheme, per byte,
                   11 compressed diffs, and make-diff against recover, 12 chains of updates, 13 passes of a model,
-                  14 report against verify --against (default: all but 5)
+                  14 report against verify --against, 15 recover, verify and --resume against what is aimed at (default: all but 5)
   --65b           part 5 too: ten minutes at most
   --rounds 5      runs of each rival
   --dir DIR       models and outputs (default: weight-diff-bench in the system's folder for temporary files)

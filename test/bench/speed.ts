@@ -32,8 +32,8 @@ export async function againstCopying(bench: Bench): Promise<void> {
   await clearOutput(bench);
 }
 
-/** What recover reads, checks, digests and writes. */
-function floor({ parameters, inputs }: Model, out: string, ...flags: readonly string[]): readonly string[] {
+/** The program that only reads, checks, digests and writes. */
+export function floor({ parameters, inputs }: Model, out: string, ...flags: readonly string[]): readonly string[] {
   return [process.execPath, FLOOR, ...flags, out, `${4 * parameters}`, ...inputs];
 }
 

@@ -109,7 +109,9 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   /** The whole of a block without ever leaving 16 bits: the kernel adds and rounds in one pass. */
   const sumNarrow = (dtype: NarrowDtype, { items, start, terms, outAt }: Block): void => {
     const target = asNarrow(dtype, own, start.at, areas.sumBlock, items);
-    memory.copyWithin(outAt, target, target + items * width);
+    if (target !== outAt) {
+      memory.copyWithin(outAt, target, target + items * width);
+    }
     terms.forEach(({ at }, index) => {
       const source = asNarrow(dtype, runs.terms[index]?.dtype ?? dtype, at, other, items);
       overflow += combineNarrow(dtype, source, outAt, items);
