@@ -1,5 +1,5 @@
 /**
- * Keys and values of the tokens so far: those of the layer at work in memory, all others in a temporary file that has no name. So memory
+ * Keys and values of the tokens so far: those of the layer, or of the heads of it, at work in memory, all others in a temporary file that has no name. So memory
  * does not grow with the text; LLaMA 65B would need 5 MB a token.
  */
 import { openScratch, type Scratch } from "../engine/io/scratch.js";
@@ -20,6 +20,9 @@ export interface KeyValueCache {
   grow(key: string | null, more: number): void;
   close(): Promise<void>;
 }
+
+/** Tokens that the room has beyond those that are asked for: it is not made anew with each of them. */
+const MORE = 64;
 
 /** @param row F32 values of one token in one layer. @param capacity tokens that a text may have: room in the file, not in memory. */
 export function openCache(layers: number, row: number, capacity: number): KeyValueCache {
@@ -44,7 +47,7 @@ export function openCache(layers: number, row: number, capacity: number): KeyVal
       const kept = lengthOf(key);
       const values = row * (kept + more);
       if (room.length < values) {
-        room = new Float32Array(Math.min(2 * values, row * capacity));
+        room = new Float32Array(Math.min(row * (kept + more + MORE), row * capacity));
       }
       if (key !== null && kept > 0) {
         scratch ??= openScratch();

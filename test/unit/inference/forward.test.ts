@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import type { OpenModelOptions } from "../../../src/inference/forward.js";
 import type { LanguageModel, Said, Text } from "../../../src/inference/model.js";
+import { withFolder } from "../../support/checkpoints.js";
 import {
   argmax,
   greedy,
@@ -105,6 +106,27 @@ for (const name of MODELS) {
       const together = await withModel(folder, way, (model) => model.pass(texts));
       assert.deepEqual(together, plain, JSON.stringify(way));
     }
+  });
+}
+
+for (const name of ["llama2-gqa", "mistral-window", "qwen3-norm", "neox-parallel"] as const) {
+  test(`${name}: heads that are computed one after the other, as for long texts, have the same bits`, async () => {
+    const vector = readVector(name);
+    const texts: readonly Text[] = [
+      { key: "a", ids: vector.prompt, wanted: "both" },
+      { key: null, ids: vector.prompt.slice(5), wanted: "both" },
+    ];
+    const say = (folder: string): Promise<readonly (readonly Said[])[]> =>
+      withModel(folder, { threads: 0 }, async (model) => [
+        await model.pass(texts),
+        await model.pass([{ key: "a", ids: [7, 8], wanted: "last" }]),
+      ]);
+    const together = await say(await folderOf(name, vector));
+    await withFolder(async (folder) => {
+      // Of so many positions, the heads of a layer would take more than their room.
+      await writeModel(folder, { ...vector.config, max_position_embeddings: 2 ** 19 }, tensorsOf(vector));
+      assert.deepEqual(await say(folder), together);
+    });
   });
 }
 
