@@ -46,8 +46,8 @@ export function payloadLength(
   return { least: width, most: width + (width + 1) * bytes };
 }
 
-/** Steps whose payloads are open at a time: each decoder holds up to a megabyte. */
-export const OPEN_STEPS = 16;
+/** Steps of overwrite that fold without the base: what they mark is nowhere set aside, so that all are open at a time. */
+export const MOST_OVERWRITES = 16;
 
 /** Where in its room a payload that is being made sets aside what it needs later: bytes from the room's first. */
 export interface PayloadRoom {
@@ -74,5 +74,5 @@ export function payloadRoom(
   const frame = plain + Math.ceil(plain / 256) + 1024;
   const aside = encoding === "overwrite" ? most : 0;
   const state = frame + 5 * aside;
-  return { positions: frame, values: frame + 4 * aside, state, size: state + (steps > OPEN_STEPS ? bytes : 0) };
+  return { positions: frame, values: frame + 4 * aside, state, size: state + (steps > 1 ? bytes : 0) };
 }

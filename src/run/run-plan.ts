@@ -133,7 +133,7 @@ export function threadsAhead(
 }
 
 /** Of all workers together; each takes up to a megabyte. */
-const DECODERS = 32;
+const DECODERS = 64;
 
 /** Decoders of updates that each worker may have open. */
 export function decodersFor(threads: number): number {

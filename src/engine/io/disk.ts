@@ -2,7 +2,7 @@
  * Reads and writes at positions, exactly: every count is checked, what may be retried is retried, everything else names file
  * and byte. The disk itself is a parameter, so that tests can put a failing one in its place.
  */
-import { constants } from "node:fs";
+import { constants, readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../../errors.js";
 import { errnoOf, runError } from "../../files/errno.js";
@@ -15,6 +15,11 @@ export interface DiskFile {
   readonly direct: boolean;
   /** @returns how many bytes came, 0 only at the end of the file. */
   read(target: Uint8Array, position: number): Promise<number>;
+  /**
+   * The same at once, for a thread that has nothing else to do until it has the bytes: another thread that reads for it takes longer to be woken
+   * than the page cache takes to answer. Only where the file is this machine's. @throws as the system does.
+   */
+  readNow?(target: Uint8Array, position: number): number;
   /** @returns how many bytes went. */
   write(source: Uint8Array, position: number): Promise<number>;
   stat(): Promise<{ readonly size: number; readonly modified: string }>;
@@ -47,6 +52,7 @@ export const localDisk: Disk = {
       path,
       direct: isDirect,
       read: async (target, position) => (await file.read(target, 0, target.length, position)).bytesRead,
+      readNow: (target, position) => readSync(file.fd, target, 0, target.length, position),
       write: async (source, position) => (await file.write(source, 0, source.length, position)).bytesWritten,
       stat: async () => {
         const info = await file.stat({ bigint: true });
@@ -100,6 +106,23 @@ export async function readFully(
       );
     }
   }
+}
+
+/** As readFully, at once where the file can be read so. */
+export function readAtOnce(file: DiskFile, target: Uint8Array, position: number): Promise<void> | null {
+  let filled = 0;
+  try {
+    while (file.readNow !== undefined && filled < target.length) {
+      const count = file.readNow(target.subarray(filled), position + filled);
+      if (count === 0) {
+        break;
+      }
+      filled += count;
+    }
+  } catch {
+    // What is wrong is found, repeated and told by the other way.
+  }
+  return filled === target.length ? null : readFully(file, target.subarray(filled), position + filled);
 }
 
 /** Writes all of `source` at `position`. */

@@ -7,7 +7,7 @@ import type { ByteRange } from "../../formats/tensor-info.js";
 import type { StepCompression } from "../../formats/update.js";
 import { loadDecoder } from "../../formats/zstd/decoder.js";
 import { readFrame, startFrame } from "../../formats/zstd/frame.js";
-import { readFully } from "./disk.js";
+import { readAtOnce } from "./disk.js";
 import type { WorkerFiles } from "./files.js";
 
 export interface PayloadReader {
@@ -80,7 +80,10 @@ async function piecesOf(
       return null;
     }
     const part = piece.subarray(0, Math.min(piece.length, range.end - at));
-    await readFully(file, part, at);
+    const reading = readAtOnce(file, part, at);
+    if (reading !== null) {
+      await reading;
+    }
     at += part.length;
     return part;
   };

@@ -4,9 +4,8 @@
  */
 import { WeightDiffError } from "../../errors.js";
 import { loadChecksums } from "../../formats/checksum.js";
-import { OPEN_STEPS, payloadRoom } from "../../formats/update.js";
+import { payloadRoom } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
-import { PAGE } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
 import { readerOf } from "../io/operands.js";
@@ -16,7 +15,7 @@ import { byteSwap } from "./byte-swap.js";
 import { codedPart } from "./coded-step.js";
 import { openPayloadSink, type Piece } from "./payload-sink.js";
 import type { StepRun } from "./step-run.js";
-import { startStep } from "./steps.js";
+import { openTogether, startStep } from "./steps.js";
 
 /** The worker's side of the pool, as far as a payload asks for it. */
 export interface PayloadHost {
@@ -25,8 +24,8 @@ export interface PayloadHost {
   aborted(): boolean;
 }
 
-/** Bytes that all steps pass over while they are in the processor's cache: whole elements, with a page of slack at both ends for a direct read. */
-const PIECE = BLOCK * 4 - 2 * PAGE;
+/** Bytes that all steps pass over while they are in the processor's cache: a block of zstd's, of which nothing is left over for later. */
+const PIECE = 1 << 17;
 
 /**
  * Makes the payload and writes it to the start of the job's room. What it is, is decoded again at once.
@@ -37,7 +36,7 @@ export async function makePayload(
   kernel: Kernel,
   areas: MemoryPlan,
   files: WorkerFiles,
-  { inputs }: { readonly inputs: readonly InputFile[] },
+  { inputs, decoders }: { readonly inputs: readonly InputFile[]; readonly decoders: number },
   host: PayloadHost,
 ): Promise<TensorResult> {
   const { id, bytes, width, base, tuned, output } = job;
@@ -125,7 +124,7 @@ export async function makePayload(
     return ahead < position + part ? position : Math.floor(ahead / part) * part;
   };
   /** Steps one group after the other; a tensor of one piece stays where it is in between. */
-  const groups = groupsOf(job.steps, bytes <= part ? 1 : OPEN_STEPS);
+  const groups = groupsOf(job.steps, marks !== null ? Number.POSITIVE_INFINITY : bytes <= part ? 1 : decoders);
   let kept: Piece | null = null;
   try {
     for (const [number, steps] of groups.entries()) {
@@ -174,8 +173,14 @@ export async function makePayload(
   }
 }
 
-/** At least one, which may be empty. */
-function groupsOf<T>(steps: readonly T[], most: number): readonly (readonly T[])[] {
-  const count = Math.max(1, Math.ceil(steps.length / most));
-  return Array.from({ length: count }, (_, i) => steps.slice(i * most, (i + 1) * most));
+/** At least one, which may be empty. @param decoders that may be open at a time. */
+function groupsOf(steps: PayloadJob["steps"], decoders: number): readonly PayloadJob["steps"][] {
+  const groups: PayloadJob["steps"][] = [];
+  let from = 0;
+  do {
+    const to = openTogether(steps, from, decoders);
+    groups.push(steps.slice(from, to));
+    from = to;
+  } while (from < steps.length);
+  return groups;
 }

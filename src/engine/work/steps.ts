@@ -4,11 +4,32 @@
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
-import { POSITION_BYTES, payloadLength } from "../../formats/update.js";
+import { POSITION_BYTES, payloadLength, type StepEncoding } from "../../formats/update.js";
 import { openPayload, type PayloadReader } from "../io/payload.js";
 import type { UpdateStep } from "../job/job.js";
 import { startCoded } from "./coded-step.js";
 import type { StepRun, StepSetup } from "./step-run.js";
+
+/** That are open for a step. */
+const DECODERS: Readonly<Record<StepEncoding, number>> = {
+  xor: 1,
+  overwrite: 2,
+  xor_sparse: 2,
+  elements: 2,
+  "exact-compressed": 1,
+};
+
+/** Where the steps end, from one of them on, that have at most so many decoders: one at least, if there is any. */
+export function openTogether(steps: readonly UpdateStep[], from: number, decoders: number): number {
+  let to = from;
+  for (let left = decoders; to < steps.length; to++) {
+    left -= DECODERS[steps[to]?.encoding ?? "xor"];
+    if (left < 0 && to > from) {
+      break;
+    }
+  }
+  return to;
+}
 
 export function startStep(step: UpdateStep, setup: StepSetup): Promise<StepRun> {
   return step.encoding === "xor"

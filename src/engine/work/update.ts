@@ -8,7 +8,6 @@ import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
 import { type Checksum, loadChecksums } from "../../formats/checksum.js";
 import { elementCount } from "../../formats/dtype.js";
-import type { StepEncoding } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
@@ -20,20 +19,11 @@ import { updatesCoded, widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
 import { codedPart } from "./coded-step.js";
 import type { StepRun, StepSetup } from "./step-run.js";
-import { startStep } from "./steps.js";
+import { openTogether, startStep } from "./steps.js";
 import type { JobRun, LoadedWindow } from "./window.js";
 
 /** Bytes that all steps pass over while they are in the processor's cache. */
 const PIECE = BLOCK * 4;
-
-/** That are open for a step. */
-const DECODERS: Readonly<Record<StepEncoding, number>> = {
-  xor: 1,
-  overwrite: 2,
-  xor_sparse: 2,
-  elements: 2,
-  "exact-compressed": 1,
-};
 
 export interface UpdateSetup {
   readonly inputs: readonly InputFile[];
@@ -144,17 +134,7 @@ export function startUpdate(
       first = to;
     }
   };
-  /** Where the steps end that may be open together, from this one on: at least one. */
-  const together = (from: number): number => {
-    let to = from;
-    for (let left = decoders; to < steps.length; to++) {
-      left -= DECODERS[steps[to]?.encoding ?? "xor"];
-      if (left < 0 && to > from) {
-        break;
-      }
-    }
-    return to;
-  };
+  const together = (from: number): number => openTogether(steps, from, decoders);
   const loadStart = async (from: StoredOperand, begin: number, last: number, buffer: number): Promise<number> => {
     const at = await readerOf(from).load(from, { begin, end: last, memory, buffer }, files);
     order.take(memory.subarray(at, at + (last - begin) * width));

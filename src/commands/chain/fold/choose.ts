@@ -7,7 +7,7 @@ import type { Version } from "../../../chain/chain.js";
 import type { PublishedChecksum } from "../../../chain/update-index.js";
 import { WeightDiffError } from "../../../errors.js";
 import type { ChecksumName } from "../../../formats/checksum.js";
-import { OPEN_STEPS, type StepEncoding, type UpdateEncoding } from "../../../formats/update.js";
+import { MOST_OVERWRITES, type StepEncoding, type UpdateEncoding } from "../../../formats/update.js";
 
 export interface FoldChoice {
   readonly encoding: UpdateEncoding;
@@ -43,8 +43,8 @@ export function chooseFold(
     ? `${used.size === 1 ? "steps as" : "steps"} ${named} fold into ${encoding} only with the base`
     : stated.some((name) => name !== checksum)
       ? `checksums of ${stated.map((name) => name ?? "nothing").join(" and ")} become ${checksum} only with the base`
-      : encoding === "overwrite" && steps.length > OPEN_STEPS
-        ? `more than ${OPEN_STEPS} steps of overwrite fold only with the base`
+      : encoding === "overwrite" && steps.length > MOST_OVERWRITES
+        ? `more than ${MOST_OVERWRITES} steps of overwrite fold only with the base`
         : null;
   return { encoding, checksum, needs };
 }
