@@ -44,6 +44,8 @@ export interface PipelineSetup {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any of them a payload to be made? */
+  readonly payloads?: boolean;
   /** Is any step of a chain coded? */
   readonly codedUpdates?: boolean;
   /** Is any of them a whole file? */
@@ -59,7 +61,10 @@ export interface PipelineSetup {
 /** What the memory of a run must have room for. */
 export function needsOf(
   jobs: readonly Job[],
-): Pick<PipelineSetup, "operands" | "means" | "meanColumns" | "coder" | "codedUpdates" | "files" | "measures"> {
+): Pick<
+  PipelineSetup,
+  "operands" | "means" | "meanColumns" | "coder" | "payloads" | "codedUpdates" | "files" | "measures"
+> {
   return jobs.reduce<ReturnType<typeof needsOf>>(
     (needs, job) => {
       const updates = updatesCoded(job);
@@ -73,12 +78,22 @@ export function needsOf(
         means: Math.max(needs.means, means.length),
         meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
         coder: coding === "none" || needs.coder === "encode" ? needs.coder : coding,
+        payloads: needs.payloads === true || job.kind === "payload",
         codedUpdates: needs.codedUpdates === true || updates !== "none",
         files: needs.files === true || job.kind === "file",
         measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
       };
     },
-    { operands: 1, means: 0, meanColumns: 0, coder: "none", codedUpdates: false, files: false, measures: false },
+    {
+      operands: 1,
+      means: 0,
+      meanColumns: 0,
+      coder: "none",
+      payloads: false,
+      codedUpdates: false,
+      files: false,
+      measures: false,
+    },
   );
 }
 

@@ -82,6 +82,8 @@ const TILED_WINDOW_BYTES = 1 << 21;
 const FILE_WINDOW_BYTES = 1 << 20;
 /** The smallest window that the kernel's memory is laid out for. */
 const LEAST_WINDOW_BYTES = 1 << 16;
+/** Of steps of a chain: decoders take the rest of the memory. */
+const UPDATE_WINDOW_BYTES = 1 << 20;
 /** Windows in flight: one is read, one computed, one written. */
 const SLOTS = 3;
 /** Less work than this is done before a thread would have started; the page cache is left alone, too. */
@@ -143,6 +145,9 @@ export function decodersFor(threads: number): number {
 function windowFor(jobs: readonly Job[]): number {
   if (jobs.some(({ kind }) => kind === "file")) {
     return FILE_WINDOW_BYTES;
+  }
+  if (jobs.some((job) => job.kind === "tensor" && job.updates !== undefined)) {
+    return UPDATE_WINDOW_BYTES;
   }
   const operands = jobs.flatMap((job) => (job.kind === "tensor" ? operandsOf(job).distinct : []));
   const tiled = operands.some((operand) => operand.kind === "stored" && isTiled(operand));

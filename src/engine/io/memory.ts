@@ -8,6 +8,12 @@ import { PAGE } from "./disk.js";
 /** Elements that pass through all stages together: 256 KiB of F32, which stays in a core's own cache. */
 export const BLOCK = 65_536;
 
+/**
+ * Bytes of a tensor that all steps of a chain pass over, one after the other: some blocks of zstd's, of which nothing is left over for later.
+ * With fewer each decoder finds its window gone from the processor's cache more often than the tensor's bytes are with more.
+ */
+export const UPDATED_PIECE = 1 << 20;
+
 /** Rows of a matrix in a window, however narrow they are. */
 export const MOST_ROWS = 1024;
 
@@ -58,6 +64,8 @@ export interface MemoryPlan {
   readonly means: readonly MeanArea[];
   /** Null where no job codes or decodes. */
   readonly coder: CoderAreas | null;
+  /** Null where no payload is made. */
+  readonly payload: PayloadAreas | null;
   /** Null where no update is coded. */
   readonly codedUpdate: CodedUpdateAreas | null;
   /** Null where no job is measured. */
@@ -66,6 +74,13 @@ export interface MemoryPlan {
   readonly product: ProductAreas | null;
   /** Bytes in all. */
   readonly end: number;
+}
+
+/** A piece of a tensor before a step and after it, and which of its bytes are overwritten; with a page of slack at both ends for a direct read. */
+export interface PayloadAreas {
+  readonly before: number;
+  readonly after: number;
+  readonly marks: number;
 }
 
 /** Where a step of a chain has its coded window, and the tensor's part that goes with it: as it is before the step, and after. */
@@ -106,6 +121,8 @@ export interface MemoryNeeds {
   readonly meanColumns: number;
   /** What jobs do with coded windows. */
   readonly coder: "none" | "decode" | "encode";
+  /** Is any of them a payload to be made? */
+  readonly payloads?: boolean;
   /** Is any step of a chain coded? */
   readonly codedUpdates?: boolean;
   /** Is any job measured? */
@@ -160,6 +177,8 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     row: take(needs.meanColumns * 4),
   }));
   const coder = needs.coder === "none" ? null : coderAreas(take, needs.coder === "encode");
+  const piece = UPDATED_PIECE + 2 * PAGE;
+  const payload = needs.payloads === true ? { before: take(piece), after: take(piece), marks: take(piece) } : null;
   const part = 4 * WINDOW_UNITS + 2 * PAGE;
   const codedUpdate = needs.codedUpdates === true ? { coded: take(part), before: take(part), after: take(part) } : null;
   const measure = needs.measures
@@ -179,6 +198,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     sumState,
     means,
     coder,
+    payload,
     codedUpdate,
     measure,
     product,

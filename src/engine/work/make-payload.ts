@@ -7,7 +7,7 @@ import { loadChecksums } from "../../formats/checksum.js";
 import { payloadRoom } from "../../formats/update.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
-import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import { BLOCK, type MemoryPlan, UPDATED_PIECE } from "../io/memory.js";
 import { readerOf } from "../io/operands.js";
 import type { PayloadJob, StoredOperand, TensorResult } from "../job/job.js";
 import { updatesCoded } from "../job/operand.js";
@@ -23,9 +23,6 @@ export interface PayloadHost {
   /** True once the run is to stop: at the next piece. */
   aborted(): boolean;
 }
-
-/** Bytes that all steps pass over while they are in the processor's cache: a block of zstd's, of which nothing is left over for later. */
-const PIECE = 1 << 17;
 
 /**
  * Makes the payload and writes it to the start of the job's room. What it is, is decoded again at once.
@@ -47,14 +44,18 @@ export async function makePayload(
   const baseSums = job.baseSums.map((name) => create(name));
   // Coded windows are taken whole, and have room of their own.
   const coded = updatesCoded(job) === "none" ? null : areas.codedUpdate;
-  const part = coded === null || base === null ? PIECE : codedPart(base.dtype);
-  const beforeAt = coded?.before ?? areas.tunedBlock;
-  const afterAt = coded?.after ?? areas.recoveredBlock;
+  const part = coded === null || base === null ? UPDATED_PIECE : codedPart(base.dtype);
+  const { payload } = areas;
+  if (payload === null) {
+    throw new TypeError(`${job.name}: no memory for a payload`);
+  }
+  const beforeAt = coded?.before ?? payload.before;
+  const afterAt = coded?.after ?? payload.after;
   const sink = await openPayloadSink(job, kernel, areas, {
     put: (part, position) => files.write(output.shard, output.range, part, output.range.begin + position),
     get: (target, position) => files.reread(output.shard, target, output.range.begin + position),
   });
-  const marks = base === null && job.encoding === "overwrite" ? areas.sumBlock : null;
+  const marks = base === null && job.encoding === "overwrite" ? payload.marks : null;
   const orders = new Map([base, tuned].flatMap((operand) => (operand === null ? [] : [[operand, byteSwap(operand)]])));
   const load = async (operand: StoredOperand, piece: { position: number; count: number }, buffer: number) => {
     const [begin, end] = [piece.position / width, (piece.position + piece.count) / width];

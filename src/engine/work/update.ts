@@ -11,7 +11,7 @@ import { elementCount } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { PAGE } from "../io/disk.js";
 import type { InputFile, WorkerFiles } from "../io/files.js";
-import { BLOCK, type MemoryPlan } from "../io/memory.js";
+import { BLOCK, type MemoryPlan, UPDATED_PIECE } from "../io/memory.js";
 import { readerOf } from "../io/operands.js";
 import { openScratch, type Scratch } from "../io/scratch.js";
 import type { StoredOperand, TensorJob, UpdateStep } from "../job/job.js";
@@ -21,9 +21,6 @@ import { codedPart } from "./coded-step.js";
 import type { StepRun, StepSetup } from "./step-run.js";
 import { openTogether, startStep } from "./steps.js";
 import type { JobRun, LoadedWindow } from "./window.js";
-
-/** Bytes that all steps pass over while they are in the processor's cache. */
-const PIECE = BLOCK * 4;
 
 export interface UpdateSetup {
   readonly inputs: readonly InputFile[];
@@ -52,11 +49,11 @@ export function startUpdate(
   const width = widthOf(job.dtype);
   const elements = elementCount(job.shape) ?? 0;
   const bytes = width * elements;
-  const piece = updatesCoded(job) === "none" ? PIECE : codedPart(job.dtype);
+  const piece = updatesCoded(job) === "none" ? UPDATED_PIECE : codedPart(job.dtype);
   const order = byteSwap(operand);
   const hash = createHash("sha256");
   const setupOf = (step: UpdateStep): StepSetup => ({
-    ...{ kernel, areas, files, bytes, width, scratch: areas.rawBlock, scratchBytes: PIECE },
+    ...{ kernel, areas, files, bytes, width, scratch: areas.rawBlock, scratchBytes: BLOCK * 4 },
     place: { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version },
     remote: inputs[step.input]?.remote !== undefined,
   });
