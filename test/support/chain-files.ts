@@ -24,7 +24,12 @@ export function xorPayload(before: Uint8Array, after: Uint8Array): Uint8Array {
 
 /** u4 count, u4 positions, values. */
 export function overwritePayload(before: Uint8Array, after: Uint8Array): Uint8Array {
-  const at = [...after.keys()].filter((index) => after[index] !== before[index]);
+  const at: number[] = [];
+  for (let index = 0; index < after.length; index++) {
+    if (after[index] !== before[index]) {
+      at.push(index);
+    }
+  }
   return Buffer.concat([
     new Uint8Array(Uint32Array.of(at.length, ...at).buffer),
     Uint8Array.from(at, (index) => after[index] ?? 0),
