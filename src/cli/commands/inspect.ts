@@ -111,7 +111,10 @@ function codedLines({ all, kinds, layers }: CodedShares): readonly (readonly [st
 }
 
 function shareCells({ bitsPerElement, unchanged }: CodedShare): readonly string[] {
-  return [`${bitsText(bitsPerElement)} bits a value`, `${(100 * unchanged).toFixed(1)} % unchanged`];
+  return [
+    `${bitsText(bitsPerElement)} bits a value`,
+    ...(unchanged === null ? [] : [`${(100 * unchanged).toFixed(1)} % unchanged`]),
+  ];
 }
 
 function layerText({ name, bitsPerElement }: CodedShare): string {

@@ -1,7 +1,7 @@
 /** Where the bytes of a compressed diff are: by what its tensors are in a layer, and by layer. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
-import { unitCount } from "../../formats/coded/units.js";
-import { elementCount } from "../../formats/dtype.js";
+import { unitCount, unitOf } from "../../formats/coded/units.js";
+import { dtypeBits, elementCount } from "../../formats/dtype.js";
 import { type CodedEntry, readCoded } from "../../plan/coded.js";
 import { encodingOf } from "../../plan/exact.js";
 
@@ -13,8 +13,11 @@ export interface CodedShare {
   /** That they are coded in. */
   readonly bytes: number;
   readonly bitsPerElement: number;
-  /** Of elements that are the base's own bits; of those of 64 bits, of their halves. */
-  readonly unchanged: number;
+  /**
+   * Share of the elements that are the base's own bits, of dtypes of 8, 16 and 32 bits. Null where there are none of those: elements
+   * of 64 bits are coded as two units, and packed ones as one for several, so that the diff does not say how many of them changed.
+   */
+  readonly unchanged: number | null;
 }
 
 export interface CodedShares {
@@ -64,13 +67,15 @@ function share(name: string, tensors: readonly Coded[]): CodedShare {
   const total = (of: (tensor: Coded) => number): number => tensors.reduce((sum, tensor) => sum + of(tensor), 0);
   const elements = total(({ shape }) => elementCount(shape) ?? 0);
   const bytes = total((tensor) => tensor.bytes);
-  const units = total(({ dtype, shape }) => unitCount(dtype, shape) ?? 0);
+  const single = tensors.filter(({ dtype }) => dtypeBits(dtype) === 8 * unitOf(dtype).width);
+  const units = single.reduce((sum, { dtype, shape }) => sum + (unitCount(dtype, shape) ?? 0), 0);
+  const unchanged = single.reduce((sum, tensor) => sum + tensor.unchanged, 0);
   return {
     name,
     tensors: tensors.length,
     elements,
     bytes,
     bitsPerElement: elements === 0 ? 0 : (8 * bytes) / elements,
-    unchanged: units === 0 ? 1 : total((tensor) => tensor.unchanged) / units,
+    unchanged: units === 0 ? (tensors.length > 0 && single.length === 0 ? null : 1) : unchanged / units,
   };
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 import { join } from "node:path";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
+import { inspect } from "../../../src/commands/inspect.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { push } from "../../../src/commands/push.js";
 import { recover } from "../../../src/commands/recover.js";
@@ -277,5 +278,34 @@ test("a run that is stopped, or ends after its files were put together, is conti
     rmdirSync(join(again, "README.md"));
     await makeDiff({ ...how, mode: "resume" });
     assert.deepEqual(await treeOf(again), expected);
+  });
+});
+
+test("inspect counts unchanged elements, and not the units of what is coded in halves", async () => {
+  await withFolder(async (folder) => {
+    const [raw, tuned, diff] = ["raw", "tuned", "diff"].map((name) => join(folder, name)) as [string, string, string];
+    const doubles = Float64Array.from({ length: 1000 }, (_, i) => 1 + i / 1024);
+    const of = (wide: Float64Array, narrow: Float32Array): Uint8Array =>
+      safetensors(
+        ["layers.0.wide", "F64", [1000], new Uint8Array(wide.buffer)],
+        ["layers.1.narrow", "F32", [4], new Uint8Array(narrow.buffer)],
+      );
+    await writeFiles(raw, { "model.safetensors": of(doubles, Float32Array.of(1, 2, 3, 4)) });
+    await writeFiles(tuned, {
+      "model.safetensors": of(
+        doubles.map((x) => x + 2 ** -40),
+        Float32Array.of(1, 2, 3, 5),
+      ),
+    });
+    await makeDiff({ raw, tuned, diff, compress: true, ignore });
+    const { coded } = await inspect({ path: diff });
+    assert.equal(coded?.all.unchanged, 0.75);
+    assert.deepEqual(
+      coded?.layers.map(({ name, unchanged }) => [name, unchanged]),
+      [
+        ["layers.0", null],
+        ["layers.1", 0.75],
+      ],
+    );
   });
 });
