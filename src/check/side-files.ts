@@ -58,7 +58,7 @@ export function checkTokenizer(
   const { vocabulary } = modelShape(stateDict, config);
   for (const { file, highestId } of tokenizer.files) {
     if (vocabulary !== null && highestId >= vocabulary) {
-      report("error", `has token id ${highestId}, the input embedding ${vocabulary} rows`, { file });
+      report("error", `has the token id ${highestId}, but the input embedding has only ${vocabulary} rows`, { file });
     }
   }
 }

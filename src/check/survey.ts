@@ -172,7 +172,8 @@ function assigned(
       if (file === shard.file) {
         stateDict.set(tensor.name, storedIn(shard, tensor));
       } else if (++strays <= SHOWN) {
-        const what = file === undefined ? `is not in ${index}` : `is here too, ${index} has it in ${quote(file)}`;
+        const what =
+          file === undefined ? `is not in ${index}` : `is in this file, too; ${index} assigns it to ${quote(file)}`;
         report("error", `stray tensor: it ${what}`, { file: shard.file, tensor: tensor.name });
       }
     }

@@ -121,7 +121,7 @@ export async function refuseStandIn(
       throw new WeightDiffError(
         "NOT_WEIGHTS",
         "an HTML page, not the file itself",
-        "download the file again; a gated repository wants a login",
+        "download the file again; a gated repository needs a login",
         { at: { file: name } },
       );
     }

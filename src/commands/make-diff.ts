@@ -61,12 +61,12 @@ function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): v
     return;
   }
   const because = compress
-    ? "how long coded tensors are is known only after the last of them, and a stream begins with it"
+    ? "a stream begins with the lengths of all tensors, and those of coded ones are known only at the end"
     : report === true
-      ? "a report is files of its own"
+      ? "a report is written as separate files"
       : signKey == null
         ? null
-        : "a signature is a file of its own, and is over files";
+        : "a signature is a separate file, and covers files";
   if (because !== null) {
     throw new WeightDiffError("USAGE", because, "give a directory for the diff");
   }

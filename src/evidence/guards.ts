@@ -216,7 +216,7 @@ export function guardBase(
   if (verdict.kind === "suspect") {
     warn(
       "bit-census",
-      `wrong base, or the right one rounded: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}; with the base that the diff was made with, all would be exact, and none for a float32 fine-tune. the result is probably NOT the tuned model: check the base ${raw.path} against the diff's card`,
+      `wrong base, or the right one rounded: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}. With the base that the diff was made with, all would be exact; if the fine-tune was saved in float32, none would be. The result is probably NOT the tuned model: check the base ${raw.path} against the diff's card`,
       options,
     );
   }

@@ -31,7 +31,7 @@ export async function loadedTie({ stateDict }: Checkpoint, config: ModelConfig |
   const names = `${quote(first.name)} and ${quote(second.name)}`;
   return {
     tied: false,
-    note: `its config ties ${names}, its files hold two that differ: taken as two, as transformers 5 loads them (releases before took the first for both)`,
+    note: `its config ties ${names}, its files hold two that differ: both are used, as transformers 5 does (earlier releases used the first for both)`,
   };
 }
 

@@ -114,7 +114,7 @@ const TRAPS: readonly Trap[] = [
     ];
     const found = sets.filter((name) => files.has(name));
     return found.length > 1
-      ? `several sets of weights (${found.join(", ")}): read is ${checkpoint.shards[0]?.file ?? found[0]}, as transformers does`
+      ? `several sets of weights (${found.join(", ")}): ${checkpoint.shards[0]?.file ?? found[0]} is read, as in transformers`
       : null;
   },
   ({ checkpoint }) =>
@@ -123,6 +123,6 @@ const TRAPS: readonly Trap[] = [
       : null,
   ({ identity, manifest }) =>
     identity.kind === "diff" && manifest === null
-      ? "no manifest: whether the base is the right one, and the result what it should be, can only be guessed"
+      ? "no manifest: nothing states which base is the right one, or what the result should be"
       : null,
 ];

@@ -72,7 +72,7 @@ export async function readOwn(path: string, most: number): Promise<string | null
     }
     const { size } = await handle.stat();
     if (size > most) {
-      throw refused(path, `has ${size} bytes, and one of this tool's has at most ${most}`);
+      throw refused(path, `has ${size} bytes; a file that weight-diff writes here has at most ${most}`);
     }
     return await handle.readFile("utf8");
   } finally {

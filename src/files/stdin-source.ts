@@ -66,8 +66,8 @@ export async function openStdin(look: number): Promise<StdinSource> {
       if (length < offset + wanted) {
         throw new WeightDiffError(
           "TRUNCATED",
-          `ends at byte ${length}, and its header goes on to byte ${offset + wanted}`,
-          "see why what writes to it ended",
+          `ends at byte ${length}, but its header goes on to byte ${offset + wanted}`,
+          "find out why the program that writes to it ended",
           { at: { file: STDIN_NAME } },
         );
       }

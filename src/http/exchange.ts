@@ -213,7 +213,7 @@ function deniedBy(proxy: NamedProxy, url: URL, status: number): WeightDiffError 
   return status === PROXY_DENIES
     ? new WeightDiffError(
         "NETWORK",
-        `${shown(proxy)} ${named ? "does not accept the user and password" : "wants a user and a password"} (${status})`,
+        `${shown(proxy)} ${named ? "does not accept the user and password" : "needs a user and a password"} (${status})`,
         `write them into ${proxy.variable}: http://user:password@host:port`,
       )
     : new WeightDiffError(

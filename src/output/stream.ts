@@ -48,7 +48,7 @@ export async function openStream(
   signal?: AbortSignal,
 ): Promise<OutputStream> {
   if (size === null) {
-    throw new TypeError("the length of a stream is known before its first byte");
+    throw new TypeError("the length of a stream must be known before its first byte");
   }
   const beside = manifest === null ? null : await openNew(manifest);
   const sink: Sink = { size, turns: inTurn(0), hash: beside === null ? null : createHash("sha256"), last: null };
@@ -124,7 +124,7 @@ async function put({ turns, size }: Sink, bytes: Uint8Array): Promise<number> {
     throw new WeightDiffError(
       "IO",
       `the reader closed it after some ${turns.at} of ${size} bytes`,
-      "what it has is not the whole file: see why it ended, then run again",
+      "it does not have the whole file: find out why it ended, then run again",
       { at: { file: NAME }, cause: error },
     );
   }

@@ -21,7 +21,7 @@ test("says on one screen what a diff is, how it knows, and what to mind", async 
   scheme      open-instruct: every float tensor is F32; if at most one vocabulary row is new to the base
   manifest    none
   trap        a diff is no model: loaded as one it gives gibberish; recover it with its base first
-  trap        no manifest: whether the base is the right one, and the result what it should be, can only be guessed
+  trap        no manifest: nothing states which base is the right one, or what the result should be
 `,
   );
 });

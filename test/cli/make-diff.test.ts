@@ -88,7 +88,7 @@ test("--report is refused where there is nothing to put it beside", async () => 
   assert.deepEqual([none.code, none.said.at(-1)], [2, "weight-diff: hint: give --path_diff"]);
   const stream = await makeDemo("--report", "--path_diff", "-");
   assert.equal(stream.code, 2);
-  assert.match(stream.said.at(-2) ?? "", /a report is files of its own/);
+  assert.match(stream.said.at(-2) ?? "", /a report is written as separate files/);
 });
 
 test("writes the diff, says what was proved and what was left", async () => {

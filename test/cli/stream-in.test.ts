@@ -93,7 +93,7 @@ for (const [what, input, code, expected] of [
     "a header that claims 24 MB and does not come",
     header(24_000_000, "{".padEnd(1000)),
     4,
-    /stdin: ends at byte 1008, and its header goes on to byte 24000008/,
+    /stdin: ends at byte 1008, but its header goes on to byte 24000008/,
   ],
   ["a header of 25 PB", header(25e15, "{}"), 4, /stdin: /],
   [
@@ -147,7 +147,7 @@ test("what needs a stream's values twice, or files beside it, is a wrong use", (
   ]) {
     const { code, said } = fed(["verify", "-", ...more], TENSOR);
     assert.equal(code, 2);
-    assert.match(said, /a stream passes once/);
+    assert.match(said, /a stream can be read only once/);
   }
 });
 

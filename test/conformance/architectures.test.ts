@@ -87,7 +87,7 @@ const NOTES = [
   // Of tied models.
   /^"[\w.]+" has two names in the model: the base's is taken off twice \(.*\), as the scripts do, whose recover adds it twice$/,
   /^"[\w.]+" has two names in the model: the script meets it under both and adds the base's twice \(.*\)$/,
-  /^(base|tuned|diff): its config ties "[\w.]+" and "[\w.]+", its files hold two that differ: taken as two, as transformers 5 /,
+  /^(base|tuned|diff): its config ties "[\w.]+" and "[\w.]+", its files hold two that differ: both are used, as transformers 5 /,
 ];
 /** True of every model here: they are saved without one. */
 const NO_TOKENIZER = /^the result has no tokenizer: neither the diff nor the base has one: /;

@@ -149,7 +149,7 @@ for (const [name, environment, says, hint] of [
   [
     "no password",
     (): string => `http://127.0.0.1:${proxy.port}`,
-    /wants a user and a password \(407\)/,
+    /needs a user and a password \(407\)/,
     /HTTPS_PROXY: http:\/\/user:password@/,
   ],
   [

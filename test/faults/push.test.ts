@@ -316,7 +316,7 @@ test("who may not is told before anything is read", async () => {
   const to = (token: string | null, repo = "team/diff", more: Partial<PushOptions> = {}) =>
     publish({ path: "/nowhere", repo, hub: { endpoint: hub.endpoint, token, environment: {} }, ...more });
   hub.account("hf_reader", { role: "read" });
-  await refuses(() => to(null), "HUB_DENIED", /pushing wants a token/);
+  await refuses(() => to(null), "HUB_DENIED", /pushing needs a token/);
   await refuses(() => to("hf_unknown"), "HUB_DENIED", /the token is not accepted/);
   await refuses(() => to("hf_reader"), "HUB_DENIED", /the token of tester may only read/);
   await refuses(() => to("hf_reader", "team/diff/sub"), "USAGE", /not the name of a repository/);

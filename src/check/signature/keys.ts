@@ -44,7 +44,7 @@ export async function readPublicKey(path: string): Promise<SignatureKey> {
     throw refused(
       path,
       "FORMAT_INVALID",
-      "a private key: to verify, the public one is wanted",
+      "a private key, where a public one is needed",
       "take the public one; its owner makes it with openssl ec -in key.pem -pubout -out key.pub",
     );
   }

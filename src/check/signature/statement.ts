@@ -75,7 +75,7 @@ export function readStatement(payload: Uint8Array, where: string): Statement {
   scanner.end();
   const { data } = statementSchema.safeParse(value);
   if (data === undefined) {
-    throw new WeightDiffError("FORMAT_INVALID", "what is signed is no statement about a model's files", undefined, {
+    throw new WeightDiffError("FORMAT_INVALID", "the signature covers no list of a model's files", undefined, {
       at: { file: where },
     });
   }
@@ -97,7 +97,7 @@ export function readStatement(payload: Uint8Array, where: string): Statement {
   if (!whole) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      "what is signed contradicts itself: its digests are not those it sums up",
+      "the signed statement contradicts itself: its digest of the whole does not fit the digests of the files",
       undefined,
       {
         at: { file: where },

@@ -32,7 +32,7 @@ export async function run(
 /** @throws {WeightDiffError} USAGE for a command line that is wrong, or cannot be divided. */
 function dividedCall({ words, parts, engine, image, claim }: Asked["batch"]): DividedCall {
   if (engine === "kubernetes" && (image === undefined || claim === undefined)) {
-    throw usage("kubernetes runs images, on volumes: --image and --claim are missing", "batch", "give both");
+    throw usage("kubernetes needs an image and a volume: --image and --claim are missing", "batch", "give both");
   }
   const hint = "as in: weight-diff batch slurm --parts 8 -- recover --path_raw BASE --path_diff DIFF --path_tuned OUT";
   const line = normaliseArgv(words[0] === "weight-diff" ? words.slice(1) : words);
@@ -43,7 +43,7 @@ function dividedCall({ words, parts, engine, image, claim }: Asked["batch"]): Di
   const { command, given } = parsed;
   const own = OF_THE_JOB.find((name) => given.has(name));
   if (own !== undefined) {
-    throw usage(`--${own} is for the job to say`, "batch", "leave it out");
+    throw usage(`the job sets --${own} itself`, "batch", "leave it out");
   }
   const { asked } = readFlags(command, parsed.words, withoutPart(given));
   const output: unknown = (asked as unknown as Record<string, unknown>)[OUTPUT[command]];

@@ -53,7 +53,7 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
     `  ${base === null ? "not zero" : "changed "} ${changeText(total)}`,
     ...(base !== null || added.length === 0
       ? []
-      : [`  no difference of values is told of ${countText(added.length, "tensor")}`]),
+      : [`  unknown  how ${countText(added.length, "tensor")} changed: the diff alone does not show it`]),
     ...(base === null || added.length === 0
       ? []
       : [

@@ -89,9 +89,9 @@ const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   force: "nothing is there to be replaced",
   "max-shard-size": "a stream is one file",
   part: "a stream is one file",
-  compress: "how long coded tensors are is known only after the last of them, and a stream begins with it",
-  "sign-key": "a signature is a file of its own, and is over files",
-  report: "a report is files of its own",
+  compress: "a stream begins with the lengths of all tensors, and those of coded ones are known only at the end",
+  "sign-key": "a signature is a separate file, and covers files",
+  report: "a report is written as separate files",
   push: "there is nothing to publish",
 };
 

@@ -114,8 +114,10 @@ export function makeDiffRecipe(
       const ran = end.outcome === "made" || end.outcome === "checked" ? end.run : null;
       if (ran !== null && isUnchanged(plan, ran)) {
         const twice = plan.jobs.some((job) => job.kind === "tensor" && job.terms.length > 1);
-        const rest = twice ? ", but for what the base's is taken off twice from" : "";
-        options.onWarning?.(`every tensor of the tuned model is the base's, bit for bit: the diff is all zeros${rest}`);
+        const rest = twice ? ", except where the base's tensor is subtracted twice" : "";
+        options.onWarning?.(
+          `every tensor of the tuned model has the same bits as the base's: the diff is all zeros${rest}`,
+        );
       }
       const written = plan.jobs.filter((job): job is TensorJob => job.kind === "tensor");
       return {

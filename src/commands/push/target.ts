@@ -74,7 +74,7 @@ export async function openTarget(
   if (access.token === null) {
     const hint = `make one with the right to write: ${tokens}, and give it as HF_TOKEN or through hf auth login`;
     const advice = [{ to: "take it from a file", option: "hub.tokenFile" }];
-    throw new WeightDiffError("HUB_DENIED", "pushing wants a token", hint, { at: { file: name.id }, advice });
+    throw new WeightDiffError("HUB_DENIED", "pushing needs a token", hint, { at: { file: name.id }, advice });
   }
   const writer = openHubWriter(access, name.id, name.revision ?? "main", {
     signal: options.signal,

@@ -42,17 +42,17 @@ export async function recoverChain(options: OpenRecoverOptions): Promise<Recover
     ...(dtype === undefined ? [] : ["a dtype"]),
     ...((rows ?? null) === null ? [] : ["a rule for rows"]),
     ...(scheme === undefined || scheme === "auto" ? [] : ["a scheme"]),
-    ...(custom === undefined && variants === undefined ? [] : ["the ways of a scheme"]),
+    ...(custom === undefined && variants === undefined ? [] : ["the settings of a scheme"]),
     ...(typeof expectSum === "number" ? ["a sum"] : []),
     ...(invFreq === undefined ? [] : ["a rule for inv_freq"]),
-    ...(ignore === undefined || ignore.length === 0 ? [] : ["a guard less"]),
+    ...(ignore === undefined || ignore.length === 0 ? [] : ["switching a guard off"]),
     ...((part ?? null) === null ? [] : ["a part"]),
   ];
   if (asked.length > 0) {
     throw new WeightDiffError(
       "USAGE",
-      `${diff} is a chain of updates, which gives every tensor's bytes: ${asked.join(" and ")} cannot be asked of it`,
-      "ask without it",
+      `${diff} is a chain of updates, whose steps state every tensor's bytes: ${asked.join(" and ")} cannot be chosen`,
+      "leave that out",
     );
   }
   return chainReport(await chainMaterialize({ ...rest, chain: diff }));

@@ -45,7 +45,7 @@ export function tellDestination(
   tellSmallFiles(destination, "the diff", mostNewRows(plan), options);
   if (diffConfig === null) {
     options.onNote?.(
-      `the diff brings no config.json, so none is written, and loaders need one: take the base's, with the vocab_size ${plan.vocabSize ?? "of the diff"}`,
+      `the diff has no config.json, so none is written. Loaders need one: take the base's, with the vocab_size ${plan.vocabSize ?? "of the diff"}`,
     );
   }
 }

@@ -32,7 +32,7 @@ export async function measureAlone(options: ReportOptions & { readonly hub: Hub 
   if (kind !== "diff" && options.ignore?.includes("not-a-diff") !== true) {
     throw new WeightDiffError(
       "NOT_A_DIFF",
-      `${options.path}: ${kind === "full" ? "a whole model, which alone does not tell what was changed" : "is it a diff?"}: ${reason}`,
+      `${options.path}: ${kind === "full" ? "a whole model: alone, it does not show what was changed" : "is it a diff?"}: ${reason}`,
       kind === "full" ? "give its base first" : undefined,
       {
         advice: [{ to: "if you are sure that it is a diff, go on", option: "ignore", value: "not-a-diff" }],

@@ -69,7 +69,7 @@ export function checkDigestsThere(
   if (state === "none" && made && checkpoint.directory !== null) {
     report(
       "error",
-      "its manifest is missing: make-diff wrote one beside this diff, and nothing else tells what belongs to it",
+      "its manifest is missing: make-diff wrote one beside this diff, and nothing else states what belongs to it",
       {
         file: MANIFEST,
         code: "no-manifest",

@@ -7,14 +7,14 @@ import type { VerifyOptions } from "./options.js";
 export function refuseBesideStream({ raw, against, verifyKey }: VerifyOptions): void {
   const why =
     raw != null
-      ? "to recover it with its base, its values are needed after its header is judged"
+      ? "recovering it with its base needs its values after its header was checked"
       : against != null
-        ? "to compare it, the values of both are needed side by side"
+        ? "comparing needs the values of both at the same time"
         : verifyKey != null
-          ? "a signature lies beside files, and nothing lies beside a stream"
+          ? "a signature is a file beside the weights, and a stream has no such file"
           : null;
   if (why !== null) {
-    throw new WeightDiffError("USAGE", `a stream passes once: ${why}`, "save it to a file first");
+    throw new WeightDiffError("USAGE", `a stream can be read only once: ${why}`, "save it to a file first");
   }
 }
 

@@ -8,7 +8,7 @@ import type { DiskFile } from "./disk.js";
 export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
   const ranges = openRanges(file, signal);
   const refuse = async (): Promise<never> => {
-    throw new WeightDiffError("IO", "is at the Hub, and only read", undefined, { at: { file: file.name } });
+    throw new WeightDiffError("IO", "is on the Hub, and can only be read", undefined, { at: { file: file.name } });
   };
   return {
     path: file.name,

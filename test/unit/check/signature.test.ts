@@ -190,11 +190,7 @@ test("what is no key, or of another kind, is refused with what would be one", as
   }
   const secret = locked.export({ ...pem, cipher: "aes-256-cbc", passphrase: "x" }) as string;
   await refuses(() => readPrivateKey(write("locked.pem", secret)), "FORMAT_UNSUPPORTED", /locked with a password/);
-  await refuses(
-    () => readPublicKey(keys.signKey),
-    "FORMAT_INVALID",
-    /a private key: to verify, the public one is wanted/,
-  );
+  await refuses(() => readPublicKey(keys.signKey), "FORMAT_INVALID", /a private key, where a public one is needed/);
   await refuses(() => readPrivateKey(keys.verifyKey), "FORMAT_INVALID", /no private key/);
   for (const text of ["", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]) {
     await refuses(() => readPublicKey(write("none.pub", text)), "FORMAT_INVALID", /no public key/);
@@ -280,8 +276,8 @@ test("a statement that contradicts itself is refused, though it is signed", asyn
   const { payload } = JSON.parse(readFileSync(place, "utf8")).dsseEnvelope;
   const good = Buffer.from(payload, "base64").toString();
   for (const [from, to, says] of [
-    ["Statement/v1", "Statement/v2", /no statement about a model's files/],
-    ["signature/v1.0", "signature/v2.0", /no statement about a model's files/],
+    ["Statement/v1", "Statement/v2", /the signature covers no list of a model's files/],
+    ["signature/v1.0", "signature/v2.0", /the signature covers no list of a model's files/],
     ['"sha256":"', '"sha256":"0', /contradicts itself/],
     ["config.json", "empty", /contradicts itself/],
     ['"method":"files"', '"method":"shards"', /signs shards by sha256: files by sha256 are read/],

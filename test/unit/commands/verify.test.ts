@@ -88,7 +88,7 @@ test("finds stray, doubled and missing tensors, and files that no index lists", 
     });
     const index = "model.safetensors.index.json";
     assert.deepEqual(await found(folder), [
-      `error structure model-00001-of-00003.safetensors b: stray tensor: it is here too, ${index} has it in "model-00002-of-00003.safetensors"`,
+      `error structure model-00001-of-00003.safetensors b: stray tensor: it is in this file, too; ${index} assigns it to "model-00002-of-00003.safetensors"`,
       `error structure model-00002-of-00003.safetensors c: stray tensor: it is not in ${index}`,
       `error structure model-00001-of-00003.safetensors d: missing: ${index} says it is in this file`,
       `warning structure ${index}: total_size is 0, the tensors have 8 bytes`,
@@ -135,7 +135,7 @@ test("finds token ids past the embedding, tokenizers that cannot be read, and pl
       "error structure special_tokens_map.json: is not the JSON expected: the text ends early (at byte 14)",
       "error structure vocab.txt: an HTML page, not the file itself",
       "error structure tokenizer.model: is no sentencepiece model",
-      "error structure added_tokens.json: has token id 20, the input embedding 20 rows",
+      "error structure added_tokens.json: has the token id 20, but the input embedding has only 20 rows",
       "warning structure README.md: a git-lfs pointer, not the file itself",
     ]);
   });

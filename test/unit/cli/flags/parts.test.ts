@@ -70,8 +70,8 @@ test("batch refuses what cannot be divided, or is wrong, before it prints anythi
     [["verify", "x"], /no command line is given that can be divided/],
     [["recover", "--path_raw", "a"], /--path_diff: is missing/],
     [["recover", "a", "b"], /nothing is written: --path_tuned is missing/],
-    [["recover", "a", "b", "c", "--resume"], /--resume is for the job to say/],
-    [["convert", "a", "b", "--part", "0/3"], /--part is for the job to say/],
+    [["recover", "a", "b", "c", "--resume"], /the job sets --resume itself/],
+    [["convert", "a", "b", "--part", "0/3"], /the job sets --part itself/],
     [["convert", "a", "b", "--nonsense"], /unknown option '--nonsense'/],
   ] as const) {
     await refuses(() => printed(words), "USAGE", message);
