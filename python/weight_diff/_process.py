@@ -75,7 +75,7 @@ def _node() -> str:
 
 def run(
     command: str,
-    arguments: Sequence[PathLike],
+    arguments: Sequence[Optional[PathLike]],
     flags: Mapping[str, Value],
     gives: Callable[[Mapping[str, Any], int], R],
     progress: Optional[Callable[[Progress], None]],
@@ -85,7 +85,8 @@ def run(
         raise WeightDiffError(
             "USAGE", "a stream: stdin and stdout are not this process's to give", "python -m weight_diff takes them", exit_code=2
         )
-    line = command_line([command, "--json", "--events", *_flag_words(flags), "--", *(os.fspath(word) for word in arguments)])
+    words = [os.fspath(word) for word in arguments if word is not None]
+    line = command_line([command, "--json", "--events", *_flag_words(flags), "--", *words])
     with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stderr is not None
         out: List[bytes] = []

@@ -105,6 +105,12 @@ test("the other commands give their results", { skip }, () => {
     "print(json.dumps([made.path, made.outcome, weight_diff.verify(made.path).sound, weight_diff.inspect(made.path).kind]))",
   ) as readonly unknown[];
   assert.deepEqual([diff, outcome, sound, kind], [join(place, "diff"), "made", true, "diff"]);
+  const reports = py(
+    `told = [weight_diff.report(${JSON.stringify(BASE)}, "diff"), weight_diff.report("diff"), weight_diff.report(model="diff")]`,
+    "print(json.dumps([[one.document['base'], one.outcome, one.relative is None] for one in told]))",
+  );
+  const alone = [null, "changed", true];
+  assert.deepEqual(reports, [[BASE, "changed", false], alone, alone]);
 });
 
 test("what fails raises WeightDiffError with code, message, hint and place", { skip }, () => {

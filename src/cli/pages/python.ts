@@ -29,7 +29,7 @@ function functionText(command: CommandName): string {
   const words = flags.filter(({ argument }) => argument === true);
   const named = flags.filter(({ argument }) => argument !== true);
   const parameters = [
-    ...words.map((flag) => `${pythonName(flag)}: PathLike`),
+    ...words.map((flag, index) => wordParameter(flag, index >= firstLeftOut(words))),
     "*",
     ...[...named].sort((a, b) => Number(b.required !== undefined) - Number(a.required !== undefined)).map(parameter),
     "progress: Optional[Callable[[Progress], None]] = None",
@@ -56,6 +56,16 @@ ${named.map((flag) => `            "--${flag.name}": ${pythonName(flag)},`).join
         progress,
     )
 `;
+}
+
+/** As on the command line, one that may be left out is: those after it then need a default, too, and all can be given by name. */
+function firstLeftOut(words: readonly Flag[]): number {
+  const first = words.findIndex(({ required }) => required === undefined);
+  return first < 0 ? words.length : first;
+}
+
+function wordParameter(flag: Flag, leftOut: boolean): string {
+  return `${pythonName(flag)}: ${leftOut ? "Optional[PathLike] = None" : "PathLike"}`;
 }
 
 function parameter(flag: Flag): string {

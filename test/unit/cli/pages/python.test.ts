@@ -42,3 +42,11 @@ test("recover has a keyword for every flag that its help shows, but for how the 
   assert.match(parameters, /^ {4}threads: Optional\[int\] = None,$/m);
   assert.match(parameters, /^ {4}path_raw: PathLike,$/m);
 });
+
+test("report's base may be left out, as on the command line: what is given is a diff alone", () => {
+  assert.match(
+    CODE,
+    /^def report\(\n {4}base: Optional\[PathLike\] = None,\n {4}model: Optional\[PathLike\] = None,\n {4}\*,$/m,
+  );
+  assert.match(CODE, /^def convert\(\n {4}dir: PathLike,\n {4}out: PathLike,\n {4}\*,$/m);
+});
