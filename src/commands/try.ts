@@ -50,7 +50,9 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
       options.onNote?.(note);
     }
     const folders = options.tokenizer == null ? [checkpoint.directory, base?.directory ?? null] : [options.tokenizer];
-    tokenizer = await firstTokenizer(folders, { rows: model.vocabulary, signal: options.signal });
+    tokenizer = await firstTokenizer(folders, { rows: model.vocabulary, signal: options.signal }).catch(
+      (error: unknown) => notNeeded(error, options),
+    );
     const generation = await generationOf(checkpoint);
     const prompt = await promptOf(checkpoint, tokenizer, model, options);
     say(options, { checkpoint, tokenizer, generation, model, base: base !== null });
@@ -131,6 +133,15 @@ function brokenOr(error: unknown): BrokenModel {
     return error;
   }
   throw error;
+}
+
+/** Ids need no tokenizer: one that does not run here stops nothing then. */
+function notNeeded(error: unknown, { promptIds, onWarning }: OpenOptions): null {
+  if (promptIds == null || !(error instanceof WeightDiffError) || error.code !== "FORMAT_UNSUPPORTED") {
+    throw error;
+  }
+  onWarning?.(`the tokenizer is not used: ${error.message}`);
+  return null;
 }
 
 interface Prompt extends Omit<TryFirst["prompt"], "form"> {

@@ -1,6 +1,6 @@
 /**
- * Keys and values of the tokens so far: those of the layer, or of the heads of it, at work in memory, all others in a temporary file that has no name. So memory
- * does not grow with the text; LLaMA 65B would need 5 MB a token.
+ * Keys and values of the tokens so far: those of the layer at work in memory, or of some of its heads, all others in a temporary file
+ * that has no name. So memory does not grow with the text; LLaMA 65B would need 5 MB a token.
  */
 import { openScratch, type Scratch } from "../engine/io/scratch.js";
 

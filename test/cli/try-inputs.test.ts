@@ -134,6 +134,31 @@ test("a repository of the Hub: fetched, from the cache, by ranges, and a gated o
   });
 });
 
+test("a Unigram tokenizer is refused, and ids run without it", async () => {
+  await withFolder(async (folder) => {
+    const path = await model(folder);
+    const unigram = {
+      added_tokens: [],
+      model: {
+        type: "Unigram",
+        unk_id: 0,
+        vocab: [
+          ["<unk>", 0],
+          ["a", -1],
+        ],
+      },
+    };
+    await writeFile(join(path, "tokenizer.json"), JSON.stringify(unigram));
+    const { code, said } = await weightDiff(["try", path, ...RUN]);
+    assert.equal(code, 4);
+    assert.match(said.join("\n"), /its model is "Unigram"; BPE is run\n.*--prompt-ids 1,450/);
+    const ids = await weightDiff(["try", path, "--prompt-ids", "20,8,5", "--max-new-tokens", "2"]);
+    assert.equal(ids.code, 0, ids.said.join("\n"));
+    assert.match(ids.said.join("\n"), /warning: the tokenizer is not used: .*Unigram/);
+    assert.match(ids.out, /no figure: without a tokenizer there is no known text/);
+  });
+});
+
 const LORA: TensorSpec = ["base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "F32", [4, 48]];
 const REFUSED: readonly (readonly [
   what: string,

@@ -104,7 +104,9 @@ function tokensOf(source: Json, { path, rows }: TokenizerFile): number {
     new WeightDiffError("FORMAT_INVALID", fact, "get the file again", { at });
   const { vocab, type = "BPE" } = objectOf(source.model, "its model");
   if (type !== "BPE") {
-    throw new WeightDiffError("FORMAT_UNSUPPORTED", `its model is ${quote(String(type))}; BPE is run`);
+    throw new WeightDiffError("FORMAT_UNSUPPORTED", `its model is ${quote(String(type))}; BPE is run`, undefined, {
+      advice: [{ to: "send ids, which need no tokenizer", option: "promptIds", value: "1,450" }],
+    });
   }
   const added = source.added_tokens;
   if (!Array.isArray(added)) {
