@@ -32,10 +32,10 @@ export async function prepareRecover(
   early: EarlyThreads | null = null,
 ): Promise<Prepared> {
   const opened = await trace("open", () => openPair(options.raw, options.diff, "diff", options.hub));
+  const { choice, judged, sample } = await trace("guard", () => chooseAndGuard(opened, options));
   if (options.tuned !== STREAM) {
     early?.start(threadsAhead([...opened.raw.shards, ...opened.diff.shards], options));
   }
-  const { choice, judged, sample } = await trace("guard", () => chooseAndGuard(opened, options));
   const record = readAdditiveRecord(opened.diff);
   const resized =
     choice.scheme.operation === "add-bits"
