@@ -1,16 +1,48 @@
 /**
- * One exchange over the network as it is. Where the environment asks for nothing special, Node's own fetch does it; it knows neither
- * proxies nor further authorities in Node 20, so that those have an exchange of their own, loaded when it is needed.
+ * One exchange over the network as it is. Where the environment asks for nothing special, the bytes of files come over connections of our
+ * own, and everything else by Node's own fetch; neither knows proxies nor further authorities in Node 20, so that those have an exchange
+ * of their own, loaded when it is needed.
  */
+import { getDirectly, type Incoming } from "./direct.js";
 import { type Network, proxyFor } from "./network.js";
 
 /** As fetch, with redirect "manual". @throws what went wrong on the line (fault.ts tells what); {WeightDiffError} USAGE, NETWORK; {TransientError}. */
 export async function fetchOver(network: Network, url: URL, init: RequestInit): Promise<Response> {
-  const proxy = proxyFor(network, url);
-  const authorities = url.protocol === "https:" || proxy !== null ? network.authorities : null;
-  if (proxy === null && authorities === null) {
+  const { proxy, authorities, plain } = wayTo(network, url);
+  if (plain) {
     return fetch(url, { ...init, redirect: "manual" });
   }
   const { exchange } = await import("./exchange.js");
   return exchange(authorities, proxy, url, init);
+}
+
+/** A GET whose answer is read piece by piece. @throws as fetchOver. */
+export async function getOver(
+  network: Network,
+  url: URL,
+  init: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+): Promise<Incoming> {
+  const direct = wayTo(network, url).plain ? await getDirectly(url, init.headers, init.signal) : null;
+  return direct ?? incomingOf(await fetchOver(network, url, init));
+}
+
+function wayTo(network: Network, url: URL) {
+  const proxy = proxyFor(network, url);
+  const authorities = url.protocol === "https:" || proxy !== null ? network.authorities : null;
+  return { proxy, authorities, plain: proxy === null && authorities === null };
+}
+
+/** The same of what fetch answered. */
+export function incomingOf({ status, headers, body }: Response): Incoming {
+  const reader = body?.getReader();
+  return {
+    status,
+    headers,
+    async next() {
+      return (await reader?.read())?.value ?? null;
+    },
+    cancel() {
+      reader?.cancel().catch(() => {}); // the exchange is over either way
+    },
+  };
 }

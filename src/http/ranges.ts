@@ -45,6 +45,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
         const whole = at === 0 && end === file.size;
         const answer = await request(file.access, url, {
           signal,
+          bulk: true,
           headers: whole ? {} : { range: `bytes=${at}-${end - 1}` },
         });
         if (EXPIRED.has(answer.status) && !isEndpoint(file.access, answer.url)) {

@@ -5,8 +5,9 @@
 import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
 import { type HubAccess, isEndpoint, LEAST_RATE } from "./access.js";
+import type { Incoming } from "./direct.js";
 import { lineError } from "./fault.js";
-import { fetchOver } from "./line.js";
+import { fetchOver, getOver, incomingOf } from "./line.js";
 import { retryAfter, TransientError } from "./retry.js";
 
 export interface Answer {
@@ -15,7 +16,7 @@ export interface Answer {
   /** Where it came from in the end. */
   readonly url: URL;
   /**
-   * Hands over the body piece by piece. Only the time that is waited for bytes counts.
+   * Hands over the body piece by piece: its bytes hold until `take` has settled. Only the time that is waited for bytes counts.
    * @param wholeMs for all of it. @throws {TransientError} if it is cut, falls silent, or is too slow; whatever `take` throws.
    */
   read(take: (piece: Uint8Array) => void | Promise<void>, wholeMs?: number): Promise<void>;
@@ -27,6 +28,8 @@ export interface Question {
   readonly method?: "GET" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
+  /** Is the answer many bytes of a file? */
+  readonly bulk?: boolean;
   /** Which redirects to follow; the others are the answer. By default all. */
   readonly follow?: (answer: Answer, target: URL) => boolean;
 }
@@ -100,11 +103,10 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
     }
   };
   const end = (): void => signal?.removeEventListener("abort", onAbort);
-  let response: Response;
+  let incoming: Incoming;
   try {
-    response = await within(access.answerMs, `no answer for ${access.answerMs / 1000} s`, () =>
-      fetchOver(access.network, url, {
-        method: question.method ?? "GET",
+    incoming = await within(access.answerMs, `no answer for ${access.answerMs / 1000} s`, async () => {
+      const init = {
         signal: stop.signal,
         headers: {
           // A range of a packed body would be a range of other bytes.
@@ -113,43 +115,45 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
           ...question.headers,
           ...(access.token !== null && isEndpoint(access, url) ? { authorization: `Bearer ${access.token}` } : {}),
         },
-      }),
-    );
+      };
+      return question.bulk === true
+        ? getOver(access.network, url, init)
+        : incomingOf(await fetchOver(access.network, url, { ...init, method: question.method ?? "GET" }));
+    });
   } catch (error) {
     end();
     throw error;
   }
   happened = "the connection was cut";
   return {
-    status: response.status,
-    headers: response.headers,
+    status: incoming.status,
+    headers: incoming.headers,
     url,
     async read(take, wholeMs = Number.POSITIVE_INFINITY) {
-      const reader = response.body?.getReader();
       const pace = newPace(url, access.rateMs);
       let left = wholeMs;
       try {
         for (;;) {
           const started = performance.now();
           const piece = await (left < access.silenceMs
-            ? within(left, `no whole answer for ${wholeMs / 1000} s`, async () => reader?.read())
-            : within(access.silenceMs, `silence for ${access.silenceMs / 1000} s`, async () => reader?.read()));
-          if (piece === undefined || piece.done) {
+            ? within(left, `no whole answer for ${wholeMs / 1000} s`, incoming.next)
+            : within(access.silenceMs, `silence for ${access.silenceMs / 1000} s`, incoming.next));
+          if (piece === null) {
             break;
           }
           const waited = performance.now() - started;
           left -= waited;
-          pace(piece.value.length, waited);
-          await take(piece.value);
+          pace(piece.length, waited);
+          await take(piece);
         }
       } finally {
         end();
-        reader?.cancel().catch(() => {}); // the exchange is over either way
+        incoming.cancel();
       }
     },
     discard() {
       end();
-      response.body?.cancel().catch(() => {});
+      incoming.cancel();
     },
   };
 }
@@ -200,7 +204,7 @@ export async function readWhole(answer: Answer, most: number, wholeMs: number): 
         "check the endpoint",
       );
     }
-    pieces.push(piece);
+    pieces.push(piece.slice());
   }, wholeMs);
   return Buffer.concat(pieces);
 }

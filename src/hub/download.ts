@@ -16,8 +16,8 @@ import { openRanges } from "../http/ranges.js";
 import { pause } from "../http/retry.js";
 import { makeFolder, settle } from "./cache.js";
 
-/** Files at a time. */
-const PARALLEL = 4;
+/** Files at a time, as huggingface_hub's snapshot_download has it: over a long line, one connection is bound by its window. */
+const PARALLEL = 8;
 /** How many bytes of an existing part are digested at once. */
 const PIECE = 1 << 20;
 /** How often a whole file may arrive with other bytes than the list promises. */
@@ -174,8 +174,9 @@ async function fillPart(
     const resumed = at > 0;
     if (at < file.size || file.size === 0) {
       await openRanges(file, signal).stream(at, file.size, async (piece) => {
-        await append(handle, part, piece);
+        const written = append(handle, part, piece);
         digest.update(piece);
+        await written;
         at += piece.length;
         onBytes(piece.length);
       });

@@ -93,7 +93,7 @@ export const SMALL_BYTES = 1 << 26;
  * For inputs that are read over the network: twelve requests are under way for two operands, with as many bytes in all as otherwise.
  * That hides a latency of 50 ms up to 400 MB/s. One thread keeps up with 300 MB/s, and each thread costs connections and memory.
  */
-const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 1 };
+const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 2 };
 
 export interface Pace {
   readonly threads: number;

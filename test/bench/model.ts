@@ -15,6 +15,8 @@ export interface Layout {
   /** Rows of the base's embeddings; the diff has one more, unless told otherwise. */
   readonly vocab: number;
   readonly equalVocab?: true;
+  /** Files of each side, about; by default one. */
+  readonly shards?: number;
   /** Holes instead of values, shards and rotary buffers as in the real files. */
   readonly replica?: true;
 }
@@ -24,6 +26,7 @@ export const LAYOUTS = {
   tiny: { layers: 2, hidden: 128, intermediate: 344, vocab: 500 },
   "0.12G": { layers: 1, hidden: 2048, intermediate: 5504, vocab: 16000 },
   "0.27G": { layers: 1, hidden: 4096, intermediate: 11008, vocab: 8000 },
+  "0.27G-shards": { layers: 1, hidden: 4096, intermediate: 11008, vocab: 8000, shards: 4 },
   "0.53G": { layers: 2, hidden: 4096, intermediate: 11008, vocab: 16000 },
   "1.07G": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000 },
   "1.07G-equal-vocab": { layers: 4, hidden: 4096, intermediate: 11008, vocab: 32000, equalVocab: true },
@@ -60,8 +63,12 @@ export async function prepareModel(dir: string, name: ModelName): Promise<Model>
   const base = tensorsOf(layout, layout.vocab, "F16");
   const diffVocab = layout.vocab + (layout.equalVocab ? 0 : 1);
   const diff = tensorsOf(layout, diffVocab, "F32");
-  const baseShards = layout.replica ? split(base) : [base];
-  const diffShards = layout.replica ? split(diff) : [diff];
+  const shardsOf = (tensors: readonly BinTensor[]): readonly (readonly BinTensor[])[] => {
+    const bytes = tensors.reduce((sum, tensor) => sum + binBytes(tensor), 0);
+    return split(tensors, layout.replica ? SHARD_BYTES : bytes / (layout.shards ?? 1));
+  };
+  const baseShards = shardsOf(base);
+  const diffShards = shardsOf(diff);
   if ((await stat(place).catch(() => null)) === null) {
     const partial = `${place}.partial`;
     await rm(partial, { recursive: true, force: true });
@@ -169,11 +176,11 @@ function tensorsOf(layout: Layout, vocab: number, dtype: BinTensor["dtype"]): re
 }
 
 /** As save_pretrained: a new shard where the limit would be passed. */
-function split(tensors: readonly BinTensor[]): readonly (readonly BinTensor[])[] {
+function split(tensors: readonly BinTensor[], most: number): readonly (readonly BinTensor[])[] {
   const shards: BinTensor[][] = [[]];
   let filled = 0;
   for (const tensor of tensors) {
-    if (filled + binBytes(tensor) > SHARD_BYTES) {
+    if (filled + binBytes(tensor) > most) {
       shards.push([]);
       filled = 0;
     }

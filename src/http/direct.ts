@@ -1,0 +1,255 @@
+/**
+ * One GET over a connection of our own, for the bytes of large files: they arrive in one buffer per connection, which costs an eighth of
+ * the processor time of fetch and a quarter of that of node:http. It knows HTTP/1.1 (RFC 9112) as far as storages speak it: an answer with a
+ * Content-Length. What is sent otherwise is left to fetch. Connections are used again.
+ */
+import { connect as connectPlain, isIP, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectSecure } from "node:tls";
+
+/** An answer, as it comes. */
+export interface Incoming {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The next bytes of the body, which hold until the next call; null at its end. @throws what went wrong on the line. */
+  next(): Promise<Uint8Array | null>;
+  /** Ends the exchange without the rest. */
+  cancel(): void;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  /** What came next; null if the other end has closed. */
+  receive(): Promise<Uint8Array | null>;
+}
+
+interface Head {
+  readonly status: number;
+  readonly headers: Headers;
+  /** May the connection be used again? */
+  readonly lasting: boolean;
+  /** What came of the body with it. */
+  readonly rest: Uint8Array;
+}
+
+/** Bytes read at once. */
+const PIECE = 1 << 18;
+/** The longest head of an answer, in bytes; Node's own limit is 16 KiB. */
+const MAX_HEAD = 32_768;
+/** A connection that rests longer may be closed by the other end at any moment. */
+const REST_MS = 4000;
+const HEAD_END = "\r\n\r\n";
+const HEADER = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/;
+
+const resting = new Map<string, Connection[]>();
+/** Of each server that speaks TLS: a second handshake is shorter. */
+const sessions = new Map<string, Buffer>();
+
+/**
+ * Asks for `url`. @param headers without Host. @param signal ends the exchange, the body included.
+ * @returns null if the answer has no Content-Length: ask in another way. @throws what went wrong on the line; the signal's reason.
+ */
+export async function getDirectly(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Incoming | null> {
+  signal.throwIfAborted();
+  const connection = take(url);
+  const { socket } = connection;
+  const onAbort = (): void => void socket.destroy();
+  signal.addEventListener("abort", onAbort, { once: true });
+  const cancel = (): void => {
+    signal.removeEventListener("abort", onAbort);
+    socket.destroy();
+  };
+  try {
+    const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`, ...fields(headers)];
+    socket.write(`${lines.join("\r\n")}${HEAD_END}`, "latin1");
+    const { status, headers: answered, lasting, rest } = await readHead(connection);
+    const length = answered.get("content-length") ?? "";
+    if (!/^\d{1,15}$/.test(length) || answered.has("transfer-encoding")) {
+      cancel();
+      return null;
+    }
+    let left = Number(length);
+    let first: Uint8Array | null = rest.length > 0 ? rest : null;
+    let reusable = lasting;
+    let over = false;
+    return {
+      status,
+      headers: answered,
+      async next() {
+        if (left > 0) {
+          const came: Uint8Array | null = first ?? (await connection.receive());
+          first = null;
+          if (came === null) {
+            throw new Error("closed before the end of the answer");
+          }
+          // More than was announced is no answer to anything.
+          reusable &&= came.length <= left;
+          const taken = came.subarray(0, left);
+          left -= taken.length;
+          return taken;
+        }
+        if (!over) {
+          over = true;
+          signal.removeEventListener("abort", onAbort);
+          if (reusable && first === null) {
+            keep(url.origin, connection);
+          } else {
+            socket.destroy();
+          }
+        }
+        return null;
+      },
+      cancel() {
+        if (!over) {
+          over = true;
+          cancel();
+        }
+      },
+    };
+  } catch (error) {
+    cancel();
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+/** @throws {TypeError} for what no header may hold. */
+function fields(headers: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(headers).map(([name, value]) => {
+    if (!/^[\w-]+$/.test(name) || !/^[\t\x20-\x7e]*$/.test(value)) {
+      throw new TypeError(`header ${name}: not a header's value`);
+    }
+    return `${name}: ${value}`;
+  });
+}
+
+function newConnection(url: URL): Connection {
+  let waiting: { resolve(piece: Uint8Array | null): void; reject(error: Error): void } | null = null;
+  let early: Uint8Array | null = null;
+  let fault: Error | null = null;
+  let closed = false;
+  const onread = {
+    buffer: Buffer.allocUnsafeSlow(PIECE),
+    callback(count: number, buffer: Uint8Array): boolean {
+      const piece = buffer.subarray(0, count);
+      if (waiting === null) {
+        early = piece;
+      } else {
+        waiting.resolve(piece);
+        waiting = null;
+      }
+      return false; // no more until somebody asks: the buffer is in use
+    },
+  };
+  const socket = connectTo(url, onread);
+  socket.setNoDelay(true);
+  socket.on("error", (error) => {
+    fault = error;
+  });
+  socket.on("close", () => {
+    closed = true;
+    if (fault === null) {
+      waiting?.resolve(null);
+    } else {
+      waiting?.reject(fault);
+    }
+    waiting = null;
+  });
+  return {
+    socket,
+    receive() {
+      if (early !== null) {
+        const piece = early;
+        early = null;
+        return Promise.resolve(piece);
+      }
+      if (closed) {
+        return fault === null ? Promise.resolve(null) : Promise.reject(fault);
+      }
+      return new Promise((resolve, reject) => {
+        waiting = { resolve, reject };
+        socket.resume();
+      });
+    },
+  };
+}
+
+function connectTo(url: URL, onread: { buffer: Uint8Array; callback(count: number, buffer: Uint8Array): boolean }) {
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  if (url.protocol === "http:") {
+    return connectPlain({ host, port: Number(url.port || 80), onread });
+  }
+  const session = sessions.get(url.origin);
+  const options: ConnectionOptions & { readonly onread: typeof onread } = {
+    host,
+    port: Number(url.port || 443),
+    ALPNProtocols: ["http/1.1"],
+    onread,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(session === undefined ? {} : { session }),
+  };
+  const secured = connectSecure(options);
+  secured.on("session", (given: Buffer) => sessions.set(url.origin, given));
+  return secured;
+}
+
+/** Lets the connection rest until somebody wants it; not one that has rested too long, was closed, or brings what nobody asked for. */
+function keep(origin: string, connection: Connection): void {
+  const { socket } = connection;
+  const others = resting.get(origin) ?? [];
+  resting.set(origin, others);
+  others.push(connection);
+  const leave = (): void => {
+    const at = others.indexOf(connection);
+    if (at >= 0) {
+      others.splice(at, 1);
+    }
+    socket.destroy();
+  };
+  socket.unref();
+  socket.setTimeout(REST_MS, leave);
+  // Whoever takes it receives in the place of this.
+  connection.receive().then(leave, leave);
+}
+
+/** A connection that rested, or a new one. */
+function take(url: URL): Connection {
+  const rested = resting.get(url.origin)?.pop();
+  rested?.socket.removeAllListeners("timeout").setTimeout(0).ref();
+  return rested ?? newConnection(url);
+}
+
+/** @throws {Error} for what is no head of an answer. */
+async function readHead(connection: Connection): Promise<Head> {
+  for (let head = ""; ; ) {
+    const piece = await connection.receive();
+    if (piece === null) {
+      throw new Error("closed before an answer");
+    }
+    const before = head.length;
+    head += Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("latin1", 0, MAX_HEAD);
+    const end = head.indexOf(HEAD_END);
+    if (end < 0 && head.length >= MAX_HEAD) {
+      throw new Error(`no end of the answer's head within ${MAX_HEAD} bytes`);
+    }
+    if (end >= 0) {
+      const [first = "", ...lines] = head.slice(0, end).split("\r\n");
+      const [, minor, digits = ""] = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first) ?? [];
+      const headers = new Headers();
+      for (const line of lines) {
+        const [, name, value = ""] = HEADER.exec(line) ?? [];
+        if (name === undefined) {
+          throw new Error("an answer's head that cannot be read");
+        }
+        headers.append(name, value);
+      }
+      if (minor === undefined) {
+        throw new Error("an answer's head that cannot be read");
+      }
+      const lasting = minor === "1" && !/\bclose\b/i.test(headers.get("connection") ?? "");
+      return { status: Number(digits), headers, lasting, rest: piece.subarray(end + HEAD_END.length - before) };
+    }
+  }
+}
