@@ -357,13 +357,20 @@ for (const name of ["llama1-mha", "neox-parallel", "mistral-window"] as const) {
   });
 }
 
-test("a model that is closed, and one that never was asked, leave nothing open", async () => {
+/** Threads that live, and files that are open. */
+function held(): readonly string[] {
+  return process.getActiveResourcesInfo().filter((kind) => /^(MessagePort|Worker|FileHandle|FSReq)/.test(kind));
+}
+
+test("a model that is closed without a question leaves nothing open, and can be closed twice", async () => {
   await withFolder(async (folder) => {
     await writeModel(folder, LLAMA, tensors("llama1-mha"));
     for (const threads of [0, 2]) {
+      const before = held();
       const model = await openLanguageModel(await openCheckpoint(folder), { threads });
       await model.close();
       await model.close();
+      assert.deepEqual(held(), before, `with ${threads} threads`);
     }
   });
 });
