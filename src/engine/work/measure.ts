@@ -172,13 +172,14 @@ function startCounts(kernel: Kernel, { measure: room }: MemoryPlan, unit: Unit |
 const CLASSES = 256;
 const TOKENS = 256;
 
-/** Most classes have nothing in them, and there may be many small tensors. */
+/** Bytes of the counters of one class. */
+const CLASS_BYTES = 4 * TOKENS * BANKS;
+const NOTHING = Buffer.alloc(CLASS_BYTES);
+
+/** Most classes have nothing in them, and there may be many small tensors: bytes are compared, not counters looked at. */
 function isCounted(counters: Uint32Array, group: number): boolean {
-  let any = 0;
-  for (let at = group * TOKENS * BANKS, end = at + TOKENS * BANKS; at < end; at++) {
-    any |= counters[at] as number;
-  }
-  return any !== 0;
+  const at = counters.byteOffset + group * CLASS_BYTES;
+  return !NOTHING.equals(new Uint8Array(counters.buffer, at, CLASS_BYTES));
 }
 
 /** How many differences of a class have each token, to `own`. */
