@@ -4,7 +4,7 @@
  * Content-Length. What is sent otherwise is left to fetch. Connections are used again.
  */
 import { connect as connectPlain, isIP, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectSecure } from "node:tls";
+import { connect as connectSecure } from "node:tls";
 
 /** An answer, as it comes. */
 export interface Incoming {
@@ -130,20 +130,14 @@ function newConnection(url: URL): Connection {
   let early: Uint8Array | null = null;
   let fault: Error | null = null;
   let closed = false;
-  const onread = {
-    buffer: Buffer.allocUnsafeSlow(PIECE),
-    callback(count: number, buffer: Uint8Array): boolean {
-      const piece = buffer.subarray(0, count);
-      if (waiting === null) {
-        early = piece;
-      } else {
-        waiting.resolve(piece);
-        waiting = null;
-      }
-      return false; // no more until somebody asks: the buffer is in use
-    },
-  };
-  const socket = connectTo(url, onread);
+  const socket = connectTo(url, (piece) => {
+    if (waiting === null) {
+      early = piece;
+    } else {
+      waiting.resolve(piece);
+      waiting = null;
+    }
+  });
   socket.setNoDelay(true);
   socket.on("error", (error) => {
     fault = error;
@@ -176,22 +170,38 @@ function newConnection(url: URL): Connection {
   };
 }
 
-function connectTo(url: URL, onread: { buffer: Uint8Array; callback(count: number, buffer: Uint8Array): boolean }) {
+/** @param take gets one piece after each resume(). */
+function connectTo(url: URL, take: (piece: Uint8Array) => void): Socket {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   if (url.protocol === "http:") {
-    return connectPlain({ host, port: Number(url.port || 80), onread });
+    const buffer = Buffer.allocUnsafeSlow(PIECE);
+    return connectPlain({
+      host,
+      port: Number(url.port || 80),
+      onread: {
+        buffer,
+        callback(count) {
+          take(buffer.subarray(0, count));
+          return false; // no more until somebody asks: the buffer is in use
+        },
+      },
+    });
   }
   const session = sessions.get(url.origin);
-  const options: ConnectionOptions & { readonly onread: typeof onread } = {
+  const secured = connectSecure({
     host,
     port: Number(url.port || 443),
     ALPNProtocols: ["http/1.1"],
-    onread,
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(session === undefined ? {} : { session }),
-  };
-  const secured = connectSecure(options);
+  });
   secured.on("session", (given: Buffer) => sessions.set(url.origin, given));
+  // Not into one buffer: what has been decrypted comes, whatever `onread` answers, and would overwrite what is in use.
+  secured.pause();
+  secured.on("data", (piece: Buffer) => {
+    secured.pause();
+    take(piece);
+  });
   return secured;
 }
 

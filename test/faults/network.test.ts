@@ -249,6 +249,52 @@ test("without a proxy, too: the program itself, by each variable", async () => {
   }
 });
 
+test("over TLS with nothing special in the environment, the bytes are those of a local run, kept or by range", async () => {
+  const endpoint = `https://localhost:${fronts[0].port}`;
+  hub.cdn = `https://localhost:${fronts[1].port}`;
+  hub.endpoint = endpoint;
+  // Node itself trusts it, so that the program's own connections do.
+  const env = {
+    SSL_CERT_FILE: "",
+    REQUESTS_CA_BUNDLE: "",
+    CURL_CA_BUNDLE: "",
+    NODE_EXTRA_CA_CERTS: AUTHORITY,
+    HF_ENDPOINT: endpoint,
+    HF_HOME: join(HOME, "tls-cache"),
+    HOME,
+  };
+  const sums = async (folder: string, ...more: readonly string[]): Promise<unknown> => {
+    const path = join(HOME, folder);
+    const args = ["recover", "--path_raw", "org/base", "--path_diff", "org/diff", "--path_tuned", path, "--quiet"];
+    const { code, said } = await weightDiff([...args, ...more], env);
+    assert.equal(code, 0, said.join("\n"));
+    const made = JSON.parse(readFileSync(join(path, "weight-diff.json"), "utf8")) as Pick<RecoverReport, "tensors">;
+    return new Map(made.tensors.map(({ name, sha256 }) => [name, sha256]));
+  };
+  const expected = new Map(local.map(({ name, sha256 }) => [name, sha256]));
+  for (const [folder, more] of [
+    ["tls-kept", []],
+    ["tls-ranges", ["--no-cache"]],
+  ] as const) {
+    assert.deepEqual(await sums(folder, ...more), expected, folder);
+  }
+  const refused = await weightDiff(
+    [
+      "recover",
+      "--path_raw",
+      "org/base",
+      "--path_diff",
+      "org/diff",
+      "--path_tuned",
+      join(HOME, "tls-no"),
+      "--no-cache",
+    ],
+    { ...env, NODE_EXTRA_CA_CERTS: "" },
+  );
+  assert.equal(refused.code, 5);
+  assert.match(refused.said.join("\n"), /the certificate of localhost:\d+ is not signed by an authority/);
+});
+
 test("a certificate of another host is not trusted", async () => {
   behind("https");
   const how = options("https://other.test", { https_proxy: withUser(), SSL_CERT_FILE: AUTHORITY });
