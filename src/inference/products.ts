@@ -11,7 +11,8 @@ import { widthOf } from "../engine/job/operand.js";
 import { runJobs } from "../engine/pool.js";
 import { storedOperand } from "../plan/operands.js";
 import { provideInputs } from "../run/inputs.js";
-import { choosePace, decodersFor, type RunOptions } from "../run/run-plan.js";
+import { choosePace, decodersFor } from "../run/pace.js";
+import type { RunOptions } from "../run/run-plan.js";
 import { allFinite } from "./arithmetic.js";
 import { BrokenModel } from "./model.js";
 

@@ -6,7 +6,8 @@ import { needsOf } from "../engine/pipeline.js";
 import { runJobs } from "../engine/pool.js";
 import { planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
-import { choosePace, decodersFor, type EarlyOption, type RunOptions, SMALL_BYTES } from "./run-plan.js";
+import { choosePace, decodersFor, SMALL_BYTES } from "./pace.js";
+import type { EarlyOption, RunOptions } from "./run-plan.js";
 
 export interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;

@@ -16,7 +16,7 @@ import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
 import { digestTensors } from "../../src/run/digest.js";
-import { decodersFor } from "../../src/run/run-plan.js";
+import { decodersFor } from "../../src/run/pace.js";
 import { writeStep } from "../support/chain-files.js";
 import { CHAINS, stateOf } from "../support/chains.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";

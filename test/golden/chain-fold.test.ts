@@ -9,7 +9,7 @@ import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { UPDATED_PIECE } from "../../src/engine/io/memory.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
-import { decodersFor } from "../../src/run/run-plan.js";
+import { decodersFor } from "../../src/run/pace.js";
 import { writeStep } from "../support/chain-files.js";
 import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
 import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";

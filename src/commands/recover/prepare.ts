@@ -9,7 +9,7 @@ import { STREAM } from "../../files/pipe.js";
 import { openPair } from "../../make/open.js";
 import { readAdditiveRecord } from "../../plan/exact.js";
 import type { Plan } from "../../plan/plan.js";
-import { threadsAhead } from "../../run/run-plan.js";
+import { threadsAhead } from "../../run/pace.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { chooseAndGuard } from "./choose.js";
 import { tellPlan } from "./notes.js";

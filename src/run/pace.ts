@@ -1,0 +1,98 @@
+/** How a run works through its plan: threads, windows, and how many of them are under way. */
+import type { Shard } from "../checkpoint/shard.js";
+import { defaultThreads } from "../engine/cpu.js";
+import { leastWindowBytes } from "../engine/cut.js";
+import type { Disk } from "../engine/io/disk.js";
+import type { InputFile } from "../engine/io/files.js";
+import { isTiled } from "../engine/io/gather.js";
+import type { Job } from "../engine/job/job.js";
+import { operandsOf } from "../engine/job/operand.js";
+
+/** 4 MiB: few calls, and two workers with three windows of three buffers each stay near 70 MB. */
+const WINDOW_BYTES = 1 << 22;
+/** Smaller where transposed matrices are read, since their tiles take memory, too. */
+const TILED_WINDOW_BYTES = 1 << 21;
+/** For whole files: three windows of payload and key fit into a processor's cache, and calls are still few. */
+const FILE_WINDOW_BYTES = 1 << 20;
+/** The smallest window that the kernel's memory is laid out for. */
+const LEAST_WINDOW_BYTES = 1 << 16;
+/** Of steps of a chain: decoders take the rest of the memory. */
+const UPDATE_WINDOW_BYTES = 1 << 20;
+/** Windows in flight: one is read, one computed, one written. */
+const SLOTS = 3;
+/** Less work than this is done before a thread would have started; the page cache is left alone, too. */
+export const SMALL_BYTES = 1 << 26;
+
+/**
+ * For inputs that are read over the network: each thread has twelve requests of 2 MiB under way, for two operands. With a latency of 50 ms
+ * that is room for some 500 MB/s. Each thread costs connections and memory; docs/benchmarks.md has what one and two reach.
+ */
+const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 2 };
+
+export interface PaceOptions {
+  /** How many worker threads; null chooses by the work and the processors, 0 works in the calling thread. */
+  readonly threads?: number | null;
+  /** Bytes of one operand in one window; a multiple of 64 KiB. */
+  readonly windowBytes?: number;
+  /** Stands in for the disk in tests. */
+  readonly disk?: Disk;
+}
+
+export interface Pace {
+  readonly threads: number;
+  readonly windowBytes: number;
+  /** For whole files, if the plan has some; then it has no tensors, and neither where it has payloads. */
+  readonly fileWindowBytes: number;
+  readonly slots: number;
+}
+
+/** How to work through so many bytes and jobs, where the options do not say. */
+export function choosePace(
+  files: readonly Pick<InputFile, "remote">[],
+  bytes: number,
+  jobs: readonly Job[],
+  options: PaceOptions,
+): Pace {
+  const remote = files.some((file) => file.remote !== undefined);
+  const most = remote ? REMOTE_PACE.threads : defaultThreads();
+  const threads = bytes < SMALL_BYTES ? 0 : Math.min(most, Math.max(1, jobs.length));
+  const whole = jobs.some(({ kind }) => kind === "file" || kind === "payload");
+  const wanted = options.windowBytes ?? (remote ? REMOTE_PACE.windowBytes : windowFor(jobs));
+  const windowBytes = Math.max(wanted, leastWindowBytes(jobs));
+  return {
+    threads: options.threads ?? threads,
+    windowBytes: whole ? LEAST_WINDOW_BYTES : windowBytes,
+    fileWindowBytes: windowBytes,
+    slots: remote ? REMOTE_PACE.slots : SLOTS,
+  };
+}
+
+/** How many threads to start before the plan is made: as many as it will most probably take. None where files are fetched first. */
+export function threadsAhead(
+  shards: readonly Pick<Shard, "size" | "hub">[],
+  { threads = null, disk, dryRun }: PaceOptions & { readonly dryRun?: boolean },
+): number {
+  const bytes = shards.reduce((sum, { size }) => sum + size, 0);
+  const local = shards.every(({ hub }) => hub === undefined);
+  return dryRun === true || disk !== undefined || bytes < SMALL_BYTES || !local ? 0 : (threads ?? defaultThreads());
+}
+
+/** Of all workers together; each takes up to a megabyte. */
+const DECODERS = 64;
+
+/** Decoders of updates that each worker may have open. */
+export function decodersFor(threads: number): number {
+  return Math.max(1, Math.floor(DECODERS / Math.max(1, threads)));
+}
+
+function windowFor(jobs: readonly Job[]): number {
+  if (jobs.some(({ kind }) => kind === "file")) {
+    return FILE_WINDOW_BYTES;
+  }
+  if (jobs.some((job) => job.kind === "tensor" && job.updates !== undefined)) {
+    return UPDATE_WINDOW_BYTES;
+  }
+  const operands = jobs.flatMap((job) => (job.kind === "tensor" ? operandsOf(job).distinct : []));
+  const tiled = operands.some((operand) => operand.kind === "stored" && isTiled(operand));
+  return tiled ? TILED_WINDOW_BYTES : WINDOW_BYTES;
+}
