@@ -23,7 +23,7 @@ test("shows totals, a heat map, the most changed tensors and tokens; a diff is a
   assert.match(lines[2] ?? "", /^ {2}new {6}\d+ elements in 2 tensors that the base does not have$/);
   assert.ok(lines.includes("relative change by module, layers 0 to 1 from left to right"));
   assert.match(out, /^ {2}self_attn\.q_proj\.weight +[▁-█]{2}$/m);
-  assert.match(out, /^most changed\n( {2}\S+ +[\d.]+ % .*\n){10}/m);
+  assert.match(out, /^most changed\n {2}relative +changed +largest +tensor\n( {2}\S+ +[\d.]+ % .*\n){10}/m);
   assert.match(
     out,
     /^tokens of model\.embed_tokens\.weight that moved most: how far, and relative to the base's norm\n {2}\d+ +"[^"\\]+" +\S+ +\S+$/m,
@@ -59,6 +59,44 @@ test("--json has every figure, and a model beside itself is equal", async () => 
       [0, 0, [4], 0],
     );
     assert.match((await weightDiff(["report", copy, join(folder, "copy2")])).out, /nothing changed/);
+  });
+});
+
+test("what holds NaN or infinity comes first: tensors, tokens, and on the page", async () => {
+  await withFolder(async (folder) => {
+    const write = (at: string, embedding: readonly number[], infinite: number, last: number) =>
+      writeFiles(join(folder, at), {
+        "model.safetensors": safetensors(
+          ["model.embed_tokens.weight", "F32", [3, 2], Float32Array.from(embedding)],
+          ["model.layers.0.a", "F32", [2], Float32Array.of(1, last)],
+          ["model.layers.1.a", "F32", [2], Float32Array.of(1, infinite)],
+        ),
+      });
+    const base = await write("a", [1, 1, 1, 1, 1, 1], 1, 1);
+    const tuned = await write("b", [9, 9, 1, Number.NaN, 1, 2], Number.POSITIVE_INFINITY, 2);
+    const page = join(folder, "page.html");
+    const { code, out } = await weightDiff(["report", base, tuned, "--out", page, "--quiet"]);
+    assert.equal(code, 0);
+    const ranked = [...out.slice(out.indexOf("most changed")).matchAll(/^ {2}(\S+) +.*(model\.\S+) +F32/gm)];
+    assert.deepEqual(
+      ranked.map(([, moved, name]) => [moved, name]),
+      [
+        ["NaN", "model.embed_tokens.weight"],
+        ["Infinity", "model.layers.1.a"],
+        ["0.707", "model.layers.0.a"],
+      ],
+    );
+    assert.match(out, / {2}· unchanged, .*, \? NaN or infinity\n/);
+    const rows = [...out.slice(out.indexOf("tokens of")).matchAll(/^ {2}(\d) +(\S+)/gm)];
+    assert.deepEqual(
+      rows.map(([, row, moved]) => [row, moved]),
+      [
+        ["1", "NaN"],
+        ["0", "11.3"],
+        ["2", "1"],
+      ],
+    );
+    assert.match(await readFile(page, "utf8"), /"noNumber":\[0,2\]/);
   });
 });
 

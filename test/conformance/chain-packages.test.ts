@@ -14,6 +14,7 @@ import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { chainVerify } from "../../src/commands/chain/verify.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
+import { vectorModels } from "../support/chain-models.js";
 import { CHAINS, stateOf } from "../support/chains.js";
 import { withFolder } from "../support/checkpoints.js";
 import { ROOT } from "../support/fixtures.js";
@@ -50,20 +51,9 @@ async function digestsOf(chain: string, raw: string | null, to: number | null = 
   return Object.fromEntries(tensors.map(({ name, sha256 }) => [name, sha256]));
 }
 
-/** The models of versions 0 to 4 of a vector: NaN, -0, F8, an empty step, a tensor that returns to its first value. */
-async function models(folder: string): Promise<readonly string[]> {
-  const made = [BASE];
-  for (let to = 1; to <= 4; to++) {
-    const tuned = join(folder, `model-${to}`);
-    await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: BASE, tuned, to, ...quiet });
-    made.push(tuned);
-  }
-  return made;
-}
-
 test("what ModelExpress publishes is every version to the byte, and its own receiver agrees", { skip }, () =>
   withFolder(async (folder) => {
-    const [base = "", one = "", two = "", three = "", four = ""] = await models(folder);
+    const [base = "", one = "", two = "", three = "", four = ""] = await vectorModels(folder);
     for (const [name, third] of [
       ["updates", three],
       ["full", `full:${three}`],
@@ -86,7 +76,7 @@ test(
   { skip: writes },
   () =>
     withFolder(async (folder) => {
-      const all = await models(folder);
+      const all = await vectorModels(folder);
       const chain = join(folder, "chain");
       for (let version = 1; version <= 4; version++) {
         const pair = { raw: all[version - 1] ?? "", tuned: all[version] ?? "" };
@@ -116,7 +106,7 @@ test(
 
 test("what Fireworks uploads is the model, or is refused for its pickle", { skip }, () =>
   withFolder(async (folder) => {
-    const [base = "", , tuned = ""] = await models(folder);
+    const [base = "", , tuned = ""] = await vectorModels(folder);
     const formats = ["arc_v1", "arc_v2", "xor_one_to_one_zlib", "xor_one_to_one_zstd", "arc_v3"];
     const theirs: readonly unknown[] = JSON.parse(ask("fw", base, tuned, folder, ...formats));
     for (const [index, format] of formats.entries()) {

@@ -18,6 +18,7 @@ import { canEncode } from "../../src/formats/zstd/encoder.js";
 import { digestTensors } from "../../src/run/digest.js";
 import { decodersFor } from "../../src/run/pace.js";
 import { writeStep } from "../support/chain-files.js";
+import { vectorModels } from "../support/chain-models.js";
 import { CHAINS, stateOf } from "../support/chains.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";
 import { hashed } from "../support/kernels.js";
@@ -38,17 +39,6 @@ async function digestsOf(options: Parameters<typeof chainMaterialize>[0]): Promi
 
 async function digestsIn(path: string): Promise<Digests> {
   return Object.fromEntries(await digestTensors(await openCheckpoint(path), {}));
-}
-
-/** The models of versions 0 to 4 of a vector: NaN, -0, F8, an empty step, a tensor that returns to its first value. */
-async function vectorModels(folder: string): Promise<readonly string[]> {
-  const made = [BASE];
-  for (let to = 1; to <= 4; to++) {
-    const tuned = join(folder, `model-${to}`);
-    await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: BASE, tuned, to, ...quiet });
-    made.push(tuned);
-  }
-  return made;
 }
 
 /** A tensor of each unit, longer than a window where that is not large; some elements of each step change. */

@@ -12,6 +12,7 @@ import { chainVerify } from "../../src/commands/chain/verify.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
 import { digestTensors } from "../../src/run/digest.js";
+import { vectorModels } from "../support/chain-models.js";
 import { CHAINS, stateOf } from "../support/chains.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";
 import { FIXTURES } from "../support/fixtures.js";
@@ -21,17 +22,6 @@ const quiet = { onNote: () => {}, onWarning: () => {} } as const;
 const skip = canEncode() ? false : "this Node cannot write zstd";
 const BASE = join(CHAINS, "base");
 
-/** The models of versions 0 to 4 of a vector: NaN, -0, F8, an empty step, a tensor that returns to its first value. */
-async function models(folder: string): Promise<readonly string[]> {
-  const made = [BASE];
-  for (let to = 1; to <= 4; to++) {
-    const tuned = join(folder, `model-${to}`);
-    await chainMaterialize({ chain: join(CHAINS, "good/xor-xxh3"), raw: BASE, tuned, to, ...quiet });
-    made.push(tuned);
-  }
-  return made;
-}
-
 async function digestsOf(chain: string, raw: string, to: number): Promise<Readonly<Record<string, string>>> {
   const { tensors } = await chainMaterialize({ chain, raw, to, ...quiet });
   return Object.fromEntries(tensors.map(({ name, sha256 }) => [name, sha256]));
@@ -39,7 +29,7 @@ async function digestsOf(chain: string, raw: string, to: number): Promise<Readon
 
 test("versions that are made one after the other give every model to the byte", { skip }, () =>
   withFolder(async (folder) => {
-    const all = await models(folder);
+    const all = await vectorModels(folder);
     // Each encoding, each checksum and each way to run once: none of them knows of the others.
     for (const [encoding, checksum, threads] of [
       ["xor", "xxh3-128", 0],
@@ -95,7 +85,7 @@ function describedIn(file: Buffer): readonly string[] {
 
 test("the index is slime's, on one line, and says which model the update is made on", { skip }, () =>
   withFolder(async (folder) => {
-    const [, tuned = ""] = await models(folder);
+    const [, tuned = ""] = await vectorModels(folder);
     const { output } = await chainMake({ chain: join(folder, "chain"), raw: BASE, tuned, ...quiet });
     const lines: string[] = [];
     for (const name of readdirSync(BASE).filter((file) => file.endsWith(".safetensors"))) {
@@ -141,7 +131,7 @@ test("models in torch's files are compared as they are", { skip }, () =>
 
 test("a full version is the new model itself, and later ones go on from there", { skip }, () =>
   withFolder(async (folder) => {
-    const [, first = "", second = ""] = await models(folder);
+    const [, first = "", second = ""] = await vectorModels(folder);
     const chain = join(folder, "chain");
     await chainMake({ chain, raw: BASE, tuned: first, ...quiet });
     const full = await chainMake({ chain, raw: first, tuned: second, full: true, ...quiet });
@@ -156,7 +146,7 @@ test("a full version is the new model itself, and later ones go on from there", 
 
 test("an update on another model than the newest version is refused, and nothing is written", { skip }, () =>
   withFolder(async (folder) => {
-    const [, first = "", second = ""] = await models(folder);
+    const [, first = "", second = ""] = await vectorModels(folder);
     const chain = join(folder, "chain");
     await chainMake({ chain, raw: BASE, tuned: first, ...quiet });
     for (const raw of [BASE, second, join(CHAINS, "base-wrong")]) {
@@ -173,7 +163,7 @@ test(
   { skip },
   () =>
     withFolder(async (folder) => {
-      const all = await models(folder);
+      const all = await vectorModels(folder);
       const [base = "", first = "", second = "", third = "", fourth = ""] = all;
       for (const made of all.slice(1)) {
         rmSync(join(made, "weight-diff.json")); // it would tell the version
@@ -233,7 +223,7 @@ test("what an update cannot say is listed, tensor by tensor", { skip }, () =>
 
 test("a repository or a page is no place to write to", { skip }, () =>
   withFolder(async (folder) => {
-    const [, tuned = ""] = await models(folder);
+    const [, tuned = ""] = await vectorModels(folder);
     const raw = BASE;
     for (const place of ["hf://org/chain", "https://huggingface.co/org/chain"]) {
       await refuses(
@@ -250,7 +240,7 @@ test("a repository or a page is no place to write to", { skip }, () =>
 
 test("numbers go on from the newest complete version, and an unfinished one is told", { skip }, () =>
   withFolder(async (folder) => {
-    const [, first = "", second = ""] = await models(folder);
+    const [, first = "", second = ""] = await vectorModels(folder);
     const chain = join(folder, "chain");
     const begun = await chainMake({ chain, raw: BASE, tuned: first, version: 7, ...quiet });
     assert.deepEqual([begun.version, begun.baseVersion], ["000007", "000006"]);
@@ -271,7 +261,7 @@ test("numbers go on from the newest complete version, and an unfinished one is t
 
 test("an interrupted version is made by the next run", { skip }, () =>
   withFolder(async (folder) => {
-    const [, first = ""] = await models(folder);
+    const [, first = ""] = await vectorModels(folder);
     const chain = join(folder, "chain");
     const stop = new AbortController();
     const onProgress = (): void => stop.abort(new WeightDiffError("INTERRUPTED", "interrupted"));

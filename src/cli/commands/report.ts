@@ -67,8 +67,8 @@ export function reportText(report: ChangeReport, look: HeatLook): string {
           ...heatMap(rows, look),
           `  ${scaleText(rows)}`,
         ]),
-    ...(loose.length === 0 ? [] : ["", "in no layer", ...indented(loose.map(tensorRow))]),
-    ...(ranked.length === 0 ? [] : ["", "most changed", ...indented(ranked.map(tensorRow))]),
+    ...(loose.length === 0 ? [] : ["", "in no layer", ...tensorRows(report, loose)]),
+    ...(ranked.length === 0 ? [] : ["", "most changed", ...tensorRows(report, ranked)]),
     ...embeddings.flatMap(({ name, tokens }) => [
       "",
       `tokens of ${printable(name)} that moved most: how far${base === null ? "; of new ones, their own norm" : ", and relative to the base's norm"}`,
@@ -113,10 +113,14 @@ function layersText({ layers }: ChangeReport): string {
   return first === last ? String(first) : `${first} to ${last}`;
 }
 
-/** What moved farthest first. */
+/** What moved farthest first; what holds NaN before that. */
 function rankedTensors(report: ChangeReport): readonly TensorChange[] {
   const { of } = mapFigure(report);
-  return report.tensors.filter(({ changed }) => changed > 0).sort((a, b) => (of(b) ?? 0) - (of(a) ?? 0));
+  const distance = (tensor: TensorChange): number => {
+    const moved = of(tensor) ?? 0;
+    return Number.isNaN(moved) ? Number.POSITIVE_INFINITY : moved;
+  };
+  return report.tensors.filter(({ changed }) => changed > 0).sort((a, b) => distance(b) - distance(a));
 }
 
 function changeText({ compared, changed, relative, cosine, largest, bits }: Change): string {
@@ -127,6 +131,11 @@ function changeText({ compared, changed, relative, cosine, largest, bits }: Chan
     ...(largest === null ? [] : [`largest ${digits(largest)}`]),
     ...(bits === null ? [] : [`${bits.toFixed(2)} bits an element`]),
   ].join(", ");
+}
+
+function tensorRows({ base }: ChangeReport, tensors: readonly TensorChange[]): readonly string[] {
+  const heads = base === null ? ["rms", "not zero"] : ["relative", "changed"];
+  return indented([[...heads, "largest", "tensor"], ...tensors.map(tensorRow)]);
 }
 
 function tensorRow(tensor: TensorChange): readonly string[] {

@@ -68,7 +68,11 @@ function block(value: number, scale: ReturnType<typeof heatScale>, colour: boole
 /** "▁ 0.0012 to █ 0.045". */
 export function scaleText(rows: readonly HeatRow[]): string {
   const scale = heatScale(rows);
-  return scale === null
-    ? `${UNCHANGED} nothing changed`
-    : `${UNCHANGED} unchanged, ${BLOCKS[0]} ${scale.least.toPrecision(3)} to ${BLOCKS[7]} ${scale.most.toPrecision(3)}, logarithmic`;
+  const strange = rows.some(({ cells }) => cells.some((value) => value !== null && !Number.isFinite(value)));
+  return [
+    scale === null
+      ? `${UNCHANGED} nothing changed`
+      : `${UNCHANGED} unchanged, ${BLOCKS[0]} ${scale.least.toPrecision(3)} to ${BLOCKS[7]} ${scale.most.toPrecision(3)}, logarithmic`,
+    ...(strange ? [`${NO_NUMBER} NaN or infinity`] : []),
+  ].join(", ");
 }

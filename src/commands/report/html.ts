@@ -51,6 +51,9 @@ function pageData(report: ChangeReport): PageData {
       baseDtype: tensors.map(({ baseDtype }) => baseDtype),
       shape: tensors.map(({ shape }) => shape),
       newRows: tensors.map(({ newRows }) => newRows),
+      noNumber: tensors.flatMap(({ differenceNorm }, place) =>
+        differenceNorm !== null && !Number.isFinite(differenceNorm) ? [place] : [],
+      ),
     },
     layers,
     modules: report.modules.map(({ module, tensors: count, steps }) => ({ name: module, tensors: count, steps })),
@@ -59,7 +62,7 @@ function pageData(report: ChangeReport): PageData {
       tokens: tokens.map(({ row, token, differenceNorm, relative }) => ({
         row,
         token,
-        norm: rounded(differenceNorm) ?? 0,
+        norm: rounded(differenceNorm),
         relative: rounded(relative),
       })),
     })),

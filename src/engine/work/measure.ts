@@ -206,6 +206,11 @@ function addEntropy(bits: number, own: Float64Array, unit: Unit): number {
   );
 }
 
+/** NaN counts as the farthest move: whoever looks for what changed most wants to see it. */
+function distance({ difference }: { readonly difference: number }): number {
+  return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
+}
+
 /** Squares of whole rows, wherever blocks end; the largest are kept. */
 function startRows(kernel: Kernel, base: number, tuned: number, columns: number) {
   const ours = new Float32Array(kernel.memory, tuned);
@@ -214,10 +219,11 @@ function startRows(kernel: Kernel, base: number, tuned: number, columns: number)
   let open = { difference: 0, base: 0 };
   const close = (row: number): void => {
     const least = top.at(-1);
-    if (open.difference > 0 && (top.length < MOST_ROWS || open.difference > (least?.difference ?? 0))) {
+    const moved = distance(open);
+    if (moved > 0 && (top.length < MOST_ROWS || least === undefined || moved > distance(least))) {
       top.push({ row, ...open });
       // Of equal rows, the first one stays ahead.
-      top.sort((a, b) => b.difference - a.difference || a.row - b.row);
+      top.sort((a, b) => distance(b) - distance(a) || a.row - b.row);
       top.length = Math.min(top.length, MOST_ROWS);
     }
     open = { difference: 0, base: 0 };

@@ -37,6 +37,8 @@ export interface PageData {
     readonly baseDtype: readonly (string | null)[];
     readonly shape: readonly (readonly number[])[];
     readonly newRows: readonly number[];
+    /** Places of those whose difference holds NaN or infinities: figures of it are null. */
+    readonly noNumber: readonly number[];
   };
   readonly layers: readonly number[];
   readonly modules: readonly {
@@ -49,7 +51,8 @@ export interface PageData {
     readonly tokens: readonly {
       readonly row: number;
       readonly token: string | null;
-      readonly norm: number;
+      /** Null for what is no number. */
+      readonly norm: number | null;
       readonly relative: number | null;
     }[];
   }[];

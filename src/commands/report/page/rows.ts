@@ -5,6 +5,7 @@ import { alone, data, FIGURES, tensors } from "./figures.js";
 import { element, made, shown, whole } from "./text.js";
 
 const PAGE_ROWS = 100;
+const noNumber = new Set(tensors.noNumber);
 const names = tensors.name.map((name) => name.toLowerCase());
 const list = {
   found: [] as number[],
@@ -28,7 +29,8 @@ function search(): void {
     list.found.sort((a, b) => order * (a - b));
   } else {
     const column = tensors[by];
-    const value = (tensor: number): number => column[tensor] ?? Number.NEGATIVE_INFINITY;
+    const value = (tensor: number): number =>
+      column[tensor] ?? (noNumber.has(tensor) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY);
     list.found.sort((a, b) => order * (value(a) - value(b)) || a - b);
   }
   list.first = 0;

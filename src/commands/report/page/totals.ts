@@ -13,6 +13,9 @@ export function drawTotals(): void {
     ["elements", whole(total.elements)],
     [alone ? "not zero" : "changed", `${whole(total.changedElements)} (${percent(total.changed)})`],
     ...(untold > 0 ? [[alone ? "not told of" : "new elements", whole(untold)] as const] : []),
+    ...(tensors.noNumber.length > 0
+      ? [["with NaN or infinity", `${whole(tensors.noNumber.length)} tensors`] as const]
+      : []),
     ...FIGURES.filter(({ key }) => key !== "changed").map(({ key, label, text }) => [label, text(total[key])] as const),
   ];
   element("totals").replaceChildren(

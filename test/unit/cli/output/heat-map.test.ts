@@ -34,6 +34,7 @@ test("colours only where they are wanted", () => {
 test("nothing changed, no number, an infinity: said as it is", () => {
   const rows = [{ name: "a", cells: [0, Number.NaN, Number.POSITIVE_INFINITY, null] }];
   assert.deepEqual(heatMap(rows, { width: 80, colour: false }), ["  a  ·??"]);
+  assert.equal(scaleText(rows), "· nothing changed, ? NaN or infinity");
   assert.equal(scaleText([{ name: "a", cells: [0, null] }]), "· nothing changed");
   assert.deepEqual(heatMap([], { width: 80, colour: false }), []);
 });
