@@ -195,7 +195,7 @@ for (const [what, put, words] of [
     },
     /holder: is a symbolic link, where a file/,
   ],
-  ["endless", (path: string) => writeFiles(path, { holder: "x".repeat(5000) }), /has 5000 bytes, .* at most 4096$/],
+  ["endless", (path: string) => writeFiles(path, { holder: "x".repeat(5000) }), /has 5000 bytes; .* at most 4096$/],
 ] as const) {
   test(`${what} in place of the lock is refused at once, and stays`, async () => {
     await withFolder(async (folder) => {
