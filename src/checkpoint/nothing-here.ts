@@ -6,11 +6,12 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { isVocabulary } from "../files/side-names.js";
-import { printable } from "../formats/quote.js";
+import { printable, quote } from "../formats/quote.js";
 import { isAddress, parseHubName } from "../hub/name.js";
 import type { HubPlace } from "../hub/place.js";
 import { PRECEDENCE } from "./layouts/huggingface.js";
 import { findWeights } from "./layouts/registry.js";
+import { readSettings } from "./tokenizer.js";
 
 /** A directory in which nothing was found. */
 export interface BarePlace {
@@ -37,6 +38,7 @@ export async function nothingHere(place: BarePlace): Promise<WeightDiffError> {
     (await oneDeeper(place)) ??
     unfinished(place.names) ??
     unfinished(await inCache(place)) ??
+    (await adapter(place)) ??
     otherFormat(place) ??
     otherNames(place) ??
     onlySmallFiles(place) ??
@@ -127,13 +129,23 @@ async function inCache({ directory, hub }: BarePlace): Promise<readonly string[]
   return names.sort().map((name) => join(folder, name));
 }
 
+/** What peft saves; adapter_config.json names the base (peft's PeftConfig, base_model_name_or_path). */
+async function adapter({ directory, names }: BarePlace): Promise<Finding | null> {
+  const name = names.find((candidate) => /^adapter_model\.(bin|safetensors)$/.test(candidate));
+  if (name === undefined) {
+    return null;
+  }
+  const { base_model_name_or_path: base } = await readSettings(directory, "adapter_config.json");
+  const whose = typeof base === "string" && base !== "" ? ` for ${quote(base)}` : "";
+  return [
+    "FORMAT_UNSUPPORTED",
+    `holds ${printable(name)}: a LoRA adapter${whose}, not whole weights`,
+    "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+  ];
+}
+
 /** [a name that gives it away, what it is, what to do]. */
 const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
-  [
-    /^adapter_model\.(bin|safetensors)$/,
-    "a LoRA adapter, not whole weights",
-    "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
-  ],
   [
     /\.enc$/,
     "XOR-encrypted files (point-alpaca, BELLE), not a checkpoint",

@@ -170,8 +170,11 @@ const REFUSED: readonly (readonly [
 ])[] = [
   [
     "a LoRA adapter",
-    () => ({ "adapter_config.json": '{"peft_type": "LORA"}', "adapter_model.safetensors": safetensors(LORA) }),
-    /holds adapter_model\.safetensors: a LoRA adapter, not whole weights.*\n.*merge_and_unload/,
+    () => ({
+      "adapter_config.json": '{"peft_type": "LORA", "base_model_name_or_path": "org/base"}',
+      "adapter_model.safetensors": safetensors(LORA),
+    }),
+    /holds adapter_model\.safetensors: a LoRA adapter for "org\/base", not whole weights.*\n.*merge_and_unload/,
   ],
   [
     "a reward model",

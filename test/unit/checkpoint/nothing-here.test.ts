@@ -207,3 +207,15 @@ test("thousands of files take no more than a line", async () => {
   const error = await nothingHere({ path: "x", directory: "/nowhere", names, hub: null });
   assert.match(error.fact, /part-00004\.pt and 4995 more$/);
 });
+
+test("an adapter is told with its base, where a sound adapter_config.json names it", async () => {
+  for (const [config, message] of [
+    ['{"base_model_name_or_path": "org/base"}', /a LoRA adapter for "org\/base", not whole weights$/],
+    ['{"base_model_name_or_path": "\\u001b[31m"}', /a LoRA adapter for "\\u001b\[31m", not whole weights$/],
+    ['{"base_model_name_or_path": 7}', /a LoRA adapter, not whole weights$/],
+    ["{", /a LoRA adapter, not whole weights$/],
+  ] as const) {
+    const { fact } = await refusalOf(["adapter_model.safetensors"], { "adapter_config.json": config });
+    assert.match(fact, message);
+  }
+});
