@@ -99,7 +99,7 @@ async function reportOf(options: PairOptions, { plan, tuned, base, scheme }: Pla
 async function compose(options: ReportOptions, run: MeasuredRun, started: number): Promise<ChangeReport> {
   const { raw: base = null, path } = options;
   const changeOf = base === null ? changeAlone : changeBeside;
-  const all = [...run.tensors].sort((a, b) => (orderOf(a.name) < orderOf(b.name) ? -1 : 1));
+  const all = inOrder(run.tensors);
   const tensors = all.map(
     ({ measured, ...tensor }): TensorChange => ({ ...tensor, ...placeOf(tensor.name), ...changeOf([measured]) }),
   );
@@ -138,8 +138,11 @@ async function compose(options: ReportOptions, run: MeasuredRun, started: number
 }
 
 /** By name, numbers by value: files of other formats have another order, and the sums must be the same. */
-function orderOf(name: string): string {
-  return name.replaceAll(/\d+/g, (digits) => digits.padStart(8, "0"));
+function inOrder(tensors: readonly MeasuredTensor[]): readonly MeasuredTensor[] {
+  return tensors
+    .map((tensor) => ({ tensor, key: tensor.name.replaceAll(/\d+/g, (digits) => digits.padStart(8, "0")) }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ tensor }) => tensor);
 }
 
 interface Planned {

@@ -1,7 +1,7 @@
 /**
- * One GET over a connection of our own, for the bytes of large files: they arrive in one buffer per connection, which costs an eighth of
- * the processor time of fetch and a quarter of that of node:http. It knows HTTP/1.1 (RFC 9112) as far as storages speak it: an answer with a
- * Content-Length. What is sent otherwise is left to fetch. Connections are used again.
+ * One GET over a connection of our own, for the bytes of large files. Without TLS they arrive in one buffer per connection, which costs an
+ * eighth of the processor time of fetch; over TLS, with digests, it is two thirds (docs/benchmarks.md). It knows HTTP/1.1 (RFC 9112) as
+ * far as storages speak it: an answer with a Content-Length. What is sent otherwise is left to fetch. Connections are used again.
  */
 import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { connect as connectSecure } from "node:tls";
