@@ -46,6 +46,9 @@ export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
   if (!Number.isInteger(headSize)) {
     throw config.invalid(`hidden_size ${hidden} is no multiple of num_attention_heads ${heads}`);
   }
+  if (turned > headSize) {
+    throw config.invalid(`head_dim is ${turned}, but hidden_size / num_attention_heads is ${headSize}`);
+  }
   if (heads % keyHeads !== 0) {
     throw config.invalid(
       `num_attention_heads ${heads} is no multiple of num_key_value_heads ${keyHeads}${assumedText(assumed)}`,

@@ -75,8 +75,8 @@ export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"])
     );
   }
   const turning = Math.floor(size * shareOf(config, scaling, keys));
-  if (turning % 2 !== 0 || turning < 2) {
-    throw config.invalid(`${turning} elements of a head turn, expected an even number`);
+  if (turning % 2 !== 0 || turning < 2 || turning > size) {
+    throw config.invalid(`${turning} elements of a head turn, expected an even number from 2 to ${size}`);
   }
   return { inverse: rule(invFreq(turning / 2, theta, 0, turning / 2), scaling ?? config, config) };
 }

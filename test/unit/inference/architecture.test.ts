@@ -158,6 +158,16 @@ for (const [what, change, code, message] of REFUSED) {
   test(`refuses ${what}`, () => refusesModel({ ...LLAMA, ...change }, tensors("llama1-mha"), code, message));
 }
 
+for (const [what, change] of [
+  ["more of a head turns than it has", { rotary_pct: 2 }],
+  ["billions of elements turn", { rotary_pct: 2 ** 31 }],
+  ["no number of elements turns", { rotary_pct: -1 }],
+  ["heads are given a size that the joined matrix does not have", { head_dim: 2 ** 30 }],
+] as const) {
+  test(`refuses a config where ${what}`, () =>
+    refusesModel({ ...NEOX, ...change }, tensors("neox-parallel"), "FORMAT_INVALID", /rotary|turn|head_dim/));
+}
+
 test("refuses a factor that is no number", () => {
   const text = JSON.stringify({ ...LLAMA, rope_scaling: { type: "linear", factor: 12345 } }).replace("12345", "NaN");
   return refusesModel(text, tensors("llama1-mha"), "FORMAT_INVALID", /factor/);
