@@ -5,7 +5,8 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Shard } from "../checkpoint/shard.js";
-import type { CompareJob, Comparison } from "../engine/job/job.js";
+import type { CompareJob } from "../engine/job/job.js";
+import type { Comparison } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { loadedTie } from "../evidence/ties.js";
 import { isFloatDtype } from "../formats/dtype.js";

@@ -5,7 +5,8 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { tokenTexts } from "../checkpoint/token-texts.js";
-import type { Job, Measured, TensorJob } from "../engine/job/job.js";
+import type { Job, TensorJob } from "../engine/job/job.js";
+import type { Measured } from "../engine/job/result.js";
 import { guardModels } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
 import { likeness, resembles } from "../evidence/not-a-diff.js";

@@ -6,16 +6,16 @@ import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import type { Kernel } from "../kernel/kernel.js";
-import { loadKernel } from "../kernel/load.js";
 import { elementsOf, windowElements } from "./cut.js";
 import { type Disk, readFully } from "./io/disk.js";
-import { type InputFile, type OutputFile, openWorkerFiles, type WorkerFiles } from "./io/files.js";
-import { type MemoryPlan, type ProductNeeds, planMemory, type Slot } from "./io/memory.js";
+import { openWorkerFiles, type WorkerFiles } from "./io/files.js";
+import type { MemoryPlan, Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
 import { type TraceDetails, trace, traceAside, traceParts } from "./io/trace.js";
-import type { ExchangeMemory } from "./job/exchange.js";
-import type { FileJob, Job, Operand, PayloadJob, ProductJob, TensorResult, WindowedJob } from "./job/job.js";
-import { codingOf, elementsBefore, meansOf, operandsOf, updatesCoded } from "./job/operand.js";
+import type { FileJob, Job, Operand, PayloadJob, ProductJob, WindowedJob } from "./job/job.js";
+import { codingOf, elementsBefore, operandsOf } from "./job/operand.js";
+import type { TensorResult } from "./job/result.js";
+import { memoryOf, type PipelineSetup } from "./setup.js";
 import { startCompare } from "./work/compare.js";
 import { startDecode } from "./work/decode.js";
 import { startDigest } from "./work/digest.js";
@@ -26,76 +26,6 @@ import { startProducts } from "./work/product.js";
 import { startTensor } from "./work/tensor.js";
 import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
-
-/** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
-export interface PipelineSetup {
-  readonly inputs: readonly InputFile[];
-  readonly outputs: readonly OutputFile[];
-  /** Bytes of one operand in one window; a multiple of 64 KiB. */
-  readonly windowBytes: number;
-  /** Bytes of one window of a whole file. */
-  readonly fileWindowBytes: number;
-  /** Windows in flight: read ahead, computed, written behind. */
-  readonly slots: number;
-  /** The most operands that one job reads, and the most mean rows that it takes (needsOf). */
-  readonly operands: number;
-  readonly means: number;
-  /** Columns of the widest mean row; 0 without one. */
-  readonly meanColumns: number;
-  /** What jobs do with coded windows. */
-  readonly coder: "none" | "decode" | "encode";
-  /** Is any of them a payload to be made? */
-  readonly payloads?: boolean;
-  /** Is any step of a chain coded? */
-  readonly codedUpdates?: boolean;
-  /** Is any of them a whole file? */
-  readonly files?: boolean;
-  /** Is any of them measured? */
-  readonly measures: boolean;
-  /** Only where jobs are products: their room, and through what inputs come and products go. */
-  readonly product?: ProductNeeds & { readonly exchange: ExchangeMemory };
-  /** Decoders of updates that one worker has open at a time. */
-  readonly decoders: number;
-}
-
-/** What the memory of a run must have room for. */
-export function needsOf(
-  jobs: readonly Job[],
-): Pick<
-  PipelineSetup,
-  "operands" | "means" | "meanColumns" | "coder" | "payloads" | "codedUpdates" | "files" | "measures"
-> {
-  return jobs.reduce<ReturnType<typeof needsOf>>(
-    (needs, job) => {
-      const updates = updatesCoded(job);
-      const coding = updates === "none" ? codingOf(job) : updates;
-      const means = job.kind === "tensor" ? meansOf(job) : [];
-      return {
-        operands: Math.max(
-          needs.operands,
-          job.kind === "file" || job.kind === "payload" ? 0 : operandsOf(job).distinct.length,
-        ),
-        means: Math.max(needs.means, means.length),
-        meanColumns: means.reduce((most, { mean }) => Math.max(most, mean?.columns ?? 0), needs.meanColumns),
-        coder: coding === "none" || needs.coder === "encode" ? needs.coder : coding,
-        payloads: needs.payloads === true || job.kind === "payload",
-        codedUpdates: needs.codedUpdates === true || updates !== "none",
-        files: needs.files === true || job.kind === "file",
-        measures: needs.measures || (job.kind === "tensor" && job.measure !== undefined),
-      };
-    },
-    {
-      operands: 1,
-      means: 0,
-      meanColumns: 0,
-      coder: "none",
-      payloads: false,
-      codedUpdates: false,
-      files: false,
-      measures: false,
-    },
-  );
-}
 
 /** The worker's side of the pool. */
 export interface PipelineHost {
@@ -141,19 +71,6 @@ interface Loaded extends LoadedWindow {
   readonly range: Range;
   readonly slot: Slot;
   readonly read: number;
-}
-
-/** A kernel with the memory that `runPipeline` needs. @throws {WeightDiffError} LIMIT. */
-export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefined): Kernel {
-  // The smallest kernel knows how large its states are.
-  const { end } = memoryOf(setup, { ...loadKernel(0, wasm), base: 0 });
-  return loadKernel(end, wasm);
-}
-
-function memoryOf(setup: PipelineSetup, kernel: Pick<Kernel, "base" | "sumBytes" | "meanBytes">): MemoryPlan {
-  const meanBytes = setup.meanColumns === 0 ? 0 : kernel.meanBytes(setup.meanColumns);
-  const fileWindowBytes = setup.files === true ? setup.fileWindowBytes : undefined;
-  return planMemory(kernel.base, { ...setup, fileWindowBytes, sumBytes: kernel.sumBytes, meanBytes });
 }
 
 /** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */

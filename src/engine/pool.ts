@@ -10,8 +10,10 @@ import { type EarlyThreads, startWorker } from "./early.js";
 import { errorOf, type Failure } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 import { type Disk, localDisk } from "./io/disk.js";
-import type { Job, TensorResult } from "./job/job.js";
-import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
+import type { Job } from "./job/job.js";
+import type { TensorResult } from "./job/result.js";
+import { runPipeline } from "./pipeline.js";
+import { type PipelineSetup, pipelineKernel } from "./setup.js";
 
 export type ToWorker =
   | { readonly type: "setup"; readonly setup: PipelineSetup }

@@ -5,8 +5,9 @@ import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { failureOf } from "./failure.js";
 import { localDisk } from "./io/disk.js";
 import type { Job } from "./job/job.js";
-import { type PipelineSetup, pipelineKernel, runPipeline } from "./pipeline.js";
+import { runPipeline } from "./pipeline.js";
 import type { FromWorker, ToWorker } from "./pool.js";
+import { type PipelineSetup, pipelineKernel } from "./setup.js";
 
 const port = parentPort;
 if (port === null) {

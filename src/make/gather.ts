@@ -1,5 +1,5 @@
 /** Puts the parts of a run together: what each has made is held against its journal, and then the whole is finished as one run finishes. */
-import type { TensorResult } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { type GatherRequest, openGathering, partFolder } from "../output/gather.js";
 import { changedParts, readJournal } from "../output/journal.js";

@@ -1,5 +1,5 @@
 /** One part of a run that several machines share: the files that are its own, made, closed, and left to be gathered. */
-import type { TensorResult } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { digestOf } from "../manifest/write.js";
 import type { AskedRun, PlanIdentity } from "../output/journal-text.js";

@@ -1,6 +1,7 @@
 /** What a run is asked for, what a command's recipe gives it, and how it ends. */
 import type { Say } from "../advice.js";
-import type { Job, TensorResult } from "../engine/job/job.js";
+import type { Job } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import type { Guard } from "../evidence/guard-names.js";
 import type { OutputMode } from "../output/choose-mode.js";
 import type { OutputDirectory } from "../output/directory.js";

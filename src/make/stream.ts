@@ -1,5 +1,6 @@
 /** A run whose output is a stream on stdout: what cannot be asked of it, and how it is carried out. */
-import type { Job, TensorResult } from "../engine/job/job.js";
+import type { Job } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { STREAM } from "../files/pipe.js";
 import type { OutputMode } from "../output/choose-mode.js";

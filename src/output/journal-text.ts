@@ -4,7 +4,7 @@
  * are always read again.
  */
 import { createHash } from "node:crypto";
-import type { Proof, TensorResult } from "../engine/job/job.js";
+import type { Proof, TensorResult } from "../engine/job/result.js";
 
 /** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;

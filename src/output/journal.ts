@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import type { TensorResult } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { runError } from "../files/errno.js";
 import { openOwn, readOwn, removeOwn } from "../files/own.js";

@@ -1,5 +1,6 @@
 /** A step of a chain that is to be made -> what is read for each tensor, and the shards with room for their payloads; and the shards as the run has made them. */
-import type { PayloadJob, TensorResult } from "../engine/job/job.js";
+import type { PayloadJob } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { layoutShard } from "../formats/safetensors-layout.js";

@@ -1,6 +1,7 @@
 /** A compressed diff once its run has told how long each tensor has become: its files, and what is to be moved in them. */
-import type { TensorResult } from "../engine/job/job.js";
+
 import { codingOf } from "../engine/job/operand.js";
+import type { TensorResult } from "../engine/job/result.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 import { writeWeightIndex } from "../formats/weight-index.js";
 import { codedRule, layOutCoded } from "./coded.js";

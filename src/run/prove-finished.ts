@@ -1,10 +1,11 @@
 /** Before a run is continued: checks what the journal claims against the bytes in the output and against the inputs. */
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, statFile } from "../engine/io/files.js";
-import { type DigestJob, type FileJob, isMade, type TensorJob, type TensorResult } from "../engine/job/job.js";
+import { type DigestJob, type FileJob, isMade, type TensorJob } from "../engine/job/job.js";
 import { codingOf } from "../engine/job/operand.js";
-import type { PipelineSetup } from "../engine/pipeline.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { type PoolOptions, runJobs } from "../engine/pool.js";
+import type { PipelineSetup } from "../engine/setup.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import type { Staging } from "../output/staging.js";
 import type { RunPlan } from "../plan/plan.js";

@@ -1,9 +1,10 @@
 /** Runs jobs that only read: chooses the threads and the way to read, and reports progress. */
 
 import { chooseDirect } from "../engine/io/page-cache.js";
-import type { Job, TensorResult } from "../engine/job/job.js";
-import { needsOf } from "../engine/pipeline.js";
+import type { Job } from "../engine/job/job.js";
+import type { TensorResult } from "../engine/job/result.js";
 import { runJobs } from "../engine/pool.js";
+import { needsOf } from "../engine/setup.js";
 import { planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
 import { choosePace, decodersFor, SMALL_BYTES } from "./pace.js";

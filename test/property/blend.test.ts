@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { planMemory } from "../../src/engine/io/memory.js";
 import type { ComputeDtype, StoredOperand, TensorJob, Term } from "../../src/engine/job/job.js";
 import { elementsBefore } from "../../src/engine/job/operand.js";
-import { needsOf } from "../../src/engine/pipeline.js";
+import { needsOf } from "../../src/engine/setup.js";
 import { startTensor } from "../../src/engine/work/tensor.js";
 import type { Kernel } from "../../src/kernel/kernel.js";
 import { createScalarKernel } from "../../src/kernel/scalar.js";

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { planMemory } from "../../src/engine/io/memory.js";
 import type { StoredOperand, TensorJob, Term } from "../../src/engine/job/job.js";
 import { elementsBefore } from "../../src/engine/job/operand.js";
-import { needsOf } from "../../src/engine/pipeline.js";
+import { needsOf } from "../../src/engine/setup.js";
 import { startTensor } from "../../src/engine/work/tensor.js";
 import { addBits, narrowBits, negateBits, widenBF16, widenF16 } from "../../src/kernel/bits.js";
 import type { Kernel } from "../../src/kernel/kernel.js";

@@ -1,6 +1,7 @@
 /** The checksums that a chain states, held against those that were found. */
 import { chainError } from "../../chain/chain.js";
-import type { TensorJob, TensorResult } from "../../engine/job/job.js";
+import type { TensorJob } from "../../engine/job/job.js";
+import type { TensorResult } from "../../engine/job/result.js";
 import type { WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
 import type { ExpectedSum, UpdatePlan } from "../../plan/plan-update.js";

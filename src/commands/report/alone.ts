@@ -4,7 +4,8 @@
  */
 import { openCheckpoint, type StoredTensor } from "../../checkpoint/checkpoint.js";
 import { configOf } from "../../checkpoint/config.js";
-import type { Measured, TensorJob } from "../../engine/job/job.js";
+import type { TensorJob } from "../../engine/job/job.js";
+import type { Measured } from "../../engine/job/result.js";
 import { WeightDiffError } from "../../errors.js";
 import { identify } from "../../evidence/identify.js";
 import { unitCount } from "../../formats/coded/units.js";

@@ -1,5 +1,5 @@
 /** Measured tensors to figures: of one, and of several together. All sums go in the order of the tensors. */
-import type { Measured } from "../../engine/job/job.js";
+import type { Measured } from "../../engine/job/result.js";
 import type { Change, ChangeReport } from "./options.js";
 
 /** @param parts in a fixed order. */

@@ -1,7 +1,7 @@
 /** What one pass over the weights tells, tensor by tensor. */
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
-import type { Measured } from "../../engine/job/job.js";
+import type { Measured } from "../../engine/job/result.js";
 import { WeightDiffError } from "../../errors.js";
 import type { Manifest } from "../../manifest/manifest.js";
 import { readManifest } from "../../manifest/read.js";

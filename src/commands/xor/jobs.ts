@@ -1,6 +1,7 @@
 /** The files of an XOR plan as the run does them. */
 import type { ListedFile } from "../../checkpoint/file-list.js";
-import type { FileJob, TensorResult } from "../../engine/job/job.js";
+import type { FileJob } from "../../engine/job/job.js";
+import type { TensorResult } from "../../engine/job/result.js";
 import type { PlanInput, RunPlan } from "../../plan/plan.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";

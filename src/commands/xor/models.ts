@@ -1,6 +1,6 @@
 /** Are base and result the published models? Told by the hashes on their cards (xor/known.ts), which alone can tell. */
 import { type ListedFile, listFile } from "../../checkpoint/file-list.js";
-import type { TensorResult } from "../../engine/job/job.js";
+import type { TensorResult } from "../../engine/job/result.js";
 import { KEY_NAME } from "./base.js";
 import { digestFile } from "./jobs.js";
 import { expectedBase, KNOWN_KEY, type KnownSet, recognise } from "./known.js";

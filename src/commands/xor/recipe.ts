@@ -1,7 +1,7 @@
 /** What the XOR codecs ask of the run: the checks of what came out, the manifest, the report. */
 import { basename, join } from "node:path";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
-import type { TensorResult } from "../../engine/job/job.js";
+import type { TensorResult } from "../../engine/job/result.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import type { Recipe } from "../../make/recipe.js";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { refuseOtherwiseMade } from "../../check/model.js";
 import { checkXorFiles } from "../../check/whole-files.js";
 import type { ListedFile } from "../../checkpoint/file-list.js";
-import type { TensorResult } from "../../engine/job/job.js";
+import type { TensorResult } from "../../engine/job/result.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { readXorManifest } from "../../manifest/read.js";

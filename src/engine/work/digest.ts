@@ -4,7 +4,8 @@ import { dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import { sumIntegers } from "../../kernel/integers.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { BLOCK, type MemoryPlan } from "../io/memory.js";
-import type { DigestJob, ValueCounts } from "../job/job.js";
+import type { DigestJob } from "../job/job.js";
+import type { ValueCounts } from "../job/result.js";
 import { byteSwap } from "./byte-swap.js";
 import type { JobRun } from "./window.js";
 

@@ -11,7 +11,8 @@ import type { InputFile, WorkerFiles } from "../io/files.js";
 import { openDeflater, openInflater } from "../io/gzip.js";
 import type { FileSlot } from "../io/memory.js";
 import { type RecordCheck, watchRecords } from "../io/record-check.js";
-import type { FileJob, TensorResult } from "../job/job.js";
+import type { FileJob } from "../job/job.js";
+import type { TensorResult } from "../job/result.js";
 
 /** What the job runs with. */
 export interface FileRunSetup {

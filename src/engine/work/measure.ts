@@ -4,8 +4,9 @@ import { type Dtype, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import { BANKS, LENGTHS, MEASURE_BYTES, stepsOf } from "../../kernel/measure.js";
 import type { MemoryPlan } from "../io/memory.js";
-import type { Measured, MeasuredRow, TensorJob } from "../job/job.js";
+import type { TensorJob } from "../job/job.js";
 import { narrowerColumns, operandDtype, widthOf } from "../job/operand.js";
+import type { Measured, MeasuredRow } from "../job/result.js";
 import { bringBase } from "./base.js";
 import type { Part } from "./stage.js";
 

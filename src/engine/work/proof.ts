@@ -3,8 +3,9 @@ import { createHash, type Hash } from "node:crypto";
 import { orBytes } from "../../kernel/integers.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
-import type { Proof, TensorJob } from "../job/job.js";
+import type { TensorJob } from "../job/job.js";
 import { operandDtype } from "../job/operand.js";
+import type { Proof } from "../job/result.js";
 
 /** The digests and counts of make-diff. */
 export interface ProofRun {

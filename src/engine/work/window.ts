@@ -1,6 +1,6 @@
 /** What a job gets and gives, window by window. */
 import type { WindowRange } from "../../formats/coded/index.js";
-import type { TensorResult } from "../job/job.js";
+import type { TensorResult } from "../job/result.js";
 
 /** Elements [begin, end) of the output, and where their operands lie in the kernel's memory. */
 export interface LoadedWindow {

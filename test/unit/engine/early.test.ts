@@ -9,8 +9,8 @@ import { setImmediate } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { type EarlyThreads, withEarlyThreads } from "../../../src/engine/early.js";
 import type { Job } from "../../../src/engine/job/job.js";
-import { needsOf } from "../../../src/engine/pipeline.js";
 import { runJobs } from "../../../src/engine/pool.js";
+import { needsOf } from "../../../src/engine/setup.js";
 
 const BYTES = 100_000;
 

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { TensorResult } from "../../../src/engine/job/job.js";
+import type { TensorResult } from "../../../src/engine/job/result.js";
 import { JOURNAL, type Journal, listedFiles, resumeJournal, startJournal } from "../../../src/output/journal.js";
 import { withFolder } from "../../support/checkpoints.js";
 import { refuses } from "../../support/refusal.js";
