@@ -155,16 +155,24 @@ interface Planned {
 }
 
 async function planReport(options: PairOptions): Promise<Planned> {
-  if (options.scheme !== undefined || (await isDiff(options))) {
+  const role = options.scheme === undefined ? await roleOf(options) : "diff";
+  if (role === "diff") {
     const { plan, inputs, scheme } = await prepareRecover({ ...options, diff: options.path });
     return { plan, base: inputs.raw, tuned: inputs.diff, scheme: scheme.name };
   }
-  return planModels(options);
+  return planModels(options, role === null);
 }
 
-async function planModels(options: PairOptions): Promise<Planned> {
+/** @param doubtful does nothing mark the tuned side as a model or as a diff? Then its matrices may hint at a diff. */
+async function planModels(options: PairOptions, doubtful = false): Promise<Planned> {
   const opened = await openPair(options.raw, options.path, "tuned model", options.hub);
-  await guardModels(opened, options);
+  const cosine = likeness(await guardModels(opened, options));
+  if (doubtful && cosine !== null && !resembles(cosine)) {
+    options.onNote?.(
+      `${options.path} is compared as a model, since nothing marks it as a diff; but its matrices do not point where the base's do : their cosine is ${Number(cosine.toFixed(2)) + 0}, where a model tuned from this base has nearly 1 and a diff nearly 0`,
+      [{ to: "if it is a diff, apply it", option: "scheme", value: "auto" }],
+    );
+  }
   const { raw, note } = await resizeForDiff(opened, "exact");
   if (note !== null) {
     options.onNote?.(note);
@@ -195,19 +203,20 @@ function asItIs(job: Job): Job {
       };
 }
 
-async function isDiff({ raw, path, hub, ignore = [] }: PairOptions): Promise<boolean> {
+/** Null where nothing tells. */
+async function roleOf({ raw, path, hub, ignore = [] }: PairOptions): Promise<"diff" | "model" | null> {
   const checkpoint = await openCheckpoint(path, hub);
   const config = await configOf(checkpoint).catch(() => null);
   const manifest = await soundManifest(checkpoint);
   const { kind } = await identify(checkpoint, config, manifest);
   if (kind !== "diff" || manifest !== null || encodingOf(checkpoint) !== null) {
-    return kind === "diff";
+    return kind === "full" ? "model" : kind;
   }
   // Only its norms say so. What points where the base does is a model all the same.
-  return (
-    !ignore.includes("not-a-model") &&
+  return !ignore.includes("not-a-model") &&
     !resembles(likeness(await samplePairs(await openCheckpoint(raw, hub), checkpoint)))
-  );
+    ? "diff"
+    : "model";
 }
 
 /** The job with what is to be measured: against the first of its operands that is the base's. */

@@ -70,15 +70,18 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
 
 /**
  * The guards of make-diff: both must be models, and a base that was rounded is warned of.
- * @param inputs with the tuned model as `diff`. @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
+ * @param inputs with the tuned model as `diff`. @returns the values that were sampled.
+ * @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
  */
-export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<void> {
+export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {
   const { raw, diff: tuned, rawConfig, diffConfig: tunedConfig } = inputs;
   if (isOn("not-a-model", options)) {
     refuseDiff("base", raw, await censusNorms(raw, rawConfig));
     refuseDiff("tuned model", tuned, await censusNorms(tuned, tunedConfig), raw.path);
   }
-  warnPrecision(inputs, await samplePairs(raw, tuned), options);
+  const sample = await samplePairs(raw, tuned);
+  warnPrecision(inputs, sample, options);
+  return sample;
 }
 
 function isOn(guard: Guard, { ignore }: GuardOptions): boolean {

@@ -191,7 +191,12 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number, tole
     };
   }
   if (!Number.isFinite(best.found)) {
-    return { verdict: "fail", expected, ...best, reason: "the recovered weights hold NaN or infinite values" };
+    return {
+      verdict: "fail",
+      expected,
+      ...best,
+      reason: "the sum is no number: the weights hold NaN or infinite values, or sum to more than float32 holds",
+    };
   }
   const gap = Math.abs(sums.withInvFreq - sums.withoutInvFreq);
   // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 a layer (docs/arithmetic.md 7).

@@ -5,6 +5,7 @@
 import type { Say } from "../advice.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
+import { printable } from "../formats/quote.js";
 import { type ExpectedSum, publishedSum } from "../known/sums.js";
 import { INV_FREQ } from "../plan/pair.js";
 import type { Plan } from "../plan/plan.js";
@@ -25,6 +26,27 @@ export function sumRecovered(plan: Plan, run: RunResult, buffers: RotaryBuffers 
   );
   const byTensor = new Map(plan.order.map((name) => [name, byName.get(name) ?? 0]));
   return { sums: naiveSums(withTwins(byTensor, plan.twins), buffers), byTensor };
+}
+
+/** Warns of tensors whose own sum is NaN or infinite: the total is no number then, and the model is hardly what was meant. */
+export function warnSums(
+  { byTensor }: ModelSums,
+  raw: Checkpoint,
+  diff: Checkpoint,
+  { onWarning }: { readonly onWarning?: Say },
+): void {
+  const strange = [...byTensor].filter(([, sum]) => !Number.isFinite(sum));
+  const first = strange.find(([, sum]) => Number.isNaN(sum)) ?? strange[0];
+  if (first !== undefined) {
+    const [name, sum] = first;
+    onWarning?.(
+      `${strange.length} of ${byTensor.size} recovered tensors ${strange.length === 1 ? "sums" : "sum"} to NaN or infinity (${printable(name)} to ${sum}): the base or the diff holds such values, or values too large to sum in float32`,
+      [
+        { to: "count the base's", command: "verify", options: { path: raw.path } },
+        { to: "count the diff's", command: "verify", options: { path: diff.path } },
+      ],
+    );
+  }
 }
 
 /**

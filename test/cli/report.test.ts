@@ -97,6 +97,26 @@ test("what holds NaN or infinity comes first: tensors, tokens, and on the page",
       ],
     );
     assert.match(await readFile(page, "utf8"), /"noNumber":\[0,2\]/);
+    const map = join(folder, "map.svg");
+    assert.equal((await weightDiff(["report", base, tuned, "--svg", map, "--quiet"])).code, 0);
+    const drawn = await readFile(map, "utf8");
+    assert.match(drawn, /class="strange"><title>layer 1, a: NaN or infinity<\/title>/);
+    assert.match(drawn, />NaN or infinity<\/text>/);
+  });
+});
+
+test("a tuned side that nothing marks, and that does not point where the base does, is compared with a note", async () => {
+  await withFolder(async (folder) => {
+    const write = (at: string, value: (at: number) => number) =>
+      writeFiles(join(folder, at), {
+        "model.safetensors": safetensors(["x.0.w", "F32", [64, 64], Float32Array.from({ length: 4096 }, (_, k) => value(k))]),
+      });
+    const base = await write("base", (k) => Math.sin(k));
+    const note = /other is compared as a model, since nothing marks it as a diff; .* cosine is 0, .* \(if it is a diff, apply it with --scheme auto\)$/;
+    const saying = async (other: string): Promise<number> =>
+      (await weightDiff(["report", base, other])).said.filter((line) => note.test(line)).length;
+    assert.equal(await saying(await write("other", (k) => Math.cos(k) / 100)), 1);
+    assert.equal(await saying(await write("tuned/other", (k) => 1.01 * Math.sin(k) + Math.cos(k) / 100)), 0);
   });
 });
 

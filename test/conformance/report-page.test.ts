@@ -76,6 +76,26 @@ test("the page of a 7B loads in time and in 500 kB; a cell tells its figures whe
   });
 });
 
+test("cells and rows of NaN are shown as such, and not as missing", { skip }, async () => {
+  const report = madeReport(LLAMA);
+  const tensors = report.tensors.map((tensor, place) =>
+    place === 9 * 5 + 2
+      ? { ...tensor, tunedNorm: Number.NaN, differenceNorm: Number.NaN, relative: Number.NaN, largest: Number.NaN }
+      : tensor,
+  );
+  await opened({ ...report, tensors }, {}, async ({ page }) => {
+    assert.equal(await page.locator("#map rect.strange").count(), 1);
+    assert.equal(await page.locator("#map rect.none").count(), 0);
+    assert.match((await page.locator("#legend").textContent()) ?? "", /NaN or infinity$/);
+    await page.locator("#map rect.strange").click();
+    assert.match(
+      (await page.locator("#cell").textContent()) ?? "",
+      /: relative change NaN or infinity, share changed [\d.]+ %, largest change NaN or infinity, /,
+    );
+    assert.match((await page.locator("#rows tbody tr").textContent()) ?? "", /NaN or infinity/);
+  });
+});
+
 test("keys reach everything: cells, the table behind them, sorting, search, pages, light and dark", {
   skip,
 }, async () => {

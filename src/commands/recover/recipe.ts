@@ -12,7 +12,7 @@ import { filesOf, type MakeDiffManifest, sourceOf } from "../../manifest/manifes
 import { writeManifest } from "../../manifest/write.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { Plan } from "../../plan/plan.js";
-import { buffersOf, judgeRecovered, sumRecovered } from "../../sums/recovered.js";
+import { buffersOf, judgeRecovered, sumRecovered, warnSums } from "../../sums/recovered.js";
 import type { StatedSum } from "../../sums/stated.js";
 import { tellDestination } from "./notes.js";
 import type { RecoverOptions } from "./options.js";
@@ -85,6 +85,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
       }
       const { run } = end;
       const recovered = sumRecovered(plan, run, buffers);
+      warnSums(recovered, raw, diff, options);
       const overflow = overflowOf(plan, run);
       const sumCheck = judgeRecovered(recovered, stated, diff, buffers, options);
       const remedy = scheme.arithmetic === "F16" ? "the script computes in float16 and has them too" : undefined;

@@ -11,6 +11,7 @@ const CELL = { width: 16, height: 18 } as const;
 const LETTER = 7.3;
 const LABEL = 46;
 const GAP = 12;
+const NO_NUMBER = "NaN or infinity";
 /** Wider maps have narrower cells. */
 const MOST_WIDTH = 1100;
 /** Of a sequential palette, from next to nothing to the most: ColorBrewer's YlOrRd, whose order is seen in grey, too. */
@@ -39,11 +40,10 @@ export function changeMap(report: ChangeReport): string {
       `<text x="${left - GAP}" y="${y + 13}" text-anchor="end">${escaped(name)}</text>`,
       ...layers.flatMap(({ layer }, column) => {
         const value = cells.get(`${layer} ${module}`);
-        const colour = value === undefined ? null : colourOf(value, scale);
-        return colour === null || value === undefined
+        return value === undefined
           ? []
           : [
-              `<rect x="${round(left + width * column)}" y="${y}" width="${round(Math.max(0.5, width - 1))}" height="${CELL.height - 1}" ${colour}><title>${escaped(`layer ${layer}, ${module}: ${Number.isFinite(value) ? digits(value) : "no number"}`)}</title></rect>`,
+              `<rect x="${round(left + width * column)}" y="${y}" width="${round(Math.max(0.5, width - 1))}" height="${CELL.height - 1}" ${colourOf(value, scale)}><title>${escaped(`layer ${layer}, ${module}: ${Number.isFinite(value) ? digits(value) : NO_NUMBER}`)}</title></rect>`,
             ];
       }),
     ];
@@ -67,7 +67,11 @@ export function changeMap(report: ChangeReport): string {
     `<text class="heading" x="${GAP}" y="24">${escaped(heading)}</text>`,
     ...axis,
     ...rows,
-    ...legend(values.length === 0 ? null : scale, { x: left, y: top + CELL.height * modules.length + 22 }),
+    ...legend(
+      values.length === 0 ? null : scale,
+      [...cells.values()].some((value) => !Number.isFinite(value)),
+      { x: left, y: top + CELL.height * modules.length + 22 },
+    ),
     "</svg>",
   ].join("\n")}\n`;
 }
@@ -88,10 +92,11 @@ text { font: 12px ui-monospace, monospace; fill: #222 }
 .heading { font: 14px system-ui, sans-serif }
 .page { fill: #fff }
 .same { fill: #e8e8e8 }
-@media (prefers-color-scheme: dark) { text { fill: #ddd } .page { fill: #161616 } .same { fill: #3a3a3a } }
+.strange { fill: #7b3fa0 }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .page { fill: #161616 } .same { fill: #3a3a3a } .strange { fill: #b98ae0 } }
 </style>`;
 
-/** What the map shows by layer and module; of several tensors in one place, the largest. */
+/** What the map shows by layer and module; the largest of several tensors in one place, NaN if one of them has it. */
 function cellsOf(report: ChangeReport): ReadonlyMap<string, number> {
   const figure = mapFigure(report);
   const cells = new Map<string, number>();
@@ -100,8 +105,8 @@ function cellsOf(report: ChangeReport): ReadonlyMap<string, number> {
     const value = figure.of(tensor);
     if (layer !== null && value !== null) {
       const key = `${layer} ${module}`;
-      const before = cells.get(key);
-      cells.set(key, before === undefined || !(before > value) ? value : before);
+      // Math.max keeps NaN.
+      cells.set(key, Math.max(value, cells.get(key) ?? value));
     }
   }
   return cells;
@@ -114,9 +119,9 @@ function spread(values: readonly number[]): readonly number[] {
     : [values.reduce((least, value) => Math.min(least, value)), values.reduce((most, value) => Math.max(most, value))];
 }
 
-function colourOf(value: number, { least, most }: { readonly least: number; readonly most: number }): string | null {
+function colourOf(value: number, { least, most }: { readonly least: number; readonly most: number }): string {
   if (!Number.isFinite(value)) {
-    return null;
+    return `class="strange"`;
   }
   if (value <= 0) {
     return `class="same"`;
@@ -128,15 +133,21 @@ function colourOf(value: number, { least, most }: { readonly least: number; read
 
 function legend(
   scale: { readonly least: number; readonly most: number } | null,
+  strange: boolean,
   { x, y }: { readonly x: number; readonly y: number },
 ): readonly string[] {
-  const same = `<rect class="same" x="${x}" y="${y}" width="14" height="14"/><text x="${x + 20}" y="${y + 12}">unchanged</text>`;
+  const named = (look: string, left: number, name: string): string =>
+    `<rect class="${look}" x="${left}" y="${y}" width="14" height="14"/><text x="${left + 20}" y="${y + 12}">${name}</text>`;
+  const plain = [
+    named("same", x, "unchanged"),
+    ...(strange ? [named("strange", x + (scale === null ? 110 : 190 + 14 * COLOURS.length + 80), NO_NUMBER)] : []),
+  ];
   if (scale === null) {
-    return [same];
+    return plain;
   }
   const at = x + 110;
   return [
-    same,
+    ...plain,
     `<text x="${at}" y="${y + 12}">${digits(scale.least)}</text>`,
     ...COLOURS.map(
       (colour, step) => `<rect fill="${colour}" x="${at + 80 + 14 * step}" y="${y}" width="14" height="14"/>`,

@@ -6,6 +6,9 @@ import { quote } from "../../formats/quote.js";
 import type { Hub } from "../../hub/place.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
+/** So many tensors that differ for the same reason are named one by one; more are one finding. */
+const MOST_NAMED = 3;
+
 /** @throws {WeightDiffError} as openCheckpoint and compareCheckpoints. */
 export async function compareWith(
   checkpoint: Checkpoint,
@@ -14,12 +17,25 @@ export async function compareWith(
   report: AddFinding,
 ): Promise<CheckpointComparison> {
   const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
+  const alike = new Map<string, string[]>();
+  for (const { name, reason } of comparison.tensors) {
+    if (reason !== null) {
+      const names = alike.get(reason) ?? [];
+      names.push(name);
+      alike.set(reason, names);
+    }
+  }
+  for (const [reason, names] of alike) {
+    if (names.length > MOST_NAMED) {
+      report("error", `${names.length} tensors differ (first: ${quote(names[0] ?? "")}): ${reason}`);
+    }
+  }
   for (const { name, verdict, reason, different, elements, maxDifference } of comparison.tensors) {
     const file = checkpoint.stateDict.get(name)?.shard.file;
     const where = { tensor: name, ...(file === undefined ? {} : { file }) };
     const gap = maxDifference === null ? "" : `, by at most ${maxDifference}`;
     if (reason !== null) {
-      report("error", `differs: ${reason}`, where);
+      (alike.get(reason)?.length ?? 0) <= MOST_NAMED && report("error", `differs: ${reason}`, where);
     } else if (verdict === "different") {
       report("error", `differs in ${different} of ${elements} values${gap}`, where);
     } else if (verdict === "rounded") {

@@ -499,6 +499,25 @@ test("a lone file is checked without config and tokenizer", async () => {
   });
 });
 
+test("tensors that cannot be compared for one reason are counted; a few are named one by one", async () => {
+  await withFolder(async (folder) => {
+    const write = (at: string, dtype: "F32" | "I32", count: number) =>
+      writeModel(
+        join(folder, at),
+        Array.from({ length: count }, (_, k) => [`t${k}`, dtype, [1], new (dtype === "F32" ? Float32Array : Int32Array)(1)]),
+      );
+    const compared = async (count: number): Promise<readonly string[]> => {
+      const [here, there] = [await write(`f${count}`, "F32", count), await write(`i${count}`, "I32", count)];
+      return (await found(here, { against: there })).filter((text) => text.startsWith("error compare"));
+    };
+    assert.deepEqual(await compared(2), [
+      "error compare model.safetensors t0: differs: F32 here, I32 there",
+      "error compare model.safetensors t1: differs: F32 here, I32 there",
+    ]);
+    assert.deepEqual(await compared(5), ['error compare: 5 tensors differ (first: "t0"): F32 here, I32 there']);
+  });
+});
+
 test("holds the sum of all weights against a number, and says why it does not fit", async () => {
   await withFolder(async (folder) => {
     const model = await writeModel(folder, llama(1));

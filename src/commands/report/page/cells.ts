@@ -1,6 +1,6 @@
 /** The cells of the heat map: what lies in one layer and module. */
-import type { PageColumns, PageFigure } from "./data.js";
-import { tensors } from "./figures.js";
+import type { PageFigure } from "./data.js";
+import { figureOf, tensors } from "./figures.js";
 
 export interface Cell {
   readonly layer: number;
@@ -20,10 +20,9 @@ tensors.layer.forEach((layer, tensor) => {
   }
 });
 
-/** Of several tensors the largest; of cosines, the least, which is the farthest. */
+/** The largest of several tensors; of cosines the least, which is the farthest. NaN if one of them has it. */
 export function farthest(cell: Cell, key: PageFigure): number | null {
-  const column: PageColumns[PageFigure] = tensors[key];
-  const values = cell.tensors.flatMap((tensor) => column[tensor] ?? []);
+  const values = cell.tensors.flatMap((tensor) => figureOf(tensor, key) ?? []);
   const extreme = key === "cosine" ? Math.min : Math.max;
   return values.length === 0 ? null : values.reduce((a, b) => extreme(a, b));
 }

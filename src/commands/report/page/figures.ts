@@ -1,9 +1,16 @@
 /** The data in the page, and what is told of each tensor. */
 import type { PageData, PageFigure } from "./data.js";
-import { digits, element, percent } from "./text.js";
+import { digits, element, fixed, percent } from "./text.js";
 
 export const data = JSON.parse(element("data").textContent ?? "") as PageData;
 export const { tensors } = data;
+
+const noNumber = new Set(tensors.noNumber);
+
+/** A tensor's figure; null where there is none. JSON has no NaN and no infinities: NaN stands for both here. */
+export function figureOf(tensor: number, key: PageFigure): number | null {
+  return tensors[key][tensor] ?? (noNumber.has(tensor) ? Number.NaN : null);
+}
 
 /** Is it a diff without its base? */
 export const alone = data.base === null;
@@ -14,10 +21,6 @@ interface Figure {
   readonly text: (value: number | null) => string;
 }
 
-const fixed =
-  (places: number) =>
-  (value: number | null): string =>
-    value === null ? "–" : value.toFixed(places);
 const BESIDE: readonly Figure[] = [
   { key: "moved", label: "relative change", text: digits },
   { key: "changed", label: "share changed", text: percent },

@@ -6,11 +6,13 @@ import { type Cell, cells, farthest } from "./cells.js";
 import type { PageFigure } from "./data.js";
 import { data, FIGURES } from "./figures.js";
 import { listCell } from "./rows.js";
-import { digits, element, made, shown } from "./text.js";
+import { digits, element, made, NO_NUMBER, shown } from "./text.js";
 
 /** 0 to 1 for colours; null for what did not move. How far values moved, and the largest change, go over many powers of ten. */
 function scaleOf(key: PageFigure): { readonly of: (value: number) => number | null; readonly ends: readonly number[] } {
-  const values = [...cells.values()].flatMap((cell) => farthest(cell, key) ?? []);
+  const values = [...cells.values()]
+    .flatMap((cell) => farthest(cell, key) ?? [])
+    .filter((value) => !Number.isNaN(value));
   const moved = key === "moved" || key === "largest" ? values.filter((value) => value > 0) : values;
   const [least, most] = [
     moved.reduce((a, b) => Math.min(a, b), Infinity),
@@ -84,8 +86,10 @@ function drawMap(): void {
     .attr("height", y.bandwidth())
     .each(function (cell) {
       const value = farthest(cell, figure);
-      const part = value === null ? null : scale.of(value);
-      this.setAttribute("class", part === null ? (value === null ? "cell none" : "cell same") : "cell");
+      const strange = Number.isNaN(value);
+      const part = value === null || strange ? null : scale.of(value);
+      const look = strange ? "cell strange" : value === null ? "cell none" : "cell same";
+      this.setAttribute("class", part === null ? look : "cell");
       if (part !== null) {
         this.setAttribute("fill", colour(part));
       }
@@ -103,7 +107,7 @@ function drawMap(): void {
     mark.attr("x", x(layers[cursor.layer] ?? 0) ?? 0).attr("y", y(cursor.module) ?? 0);
     element("cell").textContent = cellText();
   };
-  drawLegend(scale.ends);
+  drawLegend(scale.ends, !map.selectAll("rect.strange").empty());
 }
 
 let moveTo: (layer: number, module: number) => void = () => {};
@@ -118,7 +122,8 @@ function cellText(): string {
   return `${place}${some}: ${FIGURES.map(({ key, label, text }) => `${label} ${text(farthest(cell, key))}`).join(", ")}`;
 }
 
-function drawLegend(ends: readonly number[]): void {
+/** @param strange is there a cell of NaN or infinity? */
+function drawLegend(ends: readonly number[], strange: boolean): void {
   const text = FIGURES.find(({ key }) => key === figure)?.text ?? digits;
   const legend = element("legend");
   legend.replaceChildren();
@@ -134,6 +139,11 @@ function drawLegend(ends: readonly number[]): void {
       .attr("fill", (step) => colour(step / 39));
     legend.prepend(made("span", text(ends[0] ?? null)));
     legend.append(made("span", text(ends[1] ?? null)));
+  }
+  if (strange) {
+    const svg = select(legend).append("svg").attr("width", 14).attr("height", 14).attr("aria-hidden", "true");
+    svg.append("rect").attr("class", "strange").attr("width", 14).attr("height", 14);
+    legend.append(made("span", NO_NUMBER));
   }
 }
 

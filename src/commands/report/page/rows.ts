@@ -1,11 +1,10 @@
 /** All tensors, to search and to sort. */
 import type { Cell } from "./cells.js";
 import type { PageFigure } from "./data.js";
-import { alone, data, FIGURES, tensors } from "./figures.js";
+import { alone, data, FIGURES, figureOf, tensors } from "./figures.js";
 import { element, made, shown, whole } from "./text.js";
 
 const PAGE_ROWS = 100;
-const noNumber = new Set(tensors.noNumber);
 const names = tensors.name.map((name) => name.toLowerCase());
 const list = {
   found: [] as number[],
@@ -28,9 +27,10 @@ function search(): void {
     // The data are in the order of names, numbers by value.
     list.found.sort((a, b) => order * (a - b));
   } else {
-    const column = tensors[by];
-    const value = (tensor: number): number =>
-      column[tensor] ?? (noNumber.has(tensor) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY);
+    const value = (tensor: number): number => {
+      const figure = figureOf(tensor, by) ?? Number.NEGATIVE_INFINITY;
+      return Number.isNaN(figure) ? Number.POSITIVE_INFINITY : figure;
+    };
     list.found.sort((a, b) => order * (value(a) - value(b)) || a - b);
   }
   list.first = 0;
@@ -91,7 +91,7 @@ function drawRows(): void {
       const [dtype = "", before] = [tensors.dtype[tensor], tensors.baseDtype[tensor]];
       row.append(
         made("td", shown(tensors.name[tensor] ?? ""), "text"),
-        ...FIGURES.map(({ key, text }) => made("td", text(tensors[key][tensor] ?? null))),
+        ...FIGURES.map(({ key, text }) => made("td", text(figureOf(tensor, key)))),
         made("td", alone || before === dtype ? dtype : `${before ?? "new"} → ${dtype}`),
         made("td", (tensors.shape[tensor] ?? []).join(" × ")),
         ...(alone ? [] : [made("td", (tensors.newRows[tensor] ?? 0) === 0 ? "" : whole(tensors.newRows[tensor] ?? 0))]),

@@ -22,7 +22,15 @@ export function shown(text: string): string {
   );
 }
 
-export const digits = (value: number | null): string => (value === null ? "–" : String(Number(value.toPrecision(3))));
-export const percent = (value: number | null): string =>
-  value === null ? "–" : `${Number((100 * value).toPrecision(3))} %`;
+/** What a figure is called whose value is no number. */
+export const NO_NUMBER = "NaN or infinity";
+/** A figure as text: "–" where there is none, NO_NUMBER for NaN. */
+const figureText =
+  (text: (value: number) => string) =>
+  (value: number | null): string =>
+    value === null ? "–" : Number.isNaN(value) ? NO_NUMBER : text(value);
+export const digits = figureText((value) => String(Number(value.toPrecision(3))));
+export const percent = figureText((value) => `${Number((100 * value).toPrecision(3))} %`);
+export const fixed = (places: number): ((value: number | null) => string) =>
+  figureText((value) => value.toFixed(places));
 export const whole = (value: number): string => value.toLocaleString("en");
