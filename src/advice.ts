@@ -1,21 +1,21 @@
 /**
- * What may be done about an error, a warning or a note, as data: options and commands by name. How they are spelled (a flag, a field
- * of an object) is for whoever shows it to say.
+ * What the user may do about an error, a warning or a note, as data: options and commands by name. Whoever shows the advice decides how to
+ * spell an option: as a flag, or as a field of an object.
  */
 
 export type Advice = OptionAdvice | CommandAdvice;
 
-/** To ask the same function for something else: { to: "continue it", option: "mode", value: "resume" }. */
+/** To call the same function again with another option: { to: "continue it", option: "mode", value: "resume" }. */
 export interface OptionAdvice {
-  /** What it does, as a command: "start over", "go on all the same". */
+  /** What the option does, in the imperative: "start over", "go on all the same". */
   readonly to: string;
-  /** A field of the function's options; "hub.cache" for one within another. */
+  /** A field of the function's options. "hub.cache" is the field `cache` in the field `hub`. */
   readonly option: string;
-  /** What it should be; left out where any other value may help. */
+  /** The value to give. Left out where any other value may help. */
   readonly value?: AdvisedValue;
-  /** The values to choose from, the best first, each with what it means. */
+  /** The values to choose from, the best one first, each with its meaning. */
   readonly among?: readonly { readonly value: AdvisedValue; readonly means: string }[];
-  /** Only once the hint is followed, and not in place of it. */
+  /** The advice holds only after the hint was followed. It does not replace the hint. */
   readonly afterwards?: true;
 }
 
@@ -23,14 +23,14 @@ export interface OptionAdvice {
 export interface CommandAdvice {
   readonly to: string;
   readonly command: "recover" | "make-diff" | "convert" | "verify" | "finalize" | "schemes";
-  /** Fields of that command's options, and fields of fields. */
+  /** Options of that command. Values may be objects with fields of their own. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 export type AdvisedValue = string | number | boolean | null;
 
-/** Takes a note or a warning: one sentence in lower case, without a full stop; `advice` says which options change what it says. */
+/** Takes a note or a warning: one sentence in lower case, without a full stop. `advice` lists the options that change what it reports. */
 export type Say = (text: string, advice?: readonly Advice[]) => void;
 
-/** One note, as `Say` takes it. */
+/** The arguments of one call of `Say`. */
 export type Note = Parameters<Say>;

@@ -1,65 +1,65 @@
 /**
- * The one error type, and the list of everything that can go wrong for a user. Each code has its exit code (docs/checks.md,
- * "Exit codes"), so that the mapping stands in one place. Whatever the input, nothing but a WeightDiffError is thrown.
+ * The one error type, and the list of everything that can go wrong for a user. This file is the only place that maps error codes to exit
+ * codes (docs/checks.md, "Exit codes"). Whatever the input, this program throws nothing but a WeightDiffError.
  */
 import type { Advice } from "./advice.js";
 import { blot } from "./secrets.js";
 
 /** Every error code, with its exit code on the command line and its kind. Add a row here to add an error. */
 const ERRORS = {
-  /** Options that contradict each other, or that there are not. */
+  /** An option is missing, unknown or wrong, or two options contradict each other. */
   USAGE: { exitCode: 2, kind: "usage" },
-  /** A check failed: a sum or a digest does not fit, or verify found damage. */
+  /** A check failed: a sum or a digest differs from what was expected, or verify found damage. */
   CHECK_FAILED: { exitCode: 3, kind: "check" },
-  /** A path, shard, index or config that is not there. */
+  /** A path, shard, index or config does not exist. */
   NOT_FOUND: { exitCode: 4, kind: "input" },
-  /** A file that would be copied lies outside the checkpoint: a link leads there. */
+  /** A file that would be copied is a link to a file outside the checkpoint. */
   LINK_OUTSIDE: { exitCode: 4, kind: "input" },
-  /** A git-lfs pointer, an HTML page, or an empty file in place of weights. */
+  /** A git-lfs pointer, an HTML page or an empty file stands in place of the weights. */
   NOT_WEIGHTS: { exitCode: 4, kind: "input" },
-  /** The file ends before its own header says it does, or goes on after it. */
+  /** The file is shorter or longer than its own header says. */
   TRUNCATED: { exitCode: 4, kind: "input" },
   /** The bytes break the rules of their format. */
   FORMAT_INVALID: { exitCode: 4, kind: "input" },
-  /** A format, dtype or layout that is understood and not supported (tar, GGUF, deflated, sparse, quantised …). */
+  /** The format, dtype or layout is known, but not supported (tar, GGUF, deflated, sparse, quantised …). */
   FORMAT_UNSUPPORTED: { exitCode: 4, kind: "input" },
-  /** A pickle asks for a global that is not on the list of those that weight files need. */
+  /** A pickle asks for a global that weight files do not need. */
   PICKLE_GLOBAL: { exitCode: 4, kind: "input" },
-  /** A limit on hostile input was passed (header size, nesting, view blow-up). */
+  /** The input exceeds a limit that protects against hostile files (header size, nesting, size of views). */
   LIMIT: { exitCode: 4, kind: "limit" },
-  /** Names or shapes of raw and diff do not fit each other. */
+  /** Names or shapes of base and diff do not fit each other. */
   MISMATCH: { exitCode: 4, kind: "input" },
-  /** The diff is a full model. */
+  /** The path given as the diff holds a full model. */
   NOT_A_DIFF: { exitCode: 4, kind: "input" },
-  /** A diff was given where a model is meant. */
+  /** The path given as the model holds a diff. */
   NOT_A_MODEL: { exitCode: 4, kind: "input" },
-  /** The scheme cannot be decided from what is there. */
+  /** The inputs do not show which scheme the diff was made with. */
   SCHEME_UNKNOWN: { exitCode: 4, kind: "input" },
-  /** A record's bytes do not have the CRC-32 its archive states. */
+  /** The bytes of a record do not have the CRC-32 that its archive states. */
   CRC_MISMATCH: { exitCode: 4, kind: "input" },
-  /** An input changed, shrank or vanished during the run. */
+  /** An input file changed, shrank or vanished during the run. */
   INPUT_CHANGED: { exitCode: 4, kind: "input" },
-  /** OUT is not empty, or lies in an input, or holds a partial run. */
+  /** The output directory is not empty, overlaps an input, or holds an unfinished run. */
   OUTPUT_REFUSED: { exitCode: 4, kind: "output" },
-  /** Another live run holds OUT. */
+  /** Another process is writing to the output directory. */
   OUTPUT_LOCKED: { exitCode: 4, kind: "output" },
-  /** The repository's terms must be accepted first. */
+  /** The user must first accept the terms of the repository. */
   HUB_GATED: { exitCode: 4, kind: "hub" },
-  /** The token is not accepted, or may not see this. */
+  /** The Hub rejects the token, or the token has no access to this repository. */
   HUB_DENIED: { exitCode: 4, kind: "hub" },
-  /** There is no such repository on the Hub, or it is not shown without a token. */
+  /** The Hub has no such repository, or does not show it without a token. */
   HUB_NO_REPO: { exitCode: 4, kind: "hub" },
   /** The repository has no such branch, tag or commit. */
   HUB_NO_REVISION: { exitCode: 4, kind: "hub" },
   /** The repository has no such file. */
   HUB_NO_FILE: { exitCode: 4, kind: "hub" },
-  /** It is not in the cache, and the Hub must not be asked. */
+  /** The file is not in the cache, and the Hub must not be asked. */
   HUB_OFFLINE: { exitCode: 4, kind: "hub" },
-  /** Not enough room for the output. */
+  /** The disk has not enough room for the output. */
   DISK_FULL: { exitCode: 5, kind: "system" },
   /** The operating system refused a read or a write. */
   IO: { exitCode: 5, kind: "system" },
-  /** A server did not answer, was too busy, or sent something else than it was asked for, again and again. */
+  /** A server did not answer, was too busy, or sent the wrong bytes, again and again. */
   NETWORK: { exitCode: 5, kind: "system" },
   /** SIGINT. */
   INTERRUPTED: { exitCode: 130, kind: "stopped" },
@@ -70,9 +70,10 @@ const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 /**
- * What a caller may do about an error: "usage" - call the function with other options; "check" - the data is not what it should be; "input" - a
- * file cannot be used; "limit" - an input, or the memory at hand, is past a limit; "output" - the folder for the result cannot be used; "hub" - a
- * repository cannot be used; "system" - disk or network, worth another try; "stopped" - the user ended the run.
+ * What a caller may do about an error. "usage": call the function with other options. "check": the data is not what it should be. "input":
+ * a file cannot be used. "limit": an input needs more than a limit, or more memory than there is. "output": the output directory cannot be
+ * used. "hub": a repository cannot be used. "system": the disk or the network failed, and another try may work. "stopped": the user ended
+ * the run.
  */
 export type ErrorKind = (typeof ERRORS)[ErrorCode]["kind"];
 
@@ -88,11 +89,11 @@ export interface ErrorPlace {
   /** The file, folder or repository, as messages name it. */
   readonly file?: string;
   readonly tensor?: string;
-  /** Of a chain of updates: which. */
+  /** The version of a chain of updates. */
   readonly version?: string;
 }
 
-/** Why a chain of updates cannot be read or applied, where the code alone does not tell. docs/chains.md has a line for each. */
+/** Why a chain of updates cannot be read or applied, where the error code alone does not tell. docs/chains.md has a row for each. */
 export const CHAIN_FAULTS = [
   "already-applied",
   "base-unreachable",
@@ -129,18 +130,19 @@ export interface ErrorDetails extends ErrorOptions {
   readonly problems?: readonly string[];
 }
 
-/** How many problems a message lists; the rest is counted. */
+/** A message lists at most so many problems, and counts the rest. */
 const MAX_LISTED = 14;
 
-/** The first of several problems, for a message. A single one is not listed: it stands in the fact itself. */
+/** The first of several problems, for a message. A single problem is not listed, since the fact itself states it. */
 export function listed(problems: readonly string[]): readonly string[] {
   const rest = problems.length - MAX_LISTED;
   return problems.length < 2 ? [] : [...problems.slice(0, MAX_LISTED), ...(rest > 0 ? [`and ${rest} more`] : [])];
 }
 
 /**
- * An error with a remedy. `fact` is what is wrong, with expected and found; `message` is the same with the file before it, and the
- * first problems after it; `hint` says what to do next. Lower case, no full stop. Callers decide by `code` or `kind`, never by the words.
+ * An error with a remedy. `fact` states what is wrong, with the expected and the found value. `message` is the fact with the file before it
+ * and the first problems after it. `hint` says what to do next. All are in lower case, without a full stop. Callers decide by `code` or
+ * `kind`, never by the words.
  */
 export class WeightDiffError extends Error {
   override readonly name = "WeightDiffError";
@@ -149,11 +151,11 @@ export class WeightDiffError extends Error {
   readonly fact: string;
   readonly hint: string | undefined;
   readonly at: ErrorPlace;
-  /** Of a chain of updates: which rule it breaks; null of everything else. */
+  /** The rule that a chain of updates breaks; null for every other error. */
   readonly why: ChainFault | null;
-  /** Options and commands that would help. `hint` does not name them. */
+  /** Options and commands that may help. `hint` does not repeat them. */
   readonly advice: readonly Advice[];
-  /** Where the fact sums up several problems: one line for each. */
+  /** One line for each problem, where the fact sums up several. */
   readonly problems: readonly string[];
 
   constructor(

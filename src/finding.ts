@@ -1,14 +1,14 @@
-/** What verify finds: one sentence each, about a file, a tensor, or the whole checkpoint. */
+/** What verify finds: one sentence for each finding, about a file, a tensor or the whole checkpoint. */
 
-/** "error": damage, which ends in exit code 3. "warning": odd, and perhaps right. "note": worth knowing. */
+/** "error": damage, which gives exit code 3. "warning": unusual, but possibly right. "note": worth knowing. */
 export type Level = "error" | "warning" | "note";
-/** The check that found it. */
+/** The check that made the finding. */
 export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "compare" | "signature";
 
 /**
- * What was found, where the check alone does not tell: "architecture" - names or shapes are not those that config.json asks for;
- * "ungathered" - a model saved in pieces; "zeros" - weights that are all zero; "no-manifest" - the manifest that must be there is
- * not; "not-compared" - a check was asked for and there was nothing to compare with.
+ * What was found, where the check alone does not tell. "architecture": names or shapes are not those that config.json asks for.
+ * "ungathered": a model was saved in pieces. "zeros": weights are all zero. "no-manifest": a manifest that is needed is missing.
+ * "not-compared": a check was asked for, and there was nothing to compare with.
  */
 export type FindingCode = Check | "architecture" | "ungathered" | "zeros" | "no-manifest" | "not-compared";
 
@@ -19,26 +19,26 @@ export interface Finding {
   /** Bare name of the file; null for the checkpoint as a whole. */
   readonly file: string | null;
   readonly tensor: string | null;
-  /** Lower case, no full stop; names neither file nor tensor again. */
+  /** In lower case, without a full stop. The sentence does not repeat the file and the tensor. */
   readonly message: string;
 }
 
 /**
- * Does the finding rest on what is known of the architecture, and not on these files alone? Such a rule gives way where digests fit,
- * or where the user says so.
+ * Does the finding follow from what is known of the architecture, and not from these files alone? Digests that match outweigh such a
+ * finding, and the user may overrule it.
  */
 export function isByRule({ code }: Finding): boolean {
   return code === "architecture" || code === "zeros";
 }
 
-/** Adds a finding of one check. */
+/** Adds one finding of a check. */
 export type AddFinding = (
   level: Level,
   message: string,
   about?: { readonly file?: string; readonly tensor?: string; readonly code?: FindingCode },
 ) => void;
 
-/** Collects the findings of one check into a list that all checks share. */
+/** Gives a function that adds findings of one check to a list that all checks share. */
 export function reporter(findings: Finding[], check: Check): AddFinding {
   return (level, message, { file, tensor, code } = {}) => {
     findings.push({ level, check, code: code ?? check, file: file ?? null, tensor: tensor ?? null, message });

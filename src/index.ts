@@ -1,7 +1,7 @@
 /**
- * The library: each command of the command line as a function. Every function takes one object of options and gives a promise: of a
- * report, or of a WeightDiffError - `code` and `kind` to decide by, `message` and `hint` for people. Any of them stops, as the command
- * line does at a SIGINT, when the AbortSignal in its options is aborted.
+ * The library: each command of the command line as a function. A function takes one object of options and returns a promise of a report. It
+ * rejects with a WeightDiffError only: decide by its `code` or `kind`, and show `message` and `hint` to people. To stop a call, abort the
+ * AbortSignal that its options hold as `signal`.
  */
 
 import { chainFold as runChainFold } from "./commands/chain/fold.js";
@@ -83,81 +83,109 @@ export type { Family } from "./scheme/family.js";
 export type { NaiveSums, SumVerdict } from "./sums/naive.js";
 
 /**
- * Recovers a fine-tuned model from its base and a published diff: the bits that `recover` of the reference scripts gives.
- * @throws {WeightDiffError} with any code but those of push; USAGE for wrong options; CHECK_FAILED if the result is not what the diff's
- * own manifest says. A naive sum that does not fit is in the report, since the output stays.
+ * Recovers a fine-tuned model from its base and a published diff. The result has the same bits as `recover` of the reference scripts
+ * (docs/schemes.md, docs/arithmetic.md). The report has the output files, sizes in bytes, and dtype, shape and sha256 of each tensor.
+ * @throws {WeightDiffError} USAGE for wrong options; CHECK_FAILED if the result is not what the diff's own manifest says; any other code
+ * except those of push. A naive sum that does not match is no error: the output stays, and `sumCheck` of the report has the verdict.
  */
 export function recover(options: RecoverOptions): Promise<RecoverReport> {
   return call("recover", options, runRecover);
 }
 
-/** Makes a diff that can be published, and proves that it recovers the model. @throws {WeightDiffError} as recover. */
+/**
+ * Makes a diff that can be published, and proves that it recovers the tuned model (docs/publishing.md).
+ * @throws {WeightDiffError} as recover.
+ */
 export function makeDiff(options: MakeDiffOptions): Promise<MakeDiffReport> {
   return call("makeDiff", options, runMakeDiff);
 }
 
-/** Converts a LLaMA checkpoint in Meta's own layout to Hugging Face's. @throws {WeightDiffError} as recover; FORMAT_UNSUPPORTED for another layout. */
+/**
+ * Converts a LLaMA checkpoint in Meta's own layout to Hugging Face's.
+ * @throws {WeightDiffError} as recover; FORMAT_UNSUPPORTED for another layout.
+ */
 export function convert(options: ConvertOptions): Promise<ConvertReport> {
   return call("convert", options, runConvert);
 }
 
 /**
- * Puts together what the parts of recover, makeDiff or convert have made (their option `part`): the same bytes as one run makes.
- * @throws {WeightDiffError} as the function that was divided; OUTPUT_REFUSED naming the parts that are missing, or another run's.
+ * Puts together the parts that recover, makeDiff or convert made with the option `part` (docs/several-machines.md). The result has the same
+ * bytes as a run without parts.
+ * @throws {WeightDiffError} as the function that made the parts; OUTPUT_REFUSED, naming the parts that are missing or belong to another
+ * run.
  */
 export function finalize(options: FinalizeOptions): Promise<FinalizeReport> {
   return call("finalize", options, (checked) => runFinalize(checked, refuseWrongOptions));
 }
 
-/** Tells how far the parts are. @throws {WeightDiffError} USAGE, OUTPUT_REFUSED if no part was begun, IO. */
+/** Tells how far each part of a run is. @throws {WeightDiffError} USAGE; OUTPUT_REFUSED if no part was begun; IO. */
 export function status(options: StatusOptions): Promise<StatusReport> {
   return call("status", options, runStatus);
 }
 
-/** Decodes a model whose files were published XORed with those of its base, or encodes one so. @throws {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed. */
+/**
+ * Decodes a model whose files were published XORed with the files of its base, or encodes a model so (docs/schemes.md). @throws
+ * {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed.
+ */
 export function xor(options: XorCommandOptions): Promise<XorReport> {
   return call("xor", options, runXor);
 }
 
-/** Finds out whether a checkpoint is whole, and what it should be. What is wrong is in the report. @throws {WeightDiffError} USAGE, INTERRUPTED; for what cannot be opened at all as recover. */
+/**
+ * Checks whether a checkpoint is complete and unchanged (docs/checks.md). The report lists what is wrong; damage is no error. @throws
+ * {WeightDiffError} USAGE, INTERRUPTED; as recover for a path that cannot be opened at all.
+ */
 export function verify(options: VerifyOptions): Promise<VerifyReport> {
   return call("verify", options, runVerify);
 }
 
-/** Tells what a checkpoint or a diff is, by its headers and small files. @throws {WeightDiffError} as verify. */
+/** Tells what a checkpoint or a diff is. Reads headers and small files only. @throws {WeightDiffError} as verify. */
 export function inspect(options: InspectOptions): Promise<InspectReport> {
   return call("inspect", options, runInspect);
 }
 
-/** Tells what a fine-tune changed: of every tensor, module and layer, and the rows of embeddings that moved most. @throws {WeightDiffError} as recover. */
+/**
+ * Tells what a fine-tune changed: figures for each tensor, module and layer, and the rows of embeddings that moved most (docs/report.md).
+ * @throws {WeightDiffError} as recover.
+ */
 export function report(options: ReportOptions): Promise<ChangeReport> {
   return call("report", options, runReport);
 }
 
 /**
- * Runs a language model in constant memory: what it answers, and how its figures stand beside its base's. Whether it speaks is in the
- * report. @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED for a model or a tokenizer that does not run; USAGE.
+ * Runs a language model in constant memory (docs/try.md). The report has the model's answer, its figures beside those of its base, and the
+ * verdict whether it speaks.
+ * @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED for a model or a tokenizer that cannot be run; USAGE.
  */
 export function tryModel(options: TryOptions): Promise<TryReport> {
   return call("tryModel", options, (checked) => runTry(checked));
 }
 
-/** Puts a diff or a model onto the Hub, verified before and held against what the Hub lists after. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE. */
+/**
+ * Uploads a diff or a model to the Hub. Verifies it before, and compares it with the Hub's list of files after (docs/hub.md). @throws
+ * {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE.
+ */
 export function push(options: PushOptions): Promise<PushReport> {
   return call("push", options, runPush);
 }
 
-/** Signs every file of a folder as OpenSSF Model Signing has it, into its model.sig. @throws {WeightDiffError} for a key or a folder that cannot be read; OUTPUT_REFUSED for an unfinished output. */
+/**
+ * Signs every file of a folder in the format of OpenSSF Model Signing, and writes model.sig (docs/publishing.md).
+ * @throws {WeightDiffError} for a key or a folder that cannot be read; OUTPUT_REFUSED for an unfinished output.
+ */
 export function sign(options: SignOptions): Promise<SignReport> {
   return call("sign", options, runSign);
 }
 
-/** Lists a chain of weight updates, version by version, and the way to the one that is wanted. @throws {WeightDiffError} NOT_FOUND where it is none. */
+/**
+ * Lists the versions of a chain of weight updates, and the steps that lead to the wanted one (docs/chains.md).
+ * @throws {WeightDiffError} NOT_FOUND if the path holds no chain.
+ */
 export function chainInspect(options: ChainInspectOptions): Promise<ChainInspectReport> {
   return call("chainInspect", options, runChainInspect);
 }
 
-/** Checks the way to a version; with the base, every checksum of every step. What is wrong is in the report. */
+/** Checks the steps to a version. With the base, checks every checksum of every step. The report lists what is wrong. */
 export function chainVerify(options: ChainVerifyOptions): Promise<ChainVerifyReport> {
   return call("chainVerify", options, runChainVerify);
 }
@@ -167,12 +195,18 @@ export function chainMaterialize(options: ChainMaterializeOptions): Promise<Chai
   return call("chainMaterialize", options, runChainMaterialize);
 }
 
-/** Folds several steps of a chain into one. @throws {WeightDiffError} USAGE where they fold only with the base, or Node has no zstd to write with. */
+/**
+ * Folds several steps of a chain into one.
+ * @throws {WeightDiffError} USAGE where the steps fold only with the base, or where this Node cannot write zstd.
+ */
 export function chainFold(options: ChainFoldOptions): Promise<UpdateReport> {
   return call("chainFold", options, runChainFold);
 }
 
-/** Makes the next version of a chain from two models. @throws {WeightDiffError} MISMATCH where an update cannot say what changed, or is made on another version. */
+/**
+ * Makes the next version of a chain from two models.
+ * @throws {WeightDiffError} MISMATCH where an update cannot express the change, or where the chain stands at another version.
+ */
 export function chainMake(options: ChainMakeOptions): Promise<UpdateReport> {
   return call("chainMake", options, runChainMake);
 }

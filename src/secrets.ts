@@ -1,30 +1,30 @@
 /**
- * What must never leave in a text: the token for the Hub, and whatever else is kept. A server that was sent the token may repeat
- * it in any answer - as an ETag, a host, the name of a file - so that no text out of one is safe by itself. Known to the whole
- * process: the token is one, and texts are made everywhere.
+ * Secrets that must not appear in any text: above all the token for the Hub. A server that received the token may repeat it in an answer,
+ * as an ETag, a host or a file name, so every text from a server may hold it. The list is global, since the token is one for the process
+ * and texts are made everywhere.
  */
 
 const kept = new Set<string>();
 let pattern: RegExp | null = null;
-/** A shorter one is no secret, and blotting it would spoil every text. */
+/** A shorter text is no secret, and removing it would spoil ordinary words. */
 const SHORTEST = 6;
 
-/** Keeps a text out of every other from here on. */
+/** Removes `text` from every text that is made from now on. */
 export function keepSecret(text: string): void {
   if (text.length >= SHORTEST && !kept.has(text)) {
     kept.add(text);
-    // As JSON spells it, it may look otherwise; a host is in lower case.
+    // JSON may escape characters of the secret, and hosts are in lower case.
     const spelt = [...kept].flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
     pattern = new RegExp(spelt.map((each) => each.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "gi");
   }
 }
 
-/** `text` with "…" for every secret in it. */
+/** `text` with "…" in place of every secret. */
 export function blot(text: string): string {
   return pattern === null ? text : text.replace(pattern, "…");
 }
 
-/** Is a secret in it? */
+/** Does `text` hold a secret? */
 export function holdsSecret(text: string): boolean {
   return blot(text) !== text;
 }

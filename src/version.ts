@@ -1,4 +1,4 @@
-/** The version in package.json, the only place where it is written. */
+/** The version, read from package.json: it is written nowhere else. */
 import { createRequire } from "node:module";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };

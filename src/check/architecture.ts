@@ -1,6 +1,6 @@
 /**
- * How verify checks names and shapes. For well-known architectures they follow from config.json, so that missing or cut tensors show
- * without a digest. For other architectures, only traces of training frameworks are reported.
+ * How verify checks names and shapes. For well-known architectures they follow from config.json, so verify finds missing and cut tensors
+ * without a digest. For other architectures it only reports traces of training frameworks.
  */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -12,17 +12,17 @@ import type { Shape } from "../formats/tensor-info.js";
 import { shapeText } from "../formats/tensor-info.js";
 import type { ArchitectureTensor, Sizes } from "../known/architecture.js";
 
-/** Tensors whose values can be judged by their place in the model, by their names in the files. */
+/** Tensors whose values can be judged by their role in the model, by their names in the files. */
 export interface Judged {
-  /** Matrices and scales of norms: a model in which one of them is all zero is broken. */
+  /** Matrices, and scales of norms: a model in which one of them is all zero is broken. */
   readonly neverZero: ReadonlySet<string>;
-  /** The output embedding, where the config says that it is the input embedding. */
+  /** The output embedding, where the config ties it to the input embedding. */
   readonly tied: { readonly input: string; readonly output: string } | null;
 }
 
 const FILE = "config.json";
 const CODE = "architecture";
-/** The most findings of one kind: a shape that is wrong in every layer is one fault. */
+/** The most findings of one kind: a shape that is wrong in every layer is one mistake. */
 const SHOWN = 20;
 
 /** Does config.json describe these tensors? */
@@ -31,9 +31,13 @@ export function checkArchitecture(stateDict: StateDict, config: ModelConfig | nu
   const parts = knownParts(names, config);
   if (parts.length > 0) {
     for (const { part, who } of names.wrappers) {
-      report("warning", `names have ${quote(`${part}.`)} in them: ${who} put it there, and loaders do not know it`, {
-        code: CODE,
-      });
+      report(
+        "warning",
+        `names have ${quote(`${part}.`)} in them: ${who} put it there, and loaders do not know these names`,
+        {
+          code: CODE,
+        },
+      );
     }
   }
   const judged = parts.map((part) => checkPart(part, names, report));
@@ -114,7 +118,7 @@ function checkLayers(stated: number | null, layers: ReadonlySet<number>, key: st
   }
 }
 
-/** Finds the tensors of one row, and reports those that are missing. */
+/** Finds the tensors of one row of the table, and reports missing ones. */
 function rowTensors(
   row: ArchitectureTensor,
   { architecture, prefix, config, owner }: KnownPart,
@@ -172,7 +176,7 @@ function placesOf(
     });
 }
 
-/** A config may claim any number. */
+/** A config may state any number. */
 const MAX_EXPERTS = 4096;
 
 function checkHead(
@@ -195,10 +199,10 @@ function checkHead(
   }
 }
 
-/** What reward models have in place of the output embedding, whatever class their config names. */
+/** What reward models have in place of an output embedding, whatever class their config names. */
 const OWN_HEAD = /(^|\.)(score|v_head|value_head|value_model|reward_head|rm_head|classifier|regression_layer)(\.|$)/;
 
-/** Takes the sizes that most tensors have where the config states another or none, and reports the difference. */
+/** Where the config states a wrong size or none, takes the size that most tensors have, and reports the difference. */
 function sizesByTensors(
   found: readonly Found[],
   stated: Sizes,
@@ -240,7 +244,7 @@ function sizesByTensors(
       wrong.push({ letter, text });
     }
   }
-  // A size that is the product of others is wrong because they are.
+  // A product is wrong if its factors are; only the factors are reported.
   const own = wrong.filter(({ letter }) => !DERIVED.has(letter));
   for (const { text } of own.length > 0 ? own : wrong) {
     report("error", text, { file: FILE, code: CODE });
@@ -253,7 +257,7 @@ function sizesByTensors(
   return sizes;
 }
 
-/** Sizes that have no key of their own: heads times their size, and the like. */
+/** Sizes without a key of their own in config.json, such as heads times head size. */
 const DERIVED: ReadonlySet<string> = new Set(["Q", "K", "P", "N", "D"]);
 
 function sizeOf(dim: string): { readonly factor: number; readonly letter: string | null } {

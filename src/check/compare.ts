@@ -1,6 +1,6 @@
 /**
- * Are two checkpoints the same model? They are compared tensor by tensor, whatever formats, shards and dtypes they are stored in.
- * Names are paired as those of a base and a diff (plan/names.ts). A buffer that models compute may be missing.
+ * Do two checkpoints hold the same model? Compares them tensor by tensor; formats, shards and dtypes may differ. Names pair as those of a
+ * base and a diff do (plan/names.ts). A buffer that models compute may be missing.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
@@ -19,15 +19,18 @@ import { tensorOperand } from "../run/digest.js";
 import { readAll } from "../run/read-jobs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
-/** "rounded": equal once the wider one is rounded to the dtype of the narrower. "incomparable": the shapes differ, or there is no arithmetic between the dtypes. */
+/**
+ * "rounded": the tensors are equal once the wider one is rounded to the dtype of the narrower one. "incomparable": the shapes differ, or
+ * the dtypes have no common arithmetic.
+ */
 export type Sameness = "identical" | "rounded" | "different" | "incomparable";
 
 export interface TensorComparison {
   readonly name: string;
   readonly verdict: Sameness;
-  /** Why the two cannot be compared; null if they were. */
+  /** Why the tensors cannot be compared; null if they were compared. */
   readonly reason: string | null;
-  /** How many of the elements differ, once both are converted to F32. */
+  /** How many elements differ after both tensors are converted to F32. */
   readonly different: number;
   readonly elements: number;
   /** The largest absolute difference; null for dtypes without arithmetic. */
@@ -38,20 +41,23 @@ export interface CheckpointComparison {
   readonly other: string;
   readonly verdict: "identical" | "rounded" | "different";
   readonly tensors: readonly TensorComparison[];
-  /** Names that only one side stores, because the other side stores the tied matrix under its other name (head for embedding, or the other way round). */
+  /**
+   * Names that only one side stores: the other side stores the tied matrix under its other name (head for embedding, or the other way
+   * round).
+   */
   readonly standIns: readonly string[];
-  /** Tensors that have another name there, by their names here. */
+  /** Tensors with another name on the other side: names here -> names there. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Names on one side only, without buffers that models compute. */
+  /** Names that only this side stores, except buffers that models compute. */
   readonly onlyHere: readonly string[];
   readonly onlyThere: readonly string[];
-  /** Those buffers: on one side only, or stored in shapes or dtypes that cannot be compared. */
+  /** Buffers that only one side stores, or whose shapes or dtypes cannot be compared. */
   readonly buffers: readonly string[];
   /** Bytes that were read. */
   readonly read: number;
 }
 
-/** @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED, FORMAT_UNSUPPORTED for strided sub-byte types. */
+/** @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided types of less than a byte. */
 export async function compareCheckpoints(
   left: Checkpoint,
   right: Checkpoint,
@@ -145,13 +151,13 @@ export async function compareCheckpoints(
 }
 
 interface Sides {
-  /** Both under the names of the left side. */
+  /** Both sides, under the names of the left side. */
   readonly left: LoadedSide;
   readonly right: LoadedSide;
   isBuffer(name: string, tensor: StoredTensor): boolean;
 }
 
-/** As transformers would load them, under one set of names. */
+/** Both sides as transformers would load them, under one set of names. */
 async function alignedSides(left: Checkpoint, right: Checkpoint): Promise<Sides> {
   const aligned = align(left, right);
   const [ours, theirs] = [await configIfAny(left), await configIfAny(right)];
@@ -177,7 +183,7 @@ function align(left: Checkpoint, right: Checkpoint): AlignedPair {
   }
 }
 
-/** Null for a config that cannot be read: verify reports that elsewhere. */
+/** Null for a config that cannot be read. Verify reports that elsewhere. */
 async function configIfAny(checkpoint: Checkpoint): Promise<ModelConfig | null> {
   return configOf(checkpoint).catch(() => null);
 }
@@ -186,7 +192,7 @@ function storedNames({ stateDict }: Checkpoint): ReadonlyMap<StoredTensor, strin
   return new Map([...stateDict].map(([name, tensor]) => [tensor, name]));
 }
 
-/** Every tensor that both have, in the order of the left side's files; then those that only the right side stores under that name. */
+/** Every tensor that both sides have, in the order of the left side's files. Then the tensors whose name only the right side stores. */
 function* bothOf({ left, right }: Sides): Generator<{ name: string; ours: StoredTensor; theirs: StoredTensor }> {
   const compared = new Set<StoredTensor>();
   for (const [name, ours] of left.stateDict) {
@@ -204,7 +210,7 @@ function* bothOf({ left, right }: Sides): Generator<{ name: string; ours: Stored
   }
 }
 
-/** Equal values in two dtypes count as identical, since nothing was lost between them. */
+/** Equal values in two dtypes count as identical, since the conversion lost nothing. */
 function judged(
   name: string,
   elements: number,

@@ -1,4 +1,4 @@
-/** How verify checks the tensors' bytes: are they ordinary numbers, and do they have the manifest's digests? */
+/** How verify checks the bytes of tensors: are the values ordinary numbers, and do the digests match the manifest? */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { AddFinding } from "../finding.js";
@@ -11,10 +11,10 @@ import type { Reading } from "../run/digest.js";
 import type { Survey } from "./survey.js";
 
 /**
- * Reports NaN, infinities, and tensors of nothing but zeros. In a diff, zeros are layers that were not trained. Masks and other buffers
- * that models compute may hold anything: a mask's -1e9 or -3e38 becomes infinite in F16, as intended.
- * @param modelType model_type of config.json; null where it is not known.
- * @param neverZero names of the tensors that a model of this architecture cannot have all zero.
+ * Reports NaN, infinities and tensors that are all zero. In a diff, zeros are layers that were not trained. Masks and other buffers that
+ * models compute may hold anything: the -1e9 or -3e38 of a mask becomes infinite in F16 on purpose.
+ * @param modelType model_type of config.json; null if unknown.
+ * @param neverZero names of tensors that are never all zero in a working model of this architecture.
  */
 export function checkValues(
   { stateDict }: Checkpoint,
@@ -55,7 +55,7 @@ export function checkValues(
   }
 }
 
-/** Many models have biases, buffers and gates of zeros. A weight that is zero in one layer and not in the others is odd. */
+/** Many models have biases, buffers and gates that are all zero. A weight that is zero in one layer and not in the others is odd. */
 function checkZeros(
   zeros: readonly StoredTensor[],
   stateDict: Checkpoint["stateDict"],
@@ -63,7 +63,7 @@ function checkZeros(
   neverZero: ReadonlySet<string>,
   report: AddFinding,
 ): void {
-  // The same weight has one shape in every layer; other things that are numbered need not have one shape.
+  // The same weight has the same shape in every layer. Other numbered tensors may have different shapes.
   const inLayers = (name: string, { shape }: Pick<StoredTensor, "shape">): string =>
     `${name.replaceAll(/(^|\.)\d+(?=\.)/g, "$1*")} ${shapeText(shape)}`;
   const zero = countBy(zeros.map((tensor) => inLayers(tensor.name, tensor)));
@@ -77,7 +77,7 @@ function checkZeros(
       return false;
     }
     if (shape.length > 1 && name.endsWith(".weight") && (zero.get(key) ?? 0) < (all.get(key) ?? 0)) {
-      report("warning", `all ${values} values are zero, in other layers they are not`, where);
+      report("warning", `all ${values} values are zero, though not in other layers`, where);
       return false;
     }
     return true;
@@ -98,8 +98,8 @@ function countBy(keys: readonly string[]): ReadonlyMap<string, number> {
 }
 
 /**
- * Warns where the config ties the output embedding to the input embedding, and the files hold two that differ. Before version 5,
- * transformers takes the input embedding for both; from 5 on it takes each as it is (modeling_utils.py 5.23.0, `tie_weights`).
+ * Warns where the config ties the output embedding to the input embedding, but the files hold two different matrices. transformers before 5
+ * uses the input embedding for both. From version 5 on it loads each as stored (modeling_utils.py 5.23.0, `tie_weights`).
  */
 export function checkTied(
   { stateDict }: Checkpoint,
@@ -118,20 +118,20 @@ export function checkTied(
   }
 }
 
-/** Reports records of .bin files whose checksum does not fit. */
+/** Reports records of .bin files whose checksum does not match. */
 export function checkRecords(reading: Reading, report: AddFinding): void {
   for (const { shard, tensor, how } of reading.damaged) {
     report("error", how, { file: shard.file, tensor });
   }
 }
 
-/** The weight files that must be digested as a whole: those with bytes that belong to no header and no tensor. */
+/** The weight files that must be digested as a whole: files with bytes that belong neither to the header nor to a tensor. */
 export function filesToDigest({ shards }: Checkpoint, manifest: Manifest | null): readonly Shard[] {
   const listed = new Map(manifest?.files.map((entry) => [entry.file, entry]));
   return shards.filter(({ file, header }) => header.format !== "safetensors" && listed.get(file)?.sha256 !== undefined);
 }
 
-/** Compares weight files and tensors with the manifest, and reports what differs, is missing, or is extra. */
+/** Compares weight files and tensors with the manifest. Reports what differs, is missing, or is extra. */
 export function checkManifest(survey: Survey, manifest: Manifest, reading: Reading, report: AddFinding): void {
   const { checkpoint, unreadable } = survey;
   checkFiles(survey, manifest, reading, report);

@@ -6,8 +6,8 @@ import type { Manifest } from "../manifest/manifest.js";
 import type { Reading } from "../run/digest.js";
 
 /**
- * The files that must be digested to compare them with the Hub's list. A file in the cache was digested when it was fetched. A file
- * for which manifest and Hub have the same digest is proven by its tensors.
+ * The files that must be digested for the comparison with the Hub's list. A file in the cache was digested when it was fetched. Where
+ * manifest and Hub have the same digest, the digests of the tensors prove the file.
  */
 export function filesToHold({ shards }: Checkpoint, manifest: Manifest | null): readonly Shard[] {
   const digests = digestsOf(manifest);
@@ -16,7 +16,7 @@ export function filesToHold({ shards }: Checkpoint, manifest: Manifest | null): 
   });
 }
 
-/** Reports the files that are not those that the Hub lists, and how many are proven to be. */
+/** Reports the files that differ from the Hub's list, and how many match it. */
 export function checkHub(
   { shards }: Checkpoint,
   manifest: Manifest | null,

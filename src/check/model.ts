@@ -1,4 +1,4 @@
-/** Compares a finished output with its manifest: is it what a resumed run was to make, and is it whole? */
+/** Compares a finished output with its manifest: is it complete, and is it what a resumed run was asked to make? */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { type Finding, reporter } from "../finding.js";
@@ -16,8 +16,9 @@ const AGAIN = [{ to: "make it again", option: "mode", value: "force" }] as const
 const SHOWN = 20;
 
 /**
- * @param made keys of the manifest that say what the output must have been made from and how.
- * @throws {WeightDiffError} OUTPUT_REFUSED if it was made otherwise; CHECK_FAILED naming every file and tensor that differs, is missing, cannot be read, or should not be there.
+ * @param made keys of the manifest that state what the output is made from, and how.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it was made from something else or in another way; CHECK_FAILED, naming every file and tensor
+ * that differs, is missing, cannot be read, or does not belong there.
  */
 export async function verifyModel(
   path: string,
@@ -43,8 +44,8 @@ export async function verifyModel(
 
 /**
  * Refuses a finished output that was made from other inputs, or in another way.
- * @param manifest what it says of itself; null if it is none of the kind that was to be made.
- * @throws {WeightDiffError} OUTPUT_REFUSED naming what differs.
+ * @param manifest the output's manifest; null if the output is of another kind.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, naming what differs.
  */
 export function refuseOtherwiseMade<M extends object>(
   manifest: M | null,
@@ -63,7 +64,7 @@ export function refuseOtherwiseMade<M extends object>(
   }
 }
 
-/** The files that are wrong, each with the reason, and the names of the tensors. */
+/** The damaged files, each with the reason, and the names of the damaged tensors. */
 function toldShortly(errors: readonly Finding[], count: number): string {
   const files = errors.flatMap(({ file, tensor, message }) =>
     tensor === null ? [`${file ?? "all"}: ${message}`] : [],

@@ -1,4 +1,7 @@
-/** The manifest that comes with a diff: the digests of its maker's base and of the recovered model, tensor by tensor (docs/formats.md 1.3). */
+/**
+ * Checks against the manifest beside a diff. It has digests of the base and of the recovered model, tensor by tensor, from the maker of the
+ * diff (docs/formats.md 1.3).
+ */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -15,10 +18,10 @@ import type { RunResult } from "../run/run-plan.js";
 
 type PublishedTensor = MakeDiffManifest["tensors"][number];
 
-/** Enough values to recognise any other base, and few enough to be read in a second. */
+/** Enough values to recognise another base, and few enough to read them in a second. */
 const MAX_SAMPLE_BYTES = 64_000_000;
 
-/** The manifest that make-diff put beside the diff; null without one. @throws {WeightDiffError} as readManifest. */
+/** The manifest that make-diff wrote beside the diff; null without one. @throws {WeightDiffError} as readManifest. */
 export async function readPublished(diff: Checkpoint): Promise<MakeDiffManifest | null> {
   if (diff.directory === null) {
     return null;
@@ -33,9 +36,9 @@ export async function readPublished(diff: Checkpoint): Promise<MakeDiffManifest 
 }
 
 /**
- * Compares the base's norms and one small tensor of every layer with the digests in the diff's manifest.
+ * Compares the norms of the base, and one small tensor of every layer, with the digests in the diff's manifest.
  * @returns how many tensors were compared.
- * @throws {WeightDiffError} MISMATCH naming the first that differs: this is another base.
+ * @throws {WeightDiffError} MISMATCH for another base, naming the first tensor that differs.
  */
 export async function refuseOtherBase(raw: Checkpoint, published: MakeDiffManifest): Promise<number> {
   const sample = chooseSample(raw, published);
@@ -62,7 +65,7 @@ interface Sampled {
   readonly tensor: StoredTensor;
 }
 
-/** The tensors that are compared: every small vector, and the smallest matrix of every layer. */
+/** The tensors to compare: every small vector, and the smallest matrix of every layer. */
 function chooseSample(raw: Checkpoint, published: MakeDiffManifest): readonly Sampled[] {
   const smallest = new Map<string, Sampled>();
   const vectors: Sampled[] = [];
@@ -103,7 +106,10 @@ function bytesOf({ dtype, shape }: StoredTensor): number {
 /** Elements read at once. */
 const PIECE = 1 << 18;
 
-/** The sha256 of the tensor's values, converted to `dtype`: a base that is stored in a wider dtype without loss is the same base. It is read piece by piece. */
+/**
+ * The sha256 of the tensor's values, converted to `dtype`. A base that is stored in a wider dtype without loss is the same base. Reads the
+ * tensor piece by piece.
+ */
 async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
   const hash = createHash("sha256");
   const convert = dtype === tensor.dtype || !isFloatDtype(tensor.dtype) ? null : converter(tensor.dtype, dtype);
@@ -117,7 +123,7 @@ async function digestAs(tensor: StoredTensor, dtype: Dtype): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Converts at most PIECE elements from one dtype to the other, by way of F32. The next call overwrites what is returned. */
+/** Converts at most PIECE elements from one dtype to the other, through F32. The next call overwrites the returned bytes. */
 function converter(from: FloatDtype, to: Dtype): (bytes: Uint8Array) => Uint8Array {
   const width = dtypeBits(from) / 8;
   const kernel = createScalarKernel(PIECE * (width + 4));
@@ -136,9 +142,10 @@ function converter(from: FloatDtype, to: Dtype): (bytes: Uint8Array) => Uint8Arr
 }
 
 /**
- * Compares every recovered tensor with the diff's manifest.
- * @returns how many could be compared. A rounded tensor can be compared only if the tuned model had that dtype and comes back exactly.
- * @throws {WeightDiffError} CHECK_FAILED naming the tensors that are not what the maker of the diff had.
+ * Compares every recovered tensor with the diff's manifest. A rounded tensor can be compared only if the tuned model had that dtype and the
+ * diff recovers it exactly.
+ * @returns how many tensors were compared.
+ * @throws {WeightDiffError} CHECK_FAILED, naming the tensors that differ from the manifest.
  */
 export function refuseOtherResult(plan: Plan, run: RunResult, published: MakeDiffManifest): number {
   const expected = new Map(published.tensors.map((tensor) => [tensor.name, tensor]));
@@ -158,7 +165,7 @@ export function refuseOtherResult(plan: Plan, run: RunResult, published: MakeDif
     throw new WeightDiffError(
       "CHECK_FAILED",
       `${wrong.length} of ${compared} recovered tensors are not what the diff's manifest says: ${wrong.slice(0, 20).join(", ")}${wrong.length > 20 ? ", …" : ""}`,
-      "these tensors differ in the base, or the diff is damaged: check both",
+      "these tensors of the base are not the maker's, or the diff is damaged: check both",
       { advice: [{ to: "go on all the same", option: "ignore", value: "wrong-base" }] },
     );
   }

@@ -1,10 +1,10 @@
-/** How verify checks files in Meta's layout: are they those that Meta released, each in its place? */
+/** How verify checks files in Meta's layout: are they the files that Meta released, each in its place? */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { AddFinding } from "../finding.js";
 import { fileWithDigest, KNOWN_FILES } from "../known/files.js";
 import type { Reading } from "../run/digest.js";
 
-/** @param family what the model is called by its sizes, as "LLaMA 13B"; null for an unknown one. */
+/** @param family the model's name by its sizes, for example "LLaMA 13B"; null for an unknown model. */
 export function checkReleased(
   { shards }: Checkpoint,
   reading: Reading,
@@ -17,7 +17,7 @@ export function checkReleased(
     const name = releasedName(family, part, shards.length);
     const listed = name !== null && KNOWN_FILES.some(({ what }) => what === name);
     if (known !== null && name !== null && known.what !== name) {
-      report("error", `is ${known.what}: expected is ${name}`, { file });
+      report("error", `is ${known.what}: expected ${name}`, { file });
     } else if (known !== null) {
       report("note", `is ${known.what}, by its sha256`, { file });
     } else if (found !== undefined && listed) {
@@ -26,7 +26,7 @@ export function checkReleased(
   }
 }
 
-/** As known/files.ts calls it; null where the family is no released one. */
+/** The name in known/files.ts; null if the family was never released. */
 function releasedName(family: string | null, part: number, parts: number): string | null {
   const model = family === null || !/^LLaMA \d+B$/.test(family) ? null : `${family} as Meta released it`;
   return model === null ? null : parts === 1 ? model : `${model}, file ${part + 1} of ${parts}`;

@@ -1,4 +1,4 @@
-/** How verify checks the small files beside the weights: are they what their names say, and does the tokenizer fit the model? */
+/** How verify checks the small files beside the weights: do they hold what their names promise, and does the tokenizer fit the model? */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -14,13 +14,13 @@ import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST, outputState, SIGNATURE } from "../output/state.js";
 import { type Survey, unusable } from "./survey.js";
 
-/** Files that no loader reads: what is wrong with them is only a warning. */
+/** No loader reads these files, so a fault in them is only a warning. */
 const HARMLESS = new Set([SIGNATURE, "README.md", "report.html", "change-map.svg", ".gitattributes", ".gitignore"]);
-/** Larger JSON files are tokenizers, which are checked elsewhere. */
+/** A larger JSON file is a tokenizer, which is checked elsewhere. */
 const MAX_JSON_BYTES = 10_000_000;
 const levelOf = (file: string): Level => (HARMLESS.has(file) ? "warning" : "error");
 
-/** Reports placeholders and broken JSON. Other files may hold anything. @throws {WeightDiffError} IO. */
+/** Reports placeholders and broken JSON. Files of other kinds may hold anything. @throws {WeightDiffError} IO. */
 export async function checkSideFiles(
   directory: string,
   weights: ReadonlySet<string>,
@@ -35,7 +35,7 @@ export async function checkSideFiles(
     try {
       await refusePlaceholder(path, file);
       const size = (await sizeOf(path)) ?? 0;
-      // The config is read and reported on elsewhere.
+      // The config is checked elsewhere.
       if (file.endsWith(".json") && file !== "config.json" && file !== "tokenizer.json" && size <= MAX_JSON_BYTES) {
         checkJson(await readText(path, MAX_JSON_BYTES), path, "python");
       }
@@ -45,7 +45,7 @@ export async function checkSideFiles(
   }
 }
 
-/** Reports token ids past the embedding's last row: they crash the model. */
+/** Reports token ids past the last row of the embedding: they crash the model. */
 export function checkTokenizer(
   tokenizer: Tokenizer,
   { stateDict }: Checkpoint,
@@ -63,7 +63,7 @@ export function checkTokenizer(
   }
 }
 
-/** Compares the files beside the weights, config included, with the manifest. @throws {WeightDiffError} IO. */
+/** Compares the files beside the weights, including config.json, with the manifest. @throws {WeightDiffError} IO. */
 export async function checkListedFiles(
   directory: string,
   manifest: Manifest,
@@ -74,7 +74,7 @@ export async function checkListedFiles(
   const known = new Set([...listed, ...manifest.files].map(({ file }) => file));
   for (const { file, size, sha256 } of listed) {
     if (!isOwnFileName(file)) {
-      report("error", "the manifest lists it, and it is no name of a file in this directory", { file });
+      report("error", "the manifest lists it, but it is no bare file name", { file });
       continue;
     }
     const path = join(directory, file);
@@ -99,7 +99,7 @@ export async function checkListedFiles(
   }
 }
 
-/** Where no digest covers the index, its text must be the one that this tool writes for these files. */
+/** Where no digest covers the index, its text must be the text that this tool writes for these files. */
 function checkIndexText(
   { index, checkpoint }: Survey,
   manifest: Manifest,
@@ -113,7 +113,7 @@ function checkIndexText(
   const map = new Map([...checkpoint.stateDict].map(([name, { shard }]) => [name, shard.file] as const));
   const complete = manifest.tensors.every(({ name }) => map.has(name));
   if (complete && index.text !== writeWeightIndex(map, totalSize ?? 0)) {
-    report("error", "is not the text that was written with the weights", { file: index.file });
+    report("error", "is not the text that this tool wrote with the weights", { file: index.file });
   }
 }
 

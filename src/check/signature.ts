@@ -1,6 +1,6 @@
 /**
- * Signatures of whole folders, as OpenSSF Model Signing has them (docs/publishing.md): who has the publisher's public key knows that every
- * file is the publisher's, that none is missing and none was added. Nothing is asked of the network.
+ * Signatures of whole folders in the format of OpenSSF Model Signing (docs/publishing.md). With the publisher's public key, a user knows
+ * that every file comes from the publisher, that none is missing and that none was added. This needs no network.
  */
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -16,19 +16,19 @@ import { opened, sealed } from "./signature/bundle.js";
 import { readPublicKey, type SignatureKey } from "./signature/keys.js";
 import { type Digested, readStatement, writeStatement } from "./signature/statement.js";
 
-/** Not signed: git's own files, as in model-signing, and what `hf download` keeps of its own. */
+/** Files that are not signed: git's own, as in model-signing, and those that `hf download` keeps for itself. */
 const UNSIGNED = [SIGNATURE, ".git", ".gitattributes", ".github", ".gitignore", ".cache/huggingface"] as const;
-/** Of 160,000 tensors, some 20 MB. */
+/** The signature of 160,000 tensors has some 20 MB. */
 const MAX_BYTES = 200_000_000;
 
 export interface Signed {
-  /** Where it was written. */
+  /** Where the signature was written. */
   readonly path: string;
   /** The sha256 (hex) of the public key's PEM. */
   readonly key: string;
-  /** How many. */
+  /** The number of signed files. */
   readonly files: number;
-  /** Tensors whose digests are in it, too. */
+  /** How many digests of recovered tensors the signature has. */
   readonly recovers: number;
 }
 
@@ -59,14 +59,15 @@ export interface SignatureProblem {
 
 export interface SignatureCheck {
   readonly key: string;
-  /** That the signature lists. */
+  /** The number of files that the signature lists. */
   readonly files: number;
   readonly problems: readonly SignatureProblem[];
 }
 
 /**
- * Holds a folder against its signature: its files are exactly those that were signed.
- * @param keyFile of the publisher's public key. @throws {WeightDiffError} for a key or a folder that cannot be read.
+ * Compares a folder with its signature: the files must be exactly those that were signed.
+ * @param keyFile file with the publisher's public key.
+ * @throws {WeightDiffError} for a key or a folder that cannot be read.
  */
 export async function checkSignature(path: string, keyFile: string, options: RunOptions): Promise<SignatureCheck> {
   const key = await readPublicKey(keyFile);
@@ -94,14 +95,14 @@ export async function checkSignature(path: string, keyFile: string, options: Run
   }
 }
 
-/** @throws {WeightDiffError} CHECK_FAILED unless the folder is what its publisher signed; as checkSignature. */
+/** @throws {WeightDiffError} CHECK_FAILED unless the folder is what its publisher signed; otherwise as checkSignature. */
 export async function requireSignature(path: string, keyFile: string, options: RunOptions): Promise<SignatureCheck> {
   const check = await checkSignature(path, keyFile, options);
   const texts = check.problems.map(({ file, message }) => (file === null ? message : `${printable(file)}: ${message}`));
   const [first] = texts;
   if (first !== undefined) {
     const fact = texts.length === 1 ? first : `not what was signed: ${texts.length} files differ`;
-    throw new WeightDiffError("CHECK_FAILED", fact, "fetch the files again, from their publisher", {
+    throw new WeightDiffError("CHECK_FAILED", fact, "fetch the files again from their publisher", {
       at: { file: path },
       problems: texts,
     });
@@ -109,15 +110,15 @@ export async function requireSignature(path: string, keyFile: string, options: R
   return check;
 }
 
-/** @throws {WeightDiffError} USAGE for what is no folder on this disk. */
+/** @throws {WeightDiffError} USAGE if the path is no folder on this disk. */
 async function folderOf(path: string): Promise<string> {
   const directory = absolutePath(path);
   const state = await outputState(directory).catch(() => "absent");
   if (state === "absent") {
     throw new WeightDiffError(
       "NOT_FOUND",
-      "signatures are of folders on this disk, and here is none of that name",
-      "of a repository, fetch all files first: hf download org/name --local-dir DIR",
+      "only folders on this disk can be signed or checked, and there is none of that name",
+      "fetch all files of a repository first: hf download org/name --local-dir DIR",
       { at: { file: path } },
     );
   }
@@ -134,13 +135,16 @@ async function digestsOf(directory: string, options: RunOptions): Promise<readon
   return names.map((name) => ({ name, sha256: digests.get(join(directory, name)) ?? "" }));
 }
 
-/** What the manifest of a diff says it recovers; null for what is no diff of make-diff's. @throws {WeightDiffError} as readManifest. */
+/**
+ * The tensors that a diff recovers, from its manifest. Null for anything that make-diff did not make.
+ * @throws {WeightDiffError} as readManifest.
+ */
 async function recoversOf(directory: string): Promise<readonly Digested[] | null> {
   if (!(await hasFile(directory, MANIFEST))) {
     return null;
   }
   const manifest = await readManifest(join(directory, MANIFEST)).catch((error: unknown) => {
-    // Of XORed files, which have no tensors.
+    // The manifest of XORed files lists no tensors.
     if (error instanceof WeightDiffError && error.code === "FORMAT_INVALID") {
       return null;
     }
@@ -164,7 +168,7 @@ function compare(signed: readonly Digested[], found: readonly Digested[]): reado
   ];
 }
 
-/** Both are signed; if they differ, whoever signed did not mean this manifest. */
+/** Both lists are signed. If they differ, the signer did not mean this manifest. */
 function compareRecovers(
   signed: readonly Digested[] | null,
   found: readonly Digested[] | null,

@@ -1,6 +1,6 @@
 /**
- * Opens a checkpoint for verify as far as that is possible, so that one bad file does not hide the next. If a manifest lists the weight
- * files, a file that cannot be read is damage. Without a manifest, a folder in which nothing can be read is no checkpoint.
+ * Opens as much of a checkpoint as possible, so that one bad file does not hide the next. Where a manifest lists the weight files, a file
+ * that cannot be read is damage. Without a manifest, a folder in which nothing can be read is no checkpoint.
  */
 import { basename, join } from "node:path";
 import { type Checkpoint, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
@@ -21,7 +21,7 @@ import type { Hub, HubPlace } from "../hub/place.js";
 import type { Manifest } from "../manifest/manifest.js";
 
 export interface Survey {
-  /** What could be read, without the shards that could not. */
+  /** The part of the checkpoint that could be read. */
   readonly checkpoint: Checkpoint;
   /** Bare name of the index, if there is one, and its text if it could be read. */
   readonly index: { readonly file: string; readonly text: string | null } | null;
@@ -29,7 +29,7 @@ export interface Survey {
   readonly unreadable: ReadonlySet<string>;
 }
 
-/** Opens what can be opened. @throws {WeightDiffError} IO; as openCheckpoint, if nothing can be opened and no manifest lists what should be there. */
+/** Opens what can be opened. @throws {WeightDiffError} IO; as openCheckpoint, if nothing can be opened and no manifest lists the files. */
 export async function surveyCheckpoint(
   path: string,
   manifest: Manifest | null,
@@ -100,7 +100,7 @@ export async function surveyCheckpoint(
   return { checkpoint: { ...base, shards, stateDict, notes: [] }, index: found, unreadable };
 }
 
-/** What the manifest lists, where the usual files are not found. */
+/** The files that the manifest lists, where the usual files are missing. */
 function placeOf(
   path: string,
   place: HubPlace | null,
@@ -118,7 +118,7 @@ function placeOf(
     : { ...unknown, ...inRepository(place) };
 }
 
-/** Without a manifest: opens the place as every command does, whose error says best why it is no checkpoint. */
+/** Without a manifest, opens the place as every other command does: its error tells best why this is no checkpoint. */
 async function refuseNothing(path: string, manifest: Manifest | null, hub: Hub | null): Promise<void> {
   if (manifest === null) {
     await openCheckpoint(path, hub);
@@ -142,7 +142,10 @@ async function indexOf(
   }
 }
 
-/** What is wrong with an input, in words, without its path where that is `path`. @throws any error that is not about an input's content. */
+/**
+ * What is wrong with an input, in words. The path is left out if it is `path`.
+ * @throws any error that is not about the content of an input.
+ */
 export function unusable(error: unknown, path: string | null): string {
   if (!(error instanceof WeightDiffError) || !ABOUT_CONTENT.has(error.kind)) {
     throw error;
@@ -152,10 +155,10 @@ export function unusable(error: unknown, path: string | null): string {
 
 const ABOUT_CONTENT: ReadonlySet<ErrorKind> = new Set(["input", "check", "limit"]);
 
-/** How many tensors are named where index and shards disagree; the rest is counted. */
+/** Where index and shards disagree, so many tensors are named and the rest is counted. */
 const SHOWN = 20;
 
-/** Takes from each shard what the index assigns to it, and reports what does not agree. */
+/** Takes from each shard the tensors that the index assigns to it, and reports every disagreement. */
 function assigned(
   shards: readonly Shard[],
   weightMap: ReadonlyMap<string, string>,
@@ -192,7 +195,7 @@ function assigned(
   return stateDict;
 }
 
-/** transformers ignores total_size, and converters got it wrong (docs/formats.md 2.1). */
+/** transformers ignores total_size, and some converters wrote a wrong one (docs/formats.md 2.1). */
 function checkTotal(
   index: string,
   stated: number | null,
@@ -210,7 +213,10 @@ function checkTotal(
 
 const SHARD = /^(.+)-(\d+)-of-(\d+)\.(bin|safetensors)$/;
 
-/** Reports files that look like shards of the same set and are not in the index: left over from another upload, or the index is cut short. */
+/**
+ * Reports files that look like shards of the same set and are missing in the index: they belong to another upload, or the index was cut
+ * short.
+ */
 async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, report: AddFinding): Promise<void> {
   const kind = (file: string): string | null => {
     const match = SHARD.exec(file);
@@ -230,7 +236,7 @@ async function checkStrayFiles(directory: string, listed: ReadonlySet<string>, r
   }
 }
 
-/** Bare name of a lone weight file. */
+/** Bare name of a single weight file. */
 export function loneFile(path: string, checkpoint: Pick<Checkpoint, "directory">): string | null {
   return checkpoint.directory === null ? basename(path) : null;
 }

@@ -1,4 +1,7 @@
-/** How verify checks what XOR codecs made: the manifest has digests of whole files, and each file is digested, or the Hub knows its digest. */
+/**
+ * How verify checks the files of XOR codecs. The manifest has digests of whole files. Each file is digested here, or the Hub knows its
+ * digest.
+ */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { expandHome } from "../files/paths.js";
@@ -15,8 +18,9 @@ import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
 
 /**
- * The manifest beside XORed files; null if there is none, or another one. What makes it unusable, its readers tell; that its text
- * is not the one that was written is a finding. @throws {WeightDiffError} IO, HUB_…, NETWORK.
+ * The manifest beside XORed files. Null if there is none, or one of another kind. Errors in the manifest are left to its readers. A text
+ * that was changed without changing its values is a finding here.
+ * @throws {WeightDiffError} IO, HUB_…, NETWORK.
  */
 export async function findXorManifest(path: string, hub: Hub, report: AddFinding): Promise<XorManifest | null> {
   const directory = (await hub.find(path))?.directory ?? expandHome(path);
@@ -40,8 +44,10 @@ export async function findXorManifest(path: string, hub: Hub, report: AddFinding
 }
 
 /**
- * Compares every file with the manifest: reports what differs, is missing, or is extra. On the Hub, its own digests of large files are taken.
- * @returns bytes read. @throws {WeightDiffError} IO, INTERRUPTED, HUB_…, NETWORK.
+ * Compares every file with the manifest, and reports what differs, is missing, or is extra. For large files on the Hub, the Hub's own
+ * digests are used.
+ * @returns bytes read.
+ * @throws {WeightDiffError} IO, INTERRUPTED, HUB_…, NETWORK.
  */
 export async function checkXorFiles(
   path: string,
@@ -76,7 +82,7 @@ export async function checkXorFiles(
     const { file, size, sha256 } = entry;
     let found = digests.get(join(directory, file)) ?? hub?.sha256 ?? null;
     if (found === null) {
-      found = await sha256Of(join(directory, file), hub); // a small file, for which the Hub lists no sha256
+      found = await sha256Of(join(directory, file), hub); // the Hub lists no sha256 for small files
       read += size;
     }
     if (found !== sha256) {
@@ -92,7 +98,7 @@ export async function checkXorFiles(
   return read;
 }
 
-/** Files of git and the Hub are no part of the model. */
+/** Files of git and of the Hub do not belong to the model. */
 async function namesIn(place: HubPlace | null, directory: string): Promise<readonly string[]> {
   return place === null
     ? regularFiles(directory)

@@ -44,9 +44,10 @@ export interface GuardOptions {
 }
 
 /**
- * Refuses a base that is no model and a diff that is no diff. @returns the values that were sampled, for `guardBase`.
- * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base),
- * MISMATCH (Llama 2 for LLaMA-1), IO, INPUT_CHANGED.
+ * Refuses a base that is no model and a diff that is no diff.
+ * @returns the values that were sampled, for `guardBase`.
+ * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base), MISMATCH (Llama
+ * 2 for LLaMA-1), IO, INPUT_CHANGED.
  */
 export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {
   const { raw, diff, rawConfig, diffConfig } = inputs;
@@ -70,7 +71,8 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
 
 /**
  * The guards of make-diff: both must be models, and a base that was rounded is warned of.
- * @param inputs with the tuned model as `diff`. @returns the values that were sampled.
+ * @param inputs with the tuned model as `diff`.
+ * @returns the values that were sampled.
  * @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
  */
 export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {

@@ -49,9 +49,10 @@ function llama3(plain: Float32Array, scaling: ConfigReader, config: ConfigReader
 }
 
 /**
- * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters). Where both
- * are given, transformers takes rope_scaling.
- * @param size elements of a head. @param keys as the family calls the base, and the share of a head that turns.
+ * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters). Where both are
+ * given, transformers takes rope_scaling.
+ * @param size elements of a head.
+ * @param keys as the family calls the base, and the share of a head that turns.
  * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not run, FORMAT_INVALID.
  */
 export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"]): Rope {

@@ -1,10 +1,10 @@
-/** One call of the library: its options are checked first, and nothing but a WeightDiffError comes out. */
+/** One call of the library: checks the options first, and lets nothing but a WeightDiffError out. */
 import { WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
 import { STREAM } from "../files/pipe.js";
 import { type LibraryOptions, refuseWrongOptions } from "./options.js";
 
-/** The option that names an output, by function: only what writes leaves something to continue. */
+/** The option that names the output, by function. A function without one leaves nothing to continue. */
 const OUTPUT: { readonly [C in keyof LibraryOptions]?: keyof LibraryOptions[C] } = {
   recover: "tuned",
   makeDiff: "diff",
@@ -15,7 +15,7 @@ const OUTPUT: { readonly [C in keyof LibraryOptions]?: keyof LibraryOptions[C] }
   chainMake: "chain",
 };
 
-/** @throws {WeightDiffError} USAGE; INTERRUPTED once the options' signal is aborted, with its reason as the cause; as `run`. */
+/** @throws {WeightDiffError} USAGE; INTERRUPTED once `signal` is aborted, with its reason as the cause; whatever `run` throws. */
 export async function call<C extends keyof LibraryOptions, R>(
   name: C,
   options: LibraryOptions[C],

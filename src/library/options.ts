@@ -1,6 +1,6 @@
 /**
- * What the library's functions take, as a table: JavaScript checks no types, and a mistyped option must not be silently none. Only
- * what can be told of a value by itself is told here; defaults, and what goes together, are the functions' own.
+ * The options of the library's functions, as a table. JavaScript checks no types, and a mistyped option must not be ignored. This table
+ * judges each value by itself. Defaults, and which options go together, are up to the functions.
  */
 import * as z from "zod";
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../chain/chain.js";
@@ -59,7 +59,7 @@ export interface LibraryOptions {
   readonly chainMake: ChainMakeOptions;
 }
 
-/** A row for each option: one that is added to the type and not here does not compile. */
+/** One row for each option. The compiler reports an option that has no row. */
 type Rows<O> = { readonly [K in keyof Required<O>]: z.ZodType };
 
 const MAX_THREADS = 99;
@@ -325,7 +325,7 @@ export function refuseWrongOptions(name: keyof LibraryOptions, options: unknown)
   }
 }
 
-/** "hub.offline: 1 is not one of true, false". */
+/** Gives, for example, "hub.offline: 1 is not one of true, false". */
 function spelled(parts: readonly string[]): string {
   const where = parts.slice(0, -1).join(".");
   return `${where === "" ? "" : `${where}: `}${parts.at(-1)}`;

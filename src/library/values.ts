@@ -1,8 +1,8 @@
-/** The kinds of values that the library's options take. Each says, as its message, what was given and what it takes. */
+/** The kinds of values that options take. The message of each says what was given and what is allowed. */
 import * as z from "zod";
 import { quote } from "../formats/quote.js";
 
-/** A value that `is` accepts. @param what it should be, as messages have it. */
+/** A value that `is` accepts. @param what the allowed values, in the words of the message. */
 export const value = (what: string, is: (value: unknown) => boolean): z.ZodType =>
   z.custom((given) => given !== undefined && is(given), {
     error: ({ input }) => (input === undefined ? `is missing: ${what}` : `${shown(input)} is not ${what}`),
@@ -24,7 +24,7 @@ export function isObject(given: unknown): given is Record<string, unknown> {
   return typeof given === "object" && given !== null && !Array.isArray(given);
 }
 
-/** A value in a message: text in quotes, of everything else no more than its kind where it has no short form. */
+/** A value as messages show it: text in quotes, short values as they are, and only the kind of everything else. */
 export function shown(given: unknown): string {
   switch (typeof given) {
     case "string":

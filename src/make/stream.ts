@@ -31,7 +31,8 @@ interface StreamOptions extends RunOptions {
 
 /**
  * The options as they are for this output: a stream is one file, whatever is asked for.
- * @param output as the user wrote it. @throws {WeightDiffError} USAGE for what a stream, or what only a stream can have.
+ * @param output as the user wrote it.
+ * @throws {WeightDiffError} USAGE for what a stream, or what only a stream can have.
  */
 export function optionsFor<O extends StreamOptions>(options: O, output: string | null | undefined): O {
   if (output !== STREAM) {

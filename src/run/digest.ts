@@ -132,8 +132,8 @@ function bytesOperand(input: number, name: string, range: ByteRange): StoredOper
 }
 
 /**
- * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is
- * stored. @throws {WeightDiffError} FORMAT_UNSUPPORTED.
+ * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is stored.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED.
  */
 export function tensorOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
   const operand = storedOperand(tensor, inputOf);

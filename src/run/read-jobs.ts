@@ -17,8 +17,8 @@ export interface ReadResult {
 }
 
 /**
- * @param jobs whose `input` is a place in `shards`. @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient),
- * INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
+ * @param jobs whose `input` is a place in `shards`.
+ * @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient), INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
  */
 export async function readAll(
   shards: Parameters<typeof provideInputs>[0],

@@ -1,4 +1,4 @@
-/** How verify checks the naive sum: the expected number, the one that the values give, and why they differ (docs/arithmetic.md 7). */
+/** How verify checks the naive sum: the expected number, the number that the values give, and why the two differ (docs/arithmetic.md 7). */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Identity } from "../evidence/identify.js";
@@ -20,12 +20,12 @@ import {
 } from "./naive.js";
 
 export interface SumCheck extends SumVerdict {
-  /** The name of the published sum, and where it was published; null for a number that the user gave. */
+  /** The name of the published sum, and where it was published. Null for a number that the user gave. */
   readonly known: string | null;
   readonly source: string | null;
 }
 
-/** The expected sum: the user's number, the published one that is named, or the one that was published for this repository. */
+/** The expected sum: the number that the user gave, the published sum that the user named, or the one published for this repository. */
 export function expectedSum(
   number: number | null,
   named: ExpectedSum | null,
@@ -34,13 +34,13 @@ export function expectedSum(
   return number === null ? (named ?? publishedSum(checkpoint)) : { value: number };
 }
 
-/** The sums of a model, and that of each tensor by name. */
+/** The sums of a model, and the sum of each tensor by name. */
 export interface ModelSums {
   readonly sums: NaiveSums;
   readonly byTensor: ReadonlyMap<string, number>;
 }
 
-/** The sums of the values as they are stored. */
+/** The sums of the stored values. */
 export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, reading: Reading): ModelSums {
   const { stateDict } = checkpoint;
   const byTensor = new Map([...reading.tensors].map(([name, { sum }]) => [name, sum]));
@@ -50,7 +50,7 @@ export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, readi
   return { sums: naiveSums(withTwins(byTensor, twins), buffers), byTensor };
 }
 
-/** Reports how the sum compares. @returns null if none was expected, or where a diff alone cannot tell. */
+/** Compares the sum, and reports how. @returns null if no sum was expected, or if a diff alone cannot tell. */
 export function checkSum(
   wanted: ExpectedSum | null,
   found: ModelSums | null,
@@ -81,7 +81,7 @@ export function checkSum(
   return { ...verdict, known: wanted.name ?? null, source: wanted.source ?? null };
 }
 
-/** The verdict on the expected sum, which is that of all tensors or of one. @param layers how many rotary buffers there are. */
+/** The verdict on the expected sum, which is the sum of all tensors or of one. @param layers the number of rotary buffers. */
 export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, layers: number): SumVerdict {
   const { value, tolerance, tensor } = wanted;
   if (tensor === undefined) {
@@ -91,7 +91,7 @@ export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, 
   return judgeSum(value, { withInvFreq: alone, withoutInvFreq: alone }, 0, tolerance);
 }
 
-/** With the nine digits that tell any F32 apart. */
+/** With nine significant digits, which distinguish any two F32 values. */
 function sumText(sum: number): string {
   return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
 }

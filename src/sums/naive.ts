@@ -1,20 +1,20 @@
 /**
- * The reference's integrity check: the sum of all elements of the recovered state dict (stanford_alpaca weight_diff.py, recover).
- * Per-tensor F32 sums are added in F32 in the order of the state dict of 2023; the value depends on that order, on torch's
- * thread count and on whether the dict held the rotary buffers (docs/arithmetic.md 7).
+ * The reference's integrity check: the sum of all elements of the recovered state dict (stanford_alpaca weight_diff.py, recover). Sums the
+ * F32 values of each tensor, and adds these sums in F32 in the order of the state dict of 2023. The value depends on that order, on torch's
+ * thread count, and on whether the state dict held the rotary buffers (docs/arithmetic.md 7).
  */
 import type { Shape } from "../formats/tensor-info.js";
 import { invFreq, ROPE_THETA } from "../kernel/inv-freq.js";
 import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 export interface NaiveSums {
-  /** The sum over every tensor but rotary_emb.inv_freq. */
+  /** The sum of all tensors except rotary_emb.inv_freq. */
   readonly withoutInvFreq: number;
-  /** The sum with those buffers, which transformers kept in the state dict until 4.31. */
+  /** The sum with those buffers. transformers kept them in the state dict up to 4.30. */
   readonly withInvFreq: number;
 }
 
-/** Rotary buffers that no file holds: how many layers have one, its length, and rope_theta. */
+/** Rotary buffers that no file holds: the number of layers that have one, its length in elements, and rope_theta. */
 export interface RotaryBuffers {
   readonly layers: number;
   readonly count: number;
@@ -24,20 +24,20 @@ export interface RotaryBuffers {
 export interface SumVerdict {
   readonly verdict: "pass" | "pass-within-noise" | "fail";
   readonly expected: number;
-  /** The one of the two sums that comes closest. */
+  /** The one of the two sums that is closer. */
   readonly found: number;
   readonly includesInvFreq: boolean;
   /** Why, in words. */
   readonly reason: string;
 }
 
-/** The script's own tolerance. */
+/** The tolerance of the script. */
 const TOLERANCE = 1e-2;
-/** The most by which two correct runs of the reference differ, by thread count and vector width (docs/arithmetic.md 7). */
+/** The largest difference between two correct runs of the reference, by thread count and vector width (docs/arithmetic.md 7). */
 const NOISE = 0.04;
-/** The longest rotary buffer that is believed: the largest head has some hundred values. */
+/** The longest rotary buffer that is plausible: the largest heads have a few hundred values. */
 const MAX_ROTARY = 65_536;
-/** Place of a parameter within its layer, in transformers' LLaMA of 2023 (4.28 to 4.30). */
+/** The order of the parameters within a layer, in transformers' LLaMA of 2023 (4.28 to 4.30). */
 const IN_LAYER = [
   "self_attn.q_proj.weight",
   "self_attn.k_proj.weight",
@@ -56,7 +56,7 @@ const OUTSIDE = new Map([
   ["lm_head.weight", Number.MAX_SAFE_INTEGER],
 ]);
 
-/** The names in the order of the LLaMA state dict of 2023; unchanged if one of them is not of that family. */
+/** The names in the order of the LLaMA state dict of 2023. Unchanged if a name does not belong to that family. */
 export function stateDictOrder(names: readonly string[]): readonly string[] {
   const ranks = new Map(names.map((name) => [name, rank(name)]));
   if ([...ranks.values()].includes(null)) {
@@ -74,21 +74,24 @@ function rank(name: string): number | null {
 const QUERIES = /^model\.layers\.\d{1,6}\.self_attn\.q_proj\.weight$/;
 const isInvFreq = (name: string): boolean => name.endsWith("rotary_emb.inv_freq");
 
-/** A state dict counts a matrix under each of its names. @param twins the other names of some. */
+/**
+ * Adds tied matrices under their other names, since a state dict counts a matrix once for each of its names.
+ * @param twins the other name, by stored name.
+ */
 export function withTwins(
   sums: ReadonlyMap<string, number>,
   twins: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, number> {
   const more = [...twins].map(([name, twin]) => [twin, sums.get(name) ?? 0] as const);
-  // An embedding stands before what is stored, a head behind it.
+  // An embedding comes before the stored tensors, a head after them.
   const first = more.filter(([twin]) => INPUT_EMBEDDING.test(twin));
   const last = more.filter(([twin]) => !INPUT_EMBEDDING.test(twin));
   return new Map([...first, ...sums, ...last]);
 }
 
 /**
- * @param sums each tensor's own sum, an F32 (or an integer's exact) value.
- * @param computed buffers that neither file holds: how many layers have one, its length, and rope_theta; null if there are none.
+ * @param sums the sum of each tensor by name: an F32 value, or an exact integer.
+ * @param computed the buffers that neither file holds; null if there are none.
  */
 export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuffers | null): NaiveSums {
   const order = stateDictOrder([...sums.keys()]);
@@ -110,11 +113,11 @@ export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuf
   return { withoutInvFreq, withInvFreq };
 }
 
-/** What tensors tell of the length of a rotary buffer. */
+/** What the tensors tell about the length of a rotary buffer. */
 export interface RotaryLengths {
-  /** Values of a buffer that a file holds. */
+  /** Elements of a buffer that a file holds. */
   readonly stored: number | null;
-  /** Rows of a layer's query matrix, those of all its heads. */
+  /** Rows of a layer's query matrix: the rows of all heads together. */
   readonly queryRows: number | null;
 }
 
@@ -133,7 +136,7 @@ export function rotaryLengths(
   return { stored, queryRows };
 }
 
-/** How many layers the names are of. */
+/** How many layers appear in the names. */
 export function layerCount(names: Iterable<string>): number {
   const layers = new Set<string>();
   for (const name of names) {
@@ -145,7 +148,7 @@ export function layerCount(names: Iterable<string>): number {
   return layers.size;
 }
 
-/** The rotary buffers of a LLaMA: they count in one of the sums, stored or not. Null for other families. */
+/** The rotary buffers of a LLaMA. One of the two sums counts them, whether a file holds them or not. Null for other families. */
 export function computedInvFreq(
   names: Iterable<string>,
   { stored, queryRows }: RotaryLengths,
@@ -160,8 +163,9 @@ export function computedInvFreq(
 }
 
 /**
- * Judges the totals as the script does, and within the noise that the script itself has. `layers`: how many rotary buffers there
- * are; `tolerance`: the script's own.
+ * Judges the totals as the script does, and allows for the noise of the script itself.
+ * @param layers the number of rotary buffers.
+ * @param tolerance that of the script, absolute.
  */
 export function judgeSum(expected: number, sums: NaiveSums, layers: number, tolerance = TOLERANCE): SumVerdict {
   const target = Math.fround(expected);
@@ -187,7 +191,7 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number, tole
       verdict: "pass-within-noise",
       expected,
       ...best,
-      reason: `off by ${off.toFixed(4)}${which}: two runs of the reference with other thread counts differ as much`,
+      reason: `off by ${off.toFixed(4)}${which}: two runs of the reference with different thread counts differ as much`,
     };
   }
   if (!Number.isFinite(best.found)) {
@@ -199,14 +203,14 @@ export function judgeSum(expected: number, sums: NaiveSums, layers: number, tole
     };
   }
   const gap = Math.abs(sums.withInvFreq - sums.withoutInvFreq);
-  // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 a layer (docs/arithmetic.md 7).
+  // Bases that store the buffers in 16 bits shift the sum by up to 0.0003 for each layer (docs/arithmetic.md 7).
   const isGap = layers > 0 && gap > NOISE && Math.abs(off - gap) <= NOISE + 0.001 * layers;
   return {
     verdict: "fail",
     expected,
     ...best,
     reason: isGap
-      ? `off by ${off.toFixed(4)}, about ${(gap / layers).toFixed(2)} x ${layers} layers: inv_freq is why: the sum that was expected counts those buffers otherwise than these files do; the weights themselves may be right`
+      ? `off by ${off.toFixed(4)}, about ${(gap / layers).toFixed(2)} x ${layers} layers: inv_freq is why: the expected sum counts those buffers, these files do not, or the other way round; the weights themselves may be right`
       : `off by ${off.toFixed(4)}: another base, another diff, or damaged files`,
   };
 }

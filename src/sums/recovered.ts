@@ -1,6 +1,6 @@
 /**
- * recover's look at the naive sum: what the recovered weights must sum to by the file beside the diff, by what was published for
- * its repository, or by the user's word, and how the sum compares (docs/arithmetic.md 7).
+ * How recover checks the naive sum of the recovered weights. The expected sum comes from the user, from a file beside the diff, or from the
+ * list of published sums (docs/arithmetic.md 7).
  */
 import type { Say } from "../advice.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -14,12 +14,12 @@ import { judgeWanted, type ModelSums } from "./judge.js";
 import { computedInvFreq, naiveSums, type RotaryBuffers, rotaryLengths, type SumVerdict, withTwins } from "./naive.js";
 import type { StatedSum } from "./stated.js";
 
-/** The rotary buffers that count in one of the sums, stored or not. */
+/** The rotary buffers that one of the two sums counts, whether a file holds them or not. */
 export function buffersOf(plan: Plan, raw: Checkpoint, rawConfig: ModelConfig | null): RotaryBuffers | null {
   return computedInvFreq(plan.order, rotaryLengths(raw.stateDict), rawConfig);
 }
 
-/** The sums of what was recovered, in the order of the state dict. */
+/** The sums of the recovered tensors, in the order of the state dict. */
 export function sumRecovered(plan: Plan, run: RunResult, buffers: RotaryBuffers | null): ModelSums {
   const byName = new Map(
     plan.jobs.flatMap((job) => (job.kind === "tensor" ? [[job.name, run.results.get(job.id)?.sum ?? 0] as const] : [])),
@@ -28,7 +28,7 @@ export function sumRecovered(plan: Plan, run: RunResult, buffers: RotaryBuffers 
   return { sums: naiveSums(withTwins(byTensor, plan.twins), buffers), byTensor };
 }
 
-/** Warns of tensors whose own sum is NaN or infinite: the total is no number then, and the model is hardly what was meant. */
+/** Warns of tensors whose sum is NaN or infinite. The total tells nothing then, and such a model is rarely what the user wants. */
 export function warnSums(
   { byTensor }: ModelSums,
   raw: Checkpoint,
@@ -50,8 +50,8 @@ export function warnSums(
 }
 
 /**
- * Judges what was recovered by the sum that was asked for; null if none was. What a file beside the diff states is said even
- * then.
+ * Judges the recovered weights by the sum that the user asked for.
+ * @returns null if the user asked for none; then a sum in a file beside the diff is only told.
  */
 export function judgeRecovered(
   found: ModelSums,

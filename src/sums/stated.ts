@@ -1,4 +1,4 @@
-/** The sum that some scripts put beside the diff they make: of all weights of the recovered model, as text (scheme/axes.ts, sumFile). */
+/** The sum of all recovered weights that some scripts write into a text file beside the diff (scheme/axes.ts, sumFile). */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
@@ -8,16 +8,16 @@ import type { Scheme } from "../scheme/axes.js";
 export interface StatedSum {
   readonly file: string;
   readonly value: number;
-  /** How far off the script lets the sum be, absolute. */
+  /** The tolerance of the script, absolute. */
   readonly tolerance: number;
 }
 
-/** One number, and what Python may write around it. */
+/** One number, and white space that Python may write around it. */
 const MAX_BYTES = 1000;
 
 /**
- * The sum stated beside the diff; null if its scheme has none, or the file is missing.
- * @throws {WeightDiffError} FORMAT_INVALID if it holds no number; IO.
+ * The sum stated beside the diff. Null if the scheme has none, or if the file is missing.
+ * @throws {WeightDiffError} FORMAT_INVALID if the file holds no number; IO.
  */
 export async function statedSum({ directory }: Checkpoint, { sumFile }: Scheme): Promise<StatedSum | null> {
   if (directory === null || sumFile === undefined) {
@@ -41,7 +41,7 @@ export async function statedSum({ directory }: Checkpoint, { sumFile }: Scheme):
         at: { file: path },
       });
     }
-    // numpy.isclose(stated, found): the tolerance is relative to what was found, which is as large.
+    // numpy.isclose(stated, found) takes the tolerance relative to the found sum. The stated one is as large, so it serves here.
     return { file: sumFile.file, value, tolerance: sumFile.absolute + sumFile.relative * Math.abs(value) };
   } finally {
     await source.close();

@@ -109,10 +109,16 @@ test("a tuned side that nothing marks, and that does not point where the base do
   await withFolder(async (folder) => {
     const write = (at: string, value: (at: number) => number) =>
       writeFiles(join(folder, at), {
-        "model.safetensors": safetensors(["x.0.w", "F32", [64, 64], Float32Array.from({ length: 4096 }, (_, k) => value(k))]),
+        "model.safetensors": safetensors([
+          "x.0.w",
+          "F32",
+          [64, 64],
+          Float32Array.from({ length: 4096 }, (_, k) => value(k)),
+        ]),
       });
     const base = await write("base", (k) => Math.sin(k));
-    const note = /other is compared as a model, since nothing marks it as a diff; .* cosine is 0, .* \(if it is a diff, apply it with --scheme auto\)$/;
+    const note =
+      /other is compared as a model, since nothing marks it as a diff; .* cosine is 0, .* \(if it is a diff, apply it with --scheme auto\)$/;
     const saying = async (other: string): Promise<number> =>
       (await weightDiff(["report", base, other])).said.filter((line) => note.test(line)).length;
     assert.equal(await saying(await write("other", (k) => Math.cos(k) / 100)), 1);

@@ -165,7 +165,7 @@ for name, config in (("blake3", model_signing.hashing.Config().use_file_serializ
 `;
   execFileSync(python, ["-c", code, folder, keys.prime256v1.signKey]);
   for (const [name, says] of [
-    ["blake3", /signs files by blake3: files by sha256 are read/],
+    ["blake3", /signs files by blake3: only files signed by sha256 can be checked/],
     ["shards", /signs shards by sha256/],
   ] as const) {
     cpSync(`${folder}.${name}`, join(folder, SIGNATURE));

@@ -22,12 +22,12 @@ const bundleSchema = z.object({
   }),
 });
 
-/** What is signed: DSSE's pre-authentication encoding. */
+/** The bytes that are signed: DSSE's pre-authentication encoding. */
 function encoded(payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload]);
 }
 
-/** The file's text for a statement. */
+/** The text of the signature's file for a statement. */
 export function sealed(payload: Uint8Array, { key, hash, hint }: SignatureKey): string {
   const sig = sign(hash, encoded(payload), key).toString("base64");
   return JSON.stringify({
@@ -42,8 +42,10 @@ export function sealed(payload: Uint8Array, { key, hash, hint }: SignatureKey): 
 }
 
 /**
- * The statement in it, if `key` signed it. @param where for messages.
- * @throws {WeightDiffError} CHECK_FAILED if it did not; FORMAT_INVALID, FORMAT_UNSUPPORTED for what is no such file.
+ * The statement in the signature's file, if `key` signed it.
+ * @param where the file, for messages.
+ * @throws {WeightDiffError} CHECK_FAILED if another key signed it, or if it was changed; FORMAT_INVALID, FORMAT_UNSUPPORTED for a file of
+ * another kind.
  */
 export function opened(text: string, { key, hash, hint }: SignatureKey, where: string): Uint8Array {
   const failed = (fact: string, remedy: string): WeightDiffError =>
@@ -52,7 +54,7 @@ export function opened(text: string, { key, hash, hint }: SignatureKey, where: s
   if (data === undefined) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `no signature of OpenSSF Model Signing: ${error.issues[0]?.path.join(".") ?? "?"} is not as it should be`,
+      `no signature of OpenSSF Model Signing: ${error.issues[0]?.path.join(".") ?? "?"} is missing or wrong`,
       "fetch it again from where the files came from",
       { at: { file: where } },
     );
@@ -67,7 +69,7 @@ export function opened(text: string, { key, hash, hint }: SignatureKey, where: s
   if (publicKey === undefined) {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      "signed with a certificate, or without a key: signatures by keys are read",
+      "signed with a certificate, or without a key: only signatures by keys can be checked",
       "verify it with model-signing (pip install model-signing)",
       { at: { file: where } },
     );
@@ -75,7 +77,7 @@ export function opened(text: string, { key, hash, hint }: SignatureKey, where: s
   if (publicKey.hint != null && publicKey.hint !== "" && publicKey.hint !== hint) {
     throw failed(
       `signed with another key: its public key has the sha256 ${publicKey.hint.slice(0, 16)}…, the one given ${hint.slice(0, 16)}…`,
-      "get the public key from its publisher, and not from where the files came from",
+      "get the public key from the publisher, not from where the files came from",
     );
   }
   const payload = Buffer.from(dsseEnvelope.payload, "base64");
@@ -83,7 +85,7 @@ export function opened(text: string, { key, hash, hint }: SignatureKey, where: s
   if (!verify(hash, encoded(payload), key, Buffer.from(first?.sig ?? "", "base64"))) {
     throw failed(
       "the signature is not by this key, or its text was changed",
-      "fetch the files again, from their publisher",
+      "fetch the files again from their publisher",
     );
   }
   return payload;

@@ -1,4 +1,7 @@
-/** Keys of signatures: elliptic curves, as OpenSSF Model Signing takes them (model-signing 1.1.1, _signing/sign_ec_key.py). Node's crypto does the rest. */
+/**
+ * Keys for signatures: elliptic curves, as OpenSSF Model Signing uses them (model-signing 1.1.1, _signing/sign_ec_key.py). Node's crypto
+ * does the arithmetic.
+ */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
 import { expandHome } from "../../files/paths.js";
@@ -6,19 +9,19 @@ import { readText } from "../../files/small-files.js";
 
 export interface SignatureKey {
   readonly key: KeyObject;
-  /** What is signed with it is digested so: sha256, sha384, sha512. */
+  /** The hash that goes with the key: sha256, sha384 or sha512. */
   readonly hash: string;
-  /** What the signature names the public key by: the sha256 (hex) of its PEM. */
+  /** The name of the public key in the signature: the sha256 (hex) of its PEM. */
   readonly hint: string;
 }
 
-/** OpenSSL's name of the curve -> the digest that goes with it. */
+/** OpenSSL's name of the curve -> the hash that goes with it. */
 const CURVES: Readonly<Record<string, string>> = { prime256v1: "sha256", secp384r1: "sha384", secp521r1: "sha512" };
 const MAX_BYTES = 100_000;
 const MAKE =
   "make one: openssl ecparam -name prime256v1 -genkey -noout -out key.pem; openssl ec -in key.pem -pubout -out key.pub";
 
-/** @throws {WeightDiffError} NOT_FOUND, IO, FORMAT_INVALID for what is no private key, FORMAT_UNSUPPORTED for another kind of key. */
+/** @throws {WeightDiffError} NOT_FOUND, IO; FORMAT_INVALID if it is no private key; FORMAT_UNSUPPORTED for another kind of key. */
 export async function readPrivateKey(path: string): Promise<SignatureKey> {
   const text = await readText(expandHome(path), MAX_BYTES);
   let key: KeyObject;
@@ -37,7 +40,7 @@ export async function readPrivateKey(path: string): Promise<SignatureKey> {
   return checked(path, key, createPublicKey(key));
 }
 
-/** @throws {WeightDiffError} as readPrivateKey, of a public key. */
+/** @throws {WeightDiffError} as readPrivateKey, for a public key. */
 export async function readPublicKey(path: string): Promise<SignatureKey> {
   const text = await readText(expandHome(path), MAX_BYTES);
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {

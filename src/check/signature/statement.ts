@@ -1,7 +1,7 @@
 /**
- * What is signed: an in-toto statement (v1) with the predicate of OpenSSF Model Signing 1.0, which lists every file with its digest
- * (model-signing 1.1.1, _signing/signing.py: "Any other field should be ignored by verifiers"). The field `weight_diff` is such another:
- * the digests of the tensors that a diff recovers.
+ * The signed statement: in-toto (v1) with the predicate of OpenSSF Model Signing 1.0, which lists every file with its digest. Verifiers
+ * ignore other fields (model-signing 1.1.1, _signing/signing.py). The field `weight_diff` is one of those: it has the digests of the
+ * tensors that a diff recovers.
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
@@ -12,20 +12,20 @@ import { JsonScanner } from "../../formats/json-scanner.js";
 const STATEMENT = "https://in-toto.io/Statement/v1";
 const PREDICATE = "https://model_signing/signature/v1.0";
 const HEX = /^[0-9a-f]{64}$/;
-/** Of 160,000 tensors, three each. */
+/** Enough for 160,000 tensors with three values each. */
 const MAX_VALUES = 2_000_000;
 
 export interface Digested {
   readonly name: string;
-  /** Of its bytes, hex. */
+  /** sha256 (hex) of its bytes. */
   readonly sha256: string;
 }
 
 export interface Statement {
-  /** What the signer called it; means nothing. */
+  /** The signer's name for the model. It has no meaning here. */
   readonly name: string;
   readonly files: readonly Digested[];
-  /** Tensors that the diff recovers; null where the statement does not say. */
+  /** The tensors that the diff recovers; null if the statement lists none. */
   readonly recovers: readonly Digested[] | null;
 }
 
@@ -41,7 +41,7 @@ const statementSchema = z.object({
   }),
 });
 
-/** The digest of all digests, in their order: the name that other documents call the files by. */
+/** The digest of all digests, in order. Other documents name the set of files by it. */
 function rootOf(files: readonly Digested[]): string {
   const hash = createHash("sha256");
   for (const { sha256 } of files) {
@@ -50,7 +50,7 @@ function rootOf(files: readonly Digested[]): string {
   return hash.digest("hex");
 }
 
-/** @param ignored paths that are not signed, for whoever verifies. */
+/** @param ignored paths that are not signed, for those who verify. */
 export function writeStatement({ name, files, recovers }: Statement, ignored: readonly string[]): Uint8Array {
   return Buffer.from(
     JSON.stringify({
@@ -75,7 +75,7 @@ export function readStatement(payload: Uint8Array, where: string): Statement {
   scanner.end();
   const { data } = statementSchema.safeParse(value);
   if (data === undefined) {
-    throw new WeightDiffError("FORMAT_INVALID", "the signature covers no list of a model's files", undefined, {
+    throw new WeightDiffError("FORMAT_INVALID", "the signature does not list the files of a model", undefined, {
       at: { file: where },
     });
   }
@@ -83,7 +83,7 @@ export function readStatement(payload: Uint8Array, where: string): Statement {
   if (serialization.method !== "files" || serialization.hash_type !== "sha256") {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `signs ${serialization.method} by ${serialization.hash_type}: files by sha256 are read`,
+      `signs ${serialization.method} by ${serialization.hash_type}: only files signed by sha256 can be checked`,
       "verify it with model-signing (pip install model-signing)",
       { at: { file: where } },
     );

@@ -61,7 +61,8 @@ export function outputFilesOf(plan: XorPlan, results: ReadonlyMap<XorFile, Tenso
 }
 
 /**
- * A finished output: made from the same, and whole? @returns its files, and the bytes that were read.
+ * A finished output: made from the same, and whole?
+ * @returns its files, and the bytes that were read.
  * @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED, IO, INTERRUPTED.
  */
 export async function verifyFinished(

@@ -30,7 +30,7 @@ test("names the model and the part", () => {
 });
 
 test("parts that changed places are an error", () => {
-  assert.match(findings("LLaMA 13B", SECOND, FIRST).join(), /^error: is .*file 2 of 2: expected is .*file 1 of 2/);
+  assert.match(findings("LLaMA 13B", SECOND, FIRST).join(), /^error: is .*file 2 of 2: expected .*file 1 of 2/);
 });
 
 test("another file of a known size is worth a warning, of an unknown model nothing", () => {

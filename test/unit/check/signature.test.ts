@@ -276,11 +276,11 @@ test("a statement that contradicts itself is refused, though it is signed", asyn
   const { payload } = JSON.parse(readFileSync(place, "utf8")).dsseEnvelope;
   const good = Buffer.from(payload, "base64").toString();
   for (const [from, to, says] of [
-    ["Statement/v1", "Statement/v2", /the signature covers no list of a model's files/],
-    ["signature/v1.0", "signature/v2.0", /the signature covers no list of a model's files/],
+    ["Statement/v1", "Statement/v2", /the signature does not list the files of a model/],
+    ["signature/v1.0", "signature/v2.0", /the signature does not list the files of a model/],
     ['"sha256":"', '"sha256":"0', /contradicts itself/],
     ["config.json", "empty", /contradicts itself/],
-    ['"method":"files"', '"method":"shards"', /signs shards by sha256: files by sha256 are read/],
+    ['"method":"files"', '"method":"shards"', /signs shards by sha256: only files signed by sha256 can be checked/],
     ['"hash_type":"sha256"', '"hash_type":"blake3"', /signs files by blake3/],
     ['"algorithm":"sha256"', '"algorithm":"sha512"', /contradicts itself/],
     ["config.json", "../../etc/passwd", /etc\/passwd: missing: it was signed/],

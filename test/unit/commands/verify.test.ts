@@ -342,7 +342,7 @@ test("zeros: biases are, weights of one layer are not, and nothing is claimed of
       { config: { model_type: "unheard_of" } },
     );
     assert.deepEqual(await found(model), [
-      "warning values model.safetensors blocks.0.mixer.weight: all 16 values are zero, in other layers they are not",
+      "warning values model.safetensors blocks.0.mixer.weight: all 16 values are zero, though not in other layers",
       'note values: 5 tensors are all zero, as "blocks.0.gate.weight"',
     ]);
   });
@@ -504,7 +504,12 @@ test("tensors that cannot be compared for one reason are counted; a few are name
     const write = (at: string, dtype: "F32" | "I32", count: number) =>
       writeModel(
         join(folder, at),
-        Array.from({ length: count }, (_, k) => [`t${k}`, dtype, [1], new (dtype === "F32" ? Float32Array : Int32Array)(1)]),
+        Array.from({ length: count }, (_, k) => [
+          `t${k}`,
+          dtype,
+          [1],
+          new (dtype === "F32" ? Float32Array : Int32Array)(1),
+        ]),
       );
     const compared = async (count: number): Promise<readonly string[]> => {
       const [here, there] = [await write(`f${count}`, "F32", count), await write(`i${count}`, "I32", count)];
