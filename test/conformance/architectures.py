@@ -3,10 +3,11 @@ writes both: OUT/CLASS/base, OUT/CLASS/tuned. Values are random, from a seed tha
 
     python architectures.py OUT [CLASS ...]
 
+Where no class is named, waits while AHEAD models lie in OUT: the reader removes each when it is done with it.
 Prints a JSON line a class: {"name", "built": true, "parameters"} or {"name", "built": false, "reason"}.
 The default configuration of a class is made small by the patterns of SMALL, and by OVERRIDES where sizes depend on each other.
 """
-import json, logging, os, re, sys, warnings, zlib
+import json, logging, os, re, shutil, sys, time, warnings, zlib
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 warnings.filterwarnings("ignore")
@@ -15,6 +16,7 @@ import transformers
 from transformers import PretrainedConfig
 
 SUFFIXES = ("ForCausalLM", "ForConditionalGeneration", "ForSequenceClassification")
+AHEAD = 8
 LAYERS = 3
 MOST_PARAMETERS = 800_000
 DTYPES = (torch.bfloat16, torch.float32, torch.float16)
@@ -170,6 +172,8 @@ def main():
     torch.use_deterministic_algorithms(True, warn_only=True)
     everything = [name for name in dir(transformers) if name.endswith(SUFFIXES) and not name.startswith("AutoModel")]
     for name in names or everything:
+        while not names and len(os.listdir(out)) >= AHEAD:
+            time.sleep(0.005)
         print(json.dumps(write(name, os.path.join(out, name))), flush=True)
 
 
@@ -191,6 +195,7 @@ def write(name, folder):
                 parameter.data += torch.randn(parameter.shape).to(parameter.dtype) * 1e-3
         save(model, os.path.join(folder, "tuned"))
     except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return {"name": name, "built": False, "reason": text[:200]}
     return {"name": name, "built": True, "parameters": parameters}

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../support/seed.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { unitOf } from "../../src/formats/coded/units.js";
 import { MODE } from "../../src/formats/coded/window.js";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../support/seed.js";
 import { compareCheckpoints } from "../../src/check/compare.js";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.js";
 import { ELEMENT_BYTES, fromBits, narrowBits, widenBF16, widenF16, widenF64 } from "../../src/kernel/bits.js";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../support/seed.js";
 import type { FloatDtype } from "../../src/formats/dtype.js";
 import { ELEMENT_BYTES } from "../../src/kernel/bits.js";
 import type { Kernel } from "../../src/kernel/kernel.js";

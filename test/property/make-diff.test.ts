@@ -9,6 +9,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../support/seed.js";
 import { type MakeDiffOptions, makeDiff } from "../../src/commands/make-diff.js";
 import { recover } from "../../src/commands/recover.js";
 import { GUARDS } from "../../src/evidence/guard-names.js";

@@ -4,6 +4,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../support/seed.js";
 import { WeightDiffError } from "../../src/errors.js";
 import { withFolder, writeFiles } from "../support/checkpoints.js";
 import { decode, encryptedFiles, type Files, lay, modelFiles, noise, TUNED, xored } from "../support/xor-payloads.js";

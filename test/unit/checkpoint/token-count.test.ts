@@ -5,6 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import { countTokens } from "../../../src/checkpoint/token-count.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";

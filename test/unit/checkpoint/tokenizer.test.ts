@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import { readTokenizer } from "../../../src/checkpoint/tokenizer.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { type BitVerdict, censusBits, judgeBits, type TensorCensus } from "../../../src/evidence/bit-census.js";
 import { fromNumbers, type SampledPair, samplePairs } from "../../../src/evidence/sample.js";

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { type SampledPair, samplePairs, spread, toNumbers } from "../../../src/evidence/sample.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";

@@ -4,6 +4,7 @@ import { truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { type ErrorCode, WeightDiffError } from "../../../src/errors.js";
 import { openLanguageModel } from "../../../src/inference/forward.js";

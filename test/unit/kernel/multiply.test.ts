@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import type { Kernel } from "../../../src/kernel/kernel.js";
 import type { Product } from "../../../src/kernel/multiply.js";
 import { bothKernels, hashed, peek, poke } from "../../support/kernels.js";

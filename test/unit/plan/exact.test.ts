@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";

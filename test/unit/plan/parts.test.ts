@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../support/seed.js";
 import type { TensorJob } from "../../../src/engine/job/job.js";
 import { splitPlan, subPlan } from "../../../src/plan/parts.js";
 import type { RunPlan } from "../../../src/plan/plan.js";

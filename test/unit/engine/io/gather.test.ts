@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../../support/seed.js";
 import type { DiskFile } from "../../../../src/engine/io/disk.js";
 import { gather, runAt } from "../../../../src/engine/io/gather.js";
 import type { StoredOperand } from "../../../../src/engine/job/job.js";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import "../../../support/seed.js";
 import { PAGE } from "../../../../src/engine/io/disk.js";
 import { BLOCK, planMemory } from "../../../../src/engine/io/memory.js";
 
