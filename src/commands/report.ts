@@ -169,7 +169,7 @@ async function planModels(options: PairOptions, doubtful = false): Promise<Plann
   const cosine = likeness(await guardModels(opened, options));
   if (doubtful && cosine !== null && !resembles(cosine)) {
     options.onNote?.(
-      `${options.path} is compared as a model, since nothing marks it as a diff; but its matrices do not point where the base's do : their cosine is ${Number(cosine.toFixed(2)) + 0}, where a model tuned from this base has nearly 1 and a diff nearly 0`,
+      `${options.path} is compared as a model, since nothing marks it as a diff; but its matrices do not point where the base's do: their cosine is ${Number(cosine.toFixed(2)) + 0}, where a model tuned from this base has nearly 1 and a diff nearly 0`,
       [{ to: "if it is a diff, apply it", option: "scheme", value: "auto" }],
     );
   }
