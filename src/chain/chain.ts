@@ -99,6 +99,8 @@ export interface Chain {
   readonly versions: readonly ListedVersion[];
   /** The version that the publisher points at, where the layout has a pointer; or that the user named. */
   readonly pointer: number | null;
+  /** Why it cannot be followed. */
+  readonly pointerFault?: WeightDiffError | null;
   /** May numbers be missing, since a step that changes nothing is not published? */
   readonly gaps?: true;
   readonly notes: readonly string[];

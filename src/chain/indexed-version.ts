@@ -12,7 +12,7 @@ import {
   openFull,
   readVersionIndex,
 } from "./indexed.js";
-import { once } from "./layout.js";
+import { isMissing, once } from "./layout.js";
 
 export interface IndexedPlace {
   readonly id: string;
@@ -55,8 +55,7 @@ export function indexedVersion(
     place,
     head,
     async isUnfinished() {
-      const found = await enter();
-      return found === null || isUnfinished(found);
+      return isMissing(enter, isUnfinished);
     },
     async open() {
       const index = await read();

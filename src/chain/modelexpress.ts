@@ -2,14 +2,14 @@
  * `v4/`: ModelExpress. Versions are named by words of a catalogue, which have nothing to do with the folders' numbers; a full version's own
  * word is in no file (ModelExpress 008f0da0, canonical_delta.py; 50b1b429, receiver.py).
  */
-import { enterFolder, type Folder } from "../checkpoint/file-list.js";
+import type { Folder } from "../checkpoint/file-list.js";
 import { quote } from "../formats/quote.js";
 import type { StatedChecksum } from "../formats/update.js";
 import type { Hub } from "../hub/place.js";
-import { chainError, type ListedVersion, type Version } from "./chain.js";
+import { chainError, faultOf, type ListedVersion, type Version } from "./chain.js";
 import { type DeltaIndex, type FullIndex, INDEX, type Link, NEWER, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
-import { type ChainLayout, once } from "./layout.js";
+import { type ChainLayout, enterVersion, once, versionNames } from "./layout.js";
 import { checksumOf, isChecksumName, noChecksum } from "./shards.js";
 import { fileNamed, readSmall } from "./small-file.js";
 
@@ -20,7 +20,7 @@ const SEED = 0;
 export const MODEL_EXPRESS: ChainLayout = {
   names: ["modelexpress"],
   async find(folder, hub) {
-    const numbers = folder.folders
+    const numbers = versionNames(folder)
       .flatMap((name) => VERSION_FOLDER.exec(name)?.[1] ?? [])
       .map(Number)
       .sort((a, b) => a - b);
@@ -29,7 +29,7 @@ export const MODEL_EXPRESS: ChainLayout = {
     }
     const places = numbers.map((number) => {
       const place = `v${number}`;
-      return { number, place, enter: once(() => enterFolder(folder, place, hub)) };
+      return { number, place, enter: once(() => enterVersion(folder, place, String(number), hub)) };
     });
     const names = once(() => namesOf(places));
     const versions = places.map(({ number, place, enter }): ListedVersion => {
@@ -45,13 +45,19 @@ export const MODEL_EXPRESS: ChainLayout = {
 /** Any folder may hold others called v1: an index that speaks of an update tells. */
 async function hasUpdate(folder: Folder, numbers: readonly number[], hub: Hub | null): Promise<boolean> {
   for (const number of numbers) {
-    const inner = await enterFolder(folder, `v${number}`, hub);
+    const inner = await enterVersion(folder, `v${number}`, String(number), hub).catch(nothing);
     const index = inner === null ? undefined : fileNamed(inner, INDEX);
     if (inner !== null && index !== undefined && (await speaksOfUpdate(index, inner.directory))) {
       return true;
     }
   }
   return false;
+}
+
+/** Of a version that is at fault. */
+function nothing(error: unknown): null {
+  faultOf(error);
+  return null;
 }
 
 export async function speaksOfUpdate(index: Parameters<typeof readSmall>[0], directory: string): Promise<boolean> {
@@ -80,8 +86,8 @@ async function namesOf(places: readonly Place[]): Promise<Names> {
   const full: number[] = [];
   const made: { readonly number: number; readonly on: string | null }[] = [];
   for (const { number, place, enter } of places) {
-    const folder = await enter();
     // One that cannot be read has no name; on the way to the wanted version it is told.
+    const folder = await enter().catch(nothing);
     const index = folder === null ? null : await readVersionIndex(folder, String(number)).catch(() => null);
     if (index?.kind === "full") {
       full.push(number);

@@ -1,5 +1,5 @@
 /** From a path to a chain: a directory or a repository, whatever the layout. Names only; what lies in a version is read when it is asked for. */
-import { findFolder, noFolder } from "../checkpoint/file-list.js";
+import { findAnyFolder, noFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import type { Chain } from "./chain.js";
@@ -19,7 +19,7 @@ const MOST_VERSIONS = 100_000;
 /** @returns null where the path is no chain. @throws {WeightDiffError} LIMIT, IO, HUB_…, NETWORK; with `why` for a damaged pointer. */
 export async function findChain(path: string, hub: Hub | null, question: ChainQuestion = {}): Promise<Chain | null> {
   const { layout = null } = question;
-  const folder = await findFolder(path, hub);
+  const folder = await findAnyFolder(path, hub);
   if (folder === null) {
     return null;
   }

@@ -161,7 +161,10 @@ async function targetOf(
   chain: Chain,
   to: number | null,
 ): Promise<{ readonly target: ListedVersion; readonly notes: readonly string[] }> {
-  const { versions, pointer, path } = chain;
+  const { versions, pointer, pointerFault = null, path } = chain;
+  if (to === null && pointerFault !== null) {
+    throw pointerFault;
+  }
   const wanted = to ?? pointer;
   const newest = versions.at(-1);
   if (wanted !== null) {
@@ -228,7 +231,7 @@ async function refuseUnfinished(
       ? new WeightDiffError(code, error.fact, "wait until it is published", { at, why, advice })
       : new WeightDiffError(
           code,
-          `is not complete, and ${later.place} is made on it: interrupted, or not fetched whole`,
+          `is not complete${code === "NOT_FOUND" ? ` (${error.fact})` : ""}, and ${later.place} is made on it: interrupted, or not fetched whole`,
           "fetch it again",
           { at, why, advice },
         );

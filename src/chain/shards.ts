@@ -1,5 +1,5 @@
 /** The shards of one version: safetensors files with a payload for each tensor, and what must be true of their headers. */
-import type { Folder } from "../checkpoint/file-list.js";
+import { brokenLink, type Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { CHECKSUM_DIGITS, type ChecksumName } from "../formats/checksum.js";
@@ -19,12 +19,21 @@ export async function openShardIn(
   version: string,
   budget: HeaderBudget = headerBudget(),
 ): Promise<Shard> {
+  if (folder.broken.includes(name)) {
+    const { code, fact, hint, at } = brokenLink(folder, name);
+    throw new WeightDiffError(code, fact, hint, { at: { ...at, version }, why: "incomplete" });
+  }
   const file = fileNamed(folder, name);
   if (file === undefined) {
-    throw chainError("index-missing-shard", `${quote(name)} is named in the index, and is not there`, AGAIN, {
-      file: name,
-      version,
-    });
+    throw chainError(
+      "index-missing-shard",
+      `${quote(name)} is listed as a part of this version, and is not there`,
+      AGAIN,
+      {
+        file: name,
+        version,
+      },
+    );
   }
   try {
     const source = await openShardSource({ ...file, within: folder.directory });

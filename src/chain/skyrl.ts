@@ -2,7 +2,7 @@
  * `delta-00000004/`: SkyRL. A manifest, written last, lists every tensor with its dtype and shape, and where its payload is (SkyRL a9564572,
  * delta_checkpoint.py 78-88, 257-273, 710-726).
  */
-import { enterFolder, type Folder } from "../checkpoint/file-list.js";
+import type { Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { dtypeFromTorch, tensorBytes } from "../formats/dtype.js";
@@ -12,7 +12,7 @@ import { rangeLength, type TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum } from "../formats/update.js";
 import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
 import { isPlainShard, shown } from "./indexed.js";
-import { type ChainLayout, oddNames, once } from "./layout.js";
+import { type ChainLayout, enterVersion, isMissing, oddNames, once, versionNames } from "./layout.js";
 import { checksumOf, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, numberOf, readRecord, type SmallFile } from "./small-file.js";
 
@@ -23,7 +23,7 @@ const AGAIN = "it was cut short, damaged, or mixed with another run's: fetch thi
 export const SKYRL: ChainLayout = {
   names: ["skyrl"],
   async find(folder, hub) {
-    const versions = folder.folders.flatMap((place): readonly ListedVersion[] => {
+    const versions = versionNames(folder).flatMap((place): readonly ListedVersion[] => {
       const digits = VERSION_FOLDER.exec(place)?.[1];
       return digits === undefined
         ? []
@@ -31,7 +31,7 @@ export const SKYRL: ChainLayout = {
             listed(
               place,
               Number(digits),
-              once(() => enterFolder(folder, place, hub)),
+              once(() => enterVersion(folder, place, versionText(Number(digits)), hub)),
             ),
           ];
     });
@@ -46,6 +46,8 @@ interface Read {
   readonly small: SmallFile;
   readonly base: number;
   readonly tensors: readonly unknown[];
+  /** What the manifest says of all tensors together. */
+  readonly stated: ReadonlyMap<string, unknown>;
 }
 
 function listed(place: string, number: number, enter: () => Promise<Folder | null>): ListedVersion {
@@ -75,7 +77,7 @@ function listed(place: string, number: number, enter: () => Promise<Folder | nul
     if (!Array.isArray(tensors)) {
       throw chainError("incomplete", "has no list of tensors", AGAIN, at);
     }
-    return { folder, small, base, tensors };
+    return { folder, small, base, tensors, stated: record };
   });
   const head = async () => {
     const { base, small } = await read();
@@ -91,8 +93,7 @@ function listed(place: string, number: number, enter: () => Promise<Folder | nul
     place,
     head,
     async isUnfinished() {
-      const folder = await enter();
-      return folder === null || fileNamed(folder, MANIFEST) === undefined;
+      return isMissing(enter, (folder) => fileNamed(folder, MANIFEST) === undefined);
     },
     async open() {
       const opened = await openTensors(await read(), place, id);
@@ -105,7 +106,7 @@ function listed(place: string, number: number, enter: () => Promise<Folder | nul
 
 /** @throws {WeightDiffError} with `why`: all that is wrong. */
 async function openTensors(
-  { folder, tensors }: Read,
+  { folder, tensors, stated }: Read,
   place: string,
   id: string,
 ): Promise<Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoint" | "whole">> {
@@ -122,10 +123,16 @@ async function openTensors(
       errors.push(chainError("index-path", what, "a manifest may only name files beside itself", at));
     }
   }
+  const listed = fileList(stated.get("payload_files"));
+  if (listed === null) {
+    const at = { file: `${place}/${MANIFEST}`, version: id };
+    const what = `payload_files is ${shown(stated.get("payload_files"))}, and no list of bare names of .safetensors files`;
+    errors.push(chainError("index-path", what, "a manifest may only name files beside itself", at));
+  }
   const budget = headerBudget();
   const shards = new Map<string, Shard>();
   const held = new Map<string, ReadonlyMap<string, TensorInfo>>();
-  for (const file of [...files].sort()) {
+  for (const file of [...new Set([...files, ...(listed ?? [])])].sort()) {
     try {
       const shard = await openShardIn(folder, file, id, budget);
       shards.set(file, shard);
@@ -164,10 +171,48 @@ async function openTensors(
       }
     }
   }
+  if (errors.length === 0) {
+    errors.push(...contradictions(stated, records, { files, listed }, { file: `${place}/${MANIFEST}`, version: id }));
+  }
   if (errors.length > 0) {
     throw together(errors);
   }
-  return { shards: [...shards.values()], payloads, sums: new Map(), notes: [], checkpoint: null, whole: null };
+  // Readers open what the manifest names: a run that began anew may have left others.
+  const others = folder.files.filter(({ file }) => isPlainShard(file) && !shards.has(file));
+  const notes = others.map(({ file }) => `${file} is not named in ${MANIFEST}, and is not read`);
+  return { shards: [...shards.values()], payloads, sums: new Map(), notes, checkpoint: null, whole: null };
+}
+
+/** Left out it is empty, as its reader has it; null where it is no list of names. */
+function fileList(value: unknown): readonly string[] | null {
+  const files: readonly unknown[] = value === undefined ? [] : Array.isArray(value) ? value : [value];
+  const names = files.filter((file) => typeof file === "string" && isPlainShard(file));
+  return names.length === files.length ? (names as readonly string[]) : null;
+}
+
+/**
+ * The publisher writes the files and the totals from the list of tensors (a9564572, delta_checkpoint.py 1297-1304), and its reader fetches the files by
+ * their own list (258-273): where the two differ, something is missing. Keys that are left out say nothing.
+ */
+function contradictions(
+  stated: ReadonlyMap<string, unknown>,
+  records: readonly (ReadonlyMap<string, unknown> | null)[],
+  { files, listed }: { readonly files: ReadonlySet<string>; readonly listed: readonly string[] | null },
+  at: { readonly file: string; readonly version: string },
+): readonly WeightDiffError[] {
+  const totals = ["uncompressed_num_bytes", "compressed_num_bytes"].flatMap((key) => {
+    const [total, sum] = [stated.get(`total_${key}`), records.reduce((all, one) => all + Number(one?.get(key)), 0)];
+    return total === undefined || total === sum
+      ? []
+      : [chainError("length", `total_${key} is ${shown(total)}, and its tensors have ${sum} together`, AGAIN, at)];
+  });
+  const unlisted = stated.has("payload_files") ? [...files].filter((file) => listed?.includes(file) === false) : [];
+  return [
+    ...totals,
+    ...unlisted.map((file) =>
+      chainError("index-tensor", `${quote(file)} has payloads of tensors, and is not in payload_files`, AGAIN, at),
+    ),
+  ];
 }
 
 function payloadOf(
@@ -217,13 +262,13 @@ function payloadOf(
     : { name, shard, range: tensor.range, encoding: "xor", compression: "zstd", checksum, dtype, shape };
 }
 
-/** Older records have `sha256` in place of a checksum and its algorithm. */
+/** Older records have `sha256` in place of a checksum and its algorithm; where that is left out, it is what its reader takes it for (78-88). */
 function statedSum(
   record: ReadonlyMap<string, unknown>,
   name: string,
   at: { readonly file: string; readonly version: string; readonly tensor: string },
 ): StatedChecksum | WeightDiffError {
-  const algorithm = record.has("checksum") ? record.get("checksum_algorithm") : "sha256";
+  const algorithm = record.get("checksum_algorithm") ?? (record.has("checksum") ? "xxh3-128" : "sha256");
   if (!isChecksumName(algorithm)) {
     const what = `tensor ${quote(name)}: checksum_algorithm ${shown(algorithm)} is not known`;
     return chainError("unknown-checksum", what, "it may be from a newer publisher: update weight-diff", at);

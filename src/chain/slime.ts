@@ -3,13 +3,14 @@
  * the versions in `updates/` and a pointer to the newest in `latest` (stitch a250dc30, types.py 37-46).
  */
 import { basename, dirname } from "node:path";
-import { enterFolder, type Folder, findFolder } from "../checkpoint/file-list.js";
+import { brokenLink, enterAnyFolder, type Folder, findAnyFolder } from "../checkpoint/file-list.js";
+import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
 import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
-import { type ChainLayout, type FoundVersions, oddNames, once } from "./layout.js";
+import { type ChainLayout, enterVersion, type FoundVersions, oddNames, once, versionNames } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
 
 /** More digits above 999999. */
@@ -20,24 +21,25 @@ const POINTER = "latest";
 export const SLIME: ChainLayout = {
   names: ["slime", "stitch"],
   async find(folder, hub) {
-    const inner = folder.folders.includes(UPDATES) ? await enterFolder(folder, UPDATES, hub) : null;
+    const inner = folder.folders.includes(UPDATES) ? await enterAnyFolder(folder, UPDATES, hub) : null;
     const updates = inner !== null && hasVersions(inner) ? inner : null;
     const root = updates ?? folder;
     if (hasVersions(root)) {
-      const pointer = await pointerOf(folder);
-      const stitch = updates !== null || pointer !== null;
-      return { layout: stitch ? "stitch" : "slime", folder: root, ...versionsOf(root, hub), pointer };
+      const found = await pointerOf(folder);
+      const stitch = updates !== null || found !== null;
+      const [pointer, pointerFault] = found instanceof WeightDiffError ? [null, found] : [found, null];
+      return { layout: stitch ? "stitch" : "slime", folder: root, ...versionsOf(root, hub), pointer, pointerFault };
     }
     return loneVersion(folder, hub);
   },
 };
 
-function hasVersions({ folders }: Folder): boolean {
-  return folders.some((name) => VERSION_FOLDER.test(name));
+function hasVersions(folder: Folder): boolean {
+  return versionNames(folder).some((name) => VERSION_FOLDER.test(name));
 }
 
 function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "notes"> {
-  const versions = root.folders.flatMap((name) => {
+  const versions = versionNames(root).flatMap((name) => {
     const digits = VERSION_FOLDER.exec(name)?.[1];
     return digits === undefined
       ? []
@@ -45,7 +47,7 @@ function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "no
           listed(
             name,
             Number(digits),
-            once(() => enterFolder(root, name, hub)),
+            once(() => enterVersion(root, name, versionText(Number(digits)), hub)),
             hub,
           ),
         ];
@@ -79,31 +81,42 @@ function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id
   return { base: link };
 }
 
-/** "run-7/weight_v000002", "weight_v000002" or "000002". */
-async function pointerOf(folder: Folder): Promise<number | null> {
+/** "run-7/weight_v000002", "weight_v000002" or "000002"; what is wrong with it matters only where nobody says which version is wanted. */
+async function pointerOf(folder: Folder): Promise<number | WeightDiffError | null> {
+  const wrong = (what: string, file: string): WeightDiffError =>
+    chainError(
+      "link",
+      what,
+      "the publisher writes it anew with each version",
+      { file },
+      { advice: [{ to: "choose a version", option: "to" }] },
+    );
+  if (folder.broken.includes(POINTER)) {
+    return wrong(brokenLink(folder, POINTER).fact, `${folder.path}/${POINTER}`);
+  }
   const file = fileNamed(folder, POINTER);
   if (file === undefined) {
     return null;
   }
-  const { text } = await readSmall(file, folder.directory);
-  const [, digits] = /^(?:[^/\s]+\/)?(?:weight_v)?([0-9]{1,15})$/.exec(text.trim()) ?? [];
-  if (digits === undefined) {
-    throw chainError(
-      "link",
-      `points at ${quote(text.trim().slice(0, 100))}, which is no version`,
-      "the publisher writes it anew with each version; or say which version you want",
-      { file: file.name },
-      { advice: [{ to: "choose one", option: "to" }] },
-    );
+  try {
+    const { text } = await readSmall(file, folder.directory);
+    const [, digits] = /^(?:[^/\s]+\/)?(?:weight_v)?([0-9]{1,15})$/.exec(text.trim()) ?? [];
+    return digits === undefined
+      ? wrong(`points at ${quote(text.trim().slice(0, 100))}, which is no version`, file.name)
+      : Number(digits);
+  } catch (error) {
+    if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)) {
+      return wrong(`cannot be read: ${error.fact}`, file.name);
+    }
+    throw error;
   }
-  return Number(digits);
 }
 
 /** A folder that is one version: those beside it are the rest of the chain. */
 async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersions | null> {
   const digits = VERSION_FOLDER.exec(basename(folder.directory))?.[1];
   if (digits !== undefined) {
-    const root = folder.place === null ? await findFolder(dirname(folder.directory), hub) : await above(folder, hub);
+    const root = folder.place === null ? await findAnyFolder(dirname(folder.directory), hub) : await above(folder, hub);
     if (root !== null && hasVersions(root)) {
       return { layout: "slime", folder: root, ...versionsOf(root, hub), pointer: Number(digits) };
     }
@@ -124,7 +137,7 @@ async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersio
 
 /** The folder above, of a repository. */
 async function above({ place }: Folder, hub: Hub | null): Promise<Folder | null> {
-  return place === null ? null : findFolder(`hf://${place.id}@${place.commit}/${dirname(place.folder)}`, hub);
+  return place === null ? null : findAnyFolder(`hf://${place.id}@${place.commit}/${dirname(place.folder)}`, hub);
 }
 
 /** The number that an update outside of any chain gives itself. */

@@ -3,7 +3,7 @@
  * over the whole model; the later one (5937, 019ac735) has neither, and leaves out steps that change nothing.
  */
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
-import { enterFolder, type Folder } from "../checkpoint/file-list.js";
+import { enterAnyFolder, type Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
@@ -39,7 +39,10 @@ const FORMS = [
 export const TRL: ChainLayout = {
   names: ["trl"],
   async find(folder, hub) {
-    const [anchors, deltas] = [await enterFolder(folder, "anchors", hub), await enterFolder(folder, "deltas", hub)];
+    const [anchors, deltas] = [
+      await enterAnyFolder(folder, "anchors", hub),
+      await enterAnyFolder(folder, "deltas", hub),
+    ];
     const full = stepsOf(anchors);
     const steps = stepsOf(deltas);
     if (full.size + steps.size === 0) {
@@ -59,7 +62,7 @@ export const TRL: ChainLayout = {
 
 function stepsOf(folder: Folder | null): ReadonlyMap<number, string> {
   return new Map(
-    (folder?.files ?? []).flatMap(({ file }) => {
+    [...(folder?.files ?? []).map(({ file }) => file), ...(folder?.broken ?? [])].flatMap((file) => {
       const digits = STEP_FILE.exec(file)?.[1];
       return digits === undefined ? [] : [[Number(digits), file] as const];
     }),

@@ -36,6 +36,8 @@ export interface Folder {
   readonly files: readonly ListedFile[];
   /** Bare names of directories, sorted. */
   readonly folders: readonly string[];
+  /** Bare names of links that lead nowhere, and of files that cannot be read, sorted. */
+  readonly broken: readonly string[];
 }
 
 /**
@@ -43,6 +45,13 @@ export interface Folder {
  * @throws {WeightDiffError} NOT_FOUND for a link that leads nowhere; IO, HUB_…, NETWORK.
  */
 export async function findFolder(path: string, hub: Hub | null): Promise<Folder | null> {
+  const found = await findAnyFolder(path, hub);
+  refuseBroken(found);
+  return found;
+}
+
+/** As findFolder, but links that lead nowhere are listed: for whoever may do without them. */
+export async function findAnyFolder(path: string, hub: Hub | null): Promise<Folder | null> {
   const place = (await hub?.find(path)) ?? null;
   if (place !== null) {
     return place.single === null ? listPlace(path, place) : null;
@@ -62,12 +71,19 @@ export async function noFolder(path: string, hub: Hub | null, fact: string, hint
 
 /** One of the folders in it; null if there is none of that name. @throws {WeightDiffError} as findFolder. */
 export async function enterFolder(folder: Folder, name: string, hub: Hub | null): Promise<Folder | null> {
+  const found = await enterAnyFolder(folder, name, hub);
+  refuseBroken(found);
+  return found;
+}
+
+/** As enterFolder, but links that lead nowhere are listed. */
+export async function enterAnyFolder(folder: Folder, name: string, hub: Hub | null): Promise<Folder | null> {
   if (!folder.folders.includes(name)) {
     return null;
   }
   const { place, repo, commit } = folder;
   if (place !== null) {
-    return findFolder(
+    return findAnyFolder(
       `hf://${place.id}@${commit}/${[place.folder, name].filter((part) => part !== "").join("/")}`,
       hub,
     );
@@ -76,13 +92,29 @@ export async function enterFolder(folder: Folder, name: string, hub: Hub | null)
   return { ...found, path: join(folder.path, name), repo, commit };
 }
 
+function refuseBroken(folder: Folder | null): void {
+  const [first] = folder?.broken ?? [];
+  if (folder !== null && first !== undefined) {
+    throw brokenLink(folder, first);
+  }
+}
+
+/** @param name one of the folder's `broken`. */
+export function brokenLink({ path }: Pick<Folder, "path">, name: string): WeightDiffError {
+  return new WeightDiffError(
+    "NOT_FOUND",
+    "a link that leads nowhere, or a file that cannot be read",
+    "fetch the file again, or remove the link",
+    { at: { file: join(path, printable(name)) } },
+  );
+}
+
 /** What of a repository is on this disk, and what is not. */
 async function listPlace(path: string, place: HubPlace): Promise<Folder> {
   const { directory, id, commit } = place;
   const here = await statFiles(
     directory,
     place.names.filter((name) => !place.files.has(name)),
-    path,
   );
   const there = [...place.files].map(([file, hub]): ListedFile => {
     return { file, path: join(directory, file), name: hub.name, size: hub.size, modified: hub.etag, hub };
@@ -92,7 +124,7 @@ async function listPlace(path: string, place: HubPlace): Promise<Folder> {
     return { ...file, name: `${id}@${commit.slice(0, 8)}: ${inside}` };
   });
   const files = [...named, ...there].sort((a, b) => (a.file < b.file ? -1 : 1));
-  return { path, directory, place, repo: id, commit, files, folders: place.folders };
+  return { path, directory, place, repo: id, commit, files, folders: place.folders, broken: here.broken };
 }
 
 async function listFolder(path: string): Promise<Folder> {
@@ -101,34 +133,28 @@ async function listFolder(path: string): Promise<Folder> {
   const names = await readdir(directory).catch((error: unknown) => {
     throw fileError(path, "list", error);
   });
-  return { path, ...place, place: null, ...(await statFiles(directory, names, path)) };
+  return { path, ...place, place: null, ...(await statFiles(directory, names)) };
 }
 
 async function statFiles(
   directory: string,
   names: readonly string[],
-  path: string,
-): Promise<Pick<Folder, "files" | "folders">> {
+): Promise<Pick<Folder, "files" | "folders" | "broken">> {
   const files: ListedFile[] = [];
   const folders: string[] = [];
+  const broken: string[] = [];
   for (const file of [...names].sort()) {
     const own = join(directory, file);
     const info = await stat(own, { bigint: true }).catch(() => null);
     if (info === null) {
-      throw new WeightDiffError(
-        "NOT_FOUND",
-        "a link that leads nowhere, or a file that cannot be read",
-        "fetch the file again, or remove the link",
-        { at: { file: join(path, printable(file)) } },
-      );
-    }
-    if (info.isFile()) {
+      broken.push(file);
+    } else if (info.isFile()) {
       files.push({ file, path: own, name: own, size: Number(info.size), modified: String(info.mtimeNs) });
     } else if (info.isDirectory()) {
       folders.push(file);
     }
   }
-  return { files, folders };
+  return { files, folders, broken };
 }
 
 /** A single file, on this disk or of a repository. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */

@@ -85,6 +85,11 @@ export function decodersFor(threads: number): number {
   return Math.max(1, Math.floor(DECODERS / Math.max(1, threads)));
 }
 
+/** The most threads of which each may have so many decoders open at a time; one at least. */
+export function threadsWith(decoders: number): number {
+  return Math.max(1, Math.floor(DECODERS / Math.max(1, decoders)));
+}
+
 function windowFor(jobs: readonly Job[]): number {
   if (jobs.some(({ kind }) => kind === "file")) {
     return FILE_WINDOW_BYTES;

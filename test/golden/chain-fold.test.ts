@@ -1,7 +1,7 @@
 /** chain fold: what several steps do together, to the byte that the vectors say; what does not fold is refused before anything is written. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chainFold } from "../../src/commands/chain/fold.js";
@@ -11,6 +11,7 @@ import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { canEncode } from "../../src/formats/zstd/encoder.js";
 import { decodersFor } from "../../src/run/pace.js";
 import { writeStep } from "../support/chain-files.js";
+import { type State, writeModel, writeTrlSteps } from "../support/chain-layouts.js";
 import { CHAINS, optionsOf, stateOf, VECTORS } from "../support/chains.js";
 import { safetensors, withFolder, writeFiles } from "../support/checkpoints.js";
 import { payloadsOf } from "../support/payloads.js";
@@ -152,6 +153,36 @@ test("what tells only with the base is refused without it", { skip }, () =>
   }),
 );
 
+test("a sha256 over the whole model is computed before anything is written, and the base is told by it", { skip }, () =>
+  withFolder(async (folder) => {
+    const states = [0, 1, 2].map(
+      (step): State => ({
+        a: Uint8Array.from({ length: 600 }, (_, i) => (i % 7 === 0 ? i + step : i) & 255),
+        b: Uint8Array.of(step, 1, 2, 3),
+      }),
+    );
+    const chain = join(folder, "chain");
+    await writeTrlSteps(chain, states);
+    const raw = await writeModel(join(folder, "base"), states[0] as State);
+    const made = join(folder, "made");
+    await chainFold({ chain, raw, output: made, ...quiet });
+    const { tensors } = await chainMaterialize({ chain: made, raw, ...quiet });
+    const digests = Object.entries(states[2] as State).map(([name, bytes]) => [
+      name,
+      createHash("sha256").update(bytes).digest("hex"),
+    ]);
+    assert.deepEqual(Object.fromEntries(tensors.map((one) => [one.name, one.sha256])), Object.fromEntries(digests));
+
+    const output = join(folder, "out");
+    const fold = (base: string) => chainFold({ chain, raw: base, output, ...quiet }).catch((thrown: unknown) => thrown);
+    // Elements are replaced, so that only the sha256 tells which bytes the first step met.
+    const wrong = await fold(await writeModel(join(folder, "wrong"), { ...states[0], a: new Uint8Array(600) }));
+    assert.ok(wrong instanceof WeightDiffError && wrong.why === "checksum", String(wrong));
+    assert.match(wrong.message, /the model has the sha256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
+    assert.ok(!existsSync(output));
+  }),
+);
+
 test("a full version in the range is where the fold begins", { skip }, () =>
   withFolder(async (folder) => {
     const { output, baseVersion } = await chainFold({ chain: join(CHAINS, "good/reset"), output: folder, ...quiet });
@@ -246,6 +277,9 @@ test("more steps than are open at a time fold in groups", { skip }, () =>
         const fold = () => chainFold({ chain, output, ...options, threads, ...quiet });
         if (encoding === "overwrite" && name === "free") {
           await refuses(fold, "USAGE", /more than 16 steps of overwrite/);
+          // Two decoders of each step are open in every thread: of 64 in all.
+          const some = await chainFold({ chain, to: 16, output: join(folder, "some"), threads, ...quiet });
+          assert.equal(some.threads, 2);
           continue;
         }
         await fold();

@@ -108,7 +108,12 @@ function manifestOf(
     ...{ compressed_num_bytes: frame.length, payload_file: file, payload_key: name },
     ...{ checksum: hex, checksum_algorithm: "xxh3-128" },
   }));
-  return JSON.stringify({ version, base_version: base, tensors, payload_files: [file] });
+  return JSON.stringify({
+    ...{ version, base_version: base, tensors },
+    total_uncompressed_num_bytes: changed.reduce((sum, { bytes }) => sum + bytes, 0),
+    total_compressed_num_bytes: changed.reduce((sum, { frame }) => sum + frame.length, 0),
+    payload_files: changed.length === 0 ? [] : [file],
+  });
 }
 
 /** TRL's earlier form: positions and values of elements, and a sha256 over the whole model. */

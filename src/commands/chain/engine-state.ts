@@ -1,14 +1,23 @@
 /** What an engine leaves beside a checkpoint that it changes in place: which version it is, and whether it was still at it. */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fieldsOf, numberOf } from "../../chain/small-file.js";
 import { isHeld } from "../../files/held.js";
 import { readText } from "../../files/small-files.js";
 import { parseJson } from "../../formats/json.js";
 
-/** sglang's local_checkpoint.py, in slime 624b824a's docker/patch/latest/sglang-pull_weights.patch; SkyRL a9564572, delta_checkpoint.py. */
-const PLACES = [".weight_sync", ".skyrl_weight_sync"] as const;
+/**
+ * sglang keeps them in the checkpoint (local_checkpoint.py, in slime 624b824a's docker/patch/latest/sglang-pull_weights.patch), SkyRL beside the folder
+ * `weights`, which is the checkpoint (a9564572, delta_checkpoint.py 107-108, 553-559).
+ */
+function placesOf(directory: string): readonly { readonly folder: string; readonly lock: string }[] {
+  return [
+    { folder: join(directory, ".weight_sync"), lock: "lock" },
+    ...(basename(directory) === "weights"
+      ? [{ folder: join(dirname(directory), ".skyrl_weight_sync"), lock: "writer.lock" }]
+      : []),
+  ];
+}
 const STATE = "state.json";
-const LOCK = "lock";
 const MOST_BYTES = 100_000;
 
 export interface EngineState {
@@ -21,9 +30,9 @@ export interface EngineState {
 
 /** Null where there is none, or one that says nothing. */
 export async function engineState(directory: string): Promise<EngineState | null> {
-  for (const place of PLACES) {
-    const file = join(directory, place, STATE);
-    const record = await readText(file, MOST_BYTES, directory)
+  for (const { folder } of placesOf(directory)) {
+    const file = join(folder, STATE);
+    const record = await readText(file, MOST_BYTES, dirname(folder))
       .then((text) => fieldsOf(parseJson(text, file, "python")))
       .catch(() => null); // the checksums decide alone then
     if (record !== null) {
@@ -36,8 +45,8 @@ export async function engineState(directory: string): Promise<EngineState | null
 
 /** The lock that an engine holds while it changes the files; null where nobody is known to hold one. */
 export async function heldLock(directory: string): Promise<string | null> {
-  for (const place of PLACES) {
-    const file = join(directory, place, LOCK);
+  for (const { folder, lock } of placesOf(directory)) {
+    const file = join(folder, lock);
     if (await isHeld(file)) {
       return file;
     }

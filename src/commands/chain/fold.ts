@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Say } from "../../advice.js";
 import { chainError, type Version, versionText } from "../../chain/chain.js";
+import { defaultThreads } from "../../engine/cpu.js";
 import { WeightDiffError } from "../../errors.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
@@ -14,6 +15,7 @@ import { listInputs, type PlanInput } from "../../plan/plan.js";
 import { type PayloadEntry, planPayloads } from "../../plan/plan-payloads.js";
 import { payloadInputs, planUpdate } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
+import { threadsWith } from "../../run/pace.js";
 import { refuseRemote } from "../../run/preflight.js";
 import { chooseFold, refuseWithoutBase } from "./fold/choose.js";
 import { baseEntries, freeEntries } from "./fold/entries.js";
@@ -111,7 +113,10 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     },
     options,
   );
-  return make(recipe, options);
+  // Steps of overwrite without a base are all open at a time, each with two decoders.
+  const open = base === null && choice.encoding === "overwrite" ? 2 * steps.length : 1;
+  const threads = Math.min(options.threads ?? defaultThreads(), threadsWith(open));
+  return make(recipe, open === 1 ? options : { ...options, threads });
 }
 
 /** What the first step is applied to, where the fold takes it; null where it does without. @throws {WeightDiffError} USAGE where it is not there. */

@@ -1,5 +1,7 @@
 /** A base that stands elsewhere on the chain than it is said to: each layout tells which version it is, and what to do. */
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -132,14 +134,22 @@ test("a base whose checksums are right where it is said to stand clears it: the 
     assert.match(error.hint ?? "", /the base is what it is said to be, by all 1 probed tensor: the payload is damaged/);
   }));
 
-for (const [place, half] of [
-  [".weight_sync", { version: "000002", valid: false }],
-  [".skyrl_weight_sync", { version: 2, write_in_progress: true, target_version: 3 }],
+const skipLocks =
+  process.platform !== "linux"
+    ? "only Linux lists locks"
+    : spawnSync("flock", ["--version"]).status === 0
+      ? false
+      : "there is no flock to hold one with";
+
+/** Where the engine keeps it, from its checkpoint; its lock; and what it says of a copy that is half written. */
+for (const [place, lock, half] of [
+  [".weight_sync", "lock", { version: "000002", valid: false }],
+  ["../.skyrl_weight_sync", "writer.lock", { version: 2, write_in_progress: true, target_version: 3 }],
 ] as const) {
   test(`an engine's ${place}/state.json is a hint: what it says is told, and the checksums decide`, () =>
     withFolder(async (folder) => {
       const all = states();
-      const raw = await writeModel(join(folder, "base"), all[0] as State);
+      const raw = await writeModel(join(folder, "weights"), all[0] as State);
       mkdirSync(join(raw, place));
       const say = (state: object | string): void =>
         writeFileSync(join(raw, place, "state.json"), typeof state === "string" ? state : JSON.stringify(state));
@@ -179,4 +189,28 @@ for (const [place, half] of [
         assert.equal((await chainMaterialize(still)).outcome, "checked", text.slice(0, 20));
       }
     }));
+
+  test(`a process that holds an engine's ${place}/${lock} is told`, { skip: skipLocks }, () =>
+    withFolder(async (folder) => {
+      const all = states();
+      const raw = await writeModel(join(folder, "weights"), all[0] as State);
+      await writeSteps("slime", join(folder, "chain"), all);
+      mkdirSync(join(raw, place));
+      const warnings: string[] = [];
+      const onWarning = (text: string): void => void warnings.push(text);
+      const run = () => chainMaterialize({ chain: join(folder, "chain"), raw, ...quiet, onWarning });
+      writeFileSync(join(raw, place, lock), "");
+      await run();
+      assert.deepEqual(warnings, [], "a lock file that nobody holds says nothing");
+      const engine = spawn("flock", [join(raw, place, lock), "sh", "-c", "echo held; read _"]);
+      await once(engine.stdout, "data");
+      await run();
+      engine.stdin.end();
+      assert.equal(warnings.length, 1);
+      assert.match(
+        warnings[0] ?? "",
+        new RegExp(`^a process holds .*/${lock.replace(".", "\\.")}: an engine may be changing`),
+      );
+    }),
+  );
 }
