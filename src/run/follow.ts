@@ -59,7 +59,7 @@ export function growingFiles(
   );
 }
 
-/** Bytes that are read at once: whole pages, and few calls. */
+/** Bytes that are read at a time: whole pages, and few calls. */
 const PIECE = 1 << 20;
 
 /** One file under way. */
@@ -92,7 +92,9 @@ export function followFiles(
   });
   const byJob = new Map(growing.flatMap((each) => each.order.map(([job]) => [job, each] as const)));
   const written = new Set<number>();
-  const buffer = new Uint8Array(files.length === 0 ? new ArrayBuffer(0) : createMemory(PIECE));
+  const memory = new Uint8Array(files.length === 0 ? new ArrayBuffer(0) : createMemory(2 * PIECE));
+  /** One is digested while the other is read. */
+  const buffers = [0, PIECE].map((at) => memory.subarray(at, at + PIECE)) as [Uint8Array, Uint8Array];
   const digests = new Map<string, string>();
   let stopped = false;
 
@@ -103,12 +105,13 @@ export function followFiles(
     }
     return each.order[each.next]?.[1].begin ?? each.file.size;
   };
-  const readPiece = async (each: Growing, count: number): Promise<void> => {
+  const readPiece = async (each: Growing, at: number, count: number): Promise<Uint8Array> => {
     const { path, direct } = each.file;
+    const buffer = buffers[(at / PIECE) % 2 === 0 ? 0 : 1];
     const pages = Math.ceil(count / PAGE) * PAGE;
     each.opened ??= await openAs(disk, path, "read", direct);
     try {
-      await readFully(each.opened, buffer.subarray(0, each.opened.direct ? pages : count), each.done, count);
+      await readFully(each.opened, buffer.subarray(0, each.opened.direct ? pages : count), at, count);
     } catch (error) {
       // Some file systems take O_DIRECT at open and refuse the read itself.
       if (!each.opened.direct) {
@@ -116,24 +119,27 @@ export function followFiles(
       }
       await closeRead(each);
       each.opened = await openAs(disk, path, "read", false);
-      await readFully(each.opened, buffer.subarray(0, count), each.done);
+      await readFully(each.opened, buffer.subarray(0, count), at);
     }
+    return buffer.subarray(0, count);
+  };
+  /** The bytes from `at` on; null where the file is at its end, or they are not with the disk yet. */
+  const pieceAt = (each: Growing, at: number): Promise<Uint8Array> | null => {
+    const count = Math.min(PIECE, each.file.size - at);
+    // Whole pieces only: no page is read that somebody still writes to.
+    return count === 0 || at + count > readyOf(each) || stopped ? null : readPiece(each, at, count);
   };
   const follow = async (): Promise<void> => {
     for (const each of growing) {
       const { file, hash } = each;
-      for (let ready = readyOf(each); each.done < file.size && !stopped; ready = readyOf(each)) {
-        const count = Math.min(PIECE, file.size - each.done);
-        // Whole pieces only: no page is read that somebody still writes to.
-        if (each.done + count > ready) {
-          return;
-        }
-        await readPiece(each, count);
-        hash.update(buffer.subarray(0, count));
-        each.done += count;
-        onRead(file, count);
+      for (let next = pieceAt(each, each.done); next !== null; ) {
+        const piece = await next;
+        onRead(file, piece.length);
+        next = pieceAt(each, each.done + piece.length);
+        hash.update(piece);
+        each.done += piece.length;
       }
-      if (stopped) {
+      if (each.done < file.size) {
         return;
       }
       await closeRead(each);
@@ -143,7 +149,7 @@ export function followFiles(
     }
   };
 
-  /** One after the other: there is one buffer. */
+  /** One after the other: there is one pair of buffers. */
   let following: Promise<void> | null = null;
   let failure: { readonly error: unknown } | null = null;
   const start = (): void => {
