@@ -56,6 +56,12 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
   const way: ListedVersion[] = [];
   let start: ListedVersion | null = null;
   for (let at = target; ; ) {
+    const { kind, base: link, unnamed } = await headOf(at, way.at(-1) ?? null, chain);
+    if (kind === "full" || link === null) {
+      start = at;
+      break;
+    }
+    way.push(at);
     if (way.length > options.maxSteps) {
       throw new WeightDiffError(
         "LIMIT",
@@ -67,12 +73,6 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
         },
       );
     }
-    const { kind, base: link, unnamed } = await headOf(at, way.at(-1) ?? null, chain);
-    if (kind === "full" || link === null) {
-      start = at;
-      break;
-    }
-    way.push(at);
     if (unnamed !== undefined) {
       notes.push(
         `${at.place} is made on ${quote(unnamed)}, a name that no version here has: ${await takenFor(chain, at, unnamed, link, base)}`,

@@ -20,7 +20,7 @@ export interface FuzzResult {
   readonly targets: ReadonlyMap<string, { readonly inputs: number; readonly read: number }>;
 }
 
-/** No honest reader takes that long for a few kilobytes. */
+/** Of the processor: others may share the machine. No honest reader takes that long for a few kilobytes. */
 const SLOW_MS = 2000;
 const BLOCK = 256;
 
@@ -59,7 +59,7 @@ function inputOf({ seeds, shell }: Target, next: Random): Uint8Array {
 }
 
 async function survives(target: Target, bytes: Uint8Array, seed: number): Promise<boolean> {
-  const started = performance.now();
+  const started = process.cpuUsage();
   let read = true;
   try {
     await target.read(bytes);
@@ -69,9 +69,10 @@ async function survives(target: Target, bytes: Uint8Array, seed: number): Promis
     }
     read = false;
   }
-  const took = performance.now() - started;
+  const { user, system } = process.cpuUsage(started);
+  const took = (user + system) / 1000;
   if (took > SLOW_MS) {
-    throw failure(target, bytes, seed, `took ${Math.round(took)} ms`);
+    throw failure(target, bytes, seed, `took ${Math.round(took)} ms of the processor`);
   }
   return read;
 }

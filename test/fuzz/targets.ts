@@ -55,7 +55,10 @@ const ofFolder = (folder: string, pattern: RegExp): readonly Uint8Array[] =>
 
 /** Two files of a chain as one seed: the first one's length, and both. */
 function twoFiles(folder: string, first: string, second: string, root = "chains"): Uint8Array {
-  const [one, other] = [file(root, folder, first), file(root, folder, second)];
+  return joined(file(root, folder, first), file(root, folder, second));
+}
+
+function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
   return Buffer.concat([new Uint8Array(Uint32Array.of(one.length).buffer), one, other]);
 }
 
@@ -70,6 +73,7 @@ function inChain(
   second: string,
   base: string | null,
   beside: readonly string[] = [],
+  besidePlace = place,
 ): Target["read"] {
   return async (bytes) => {
     const folder = await mkdtemp(join(tmpdir(), "weight-diff-fuzz-"));
@@ -83,7 +87,7 @@ function inChain(
         await writeFile(join(folder, place, name), content);
       }
       for (const name of beside) {
-        await copyFile(join(FIXTURES, "chains", name), join(folder, place, basename(name)));
+        await copyFile(join(FIXTURES, "chains", name), join(folder, besidePlace, basename(name)));
       }
       const raw = base === null ? null : join(FIXTURES, "chains", base);
       return await chainMaterialize({ chain: folder, raw, tuned: null, threads: 0 });
@@ -93,6 +97,7 @@ function inChain(
   };
 }
 
+const STITCH = "good/stitch-root/updates/weight_v000001";
 const TORCH = [...ofFolder("torch-bin", /\.bin$/), ...ofFolder("torch-2", /\.bin$/)];
 const WINDOWS = windowBenches();
 const BASE_UNITS = new Uint8Array(Uint16Array.from(hashed(6, 1000), (bits) => bits & 0xbfff).buffer);
@@ -338,6 +343,26 @@ export const TARGETS: readonly Target[] = [
     share: 2,
     seeds: [twoFiles("good/skyrl/delta-00000001", "manifest.json", "delta-rank00000-file000000.safetensors")],
     read: inChain("delta-00000001", "manifest.json", "delta-rank00000-file000000.safetensors", "base"),
+  },
+  {
+    name: "chain, ModelExpress",
+    share: 1,
+    seeds: [twoFiles("good/modelexpress/v1", "model.safetensors.index.json", shardIn("good/modelexpress/v1"))],
+    read: inChain("v1", "model.safetensors.index.json", shardIn("good/modelexpress/v1"), "base-tied"),
+  },
+  {
+    name: "chain, stitch",
+    share: 1,
+    // The pointer, and the index of the version that it names.
+    seeds: [joined(Buffer.from("run-7/weight_v000001\n"), file("chains", STITCH, "model.safetensors.index.json"))],
+    read: inChain(
+      ".",
+      "latest",
+      "updates/weight_v000001/model.safetensors.index.json",
+      "base",
+      [`${STITCH}/${shardIn(STITCH)}`],
+      "updates/weight_v000001",
+    ),
   },
   {
     name: "chain, TRL",

@@ -22,6 +22,7 @@ import { baseEntries, freeEntries } from "./fold/entries.js";
 import { judgeBase } from "./judge-base.js";
 import type { ChainChoice, ChainFoldOptions, Opened } from "./options.js";
 import { chainOf, placeOf } from "./recipe.js";
+import { refuseRepublished } from "./republished.js";
 import { type ChainSource, openSource, readPath } from "./source.js";
 import { codedKeysOf, type UpdateReport, updateRecipe } from "./update-recipe.js";
 import { refuseOtherWhole, statesWhole } from "./whole.js";
@@ -102,6 +103,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
       },
       own: (_, changed) => codedKeysOf(choice.encoding, base, changed),
       ...(whole === null ? {} : { prove: whole }),
+      settle: () => refuseRepublished(steps),
       checksumOf: ({ name }, { checksums }) => checksums?.[0] ?? stated.get(name)?.hex ?? null,
       judge({ name, sums }, { checksums = [] }) {
         const wanted = stated.get(name);

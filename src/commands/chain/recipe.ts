@@ -1,11 +1,8 @@
 /** What materialising a version asks of the run: the checksums it judges, the manifest it writes, the report it gives. */
 
-import { dirname } from "node:path";
 import { type Version, versionText } from "../../chain/chain.js";
-import { readSmall } from "../../chain/small-file.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
 import { isMade } from "../../engine/job/job.js";
-import { WeightDiffError } from "../../errors.js";
 import type { Recipe } from "../../make/recipe.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
 import { type FinishedTensors, plannedFiles, smallFiles, tensorRecipe } from "../../make/tensors.js";
@@ -17,6 +14,7 @@ import type { RunResult } from "../../run/run-plan.js";
 import { wrongSum } from "./checksums.js";
 import type { ChainMaterializeOptions } from "./options.js";
 import type { ChainMaterializeReport, ChainSummary } from "./report.js";
+import { refuseRepublished } from "./republished.js";
 import type { ChainSource } from "./source.js";
 import { refuseOtherWhole } from "./whole.js";
 
@@ -114,22 +112,4 @@ function writtenTensors(
     shape: [...shape],
     sha256: digests.get(name) ?? "",
   }));
-}
-
-/** A publisher starts over by deleting all versions, and counts from 1 again: what was read may be of two runs. @throws {WeightDiffError} INPUT_CHANGED. */
-async function refuseRepublished(steps: readonly Version[]): Promise<void> {
-  for (const { index, place } of steps) {
-    if (index === null) {
-      continue;
-    }
-    const now = await readSmall(index.file, dirname(index.file.path)).catch(() => null); // gone, or not to be read: as bad as another
-    if (now?.sha256 !== index.sha256) {
-      throw new WeightDiffError(
-        "INPUT_CHANGED",
-        `${index.file.file} is not what it was when the run began: the version was published again`,
-        "look at the chain again, and start over",
-        { at: { file: place } },
-      );
-    }
-  }
 }

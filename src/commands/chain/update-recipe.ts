@@ -36,6 +36,8 @@ export interface UpdateFacts {
   readonly checksumOf: (job: PayloadJob, result: TensorResult) => string | null;
   /** Refuses inputs by a check that takes a pass of its own. */
   readonly prove?: () => Promise<void>;
+  /** Refuses inputs that have changed since they were listed, once all of them are read. */
+  readonly settle?: () => Promise<void>;
   /** Refuses a result. */
   readonly judge?: (job: PayloadJob, result: TensorResult) => void;
   /** More keys for the index, which the run tells. @param changed the tensors that the update has. */
@@ -88,6 +90,7 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
     },
     verify: async (path) => ({ finished: await verifyUpdate(path, made, options), bytesRead: 0 }),
     async compose(run, directory) {
+      await facts.settle?.();
       const checksums = new Map(
         plan.jobs.flatMap((job) => {
           const result = run.results.get(job.id);
