@@ -62,9 +62,7 @@ test("positions that wrapped at 4 GiB are told as that", () =>
     const file = openSync(base, "w");
     writeSync(file, Buffer.concat([length, header]));
     truncateSync(base, 8 + header.length + bytes);
-    const frame = rawFrame(
-      Buffer.concat([new Uint8Array(Uint32Array.of(2, 20, 12).buffer), Uint8Array.of(1, 2)]),
-    );
+    const frame = rawFrame(Buffer.concat([new Uint8Array(Uint32Array.of(2, 20, 12).buffer), Uint8Array.of(1, 2)]));
     const place = join(folder, "chain/weight_v000001");
     await writeFiles(place, {
       "model-00000-of-00001.safetensors": safetensorsWith({ a: "0".repeat(32) }, ["a", "U8", [frame.length], frame]),
