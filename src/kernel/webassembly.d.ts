@@ -9,9 +9,9 @@ declare namespace WebAssembly {
   const Module: new (bytes: Uint8Array) => Module;
 
   interface Memory {
-    readonly buffer: ArrayBuffer;
+    readonly buffer: ArrayBufferLike;
   }
-  const Memory: new (size: { readonly initial: number; readonly maximum: number }) => Memory;
+  const Memory: new (size: { readonly initial: number; readonly maximum: number; readonly shared?: boolean }) => Memory;
 
   interface Global {
     readonly value: number;

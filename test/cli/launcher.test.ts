@@ -81,6 +81,7 @@ test("the package has the launcher, the bundle with its source maps and licences
       "hash-wasm.cjs",
       "worker.js",
       "worker.js.map",
+      "digester.js",
       "tokenizer/thread.js",
       "kernel.wasm",
       "LICENSES.txt",
