@@ -4,7 +4,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ListedFile } from "../checkpoint/file-list.js";
-import type { Shard } from "../checkpoint/shard.js";
+import type { ShardFile } from "../checkpoint/shard.js";
 import { type ChainFault, type ErrorCode, type ErrorDetails, WeightDiffError } from "../errors.js";
 import type { Dtype } from "../formats/dtype.js";
 import type { ByteRange, Shape } from "../formats/tensor-info.js";
@@ -18,7 +18,7 @@ export type ChainLayoutName = (typeof CHAIN_LAYOUTS)[number];
 
 /** Bytes of a file of the chain. */
 export interface StoredBytes {
-  readonly shard: Shard;
+  readonly shard: ShardFile;
   readonly range: ByteRange;
 }
 
@@ -34,9 +34,13 @@ export interface Payload extends StoredBytes {
   readonly values?: StoredBytes & { readonly dtype: Dtype };
   readonly positions?: PositionList;
   /** What the chain says of the tensor, where it says it. */
-  readonly dtype?: Dtype;
-  readonly shape?: Shape;
+  readonly dtype?: Dtype | undefined;
+  readonly shape?: Shape | undefined;
 }
+
+/** By tensor: a Map, or what takes less memory. */
+export type Payloads = Pick<ReadonlyMap<string, Payload>, "size" | "has" | "get" | "keys" | "values"> &
+  Iterable<readonly [string, Payload]>;
 
 export type VersionKind = "delta" | "full";
 
@@ -60,9 +64,9 @@ export interface Version extends VersionHead {
   readonly number: number;
   /** Its folder or file, as messages name it. */
   readonly place: string;
-  readonly shards: readonly Shard[];
-  /** By tensor; empty of a full version. */
-  readonly payloads: ReadonlyMap<string, Payload>;
+  readonly shards: readonly ShardFile[];
+  /** Empty of a full version. */
+  readonly payloads: Payloads;
   /** A full version as a model; null of an update. */
   readonly checkpoint: Checkpoint | null;
   /** Of a full version that states them: by tensor. */

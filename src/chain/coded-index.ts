@@ -8,6 +8,7 @@ import { isDtype } from "../formats/dtype.js";
 import { parseJson } from "../formats/json.js";
 import { quote } from "../formats/quote.js";
 import { chainError } from "./chain.js";
+import { jsonOf } from "./small-file.js";
 
 /** By name. */
 export type CodedTensors = ReadonlyMap<string, CodedTensor>;
@@ -28,7 +29,7 @@ export function readCodedKeys(
 ): CodedTensors | WeightDiffError {
   const codec = metadata.get(CODEC_KEY);
   if (codec !== CODEC) {
-    const found = typeof codec === "string" ? quote(codec) : codec === undefined ? "(missing)" : JSON.stringify(codec);
+    const found = typeof codec === "string" ? quote(codec) : codec === undefined ? "(missing)" : jsonOf(codec);
     const what = `${CODEC_KEY} ${found} is not known: ${quote(CODEC)} is`;
     return chainError("unknown-compression", what, "update weight-diff, or publish it in another form", at);
   }

@@ -44,7 +44,12 @@ export function indexedVersion(
     }
     return found;
   };
-  const read = once(async () => readVersionIndex(await folder(), id));
+  // An index may name 35,000 tensors: it is not kept once the version is open.
+  let index: Promise<DeltaIndex | FullIndex> | undefined;
+  const read = (): Promise<DeltaIndex | FullIndex> => {
+    index ??= folder().then((found) => readVersionIndex(found, id));
+    return index;
+  };
   const head = once(async () => {
     const index = await read();
     return headOf(index, await linkOf(index));
@@ -57,23 +62,14 @@ export function indexedVersion(
     async isUnfinished() {
       return isMissing(enter, isUnfinished);
     },
-    async open() {
-      const index = await read();
+    open: once(async () => {
+      const named = await read();
       const found = await folder();
       const own = await head();
-      if (index.kind === "delta") {
-        return { ...own, ...(await openDelta(found, index, id)), id, number, place, whole: null };
-      }
-      const full = await openFull(found, id, hub);
-      return {
-        ...own,
-        ...full,
-        sums: sumsOf?.(full, index, { file: place, version: id }) ?? full.sums,
-        id,
-        number,
-        place,
-        whole: null,
-      };
-    },
+      const opened = named.kind === "delta" ? await openDelta(found, named, id) : await openFull(found, id, hub);
+      const sums = named.kind === "full" ? sumsOf?.(opened, named, { file: place, version: id }) : undefined;
+      index = undefined;
+      return { ...own, ...opened, sums: sums ?? opened.sums, id, number, place, whole: null };
+    }),
   };
 }

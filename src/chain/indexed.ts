@@ -5,7 +5,7 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import type { Folder } from "../checkpoint/file-list.js";
 import { findHuggingface } from "../checkpoint/layouts/huggingface.js";
-import type { Shard } from "../checkpoint/shard.js";
+import { type Shard, type ShardFile, withoutTensors } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import type { ChecksumName } from "../formats/checksum.js";
 import { CODED_KEY, type CodedTensor, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
@@ -17,8 +17,9 @@ import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError, faultOf, type Payload, together, type Version, type VersionHead } from "./chain.js";
 import { type CodedTensors, readCodedKeys } from "./coded-index.js";
+import { PayloadTable, type StatedPayload } from "./payload-table.js";
 import { checksumOf, holdsPayloads, isChecksumName, noChecksum, openShardIn, wrongPayload } from "./shards.js";
-import { fieldsOf, fileNamed, readRecord, type SmallFile } from "./small-file.js";
+import { fieldsOf, fileNamed, jsonOf, readRecord, type SmallFile } from "./small-file.js";
 import { COMPRESSIONS } from "./update-index.js";
 
 export const INDEX = "model.safetensors.index.json";
@@ -74,12 +75,12 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
   if (file === undefined) {
     return { kind: "full", small: null, metadata: new Map() };
   }
-  const small = await readRecord(file, folder.directory, id);
-  const metadata = fieldsOf(small.record.get("metadata")) ?? new Map<string, unknown>();
+  const { record, ...small } = await readRecord(file, folder.directory, id);
+  const metadata = fieldsOf(record.get("metadata")) ?? new Map<string, unknown>();
   if (!metadata.has("delta_encoding")) {
     return { kind: "full", small, metadata };
   }
-  const weightMap = fieldsOf(small.record.get("weight_map"));
+  const weightMap = fieldsOf(record.get("weight_map"));
   const where = { file: file.name, version: id };
   if (weightMap === null) {
     throw chainError("incomplete", "has no weight_map", "fetch this version again", where);
@@ -118,7 +119,7 @@ function isEncoding(value: unknown): value is keyof typeof COMPRESSIONS {
 export const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
 
 export function shown(value: unknown): string {
-  return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : JSON.stringify(value);
+  return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : jsonOf(value);
 }
 
 /** What an update is made on; of a full version null. */
@@ -146,7 +147,7 @@ export async function openDelta(
   const errors: WeightDiffError[] = [];
   const named = new Set<string>();
   for (const [tensor, file] of weightMap) {
-    if (typeof file !== "string" || !isPlainShard(file)) {
+    if (typeof file !== "string" || !(named.has(file) || isPlainShard(file))) {
       errors.push(
         chainError(
           "index-path",
@@ -174,11 +175,12 @@ export async function openDelta(
       errors.push(faultOf(error));
     }
   }
-  const payloads = new Map<string, Payload>();
+  const payloads = new PayloadTable({ encoding, compression: COMPRESSIONS[encoding], algorithm });
   const notes: string[] = [];
-  for (const shard of shards) {
-    for (const tensor of shard.header.tensors) {
-      const found = payloadIn(shard, tensor, { encoding, algorithm, coded }, id);
+  for (const opened of shards) {
+    const shard = withoutTensors(opened);
+    for (const tensor of opened.header.tensors) {
+      const found = payloadIn(opened, shard, tensor, { algorithm, coded }, id);
       if (found instanceof WeightDiffError) {
         errors.push(found);
         continue;
@@ -191,7 +193,7 @@ export async function openDelta(
           chainError("shard-extra", `tensor ${quote(tensor.name)} is in the shard and not in the index`, MIXED, at),
         );
       } else if (before === undefined) {
-        payloads.set(tensor.name, found);
+        payloads.add(found);
       } else if (await isSame(before, found)) {
         notes.push(
           `tensor ${quote(tensor.name)} is in ${before.shard.file} and, byte for byte, in ${shard.file}: applied once`,
@@ -202,12 +204,13 @@ export async function openDelta(
       }
     }
   }
-  const held = new Map(
-    shards.map((shard) => [shard.file, { shard, names: new Set(shard.header.tensors.map(({ name }) => name)) }]),
-  );
+  const held = new Map(shards.map((shard) => [shard.file, { shard, names: namesOnce(shard) }]));
   for (const [tensor, file] of weightMap) {
+    if (payloads.get(tensor)?.shard.file === file) {
+      continue;
+    }
     const { shard, names } = held.get(String(file)) ?? {};
-    if (shard !== undefined && names?.has(tensor) === false) {
+    if (shard !== undefined && names?.().has(tensor) === false) {
       const what = `tensor ${quote(tensor)} is named in the index, and is not in the shard`;
       errors.push(chainError("index-tensor", what, MIXED, { file: shard.path, tensor, version: id }));
     }
@@ -215,7 +218,15 @@ export async function openDelta(
   if (errors.length > 0) {
     throw together(errors);
   }
-  return { shards, payloads, sums: new Map(), notes, checkpoint: null };
+  return { shards: shards.map(withoutTensors), payloads, sums: new Map(), notes, checkpoint: null };
+}
+
+function namesOnce({ header }: Shard): () => ReadonlySet<string> {
+  let names: ReadonlySet<string> | undefined;
+  return () => {
+    names ??= new Set(header.tensors.map(({ name }) => name));
+    return names;
+  };
 }
 
 const MIXED =
@@ -226,33 +237,35 @@ export function isPlainShard(name: string): boolean {
   return isBareFileName(name) && !name.startsWith(".") && name.endsWith(".safetensors");
 }
 
+/** @param shard the same one without its tensors. */
 function payloadIn(
-  shard: Shard,
+  { header }: Shard,
+  shard: ShardFile,
   tensor: TensorInfo,
-  { encoding, algorithm, coded }: Pick<DeltaIndex, "encoding" | "algorithm" | "coded">,
+  { algorithm, coded }: Pick<DeltaIndex, "algorithm" | "coded">,
   id: string,
-): Payload | WeightDiffError {
+): StatedPayload | WeightDiffError {
   const { name, range } = tensor;
   const wrong = wrongPayload(tensor, shard.path, id);
   if (wrong !== null) {
     return wrong;
   }
-  const stated = shard.header.metadata.get(name);
+  const stated = header.metadata.get(name);
   const checksum = checksumOf(algorithm, stated);
   const at = { file: shard.path, tensor: name, version: id };
   if (checksum === null) {
     return noChecksum(name, stated, algorithm, at);
   }
-  const payload = { name, shard, range, encoding, compression: COMPRESSIONS[encoding], checksum };
+  const payload = { name, shard, range, checksum };
   return coded === null ? payload : codedPayload(payload, coded.get(name), at);
 }
 
 /** The least and the most bytes that its windows can take are known. */
 function codedPayload(
-  payload: Payload,
+  payload: StatedPayload,
   tensor: CodedTensor | undefined,
   at: { readonly file: string; readonly tensor: string; readonly version: string },
-): Payload | WeightDiffError {
+): StatedPayload | WeightDiffError {
   const { name, range } = payload;
   if (tensor === undefined) {
     return chainError("index-tensor", `tensor ${quote(name)} is not in the index's ${CODED_KEY}`, MIXED, at);
@@ -271,9 +284,9 @@ function codedPayload(
 }
 
 /** Pipelines that share a tensor publish it more than once: the same payload with the same checksum changes nothing. */
-async function isSame(one: Payload, other: Payload): Promise<boolean> {
+async function isSame(one: Payload, other: StatedPayload): Promise<boolean> {
   const length = one.range.end - one.range.begin;
-  if (one.checksum?.hex !== other.checksum?.hex || other.range.end - other.range.begin !== length) {
+  if (one.checksum?.hex !== other.checksum.hex || other.range.end - other.range.begin !== length) {
     return false;
   }
   const [left, right] = [await openShardSource(one.shard), await openShardSource(other.shard)];

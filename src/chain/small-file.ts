@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Folder, ListedFile } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import { decodeText } from "../files/file-source.js";
-import { parseJson } from "../formats/json.js";
+import { parseJsonMaps } from "../formats/json.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 
@@ -12,7 +12,6 @@ const MOST = 25_000_000;
 
 export interface SmallFile {
   readonly file: ListedFile;
-  readonly text: string;
   readonly sha256: string;
 }
 
@@ -21,7 +20,7 @@ export function fileNamed({ files }: Folder, name: string): ListedFile | undefin
 }
 
 /** @param version that it belongs to, for messages. @throws {WeightDiffError} LIMIT, FORMAT_INVALID, LINK_OUTSIDE, IO, HUB_…. */
-export async function readSmall(file: ListedFile, directory: string): Promise<SmallFile> {
+export async function readSmall(file: ListedFile, directory: string): Promise<SmallFile & { readonly text: string }> {
   const source = await openShardSource({ ...file, within: directory });
   try {
     if (source.size > MOST) {
@@ -47,8 +46,8 @@ export async function readRecord(
   version: string,
 ): Promise<SmallFile & { readonly record: ReadonlyMap<string, unknown> }> {
   try {
-    const small = await readSmall(file, directory);
-    const record = fieldsOf(parseJson(small.text, file.name, "python"));
+    const { text, ...small } = await readSmall(file, directory);
+    const record = fieldsOf(parseJsonMaps(text, file.name, "python"));
     if (record === null) {
       throw new WeightDiffError("FORMAT_INVALID", "is no JSON object");
     }
@@ -77,9 +76,14 @@ export function strayLink(error: WeightDiffError, version: string): WeightDiffEr
   return new WeightDiffError(code, fact, hint, { at: { ...at, version }, why: "index-path", cause: error });
 }
 
-/** An object's fields; null if it is none. */
+/** The fields of an object that was parsed as a Map; null if it is none. */
 export function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? new Map(Object.entries(value)) : null;
+  return value instanceof Map ? value : null;
+}
+
+/** A value that was parsed so, as JSON again: for messages. */
+export function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, inner) => (inner instanceof Map ? Object.fromEntries(inner) : inner));
 }
 
 /** A version's number: "000004" or 4. Null for anything else. */

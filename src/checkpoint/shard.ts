@@ -27,6 +27,13 @@ export interface Shard {
   readonly passed?: FileSource;
 }
 
+/** A weight file whose tensors are not looked at any more. */
+export type ShardFile = Omit<Shard, "header"> & { readonly header: Pick<ShardHeader, "digest"> };
+
+export function withoutTensors({ header: { digest }, ...shard }: Shard): ShardFile {
+  return { ...shard, header: { digest } };
+}
+
 /** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
 const REMOTE_PARALLEL = 8;
 

@@ -6,6 +6,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
+import { hashed, isText, keptKey, MOST_KEPT, NO_BYTES } from "./json-keys.js";
 import { quote } from "./quote.js";
 
 /** serde_json's recursion limit is 128, which the 128th level reaches. */
@@ -45,10 +46,41 @@ const LITERALS = [
   ["null", null],
 ] as const;
 
+/** Most objects have a handful of keys, which a list tells apart sooner than a set. */
+const FEW_KEYS = 8;
+
+/** The keys of one object. */
+class SeenKeys {
+  readonly #few: string[] = [];
+  #many: Set<string> | null = null;
+
+  get size(): number {
+    return this.#many?.size ?? this.#few.length;
+  }
+
+  /** @returns is it a new one? */
+  add(key: string): boolean {
+    if (this.#many !== null) {
+      const before = this.#many.size;
+      return this.#many.add(key).size > before;
+    }
+    if (this.#few.includes(key)) {
+      return false;
+    }
+    this.#few.push(key);
+    if (this.#few.length > FEW_KEYS) {
+      this.#many = new Set(this.#few);
+    }
+    return true;
+  }
+}
+
 export class JsonScanner {
   readonly #bytes: Buffer;
   readonly #where: string;
   readonly #dialect: JsonDialect;
+  /** The last string that was no key: neighbours in a list are often alike, and are one string then. */
+  #last = "";
   #at = 0;
   #depth = 0;
   #keys = 0;
@@ -73,10 +105,16 @@ export class JsonScanner {
 
   /** The next character that is not white space, as far as JSON's own are concerned; "" at the end. */
   peek(): string {
+    const byte = this.#next();
+    return byte === undefined ? "" : String.fromCharCode(byte);
+  }
+
+  /** Its byte. */
+  #next(): number | undefined {
     for (;;) {
       const byte = this.#bytes[this.#at];
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
-        return byte === undefined ? "" : String.fromCharCode(byte);
+        return byte;
       }
       this.#at += 1;
     }
@@ -88,14 +126,13 @@ export class JsonScanner {
    */
   object(entry: (key: string) => void): void {
     this.#open("{");
-    const seen = new Set<string>();
+    const seen = new SeenKeys();
     if (this.peek() !== "}") {
       do {
-        const key = this.string();
-        if (seen.has(key)) {
+        const key = this.#text(true);
+        if (!seen.add(key)) {
           this.fail(`the key ${quote(key)} occurs twice`);
         }
-        seen.add(key);
         this.#keys += 1;
         if (this.#keys > MAX_KEYS) {
           throw new WeightDiffError("LIMIT", `${this.#where} has objects of more than ${MAX_KEYS} keys`);
@@ -124,16 +161,31 @@ export class JsonScanner {
   }
 
   string(): string {
+    return this.#text(false);
+  }
+
+  /** @param isKey does it name what comes next? Then it will come again. */
+  #text(isKey: boolean): string {
     this.#expect('"');
     const bytes = this.#bytes;
     const start = this.#at;
     let ascii = true;
     let escaped = false;
+    let hash = NO_BYTES;
     for (let at = start; ; at++) {
       const byte = bytes[at];
       if (byte === QUOTE) {
         this.#at = at + 1;
-        return escaped ? this.#unescaped(start, at) : bytes.toString(ascii ? "latin1" : "utf8", start, at);
+        if (escaped) {
+          return this.#unescaped(start, at);
+        }
+        if (isKey && ascii && at - start <= MOST_KEPT) {
+          return keptKey(bytes, start, at, hash);
+        }
+        if (!ascii || !isText(this.#last, bytes, start, at)) {
+          this.#last = bytes.toString(ascii ? "latin1" : "utf8", start, at);
+        }
+        return this.#last;
       }
       if (byte === BACKSLASH) {
         escaped = true;
@@ -143,6 +195,9 @@ export class JsonScanner {
         this.fail(byte === undefined ? "a string does not end" : "a string holds a raw control character");
       } else {
         ascii &&= byte < 0x80;
+        if (isKey) {
+          hash = hashed(hash, byte);
+        }
       }
     }
   }
@@ -280,7 +335,7 @@ export class JsonScanner {
   }
 
   #take(character: string): boolean {
-    const found = this.peek() === character;
+    const found = this.#next() === character.charCodeAt(0);
     if (found) {
       this.#at += 1;
     }

@@ -17,8 +17,24 @@ export function parseJson(text: string | Uint8Array, where: string, dialect: Jso
   return value;
 }
 
+/**
+ * The same, with a Map for every object: of thousands of keys it takes less time and memory than a record.
+ * @throws {WeightDiffError} as parseJson.
+ */
+export function parseJsonMaps(text: string | Uint8Array, where: string, dialect: JsonDialect = "strict"): unknown {
+  const scanner = new JsonScanner(text, where, dialect);
+  const value = readValue(scanner, where, MAX_VALUES, "map");
+  scanner.end();
+  return value;
+}
+
 /** One value of any kind, which comes next. @param most values in it. @throws {WeightDiffError} as parseJson. */
-export function readValue(scanner: JsonScanner, where: string, most = MAX_VALUES): unknown {
+export function readValue(
+  scanner: JsonScanner,
+  where: string,
+  most = MAX_VALUES,
+  objects: "record" | "map" = "record",
+): unknown {
   let made = 0;
   const read = (): unknown => {
     made += 1;
@@ -26,6 +42,13 @@ export function readValue(scanner: JsonScanner, where: string, most = MAX_VALUES
       throw new WeightDiffError("LIMIT", `${where} holds more than ${most} values`);
     }
     const first = scanner.peek();
+    if (first === "{" && objects === "map") {
+      const map = new Map<string, unknown>();
+      scanner.object((key) => {
+        map.set(key, read());
+      });
+      return map;
+    }
     if (first === "{") {
       const record: Record<string, unknown> = Object.create(null);
       scanner.object((key) => {

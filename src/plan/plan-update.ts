@@ -52,9 +52,11 @@ export function planUpdate(
 ): UpdatePlan {
   refuseUnfit(start, steps);
   const inputs = [...listInputs(start, "raw"), ...steps.flatMap((version) => payloadInputs(version))];
-  const place = new Map(inputs.map((input, index) => [input.role + input.path, index]));
-  const inputOf = ({ shard }: StoredBytes): number => place.get(`payload${shard.path}`) ?? 0;
-  const rawOf = (shard: { readonly path: string }): number => place.get(`raw${shard.path}`) ?? 0;
+  const placeOf = (wanted: PlanInput["role"]): ReadonlyMap<string, number> =>
+    new Map(inputs.flatMap(({ role, path }, index) => (role === wanted ? [[path, index] as const] : [])));
+  const [raws, payloads] = [placeOf("raw"), placeOf("payload")];
+  const inputOf = ({ shard }: StoredBytes): number => payloads.get(shard.path) ?? 0;
+  const rawOf = (shard: { readonly path: string }): number => raws.get(shard.path) ?? 0;
   const pairs = [...start.stateDict].map(
     ([name, driver]): Pair => ({ name, rule: "update", dtype: driver.dtype, driver, raw: null, mean: null }),
   );
@@ -69,24 +71,14 @@ export function planUpdate(
   let proven = 0;
   let untaken = 0;
   const jobs = bySize.map(({ pair: { name, driver }, output }, id): TensorJob => {
-    const own = steps.flatMap((version) => {
-      const payload = version.payloads.get(name);
-      return payload === undefined ? [] : [{ version: version.id, payload }];
-    });
-    const stated = [
-      ...(sums.has(name) ? [{ after: 0, sum: sums.get(name) as ExpectedSum }] : []),
-      ...own.flatMap(({ version, payload: { checksum, shard } }, at) =>
-        checksum === null ? [] : [{ after: at + 1, sum: { version, file: shard.path, checksum } }],
-      ),
-    ];
-    const taken = everySum ? stated : stated.filter(({ after }) => after === own.length);
+    const { count, stated, taken } = sumsOf(name, steps, sums.get(name), everySum);
     expected.set(
       id,
       taken.map(({ sum }) => sum),
     );
-    touched += own.length > 0 ? 1 : 0;
-    proven += own.length > 0 && stated.some(({ after }) => after === own.length) ? 1 : 0;
-    untaken += stated.length - taken.length;
+    touched += count > 0 ? 1 : 0;
+    proven += count > 0 && taken.at(-1)?.after === count ? 1 : 0;
+    untaken += stated - taken.length;
     return {
       kind: "tensor",
       id,
@@ -94,9 +86,15 @@ export function planUpdate(
       rule: "update",
       ...asBytes(storedOperand(driver, rawOf)),
       terms: [],
-      updates: {
-        steps: own.map(({ version, payload }) => stepOf(version, payload, inputOf)),
-        sums: taken.map(({ after, sum }) => ({ after, algorithm: sum.checksum.algorithm })),
+      // Made when the job's turn comes: a mixture of experts in 64 steps has two million of them.
+      get updates() {
+        return {
+          steps: steps.flatMap(({ id: version, payloads }) => {
+            const payload = payloads.get(name);
+            return payload === undefined ? [] : [stepOf(version, payload, inputOf)];
+          }),
+          sums: taken.map(({ after, sum }) => ({ after, algorithm: sum.checksum.algorithm })),
+        };
       },
       prove: false,
       output,
@@ -122,6 +120,39 @@ export function planUpdate(
     notes: start.notes.map((note) => [`base: ${note}`] as const),
     ...{ expected, touched, proven, untaken },
   };
+}
+
+/** A checksum, and how many of the steps that change its tensor it comes after. */
+interface PlacedSum {
+  readonly after: number;
+  readonly sum: ExpectedSum;
+}
+
+/** @returns how many steps change the tensor, how many checksums are stated of it, and those that are taken. */
+function sumsOf(
+  name: string,
+  steps: readonly Version[],
+  first: ExpectedSum | undefined,
+  everySum: boolean,
+): { readonly count: number; readonly stated: number; readonly taken: readonly PlacedSum[] } {
+  const all: PlacedSum[] = first === undefined ? [] : [{ after: 0, sum: first }];
+  let stated = all.length;
+  let count = 0;
+  for (const { id: version, payloads } of steps) {
+    const payload = payloads.get(name);
+    if (payload === undefined) {
+      continue;
+    }
+    count += 1;
+    const { checksum, shard } = payload;
+    // What stands there was of an earlier step.
+    all.length = everySum ? all.length : 0;
+    if (checksum !== null) {
+      stated += 1;
+      all.push({ after: count, sum: { version, file: shard.path, checksum } });
+    }
+  }
+  return { count, stated, taken: all };
 }
 
 /** Updates are of bytes: a packed dtype, whose elements have none of their own, is what it is stored as. */

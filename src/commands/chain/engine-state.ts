@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { fieldsOf, numberOf } from "../../chain/small-file.js";
 import { isHeld } from "../../files/held.js";
 import { readText } from "../../files/small-files.js";
-import { parseJson } from "../../formats/json.js";
+import { parseJsonMaps } from "../../formats/json.js";
 
 /**
  * sglang keeps them in the checkpoint (local_checkpoint.py, in slime 624b824a's docker/patch/latest/sglang-pull_weights.patch), SkyRL beside the folder
@@ -33,7 +33,7 @@ export async function engineState(directory: string): Promise<EngineState | null
   for (const { folder } of placesOf(directory)) {
     const file = join(folder, STATE);
     const record = await readText(file, MOST_BYTES, dirname(folder))
-      .then((text) => fieldsOf(parseJson(text, file, "python")))
+      .then((text) => fieldsOf(parseJsonMaps(text, file, "python")))
       .catch(() => null); // the checksums decide alone then
     if (record !== null) {
       const half = record.get("write_in_progress") === true || record.get("valid") === false;

@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import type { Say } from "../../advice.js";
-import { chainError } from "../../chain/chain.js";
+import { chainError, type Version } from "../../chain/chain.js";
 import { spelled } from "../../chain/path.js";
 import type { TensorJob } from "../../engine/job/job.js";
 import type { WeightDiffError } from "../../errors.js";
@@ -31,15 +31,15 @@ export interface Judging extends RunOptions {
 }
 
 /**
- * @param every the plan with all checksums. @returns how many tensors the base is proven by; 0 where the chain states no checksums.
+ * @param plan of the path's steps. @returns how many tensors the base is proven by; 0 where the chain states no checksums.
  * @throws {WeightDiffError} with `why` "already-applied", "wrong-base", "checksum"; as readAll.
  */
-export async function judgeBase(source: ChainSource, every: UpdatePlan, asked: Judging): Promise<number> {
+export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Judging): Promise<number> {
   const { chain, path, baseVersion } = source;
   const engine = await askEngine(source, asked);
   // It takes a moment: the progress that is shown is that of the run.
   const options = { ...asked, onProgress: undefined };
-  const probes = chooseProbes(every);
+  const probes = chooseProbes(plan, path.steps);
   const other = engine !== null && engine.version !== null && engine.version !== baseVersion ? engine.version : null;
   if (probes.length === 0) {
     if (other !== null) {
@@ -47,7 +47,7 @@ export async function judgeBase(source: ChainSource, every: UpdatePlan, asked: J
     }
     return 0;
   }
-  const { results } = await readAll(every.inputs, probes.map(probeJob), options);
+  const { results } = await readAll(plan.inputs, probes.map(probeJob), options);
   const found = probes.map((_, id) => results.get(id)?.checksums?.[0] ?? "");
   const wrong = probes.findIndex(({ first }, id) => found[id] !== first.checksum.hex);
   const probe = probes[wrong];
@@ -106,13 +106,12 @@ function unlike(
   return chainError("checksum", error.fact, `${says}${why}`, { ...error.at });
 }
 
-function chooseProbes({ jobs, expected }: UpdatePlan): readonly Probe[] {
+function chooseProbes({ jobs }: UpdatePlan, steps: readonly Version[]): readonly Probe[] {
   const touched = jobs.flatMap((job): readonly (Probe & { readonly bytes: number })[] => {
-    if (job.kind !== "tensor" || job.updates === undefined) {
+    if (job.kind !== "tensor") {
       return [];
     }
-    const at = job.updates.sums.findIndex(({ after }) => after === 1);
-    const first = expected.get(job.id)?.[at];
+    const first = firstSum(job.name, steps);
     const bytes = tensorBytes(job.dtype, job.shape) ?? 0;
     // Nothing can be told by a tensor without bytes.
     return first === undefined || bytes === 0 ? [] : [{ job, first, bytes }];
@@ -129,6 +128,15 @@ function chooseProbes({ jobs, expected }: UpdatePlan): readonly Probe[] {
     bytes += probe.bytes;
   }
   return chosen;
+}
+
+/** After the first step that changes the tensor; undefined where the chain states none. */
+function firstSum(name: string, steps: readonly Version[]): ExpectedSum | undefined {
+  const step = steps.find(({ payloads }) => payloads.has(name));
+  const { checksum = null, shard } = step?.payloads.get(name) ?? {};
+  return step === undefined || shard === undefined || checksum === null
+    ? undefined
+    : { version: step.id, file: shard.path, checksum };
 }
 
 function probeJob({ job, first }: Probe, id: number): TensorJob {

@@ -43,7 +43,7 @@ async function materializeWith(options: Opened<ChainMaterializeOptions>): Promis
   for (const note of plan.notes) {
     onNote(...note);
   }
-  const probed = source.isBase ? await judgeBase(source, planOf(true), options) : null;
+  const probed = source.isBase ? await judgeBase(source, plan, options) : null;
   if (probed !== null && probed > 0) {
     onNote(`the base is the one that the chain starts from, by ${probed} of its tensors`);
   }

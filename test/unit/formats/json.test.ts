@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseJson, topLevelSpans } from "../../../src/formats/json.js";
+import { parseJson, parseJsonMaps, topLevelSpans } from "../../../src/formats/json.js";
 import { JsonScanner } from "../../../src/formats/json-scanner.js";
 import { refuses } from "../../support/refusal.js";
 
@@ -118,4 +118,47 @@ test("shows hostile keys escaped and cut", async () => {
 test("reads megabytes of digits and escapes without a stack", () => {
   assert.equal((parseJson(`"${"\\u0041".repeat(500_000)}"`, "t") as string).length, 500_000);
   assert.equal(parseJson(`0.${"0".repeat(3_000_000)}1`, "t"), 0);
+});
+
+test("keys are what they are, though they are kept as one string, forgotten among too many, and alike", () => {
+  const names = Array.from({ length: 140_000 }, (_, index) => `model.layers.${index % 7}.experts.${index}.weight`);
+  const text = JSON.stringify(Object.fromEntries(names.map((name, index) => [name, index])));
+  for (let round = 0; round < 2; round++) {
+    const value = parseJsonMaps(text, "t") as ReadonlyMap<string, number>;
+    assert.deepEqual([...value.keys()], names);
+    assert.ok(names.every((name, index) => value.get(name) === index));
+  }
+  const long = ["a".repeat(127), "a".repeat(128), "a".repeat(129), "a".repeat(130), "\u00e9", "\ud83d\ude00", ""];
+  const value = parseJsonMaps(JSON.stringify(Object.fromEntries(long.map((key) => [key, key]))), "t");
+  assert.deepEqual(
+    [...(value as Map<string, string>)],
+    long.map((key) => [key, key]),
+  );
+});
+
+test("a key that comes twice is found among few and among many, wherever it stands", async () => {
+  for (const count of [2, 8, 9, 10, 300]) {
+    for (const [first, second] of [
+      [0, count - 1],
+      [count - 2, count - 1],
+    ] as const) {
+      const keys = Array.from({ length: count }, (_, index) => `k${index === second ? first : index}`);
+      const text = `{${keys.map((key) => `"${key}":0`).join(",")}}`;
+      await refuses(async () => parseJson(text, "t"), "FORMAT_INVALID", /occurs twice/);
+    }
+  }
+});
+
+test("objects as Maps are what they are as records", () => {
+  const text = '{"b":[{"x":1},{}],"__proto__":{"10":1,"2":null},"a":"a"}';
+  const value = parseJsonMaps(text, "t") as ReadonlyMap<string, unknown>;
+  assert.deepEqual([...value.keys()], ["b", "__proto__", "a"]);
+  assert.deepEqual(value.get("b"), [new Map([["x", 1]]), new Map()]);
+  assert.deepEqual(
+    [...(value.get("__proto__") as ReadonlyMap<string, unknown>)],
+    [
+      ["10", 1],
+      ["2", null],
+    ],
+  );
 });

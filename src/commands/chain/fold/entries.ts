@@ -1,7 +1,7 @@
 /** The tensors of a fold: what each is read from, and the room that it may take. */
 import type { Payload, StoredBytes, Version } from "../../../chain/chain.js";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
-import type { Shard } from "../../../checkpoint/shard.js";
+import type { ShardFile } from "../../../checkpoint/shard.js";
 import type { UpdateStep } from "../../../engine/job/job.js";
 import { widthOf } from "../../../engine/job/operand.js";
 import type { ChecksumName } from "../../../formats/checksum.js";
@@ -97,7 +97,7 @@ function refuseUnstated(name: string): never {
 
 /** The decoded bytes that the frames' headers state. What is wrong with a frame is told when it is decoded. */
 async function statedSizes(payloads: readonly Payload[]): Promise<ReadonlyMap<Payload, number | null>> {
-  const byShard = new Map<Shard, Payload[]>();
+  const byShard = new Map<ShardFile, Payload[]>();
   for (const payload of payloads) {
     byShard.set(payload.shard, [...(byShard.get(payload.shard) ?? []), payload]);
   }

@@ -1,0 +1,196 @@
+/**
+ * The payloads of one version as columns. A mixture of experts has 35,000 in each of its steps: as objects, 64 steps take gigabytes; here
+ * a payload takes some 60 bytes, and is put together when it is asked for.
+ */
+import type { ShardFile } from "../checkpoint/shard.js";
+import type { Dtype } from "../formats/dtype.js";
+import type { ByteRange, Shape } from "../formats/tensor-info.js";
+import type { StatedChecksum, StepCompression, StepEncoding } from "../formats/update.js";
+import type { Payload, Payloads } from "./chain.js";
+
+/** What all payloads of a table have in common. */
+export interface Common {
+  readonly encoding: StepEncoding;
+  readonly compression: StepCompression;
+  readonly algorithm: StatedChecksum["algorithm"];
+}
+
+/** A payload whose checksum is stated. */
+export type StatedPayload = Pick<Payload, "name" | "range" | "dtype" | "shape"> & {
+  readonly shard: ShardFile;
+  readonly checksum: StatedChecksum;
+};
+
+/** Names by row. A table has the first of them, and may share them with others: they only grow. */
+interface Names {
+  readonly list: string[];
+  readonly rows: Map<string, number>;
+}
+
+/** Of the table before: the steps of a chain mostly name the same tensors in the same order. */
+let latest: Names = { list: [], rows: new Map() };
+
+export class PayloadTable implements Payloads {
+  readonly common: Common;
+  #names = latest;
+  #size = 0;
+  readonly shards: ShardFile[] = [];
+  /** By row: the place of its shard, where it begins and ends, and its checksum as bytes. */
+  #shard = new Uint32Array(64);
+  #range = new Float64Array(128);
+  #sums = Buffer.alloc(0);
+  #sumBytes = 0;
+  /** By row, where the index says it. */
+  readonly #tensors: { readonly dtype: Dtype; readonly shape: Shape }[] = [];
+
+  constructor(common: Common) {
+    this.common = common;
+  }
+
+  /** @param payload of a name that is not there yet. */
+  add({ name, shard, range, checksum: { hex }, dtype, shape }: StatedPayload): void {
+    const row = this.#size;
+    if (row === 0) {
+      this.#sumBytes = hex.length / 2;
+      this.#sums = Buffer.alloc(64 * this.#sumBytes);
+    }
+    if (row === this.#shard.length) {
+      this.#shard = longer(this.#shard, Uint32Array);
+      this.#range = longer(this.#range, Float64Array);
+      this.#sums = Buffer.concat([this.#sums, Buffer.alloc(this.#sums.length)]);
+    }
+    if (this.shards.at(-1) !== shard) {
+      this.shards.push(shard);
+    }
+    this.#name(row, name);
+    this.#size += 1;
+    this.#shard[row] = this.shards.length - 1;
+    this.#range[2 * row] = range.begin;
+    this.#range[2 * row + 1] = range.end;
+    this.#sums.write(hex, row * this.#sumBytes, "hex");
+    if (dtype !== undefined && shape !== undefined) {
+      this.#tensors[row] = { dtype, shape };
+    }
+  }
+
+  /** Names of its own begin where they are not those of the table before. */
+  #name(row: number, name: string): void {
+    const { list, rows } = this.#names;
+    if (list[row] === name) {
+      return;
+    }
+    if (row < list.length || rows.has(name)) {
+      const own = list.slice(0, row);
+      this.#names = { list: own, rows: new Map(own.map((one, at) => [one, at])) };
+      latest = this.#names;
+    }
+    this.#names.list.push(name);
+    this.#names.rows.set(name, row);
+  }
+
+  #rowOf(name: string): number | undefined {
+    const row = this.#names.rows.get(name);
+    return row === undefined || row >= this.#size ? undefined : row;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  has(name: string): boolean {
+    return this.#rowOf(name) !== undefined;
+  }
+
+  get(name: string): Payload | undefined {
+    const row = this.#rowOf(name);
+    return row === undefined ? undefined : new Row(this, name, row);
+  }
+
+  *keys(): IterableIterator<string> {
+    for (let row = 0; row < this.#size; row++) {
+      yield this.#names.list[row] ?? "";
+    }
+  }
+
+  *values(): IterableIterator<Payload> {
+    for (const [, payload] of this) {
+      yield payload;
+    }
+  }
+
+  *[Symbol.iterator](): IterableIterator<[string, Payload]> {
+    for (let row = 0; row < this.#size; row++) {
+      const name = this.#names.list[row] ?? "";
+      yield [name, new Row(this, name, row)];
+    }
+  }
+
+  shardOf(row: number): ShardFile {
+    return this.shards[this.#shard[row] ?? 0] as ShardFile;
+  }
+
+  rangeOf(row: number): ByteRange {
+    return { begin: this.#range[2 * row] ?? 0, end: this.#range[2 * row + 1] ?? 0 };
+  }
+
+  tensorOf(row: number): { readonly dtype: Dtype; readonly shape: Shape } | undefined {
+    return this.#tensors[row];
+  }
+
+  hexOf(row: number): string {
+    return this.#sums.toString("hex", row * this.#sumBytes, (row + 1) * this.#sumBytes);
+  }
+}
+
+/** One payload of a table. */
+class Row implements Payload {
+  readonly name: string;
+  readonly #table: PayloadTable;
+  readonly #row: number;
+
+  constructor(table: PayloadTable, name: string, row: number) {
+    this.name = name;
+    this.#table = table;
+    this.#row = row;
+  }
+
+  get shard(): ShardFile {
+    return this.#table.shardOf(this.#row);
+  }
+
+  get range(): ByteRange {
+    return this.#table.rangeOf(this.#row);
+  }
+
+  get encoding(): StepEncoding {
+    return this.#table.common.encoding;
+  }
+
+  get compression(): StepCompression {
+    return this.#table.common.compression;
+  }
+
+  get checksum(): StatedChecksum {
+    const [table, row] = [this.#table, this.#row];
+    return {
+      algorithm: table.common.algorithm,
+      get hex() {
+        return table.hexOf(row);
+      },
+    };
+  }
+
+  get dtype(): Dtype | undefined {
+    return this.#table.tensorOf(this.#row)?.dtype;
+  }
+
+  get shape(): Shape | undefined {
+    return this.#table.tensorOf(this.#row)?.shape;
+  }
+}
+
+function longer<T extends Uint32Array | Float64Array>(column: T, make: new (length: number) => T): T {
+  const twice = new make(2 * column.length);
+  twice.set(column);
+  return twice;
+}

@@ -1,0 +1,107 @@
+/** Payloads as columns are what they are as a Map, whatever the tables before it named. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Payload } from "../../../src/chain/chain.js";
+import { type Common, PayloadTable, type StatedPayload } from "../../../src/chain/payload-table.js";
+import type { ShardFile } from "../../../src/checkpoint/shard.js";
+
+const XOR: Common = { encoding: "xor", compression: "zstd", algorithm: "xxh3-128" };
+
+const shard = (file: string): ShardFile => ({
+  file,
+  path: `/chain/${file}`,
+  size: 1,
+  modified: "0",
+  header: { digest: file },
+});
+
+function payload(name: string, seed: number, of: ShardFile): StatedPayload {
+  const begin = seed * 2 ** 33;
+  const hex = seed.toString(16).padStart(32, "0");
+  return { name, shard: of, range: { begin, end: begin + seed }, checksum: { algorithm: "xxh3-128", hex } };
+}
+
+/** As a Map of plain objects. */
+function expected(payloads: readonly StatedPayload[], { encoding, compression }: Common): Map<string, unknown> {
+  return new Map(
+    payloads.map((one) => [
+      one.name,
+      { dtype: undefined, shape: undefined, ...one, encoding, compression, checksum: { ...one.checksum } },
+    ]),
+  );
+}
+
+function plain(found: Payload | undefined): unknown {
+  if (found === undefined) {
+    return undefined;
+  }
+  const { name, shard, range, encoding, compression, checksum, dtype, shape } = found;
+  return { name, shard, range, encoding, compression, dtype, shape, checksum: { ...checksum } };
+}
+
+function check(payloads: readonly StatedPayload[], absent: readonly string[]): void {
+  const table = new PayloadTable(XOR);
+  for (const one of payloads) {
+    assert.equal(table.has(one.name), false);
+    table.add(one);
+    assert.equal(table.has(one.name), true);
+  }
+  const map = expected(payloads, XOR);
+  assert.equal(table.size, map.size);
+  assert.deepEqual([...table.keys()], [...map.keys()]);
+  assert.deepEqual([...table.values()].map(plain), [...map.values()]);
+  assert.deepEqual(
+    [...table].map(([name, one]) => [name, plain(one)]),
+    [...map],
+  );
+  for (const name of [...map.keys(), ...absent]) {
+    assert.deepEqual(plain(table.get(name)), map.get(name));
+    assert.equal(table.has(name), map.has(name));
+  }
+}
+
+test("tables of the same names, of fewer, of more, in another order and of other names are Maps to whoever asks", () => {
+  const [a, b] = [shard("a"), shard("b")];
+  const names = Array.from({ length: 300 }, (_, index) => `model.layers.${index}.weight`);
+  const all = (list: readonly string[]): StatedPayload[] =>
+    list.map((name, index) => payload(name, index + 1, index < 100 ? a : b));
+  const others = ["other.weight", ...names.slice(3, 9)];
+  for (const list of [
+    names,
+    names,
+    names.slice(0, 40),
+    [...names, "one.more"],
+    names.slice(1),
+    [...names].reverse(),
+    names,
+    others,
+    [...names.slice(0, 10), ...others.slice(0, 1), ...names.slice(20)],
+    [],
+  ]) {
+    check(all(list), [...names, "one.more", "other.weight", "absent"]);
+  }
+});
+
+test("a table keeps what it has while others of the same names grow", () => {
+  const of = shard("a");
+  const [one, other] = [new PayloadTable(XOR), new PayloadTable(XOR)];
+  one.add(payload("p", 1, of));
+  other.add(payload("p", 2, of));
+  one.add(payload("q", 3, of));
+  other.add(payload("r", 4, of));
+  one.add(payload("r", 5, of));
+  assert.deepEqual([...one.keys()], ["p", "q", "r"]);
+  assert.deepEqual([...other.keys()], ["p", "r"]);
+  assert.equal(other.get("q"), undefined);
+  assert.equal(other.get("r")?.range.end, 4 * 2 ** 33 + 4);
+  assert.equal(one.get("r")?.checksum?.hex, "5".padStart(32, "0"));
+});
+
+test("dtypes and shapes of coded payloads stay with their rows", () => {
+  const table = new PayloadTable({ ...XOR, encoding: "exact-compressed", compression: "coded" });
+  const of = shard("a");
+  table.add({ ...payload("x", 1, of), dtype: "BF16", shape: [2, 3] });
+  table.add({ ...payload("y", 2, of), dtype: "F32", shape: [] });
+  assert.deepEqual([table.get("x")?.dtype, table.get("x")?.shape], ["BF16", [2, 3]]);
+  assert.deepEqual([table.get("y")?.dtype, table.get("y")?.shape], ["F32", []]);
+});
