@@ -3,7 +3,7 @@ import type { EarlyThreads } from "../engine/early.js";
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, refuseChange, statFile } from "../engine/io/files.js";
 import { chooseDirect } from "../engine/io/page-cache.js";
-import { trace, traceAside } from "../engine/io/trace.js";
+import { trace } from "../engine/io/trace.js";
 import { isMade, type Job } from "../engine/job/job.js";
 import type { TensorResult } from "../engine/job/result.js";
 import { runJobs } from "../engine/pool.js";
@@ -18,6 +18,7 @@ import type { HubRunOptions, ProvidedInput } from "./inputs.js";
 import { choosePace, decodersFor, type PaceOptions, SMALL_BYTES } from "./pace.js";
 import { peakMemory } from "./peak-memory.js";
 import { proveFinished } from "./prove-finished.js";
+import { startSyncs } from "./syncs.js";
 
 export interface RunOptions extends HubRunOptions, PaceOptions {
   /** May files be read and written past the page cache? By default where that pays; "always": also for little work and for inputs that are cached. */
@@ -115,11 +116,15 @@ export async function runPlan(
   let read = 0;
   let written = 0;
   let done = 0;
+  const syncs = output === null ? null : startSyncs(plan.shards, (file) => output.seal(file));
   const report = (job: Job, came: number, went: number): void => {
     read += came;
     written += went;
-    done += came + went;
     const target = writes ? outputOf(job) : null;
+    if (target !== null && !(directIo && positionOf(job) < (plan.shards[target.shard]?.directEnd ?? 0))) {
+      syncs?.grown(target.shard, went);
+    }
+    done += came + went;
     const shard = target === null ? null : (plan.shards[target.shard]?.file ?? null);
     options.onProgress?.({
       done,
@@ -162,17 +167,9 @@ export async function runPlan(
     follower.take(id);
   }
   const left = openTensors(plan, results);
-  const seals: Promise<void>[] = [];
   const sealIfDone = (shard: number): void => {
-    const file = plan.shards[shard]?.file;
-    if (output !== null && file !== undefined && left[shard] === 0) {
-      const seal = traceAside(
-        "seal",
-        () => output.seal(file),
-        () => ({ file }),
-      );
-      seal.catch(() => {}); // awaited below
-      seals.push(seal);
+    if (left[shard] === 0) {
+      syncs?.whole(shard);
     }
   };
   left.forEach((_, shard) => {
@@ -201,10 +198,10 @@ export async function runPlan(
     await follower.stop();
     throw error;
   } finally {
-    await trace("wait for seals", () => Promise.allSettled(seals));
+    await trace("wait for seals", async () => syncs?.wait().catch(() => {}));
   }
   const digests = await trace("wait for digests of files", () => follower.finish());
-  await Promise.all(seals);
+  await syncs?.wait();
   await refuseChanges(inputs, options.disk ?? localDisk);
   return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };
 }

@@ -47,7 +47,7 @@ export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Ju
     }
     return 0;
   }
-  const { results } = await readAll(plan.inputs, probes.map(probeJob), options);
+  const { results } = await readAll(plan.inputs, probes.map(probeJob), here(plan, options));
   const found = probes.map((_, id) => results.get(id)?.checksums?.[0] ?? "");
   const wrong = probes.findIndex(({ first }, id) => found[id] !== first.checksum.hex);
   const probe = probes[wrong];
@@ -68,6 +68,11 @@ export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Ju
   const [place] = first.size === 1 ? first : ["its first step"];
   const stated = `the checksum of ${place}`;
   throw unlike(source, probe, found[wrong] ?? "", { fit, count, stated, isSaid: at === baseVersion, engine });
+}
+
+/** It takes as long as threads take to start: those of the run start meanwhile. What comes over the network has several lines. */
+function here({ inputs }: UpdatePlan, options: RunOptions): RunOptions {
+  return inputs.every(({ hub }) => hub === undefined) ? { ...options, threads: 0 } : options;
 }
 
 interface Unlike {
@@ -141,7 +146,8 @@ function firstSum(name: string, steps: readonly Version[]): ExpectedSum | undefi
 
 function probeJob({ job, first }: Probe, id: number): TensorJob {
   const steps = job.updates?.steps.slice(0, 1) ?? [];
-  return { ...job, id, updates: { steps, sums: [{ after: 1, algorithm: first.checksum.algorithm }] }, output: null };
+  const sums = [{ after: 1, algorithm: first.checksum.algorithm }];
+  return { ...job, id, updates: { steps, sums, sumsOnly: true }, output: null };
 }
 
 /** @throws {WeightDiffError} with `why` "wrong-base" where an engine was stopped while it wrote. */

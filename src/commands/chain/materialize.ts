@@ -2,12 +2,15 @@
  * chain materialize: a version of a chain as a model of its own, beside the base and not in its place. It finds the way to the version, judges
  * the base, and applies all steps in one pass.
  */
+import { type EarlyThreads, withEarlyThreads } from "../../engine/early.js";
 import { WeightDiffError } from "../../errors.js";
+import { STREAM } from "../../files/pipe.js";
 import { make } from "../../make/make.js";
 import { optionsFor } from "../../make/stream.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
+import { threadsAhead } from "../../run/pace.js";
 import { firstWrong } from "./checksums.js";
 import { judgeBase } from "./judge-base.js";
 import type { ChainMaterializeOptions, Opened } from "./options.js";
@@ -21,14 +24,22 @@ export type { ChainMaterializeReport } from "./report.js";
 
 /** Materialises a version. @throws {WeightDiffError} with any code of errors.ts; of a chain `why` says which rule it breaks. */
 export async function chainMaterialize(options: ChainMaterializeOptions): Promise<ChainMaterializeReport> {
-  return withHub(optionsFor(options, options.tuned), materializeWith);
+  return withHub(optionsFor(options, options.tuned), (opened) =>
+    withEarlyThreads((early) => materializeWith(opened, early)),
+  );
 }
 
-async function materializeWith(options: Opened<ChainMaterializeOptions>): Promise<ChainMaterializeReport> {
+async function materializeWith(
+  options: Opened<ChainMaterializeOptions>,
+  early: EarlyThreads,
+): Promise<ChainMaterializeReport> {
   const started = performance.now();
   const { hub, raw = null, onNote = () => {}, onWarning = () => {} } = options;
   const found = await readPath(options, hub);
   const source = await openSource(found, raw, options, hub);
+  if (options.tuned !== STREAM) {
+    early.start(threadsAhead([...source.model.shards, ...source.path.steps.flatMap(({ shards }) => shards)], options));
+  }
   for (const note of [...source.chain.notes, ...source.path.notes]) {
     onNote(note);
   }
@@ -50,7 +61,7 @@ async function materializeWith(options: Opened<ChainMaterializeOptions>): Promis
   const summary = summaryOf(source, plan, probed, warnOf(source, plan, onWarning, onNote));
   const recipe = materializeRecipe({ started, source, plan, summary, elseBase: null }, options);
   try {
-    return await make(recipe, options);
+    return await make(recipe, { ...options, early });
   } catch (error) {
     throw await sharpened(error, source, planOf, options);
   }

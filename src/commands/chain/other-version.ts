@@ -42,7 +42,7 @@ export async function versionOf(
       ...job,
       id,
       output: null,
-      updates: { steps: job.updates?.steps.slice(0, 1) ?? [], sums: [...first, ...asItIs] },
+      updates: { steps: job.updates?.steps.slice(0, 1) ?? [], sums: [...first, ...asItIs], sumsOnly: true },
     };
   });
   const { results } = await readAll(plan?.inputs ?? [], asked, options);

@@ -101,6 +101,8 @@ export interface Updates {
   readonly steps: readonly UpdateStep[];
   /** Of all bytes, once the first `after` steps have met them. */
   readonly sums: readonly { readonly after: number; readonly algorithm: ChecksumName }[];
+  /** Only these are wanted: the result has no sha256. */
+  readonly sumsOnly?: true;
   /** Take one sha256 over the bytes of all such jobs, one behind the other, as well: only where they are done in order, in one thread. */
   readonly joined?: true;
 }
