@@ -161,7 +161,7 @@ async function targetOf(
   chain: Chain,
   to: number | null,
 ): Promise<{ readonly target: ListedVersion; readonly notes: readonly string[] }> {
-  const { versions, pointer, pointerFault = null, path } = chain;
+  const { versions, pointer, pointerFault = null, path, layout } = chain;
   if (to === null && pointerFault !== null) {
     throw pointerFault;
   }
@@ -186,7 +186,7 @@ async function targetOf(
       );
     }
     const later = to === null && newest !== undefined && newest !== target ? newest.id : null;
-    const note = `the publisher points at version ${target.id}, and ${later} is there too`;
+    const note = `${layout === "stitch" ? "the publisher points at" : "the path is that of"} version ${target.id}, and ${later} is there too`;
     await refuseUnfinished(target, versions);
     return { target, notes: later === null ? [] : [note] };
   }

@@ -27,7 +27,7 @@ function inspectText({ path, layout, versions, way, fault, pointer, notes }: Cha
     ...tableText([head, ...versions.map(row)]).map((line) => `  ${line}`),
   ];
   if (pointer !== null) {
-    lines.push(`  pointer  version ${pointer}`);
+    lines.push(`  ${layout === "stitch" ? "pointer" : "named  "}  version ${pointer}`);
   }
   if (way !== null) {
     const start = way.start === null ? "the base" : `version ${way.start}`;

@@ -16,7 +16,8 @@ export function updateText(report: UpdateReport, done: string): string {
   const lines: string[] = [headlines[outcome]];
   if (encoding !== null) {
     const some = outcome === "planned" ? `${changed} at most` : `${changed} changed`;
-    lines.push(`  update   ${encoding}, zstd, ${checksum}: ${some}`);
+    const how = encoding === "exact-compressed" ? encoding : `${encoding}, zstd`;
+    lines.push(`  update   ${how}, ${checksum}: ${some}`);
   }
   if (outcome !== "planned") {
     lines.push(`  files    ${filesText(files)}`);

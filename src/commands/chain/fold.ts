@@ -35,7 +35,19 @@ export async function chainFold(options: ChainFoldOptions): Promise<UpdateReport
   if ((options.encoding ?? null) !== null && options.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
-  return withHub(options, foldWith);
+  return withHub(options, (opened) => foldWith(opened).catch(inFoldsWords));
+}
+
+/** The version that the base is, is the one after which the fold begins. */
+function inFoldsWords(error: unknown): never {
+  if (error instanceof WeightDiffError && error.advice.some((one) => "option" in one && one.option === "baseVersion")) {
+    const { code, fact, hint, at, why, problems } = error;
+    const advice = error.advice.map((one) =>
+      "option" in one && one.option === "baseVersion" ? { ...one, to: "fold from there", option: "from" } : one,
+    );
+    throw new WeightDiffError(code, fact, hint, { at, why, problems, advice, cause: error });
+  }
+  throw error;
 }
 
 async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport> {

@@ -1,7 +1,8 @@
 /** A chain with its path to the wanted version, and the model that the path begins with. */
-import type { Chain, Version } from "../../chain/chain.js";
-import { openChain } from "../../chain/open.js";
+import { type Chain, chainError, type Version } from "../../chain/chain.js";
+import { findChain, openChain } from "../../chain/open.js";
 import { type ChainPath, pathTo } from "../../chain/path.js";
+import { holdsPayloads } from "../../chain/shards.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../../checkpoint/config.js";
 import { WeightDiffError } from "../../errors.js";
@@ -24,11 +25,19 @@ export interface ChainSource {
   readonly sums: ReadonlyMap<string, ExpectedSum>;
 }
 
+/** @throws {WeightDiffError} as openChain and pathTo. */
 export async function readPath(
-  choice: ChainChoice,
+  choice: ChainChoice & { readonly raw?: string | null },
   hub: Hub,
 ): Promise<{ readonly chain: Chain; readonly path: ChainPath }> {
-  const chain = await openChain(choice.chain, hub, choice);
+  const chain = await openChain(choice.chain, hub, choice).catch(async (error: unknown) => {
+    const { raw = null } = choice;
+    if (error instanceof WeightDiffError && error.code === "NOT_FOUND" && raw !== null && (await isChain(raw, hub))) {
+      const { code, fact, at } = error;
+      throw new WeightDiffError(code, fact, `${raw} is one: the two paths are swapped`, { at, cause: error });
+    }
+    throw error;
+  });
   const path = await pathTo(chain, {
     to: choice.to ?? null,
     base: choice.baseVersion ?? DEFAULTS.baseVersion,
@@ -62,9 +71,31 @@ export async function openSource(
       { advice: [{ to: "give it", option: "raw" }] },
     );
   }
-  const model = await openCheckpoint(raw, hub);
+  const model = await openBase(raw, hub);
   const baseVersion = choice.baseVersion ?? DEFAULTS.baseVersion;
   return { chain, path, baseVersion, model, config: await configOf(model), isBase: true, sums: new Map() };
+}
+
+/** @throws {WeightDiffError} with `why` "wrong-base" for a chain, or one of its versions, in a model's place; as openCheckpoint. */
+async function openBase(raw: string, hub: Hub): Promise<Checkpoint> {
+  const none = (): WeightDiffError =>
+    chainError(
+      "wrong-base",
+      "the base holds updates of a chain, and no model",
+      "give the model that the chain starts from, or a version that was materialised",
+      { file: raw },
+    );
+  const model = await openCheckpoint(raw, hub).catch(async (error: unknown) => {
+    throw error instanceof WeightDiffError && error.kind === "input" && (await isChain(raw, hub)) ? none() : error;
+  });
+  if (model.shards.length > 0 && model.shards.every(({ header }) => holdsPayloads(header))) {
+    throw none();
+  }
+  return model;
+}
+
+async function isChain(path: string, hub: Hub): Promise<boolean> {
+  return (await findChain(path, hub).catch(() => null)) !== null; // what cannot be read is told by whoever asked
 }
 
 function sumsOf({ id, place, sums }: Version): ReadonlyMap<string, ExpectedSum> {

@@ -32,6 +32,7 @@ function noEncoder(): WeightDiffError {
     "USAGE",
     `Node ${process.versions.node} has no zstd to write with`,
     "use Node 22.15 or later",
+    { advice: [{ to: "write what only weight-diff reads", option: "encoding", value: "exact-compressed" }] },
   );
 }
 

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { chainError, type ListedVersion, type Version, versionText } from "../../../chain/chain.js";
 import { findChain } from "../../../chain/open.js";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
+import { findAnyFolder } from "../../../checkpoint/file-list.js";
+import { findHuggingface } from "../../../checkpoint/layouts/huggingface.js";
 import { WeightDiffError } from "../../../errors.js";
 import type { StatedChecksum } from "../../../formats/update.js";
 import { readManifest } from "../../../manifest/read.js";
@@ -44,6 +46,9 @@ export async function nextVersion(options: ChainMakeOptions): Promise<NextVersio
       { at: { file: path } },
     );
   }
+  if (chain === null) {
+    await refuseModel(path);
+  }
   const versions = chain?.versions ?? [];
   const complete: ListedVersion[] = [];
   const open: ListedVersion[] = [];
@@ -79,11 +84,24 @@ export async function nextVersion(options: ChainMakeOptions): Promise<NextVersio
     );
   }
   if (before !== undefined) {
-    await refuseOtherVersion(raw, before.id);
+    await refuseOtherVersion(raw, before, versions);
   }
   const base = before?.number ?? number - 1;
   const head = before === undefined ? null : { id: before.id, sums: await newestSums(before, versions, options) };
   return { number, base, head };
+}
+
+/** A folder with weights of its own is no place for a chain. @throws {WeightDiffError} OUTPUT_REFUSED. */
+async function refuseModel(path: string): Promise<void> {
+  const folder = await findAnyFolder(path, null);
+  if (folder !== null && findHuggingface(new Set(folder.files.map(({ file }) => file))) !== null) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      "holds a model, and no version of a chain",
+      "give the directory of the chain, or one that is not there yet",
+      { at: { file: path } },
+    );
+  }
 }
 
 /** Of every tensor, from the version back to where its chain begins, or is not there any more. */
@@ -119,18 +137,29 @@ async function digestsOf(full: Checkpoint, options: RunOptions): Promise<Readonl
     : new Map(manifest.tensors.map(({ name, sha256 }) => [name, sha256]));
 }
 
-/** A model that this tool materialised knows its version. @throws {WeightDiffError} MISMATCH, `why` "wrong-base". */
-async function refuseOtherVersion(raw: string, head: string): Promise<void> {
+/**
+ * A model that this tool materialised knows its version: of this chain if its last step is the version of that name here. Of another chain's version
+ * the checksums tell alone. @throws {WeightDiffError} MISMATCH, `why` "wrong-base".
+ */
+async function refuseOtherVersion(raw: string, head: ListedVersion, versions: readonly ListedVersion[]): Promise<void> {
   if (!(await hasFile(raw, MANIFEST))) {
     return;
   }
   const manifest = await readManifest(join(raw, MANIFEST)).catch(() => null); // a manifest of another kind says nothing of versions
-  if (manifest?.operation === "materialize" && manifest.chain.version !== head) {
+  const last = manifest?.operation === "materialize" ? manifest.chain.steps.at(-1) : undefined;
+  if (last === undefined || last.index === null || last.version === head.id) {
+    return;
+  }
+  const same = await versions
+    .find(({ id }) => id === last.version)
+    ?.head()
+    .catch(() => null); // what cannot be read is not the same
+  if (same?.index?.sha256 === last.index) {
     throw chainError(
       "wrong-base",
-      `the model before is version ${manifest.chain.version}, and the chain's newest is ${head}`,
+      `the model before is version ${last.version} of this chain, and the newest is ${head.id}`,
       "an update is made on the newest version: materialise that one, and give it",
-      { file: raw, version: head },
+      { file: raw, version: head.id },
     );
   }
 }

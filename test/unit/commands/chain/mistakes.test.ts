@@ -1,0 +1,123 @@
+/** What a user does wrong: the message says what it is, and what its remedy says works. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { chainFold } from "../../../../src/commands/chain/fold.js";
+import { chainInspect } from "../../../../src/commands/chain/inspect.js";
+import { chainMake } from "../../../../src/commands/chain/make.js";
+import { chainMaterialize } from "../../../../src/commands/chain/materialize.js";
+import { EXIT_CODES, WeightDiffError } from "../../../../src/errors.js";
+import { canEncode } from "../../../../src/formats/zstd/encoder.js";
+import { placeIn, type State, TRAINERS, writeModel, writeSteps } from "../../../support/chain-layouts.js";
+import { withFolder } from "../../../support/checkpoints.js";
+
+const STATES: readonly State[] = [0, 1, 2, 3, 4].map((step) => ({
+  a: Uint8Array.from({ length: 600 }, (_, i) => (i % 7 === 0 ? i + step : i) & 255),
+  b: Uint8Array.of(step, 1, 2, 3),
+}));
+const notes: string[] = [];
+const quiet = { onNote: (text: string) => void notes.push(text), onWarning: () => {}, threads: 0 } as const;
+const coded = { encoding: "exact-compressed" } as const;
+
+async function refusal(run: () => Promise<unknown>): Promise<WeightDiffError> {
+  const error = await run().catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof WeightDiffError, String(error));
+  assert.equal(EXIT_CODES[error.code], 4, error.message);
+  return error;
+}
+
+/** A chain, and the model of each of its versions. */
+async function written(folder: string, trainer: (typeof TRAINERS)[number] = "slime") {
+  const chain = join(folder, "chain");
+  await writeSteps(trainer, chain, STATES);
+  const models = [await writeModel(join(folder, "base"), STATES[0] as State)];
+  for (let to = 1; to < STATES.length; to++) {
+    const tuned = join(folder, `model-${to}`);
+    await chainMaterialize({ chain, raw: models[0] ?? "", tuned, to, ...quiet });
+    models.push(tuned);
+  }
+  return { chain, models };
+}
+
+for (const trainer of TRAINERS) {
+  test(`${trainer}: a chain in the base's place, or one of its versions, is no model`, () =>
+    withFolder(async (folder) => {
+      const { chain, models } = await written(folder, trainer);
+      const { folder: place } = placeIn(trainer, 1);
+      for (const raw of [chain, join(chain, place)]) {
+        const error = await refusal(() => chainMaterialize({ chain, raw, ...quiet }));
+        // SkyRL names its payloads in no metadata.
+        if (trainer !== "skyrl" || raw === chain) {
+          assert.equal(error.why, "wrong-base", error.message);
+          assert.match(error.message, /the base holds updates of a chain, and no model/);
+        }
+      }
+      const swapped = await refusal(() => chainMaterialize({ chain: models[0] ?? "", raw: chain, ...quiet }));
+      assert.equal(swapped.hint, `${chain} is one: the two paths are swapped`);
+    }));
+}
+
+test("the folder of one version is that version, and nobody says that its publisher points at it", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    notes.length = 0;
+    const { folder: place } = placeIn("slime", 2);
+    const report = await chainMaterialize({ chain: join(chain, place), raw: models[0] ?? "", ...quiet });
+    assert.equal(report.chain.version, "000002");
+    assert.ok(notes.includes("the path is that of version 000002, and 000004 is there too"), notes.join("\n"));
+    assert.equal((await chainInspect({ chain: join(chain, place) })).pointer, 2);
+  }));
+
+test("a fold with the base of another version says where to begin, and that works", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    const fold = { chain, raw: models[2] ?? "", output: join(folder, "out"), ...coded, ...quiet };
+    const error = await refusal(() => chainFold(fold));
+    assert.equal(error.why, "already-applied");
+    assert.deepEqual(error.advice, [{ to: "fold from there", option: "from", value: "2" }]);
+    const { output } = await chainFold({ ...fold, from: 2 });
+    assert.deepEqual(readdirSync(output).includes("model.safetensors.index.json"), true);
+  }));
+
+test("an archive of every second version is a chain of its own: what number a model has in the other one does not matter", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    const archive = join(folder, "archive");
+    const make = (raw: number, tuned: number, to = archive) =>
+      chainMake({ chain: to, raw: models[raw] ?? "", tuned: models[tuned] ?? "", ...coded, ...quiet });
+    assert.equal((await make(0, 2)).version, "000001");
+    assert.equal((await make(2, 4)).version, "000002");
+    const { tensors } = await chainMaterialize({ chain: archive, raw: models[0] ?? "", ...quiet });
+    const direct = await chainMaterialize({ chain, raw: models[0] ?? "", ...quiet });
+    assert.deepEqual(tensors, direct.tensors);
+    // On the chain that it is of, an earlier version is told by its name.
+    const error = await refusal(() => make(2, 3, chain));
+    assert.equal(error.why, "wrong-base");
+    assert.match(error.message, /is version 000002 of this chain, and the newest is 000004/);
+    const other = await refusal(() => make(0, 4));
+    assert.equal(other.why, "wrong-base");
+    assert.match(other.message, /tensor "[ab]" of the model before is not as in version 000002/);
+  }));
+
+test("a model's folder is no place for a chain", () =>
+  withFolder(async (folder) => {
+    const { models } = await written(folder);
+    const [raw = "", tuned = ""] = models;
+    for (const chain of models.slice(0, 3)) {
+      const error = await refusal(() => chainMake({ chain, raw, tuned, ...coded, ...quiet }));
+      assert.equal(error.code, "OUTPUT_REFUSED");
+      assert.match(error.message, /holds a model, and no version of a chain/);
+      assert.ok(!readdirSync(chain).includes("weight_v000001"));
+    }
+    const { version } = await chainMake({ chain: join(folder, "new"), raw, tuned, ...coded, ...quiet });
+    assert.equal(version, "000001");
+  }));
+
+test("a Node without zstd says what it can write", { skip: canEncode() && "this Node writes it" }, async () => {
+  const error = await chainMake({ chain: "c", raw: "a", tuned: "b" }).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof WeightDiffError && error.code === "USAGE", String(error));
+  assert.deepEqual(error.advice, [
+    { to: "write what only weight-diff reads", option: "encoding", value: "exact-compressed" },
+  ]);
+});
