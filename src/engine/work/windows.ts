@@ -165,11 +165,13 @@ function decodeCoded(
   eachTable(kernel, areas, window.clusters, SLOTS * 4, ({ table }, at) => {
     const entries = new Uint32Array(kernel.memory, at, SLOTS);
     let slot = 0;
-    table.forEach((frequency, token) => {
+    for (let token = 0; token < table.length; token++) {
+      const frequency = table[token] ?? 0;
+      const entry = (token << 23) | (frequency << 11);
       for (let offset = 0; offset < frequency; offset++) {
-        entries[slot++] = (token << 23) | (frequency << 11) | offset;
+        entries[slot++] = entry | offset;
       }
-    });
+    }
   });
   const extra = at + window.extra;
   setState(kernel, areas, at + window.words, { words: extra, extra, extraEnd: at + length });
