@@ -31,6 +31,10 @@ export interface Kernel extends Coder, Measure, Multiply {
   addNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
   /** target[i] = target[i] - source[i], likewise. */
   subtractNarrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
+  /** addNarrow, then sumPush of the new target widened. So far a multiple of 32 elements must have been pushed. */
+  addNarrowSummed(dtype: NarrowDtype, source: number, target: number, count: number, state: number): number;
+  /** subtractNarrow, likewise. */
+  subtractNarrowSummed(dtype: NarrowDtype, source: number, target: number, count: number, state: number): number;
 
   /** target[i] = target[i] + source[i] modulo 2^(8 width), integers of `width` = 1, 2, 4 or 8 bytes: torch's in-place add of integer tensors. */
   addIntegers(width: number, source: number, target: number, count: number): void;

@@ -104,6 +104,12 @@ export function createScalarKernel(bytes: number, shared = false): Kernel {
       accumulator?.push(view.getUint32(at + 4 * i, true));
     }
   };
+  const pushNarrow = (dtype: NarrowDtype, state: number, at: number, count: number): void => {
+    const accumulator = states.get(state);
+    for (let i = 0; i < count; i++) {
+      accumulator?.push(load[dtype](at + 2 * i));
+    }
+  };
   const result = (state: number): readonly number[] => states.get(state)?.result() ?? [];
 
   return {
@@ -139,6 +145,16 @@ export function createScalarKernel(bytes: number, shared = false): Kernel {
     },
     subtractNarrow(dtype, source, target, count) {
       return intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+    },
+    addNarrowSummed(dtype, source, target, count, state) {
+      const overflowed = intoNarrow(dtype, source, target, count, addBits);
+      pushNarrow(dtype, state, target, count);
+      return overflowed;
+    },
+    subtractNarrowSummed(dtype, source, target, count, state) {
+      const overflowed = intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+      pushNarrow(dtype, state, target, count);
+      return overflowed;
     },
     addIntegers(width, source, target, count) {
       intoIntegers(width, source, target, count, (self, other) => self + other);

@@ -18,6 +18,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   add(dtype: number, source: number, target: number, count: number, flip: number): void;
   narrow(dtype: number, source: number, target: number, count: number): number;
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
+  addNarrowSummed(dtype: number, source: number, target: number, count: number, flip: number, state: number): number;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
   xorBytes(source: number, target: number, count: number): void;
   countDifferent(first: number, second: number, count: number): number;
@@ -67,6 +68,19 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module, shar
     }
     return wasm.meanBytes(columns) >>> 0;
   };
+  const narrowSummed = (
+    dtype: FloatDtype,
+    source: number,
+    target: number,
+    count: number,
+    state: number,
+    flip: number,
+  ): number => {
+    assertElements(dtype, source, count);
+    assertElements(dtype, target, count);
+    assertSpan(memory, base, state, sumBytes);
+    return wasm.addNarrowSummed(wasm[dtype].value, source, target, count, flip, state) >>> 0;
+  };
   /** Columns by the position of a mean's state, to check the place of its row. */
   const meanColumns = new Map<number, number>();
 
@@ -104,6 +118,8 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module, shar
       assertElements(dtype, target, count);
       return wasm.addNarrow(wasm[dtype].value, source, target, count, SUBTRACT) >>> 0;
     },
+    addNarrowSummed: (...places) => narrowSummed(...places, ADD),
+    subtractNarrowSummed: (...places) => narrowSummed(...places, SUBTRACT),
     addIntegers(width, source, target, count) {
       assertIntegers(width, source, target, count);
       wasm.addIntegers(width, source, target, count, 0);

@@ -200,6 +200,51 @@ test("sums as scalar, however the rows of 32 are pushed", () => {
   );
 });
 
+for (const dtype of NARROW) {
+  for (const [method, plain] of [
+    ["addNarrowSummed", "addNarrow"],
+    ["subtractNarrowSummed", "subtractNarrow"],
+  ] as const) {
+    test(`${method} of ${dtype} is ${plain} and the sum of what it leaves, in both kernels, in pushes of whole rows`, () => {
+      const sides = tensor(dtype, 1500);
+      fc.assert(
+        fc.property(sides, sides, offsets, fc.array(fc.nat(12)), (source, target, at, parts) => {
+          const total = cut(source, 2, target, 2);
+          const pushes = cutAt(
+            total,
+            parts.map((rows) => 32 * rows),
+          );
+          same(source, target, at, (kernel, from, to) => {
+            const pass = (sum: number, step: (done: number, count: number) => number): readonly number[] => {
+              poke(kernel, to, target);
+              kernel.sumBegin(sum, total);
+              let [done, overflows] = [0, 0];
+              for (const count of pushes) {
+                overflows += step(done, count);
+                done += count;
+              }
+              return [overflows, kernel.sumEnd(sum), ...peek(kernel, to, target.length)];
+            };
+            const sum = state(kernel);
+            const apart = pass(sum, (done, count) => {
+              const overflows = kernel[plain](dtype, from + 2 * done, to + 2 * done, count);
+              kernel.widen(dtype, to + 2 * done, sum + 4096, count);
+              kernel.sumPush(sum, sum + 4096, count);
+              return overflows;
+            });
+            const together = pass(sum, (done, count) =>
+              kernel[method](dtype, from + 2 * done, to + 2 * done, count, sum),
+            );
+            assert.deepEqual(together, apart);
+            return together[0];
+          });
+        }),
+        RUNS,
+      );
+    });
+  }
+}
+
 test("averages as scalar, NaN payloads included, however the elements are pushed", () => {
   const columns = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constantFrom(31, 32, 33, 40, 64, 66, 100));
   fc.assert(

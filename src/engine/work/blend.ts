@@ -27,6 +27,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const { operands, result, rows } = blend;
   const combine = blend.operation === "add" ? kernel.add : kernel.subtract;
   const combineNarrow = blend.operation === "add" ? kernel.addNarrow : kernel.subtractNarrow;
+  const combineLast = blend.operation === "add" ? kernel.addNarrowSummed : kernel.subtractNarrowSummed;
   const runs = startTerms(job, kernel, areas);
   const { dtype: own } = runs.start;
   // `narrow` holds 16-bit values on their way; only make-diff uses that block otherwise.
@@ -106,7 +107,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     return target;
   };
 
-  /** The whole of a block without ever leaving 16 bits: the kernel adds and rounds in one pass. */
+  /** The whole of a block without ever leaving 16 bits: the kernel adds, rounds and sums up in one pass. */
   const sumNarrow = (dtype: NarrowDtype, { items, start, terms, outAt }: Block): void => {
     const target = asNarrow(dtype, own, start.at, areas.sumBlock, items);
     if (target !== outAt) {
@@ -114,10 +115,11 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
     terms.forEach(({ at }, index) => {
       const source = asNarrow(dtype, runs.terms[index]?.dtype ?? dtype, at, other, items);
-      overflow += combineNarrow(dtype, source, outAt, items);
+      overflow +=
+        index < terms.length - 1
+          ? combineNarrow(dtype, source, outAt, items)
+          : combineLast(dtype, source, outAt, items, areas.sumState);
     });
-    kernel.widen(dtype, outAt, areas.sumBlock, items);
-    kernel.sumPush(areas.sumState, areas.sumBlock, items);
   };
 
   return {

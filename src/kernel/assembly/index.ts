@@ -18,5 +18,6 @@ export { meanBegin, meanBytes, meanEnd, meanPush } from "./mean";
 export { multiply } from "./multiply";
 export { addNarrow, narrow } from "./narrow";
 export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";
+export { addNarrowSummed } from "./summed";
 export { tokenise } from "./tokenise";
 export { widen } from "./widen";

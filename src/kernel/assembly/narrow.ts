@@ -9,7 +9,7 @@ function overflowFrom(dtype: u32): u32 {
 }
 
 @inline
-function abs4(wide: v128): v128 {
+export function abs4(wide: v128): v128 {
   return v128.and(wide, i32x4.splat(0x7fffffff));
 }
 
@@ -43,7 +43,7 @@ function roundBF16(wide: v128): v128 {
 
 /** Eight plain values. */
 @inline
-function plain8(dtype: u32, a: v128, b: v128): v128 {
+export function plain8(dtype: u32, a: v128, b: v128): v128 {
   return dtype == F16
     ? v128.or(i16x8.narrow_i32x4_u(roundF16(abs4(a)), roundF16(abs4(b))), sign8(a, b))
     : i16x8.narrow_i32x4_u(roundBF16(a), roundBF16(b));
@@ -143,16 +143,17 @@ export function narrow(dtype: u32, source: usize, target: usize, count: u32): u3
   return dtype == F16 ? narrowAll(F16, source, target, count) : narrowAll(BF16, source, target, count);
 }
 
+/** Four sums in F32. `own`: how the target's elements are read (load4). */
 @inline
-function sum4(dtype: u32, source: usize, target: usize, flip: v128): v128 {
-  return f32x4.add(load4(dtype, target), v128.xor(load4(dtype, source), flip));
+export function sum4(dtype: u32, own: u32, source: usize, target: usize, flip: v128): v128 {
+  return f32x4.add(load4(own, target), v128.xor(load4(dtype, source), flip));
 }
 
 /** Eight sums of finite halves, rounded; what is beyond the halves has the exponent of infinity. */
 @inline
 function sumHalves8(source: usize, target: usize, flip: v128): v128 {
-  const a = sum4(F16, source, target, flip);
-  const b = sum4(F16, source + 8, target + 8, flip);
+  const a = sum4(F16, F16, source, target, flip);
+  const b = sum4(F16, F16, source + 8, target + 8, flip);
   return plain8(F16, a, b);
 }
 
@@ -175,10 +176,10 @@ function addHalves16(source: usize, target: usize, flip: u32): u32 {
 @inline
 function addBF16x16(source: usize, target: usize, flip: u32): u32 {
   const signs = i32x4.splat(flip);
-  const a = sum4(BF16, source, target, signs);
-  const b = sum4(BF16, source + 8, target + 8, signs);
-  const c = sum4(BF16, source + 16, target + 16, signs);
-  const d = sum4(BF16, source + 24, target + 24, signs);
+  const a = sum4(BF16, BF16, source, target, signs);
+  const b = sum4(BF16, BF16, source + 8, target + 8, signs);
+  const c = sum4(BF16, BF16, source + 16, target + 16, signs);
+  const d = sum4(BF16, BF16, source + 24, target + 24, signs);
   if (isPlain16(BF16, a, b, c, d)) {
     storePlain16(BF16, target, a, b, c, d);
     return 0;

@@ -45,6 +45,37 @@ export function sumPush(state: usize, at: usize, count: u32): void {
   }
 }
 
+/** How many of `rows` rows can follow before what was summed is moved up. */
+@inline
+export function rowsAhead(state: usize, rows: u32): u32 {
+  const step: u64 = (<u64>1) << load<u32>(state, SHIFT);
+  return <u32>min<u64>(rows, step - (load<u64>(state, DONE) & (step - 1)));
+}
+
+/** Where the columns' sums are, to which the next rows are added. */
+@inline
+export function columnsOf(state: usize): usize {
+  return state + LEVELS;
+}
+
+@inline
+export function hasUnfinishedRow(state: usize): bool {
+  return load<u32>(state, CARRIED) > 0;
+}
+
+/** Its place: room for a row where there is none. */
+@inline
+export function unfinishedRow(state: usize): usize {
+  return state + CARRY;
+}
+
+/** `rows` rows were added to the columns: at most rowsAhead. */
+export function rowsAdded(state: usize, rows: u32): void {
+  const done = load<u64>(state, DONE) + rows;
+  store<u64>(state, done, DONE);
+  flush(state + LEVELS, COLUMNS, done, load<u32>(state, SHIFT));
+}
+
 function pushRows(state: usize, at: usize, rows: u32): void {
   const shift = load<u32>(state, SHIFT);
   let done = load<u64>(state, DONE);
