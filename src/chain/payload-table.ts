@@ -1,6 +1,6 @@
 /**
  * The payloads of one version as columns. A mixture of experts has 35,000 in each of its steps: as objects, 64 steps take gigabytes; here
- * a payload takes some 60 bytes, and is put together when it is asked for.
+ * a payload takes some 40 bytes, and is put together when it is asked for.
  */
 import type { ShardFile } from "../checkpoint/shard.js";
 import type { Dtype } from "../formats/dtype.js";

@@ -25,22 +25,32 @@ interface Hasher {
   load(state: Uint8Array): unknown;
 }
 
-let loaded: Promise<CreateChecksum> | undefined;
+const loaded = new Map<ChecksumName, Promise<() => Checksum>>();
 
-/** Loads the algorithms; once in a thread. What it gives works synchronously. */
-export function loadChecksums(): Promise<CreateChecksum> {
-  loaded ??= load();
-  return loaded;
+/** Loads algorithms, each once in a thread: one takes a megabyte or two. What it gives works synchronously. @throws {TypeError} for one that is not among them. */
+export async function loadChecksums(names: readonly ChecksumName[]): Promise<CreateChecksum> {
+  const shared = new Map<ChecksumName, () => Checksum>();
+  for (const name of new Set(names)) {
+    const making = loaded.get(name) ?? load(name);
+    loaded.set(name, making);
+    shared.set(name, await making);
+  }
+  return (name) => {
+    const make = shared.get(name);
+    if (make === undefined) {
+      throw new TypeError(`${name} is not loaded`);
+    }
+    return make();
+  };
 }
 
-async function load(): Promise<CreateChecksum> {
+async function load(name: ChecksumName): Promise<() => Checksum> {
+  if (name === "sha256") {
+    return sha256;
+  }
   const { createAdler32, createBLAKE3, createXXHash128 } = await import("hash-wasm");
-  const shared = {
-    "xxh3-128": share(await createXXHash128(0, 0)),
-    blake3: share(await createBLAKE3()),
-    adler32: share(await createAdler32()),
-  };
-  return (name) => (name === "sha256" ? sha256() : shared[name]());
+  const create = { "xxh3-128": () => createXXHash128(0, 0), blake3: createBLAKE3, adler32: createAdler32 }[name];
+  return share(await create());
 }
 
 /** Many sums in turn by one hasher. */

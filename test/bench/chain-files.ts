@@ -40,7 +40,7 @@ export async function prepareChain(dir: string, parameters: number): Promise<Cha
   const tensors = names.map((name) => ({ name, dtype: "BF16" as const, shape: [elements] }));
   const { header } = layoutShard(tensors, { name: "base", paged: false });
   await writeFile(join(base, "model.safetensors"), [header, ...state.map(({ buffer }) => Buffer.from(buffer))]);
-  const create = await loadChecksums();
+  const create = await loadChecksums(["xxh3-128"]);
   for (let step = 1; step <= STEPS; step++) {
     const payloads = state.map((units, k) => {
       const frame = frameOf(changes(units, random));
@@ -135,7 +135,7 @@ export async function prepareHuge(dir: string, name: keyof typeof HUGE): Promise
   await rm(root, { recursive: true, force: true });
   await mkdir(base, { recursive: true });
   const { layers, matrices, rows, columns } = HUGE[name];
-  const create = await loadChecksums();
+  const create = await loadChecksums(["xxh3-128"]);
   const zerosOf = (bytes: number): Pick<PayloadFile, "frame" | "length" | "checksum"> => {
     const zeros = new Uint8Array(bytes);
     const sum = create("xxh3-128");

@@ -51,7 +51,7 @@ export async function writeStep(
   { version, encoding, tensors, sums = {} }: MadeStep,
   algorithm: ChecksumName = "xxh3-128",
 ): Promise<void> {
-  const create = await loadChecksums();
+  const create = await loadChecksums([algorithm]);
   const pack = encoding === "xor" ? xorPayload : overwritePayload;
   const payloads = Object.entries(tensors).map(([name, [before, after]]) => {
     const checksum = create(algorithm);

@@ -38,8 +38,8 @@ export async function writeUpdate(
   root: string,
   { version, before, after, base = version - 1 }: { version: number; before: State; after: State; base?: number },
 ): Promise<string> {
-  const create = await loadChecksums();
   const algorithm = trainer === "modelexpress" ? "adler32" : "xxh3-128";
+  const create = await loadChecksums([algorithm]);
   const changed = Object.entries(after).flatMap(([name, bytes]) => {
     const old = before[name];
     if (old === undefined || Buffer.from(old).equals(bytes)) {

@@ -19,7 +19,7 @@ export async function openFrameWriter(
   tensor: string,
   put: (bytes: Uint8Array, position: number) => Promise<void>,
 ): Promise<FrameWriter> {
-  const create = await loadChecksums();
+  const create = await loadChecksums(["xxh3-128"]);
   const [given, found] = [create("xxh3-128"), create("xxh3-128")];
   const proof = startFrame(await loadDecoder(), { least: length, most: length }, { tensor });
   const encoder = startEncoder(length);

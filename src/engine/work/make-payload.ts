@@ -40,7 +40,7 @@ export async function makePayload(
   const { id, bytes, width, base, tuned, output } = job;
   const memory = new Uint8Array(kernel.memory);
   const room = payloadRoom(job.encoding, job, job.steps.length);
-  const create = await loadChecksums();
+  const create = await loadChecksums([...job.sums, ...job.baseSums]);
   const sums = job.sums.map((name) => create(name));
   const baseSums = job.baseSums.map((name) => create(name));
   // Coded windows are taken whole, and have room of their own.

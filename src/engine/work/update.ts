@@ -141,7 +141,7 @@ export function startUpdate(
   return {
     async push(window, aligned) {
       if (window.begin === 0) {
-        const create = await loadChecksums();
+        const create = await loadChecksums(sums.map(({ algorithm }) => algorithm));
         checksums = sums.map(({ algorithm }) => create(algorithm));
       }
       const begin = window.begin * width;

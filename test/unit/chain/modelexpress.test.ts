@@ -24,7 +24,7 @@ interface Odd {
 async function chainWith(folder: string, { state = FULL, format, sums, prefix = "" }: Odd): Promise<string> {
   const chain = join(folder, "chain");
   await writeUpdate("modelexpress", chain, { version: 1, before: BASE, after: { ...BASE, a: Uint8Array.of(0, 1) } });
-  const create = await loadChecksums();
+  const create = await loadChecksums(["adler32"]);
   const own = Object.fromEntries(
     Object.entries(state).map(([name, bytes]) => {
       const checksum = create("adler32");

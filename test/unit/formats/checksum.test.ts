@@ -12,7 +12,7 @@ const NAMES = Object.keys(CHECKSUM_DIGITS) as ChecksumName[];
 const BYTES = Buffer.from(
   Array.from({ length: 1_048_577 }, (_, i) => (Math.imul(i, 2_654_435_761) + 20_260_821) >>> 24),
 );
-const create = await loadChecksums();
+const create = await loadChecksums(NAMES);
 
 for (const name of NAMES) {
   test(`${name}: as Python has it, whatever the pieces`, () => {
@@ -45,4 +45,10 @@ test("many sums are under way at a time, and each is its own", () => {
   for (const { sum, name, expected } of under.reverse()) {
     assert.equal(sum.digest(), expected[name], `${name} of ${expected.bytes} bytes`);
   }
+});
+
+test("one that was not loaded is a mistake of the caller", async () => {
+  const few = await loadChecksums(["blake3", "blake3"]);
+  assert.equal(few("blake3").digest(), create("blake3").digest());
+  assert.throws(() => few("adler32"), TypeError);
 });
