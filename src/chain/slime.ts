@@ -137,7 +137,11 @@ async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersio
 
 /** The folder above, of a repository. */
 async function above({ place }: Folder, hub: Hub | null): Promise<Folder | null> {
-  return place === null ? null : findAnyFolder(`hf://${place.id}@${place.commit}/${dirname(place.folder)}`, hub);
+  if (place === null) {
+    return null;
+  }
+  const folder = dirname(place.folder);
+  return findAnyFolder(`hf://${place.id}@${place.commit}${folder === "." ? "" : `/${folder}`}`, hub);
 }
 
 /** The number that an update outside of any chain gives itself. */

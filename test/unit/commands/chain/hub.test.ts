@@ -41,3 +41,21 @@ for (const [chain, base, label] of [
       }
     }));
 }
+
+for (const [chain, place] of [
+  ["xor-xxh3", "weight_v000002"],
+  ["stitch-root", "updates/weight_v000002"],
+] as const) {
+  test(`one version's folder in a repository that holds ${chain} is that version`, (t) =>
+    withFolder(async (folder) => {
+      const hub = await startHub();
+      t.after(() => hub.close());
+      hub.add("org/chain", filesOf(join(CHAINS, "good", chain)));
+      const settings = { endpoint: hub.endpoint, environment: { HOME: folder }, cache: join(folder, "cache") };
+      const options = { raw: join(CHAINS, "base"), hub: settings, onNote: () => {}, onWarning: () => {} };
+      const made = await chainMaterialize({ ...options, chain: `hf://org/chain/${place}` });
+      assert.deepEqual(Object.fromEntries(made.tensors.map(({ name, sha256 }) => [name, sha256])), stateOf("A2"));
+      const again = await recover({ ...options, diff: `hf://org/chain@main/${place}` });
+      assert.equal(again.chain?.version, "000002");
+    }));
+}
