@@ -4,6 +4,7 @@
  * far as storages speak it: an answer with a Content-Length. What is sent otherwise is left to fetch. Connections are used again.
  */
 import { connect as connectPlain, isIP, type Socket } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectSecure } from "node:tls";
 
 /** An answer, as it comes. */
@@ -38,7 +39,7 @@ const MAX_HEAD = 32_768;
 /** A connection that rests longer may be closed by the other end at any moment. */
 const REST_MS = 4000;
 const HEAD_END = "\r\n\r\n";
-const HEADER = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/;
+const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
 
 const resting = new Map<string, Connection[]>();
 /** Of each server that speaks TLS: a second handshake is shorter. */
@@ -54,7 +55,12 @@ export async function getDirectly(
   signal: AbortSignal,
 ): Promise<Incoming | null> {
   signal.throwIfAborted();
-  const connection = take(url);
+  const rested = await takeQuiet(url.origin);
+  if (signal.aborted) {
+    rested?.socket.destroy();
+    throw signal.reason;
+  }
+  const connection = rested ?? newConnection(url);
   const { socket } = connection;
   const onAbort = (): void => void socket.destroy();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -224,11 +230,25 @@ function keep(origin: string, connection: Connection): void {
   connection.receive().then(leave, leave);
 }
 
-/** A connection that rested, or a new one. */
-function take(url: URL): Connection {
-  const rested = resting.get(url.origin)?.pop();
-  rested?.socket.removeAllListeners("timeout").setTimeout(0).ref();
-  return rested ?? newConnection(url);
+/**
+ * A connection that rested and is still silent; null without one. It is asked for in two turns of the event loop, of which the second begins
+ * after all sockets were looked at: what a server had sent beyond the length that it announced is found by then (`keep` ends the connection),
+ * and is not read as the next answer's head.
+ */
+async function takeQuiet(origin: string): Promise<Connection | null> {
+  for (;;) {
+    const rested = resting.get(origin)?.pop();
+    if (rested === undefined) {
+      return null;
+    }
+    const { socket } = rested;
+    socket.removeAllListeners("timeout").setTimeout(0).ref();
+    await turn();
+    await turn();
+    if (!socket.destroyed) {
+      return rested;
+    }
+  }
 }
 
 /** @throws {Error} for what is no head of an answer. */
@@ -240,26 +260,33 @@ async function readHead(connection: Connection): Promise<Head> {
     }
     const before = head.length;
     head += Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("latin1", 0, MAX_HEAD);
-    const end = head.indexOf(HEAD_END);
-    if (end < 0 && head.length >= MAX_HEAD) {
+    const end = head.indexOf(HEAD_END, Math.max(0, before - HEAD_END.length));
+    if (end < 0 ? head.length >= MAX_HEAD : end > MAX_HEAD) {
       throw new Error(`no end of the answer's head within ${MAX_HEAD} bytes`);
     }
     if (end >= 0) {
-      const [first = "", ...lines] = head.slice(0, end).split("\r\n");
-      const [, minor, digits = ""] = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first) ?? [];
-      const headers = new Headers();
-      for (const line of lines) {
-        const [, name, value = ""] = HEADER.exec(line) ?? [];
-        if (name === undefined) {
-          throw new Error("an answer's head that cannot be read");
-        }
-        headers.append(name, value);
-      }
-      if (minor === undefined) {
-        throw new Error("an answer's head that cannot be read");
-      }
-      const lasting = minor === "1" && !/\bclose\b/i.test(headers.get("connection") ?? "");
-      return { status: Number(digits), headers, lasting, rest: piece.subarray(end + HEAD_END.length - before) };
+      return { ...parseHead(head.slice(0, end)), rest: piece.subarray(end + HEAD_END.length - before) };
     }
   }
+}
+
+/** In time that grows with its length, whatever it holds. @throws {Error} for what is no head of an answer. */
+function parseHead(head: string): Omit<Head, "rest"> {
+  const [first = "", ...lines] = head.split("\r\n");
+  const [, minor, digits = ""] = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first) ?? [];
+  const headers = new Headers();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, colon));
+    if (!HEADER_NAME.test(name)) {
+      throw new Error("an answer's head that cannot be read");
+    }
+    // Headers takes blanks off both ends, and refuses what no value may hold.
+    headers.append(name, line.slice(colon + 1));
+  }
+  if (minor === undefined) {
+    throw new Error("an answer's head that cannot be read");
+  }
+  const lasting = minor === "1" && !/\bclose\b/i.test(headers.get("connection") ?? "");
+  return { status: Number(digits), headers, lasting };
 }

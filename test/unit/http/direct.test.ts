@@ -3,7 +3,40 @@ import assert from "node:assert/strict";
 import { createServer, type Server, type Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { WeightDiffError } from "../../../src/errors.js";
 import { getDirectly } from "../../../src/http/direct.js";
+import { lineError } from "../../../src/http/fault.js";
+import { TransientError } from "../../../src/http/retry.js";
+import { random } from "../../fuzz/mutate.js";
+
+const ROUNDS = Number(process.env.WEIGHT_DIFF_FUZZ ?? 100);
+const SEED = Number(process.env.WEIGHT_DIFF_SEED ?? 1);
+const WORDS = [
+  "HTTP/1.1 200 OK",
+  "HTTP/1.1 206 Partial Content",
+  "HTTP/1.0 404 ",
+  "HTTP/1.1 999",
+  "HTTP/2 200",
+  "\r\n",
+  "\r\n",
+  "\r\n\r\n",
+  "\n",
+  "Content-Length: 5\r\n",
+  "content-length:0\r\n",
+  "Content-Length: 99999999999999999999\r\n",
+  "Content-Length: -1\r\n",
+  "Content-Length: 0x5\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "Connection: close\r\n",
+  "Connection: keep-alive\r\n",
+  "a: b\r\n",
+  " folded\r\n",
+  ": \r\n",
+  "5\r\nhello\r\n0\r\n\r\n",
+  "hello",
+  "\0",
+  "\xff",
+];
 
 let server: Server;
 let url: URL;
@@ -50,7 +83,11 @@ function answer(...texts: readonly (string | readonly string[])[]): void {
   asked.length = 0;
 }
 
-async function get(signal = new AbortController().signal): Promise<{ status: number; body: string } | null> {
+/** @param dawdle before each look at the line. */
+async function get(
+  signal = new AbortController().signal,
+  dawdle: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<{ status: number; body: string } | null> {
   const incoming = await getDirectly(url, { range: "bytes=0-9" }, signal);
   if (incoming === null) {
     return null;
@@ -58,6 +95,7 @@ async function get(signal = new AbortController().signal): Promise<{ status: num
   let body = "";
   for (let piece = await incoming.next(); piece !== null; piece = await incoming.next()) {
     body += Buffer.from(piece).toString("latin1");
+    await dawdle();
   }
   return { status: incoming.status, body };
 }
@@ -118,6 +156,17 @@ for (const [what, text] of [
   });
 }
 
+test("nor are they where the next question follows at once, and they wait unread on the connection", async () => {
+  const bad = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad";
+  answer([OK, bad], OK);
+  const dawdle = async (): Promise<void> => {
+    await written;
+    await sleep(20);
+  };
+  const both = async (): Promise<unknown> => [await get(undefined, dawdle), await get()];
+  assert.equal(await connections(async () => assert.deepEqual(await both(), [HELLO, HELLO])), 1);
+});
+
 test("other statuses, and bodies of no bytes, are told", async () => {
   answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP/1.0 503 \r\ncontent-length:2\r\n\r\nno");
   assert.deepEqual(await get(), { status: 404, body: "" });
@@ -145,6 +194,8 @@ for (const [what, text, message] of [
   ["is cut in its body", ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", ""], /closed before the end/],
   ["is no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n", /cannot be read/],
   ["has a header that is none", "HTTP/1.1 200 OK\r\nno header\r\n\r\n", /cannot be read/],
+  ["has a blank for a header's name", "HTTP/1.1 200 OK\r\n: x\r\n\r\n", /cannot be read/],
+  ["has a line break within a header", "HTTP/1.1 200 OK\r\na: b\nc\r\nContent-Length: 0\r\n\r\n", /./],
   ["has a head without end", [`HTTP/1.1 200 OK\r\n${"a: b\r\n".repeat(10_000)}`], /no end of the answer's head/],
 ] as const) {
   test(`an answer that ${what} is an error`, async () => {
@@ -152,6 +203,47 @@ for (const [what, text, message] of [
     await assert.rejects(get(), message);
   });
 }
+
+for (const [what, value] of [
+  ["blanks and a line break", `${" ".repeat(30_000)}\nx`],
+  ["blanks between letters", `x${" ".repeat(15_000)}y${" ".repeat(15_000)}z`],
+] as const) {
+  test(`a header of ${what} takes no longer than another of its length`, async () => {
+    answer(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\na:${value}\r\n\r\n`);
+    const started = process.cpuUsage();
+    await get().catch(() => {});
+    const { user } = process.cpuUsage(started);
+    assert.ok(user < 1_000_000, `${user} µs`);
+  });
+}
+
+/** Answers that were right once: pieces of heads in any order, cut anywhere, with bytes changed. */
+test(`${ROUNDS} answers of any bytes give an answer, none, or an error of the line`, async () => {
+  const next = random(SEED);
+  const any = <T>(items: readonly T[]): T => items[next(items.length)] as T;
+  for (let round = 0; round < ROUNDS; round++) {
+    let text = Array.from({ length: next(12) }, () => any(WORDS)).join("");
+    text = next(4) === 0 ? text : `${any(WORDS.slice(0, 4))}\r\n${text}`;
+    for (let change = next(3); change > 0 && text !== ""; change--) {
+      const at = next(text.length);
+      text = text.slice(0, at) + String.fromCharCode(next(256)) + text.slice(at + 1);
+    }
+    const cut = next(text.length + 1);
+    answer([text.slice(0, cut), text.slice(cut), ""].filter((piece, at) => piece !== "" || at === 2));
+    const label = `seed ${SEED}, round ${round}: ${JSON.stringify(text)}`;
+    const found = await get().catch((error: unknown) => error);
+    if (found instanceof Error) {
+      const told = lineError("host", "the connection was cut", found);
+      assert.ok(told instanceof TransientError || told instanceof WeightDiffError, label);
+      assert.doesNotMatch(found.message, /undefined|not a function/, label);
+    } else if (found !== null) {
+      const { status, body } = found as { status: number; body: string };
+      assert.ok(status >= 0 && status <= 999 && text.includes(body), label);
+      const lengths = [...text.matchAll(/content-length:[ \t]*(\d+)/gi)].map(([, digits]) => Number(digits));
+      assert.ok(lengths.includes(body.length), label);
+    }
+  }
+});
 
 test("a signal ends it before, within and after the head", async () => {
   const reason = new Error("stopped");
