@@ -1,10 +1,13 @@
 /*
- * A line between this machine and itself: cc -O2 -o line line.c; line RTT_MS MBIT WINDOW [PAUSE_AT_MS PAUSE_MS | DEAD_EVERY] PORT=PORT ...
- * Whoever connects to the first port of a pair is led to the second one on 127.0.0.1, and what comes back arrives RTT/2 later, MBIT megabits
- * a second in all (1e6). A connection has WINDOW bytes on their way at most: it begins with ten segments and has one more for each that
- * was acknowledged, as TCP's slow start does (RFC 5681; RFC 6928); after a second of rest it begins anew. The first byte of a connection
- * takes one round trip more, as a handshake does. Nothing is lost. PAUSE: nothing arrives for PAUSE_MS, PAUSE_AT_MS after the first
- * connection. DEAD_EVERY: every so manieth connection falls silent for ever after a megabyte. One thread, steps of half a millisecond.
+ * A line between this machine and itself: cc -O2 -o line line.c; line rtt=50 mbit=1000 window=6291456 [pause=AT,MS] [dead=N] [cut=N] PORT=PORT ...
+ * Whoever connects to the first port of a pair is led to the second one on 127.0.0.1, and what comes back arrives rtt/2 ms later, mbit megabits
+ * (1e6) a second in all. A connection has window bytes on their way at most: it begins with ten segments and has one more for each that was
+ * acknowledged, as TCP's slow start does (RFC 5681; RFC 6928); after a second of rest it begins anew. The first byte of a connection takes one
+ * round trip more, as a handshake does. No byte is lost. pause: nothing arrives for MS, AT ms after the first connection. dead: every Nth
+ * connection falls silent for ever after a megabyte. cut: every Nth is closed after 20 MB. One thread, steps of half a millisecond.
+ * When it is ended (SIGTERM) it prints a line of JSON: bytes that came back; of the time from the tenth megabyte to the last byte its ms and the
+ * bytes on their way in the mean; ms from the first connection to the tenth megabyte; connections; the longest step in ms, which says whether the
+ * line itself was kept waiting; and the seconds of a processor that it took.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +29,8 @@
 #define PIECE 65536
 #define FIRST_WINDOW 14480
 #define QUEUE_MS 2.0
+#define CUT_AFTER 20000000
+#define FIRST_BULK 10000000
 
 /* Bytes on their way in one direction: a ring, and when which of them arrive and are known to have arrived. */
 struct way {
@@ -36,12 +42,16 @@ struct way {
   unsigned arrivals, arrived, receipts, received;
   double last;
 };
-struct connection { int used; double born; int dead; struct way up, down; };
+struct connection { int used; double born; int dead, cut; struct way up, down; };
 
 static struct connection connections[CONNECTIONS];
 static double rtt, bytes_per_ms, line_free, started, pause_at = -1, pause_ms;
 static size_t window;
-static int dead_every, opened;
+static int dead_every, cut_every, opened;
+static volatile sig_atomic_t asked;
+
+/* What is told at the end. */
+static struct { double first, last, flying_ms, longest; unsigned long long bytes; } told;
 
 static double now_ms(void) {
   struct timespec t;
@@ -59,6 +69,17 @@ static int open_socket(int port, int listening) {
   setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   fcntl(s, F_SETFL, O_NONBLOCK);
   return s;
+}
+
+static void on_end(int signal) { (void)signal; asked = 1; }
+
+static void tell(void) {
+  double ms = told.last - told.first;
+  struct rusage used;
+  getrusage(RUSAGE_SELF, &used);
+  double cpu = used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+  printf("{\"bytes\":%llu,\"ms\":%.1f,\"flying\":%.0f,\"firstMs\":%.1f,\"connections\":%d,\"longest\":%.1f,\"cpu\":%.2f}\n", told.bytes,
+         ms, ms > 0 ? told.flying_ms / ms : 0, told.first - started, opened, told.longest, cpu);
 }
 
 static void take_in(struct connection *c, struct way *w, double now, int is_down) {
@@ -102,6 +123,12 @@ static void give_out(struct connection *c, struct way *w, double now, int is_dow
     if (done < 0 && errno == EAGAIN) break;
     if (done < 0) { w->ended = w->shut = 1; w->sent = w->due = w->acknowledged = w->read; shutdown(w->from, SHUT_RDWR); return; }
     w->sent += done;
+    if (is_down && c->cut && w->sent > CUT_AFTER) { shutdown(w->to, SHUT_RDWR); shutdown(w->from, SHUT_RDWR); }
+  }
+  if (is_down && w->sent != before) {
+    told.bytes += w->sent - before;
+    if (told.first == 0 && told.bytes > FIRST_BULK) told.first = now;
+    told.last = now;
   }
   if (w->sent != before && w->receipts - w->received < MARKS) {
     w->receipt[w->receipts % MARKS].at = now + rtt / 2;
@@ -116,27 +143,34 @@ static void start(struct way *w, int from, int to, size_t size) {
 }
 
 int main(int argc, char **argv) {
-  int listeners[8], targets[8], pairs = 0, numbers = 0;
-  double number[5] = {0};
+  int listeners[8], targets[8], pairs = 0;
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGTERM, on_end);
+  setpriority(PRIO_PROCESS, 0, -20); /* where that is allowed: a line does not wait for a processor */
   for (int i = 1; i < argc; i++) {
     int a, b;
+    double value;
+    char name[8];
     if (sscanf(argv[i], "%d=%d", &a, &b) == 2 && pairs < 8) { listeners[pairs] = open_socket(a, 1); targets[pairs++] = b; }
-    else if (numbers < 5) number[numbers++] = atof(argv[i]);
+    else if (sscanf(argv[i], "pause=%lf,%lf", &pause_at, &pause_ms) == 2) continue;
+    else if (sscanf(argv[i], "%7[a-z]=%lf", name, &value) != 2) return 2;
+    else if (!strcmp(name, "rtt")) rtt = value;
+    else if (!strcmp(name, "mbit")) bytes_per_ms = value * 125;
+    else if (!strcmp(name, "window")) window = value;
+    else if (!strcmp(name, "dead")) dead_every = value;
+    else if (!strcmp(name, "cut")) cut_every = value;
+    else return 2;
   }
-  if (numbers < 3 || pairs == 0) return 2;
-  rtt = number[0]; bytes_per_ms = number[1] * 125; window = number[2];
-  if (numbers == 4) dead_every = number[3];
-  if (numbers == 5) { pause_at = number[3]; pause_ms = number[4]; }
+  if (bytes_per_ms <= 0 || window == 0 || pairs == 0) return 2;
   printf("ready\n"); fflush(stdout);
   struct pollfd polls[8];
-  for (;;) {
+  for (double before = now_ms();;) {
     int busy = 0;
     double now = now_ms();
     for (int i = 0; i < pairs; i++) polls[i] = (struct pollfd){listeners[i], POLLIN, 0};
     for (int i = 0; i < CONNECTIONS; i++) busy |= connections[i].used;
     if (busy) { struct timespec t = {0, 500000}; nanosleep(&t, NULL); }
-    if (poll(polls, pairs, busy ? 0 : 1000) > 0) {
+    if (poll(polls, pairs, busy ? 0 : 100) > 0) {
       for (int i = 0; i < pairs; i++) {
         int client = polls[i].revents ? accept4(listeners[i], NULL, NULL, SOCK_NONBLOCK) : -1, slot = 0, one = 1;
         if (client < 0) continue;
@@ -145,13 +179,20 @@ int main(int argc, char **argv) {
         if (server < 0 || slot == CONNECTIONS) { close(client); if (server >= 0) close(server); continue; }
         setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         struct connection *c = &connections[slot];
-        c->used = 1; c->born = now_ms(); c->dead = dead_every > 0 && ++opened % dead_every == 0;
+        c->used = 1; c->born = now_ms(); opened++;
+        c->dead = dead_every > 0 && opened % dead_every == 0; c->cut = cut_every > 0 && opened % cut_every == 0;
         if (started == 0) started = c->born;
         start(&c->up, client, server, 1 << 20);
         start(&c->down, server, client, window);
       }
     }
     now = now_ms();
+    if (busy && now - before > told.longest) told.longest = now - before;
+    for (int i = 0; i < CONNECTIONS && told.first != 0; i++) {
+      if (connections[i].used) told.flying_ms += (connections[i].down.read - connections[i].down.acknowledged) * (now - before);
+    }
+    before = now;
+    if (asked) { tell(); return 0; }
     static int first;
     first++;
     for (int k = 0; k < CONNECTIONS; k++) {

@@ -13,6 +13,7 @@ import { chains } from "./chains.js";
 import { codedDiffs } from "./coded.js";
 import { perByte } from "./families.js";
 import { goals } from "./goals.js";
+import { overLines } from "./hub-line.js";
 import { huge, peaks } from "./memory.js";
 import { againstMergekit } from "./mergekit.js";
 import { againstMeta } from "./meta.js";
@@ -37,18 +38,20 @@ const PARTS: ReadonlyMap<string, (bench: Bench) => Promise<void>> = new Map([
   ["13", passes],
   ["14", reports],
   ["15", goals],
+  ["16", overLines],
 ]);
 
 const HELP = `npm run bench -- [options]
   --only 1,2      parts: 1 against copying, 2 threads, 3 linearity, 4 memory, 5 replica of 65B, 6 start-up,
                   7 weight_diff.py, 8 mergekit, 9 Meta's layout as base, 10 every kind of scheme, per byte,
                   11 compressed diffs, and make-diff against recover, 12 chains of updates, 13 passes of a model,
-                  14 report against verify --against, 15 recover, verify and --resume against what is aimed at (default: all but 5)
+                  14 report against verify --against, 15 recover, verify and --resume against what is aimed at,
+                  16 from the Hub over long lines, against the Python client (default: all but 5)
   --65b           part 5 too: ten minutes at most
   --rounds 5      runs of each rival
   --dir DIR       models and outputs (default: weight-diff-bench in the system's folder for temporary files)
   --program FILE  another build's bin/weight-diff.js
-  --reference FILE --python PYTHON    a copy of a weight_diff.py, for part 7; the Python also for part 12
+  --reference FILE --python PYTHON    a copy of a weight_diff.py, for part 7; the Python also for parts 12 and 16
   --mergekit FILE                     mergekit-yaml, for part 8
 `;
 
