@@ -3,9 +3,10 @@
 import type { FileSource } from "../files/file-source.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { runsOf, walkOf, wholePiece } from "../formats/pieces.js";
+import { inParallel } from "../hub/download.js";
 import { openShardSource } from "../hub/source.js";
 import type { StoredTensor } from "./checkpoint.js";
-import type { Shard } from "./shard.js";
+import { REMOTE_PARALLEL, type Shard } from "./shard.js";
 
 /** Elements of a tensor, counted in C order. */
 export interface Place {
@@ -22,7 +23,8 @@ interface Read {
 }
 
 /**
- * Reads every place, file by file, all of a file's together: a disk serves a queue faster than one read after the other.
+ * Reads every place, all of a file's together: a disk serves a queue faster than one read after the other. Files on this disk are read one
+ * after the other, several at the Hub at a time.
  * @returns bytes as stored, in the order of `places`. @throws {WeightDiffError} NOT_FOUND, IO, INPUT_CHANGED, TRUNCATED.
  */
 export async function readElements(places: readonly Place[]): Promise<readonly Uint8Array[]> {
@@ -37,14 +39,17 @@ export async function readElements(places: readonly Place[]): Promise<readonly U
     }
     return target;
   });
-  for (const { shard, reads } of byFile.values()) {
+  const files = [...byFile.values()];
+  const distant = files.some(({ shard }) => shard.hub?.cached === false);
+  const readFile = async ({ shard, reads }: (typeof files)[number]): Promise<void> => {
     const source = await openShardSource(shard);
     try {
       await readInto(source, reads);
     } finally {
       await source.close();
     }
-  }
+  };
+  await inParallel(files, undefined, readFile, distant ? REMOTE_PARALLEL : 1);
   return values;
 }
 

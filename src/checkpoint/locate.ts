@@ -86,7 +86,7 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
 /** A repository's folder, before it is known which of its files are the weights. */
 export function inRepository({ id, commit, directory, files, notes, offline, page }: HubPlace) {
   const remedy = offline
-    ? "go online once, without HF_HUB_OFFLINE: what is missing in the cache is fetched"
+    ? "go online once (neither the option nor HF_HUB_OFFLINE may forbid it): what is missing in the cache is fetched"
     : `see ${page}`;
   return { directory, repo: id, commit, hub: { files, remedy, offline, notes } } as const;
 }

@@ -35,7 +35,7 @@ export function withoutTensors({ header: { digest }, ...shard }: Shard): ShardFi
 }
 
 /** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
-const REMOTE_PARALLEL = 8;
+export const REMOTE_PARALLEL = 8;
 
 /** The shards in the order of `files`. @throws {WeightDiffError} of the first that cannot be opened. */
 export async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {

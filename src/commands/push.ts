@@ -1,5 +1,5 @@
 /**
- * push: a diff or a model onto the Hub. It asks whether the token may write there, verifies the files, sends what the Hub does not
+ * push: a diff or a model onto the Hub. It looks at the folder, asks whether the token may write there, verifies the files, sends what the Hub does not
  * have yet in one commit, and compares what the Hub lists afterwards with the files here. It never deletes anything there.
  */
 import type { Advice } from "../advice.js";
@@ -18,7 +18,7 @@ import {
 } from "../hub/upload.js";
 import { MANIFEST } from "../output/state.js";
 import { compareFiles, filesToPush, isSame, type PushedFile, warnOfOthers } from "./push/files.js";
-import { openTarget, type PushOptions } from "./push/target.js";
+import { openTarget, type PushOptions, targetOf } from "./push/target.js";
 import { verify } from "./verify.js";
 
 export interface PushReport {
@@ -45,14 +45,14 @@ export async function push(options: PushOptions): Promise<PushReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
   const sending = { total: 0, done: 0, file: "" };
+  await targetOf(options);
+  // An absolute path is never taken for the name of a repository. What is wrong with the folder is told before a token is asked for.
+  const path = absolutePath(options.path);
+  const local = await filesToPush(await openCheckpoint(path), options);
   const { writer, before } = await openTarget(options, (count) => {
     sending.done += count;
     options.onProgress?.({ done: sending.done, total: sending.total, shard: "upload", tensor: sending.file });
   });
-  // An absolute path is never taken for the name of a repository.
-  const path = absolutePath(options.path);
-  const checkpoint = await openCheckpoint(path);
-  const local = await filesToPush(checkpoint, options);
   await refuseUnsound(path, options);
   const files = await compareFiles(local, before, options);
   const changed = local.filter((_, index) => files[index]?.change !== "same");

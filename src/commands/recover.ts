@@ -38,6 +38,10 @@ async function recoverWith(
 ): Promise<RecoverReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.tuned);
+  for (const path of [options.raw, options.diff]) {
+    // Both are looked up at the same time. What is wrong with one is told where it is needed.
+    options.hub.find(path).catch(() => {});
+  }
   if (options.verifyKey != null) {
     const { key, files } = await requireSignature(options.diff, options.verifyKey, options);
     options.onNote?.(`the diff is as it was signed: ${files} files by the key ${key.slice(0, 16)}…`);

@@ -51,9 +51,11 @@ export interface GuardOptions {
  */
 export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {
   const { raw, diff, rawConfig, diffConfig } = inputs;
-  const sample = await samplePairs(raw, diff);
-  const rawNorms = await censusNorms(raw, rawConfig ?? diffConfig);
-  const diffNorms = await censusNorms(diff, diffConfig ?? rawConfig);
+  const [sample, rawNorms, diffNorms] = await Promise.all([
+    samplePairs(raw, diff),
+    censusNorms(raw, rawConfig ?? diffConfig),
+    censusNorms(diff, diffConfig ?? rawConfig),
+  ]);
   if (isOn("swapped", options) && hasDiffNorms(rawNorms) && hasFullNorms(diffNorms, null)) {
     throw swapped(inputs, options, diffNorms);
   }

@@ -133,7 +133,8 @@ export function machineError(error: unknown): unknown {
   return fileError(path ?? "weight-diff", syscall ?? "go on", error);
 }
 
-const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
+/** Of a run that has begun its output. */
+export const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
 
 /** When it happened: at a path that the user gave, where an output is begun, or during a run. */
 type Stage = "path" | "begin" | "run";

@@ -6,6 +6,7 @@
 import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectSecure } from "node:tls";
+import { trusting } from "./trust.js";
 
 /** An answer, as it comes. */
 export interface Incoming {
@@ -42,25 +43,28 @@ const HEAD_END = "\r\n\r\n";
 const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
 
 const resting = new Map<string, Connection[]>();
-/** Of each server that speaks TLS: a second handshake is shorter. */
+/** Of each way to a server that speaks TLS: a second handshake is shorter. */
 const sessions = new Map<string, Buffer>();
 
 /**
  * Asks for `url`. @param headers without Host. @param signal ends the exchange, the body included.
+ * @param authorities that are trusted besides Node's, as Network has them.
  * @returns null if the answer has no Content-Length: ask in another way. @throws what went wrong on the line; the signal's reason.
  */
 export async function getDirectly(
   url: URL,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
+  authorities: string | null = null,
 ): Promise<Incoming | null> {
   signal.throwIfAborted();
-  const rested = await takeQuiet(url.origin);
+  const way = wayOf(url, authorities);
+  const rested = await takeQuiet(way);
   if (signal.aborted) {
     rested?.socket.destroy();
     throw signal.reason;
   }
-  const connection = rested ?? newConnection(url);
+  const connection = rested ?? newConnection(url, authorities);
   const { socket } = connection;
   const onAbort = (): void => void socket.destroy();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -101,7 +105,7 @@ export async function getDirectly(
           over = true;
           signal.removeEventListener("abort", onAbort);
           if (reusable && first === null) {
-            keep(url.origin, connection);
+            keep(way, connection);
           } else {
             socket.destroy();
           }
@@ -131,12 +135,17 @@ function fields(headers: Readonly<Record<string, string>>): readonly string[] {
   });
 }
 
-function newConnection(url: URL): Connection {
+/** Connections of one way are alike: to the same server, which was trusted for the same reasons. */
+function wayOf(url: URL, authorities: string | null): string {
+  return `${url.origin} ${authorities ?? ""}`;
+}
+
+function newConnection(url: URL, authorities: string | null): Connection {
   let waiting: { resolve(piece: Uint8Array | null): void; reject(error: Error): void } | null = null;
   let early: Uint8Array | null = null;
   let fault: Error | null = null;
   let closed = false;
-  const socket = connectTo(url, (piece) => {
+  const socket = connectTo(url, authorities, (piece) => {
     if (waiting === null) {
       early = piece;
     } else {
@@ -177,7 +186,7 @@ function newConnection(url: URL): Connection {
 }
 
 /** @param take gets one piece after each resume(). */
-function connectTo(url: URL, take: (piece: Uint8Array) => void): Socket {
+function connectTo(url: URL, authorities: string | null, take: (piece: Uint8Array) => void): Socket {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   if (url.protocol === "http:") {
     const buffer = Buffer.allocUnsafeSlow(PIECE);
@@ -193,15 +202,17 @@ function connectTo(url: URL, take: (piece: Uint8Array) => void): Socket {
       },
     });
   }
-  const session = sessions.get(url.origin);
+  const way = wayOf(url, authorities);
+  const session = sessions.get(way);
   const secured = connectSecure({
     host,
     port: Number(url.port || 443),
     ALPNProtocols: ["http/1.1"],
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(session === undefined ? {} : { session }),
+    ...(authorities === null ? {} : { secureContext: trusting(authorities) }),
   });
-  secured.on("session", (given: Buffer) => sessions.set(url.origin, given));
+  secured.on("session", (given: Buffer) => sessions.set(way, given));
   // Not into one buffer: what has been decrypted comes, whatever `onread` answers, and would overwrite what is in use.
   secured.pause();
   secured.on("data", (piece: Buffer) => {
@@ -212,10 +223,10 @@ function connectTo(url: URL, take: (piece: Uint8Array) => void): Socket {
 }
 
 /** Lets the connection rest until somebody wants it; not one that has rested too long, was closed, or brings what nobody asked for. */
-function keep(origin: string, connection: Connection): void {
+function keep(way: string, connection: Connection): void {
   const { socket } = connection;
-  const others = resting.get(origin) ?? [];
-  resting.set(origin, others);
+  const others = resting.get(way) ?? [];
+  resting.set(way, others);
   others.push(connection);
   const leave = (): void => {
     const at = others.indexOf(connection);
@@ -235,9 +246,9 @@ function keep(origin: string, connection: Connection): void {
  * after all sockets were looked at: what a server had sent beyond the length that it announced is found by then (`keep` ends the connection),
  * and is not read as the next answer's head.
  */
-async function takeQuiet(origin: string): Promise<Connection | null> {
+async function takeQuiet(way: string): Promise<Connection | null> {
   for (;;) {
-    const rested = resting.get(origin)?.pop();
+    const rested = resting.get(way)?.pop();
     if (rested === undefined) {
       return null;
     }

@@ -12,6 +12,7 @@ import { WeightDiffError } from "../errors.js";
 import { lineError } from "./fault.js";
 import { credentialsOf, type NamedProxy } from "./network.js";
 import { TransientError } from "./retry.js";
+import { trusting } from "./trust.js";
 
 /** Until a proxy has answered, or a server shaken hands: as long as fetch itself waits for a connection. */
 const CONNECT_MS = 10_000;
@@ -221,14 +222,6 @@ function deniedBy(proxy: NamedProxy, url: URL, status: number): WeightDiffError 
         `${shown(proxy)} does not let through to ${url.host} (${status})`,
         "ask whoever runs it, or name a mirror that it lets through in HF_ENDPOINT",
       );
-}
-
-/** `authorities` besides those that Node trusts anyhow. */
-function trusting(authorities: string | null): tls.SecureContext {
-  // Of newer Nodes: with NODE_EXTRA_CA_CERTS and --use-system-ca. Older ones have it in `authorities` (hub/authorities.ts).
-  const { getCACertificates } = tls as { getCACertificates?: (type: "default") => readonly string[] };
-  const usual = getCACertificates?.("default") ?? tls.rootCertificates;
-  return tls.createSecureContext(authorities === null ? {} : { ca: [...usual, authorities] });
 }
 
 function bareHost({ hostname }: URL): string {

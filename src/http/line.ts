@@ -1,15 +1,15 @@
 /**
- * One exchange over the network as it is. Where the environment asks for nothing special, the bytes of files come over connections of our
- * own, and everything else by Node's own fetch; neither knows proxies nor further authorities in Node 20, so that those have an exchange
- * of their own, loaded when it is needed.
+ * One exchange over the network as it is. Without a proxy, the bytes of files come over connections of our own. Everything else comes by
+ * Node's own fetch, which knows neither proxies nor further authorities in Node 20: those have an exchange of their own, loaded when it
+ * is needed.
  */
 import { getDirectly, type Incoming } from "./direct.js";
 import { type Network, proxyFor } from "./network.js";
 
 /** As fetch, with redirect "manual". @throws what went wrong on the line (fault.ts tells what); {WeightDiffError} USAGE, NETWORK; {TransientError}. */
 export async function fetchOver(network: Network, url: URL, init: RequestInit): Promise<Response> {
-  const { proxy, authorities, plain } = wayTo(network, url);
-  if (plain) {
+  const { proxy, authorities } = wayTo(network, url);
+  if (proxy === null && authorities === null) {
     return fetch(url, { ...init, redirect: "manual" });
   }
   const { exchange } = await import("./exchange.js");
@@ -22,14 +22,15 @@ export async function getOver(
   url: URL,
   init: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal },
 ): Promise<Incoming> {
-  const direct = wayTo(network, url).plain ? await getDirectly(url, init.headers, init.signal) : null;
+  const { proxy, authorities } = wayTo(network, url);
+  const direct = proxy === null ? await getDirectly(url, init.headers, init.signal, authorities) : null;
   return direct ?? incomingOf(await fetchOver(network, url, init));
 }
 
 function wayTo(network: Network, url: URL) {
   const proxy = proxyFor(network, url);
   const authorities = url.protocol === "https:" || proxy !== null ? network.authorities : null;
-  return { proxy, authorities, plain: proxy === null && authorities === null };
+  return { proxy, authorities };
 }
 
 /** The same of what fetch answered. */

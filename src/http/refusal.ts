@@ -23,10 +23,13 @@ interface Refusal {
   readonly code: ErrorCode;
   readonly what: string;
   readonly hint: string;
+  /** A token might help, where none was given. */
+  readonly wantsToken?: true;
 }
 
 const repoNotFound = (page: string, hasToken: boolean): Refusal => ({
   code: "HUB_NO_REPO",
+  wantsToken: true,
   what: hasToken ? "no such repository that this token may see" : "no such repository, or a private one",
   hint: `check the name: ${page}; for a private one ${hasToken ? "take a token of an account that may read it" : GET_TOKEN}`,
 });
@@ -34,6 +37,7 @@ const repoNotFound = (page: string, hasToken: boolean): Refusal => ({
 const BY_CODE: Readonly<Record<string, (page: string, hasToken: boolean) => Refusal>> = {
   GatedRepo: (page, hasToken) => ({
     code: "HUB_GATED",
+    wantsToken: true,
     what: "a gated repository: its owner's terms must be accepted first",
     hint: hasToken
       ? `accept them at ${page}, with the account that the token belongs to`
@@ -63,7 +67,7 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
       ? {
           code: "HUB_DENIED",
           what: "the token is not accepted",
-          hint: `make a new one (${originOf(page)}/settings/tokens), and ${GET_TOKEN}`,
+          hint: `make a new one (${originOf(page)}/settings/tokens), and give it: HF_TOKEN, or hf auth login`,
         }
       : // Without a code: so the Hub answers strangers for what is missing, and for what is private.
         repoNotFound(page, hasToken);
@@ -71,12 +75,13 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
   if (status === 403) {
     return {
       code: "HUB_DENIED",
+      wantsToken: true,
       what: "access is denied",
       hint: hasToken ? `see ${page}; the token needs the right to read it` : `see ${page}, and ${GET_TOKEN}`,
     };
   }
   return status === 404
-    ? { code: "HUB_NO_FILE", what: "nothing is there", hint: `see ${page}` }
+    ? { code: "HUB_NO_FILE", what: "nothing is there", hint: `see ${page}; check the endpoint` }
     : {
         code: "NETWORK",
         what: `an answer that was not expected: status ${status}`,
@@ -90,11 +95,16 @@ export async function refusalOf(access: HubAccess, asked: HubRequest, answer: An
   const said = answer.headers.get("x-error-message");
   const code = said === DISABLED ? "DisabledRepo" : (answer.headers.get("x-error-code") ?? "");
   const byCode = Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
-  const { code: ours, what, hint } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
+  const {
+    code: ours,
+    what,
+    hint,
+    wantsToken,
+  } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
   await readWhole(answer, MAX_BODY, access.wholeMs).catch(() => {}); // its headers have told
   const quoted = said === null || byCode !== undefined ? "" : ` (${printable(said)})`;
   const name = WHOLE.has(ours) ? asked.repo : asked.name;
-  const advice = hasToken || !WHOLE.has(ours) ? [] : [{ to: "take a token from a file", option: "hub.tokenFile" }];
+  const advice = hasToken || wantsToken !== true ? [] : [{ to: "take a token from a file", option: "hub.tokenFile" }];
   return new WeightDiffError(ours, `${what}${quoted}`, hint, { at: { file: name }, advice });
 }
 

@@ -48,7 +48,7 @@ export async function request(access: HubAccess, address: string | URL, question
       const reason = `${url.host} answers ${answer.status}${answer.status === 429 ? ": too many requests" : ""}`;
       const wait = retryAfter(answer.headers.get("retry-after"));
       answer.discard();
-      throw new TransientError(reason, wait);
+      throw new TransientError(reason, wait, { status: answer.status });
     }
     const target = redirectOf(answer);
     if (target === null || question.follow?.(answer, target) === false) {

@@ -8,11 +8,18 @@ export class TransientError extends Error {
   readonly waitMs: number | null;
   /** Nothing answered at all: no such host, no network. */
   readonly unreached: boolean;
+  /** What a server answered that could not do it now; null where the line failed. */
+  readonly status: number | null;
 
-  constructor(reason: string, waitMs: number | null = null, options: ErrorOptions & { unreached?: boolean } = {}) {
+  constructor(
+    reason: string,
+    waitMs: number | null = null,
+    options: ErrorOptions & { unreached?: boolean; status?: number } = {},
+  ) {
     super(reason, options);
     this.waitMs = waitMs;
     this.unreached = options.unreached ?? false;
+    this.status = options.status ?? null;
   }
 }
 
@@ -41,21 +48,35 @@ export async function retry<T>(
       failures = progressed() ? 1 : failures + 1;
       const most = error.unreached ? Math.min(access.attempts, access.reachAttempts) : access.attempts;
       if (failures >= most || (error.waitMs ?? 0) > MAX_WAIT_MS) {
-        throw givenUp(name, error, failures);
+        throw givenUp(access, name, error, failures);
       }
       await pause(error.waitMs ?? backoff(access.pauseMs, failures), signal);
     }
   }
 }
 
-function givenUp(name: string, error: TransientError, failures: number): WeightDiffError {
+function givenUp(access: HubAccess, name: string, error: TransientError, failures: number): WeightDiffError {
   const tried = failures === 1 ? "" : ` (tried ${failures} times)`;
+  const asks =
+    (error.waitMs ?? 0) > MAX_WAIT_MS ? `, and asks for ${Math.ceil((error.waitMs ?? 0) / 60_000)} minutes` : "";
   return new WeightDiffError(
     "NETWORK",
-    `${name}: ${error.message}${tried}`,
-    "check the connection, then run the same command again: what was downloaded into the cache stays",
+    `${name}: ${error.message}${asks}${tried}`,
+    `${remedyOf(access, error)}, then run the same command again: nothing that is in the cache is fetched again`,
     { cause: error },
   );
+}
+
+const TOO_MANY_REQUESTS = 429;
+
+/** What may help before it is tried once more. Signed in, one may ask more often (huggingface.co/docs/hub/rate-limits). */
+export function remedyOf({ token }: HubAccess, { status }: TransientError): string {
+  if (status === null) {
+    return "check the connection";
+  }
+  return status === TOO_MANY_REQUESTS && token === null
+    ? "wait a while, or give a token, with which the Hub allows more (HF_TOKEN, or hf auth login)"
+    : "the server is there, but cannot do it now: wait a while";
 }
 
 /** Half of the time is left to chance: many clients that failed together must not come back together. */

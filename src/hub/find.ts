@@ -61,13 +61,14 @@ function splitPath({ path }: HubName): { readonly folder: string; readonly singl
 
 /**
  * Asks the Hub, and brings the small files here.
- * @param temporary gets the temporary folder, where nothing is cached. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT, IO, DISK_FULL.
+ * @param temporary gets the temporary folder, where nothing is cached. @param onFound is told that there is such a repository. @throws {WeightDiffError} HUB_…, NETWORK, LIMIT, IO, DISK_FULL.
  */
 export async function findOnline(
   name: HubName,
   settings: HubSettings,
   temporary: string[],
   signal: AbortSignal | undefined,
+  onFound: () => void = () => {},
 ): Promise<HubPlace> {
   const { access, cache, symlinks } = settings;
   const { id } = name;
@@ -76,6 +77,7 @@ export async function findOnline(
   const commit = await resolveCommit(access, id, revision, signal).catch(async (error: unknown) => {
     throw await withCacheAdvice(error, name, settings);
   });
+  onFound();
   const { files, folders, notes } = await listFolder(access, id, commit, folder, signal);
   const page = pageOf(access, id);
   if (single !== null && !files.some(({ file }) => file === single)) {

@@ -37,10 +37,14 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
       return null;
     }
     const how = await settings();
+    let isRepository = name.explicit;
+    const onFound = (): void => {
+      isRepository = true;
+    };
     try {
-      return how.offline ? await findCached(name, how) : await findOnline(name, how, folders, ended);
+      return how.offline ? await findCached(name, how) : await findOnline(name, how, folders, ended, onFound);
     } catch (error) {
-      throw name.explicit ? error : withBothReadings(error, path);
+      throw isRepository ? error : withBothReadings(error, path);
     }
   };
   return {

@@ -8,8 +8,8 @@ import type { HubFile } from "./place.js";
 
 /** The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. */
 const LEAST = 16_384;
-/** Blocks kept for the next read. */
-const KEPT = 8;
+/** Bytes kept of a file for the next reads: eight of the least, or the end of a zip file, where its directory is, and some. */
+const KEPT = 131_072;
 
 /** Where a file is. */
 export interface ShardPlace {
@@ -45,6 +45,13 @@ export async function sha256Of(path: string, hub?: HubFile): Promise<string> {
   return digestSource(await openShardSource({ path, ...(hub === undefined ? {} : { hub }) }));
 }
 
+/** Bytes of a file that are here, or on their way. */
+interface Block {
+  readonly begin: number;
+  readonly length: number;
+  readonly bytes: Promise<Uint8Array>;
+}
+
 /** Whoever looks into a file again has its blocks, and its signed address, already. */
 const sources = new WeakMap<HubFile, FileSource>();
 
@@ -57,7 +64,17 @@ function openHubSource(file: HubFile, path: string): FileSource {
 
 function newHubSource(file: HubFile, path: string): FileSource {
   const ranges = openRanges(file);
-  const blocks: { readonly begin: number; readonly bytes: Uint8Array }[] = [];
+  const kept: Block[] = [];
+  const keep = (block: Block): void => {
+    kept.unshift(block);
+    for (let size = kept.reduce((sum, { length }) => sum + length, 0); size > KEPT; ) {
+      size -= kept.pop()?.length ?? 0;
+    }
+    block.bytes.catch(() => {
+      const at = kept.indexOf(block);
+      kept.splice(at, at < 0 ? 0 : 1);
+    });
+  };
   return {
     path,
     name: file.name,
@@ -79,17 +96,16 @@ function newHubSource(file: HubFile, path: string): FileSource {
           { at: { file: file.name } },
         );
       }
-      const block = blocks.find(({ begin, bytes }) => begin <= offset && offset + length <= begin + bytes.length);
-      if (block !== undefined) {
-        return block.bytes.slice(offset - block.begin, offset - block.begin + length);
+      const known = kept.find(({ begin, length: size }) => begin <= offset && offset + length <= begin + size);
+      if (known !== undefined) {
+        return (await known.bytes).slice(offset - known.begin, offset - known.begin + length);
       }
-      const fetched = new Uint8Array(Math.min(Math.max(length, LEAST), file.size - offset));
-      await ranges.read(fetched, offset);
-      if (length < LEAST) {
-        blocks.unshift({ begin: offset, bytes: fetched });
-        blocks.length = Math.min(blocks.length, KEPT);
+      const bytes = new Uint8Array(Math.min(Math.max(length, LEAST), file.size - offset));
+      const block = { begin: offset, length: bytes.length, bytes: ranges.read(bytes, offset).then(() => bytes) };
+      if (block.length <= KEPT) {
+        keep(block);
       }
-      return fetched.length === length ? fetched : fetched.slice(0, length);
+      return (await block.bytes).slice(0, length);
     },
     close: async () => {},
   };

@@ -19,8 +19,10 @@ import type { MakingOptions } from "./recipe.js";
  * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE for a tuned model that is the base.
  */
 export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
-  const base = await openModel(raw, "base", hub);
-  const second = await openModel(driver, other, hub);
+  // Both at a time, as they may be at the Hub; of two faults the base's is told.
+  const opening = [openModel(raw, "base", hub), openModel(driver, other, hub)] as const;
+  await Promise.allSettled(opening);
+  const [base, second] = await Promise.all(opening);
   if (other === "tuned model") {
     await refuseSameFiles(base.checkpoint, second.checkpoint);
   }

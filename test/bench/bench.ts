@@ -15,6 +15,8 @@ export interface Bench {
   /** A copy of a weight_diff.py; null without. */
   readonly reference: string | null;
   readonly python: string;
+  /** Of part 16, only lines whose names have this in them. */
+  readonly lines: string;
   /** mergekit-yaml; null without. */
   readonly mergekit: string | null;
 }

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -60,7 +61,6 @@ interface LineCost extends Cost, LineTold {
   readonly hub: number;
 }
 
-/** @param only lines whose names have this in them. */
 export async function overLines(bench: Bench): Promise<void> {
   const program = join(bench.dir, "line");
   const source = fileURLToPath(new URL("../../../test/bench/line.c", import.meta.url));
@@ -69,7 +69,7 @@ export async function overLines(bench: Bench): Promise<void> {
     return;
   }
   const python = spawnSync(bench.python, ["-c", "import huggingface_hub"]).status === 0;
-  const wanted = LINES.filter(({ name }) => new RegExp(process.env.LINES ?? "").test(name));
+  const wanted = LINES.filter(({ name }) => name.includes(bench.lines));
   for (const line of wanted) {
     const model = await prepareModel(bench.dir, line.model);
     const costs = await measured(bench, line, model, program, python);
@@ -97,7 +97,7 @@ async function measured(
       await rm(cache, { recursive: true, force: true });
       await mkdir(cache);
       await clearOutput(bench);
-      costs.get(name)?.push(await once1(line, model, program, cache, command));
+      costs.get(name)?.push(await throughLine(line, model, program, cache, command));
     }
   }
   await rm(cache, { recursive: true });
@@ -106,7 +106,7 @@ async function measured(
 }
 
 /** One run, with a Hub and a line of its own. */
-async function once1(
+async function throughLine(
   line: Line,
   model: Model,
   program: string,
@@ -149,7 +149,9 @@ async function once1(
     const after = await processorSeconds(hub);
     const told = firstLine(between);
     between.kill("SIGTERM");
-    return { ...cost, ...(JSON.parse(await told) as LineTold), hub: after - before };
+    const shown = JSON.parse(await told) as LineTold;
+    const own = (after - before + shown.cpu) / (cpus().length * cost.wall);
+    return { ...cost, ...shown, hub: after - before, others: Math.max(0, cost.others - own) };
   } finally {
     between.kill("SIGKILL");
     hub.kill("SIGKILL");

@@ -52,6 +52,7 @@ const HELP = `npm run bench -- [options]
   --dir DIR       models and outputs (default: weight-diff-bench in the system's folder for temporary files)
   --program FILE  another build's bin/weight-diff.js
   --reference FILE --python PYTHON    a copy of a weight_diff.py, for part 7; the Python also for parts 12 and 16
+  --lines WORDS                       of part 16, lines whose names have WORDS in them: "100 Mbit"
   --mergekit FILE                     mergekit-yaml, for part 8
 `;
 
@@ -64,6 +65,7 @@ const { values } = parseArgs({
     program: { type: "string", default: fileURLToPath(new URL("../../../bin/weight-diff.js", import.meta.url)) },
     reference: { type: "string" },
     python: { type: "string", default: "python3" },
+    lines: { type: "string", default: "" },
     mergekit: { type: "string", default: "mergekit-yaml" },
     help: { type: "boolean", default: false },
   },
@@ -85,6 +87,7 @@ async function main(): Promise<void> {
     print: (text) => process.stdout.write(`${text}\n`),
     reference: values.reference ?? null,
     python: values.python,
+    lines: values.lines,
     mergekit: works(values.mergekit, "--help") ? values.mergekit : null,
   };
   const load = (): string => `load ${loadavg()[0]?.toFixed(2)}`;

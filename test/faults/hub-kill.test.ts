@@ -12,8 +12,8 @@ import { writePair } from "../support/models.js";
 import { start } from "./program.js";
 
 const KILLS = 12;
-/** What a file in flight may lose with its process: buffers of the sockets, and pieces not yet written. Four come at a time. */
-const LOST_PER_KILL = 4 * 262_144;
+/** What a file in flight may lose with its process: buffers of the sockets, and pieces not yet written. Eight come at a time. */
+const LOST_PER_KILL = 8 * 262_144;
 
 test(`after ${KILLS} kills at random bytes, the download is whole`, async (t) => {
   await withFolder(async (folder) => {

@@ -312,9 +312,29 @@ test("files that belong to no model are named and stay", async () => {
   assert.ok(!published().has("optimizer.pt") && !published().has(".env"));
 });
 
-test("who may not is told before anything is read", async () => {
+test("a folder that cannot be pushed is told of before a token is asked for, and nobody is asked", async () => {
+  const nobody = { endpoint: hub.endpoint, token: null, environment: {} };
+  const bare = copyOfDiff();
+  rmSync(join(bare, "weight-diff.json"));
+  const empty = mkdtempSync(join(HOME, "empty-"));
+  const asked = hub.log.length;
+  for (const [path, code, words] of [
+    ["/nowhere", "NOT_FOUND", /no such file or directory/],
+    [empty, "NOT_FOUND", /./],
+    [bare, "CHECK_FAILED", /has no weight-diff\.json/],
+  ] as const) {
+    await refuses(() => publish({ path, hub: nobody }), code, words);
+  }
+  await refuses(() => publish({ path: "/nowhere", repo: "./team", hub: nobody }), "USAGE", /not the name of a/);
+  assert.equal(hub.log.length, asked);
+});
+
+test("who may not is told before the weights are read", async () => {
+  const damaged = copyOfDiff();
+  const bytes = readFileSync(join(damaged, WEIGHTS));
+  writeFileSync(join(damaged, WEIGHTS), bytes.fill(1, bytes.length - 1));
   const to = (token: string | null, repo = "team/diff", more: Partial<PushOptions> = {}) =>
-    publish({ path: "/nowhere", repo, hub: { endpoint: hub.endpoint, token, environment: {} }, ...more });
+    publish({ path: damaged, repo, hub: { endpoint: hub.endpoint, token, environment: {} }, ...more });
   hub.account("hf_reader", { role: "read" });
   await refuses(() => to(null), "HUB_DENIED", /pushing needs a token/);
   await refuses(() => to("hf_unknown"), "HUB_DENIED", /the token is not accepted/);

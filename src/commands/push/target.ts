@@ -3,8 +3,8 @@
 import type { Say } from "../../advice.js";
 import { WeightDiffError } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
-import { parseHubName } from "../../hub/name.js";
-import { type HubOptions, hubSettings } from "../../hub/settings.js";
+import { type HubName, parseHubName } from "../../hub/name.js";
+import { type HubOptions, type HubSettings, hubSettings } from "../../hub/settings.js";
 import { type HubWriter, openHubWriter, type RemoteState, remoteState, whoAsks } from "../../hub/upload.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
@@ -47,6 +47,18 @@ export interface PushTarget {
 
 const DEFAULT_IDLE_MS = 120_000;
 
+/** The repository that is meant, and the settings. @throws {WeightDiffError} USAGE for what names none; as hubSettings. */
+export async function targetOf(options: TargetOptions): Promise<{ readonly name: HubName; readonly how: HubSettings }> {
+  const how = await hubSettings(options.hub ?? {});
+  const name = parseHubName(options.repo, how.access.endpoint);
+  if (name === null || name.path !== "" || !name.id.includes("/")) {
+    throw new WeightDiffError("USAGE", "not the name of a repository", "write org/name, or org/name@branch", {
+      at: { file: options.repo },
+    });
+  }
+  return { name, how };
+}
+
 /**
  * Refuses what can be refused before a byte is read: no valid name, no token, no right to write, a public repository where a private one is wanted.
  * @throws {WeightDiffError} USAGE, HUB_DENIED, HUB_OFFLINE, HUB_NO_REVISION, OUTPUT_REFUSED, NETWORK.
@@ -55,13 +67,10 @@ export async function openTarget(
   options: TargetOptions,
   onSent: (count: number) => void = () => {},
 ): Promise<PushTarget> {
-  const { access, offline } = await hubSettings(options.hub ?? {});
-  const name = parseHubName(options.repo, access.endpoint);
-  if (name === null || name.path !== "" || !name.id.includes("/")) {
-    throw new WeightDiffError("USAGE", "not the name of a repository", "write org/name, or org/name@branch", {
-      at: { file: options.repo },
-    });
-  }
+  const {
+    name,
+    how: { access, offline },
+  } = await targetOf(options);
   if (offline) {
     throw new WeightDiffError(
       "HUB_OFFLINE",

@@ -1,7 +1,9 @@
 /** A file at the Hub in the place of one on this disk: every read is a range request, whole when it comes back. */
 import { WeightDiffError } from "../../errors.js";
+import { RESUME } from "../../files/errno.js";
 import type { RemoteFile } from "../../http/access.js";
 import { openRanges } from "../../http/ranges.js";
+import { remedyOf, TransientError } from "../../http/retry.js";
 import type { DiskFile } from "./disk.js";
 
 /** @param signal ends requests that are under way: a server may take its time. */
@@ -15,7 +17,9 @@ export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
     direct: false,
     async read(target, position) {
       const length = Math.min(target.length, Math.max(0, file.size - position));
-      await ranges.read(target.subarray(0, length), position);
+      await ranges.read(target.subarray(0, length), position).catch((error: unknown) => {
+        throw resumable(file, error);
+      });
       return length;
     },
     write: refuse,
@@ -25,4 +29,15 @@ export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
     sync: refuse,
     close: async () => {},
   };
+}
+
+/** What is read here is read during a run: the same command again would find its output begun. */
+function resumable({ access }: RemoteFile, error: unknown): unknown {
+  return error instanceof WeightDiffError && error.cause instanceof TransientError
+    ? new WeightDiffError(error.code, error.fact, remedyOf(access, error.cause), {
+        at: error.at,
+        cause: error.cause,
+        advice: [RESUME],
+      })
+    : error;
 }

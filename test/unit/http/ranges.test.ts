@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
+import { WeightDiffError } from "../../../src/errors.js";
 import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
 import { DIRECT } from "../../../src/http/network.js";
 import { openRanges } from "../../../src/http/ranges.js";
@@ -175,8 +176,27 @@ test("a body that is cut goes on where it stopped", async () => {
 
 test("a server that wants an hour is not waited for", async () => {
   hub.fault(EVERY, { kind: "status", status: 429, headers: { "retry-after": "3600" } });
-  await refuses(() => read(remote(), 0, 10), "NETWORK", /429: too many requests$/);
+  await refuses(() => read(remote(), 0, 10), "NETWORK", /429: too many requests, and asks for 60 minutes$/);
 });
+
+for (const [what, fault, token, hint] of [
+  [
+    "a limit that a token would lift",
+    { kind: "status", status: 429 },
+    null,
+    /^wait a while, or give a token.*HF_TOKEN/,
+  ],
+  ["a limit with a token", { kind: "status", status: 429 }, "hf_secret", /^the server is there, .*: wait a while, then/],
+  ["a server out of order", { kind: "status", status: 503 }, null, /^the server is there, .*: wait a while, then/],
+  ["a line that is cut", { kind: "cut", after: 0 }, null, /^check the connection, then run the same command again/],
+] as const) {
+  test(`the remedy is that of ${what}`, async () => {
+    hub.fault(EVERY, fault, 2);
+    const error = await read(remote({ attempts: 2, token }), 0, 10).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof WeightDiffError && error.code === "NETWORK");
+    assert.match(error.hint ?? "", hint);
+  });
+}
 
 test("a signal ends the wait", async () => {
   const stop = new AbortController();

@@ -111,6 +111,7 @@ for (const [what, name, token, code, message, hint] of [
       assert.match(error.message, message);
       assert.match(error.hint ?? "", hint);
       assert.doesNotMatch(`${error.message} ${error.hint}`, /secret|hf_wrong/);
+      assert.ok(name !== "org/closed" || error.advice.length === 0, "no token opens what the Hub has disabled");
       return true;
     });
   });
