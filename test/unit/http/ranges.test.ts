@@ -186,7 +186,12 @@ for (const [what, fault, token, hint] of [
     null,
     /^wait a while, or give a token.*HF_TOKEN/,
   ],
-  ["a limit with a token", { kind: "status", status: 429 }, "hf_secret", /^the server is there, .*: wait a while, then/],
+  [
+    "a limit with a token",
+    { kind: "status", status: 429 },
+    "hf_secret",
+    /^the server is there, .*: wait a while, then/,
+  ],
   ["a server out of order", { kind: "status", status: 503 }, null, /^the server is there, .*: wait a while, then/],
   ["a line that is cut", { kind: "cut", after: 0 }, null, /^check the connection, then run the same command again/],
 ] as const) {
