@@ -1,7 +1,7 @@
 /** chain fold: what several steps do together, to the byte that the vectors say; what does not fold is refused before anything is written. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chainFold } from "../../src/commands/chain/fold.js";
@@ -188,6 +188,20 @@ test("a full version in the range is where the fold begins", { skip }, () =>
     const { output, baseVersion } = await chainFold({ chain: join(CHAINS, "good/reset"), output: folder, ...quiet });
     assert.equal(baseVersion, "000003");
     assert.match(readFileSync(join(output, "model.safetensors.index.json"), "utf8"), /"base_version": "000003"/);
+  }),
+);
+
+test("where the frames do not state their size, the full version that the fold begins with tells it", { skip }, () =>
+  withFolder(async (folder) => {
+    const [chain, unsized] = [join(folder, "chain"), join(CHAINS, "good/no-content-size")];
+    const full = join(chain, "weight_v000001");
+    await chainMaterialize({ chain: unsized, raw: join(CHAINS, "base"), tuned: full, to: 1, ...quiet });
+    cpSync(join(unsized, "weight_v000002"), join(chain, "weight_v000002"), { recursive: true });
+    const output = join(folder, "out");
+    const { baseVersion } = await chainFold({ chain, output, encoding: "xor", ...quiet });
+    assert.equal(baseVersion, "000001");
+    const { tensors } = await chainMaterialize({ chain: output, raw: full, baseVersion: 1, ...quiet });
+    assert.deepEqual(Object.fromEntries(tensors.map((one) => [one.name, one.sha256])), stateOf("A2"));
   }),
 );
 

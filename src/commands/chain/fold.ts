@@ -6,6 +6,7 @@ import { defaultThreads } from "../../engine/cpu.js";
 import { WeightDiffError } from "../../errors.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
+import type { UpdateEncoding } from "../../formats/update.js";
 import { refuseNoEncoder } from "../../formats/zstd/encoder.js";
 import type { Hub } from "../../hub/place.js";
 import { make } from "../../make/make.js";
@@ -69,7 +70,8 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   if (choice.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
-  const source = await openBase(found, choice.needs, raw, { ...options, baseVersion: from });
+  const needs = choice.needs ?? (start === null ? null : await unstatedSize(steps, choice.encoding));
+  const source = await openBase(found, needs, raw, { ...options, baseVersion: from });
   const base = source?.model ?? null;
   let whole: (() => Promise<void>) | null = null;
   if (source === null || base === null) {
@@ -131,6 +133,20 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   const open = base === null && choice.encoding === "overwrite" ? 2 * steps.length : 1;
   const threads = Math.min(options.threads ?? defaultThreads(), threadsWith(open));
   return make(recipe, open === 1 ? options : { ...options, threads });
+}
+
+/** Why a fold that begins with a full version takes it; null where the frames say enough. */
+function unstatedSize(steps: readonly Version[], encoding: UpdateEncoding): Promise<string | null> {
+  const inputs = steps.flatMap((version) => payloadInputs(version));
+  return freeEntries(steps, inputs, encoding).then(
+    () => null,
+    (error: unknown) => {
+      if (error instanceof WeightDiffError && error.code === "USAGE") {
+        return error.fact;
+      }
+      throw error;
+    },
+  );
 }
 
 /** What the first step is applied to, where the fold takes it; null where it does without. @throws {WeightDiffError} USAGE where it is not there. */
