@@ -45,7 +45,7 @@ export async function refuseOtherBase(raw: Checkpoint, published: MakeDiffManife
   for (const { expected, tensor } of sample) {
     const found = await digestAs(tensor, expected.raw?.dtype ?? tensor.dtype);
     if (found !== expected.raw?.sha256) {
-      const origin = published.raw.repo === null ? "the base it names on its card" : published.raw.repo;
+      const origin = published.raw.repo === null ? "the base that the diff's card names" : published.raw.repo;
       throw new WeightDiffError(
         "MISMATCH",
         `not the base that this diff was made from: ${tensor.shard.file}: tensor ${quote(tensor.name)} has sha256 ${found} as ${expected.raw?.dtype}, the diff's manifest says ${expected.raw?.sha256}`,

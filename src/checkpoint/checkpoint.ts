@@ -1,6 +1,6 @@
 /**
- * Opens a model's weights as a map from names to byte ranges, whether they are a directory, one file or a Hub cache folder, and whatever
- * their layout. Only headers are read.
+ * Opens a model's weights as a map from names to byte ranges: from a directory, one file or a Hub cache folder, in any layout. Reads only
+ * headers.
  */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -17,24 +17,24 @@ import { refusePlaceholder } from "./side-files.js";
 
 /** A tensor and the shard that holds it. */
 export type StoredTensor = Stored<Shard>;
-/** Part of a tensor, in a shard of its own. */
+/** A piece of a tensor, in a shard of its own. */
 export type StoredPiece = StoredPieceIn<Shard>;
 
-/** Tensors by name, in the order of the files' names, and within a file in its own order. */
+/** Tensors by name, in the order of the file names, and in the order of each file. */
 export type StateDict = ReadonlyMap<string, StoredTensor>;
 
 export interface Checkpoint extends LayoutModel<Shard> {
   /** As the user wrote it. */
   readonly path: string;
-  /** Where config and tokenizer lie; null when a lone file was given. */
+  /** The folder of config and tokenizer; null for a single file. */
   readonly directory: string | null;
-  /** "org/name" and commit where the path is a repository or a Hub cache folder. */
+  /** "org/name" and commit, if the path is a repository or a Hub cache folder. */
   readonly repo: string | null;
   readonly commit: string | null;
   readonly shards: readonly Shard[];
-  /** The tensors under the names of Hugging Face's layout; a single key around the whole dict is left out. */
+  /** The tensors under the names of Hugging Face's layout, without a key around the whole dict. */
   readonly stateDict: StateDict;
-  /** What a user should know about the files, one sentence each. */
+  /** Notes for the user about the files, one sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -81,7 +81,7 @@ async function openModel(
   const names = weightMap === null ? files : [...new Set(weightMap.values())].sort();
   const shards = await openEach(location, names);
   const [lone] = shards;
-  // A single file may be in any layout; its header tells which.
+  // A single file may have any layout; its header tells which.
   const isLone = location.layout === "huggingface" && weightMap === null && lone !== undefined;
   const layout = isLone ? layoutOfFile(lone.header) : layoutNamed(location.layout);
   const model = await layout.read({
@@ -98,7 +98,7 @@ function usedOf({ index, files }: Location): string {
   return index ?? files[0] ?? "";
 }
 
-/** Of several sets of weights, the first cannot be read: no other is taken silently, but the error mentions it. */
+/** If the first of several sets of weights cannot be read, no other is used silently, but the error mentions it. */
 function nameOthers(error: unknown, location: Location): unknown {
   const [next] = location.others;
   if (!(error instanceof WeightDiffError) || next === undefined) {
@@ -113,7 +113,7 @@ function nameOthers(error: unknown, location: Location): unknown {
   });
 }
 
-/** For a single file on the Hub, nothing else is fetched, and files in the cache beside it are ignored. */
+/** For a single file on the Hub, nothing else is fetched. Files beside it in the cache are ignored. */
 async function readParams(
   { directory, single, hub }: Location,
   file: string,
@@ -134,7 +134,7 @@ export async function readIndex(
   return { ...parseWeightIndex(bytes, join(directory, index)), bytes };
 }
 
-/** A small file of which placeholders are refused. @param most bytes. */
+/** Reads a small file, and refuses a placeholder. @param most bytes. */
 async function readSmall(directory: string, file: string, most: number): Promise<Uint8Array> {
   await refusePlaceholder(join(directory, file), file);
   const source = await openFileSource(join(directory, file));

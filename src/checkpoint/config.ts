@@ -1,4 +1,4 @@
-/** config.json: the few values that this tool needs, and its text, in which single values are edited. */
+/** config.json: the few values that this tool needs, and its text, in which single values can be edited. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
@@ -12,7 +12,7 @@ import { refusePlaceholder } from "./side-files.js";
 import { tiedByDefault } from "./tied-families.js";
 
 const TIE = "tie_word_embeddings";
-/** Real ones have some hundred bytes. */
+/** Real ones have a few hundred bytes. */
 const MAX_CONFIG_BYTES = 1_000_000;
 
 /** A value of an unexpected type counts as absent, so that an odd config stops no recovery. */
@@ -51,22 +51,22 @@ export interface ModelConfig {
   readonly path: string;
   /** Without a byte order mark. */
   readonly text: string;
-  /** The repository or path that transformers had loaded the model from; null where the config does not say. */
+  /** The repository or path from which transformers had loaded the model; null if the config does not state it. */
   readonly nameOrPath: string | null;
-  /** Is the output head the input embedding? As the config says, else as its family has it; null for other families. */
+  /** Is the output head the input embedding? As the config states, or else as its family does by default; null for other families. */
   readonly tied: boolean | null;
-  /** Base of the rotary frequencies; 10000 where the config does not say. */
+  /** Base of the rotary frequencies; 10000 if the config does not state it. */
   readonly ropeTheta: number;
-  /** Values of one head; null if the config does not tell. */
+  /** Elements of one head; null if the config does not tell. */
   readonly headSize: number | null;
   readonly layers: number | null;
-  /** "llama", "gpt_neox"; as for all below, null where the config does not say. */
+  /** For example "llama", "gpt_neox". Null, like everything below, if the config does not state it. */
   readonly modelType: string | null;
-  /** "LlamaForCausalLM": the first of the architectures. */
+  /** The first class of `architectures`, for example "LlamaForCausalLM". */
   readonly architecture: string | null;
   /** rms_norm_eps. */
   readonly normEps: number | null;
-  /** How many positions the model was made for; early conversions call it max_sequence_length. */
+  /** The context length. Early conversions call it max_sequence_length. */
   readonly context: number | null;
   readonly activation: string | null;
   readonly heads: number | null;
@@ -79,11 +79,11 @@ export interface ModelConfig {
   readonly quantised: boolean;
   /** Is the model defined by code beside the weights, and not by transformers? */
   readonly ownCode: boolean;
-  /** The whole object; it and those in it have no prototype. */
+  /** The whole object. It and the objects in it have no prototype. */
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** What config.json says of the checkpoint, or would say: Meta's layout has none. @throws as readConfig. */
+/** The config of the checkpoint. Meta's layout has none, so it is derived. @throws {WeightDiffError} as readConfig. */
 export async function configOf({
   configText,
   directory,
@@ -91,7 +91,7 @@ export async function configOf({
   return configText === null ? readConfig(directory) : parseConfig(configText, join(directory ?? "", "config.json"));
 }
 
-/** The config.json of a directory; null where there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
+/** The config.json of a directory; null if there is none. @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
 export async function readConfig(directory: string | null): Promise<ModelConfig | null> {
   if (directory === null) {
     return null;
@@ -108,7 +108,7 @@ export async function readConfig(directory: string | null): Promise<ModelConfig 
   }
   const bytes = await readBytes(path, MAX_CONFIG_BYTES);
   await refusePlaceholder(path, "config.json");
-  // A byte order mark, as Windows editors put it, would keep Python's json from reading the output's config.
+  // Windows editors add a byte order mark, with which Python's json would refuse the output's config.
   return parseConfig(decodeText(bytes, path).replace(/^\ufeff/, ""), path);
 }
 
@@ -147,9 +147,10 @@ function parseConfig(text: string, path: string): ModelConfig {
 }
 
 /**
- * The config with the dtype and vocabulary that were written: only those values change, all other text stays as it is.
- * @param dtype as torch spells it; null leaves the value alone. @param vocabSize rows written; null leaves the value alone.
- * @param tied are embedding and head one matrix? Null leaves the value alone; else it is put in where the text does not have it.
+ * The config with the dtype and vocabulary that were written. Only these values change; all other text stays.
+ * @param dtype as torch spells it; null changes nothing.
+ * @param vocabSize rows that were written; null changes nothing.
+ * @param tied are embedding and head one matrix? Null changes nothing; otherwise the key is added if the text lacks it.
  */
 export function editConfig(
   config: ModelConfig,
@@ -168,7 +169,7 @@ export function editConfig(
     { span: tied === null ? undefined : spans.get(TIE), value: String(tied) },
     { span: missing, value: `\n  "${TIE}": ${tied}${spans.size > 0 ? "," : ""}` },
   ];
-  // The last edit first, so that the positions of the others stay right.
+  // The last edit comes first, so that the positions of the others stay valid.
   const found = edits.flatMap(({ span, value }) => (span === undefined ? [] : [{ span, value }]));
   for (const { span, value } of found.sort((a, b) => b.span.start - a.span.start)) {
     text = Buffer.concat([text.subarray(0, span.start), Buffer.from(value), text.subarray(span.end)]);

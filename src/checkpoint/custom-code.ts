@@ -1,6 +1,6 @@
 /**
- * Python files that belong to a model: those that its configs name in `auto_map`, and what these import from beside themselves, as
- * transformers finds them (5.23, dynamic_module_utils.py: get_class_from_dynamic_module, get_relative_imports). They are text here:
+ * Python files that belong to a model: those that its configs name in `auto_map`, and the files beside them that they import, as
+ * transformers finds them (5.23, dynamic_module_utils.py: get_class_from_dynamic_module, get_relative_imports). They are handled as text;
  * nothing is run.
  */
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { WeightDiffError } from "../errors.js";
 import { readText } from "../files/small-files.js";
 import { stringsUnder } from "../formats/json.js";
 
-/** A file that is named and is not there, and who names it. Bare names. */
+/** A file that is named but missing, and the file that names it. Bare names. */
 export interface MissingCode {
   readonly file: string;
   readonly by: string;
@@ -20,7 +20,7 @@ export interface CustomCode {
   readonly missing: readonly MissingCode[];
 }
 
-/** Configs that may name classes of the repository's own. */
+/** Configs that may name classes of the repository. */
 const CONFIGS = [
   "config.json",
   "generation_config.json",
@@ -29,22 +29,23 @@ const CONFIGS = [
   "preprocessor_config.json",
   "video_preprocessor_config.json",
 ];
-/** A tokenizer_config.json with 100,000 added tokens has 20 MB, and none of those is known with code of its own. */
+/** A tokenizer_config.json with 100,000 added tokens has 20 MB, but no such tokenizer is known to have its own code. */
 const MAX_CONFIG_BYTES = 10_000_000;
 /** The longest modeling file in transformers itself has 250 kB. */
 const MAX_CODE_BYTES = 2_000_000;
-/** Real repositories have some five. */
+/** Real repositories have about five. */
 const MAX_FILES = 200;
 
 /**
- * "module.Class" of a file beside the config; "org/name--module.Class" is another repository's, whose code stays there.
- * What is no plain module name could lead elsewhere, and is passed over.
+ * "module.Class" is in a file beside the config. "org/name--module.Class" belongs to another repository and stays there. Anything but a
+ * plain module name could lead elsewhere, so it is skipped.
  */
 const CLASS = /^([A-Za-z_][\w-]*)\.\w+$/;
 const IMPORT = /^[ \t]*from[ \t]+\.([A-Za-z_]\w*)[ \t]+import\b/gm;
 
 /**
- * @param names bare names of the folder's files. @param wanted what is looked for; by default what the folder's configs name.
+ * @param names bare names of the folder's files.
+ * @param wanted the references to follow; by default those in the folder's configs.
  * @throws {WeightDiffError} IO.
  */
 export async function customCode(
@@ -86,7 +87,7 @@ async function namedInConfigs(directory: string, names: ReadonlySet<string>): Pr
   return named;
 }
 
-/** Null for what is no text of that size in this folder: it names nothing. @throws {WeightDiffError} IO. */
+/** The text of a file in this folder. Null if it is too large, or not text: then it names nothing. @throws {WeightDiffError} IO. */
 async function textOf(path: string, most: number, within: string | null): Promise<string | null> {
   try {
     return await readText(path, most, within);
@@ -101,7 +102,7 @@ async function textOf(path: string, most: number, within: string | null): Promis
   }
 }
 
-/** None where the text is no JSON: whoever reads it for itself says so. */
+/** Empty if the text is not JSON: the reader of that file reports it. */
 function referencesIn(text: string, where: string): readonly string[] {
   try {
     return stringsUnder(text.replace(/^\ufeff/, ""), "auto_map", where, "python");

@@ -53,7 +53,7 @@ export async function readElements(places: readonly Place[]): Promise<readonly U
   return values;
 }
 
-/** Of a transposed matrix every element is a read of its own: thousands under way would take tens of megabytes. */
+/** In a transposed matrix, every element needs a read of its own. Thousands in flight would take tens of megabytes. */
 const READS_AT_ONCE = 64;
 
 async function readInto(source: FileSource, reads: readonly Read[]): Promise<void> {
@@ -70,7 +70,7 @@ async function readInto(source: FileSource, reads: readonly Read[]): Promise<voi
   }
 }
 
-/** Where elements [first, first + count) lie, in bytes. */
+/** The byte ranges of elements [first, first + count). */
 function storedRuns(
   { dtype, shape, shard, range, strides, pieces }: StoredTensor,
   first: number,

@@ -1,24 +1,24 @@
 /**
- * How much larger a model is than the files that hold it. torch stores once what several names share, and views may repeat what is
- * stored; safetensors holds every tensor in full. Honest models reach 3.2 times their files (mT5, whose embedding has four names).
+ * How much larger a model is than its files. torch stores shared values once, and views may repeat stored values; safetensors holds every
+ * tensor in full. Real models reach 3.2 times their files (mT5, whose embedding has four names).
  */
 import { WeightDiffError } from "../errors.js";
 import { tensorBytes } from "../formats/dtype.js";
 import type { TensorInfo } from "../formats/tensor-info.js";
 
-/** If the tensors have more than so many times the files' bytes, a note says so. */
+/** Above so many times the bytes of the files, a note tells it. */
 const TOLD = 2;
-/** No model reaches this: so many times its files' bytes, and so many bytes on top. */
+/** No real model reaches this many times the bytes of its files plus this many bytes. */
 export const MOST = { times: 64, bytes: 2 ** 30 } as const;
 
-/** Do `stored` bytes stand for more than any model has them stand for? */
+/** Do `stored` bytes expand beyond what any real model needs? */
 export function isPastMost(stored: number, whole: number): boolean {
   return whole > Math.max(MOST.bytes, MOST.times * stored);
 }
 
 /**
- * What to tell of the tensors' bytes against the files'; null where there is nothing to tell.
- * @throws {WeightDiffError} LIMIT for what was made to fill a disk.
+ * A note about the bytes of the tensors and of the files; null if there is nothing to tell.
+ * @throws {WeightDiffError} LIMIT for files made to fill a disk.
  */
 export function expansionNote(
   shards: readonly { readonly size: number }[],
@@ -37,7 +37,7 @@ export function expansionNote(
   if (isPastMost(stored, whole)) {
     throw new WeightDiffError(
       "LIMIT",
-      `${fact}; more than ${MOST.times} times as much is not read`,
+      `${fact}; at most ${MOST.times} times as much is read`,
       "if you trust its origin, load it with torch, drop the names that are not needed, and save the rest with safetensors",
       { at: { file: path } },
     );

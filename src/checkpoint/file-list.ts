@@ -1,4 +1,4 @@
-/** The files of a directory or of a repository's folder as they are now: what a run that reads whole files is planned for. */
+/** The files of a directory, or of a repository's folder, as they are now. Runs that read whole files are planned from this list. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -9,18 +9,18 @@ import { printable } from "../formats/quote.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { hubSnapshot } from "./locate.js";
 
-/** A regular file; symlinks are followed, since a Hub cache consists of them. */
+/** A regular file. Symlinks are followed, since a Hub cache consists of them. */
 export interface ListedFile {
   /** Bare name. */
   readonly file: string;
   readonly path: string;
-  /** For messages: its path, or the repository's name and its own. */
+  /** For messages: the path, or the names of repository and file. */
   readonly name: string;
   /** Bytes. */
   readonly size: number;
-  /** Nanoseconds since 1970, as text; of a file at the Hub, its etag. */
+  /** Nanoseconds since 1970, as text; the etag for a file on the Hub. */
   readonly modified: string;
-  /** Of a file that may be at the Hub only. */
+  /** For a file that may be only on the Hub. */
   readonly hub?: HubFile;
 }
 
@@ -28,7 +28,7 @@ export interface Folder {
   /** As the user wrote it. */
   readonly path: string;
   readonly directory: string;
-  /** The repository's folder; null for one on this disk. */
+  /** The folder of a repository; null for a folder on this disk. */
   readonly place: HubPlace | null;
   readonly repo: string | null;
   readonly commit: string | null;
@@ -41,7 +41,7 @@ export interface Folder {
 }
 
 /**
- * The directory, Hub cache folder or repository that `path` names; null if it is a file, or nothing.
+ * The directory, Hub cache folder or repository that `path` names; null if it names a file or nothing.
  * @throws {WeightDiffError} NOT_FOUND for a link that leads nowhere; IO, HUB_…, NETWORK.
  */
 export async function findFolder(path: string, hub: Hub | null): Promise<Folder | null> {
@@ -60,7 +60,7 @@ export async function findAnyFolder(path: string, hub: Hub | null): Promise<Fold
   return isFolder ? listFolder(path) : null;
 }
 
-/** The error where `findFolder` found none: nothing is there, or `fact`. */
+/** The error if `findFolder` found none. @param fact what is wrong if something other than a folder is there. */
 export async function noFolder(path: string, hub: Hub | null, fact: string, hint: string): Promise<WeightDiffError> {
   const isRepository = hub !== null && (await hub.find(path)) !== null;
   return (
@@ -69,7 +69,7 @@ export async function noFolder(path: string, hub: Hub | null, fact: string, hint
   );
 }
 
-/** One of the folders in it; null if there is none of that name. @throws {WeightDiffError} as findFolder. */
+/** One of the folders inside; null if there is none of that name. @throws {WeightDiffError} as findFolder. */
 export async function enterFolder(folder: Folder, name: string, hub: Hub | null): Promise<Folder | null> {
   const found = await enterAnyFolder(folder, name, hub);
   refuseBroken(found);
@@ -109,7 +109,7 @@ export function brokenLink({ path }: Pick<Folder, "path">, name: string): Weight
   );
 }
 
-/** What of a repository is on this disk, and what is not. */
+/** Lists the files of a repository, on this disk or not. */
 async function listPlace(path: string, place: HubPlace): Promise<Folder> {
   const { directory, id, commit } = place;
   const here = await statFiles(
@@ -157,7 +157,7 @@ async function statFiles(
   return { files, folders, broken };
 }
 
-/** A single file, on this disk or of a repository. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */
+/** A single file, on this disk or in a repository. @throws {WeightDiffError} NOT_FOUND, IO, HUB_…, NETWORK. */
 export async function findFile(path: string, hub: Hub | null): Promise<ListedFile> {
   const place = (await hub?.find(path)) ?? null;
   const remote = place?.single == null ? undefined : place.files.get(place.single);

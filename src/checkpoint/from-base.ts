@@ -1,6 +1,6 @@
 /**
- * The small files that a model lacks and its base has: a tokenizer, if both have the same vocabulary rows; processors; and the code
- * that the model's configs name.
+ * The small files that a model lacks and its base has: a tokenizer, if both have the same vocabulary rows; processors; and the code that
+ * the model's configs name.
  */
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -11,24 +11,27 @@ import { refuseStandIn, type SideFile, type SideFiles } from "./side-files.js";
 
 export interface FromBase {
   readonly files: readonly SideFile[];
-  /** Whose tokenizer the result has. "other-rows": nobody's, since the base's does not know all of its rows; "none": neither has one. */
+  /**
+   * Whose tokenizer the result has. "other-rows": none, since the base's does not know all rows of the result. "none": neither side has
+   * one.
+   */
   readonly tokenizer: "own" | "base" | "other-rows" | "none";
-  /** Code that neither has. */
+  /** Code that neither side has. */
   readonly missing: readonly MissingCode[];
-  /** The base's files that would be taken, and cannot be. */
+  /** Files of the base that are needed but cannot be used. */
   readonly refused: readonly WeightDiffError[];
 }
 
 export interface BaseFiles {
-  /** The base's folder; null where there is none. */
+  /** The folder of the base; null if there is none. */
   readonly directory: string | null;
-  /** What makes its tokenizer, where that is not just what lies in the folder; asked only if one is wanted. */
+  /** Makes the base's tokenizer, if it is not simply a file in the folder. Called only if one is needed. */
   readonly tokenizer: (() => Promise<readonly SideFile[]>) | null;
-  /** Has the result the base's rows of the embedding, and no others? */
+  /** Does the result's embedding have exactly the rows of the base's? */
   readonly sameRows: boolean;
 }
 
-/** @param side the model's own. @throws {WeightDiffError} IO. */
+/** @param side the small files of the model itself. @throws {WeightDiffError} IO. */
 export async function fromBase(
   side: SideFiles,
   { directory: base, tokenizer: made, sameRows }: BaseFiles,
@@ -36,7 +39,7 @@ export async function fromBase(
   const has = new Set(side.copied.map(({ file }) => file));
   const names = base === null ? [] : await regularFiles(base);
   const refused: WeightDiffError[] = [];
-  /** A file that cannot be used is reported, and not taken. */
+  /** Reports a file that cannot be used, and goes on without it. */
   const orRefused = async <T>(taking: Promise<T>): Promise<T | null> =>
     taking.catch((error: unknown) => {
       if (!(error instanceof WeightDiffError) || error.kind !== "input") {

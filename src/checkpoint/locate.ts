@@ -15,19 +15,19 @@ import { findWeights, layoutOfPart } from "./layouts/registry.js";
 import { nothingHere } from "./nothing-here.js";
 
 export interface Location extends FoundWeights {
-  /** Absolute; holds the weight files. */
+  /** Absolute path of the folder with the weight files. */
   readonly directory: string;
-  /** The layout, as far as names tell; the header of a single file may show another one. */
+  /** The layout by names alone. The header of a single file may show another one. */
   readonly layout: LayoutName;
-  /** The user named a weight file, not a directory. */
+  /** Did the user name a weight file, and not a directory? */
   readonly single: boolean;
   readonly repo: string | null;
   readonly commit: string | null;
-  /** Of a repository's files that are not all on this disk; absent for a local path. */
+  /** For a repository whose files are not all on this disk; absent for a local path. */
   readonly hub?: {
-    /** By bare name. */
+    /** Files by bare name. */
     readonly files: ReadonlyMap<string, HubFile>;
-    /** Where a missing file could be got, or looked for. */
+    /** How to get a missing file. */
     readonly remedy: string;
     readonly offline: boolean;
     readonly notes: readonly string[];
@@ -35,7 +35,7 @@ export interface Location extends FoundWeights {
 }
 
 /**
- * Finds the weight files of `path`. Reads names only, no weights.
+ * Finds the weight files of `path`, by names only.
  * @param place the repository that `path` names, if it names one.
  * @throws {WeightDiffError} NOT_FOUND, FORMAT_UNSUPPORTED, IO.
  */
@@ -83,7 +83,7 @@ async function locateInRepository(path: string, place: HubPlace): Promise<Locati
   }
 }
 
-/** A repository's folder, before it is known which of its files are the weights. */
+/** The folder of a repository, before it is known which files are the weights. */
 export function inRepository({ id, commit, directory, files, notes, offline, page }: HubPlace) {
   const remedy = offline
     ? "go online once (neither the option nor HF_HUB_OFFLINE may forbid it): what is missing in the cache is fetched"
@@ -110,7 +110,7 @@ function loneFile(file: string): Pick<Location, "layout" | "files" | "index" | "
   return { layout: "huggingface", files: [file], index: null, others: [], single: true };
 }
 
-/** One part of several is no checkpoint: if the others lie beside it, all of them are meant. */
+/** One part of several is no checkpoint. If the others lie beside it, all of them are meant. */
 function locateParts(place: Place, part: string, names: readonly string[]): Location {
   const layout = layoutOfPart(part);
   const found = layout?.find(new Set(names));
@@ -124,7 +124,7 @@ function plain(directory: string): Pick<Location, "directory" | "repo" | "commit
   return { directory, repo, commit };
 }
 
-/** …/models--org--name/snapshots/<commit> says where it came from. */
+/** Repository and commit from a path such as …/models--org--name/snapshots/<commit>. */
 function namedSnapshot(directory: string): { repo: string | null; commit: string | null } {
   const commit = basename(directory);
   const folder = basename(dirname(dirname(directory)));
@@ -134,7 +134,7 @@ function namedSnapshot(directory: string): { repo: string | null; commit: string
   return { repo: folder.slice("models--".length).replace("--", "/"), commit };
 }
 
-/** A commit's name, with room for white space. */
+/** A commit has 40 characters; the rest allows for white space. */
 const MAX_REF_BYTES = 100;
 
 /** A Hub cache folder "models--org--name" stands for the snapshot that refs/main names (docs/hub.md). */

@@ -1,7 +1,7 @@
 /**
- * The tokenizer of a model in Meta's layout: one file for all sizes, beside their folders; many people copied it into each. Alone it
- * does not tell transformers how it is used: 5.23 then leaves out the token that begins every text, and merges otherwise
- * (test/conformance/meta-tokenizer.test.ts). So it goes with the two files that the converter of 2023 wrote beside it.
+ * The tokenizer of a model in Meta's layout: one file for all sizes, in the folder above theirs. Many people copied it into each folder.
+ * The file alone does not tell transformers how to use it: 5.23 then leaves out the token that begins every text, and merges in another way
+ * (test/conformance/meta-tokenizer.test.ts). So two files are written with it, as the converter of 2023 did.
  */
 import { dirname, join } from "node:path";
 import { openFileSource, type PlacedFile } from "../files/file-source.js";
@@ -14,19 +14,19 @@ import { refuseStandIn, type SideFile } from "./side-files.js";
 export const TOKENIZER = "tokenizer.model";
 
 export interface MetaTokenizer {
-  /** tokenizer.model, and what goes with it. */
+  /** tokenizer.model, and the files that are written with it. */
   readonly files: readonly SideFile[];
-  /** Is it sentencepiece's, as that of LLaMA and Llama 2? Others are copied without a word on how they are used. */
+  /** Is it sentencepiece's, as for LLaMA and Llama 2? Others are copied without such files. */
   readonly sentencepiece: boolean;
 }
 
-/** One piece of special_tokens_map.json; in tokenizer_config.json it has a type. */
+/** One entry of special_tokens_map.json. In tokenizer_config.json it also has a type. */
 const token = (content: string, type: string, indent: string): string =>
   `{\n${type}${indent}  "content": "${content}",\n${indent}  "lstrip": false,\n${indent}  "normalized": true,\n${indent}  "rstrip": false,\n${indent}  "single_word": false\n${indent}}`;
 const mapped = (content: string): string => token(content, "", "  ");
 const typed = (content: string): string => token(content, '    "__type": "AddedToken",\n', "  ");
 
-/** LlamaTokenizer("tokenizer.model").save_pretrained() of transformers 4.28.1, to the byte. */
+/** The output of LlamaTokenizer("tokenizer.model").save_pretrained() in transformers 4.28.1, byte for byte. */
 const WRITTEN_BESIDE: readonly SideFile[] = [
   {
     file: "tokenizer_config.json",
@@ -38,7 +38,7 @@ const WRITTEN_BESIDE: readonly SideFile[] = [
   },
 ];
 
-/** What makes a tokenizer of it; null if there is none. @throws {WeightDiffError} as findMetaTokenizer. */
+/** The files that make a tokenizer; null if there is none. @throws {WeightDiffError} as findMetaTokenizer. */
 export async function metaTokenizer(model: Checkpoint, hub: Hub): Promise<MetaTokenizer | null> {
   const place = await findMetaTokenizer(model, hub);
   if (place === null) {
@@ -55,8 +55,9 @@ export async function metaTokenizer(model: Checkpoint, hub: Hub): Promise<MetaTo
 }
 
 /**
- * tokenizer.model in the model's folder, or above it, where a link in the model's folder may lead; null if it is in neither, or the
- * model is a lone file. @throws {WeightDiffError} NOT_WEIGHTS, LINK_OUTSIDE, IO; HUB_…, NETWORK.
+ * tokenizer.model in the model's folder or above it, where a link in the model's folder may lead. Null if it is in neither, or if the model
+ * is a single file.
+ * @throws {WeightDiffError} NOT_WEIGHTS, LINK_OUTSIDE, IO; HUB_…, NETWORK.
  */
 export async function findMetaTokenizer(model: Checkpoint, hub: Hub): Promise<PlacedFile | null> {
   if (model.directory === null) {
@@ -73,7 +74,7 @@ export async function findMetaTokenizer(model: Checkpoint, hub: Hub): Promise<Pl
   return null;
 }
 
-/** Of a repository's root there is none: what lies above it on this disk is not the repository's. */
+/** The root of a repository has no folder above: what lies above it on this disk does not belong to the repository. */
 async function folderAbove(path: string, directory: string, hub: Hub): Promise<string | null> {
   const place = await hub.find(path);
   if (place === null) {

@@ -1,5 +1,5 @@
 /**
- * Says why a directory, or a repository's folder, has no weights that can be read: what it holds instead, by names alone, and what to do.
+ * Tells why a directory, or a repository's folder, has no weights that can be read: what it holds instead, by names alone, and what to do.
  * Trainers, quantisers, unfinished downloads and archives leave such directories.
  */
 import { readdir } from "node:fs/promises";
@@ -13,24 +13,24 @@ import { PRECEDENCE } from "./layouts/huggingface.js";
 import { findWeights } from "./layouts/registry.js";
 import { readSettings } from "./tokenizer.js";
 
-/** A directory in which nothing was found. */
+/** A directory in which no weights were found. */
 export interface BarePlace {
   /** As the user wrote it. */
   readonly path: string;
   readonly directory: string;
   /** Bare names of its files and folders, sorted. */
   readonly names: readonly string[];
-  /** Of a repository: its folders are not on this disk. */
+  /** For a repository, whose folders are not on this disk. */
   readonly hub: Pick<HubPlace, "id" | "folder" | "folders"> | null;
 }
 
 type Finding = readonly [code: ErrorCode, fact: string, hint: string];
 
-/** Folders looked into. */
+/** The most folders to look into. */
 const MAX_FOLDERS = 100;
 const SHOWN = 5;
 
-/** The explanations, the most helpful first; the first that applies is told. */
+/** The explanations, the most helpful one first. The first that applies is told. */
 export async function nothingHere(place: BarePlace): Promise<WeightDiffError> {
   const finding =
     shardsWithoutIndex(place) ??
@@ -50,7 +50,7 @@ export async function nothingHere(place: BarePlace): Promise<WeightDiffError> {
   });
 }
 
-/** A local folder wins over a repository of that name: whoever meant the repository is told how to say so. */
+/** A local folder wins over a repository of the same name. A user who meant the repository is told how to name it. */
 function hiddenRepository({ path, hub }: BarePlace): string | null {
   const name = hub === null && !isAddress(path) ? parseHubName(path) : null;
   return name === null || name.explicit
@@ -82,7 +82,7 @@ function wrongCase({ names }: BarePlace): Finding | null {
       ];
 }
 
-/** Meta's download as a whole has a folder for every size, a trainer's output one for every checkpoint, an unpacked archive one in all. */
+/** Meta's whole download has a folder for every size, a trainer's output one for every checkpoint, an unpacked archive a single one. */
 async function oneDeeper({ path, directory, names, hub }: BarePlace): Promise<Finding | null> {
   const metas: string[] = [];
   const usual: string[] = [];
@@ -108,7 +108,7 @@ async function oneDeeper({ path, directory, names, hub }: BarePlace): Promise<Fi
   ];
 }
 
-/** What clients call a file that is not whole yet: huggingface_hub, wget and curl's users, aria2, browsers. */
+/** Endings of unfinished files: of huggingface_hub, wget and curl, aria2, and browsers. */
 const PART = /\.(incomplete|part|partial|crdownload|aria2|download|opdownload)$/;
 
 function unfinished(names: readonly string[]): Finding | null {
@@ -122,14 +122,14 @@ function unfinished(names: readonly string[]): Finding | null {
       ];
 }
 
-/** Where hf download --local-dir keeps what it has of a file. */
+/** The place where `hf download --local-dir` keeps unfinished files. */
 async function inCache({ directory, hub }: BarePlace): Promise<readonly string[]> {
   const folder = join(".cache", "huggingface", "download");
   const names = hub === null ? await readdir(join(directory, folder)).catch((): string[] => []) : [];
   return names.sort().map((name) => join(folder, name));
 }
 
-/** What peft saves; adapter_config.json names the base (peft's PeftConfig, base_model_name_or_path). */
+/** The files that peft saves. adapter_config.json names the base (peft's PeftConfig, base_model_name_or_path). */
 async function adapter({ directory, names }: BarePlace): Promise<Finding | null> {
   const name = names.find((candidate) => /^adapter_model\.(bin|safetensors)$/.test(candidate));
   if (name === undefined) {
@@ -144,7 +144,7 @@ async function adapter({ directory, names }: BarePlace): Promise<Finding | null>
   ];
 }
 
-/** [a name that gives it away, what it is, what to do]. */
+/** [a telltale name, what it is, what to do]. */
 const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
   [
     /\.enc$/,
@@ -211,10 +211,10 @@ function otherFormat({ names }: BarePlace): Finding | null {
   return null;
 }
 
-/** What trainers write beside the weights under the same endings. */
+/** Files that trainers write beside the weights with the same endings. */
 const NO_WEIGHTS = /^(training_args|optimizer|scheduler|scaler|rng_state)/;
 
-/** Weight files under names that no loader looks for: variants such as model.fp16.safetensors, or names of the publisher's own. */
+/** Weight files with names that no loader looks for: variants such as model.fp16.safetensors, or the publisher's own names. */
 function otherNames({ path, names }: BarePlace): Finding | null {
   const files = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name) && !NO_WEIGHTS.test(name));
   const [first] = files;

@@ -1,4 +1,4 @@
-/** Weight files of a checkpoint, on this disk or at the Hub: each opened, its header read, closed again. */
+/** The weight files of a checkpoint, on this disk or on the Hub. Each is opened, its header is read, and it is closed again. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -11,7 +11,7 @@ import type { HubFile } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import type { Location } from "./locate.js";
 
-/** One weight file of a checkpoint, its header read. */
+/** One weight file of a checkpoint with its header. */
 export interface Shard {
   /** Bare file name. */
   readonly file: string;
@@ -21,9 +21,9 @@ export interface Shard {
   /** Nanoseconds since 1970, as text. */
   readonly modified: string;
   readonly header: ShardHeader;
-  /** Of a repository on the Hub: its bytes may not be on this disk yet, or never. */
+  /** For a file on the Hub, whose bytes may not be on this disk. */
   readonly hub?: HubFile;
-  /** Of a stream: what was kept of it when it passed. */
+  /** For a stream: the bytes that were kept when it passed. */
   readonly passed?: FileSource;
 }
 
@@ -37,7 +37,7 @@ export function withoutTensors({ header: { digest }, ...shard }: Shard): ShardFi
 /** A header is a few requests one after the other: those of several files at once hide the way to the Hub and back. */
 export const REMOTE_PARALLEL = 8;
 
-/** The shards in the order of `files`. @throws {WeightDiffError} of the first that cannot be opened. */
+/** The shards in the order of `files`. @throws {WeightDiffError} for the first that cannot be opened. */
 export async function openEach(location: Location, files: readonly string[]): Promise<readonly Shard[]> {
   const step = location.hub === undefined ? 1 : REMOTE_PARALLEL;
   const budget = headerBudget();
@@ -56,13 +56,18 @@ export async function openEach(location: Location, files: readonly string[]): Pr
   return shards;
 }
 
-/** The files that are not there, of a model on this disk. */
+/** The missing files of a model on this disk. */
 async function absent(directory: string, files: readonly string[]): Promise<readonly string[]> {
   const found = await Promise.all(files.map((file) => stat(join(directory, file)).catch(() => null)));
   return files.filter((_, at) => found[at] === null);
 }
 
-/** Reads one weight file's header. @param all the shards of the checkpoint. @param budget what the headers of the whole checkpoint may still take. @throws {WeightDiffError} as openCheckpoint. */
+/**
+ * Reads the header of one weight file.
+ * @param all the shards of the checkpoint.
+ * @param budget what the headers of the whole checkpoint may still take.
+ * @throws {WeightDiffError} as openCheckpoint.
+ */
 export async function openShard(
   location: Location,
   file: string,
@@ -92,7 +97,7 @@ export async function openShard(
     const { size, modified } = source;
     return { file, path, size, modified, header, ...(remote === undefined ? {} : { hub: remote }) };
   } catch (error) {
-    // A copy in the cache that is not what the Hub has is as good as none.
+    // A copy in the cache that differs from the Hub's file counts as missing.
     if (hub !== undefined && !hub.offline && remote?.cached === true && !(await isTrueBlob(path, remote.etag))) {
       const files = new Map([...hub.files, [file, { ...remote, cached: false }]]);
       return await openShard({ ...location, hub: { ...hub, files } }, file, budget);

@@ -1,4 +1,4 @@
-/** The small files beside the weights: which of them belong to a model, and whether they are what their names say. */
+/** The small files beside the weights: which belong to a model, and whether they hold what their names promise. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -9,18 +9,18 @@ import { readText, regularFiles } from "../files/small-files.js";
 import { openShardSource, type ShardPlace } from "../hub/source.js";
 import { customCode, type MissingCode } from "./custom-code.js";
 
-/** A small file that goes along: a copy, or a text that is made. */
+/** A small file of the output: a copy, or a text that is made. */
 export type SideFile = {
-  /** Its name in the model's folder; "folder/name" of a file in a folder there. */
+  /** Its name in the model's folder; "folder/name" for a file in a folder there. */
   readonly file: string;
 } & (PlacedFile | { readonly text: string });
 
 export interface SideFiles {
   /** To copy, sorted by name. */
   readonly copied: readonly SideFile[];
-  /** Bare names of what else is there and stays behind. */
+  /** Bare names of files that are not copied. */
   readonly left: readonly string[];
-  /** Code that is not there, though a config names it or such code imports it. */
+  /** Missing code that a config names, or that other code imports. */
   readonly missing: readonly MissingCode[];
   /** Is there a tokenizer? */
   readonly tokenizer: boolean;
@@ -28,16 +28,16 @@ export interface SideFiles {
 
 export const NO_SIDE_FILES: SideFiles = { copied: [], left: [], missing: [], tokenizer: false };
 
-/** Tokenizers of transformers 5.23 that need no vocabulary: they count bytes or code points. */
+/** Tokenizers of transformers 5.23 without a vocabulary: they count bytes or code points. */
 const WITHOUT_VOCABULARY = /"tokenizer_class"\s*:\s*"(ByT5|Canine|Dia|Perceiver)Tokenizer"/;
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 const MAX_CONFIG_BYTES = 10_000_000;
 
 /**
- * Sorts the files of `directory` into those that go with the model and those that do not; config.json, which is edited, and what
- * `isOther` says are neither.
- * @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; LINK_OUTSIDE if it is a link out of
- * the directory; IO.
+ * Sorts the files of `directory` into those to copy and those to leave. Neither list has config.json, which is edited, or files that
+ * `isOther` names.
+ * @throws {WeightDiffError} NOT_WEIGHTS if a file to copy is a git-lfs pointer or an HTML page; LINK_OUTSIDE if it is a link out of the
+ * directory; IO.
  */
 export async function sideFiles(directory: string, isOther: (name: string) => boolean): Promise<SideFiles> {
   const { files, inner } = await modelFiles(directory);
@@ -67,8 +67,9 @@ function placeIn(directory: string, file: string): PlacedFile & { readonly file:
 }
 
 /**
- * Regular files, sorted, and those in folders that belong to the model. Symlinks are followed: a Hub cache consists of them.
- * Where to, is looked at when a file is opened. @throws {WeightDiffError} IO.
+ * Regular files, sorted, and those in folders that belong to the model. Follows symlinks, since a Hub cache consists of them; their targets
+ * are checked when a file is opened.
+ * @throws {WeightDiffError} IO.
  */
 export async function modelFiles(
   directory: string,
@@ -87,7 +88,7 @@ export async function modelFiles(
   return { files, inner };
 }
 
-/** Bare names of everything in the directory; none where there is none. @throws {WeightDiffError} IO. */
+/** Bare names of everything in the directory; none if there is no directory. @throws {WeightDiffError} IO. */
 export async function fileNames(directory: string | null): Promise<readonly string[]> {
   return directory === null
     ? []
@@ -101,7 +102,7 @@ export async function refusePlaceholder(path: string, name: string): Promise<voi
   return refuseStandIn({ path, name: path }, name);
 }
 
-/** Likewise, of a file that may be at the Hub. @param file bare name. */
+/** The same for a file that may be on the Hub. @param file bare name. */
 export async function refuseStandIn(
   { name, ...place }: ShardPlace & { readonly name: string },
   file: string,

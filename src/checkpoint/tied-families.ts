@@ -1,6 +1,6 @@
 /**
- * Which families tie the output head to the input embedding where config.json does not say (tie_word_embeddings): all that
- * AutoModelForCausalLM loads, by model_type. From the configurations of transformers 5.23.0; fixtures/ties/families.py lists them.
+ * Families that tie the output head to the input embedding if config.json does not say (tie_word_embeddings): all that AutoModelForCausalLM
+ * loads, by model_type. From the configurations of transformers 5.23.0; fixtures/ties/families.py lists them.
  */
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
@@ -28,7 +28,7 @@ const UNTIED: ReadonlySet<string> = new Set(
     solar_open stablelm xlstm`),
 );
 
-/** Is the head the embedding by default? Null for families that are not known. */
+/** Is the head the embedding by default? Null for unknown families. */
 export function tiedByDefault(modelType: string | null): boolean | null {
   return modelType === null ? null : TIED.has(modelType) ? true : UNTIED.has(modelType) ? false : null;
 }

@@ -1,7 +1,7 @@
 /**
- * What Python's `len(tokenizer)` is, and whether the tokenizer has a padding token, from its files alone: the vocabulary, what is
- * added to it, and the special tokens that transformers adds on loading where the vocabulary does not have them
- * (tokenization_utils_base.py 4.28.1, sanitize_special_tokens).
+ * Python's `len(tokenizer)`, and whether the tokenizer has a padding token, from its files alone: the vocabulary, added tokens, and the
+ * special tokens that transformers adds on loading if the vocabulary lacks them (tokenization_utils_base.py 4.28.1,
+ * sanitize_special_tokens).
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,19 +11,19 @@ import { eachPiece } from "../formats/sentencepiece.js";
 import { MAX_TOKENIZER_BYTES, readSettings } from "./tokenizer.js";
 
 export interface TokenCount {
-  /** Different tokens. */
+  /** The number of distinct tokens. */
   readonly tokens: number;
-  /** Has it a padding token? Null where neither its files nor its class tell. */
+  /** Does it have a padding token? Null if neither its files nor its class tell. */
   readonly padding: boolean | null;
   knows(token: string): boolean;
 }
 
-/** Classes without a padding token of their own in any release. GPTNeoXTokenizer is none of them: in 5.23.0 it has one. */
+/** Classes without a padding token in any release. GPTNeoXTokenizer is not listed: it has one in 5.23.0. */
 const NO_PADDING: ReadonlySet<string> = new Set(
   `CTRLTokenizer CodeGenTokenizer CodeLlamaTokenizer GPT2Tokenizer GPTSw3Tokenizer LLaMATokenizer LlamaTokenizer
   OpenAIGPTTokenizer PreTrainedTokenizer TokenizersBackend WhisperTokenizer`.split(/\s+/),
 );
-/** The tokenizer of a family whose files do not name it (tokenization_auto.py). */
+/** The tokenizer class of a family, if the files do not name one (tokenization_auto.py). */
 const OF_FAMILY: Readonly<Record<string, string>> = {
   codegen: "CodeGenTokenizer",
   gpt2: "GPT2Tokenizer",
@@ -33,8 +33,8 @@ const OF_FAMILY: Readonly<Record<string, string>> = {
   mistral: "LlamaTokenizer",
 };
 /**
- * Families for which transformers 5 takes a class of its own, with a padding token, whatever class the files name; older releases take
- * the one that is named (tokenization_auto.py 5.23.0, MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS).
+ * Families for which transformers 5 uses its own class, with a padding token, whatever class the files name. Older releases use the named
+ * class (tokenization_auto.py 5.23.0, MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS).
  */
 const PADDED_OF_LATE: ReadonlySet<string> = new Set(
   "qwen2 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen4_exp siglip2".split(" "),
@@ -43,8 +43,10 @@ const SPECIAL = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token"
 const LISTS = ["additional_special_tokens", "extra_special_tokens"] as const;
 
 /**
- * Null where there is no vocabulary that can be read.
- * @param modelType model_type of config.json. @param asked tokens that `knows` will be asked for. @throws {WeightDiffError} IO.
+ * Null if there is no readable vocabulary.
+ * @param modelType model_type of config.json.
+ * @param asked tokens that `knows` will be asked for.
+ * @throws {WeightDiffError} IO.
  */
 export async function countTokens(
   directory: string | null,
@@ -80,13 +82,13 @@ function isObject(value: unknown): value is Settings {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The text of a token, plain or with its properties. */
+/** The text of a token, given as a string or as an object with properties. */
 function tokenText(value: unknown): string | null {
   const text = isObject(value) ? value.content : value;
   return typeof text === "string" ? text : null;
 }
 
-/** Tokens that the settings name; blank ones, as decapoda's uploads have them, are none. */
+/** Tokens that the settings name. Blank ones, as in decapoda's uploads, do not count. */
 function addedBy(values: Settings): readonly string[] {
   const decoder = isObject(values.added_tokens_decoder) ? Object.values(values.added_tokens_decoder) : [];
   const lists = LISTS.flatMap((key) => (Array.isArray(values[key]) ? values[key] : []));
@@ -105,11 +107,11 @@ function paddingOf(settings: Settings, map: Settings, modelType: string | null):
 
 interface Vocabulary {
   readonly count: number;
-  /** Those of the sought that it has. */
+  /** The asked tokens that the vocabulary has. */
   readonly known: ReadonlySet<string>;
 }
 
-/** Of the file that transformers would take: null where there is none, or where it is not what its name says. */
+/** Reads the file that transformers would use. Null if there is none, or if it is broken. */
 async function readVocabulary(
   directory: string,
   sought: ReadonlySet<string>,
@@ -148,7 +150,7 @@ const READERS: readonly (readonly [file: string, read: Read])[] = [
   ["vocab.json", (bytes, path, take) => eachKey(new JsonScanner(bytes, path, "python"), take)],
 ];
 
-/** {"model": {"vocab": …}, "added_tokens": [{"content": …}]}. What is added is learned first, wherever it stands. */
+/** {"model": {"vocab": …}, "added_tokens": [{"content": …}]}. Added tokens are read first, wherever they stand in the text. */
 function readFast(bytes: Uint8Array, path: string, take: (token: string) => void, more: Set<string>): void {
   eachValue(new JsonScanner(bytes, path, "python"), "added_tokens", (scanner) => {
     scanner.array(() => {

@@ -1,6 +1,6 @@
 /**
- * What tokens are called, by their ids, as a model's own files have it: tokenizer.json (tokenizers, "model.vocab" and "added_tokens"),
- * tokenizer.model (sentencepiece's pieces), vocab.json and added_tokens.json (token -> id). Nothing is decoded.
+ * The texts of tokens by id, from a model's own files: tokenizer.json (tokenizers, "model.vocab" and "added_tokens"), tokenizer.model
+ * (sentencepiece's pieces), vocab.json and added_tokens.json (token -> id). Nothing is decoded.
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +25,11 @@ const READERS: readonly (readonly [file: string, read: (bytes: Uint8Array, path:
   ["added_tokens.json", (bytes, path, take) => readMap(new JsonScanner(bytes, path, "python"), take)],
 ];
 
-/** @param folders the first that knows a token counts. @returns only what is known; a file that cannot be read tells nothing. @throws {WeightDiffError} IO. */
+/**
+ * @param folders the first folder that knows a token counts.
+ * @returns the known texts; a file that cannot be read is skipped.
+ * @throws {WeightDiffError} IO.
+ */
 export async function tokenTexts(
   folders: readonly string[],
   wanted: ReadonlySet<number>,
@@ -57,7 +61,7 @@ export async function tokenTexts(
   return texts;
 }
 
-/** Unigram models list [token, score], the others map each token to its id. */
+/** Unigram models list [token, score]; others map each token to its id. */
 function readFast(scanner: JsonScanner, take: Take): void {
   scanner.object((key) => {
     if (key === "model") {

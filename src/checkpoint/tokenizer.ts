@@ -1,7 +1,7 @@
 /**
- * How many tokens a tokenizer knows, from its files alone, without running it: the rows of an embedding must hold every id.
- * tokenizer.json is Hugging Face's (tokenizers, "model.vocab" and "added_tokens"), tokenizer.model sentencepiece's protobuf
- * (sentencepiece_model.proto: field 1, one message per piece), added_tokens.json token -> id.
+ * The highest token id of a tokenizer, from its files alone, without running it: an embedding needs a row for every id. tokenizer.json is
+ * Hugging Face's (tokenizers, "model.vocab" and "added_tokens"). tokenizer.model is sentencepiece's protobuf (sentencepiece_model.proto:
+ * field 1, one message per piece). added_tokens.json maps tokens to ids.
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,20 +15,20 @@ import { eachPiece } from "../formats/sentencepiece.js";
 
 export interface TokenizerFile {
   readonly file: string;
-  /** The highest id it gives to a token; -1 if it has none. */
+  /** The highest id of a token; -1 if there are no tokens. */
   readonly highestId: number;
 }
 
 export interface Tokenizer {
   readonly files: readonly TokenizerFile[];
-  /** Files that are not what their names say. */
+  /** Files whose content is not what their name promises. */
   readonly broken: readonly { readonly file: string; readonly message: string }[];
 }
 
-/** The largest real one, tokenizer.json of a vocabulary of 256,000, has some 35 MB. */
+/** The largest real one, the tokenizer.json of a vocabulary of 256,000, has some 35 MB. */
 export const MAX_TOKENIZER_BYTES = 100_000_000;
 
-/** Hundreds of added tokens take some kilobytes. */
+/** Hundreds of added tokens take a few kilobytes. */
 const MAX_ADDED_BYTES = 1_000_000;
 const addedSchema = z.record(z.string(), z.number().int().nonnegative());
 
@@ -38,20 +38,20 @@ const READERS: readonly (readonly [file: string, highestId: (bytes: Uint8Array, 
   ["added_tokens.json", (bytes, path) => whole(new JsonScanner(bytes, path, "python"), highestOfMap)],
 ];
 
-/** What added_tokens.json adds; nothing where it is missing or broken. */
+/** The tokens in added_tokens.json; none if it is missing or broken. */
 export async function addedTokens(directory: string | null): Promise<readonly string[]> {
   return directory === null ? [] : Object.keys(await addedTokenIds(directory));
 }
 
-/** The ids of what added_tokens.json adds; nothing where it is missing or broken. */
+/** The ids in added_tokens.json by token; none if it is missing or broken. */
 export async function addedTokenIds(directory: string): Promise<Readonly<Record<string, number>>> {
   return addedSchema.safeParse(await readSettings(directory, "added_tokens.json", MAX_ADDED_BYTES)).data ?? {};
 }
 
-/** Settings of a tokenizer have some kilobytes; with thousands of added tokens a megabyte. */
+/** The settings of a tokenizer take a few kilobytes; with thousands of added tokens, a megabyte. */
 const MAX_SETTINGS_BYTES = 10_000_000;
 
-/** A JSON object beside the vocabulary; an empty one where the file is missing or broken, as an odd setting stops nothing. */
+/** A JSON object beside the vocabulary. Empty if the file is missing or broken, since an odd setting need not stop anything. */
 export async function readSettings(
   directory: string,
   file: string,
@@ -72,7 +72,7 @@ export async function readSettings(
   }
 }
 
-/** Reads the tokenizer files of a directory; those that are not there are left out. @throws {WeightDiffError} IO. */
+/** Reads the tokenizer files of a directory, as far as they exist. @throws {WeightDiffError} IO. */
 export async function readTokenizer(directory: string): Promise<Tokenizer> {
   const files: TokenizerFile[] = [];
   const broken: { file: string; message: string }[] = [];
@@ -99,7 +99,7 @@ export async function readTokenizer(directory: string): Promise<Tokenizer> {
   return { files, broken };
 }
 
-/** Reads one value to the end of the text: token by token, since a vocabulary costs thirty times its text in memory. */
+/** Reads one value to the end of the text. Scans token by token, since a parsed vocabulary takes thirty times its text in memory. */
 function whole(scanner: JsonScanner, read: (scanner: JsonScanner) => number): number {
   const value = read(scanner);
   scanner.end();
@@ -127,7 +127,7 @@ function highestOfFast(scanner: JsonScanner): number {
   return Math.max(own, added);
 }
 
-/** Unigram models list their tokens, the others map each to its id; a model without a vocabulary has none. */
+/** Unigram models list their tokens, others map each token to its id. A model without a vocabulary has none. */
 function highestOfModel(scanner: JsonScanner): number {
   let highest = -1;
   scanner.object((key) => {

@@ -1,4 +1,7 @@
-/** What an error, a warning or a note advises, in flags: below here options are named, and only the table of flags knows how they are spelled. */
+/**
+ * Turns the advice of an error, a warning or a note into flags. The code below here names options; only the table of flags knows their
+ * spelling.
+ */
 import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../advice.js";
 import type { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
@@ -8,8 +11,10 @@ import { FLAGS, flagsOf, shownName } from "./flags/table.js";
 import { shellWord } from "./output/shell.js";
 
 /**
- * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Advice whose flag the command does
- * not have is left out. @param command null: of no command in particular. @param writes is there an output, to continue or to replace?
+ * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Leaves out advice whose flag the command
+ * lacks.
+ * @param command null if no command is known.
+ * @param writes is there an output to continue or to replace?
  */
 export function hintText(
   { hint, advice }: WeightDiffError,
@@ -28,7 +33,7 @@ export function hintText(
   return text;
 }
 
-/** A warning or a note, with its advice in brackets. */
+/** A warning or a note, followed by its advice in brackets. */
 export function adviceAfter(text: string, advice: readonly Advice[], command: CommandName): string {
   const said = advice.flatMap((one) => adviceText(one, flagsOf(command)) ?? []);
   return said.length === 0 ? text : `${text} (${said.join(", or ")})`;
@@ -57,12 +62,12 @@ function flagOf({ option, value }: Pick<OptionAdvice, "option" | "value">, flags
   );
 }
 
-/** "make a diff of it: weight-diff make-diff --path_raw llama-7b …", as it is typed. */
+/** For example "make a diff of it: weight-diff make-diff --path_raw llama-7b …", as a user would type it. */
 function commandText({ to, command, options }: CommandAdvice): string {
   return `${to}: ${["weight-diff", typed(command), ...wordsOf(options, flagsOf(command))].join(" ")}`;
 }
 
-/** Options as flags; of those that are not flags, nothing. @param within the field that these are fields of. */
+/** The options as flags. Options without a flag are left out. @param within the field to which the options belong. */
 function wordsOf(options: object, flags: readonly Flag[], within = ""): readonly string[] {
   return Object.entries(options).flatMap(([name, value]): readonly string[] => {
     const option = `${within}${name}`;
@@ -82,12 +87,12 @@ function flagWords(option: string, value: unknown, flags: readonly Flag[]): read
     return [];
   }
   const name = flag.argument === true ? [] : [shownName(flag)];
-  // A size without a unit is taken for a slip.
+  // A size without a unit would be refused.
   const unit = flag.takes === "SIZE" ? "B" : "";
   return flag.sets === undefined ? [...name, shellWord(spelled(advised) + unit)] : name;
 }
 
-/** As a flag takes it: dtypes by torch's names. */
+/** The value as the flag takes it: dtypes by torch's names. */
 function spelled(value: AdvisedValue): string {
   return value === "F32" || value === "F16" || value === "BF16" ? (torchName(value) ?? value) : String(value);
 }

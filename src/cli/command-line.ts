@@ -1,4 +1,4 @@
-/** A whole command line: its words to a command and its options, or to a page of the help. */
+/** A whole command line: runs the command that its words name, or shows a page of the help. */
 import { EXIT_CODES, WeightDiffError } from "../errors.js";
 import { explain, glance } from "./explain.js";
 import type { CommandName } from "./flags/flag.js";
@@ -10,10 +10,10 @@ import type { ResultWriter } from "./output/stdout.js";
 import { commandHelp, groupHelp, mainHelp, shortHelp } from "./pages/help.js";
 import { runCommand, STORIES, type Stories } from "./run-command.js";
 
-/** Does what the words say; what goes wrong is explained. @param stories stand in for the commands in tests. @returns the exit code. */
+/** Runs the command line, and explains what goes wrong. @param stories stand in for the commands in tests. @returns the exit code. */
 export async function obey(args: readonly string[], out: ResultWriter, stories: Stories = STORIES): Promise<number> {
   if (args.length === 0) {
-    // A script whose variable is empty must not take it for success, nor its reader for a result.
+    // Goes to stderr with an error code: a script whose variable is empty must not see success, nor take this for a result.
     process.stderr.write(shortHelp());
     return EXIT_CODES.USAGE;
   }
@@ -22,7 +22,7 @@ export async function obey(args: readonly string[], out: ResultWriter, stories: 
     out.write(groupHelp(group));
     return 0;
   }
-  // Explained by what was loaded with the rest: the error may be that no file can be opened any more.
+  // Uses only what is loaded already: the error may be that no file can be opened any more.
   let about = glance(args);
   try {
     const onHelp = (command: CommandName | null): void =>

@@ -1,4 +1,4 @@
-/** What the user reads of an error, on stderr: what is wrong, then what to do; with --json a document on stdout, too. */
+/** Explains an error to the user, on stderr: what is wrong, then what to do. With --json, also as a document on stdout. */
 import { EXIT_CODES, listed, WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
 import { STREAM } from "../files/pipe.js";
@@ -12,19 +12,19 @@ import type { ResultWriter } from "./output/stdout.js";
 
 const BUG = 1;
 
-/** What of the command line matters for the words. */
+/** The properties of the command line on which the words depend. */
 export interface Explained {
   readonly command: CommandName | null;
   readonly asJson: boolean;
   /** Is stderr read by a program? */
   readonly events: boolean;
-  /** Does the command write what can be continued, or replaced? */
+  /** Does the command write an output that can be continued or replaced? */
   readonly writes: boolean;
   /** Does stdout carry the output itself? */
   readonly streams: boolean;
 }
 
-/** Explains it. @param out null where stdout is what failed. @returns the exit code. */
+/** Explains an error. @param out null if stdout is what failed. @returns the exit code. */
 export function explain(error: unknown, about: Explained, out: ResultWriter | null): number {
   const told = tell(machineError(error), about);
   const { code, why, message, hint, at, problems } = told;
@@ -41,7 +41,7 @@ export function explain(error: unknown, about: Explained, out: ResultWriter | nu
   } else {
     sayError(told);
   }
-  // A program that reads stderr has had the document as an event.
+  // A program that reads stderr already has the document as an event.
   if (out !== null && about.asJson && !(about.streams && about.events)) {
     out.write(json({ error: document }));
   }
@@ -86,7 +86,7 @@ function tell(error: unknown, about: Explained) {
   };
 }
 
-/** Of a command line that may itself be what is wrong, so that it is not parsed again. */
+/** Looks at a command line that may itself be wrong, so it is not parsed again. */
 export function glance(args: readonly string[]): Explained {
   const end = args.indexOf("--");
   const flags = end < 0 ? args : args.slice(0, end);

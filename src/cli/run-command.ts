@@ -1,4 +1,4 @@
-/** One command from its flags to its exit code: what is said meanwhile, what is printed, and what ends it early. */
+/** Runs one command, from its flags to its exit code: what it says on the way, what it prints, and what ends it early. */
 import type { Say } from "../advice.js";
 import { trace, traceStart } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
@@ -9,7 +9,7 @@ import type { FlagReading } from "./flags/read.js";
 import { openSpeaker } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 
-/** Each command's story, loaded when it is told: together they take as long as a small run. */
+/** The code of each command, loaded on demand: loading all of it takes as long as a small run. */
 export type Stories = { readonly [C in CommandName]: () => Promise<{ readonly run: Story<C> }> };
 
 export const STORIES: Stories = {
@@ -35,12 +35,12 @@ export const STORIES: Stories = {
   completion: () => import("./commands/completion.js"),
 };
 
-/** SIGBREAK is Ctrl-Break on Windows, where no program can be sent SIGTERM; elsewhere it never comes. */
+/** SIGBREAK is Ctrl-Break on Windows, where no program can be sent SIGTERM. On other systems it never comes. */
 const SIGNALS = { SIGINT: "INTERRUPTED", SIGBREAK: "INTERRUPTED", SIGTERM: "TERMINATED" } as const;
 
 const LAST_WORDS_MS = 2000;
 
-/** Runs it. @returns the exit code. @throws whatever ends the command. */
+/** Runs the command. @returns the exit code. @throws whatever ends the command. */
 export async function runCommand<C extends CommandName>(
   command: C,
   { asked, notes, resumable, piped }: FlagReading<C>,
@@ -50,16 +50,17 @@ export async function runCommand<C extends CommandName>(
   const stop = new AbortController();
   const end = (signal: keyof typeof SIGNALS): void => {
     stop.abort(interruption(SIGNALS[signal], resumable));
-    // A write that nobody reads, or a read that nobody writes for, never returns, and no process ends before it: the signal ends it.
+    // A write that nobody reads, or a read that nobody writes for, never returns, and the process cannot end before it does. So the signal
+    // ends the process here.
     if (piped) {
       setTimeout(() => process.kill(process.pid, signal), LAST_WORDS_MS).unref();
     }
   };
   for (const signal of Object.keys(SIGNALS)) {
-    // Once: a second Ctrl-C ends the process without further ado.
+    // Only once, so a second Ctrl-C ends the process at once.
     process.once(signal, end);
   }
-  // What would be printed next reaches nobody: a text that comes for hours need not be made.
+  // What would be printed next has no reader, so a text that takes hours need not be made.
   const unread = (): void => stop.abort(interruption("INTERRUPTED", resumable));
   out.lost?.addEventListener("abort", unread, { once: true });
   const speaker = await openSpeaker(asked.look);
@@ -79,7 +80,7 @@ export async function runCommand<C extends CommandName>(
     };
     return await trace(command, () => run(asked, during, told));
   } catch (error) {
-    // Whoever left is told nothing; of a full disk `finish` tells.
+    // A reader who left needs no message. `finish` reports a full disk.
     if (out.lost?.aborted === true && error instanceof WeightDiffError && error.kind === "stopped") {
       return 0;
     }

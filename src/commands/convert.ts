@@ -1,6 +1,6 @@
 /**
- * convert: a LLaMA as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files. That is what
- * transformers' converter wrote while it still worked in float16; later ones go through bfloat16 (docs/formats.md 2.1, 2.6).
+ * convert: a LLaMA as Meta released it -> the same model in Hugging Face's format, with the bits of Meta's files. transformers' converter
+ * wrote these bits while it still worked in float16; later versions go through bfloat16 (docs/formats.md 2.1, 2.6).
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
@@ -43,7 +43,7 @@ async function convertWith(
   return make(convertRecipe({ started, model, config, plan, dtype, tokenizer }, options), options, gathering);
 }
 
-/** @throws {WeightDiffError} FORMAT_UNSUPPORTED; NOT_FOUND without params.json, since the config needs values that nothing else has. */
+/** @throws {WeightDiffError} FORMAT_UNSUPPORTED; NOT_FOUND without params.json, since the config needs values that no other file has. */
 function refuseUnconvertible({ unconvertible }: Checkpoint): void {
   if (unconvertible !== null) {
     const { code, fact, hint, file } = unconvertible;

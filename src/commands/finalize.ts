@@ -1,4 +1,4 @@
-/** finalize: the parts that several machines have made -> one output, the same as that of a single run. */
+/** finalize: puts the parts that several machines made into one output, which equals that of a single run. */
 
 import { join } from "node:path";
 import type { Say } from "../advice.js";
@@ -20,27 +20,28 @@ import type { RecoverReport } from "./recover/report.js";
 import { recover } from "./recover.js";
 
 export interface FinalizeOptions extends RunOptions {
-  /** The output directory that all parts were given. */
+  /** The output directory that was given to all parts. */
   readonly path: string;
-  /** Called with every sentence a user should read, as soon as it is known. */
+  /** Called with every note for the user, as soon as it is known. */
   readonly onNote?: Say;
-  /** Called with what may be wrong; the run goes on. */
+  /** Called with every warning. The run goes on. */
   readonly onWarning?: Say;
 }
 
-/** What the command that was divided reports, or what is known of an output that was put together before. */
+/** The report of the command that was divided, or what is known of an output that was already put together. */
 export type FinalizeReport =
   | { readonly command: "recover"; readonly report: RecoverReport }
   | { readonly command: "make-diff"; readonly report: MakeDiffReport }
   | { readonly command: "convert"; readonly report: ConvertReport }
   | { readonly command: null; readonly path: string; readonly tensors: Manifest["tensors"] };
 
-/** Refuses options that are not what a function takes: what a journal says is only a claim. */
+/** Refuses options that the function does not take: the options in a journal are only a claim. */
 export type RefuseWrongOptions = (name: "recover" | "makeDiff" | "convert", options: unknown) => void;
 
 /**
- * Puts parts together. @throws {WeightDiffError} OUTPUT_REFUSED naming the parts that are missing, or another run's; OUTPUT_LOCKED if
- * one is at work; and as the command that was divided.
+ * Puts parts together.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, naming the parts that are missing or belong to another run; OUTPUT_LOCKED if one is running;
+ * otherwise as the command that was divided.
  */
 export async function finalize(
   { path: asked, ...options }: FinalizeOptions,
@@ -70,7 +71,7 @@ export async function finalize(
   }
 }
 
-/** What the first part that was begun says of the run; null if there is none. */
+/** What the first part that was begun knows about the run; null if none was begun. */
 async function firstPart(path: string): Promise<{ readonly asked: AskedRun; readonly count: number } | null> {
   for (const part of await partsIn(path)) {
     if (await isBegun(path, part)) {
@@ -90,7 +91,7 @@ function damaged(file: string): WeightDiffError {
   });
 }
 
-/** Nothing is left to be put together: what is there is verified. */
+/** Verifies an output whose parts were already put together. */
 async function finished(path: string, options: RunOptions): Promise<FinalizeReport> {
   if ((await outputState(path)) !== "finished") {
     throw new WeightDiffError("OUTPUT_REFUSED", "holds no part of a run", "make the parts first", {

@@ -1,4 +1,4 @@
-/** inspect: says what a checkpoint is, by its headers, config, side files and a few small tensors; with digests if asked. */
+/** inspect: tells what a checkpoint is, by its headers, config, side files and a few small tensors; with digests if asked. */
 import { join } from "node:path";
 import { type Checkpoint, openCheckpoint, type StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
@@ -30,39 +30,39 @@ import { type CodedShares, codedShares } from "./inspect/coded.js";
 export interface InspectOptions extends RunOptions {
   /** The diff or model: a directory, a weight file, a Hub cache folder, or the name of a repository; "-" reads a safetensors file from stdin. */
   readonly path: string;
-  /** Also read every byte, and give each tensor's sha256. */
+  /** Also read every byte, and give the sha256 of each tensor. */
   readonly digest?: boolean;
 }
 
 export interface InspectReport {
   readonly path: string;
-  /** Where it comes from on the Hub, if that is known. */
+  /** The repository on the Hub that it comes from, if known. */
   readonly repo: string | null;
   readonly commit: string | null;
-  /** A diff or a full model, and by what that is known. */
+  /** A diff or a full model, and the evidence. */
   readonly identity: Identity;
-  /** What it is called, as "LLaMA 7B"; null for an unknown architecture. */
+  /** The model's name, for example "LLaMA 7B"; null for an unknown architecture. */
   readonly family: string | null;
-  /** Layers, hidden size and vocabulary, read off names and shapes. */
+  /** Layers, hidden size and vocabulary, read from names and shapes. */
   readonly shape: ModelShape;
-  /** How many elements all tensors have together. */
+  /** The number of elements in all tensors together. */
   readonly parameters: number;
-  /** The weight files, and tokenizer.model where it is a published one. */
+  /** The weight files, and tokenizer.model if it is a published one. */
   readonly files: readonly InspectedFile[];
   /** The manifest beside the weights; null without one. */
   readonly manifest: Pick<Manifest, "operation" | "tool" | "scheme"> | null;
   /** The files that list tokens, and the highest token id in each. */
   readonly tokenizer: readonly TokenizerFile[];
-  /** For a diff: which script's rules fit, and why, or why that cannot be told; null for a full model. */
+  /** For a diff: the script whose rules fit, and why, or why that cannot be told. Null for a full model. */
   readonly scheme: { readonly name: string | null; readonly reason: string } | null;
   readonly tensors: readonly InspectedTensor[];
-  /** Number of tensors, elements and bytes by dtype, most bytes first. */
+  /** Number of tensors, elements and bytes by dtype. The dtype with the most bytes comes first. */
   readonly totals: readonly DtypeTotal[];
-  /** Where the bytes of a compressed diff are; null for any other. */
+  /** How the bytes of a compressed diff are distributed; null for other checkpoints. */
   readonly coded: CodedShares | null;
   /** What could go wrong with it, one sentence each. */
   readonly traps: readonly string[];
-  /** What the user should know of how it is read, one sentence each. */
+  /** Notes about how it is read, one sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -71,9 +71,9 @@ export interface InspectedFile {
   /** In bytes. */
   readonly size: number;
   readonly format: string;
-  /** The published file that it is, or may be, in words. */
+  /** The published file that this is, or may be, in words. */
   readonly known: string | null;
-  /** "size": only its size was compared. Null where `known` is. */
+  /** "size": only its size was compared. Null if `known` is. */
   readonly knownBy: "digest" | "size" | null;
 }
 
@@ -85,16 +85,16 @@ export interface DtypeTotal {
 }
 
 export interface InspectedTensor {
-  /** As in the file; the keys of nested dicts are joined with ".". */
+  /** As in the file. Keys of nested dicts are joined with ".". */
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly shard: string;
-  /** sha256 (hex) of the contiguous little-endian bytes, or of those that it is coded in; only with `digest`. */
+  /** sha256 (hex) of the contiguous little-endian bytes, or of the bytes in which it is coded; only with `digest`. */
   readonly sha256?: string;
 }
 
-/** Says what a checkpoint is. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
+/** Tells what a checkpoint is. @throws {WeightDiffError} as openCheckpoint; with `digest` also CRC_MISMATCH, IO, INPUT_CHANGED. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
   return withHub(options, inspectWith);
 }
@@ -168,7 +168,7 @@ async function manifestBeside({ directory }: Checkpoint): Promise<Manifest | nul
   }
 }
 
-/** The scheme that recover would choose. Without a base, the number of new rows is a guess: what goes beyond LLaMA's vocabulary. */
+/** The scheme that recover would choose. Without a base, the number of new rows is a guess: the rows beyond LLaMA's vocabulary. */
 function schemeOf(
   diff: Checkpoint,
   config: ModelConfig | null,
@@ -204,7 +204,7 @@ function schemeOf(
 
 const LLAMA_VOCABULARY = 32_000;
 
-/** How many rows the embedding has, if the model has LLaMA's names, alone or beside a vision tower; else 0. */
+/** The number of rows in the embedding if the model has LLaMA's names, alone or beside a vision tower; otherwise 0. */
 function rowsOfLlama({ stateDict }: Checkpoint): number {
   const names = [...stateDict.keys()];
   const has = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
@@ -234,7 +234,7 @@ function weightFiles({ shards }: Checkpoint, digests: ReadonlyMap<string, string
   });
 }
 
-/** tokenizer.model, if it is a published one. It is small, so it is always looked at. */
+/** tokenizer.model, if it is a published one. It is small, so it is always read. */
 async function knownTokenizer(model: Checkpoint, hub: Hub): Promise<readonly InspectedFile[]> {
   const { directory, layout } = model;
   const file = TOKENIZER;

@@ -1,6 +1,6 @@
 /**
- * make-diff: tuned - base -> a diff that can be published. The diff is applied again while it is made, so that its maker knows
- * what will come back; the manifest tells whoever recovers it what the base and the result must be.
+ * make-diff: tuned - base -> a diff that can be published. Applies the diff again while it is made, so its maker knows what recover will
+ * give. The manifest tells everybody who recovers it what the base and the result must be.
  */
 import type { Say } from "../advice.js";
 import { readPrivateKey } from "../check/signature/keys.js";
@@ -24,7 +24,11 @@ import { makeDiffRecipe } from "./make-diff/recipe.js";
 
 export type { MakeDiffOptions, MakeDiffReport } from "./make-diff/options.js";
 
-/** Makes the diff. @throws {WeightDiffError} with any code of errors.ts. @param gathering the parts are made: put them together. */
+/**
+ * Makes the diff.
+ * @param gathering the parts to put together, if they are already made.
+ * @throws {WeightDiffError} with any code of errors.ts.
+ */
 export async function makeDiff(options: MakeDiffOptions, gathering: Gathering | null = null): Promise<MakeDiffReport> {
   return withHub(options, (opened) => makeDiffWith(opened, gathering));
 }
@@ -55,7 +59,7 @@ async function makeDiffWith(
     : { ...report, signature: await signFolder(report.output, key, options) };
 }
 
-/** @throws {WeightDiffError} USAGE for what needs files, or a length that is known only at the end. */
+/** @throws {WeightDiffError} USAGE for options that need files, or whose output has a length that is known only at the end. */
 function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): void {
   if (diff !== STREAM) {
     return;
@@ -72,7 +76,7 @@ function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): v
   }
 }
 
-/** @throws {WeightDiffError} USAGE for an additive diff that is to be compressed. */
+/** @throws {WeightDiffError} USAGE if an additive diff is to be compressed. */
 function encodingAsked({ encoding, compress = false }: MakeDiffOptions): Encoding {
   if (compress && encoding === "additive") {
     throw new WeightDiffError(

@@ -26,21 +26,24 @@ export interface PushReport {
   readonly branch: string;
   /** The address of the commit's page, or of the repository's. */
   readonly url: string;
-  /** "planned": a dry run. "unchanged": the Hub has all files already. */
+  /** "planned": a dry run. "unchanged": the Hub already had all files. */
   readonly outcome: "pushed" | "planned" | "unchanged";
   /** Was the repository created by this push? */
   readonly created: boolean;
-  /** Is the repository private? Null if there is none (a dry run). */
+  /** Is the repository private? Null if it does not exist (a dry run). */
   readonly private: boolean | null;
-  /** The branch's commit at the end; null if there is none. */
+  /** The commit of the branch at the end; null if there is none. */
   readonly commit: string | null;
   readonly files: readonly PushedFile[];
-  /** Bytes that were sent; of large files, only the parts that the Hub did not have. */
+  /** Bytes that were sent. Of large files, only the parts that the Hub did not have. */
   readonly bytesSent: number;
   readonly seconds: number;
 }
 
-/** Publishes a directory on the Hub. @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE; as verify. */
+/**
+ * Publishes a directory on the Hub.
+ * @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE; otherwise as verify.
+ */
 export async function push(options: PushOptions): Promise<PushReport> {
   const started = performance.now();
   const say = options.onNote ?? (() => {});
@@ -82,7 +85,7 @@ export async function push(options: PushOptions): Promise<PushReport> {
   };
 }
 
-/** @throws {WeightDiffError} CHECK_FAILED naming the first damage. */
+/** @throws {WeightDiffError} CHECK_FAILED, naming the first damage. */
 async function refuseUnsound(path: string, options: PushOptions): Promise<void> {
   const { signal, onProgress, threads, directIo } = options;
   const rest = { ...(threads === undefined ? {} : { threads }), ...(directIo === undefined ? {} : { directIo }) };
@@ -93,7 +96,7 @@ async function refuseUnsound(path: string, options: PushOptions): Promise<void> 
     onProgress,
     ...rest,
   });
-  // With force, the user answers for a missing manifest and for what is against a rule of the architecture; never for damage.
+  // With force, the user answers for a missing manifest, and for what contradicts a rule of the architecture, but never for damage.
   const overruled = (finding: Finding): boolean =>
     options.force === true && (isByRule(finding) || finding.code === "no-manifest");
   const errors = report.findings.filter((finding) => finding.level === "error" && !overruled(finding));
@@ -132,7 +135,7 @@ async function makeRepository(writer: HubWriter, options: PushOptions): Promise<
   await createRemote(writer, options.private === true);
   const made = await remoteState(writer);
   if (made === null) {
-    throw new WeightDiffError("NETWORK", "was made, and is not there", "run the same command again", {
+    throw new WeightDiffError("NETWORK", "was made, but is not there", "run the same command again", {
       at: { file: writer.id },
     });
   }
@@ -141,8 +144,8 @@ async function makeRepository(writer: HubWriter, options: PushOptions): Promise<
 }
 
 /**
- * Commits, and compares what the Hub lists then. If the answer to the commit is lost, the Hub's list decides whether it was made.
- * @throws {WeightDiffError} CHECK_FAILED if it lists something else; as commitFiles.
+ * Commits, and compares the Hub's list afterwards. If the answer to the commit is lost, the list tells whether the commit was made.
+ * @throws {WeightDiffError} CHECK_FAILED if the Hub lists something else; as commitFiles.
  */
 async function sendAndCheck(
   writer: HubWriter,

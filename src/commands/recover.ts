@@ -1,6 +1,6 @@
 /**
- * recover: base + diff -> the fine-tuned model. It opens both, refuses what can be refused, and plans; `make` does the rest.
- * The result equals that of the reference scripts' own `recover`, bit for bit (scheme/families/ names the scripts).
+ * recover: base + diff -> the fine-tuned model. This file opens both, refuses what it can, and plans; `make` does the rest. The result
+ * equals that of the reference scripts' own `recover`, bit for bit (scheme/families/ names the scripts).
  */
 import { requireSignature } from "../check/signature.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
@@ -24,8 +24,9 @@ import { findXorPayload } from "./xor/payload.js";
 export type { RecoverOptions } from "./recover/options.js";
 
 /**
- * Recovers the model from a base and a diff. @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own
- * manifest says. A naive sum that does not fit is no error: the output stays, and the report has the verdict.
+ * Recovers the model from a base and a diff.
+ * @throws {WeightDiffError} with any code of errors.ts; CHECK_FAILED if the result is not what the diff's own manifest states. A naive sum
+ * that does not match is no error: the output stays, and the report has the verdict.
  */
 export async function recover(options: RecoverOptions, gathering: Gathering | null = null): Promise<RecoverReport> {
   return withHub(options, (opened) => withEarlyThreads((early) => recoverWith(opened, gathering, early)));

@@ -1,6 +1,6 @@
 /**
- * report: what a fine-tune changed, tensor by tensor, layer by layer, token by token. One pass over the base and the tuned model; of a
- * diff, over the base and the diff, which is applied on the way. Nothing is written but the picture and the page that were asked for.
+ * report: what a fine-tune changed, tensor by tensor, layer by layer, token by token. Takes one pass over the base and the tuned model, or
+ * over the base and a diff, which is applied on the way. Writes nothing but the picture and the page that were asked for.
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
@@ -33,7 +33,7 @@ export type { ChangeReport, ReportOptions } from "./report/options.js";
 type OpenOptions = ReportOptions & { readonly hub: Hub };
 type PairOptions = OpenOptions & { readonly raw: string };
 
-/** Tells what changed. @throws {WeightDiffError} with any code of errors.ts that recover and make-diff have before they write. */
+/** Tells what changed. @throws {WeightDiffError} with any code that recover and make-diff have before they write. */
 export async function report(options: ReportOptions): Promise<ChangeReport> {
   const { svg = null, out = null } = options;
   const files: NewFile[] = [];
@@ -71,7 +71,7 @@ async function reportWith(options: OpenOptions): Promise<ChangeReport> {
   return compose(options, await measureAlone(options), started);
 }
 
-/** What a fine-tune changed, of a base and a tuned model. @throws {WeightDiffError} likewise. */
+/** What a fine-tune changed, from a base and a tuned model. @throws {WeightDiffError} likewise. */
 export async function reportModels(options: PairOptions): Promise<ChangeReport> {
   return reportOf(options, await planModels(options));
 }
@@ -96,7 +96,7 @@ async function reportOf(options: PairOptions, { plan, tuned, base, scheme }: Pla
   );
 }
 
-/** @param started by the clock of `performance`. */
+/** @param started in milliseconds of performance.now(). */
 async function compose(options: ReportOptions, run: MeasuredRun, started: number): Promise<ChangeReport> {
   const { raw: base = null, path } = options;
   const changeOf = base === null ? changeAlone : changeBeside;
@@ -138,7 +138,7 @@ async function compose(options: ReportOptions, run: MeasuredRun, started: number
   };
 }
 
-/** By name, numbers by value: files of other formats have another order, and the sums must be the same. */
+/** Ordered by name, with numbers by value. Files of other formats have another order, but the sums must be the same. */
 function inOrder(tensors: readonly MeasuredTensor[]): readonly MeasuredTensor[] {
   return tensors
     .map((tensor) => ({ tensor, key: tensor.name.replaceAll(/\d+/g, (digits) => digits.padStart(8, "0")) }))
@@ -149,7 +149,7 @@ function inOrder(tensors: readonly MeasuredTensor[]): readonly MeasuredTensor[] 
 interface Planned {
   readonly plan: Plan;
   readonly base: Checkpoint;
-  /** The diff, where it is one. */
+  /** The tuned model, or the diff. */
   readonly tuned: Checkpoint;
   readonly scheme: string | null;
 }
@@ -189,7 +189,7 @@ async function planModels(options: PairOptions, doubtful = false): Promise<Plann
   return { plan: { ...plan, jobs: plan.jobs.map(asItIs) }, base: raw, tuned: inputs.diff, scheme: null };
 }
 
-/** A job of a diff as one that only looks at the tuned tensor, beside the base's. */
+/** Turns a job of a diff into one that only reads the tuned tensor, beside the base's. */
 function asItIs(job: Job): Job {
   return job.kind !== "tensor"
     ? job
@@ -203,7 +203,7 @@ function asItIs(job: Job): Job {
       };
 }
 
-/** Null where nothing tells. */
+/** Is the tuned side a diff or a model? Null if nothing tells. */
 async function roleOf({ raw, path, hub, ignore = [] }: PairOptions): Promise<"diff" | "model" | null> {
   const checkpoint = await openCheckpoint(path, hub);
   const config = await configOf(checkpoint).catch(() => null);
@@ -212,16 +212,16 @@ async function roleOf({ raw, path, hub, ignore = [] }: PairOptions): Promise<"di
   if (kind !== "diff" || manifest !== null || encodingOf(checkpoint) !== null) {
     return kind === "full" ? "model" : kind;
   }
-  // Only its norms say so. What points where the base does is a model all the same.
+  // Only its norms suggest a diff. If its matrices point where the base's do, it is a model all the same.
   return !ignore.includes("not-a-model") &&
     !resembles(likeness(await samplePairs(await openCheckpoint(raw, hub), checkpoint)))
     ? "diff"
     : "model";
 }
 
-/** The job with what is to be measured: against the first of its operands that is the base's. */
+/** Adds to the job what to measure: its result against the first of its operands that belongs to the base. */
 function measuredJob(job: Job, { inputs }: Plan): Job {
-  // A buffer that is not written is no part of the model.
+  // A buffer that is not written does not belong to the model.
   if (job.kind !== "tensor" || job.output === null) {
     return job;
   }
@@ -244,7 +244,7 @@ function measuredTensor(job: TensorJob, measured: Measured, plan: Plan): Measure
   };
 }
 
-/** The tokens of all rows are looked up at once: a tokenizer's file may be large. */
+/** Looks up the tokens of all rows at once, since a tokenizer's file may be large. */
 async function embeddingsOf(
   all: readonly MeasuredTensor[],
   models: readonly Checkpoint[],

@@ -1,4 +1,4 @@
-/** status: how far the parts of a run on several machines are, by what each says of itself in the output directory. */
+/** status: the progress of the parts of a run on several machines, from what each wrote into the output directory. */
 
 import { WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
@@ -9,20 +9,20 @@ import { type PartState, readState } from "../output/part-state.js";
 import { outputState } from "../output/state.js";
 
 export interface StatusOptions {
-  /** The output directory that all parts were given. */
+  /** The output directory that was given to all parts. */
   readonly path: string;
 }
 
 export interface PartStatus extends PartNumber {
-  /** "ended": it said that it runs, and its process is gone. "silent": it is on another machine, and says nothing any more. */
+  /** "ended": it reported that it runs, but its process is gone. "silent": it is on another machine and no longer reports. */
   readonly state: "waiting" | "running" | "finished" | "failed" | "stopped" | "ended" | "silent";
-  /** Null where it was not begun. */
+  /** Null if it was not begun. */
   readonly host: string | null;
   readonly pid: number | null;
-  /** Bytes read and written so far, and in all; null where it is not known yet. */
+  /** Bytes read and written so far, and in all; null if unknown yet. */
   readonly done: number;
   readonly total: number | null;
-  /** Bytes per second, of late. */
+  /** Bytes per second, recently. */
   readonly rate: number;
   readonly error: NonNullable<PartState["error"]> | null;
 }
@@ -35,16 +35,16 @@ export interface StatusReport {
   /** Bytes of all parts. */
   readonly done: number;
   readonly total: number | null;
-  /** Bytes per second, of all parts that run. */
+  /** Bytes per second of all running parts together. */
   readonly rate: number;
-  /** Null where nothing runs. */
+  /** Null if nothing runs. */
   readonly secondsLeft: number | null;
 }
 
-/** Longer than any part that runs is silent. */
+/** No running part is silent for so long. */
 const SILENT_MS = 60_000;
 
-/** Looks at the parts; it changes nothing. @throws {WeightDiffError} OUTPUT_REFUSED if there are none, IO. */
+/** Looks at the parts, and changes nothing. @throws {WeightDiffError} OUTPUT_REFUSED if there are none; IO. */
 export async function status({ path: asked }: StatusOptions, now: () => number = Date.now): Promise<StatusReport> {
   const path = absolutePath(asked);
   const there = await partsIn(path);

@@ -1,6 +1,6 @@
 /**
- * try: does the model speak? One pass over the weights for the prompt and the texts that are measured, one over the base's, then one for
- * each token that follows. Nothing is written.
+ * try: does the model speak? Takes one pass over the weights for the prompt and the measured texts, one over the base's, then one for each
+ * further token. Writes nothing.
  */
 import { dirname, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -9,27 +9,28 @@ import { abortReason } from "../engine/io/abort.js";
 import { WeightDiffError } from "../errors.js";
 import { recoverFirst } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
-import type { Hub } from "../hub/place.js";
 import { openLanguageModel } from "../inference/forward.js";
 import { ANSWER, type Generated, generate, likeliest } from "../inference/generate.js";
 import { type Measured, type MeasuredTexts, measure, measuredTexts, textsFor } from "../inference/measure.js";
 import { BrokenModel, type LanguageModel } from "../inference/model.js";
-import { asked, type PromptForm, promptFormOf, QUESTION } from "../inference/prompts.js";
 import type { TextTokenizer } from "../inference/tokenizer.js";
 import { verdictOn } from "../inference/verdict.js";
 import { withHub } from "../run/inputs.js";
 import { bytesText } from "../run/preflight.js";
 import { clock } from "../run/run-plan.js";
-import { firstTokenizer, type Generation, generationOf, openModelAt, promptEvidence } from "./try/files.js";
-import { TRY_DEFAULTS, type TryFirst, type TryOptions, type TryReport } from "./try/options.js";
+import { firstTokenizer, type Generation, generationOf, openModelAt } from "./try/files.js";
+import { type OpenOptions, TRY_DEFAULTS, type TryFirst, type TryOptions, type TryReport } from "./try/options.js";
+import { type Prompt, promptOf, refuseTwoPrompts } from "./try/prompt.js";
 
 export type { NextToken, TextFigure, TryFirst, TryOptions, TryReport } from "./try/options.js";
 
-type OpenOptions = TryOptions & { readonly hub: Hub };
 /** Stands in for the forward pass in tests. */
 export type OpenModel = typeof openLanguageModel;
 
-/** Runs a model. @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED, MISMATCH … as openLanguageModel and openTokenizer; USAGE. */
+/**
+ * Runs a model.
+ * @throws {WeightDiffError} NOT_A_MODEL for a diff; FORMAT_UNSUPPORTED, MISMATCH and others as openLanguageModel and openTokenizer; USAGE.
+ */
 export async function tryModel(options: TryOptions, open: OpenModel = openLanguageModel): Promise<TryReport> {
   return withHub(options, (opened) => tryWith(opened, open));
 }
@@ -99,12 +100,6 @@ async function tryWith(options: OpenOptions, open: OpenModel): Promise<TryReport
   }
 }
 
-function refuseTwoPrompts({ prompt, text, promptIds }: TryOptions): void {
-  if ([prompt, text, promptIds].filter((given) => given != null).length > 1) {
-    throw new WeightDiffError("USAGE", "more than one prompt", "give a question, a text or ids, one of them");
-  }
-}
-
 async function refuseDiff(checkpoint: Checkpoint, { ignore = [] }: OpenOptions): Promise<void> {
   if (ignore.includes("not-a-model")) {
     return;
@@ -120,7 +115,7 @@ async function refuseDiff(checkpoint: Checkpoint, { ignore = [] }: OpenOptions):
   }
 }
 
-/** A norm or bias is not finite: there is nothing to run. */
+/** The error for a model with a norm or bias that is not finite: it cannot be run. */
 function brokenAtOnce({ tensor }: BrokenModel, { path }: Checkpoint): WeightDiffError {
   return new WeightDiffError("CHECK_FAILED", `broken: ${tensor} holds values that are no numbers`, undefined, {
     at: { file: path, tensor },
@@ -135,71 +130,13 @@ function brokenOr(error: unknown): BrokenModel {
   throw error;
 }
 
-/** Ids need no tokenizer: one that does not run here stops nothing then. */
+/** Ids need no tokenizer, so one that cannot be used stops nothing. */
 function notNeeded(error: unknown, { promptIds, onWarning }: OpenOptions): null {
   if (promptIds == null || !(error instanceof WeightDiffError) || error.code !== "FORMAT_UNSUPPORTED") {
     throw error;
   }
   onWarning?.(`the tokenizer is not used: ${error.message}`);
   return null;
-}
-
-interface Prompt extends Omit<TryFirst["prompt"], "form"> {
-  readonly form: PromptForm | null;
-}
-
-/** The ids that are sent. @throws {WeightDiffError} USAGE where there are none, or too many, or one past the rows. */
-async function promptOf(
-  checkpoint: Checkpoint,
-  tokenizer: TextTokenizer | null,
-  model: LanguageModel,
-  options: OpenOptions,
-): Promise<Prompt> {
-  const { form, reason } = promptFormOf(await promptEvidence(checkpoint, options.scheme ?? null));
-  if (options.promptIds != null) {
-    return checkedPrompt({ form, reason: { by: "asked" }, text: null, ids: options.promptIds }, model);
-  }
-  if (tokenizer === null) {
-    throw new WeightDiffError(
-      "NOT_FOUND",
-      options.tokenizer == null ? "no tokenizer beside the weights" : "no tokenizer in it",
-      "it needs tokenizer.json, or tokenizer.model of LLaMA's kind",
-      {
-        at: { file: options.tokenizer ?? checkpoint.path },
-        advice: [
-          { to: "name a folder that has it", option: "tokenizer" },
-          { to: "send ids", option: "promptIds", value: "1,450" },
-        ],
-      },
-    );
-  }
-  const given = options.text ?? asked(form, options.prompt ?? QUESTION);
-  // Half of a pair of surrogates is no character: no tokenizer has an id for it. Bytes that are no UTF-8 have become U+FFFD before.
-  const text = given.replace(/\p{Surrogate}/gu, "\ufffd");
-  if (text.includes("\ufffd")) {
-    options.onWarning?.(
-      "the prompt has what is no character (half of one, or bytes that are not UTF-8): it is sent as U+FFFD",
-    );
-  }
-  const why = options.text == null ? reason : ({ by: "asked" } as const);
-  return checkedPrompt({ form, reason: why, text, ids: await tokenizer.encode(text) }, model);
-}
-
-function checkedPrompt(prompt: Prompt, { vocabulary, positions }: LanguageModel): Prompt {
-  const { ids } = prompt;
-  const past = ids.find((id) => id >= vocabulary);
-  const fact =
-    ids.length === 0
-      ? "an empty prompt has no token, and this tokenizer begins a text with none"
-      : past !== undefined
-        ? `the prompt has the id ${past}, and the model's embedding has ${vocabulary} rows`
-        : ids.length > positions
-          ? `the prompt has ${ids.length} tokens, and the model was made for ${positions} (max_position_embeddings)`
-          : null;
-  if (fact !== null) {
-    throw new WeightDiffError("USAGE", fact, "give another prompt");
-  }
-  return prompt;
 }
 
 interface Said {
@@ -210,19 +147,21 @@ interface Said {
   readonly base: boolean;
 }
 
-/** Disks of today read so fast, or faster; what lies in the page cache takes less. */
+/** Today's disks read at about this rate. Bytes in the page cache take less time. */
 const ASSUMED_RATE = 1.5e9;
 
-/** What the user should know before the first byte. */
+/** Tells the user what to know before the first byte is read. */
 function say(options: OpenOptions, { checkpoint, tokenizer, generation, model, base }: Said): void {
   const { onNote, onWarning } = options;
   if (tokenizer === null) {
-    onWarning?.("no tokenizer: the ids that follow are told, and nothing is measured");
+    onWarning?.("no tokenizer: the result is shown as ids, and nothing is measured");
   } else if (options.tokenizer == null && !liesIn(tokenizer.path, checkpoint.directory)) {
     onNote?.(`the model has no tokenizer of its own: the base's is used, ${tokenizer.path}`);
   }
   if (generation.samples) {
-    onNote?.("generation_config.json says do_sample: here the likeliest token is taken each time, so texts may differ");
+    onNote?.(
+      "generation_config.json asks for sampling; here the likeliest token is taken each time, so texts may differ",
+    );
   }
   const most = options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens;
   const passes = most + (base ? 1 : 0);
@@ -276,7 +215,7 @@ async function firstOf(
   };
 }
 
-/** The same texts by the base. One that cannot be measured is no yardstick, and stops nothing. */
+/** Measures the same texts on the base. A base that cannot be measured stops nothing. */
 async function ofBase(
   base: Checkpoint,
   texts: MeasuredTexts,
@@ -301,7 +240,7 @@ async function ofBase(
     if (!(error instanceof BrokenModel) && !(error instanceof WeightDiffError && error.kind === "input")) {
       throw error;
     }
-    options.onWarning?.(`the base is no yardstick: ${error.message}`);
+    options.onWarning?.(`the base cannot be compared with: ${error.message}`);
     return null;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * verify: is this checkpoint whole, is it what its manifest says, does it recover what it should, is it that other model?
- * Everything that is wrong is listed. Only a path that cannot be opened as a checkpoint at all ends in an error.
+ * verify: is this checkpoint complete, is it what its manifest states, does it recover what it should, and is it the same as another model?
+ * Lists everything that is wrong. Only a path that cannot be opened as a checkpoint at all is an error.
  */
 import { checkSignature, type SignatureCheck } from "../check/signature.js";
 import { surveyCheckpoint, unusable } from "../check/survey.js";
@@ -31,8 +31,9 @@ import { inOrder, verdictOn, withoutDoubt } from "./verify/verdict.js";
 export type { Verdict, VerifyOptions, VerifyReport } from "./verify/options.js";
 
 /**
- * Verifies a model, a diff or a payload. @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_… for what cannot be opened at all;
- * USAGE, IO, INPUT_CHANGED, NETWORK, HUB_…, INTERRUPTED. Damage is no error here: it is in the findings.
+ * Verifies a model, a diff or a payload.
+ * @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_… for a path that cannot be opened at all; USAGE, IO, INPUT_CHANGED, NETWORK,
+ * HUB_…, INTERRUPTED. Damage is no error: the findings list it.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
   return withHub(options, (opened) => withEarlyThreads((early) => verifyWith(opened, early)));
@@ -129,7 +130,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }, early:
   };
 }
 
-/** With the tensors that are coded in a compressed diff; as it is where they cannot be told. */
+/** The checkpoint with the coded tensors of a compressed diff, or unchanged if these cannot be read. */
 function codedOr(checkpoint: Checkpoint, report: AddFinding): Checkpoint {
   try {
     return asCoded(checkpoint);
@@ -139,7 +140,7 @@ function codedOr(checkpoint: Checkpoint, report: AddFinding): Checkpoint {
   }
 }
 
-/** Tells every file that is not as it was signed. */
+/** Reports every file that differs from what was signed. */
 async function signatureOf(
   path: string,
   key: string,
@@ -153,7 +154,7 @@ async function signatureOf(
   return signed;
 }
 
-/** An encoded payload is no checkpoint. All that can be said is whether its files still have the digests that they were made with. */
+/** An encoded payload is no checkpoint. The only check is whether its files still have their original digests. */
 function payloadReport(
   path: string,
   findings: readonly Finding[],

@@ -1,13 +1,13 @@
 /**
- * Does the base already have the rows of the diff's added tokens? Then somebody extended it when it was converted or tuned. Its own
- * rows are used, where the user may expect a mean row. The tokenizer files tell that; shapes cannot.
+ * Does the base already have the rows of the diff's added tokens? Then somebody extended it when it was converted or tuned, and its own
+ * rows are used where the user may expect a mean row. Only the tokenizer files show this; shapes do not.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { readTokenizer } from "../checkpoint/tokenizer.js";
 import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 const ADDED = "added_tokens.json";
-/** Added tokens stand at the end of a vocabulary, which may be padded. */
+/** Added tokens are at the end of a vocabulary, which may be padded. */
 const AT_THE_END = 64;
 
 /** A note about a base with as many vocabulary rows as the diff; null if nothing is odd. @throws {WeightDiffError} IO. */

@@ -1,27 +1,27 @@
-/** Which well-known architectures a checkpoint says it is made of, by its config, and where their tensors begin. */
+/** Which well-known architectures a checkpoint has by its config, and where their tensors begin. */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { Architecture, ConfigValues } from "../known/architecture.js";
 import { ARCHITECTURES, COMPOSITES, LANGUAGE_MODELS } from "../known/architectures.js";
 import { unwrapName, type Wrapper } from "../known/names.js";
 
-/** A part whose names and shapes follow from its config: a whole model, the language model within one, or a vision tower. */
+/** A part of a model whose names and shapes follow from its config: a whole model, the language model inside one, or a vision tower. */
 export interface KnownPart {
   readonly architecture: Architecture;
   readonly config: ConfigValues;
-  /** What messages call it: "LlamaForCausalLM", "the text_config". */
+  /** Its name in messages: "LlamaForCausalLM", "the text_config". */
   readonly owner: string;
-  /** What its names begin with in the files; null where no name belongs to it. */
+  /** The prefix of its names in the files; null if no name belongs to it. */
   readonly prefix: string | null;
-  /** Do loaders look for its names there? */
+  /** Do loaders look for its names at that prefix? */
   readonly placed: boolean;
-  /** The names that the output embedding may have; none where the model needs no output embedding. */
+  /** Possible names of the output embedding. Empty if the model needs no output embedding. */
   readonly heads: readonly string[];
-  /** By the config, must the output embedding be stored beside the input embedding? Null where the config does not tell. */
+  /** By the config, is the output embedding the input embedding? Null if the config does not tell. */
   readonly tied: boolean | null;
 }
 
-/** The tensors under their names without wrappers, and which wrappers there were. */
+/** The tensors under their names without wrappers, and the wrappers that were removed. */
 export interface PlainNames {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly wrappers: ReadonlySet<Wrapper>;
@@ -40,12 +40,12 @@ export function plainNames(stateDict: StateDict): PlainNames {
   return { tensors, wrappers: found };
 }
 
-/** So many names are enough to see what they begin with. */
+/** So many names are enough to find their prefix. */
 const MAX_NAMES = 4000;
-/** The most parts of a name that are looked at; models have some ten. */
+/** The most parts of a name to look at; models have about ten. */
 const MAX_PARTS = 32;
 
-/** The parts of a model whose architecture is known for certain. */
+/** The parts of a model whose architecture is certain. */
 export function knownParts({ tensors }: PlainNames, config: ModelConfig | null): readonly KnownPart[] {
   if (config === null || config.quantised || config.ownCode || isOfSeveral(config)) {
     return [];
@@ -69,12 +69,12 @@ export function knownParts({ tensors }: PlainNames, config: ModelConfig | null):
     : [];
 }
 
-/** Where a config lists several classes, it does not tell which one was saved. */
+/** A config that lists several classes does not tell which one was saved. */
 function isOfSeveral({ values: { architectures } }: ModelConfig): boolean {
   return Array.isArray(architectures) && architectures.length > 1;
 }
 
-/** The ends of the names of causal language models. */
+/** Endings of the class names of causal language models. */
 const CAUSAL: ReadonlySet<string> = new Set(["ForCausalLM", "LMHeadModel"]);
 
 function plainPart(
@@ -112,12 +112,12 @@ export function layersOf({ architecture, prefix }: KnownPart, { tensors }: Plain
   return layers;
 }
 
-/** The output embedding, by whichever of its names it has. */
+/** The output embedding, under any of its names. */
 export function headOf({ heads }: KnownPart, { tensors }: PlainNames): StoredTensor | undefined {
   return heads.flatMap((name) => tensors.get(name) ?? [])[0];
 }
 
-/** What stands before the body's prefix, or before its names where there is no prefix. */
+/** The text before the body's prefix, or before its names if it has no prefix. */
 function outerOf(found: string, prefix: string): string {
   return found.endsWith(prefix) ? found.slice(0, found.length - prefix.length) : found;
 }
@@ -173,7 +173,7 @@ function tower(config: ModelConfig, names: readonly string[]): readonly KnownPar
     }));
 }
 
-/** The places where towers are. */
+/** Prefixes of towers. */
 const TOWER = /(^|\.)(vision|image|video)_(tower|model)\.$/;
 
 function subConfig(
@@ -207,15 +207,15 @@ function configValues(values: Readonly<Record<string, unknown>>): ConfigValues {
 }
 
 /**
- * What stands before most of the names that belong to the architecture; null where none does.
- * @param places where loaders look: one of these, if any name is there.
+ * The prefix of most names that belong to the architecture; null if there is none.
+ * @param places prefixes where loaders look. If any name is at one of these, it is chosen.
  */
 function prefixOf(architecture: Architecture, names: readonly string[], places: readonly string[]): string | null {
   const ranked = prefixesOf(architecture, names);
   return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
 }
 
-/** What stands before names that belong to the architecture, the most frequent first. */
+/** The prefixes of names that belong to the architecture, the most frequent one first. */
 function prefixesOf({ tensors }: Architecture, names: readonly string[]): readonly string[] {
   const patterns = new Set(tensors.map(({ name }) => name));
   const votes = new Map<string, number>();
@@ -229,7 +229,7 @@ function prefixesOf({ tensors }: Architecture, names: readonly string[]): readon
   return [...votes].sort((a, b) => b[1] - a[1]).map(([prefix]) => prefix);
 }
 
-/** The shortest beginning of the name after which it is one of the patterns; null if there is none. */
+/** The shortest prefix after which the name matches one of the patterns; null if there is none. */
 function prefixBefore(name: string, patterns: ReadonlySet<string>): string | null {
   const parts = name.split(".", MAX_PARTS + 1);
   for (let first = 0; first < parts.length && parts.length <= MAX_PARTS; first++) {

@@ -1,7 +1,7 @@
 /**
- * The precision trap (docs/formats.md 2.1): LLaMA-1 was released in float16, but transformers from 4.33 on converts it through
- * bfloat16, writes the rounded values as either dtype, and says float16 in the config. A diff does not give the
- * tuned model on such a base, and nothing else shows it. Shapes, config and sampled values decide; the dtype in the config is ignored.
+ * The precision trap (docs/formats.md 2.1): LLaMA-1 was released in float16, but transformers from 4.33 on converts it through bfloat16,
+ * writes the rounded values in either dtype, and states float16 in the config. On such a base, a diff does not give the tuned model, and
+ * nothing else shows the fault. Shapes, config and sampled values decide; the dtype in the config is ignored.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -17,8 +17,8 @@ const LLAMA_CONTEXT = 2048;
 const MIN_ELEMENTS = 1000;
 
 /**
- * Is the base a LLaMA-1, as far as shapes and config tell? Llama 2 has the same shapes and twice the context, so without a config
- * of base or diff the answer is no. Models that copy LLaMA-1's shape and context (OpenLLaMA) look the same.
+ * Is the base a LLaMA-1, by its shapes and config? Llama 2 has the same shapes and twice the context, so without a config of base or diff
+ * the answer is no. Models that copy LLaMA-1's shape and context (OpenLLaMA) look the same.
  */
 export function isFirstLlama(raw: Checkpoint, rawConfig: ModelConfig | null, diffConfig: ModelConfig | null): boolean {
   const config = rawConfig ?? diffConfig;
@@ -35,13 +35,13 @@ export function isFirstLlama(raw: Checkpoint, rawConfig: ModelConfig | null, dif
 }
 
 export type Precision =
-  /** It is stored in bfloat16. */
+  /** The base is stored in bfloat16. */
   | { readonly kind: "stored"; readonly elements: number }
-  /** It is stored in a wider dtype, but every sampled value fits into BF16. */
+  /** The base is stored in a wider dtype, but every sampled value fits into BF16. */
   | { readonly kind: "rounded"; readonly dtype: FloatDtype; readonly elements: number }
   | { readonly kind: "fine" };
 
-/** Judges the base's precision by its sampled values. Of float16 weights, one in eight fits into BF16 by chance. */
+/** Judges the base's precision by its sampled values. By chance, one in eight float16 weights fits into BF16. */
 export function judgePrecision(pairs: readonly SampledPair[]): Precision {
   const values = pairs
     .flatMap(({ windows }) => windows.flatMap(({ raw }) => [...raw]))

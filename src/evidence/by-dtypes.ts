@@ -1,8 +1,7 @@
 /**
- * Chooses a scheme by dtypes, shapes and values, where nothing else tells. All float32 with at most one new row is open-instruct. Any
- * other dtypes and shapes choose nothing: a script may load a diff in another dtype than it was saved in, and a scheme that fits only
- * because it leaves a tensor alone has no evidence for it. Values choose where they show which tensors are the model's own, and only
- * one result is left.
+ * Chooses a scheme by dtypes, shapes and values if nothing else tells. All float32 with at most one new row is open-instruct. Other dtypes
+ * and shapes choose nothing: a script may load a diff in another dtype than it was saved in, and a scheme that fits only because it leaves
+ * a tensor unchanged has no evidence for that. Values choose if they show which tensors are the model's own, and only one result is left.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
@@ -16,7 +15,7 @@ import { candidatesHere, refuseUnpaired, undecided } from "./candidates.js";
 import { type Choice, chosen, type Evidence } from "./choice.js";
 import { mayBeOwn } from "./own-tensors.js";
 
-/** @throws {WeightDiffError} MISMATCH where the two do not fit, whatever the scheme; SCHEME_UNKNOWN. */
+/** @throws {WeightDiffError} MISMATCH if the two do not fit under any scheme; SCHEME_UNKNOWN. */
 export function byDtypes(evidence: Evidence): Choice {
   const { diff, newRows } = evidence;
   const foreign = weightsOf(diff).find((tensor) => tensor.dtype !== "F32");
@@ -68,13 +67,13 @@ function weightsOf({ stateDict }: Checkpoint): readonly StoredTensor[] {
   );
 }
 
-/** The dtype of all float weights, buffers left out; null if they have several, or there are none. */
+/** The dtype of all float weights, without buffers. Null if they have several dtypes, or if there are none. */
 export function dtypeOf(diff: Checkpoint): Dtype | null {
   const [first, ...more] = new Set(weightsOf(diff).map(({ dtype }) => dtype));
   return first === undefined || more.length > 0 ? null : first;
 }
 
-/** Could its script be meant for a diff of this dtype? No script is meant to drop half the bits of a float32 diff. */
+/** Could the script be meant for a diff of this dtype? No script drops half the bits of a float32 diff on purpose. */
 export function isPossible({ scheme, byMarkOnly }: Family, dtype: Dtype | null): boolean {
   const { operation, arithmetic, output } = scheme;
   const own = arithmetic === "stored" ? output : arithmetic;
@@ -83,22 +82,25 @@ export function isPossible({ scheme, byMarkOnly }: Family, dtype: Dtype | null):
   return operation === "add" && byMarkOnly !== true && fits;
 }
 
-/** Likeliest is a script that computes in the diff's dtype; then one that keeps the files' own dtypes, then one with a wider dtype, then the rest. */
+/**
+ * The likeliest script computes in the diff's dtype. Next come scripts that keep the files' own dtypes, then those with a wider dtype, then
+ * the rest.
+ */
 function unlikeliness({ scheme, variant }: Family, dtype: Dtype | null): number {
   const { arithmetic } = scheme;
   const rank = dtype === null || arithmetic === dtype ? 0 : ["stored", "F32"].indexOf(arithmetic) + 1 || 3;
-  // Among equally likely ones, a script with a flag comes last.
+  // Among equally likely scripts, one with a flag comes last.
   return 2 * rank + (variant === undefined ? 0 : 1);
 }
 
-/** The scheme leaves some of embeddings, head and last norm alone: do the values show that those are the model's own? */
+/** If the scheme leaves some of embeddings, head and last norm unchanged: do the values show that these are the model's own? */
 export function isShown(scheme: Scheme, { diff, raw, own }: Evidence): boolean {
   return [...diff.stateDict.keys()]
     .filter((name) => mayBeOwn(name) && raw?.stateDict.has(name) === true && !isSummed(scheme, name))
     .every((name) => own.some((tensor) => tensor.name === name && tensor.kind === "own"));
 }
 
-/** Does the scheme add what is the model's own, or leave alone what is a difference? */
+/** Does the scheme add a tensor that is the model's own, or leave a difference unchanged? */
 export function isContradicted(scheme: Scheme, { own }: Evidence): boolean {
   return own.some(({ name, kind }) => isSummed(scheme, name) !== (kind === "difference"));
 }

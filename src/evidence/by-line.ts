@@ -1,7 +1,7 @@
 /**
- * Chooses a scheme by the command line: whoever types the command line of a script wants that script's result, whatever the dtypes.
- * Many scripts share FastChat's command line. Marks in the diff tell some of them apart; without a mark it is FastChat's own script,
- * unless values or shapes contradict that.
+ * Chooses a scheme by the command line. A user who types the command line of a script wants that script's result, whatever the dtypes. Many
+ * scripts share FastChat's command line. Marks in the diff tell some of them apart. Without a mark it is FastChat's own script, unless
+ * values or shapes contradict that.
  */
 import { FAMILIES } from "../scheme/families.js";
 import { type Family, type Variant, variantOf } from "../scheme/family.js";
@@ -10,7 +10,7 @@ import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
 import { type Candidate, candidatesHere, undecided } from "./candidates.js";
 import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
 
-/** @returns null where the command line is that of no script. @throws {WeightDiffError} SCHEME_UNKNOWN where several scripts could be meant. */
+/** @returns null if the command line belongs to no script. @throws {WeightDiffError} SCHEME_UNKNOWN if several scripts could be meant. */
 export function byLine(evidence: Evidence): Choice | null {
   const { line } = evidence;
   const scripts = line === null ? [] : familiesOfLine(FAMILIES, line);
@@ -20,7 +20,7 @@ export function byLine(evidence: Evidence): Choice | null {
   }
   const marks = markedFamilies(evidence);
   const marked = scripts.filter((family) => marks.some((mark) => mark.family === family));
-  // A family whose diffs always have a mark is not meant where there is none, unless no other script has this command line.
+  // A family whose diffs always have a mark is not meant if the mark is missing, unless no other script has this command line.
   const meant = scripts.filter((family) => family.byMarkOnly !== true || isSameScript(family, first));
   const [owner = first, ...others] = withFlags(marked.length > 0 ? marked : meant, line.variants);
   const words = `the command line is that of ${owner.script?.repo}'s ${owner.script?.file} (${line.flags.map((flag) => `--${flag}`).join(", ")})`;
@@ -28,13 +28,13 @@ export function byLine(evidence: Evidence): Choice | null {
     const candidates = candidatesHere([...marks.map(({ family }) => family), owner], evidence);
     return only(candidates, words, () => undecided(evidence, `${marksText(marks)}; ${words}`, candidates));
   }
-  // Where no version fits, the plan says why. A switch alone, with this tool's own names for the paths, does not say which script
-  // made new rows that the switch's own script does not know.
+  // If no version fits, the plan says why. A switch alone, beside this tool's own names for the paths, does not tell which script made new
+  // rows that the switch's own script does not know.
   const isMeant = evidence.newRows <= 0 || line.flags.some((flag) => operandNamed(owner, flag) !== null);
   return ofScripts(owner, others, words, evidence) ?? (isMeant ? chosen(owner, words) : null);
 }
 
-/** Tries the script's own versions before its copies. @returns null where none of them fits. */
+/** Tries the versions of the script before its copies. @returns null if none of them fits. */
 function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): Choice | null {
   const plausible = [owner, ...others].filter(({ scheme }) => !isContradicted(scheme, evidence));
   const dtype = dtypeOf(evidence.diff);
@@ -65,7 +65,7 @@ function isSameScript({ script }: Family, other: Family): boolean {
 /** Other scripts with the same flags that would give other bits here, in words. */
 function rivalsText(rivals: readonly Candidate[]): string {
   const names = rivals.map(({ family }) => family.scheme.name);
-  return names.length === 0 ? "" : `; other bits by the same flags: ${names.join(", ")}`;
+  return names.length === 0 ? "" : `; the same flags give other bits with: ${names.join(", ")}`;
 }
 
 /** The candidate, if it is the only one. */

@@ -1,6 +1,6 @@
 /**
- * What a diff would become under each of several schemes. Schemes that give the same bits for this very pair are one candidate, and
- * words say how the candidates differ. The rules of pairing tell all that; no tensor is read.
+ * What a diff would become under each of several schemes. Schemes that give the same bits for this pair are one candidate. The rules of
+ * pairing tell all that, without reading a tensor.
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
@@ -13,18 +13,18 @@ import { schemeNamed } from "../scheme/families.js";
 import type { Family } from "../scheme/family.js";
 import type { Evidence } from "./choice.js";
 
-/** Schemes that give the same bits, in the order they came. */
+/** Schemes that give the same bits, in the given order. */
 export interface Candidate {
   readonly family: Family;
   readonly others: readonly Family[];
-  /** The dtypes of the float tensors that would be written, as torch spells them; none without a base. */
+  /** The dtypes of the written float tensors, as torch spells them; empty without a base. */
   readonly saved: readonly string[];
 }
 
-/** The two that are to be paired. */
+/** The pair. */
 type Here = Pick<Evidence, "raw" | "diff" | "said">;
 
-/** The families by whose scheme this diff fits this base. Without a base, each family is a candidate of its own. */
+/** The families under whose scheme this diff fits this base. Without a base, each family is a candidate of its own. */
 export function candidatesHere(families: readonly Family[], here: Here): readonly Candidate[] {
   if (here.raw === null) {
     return families.map((family) => ({ family, others: [], saved: [] }));
@@ -49,14 +49,15 @@ export function candidatesHere(families: readonly Family[], here: Here): readonl
 }
 
 /**
- * Every tensor must have its counterpart, except those that are the model's own. Else base and diff do not belong together, and a
- * scheme that drops or leaves alone what does not fit would only hide that. @throws {WeightDiffError} MISMATCH, as planRecover.
+ * Refuses a pair in which a tensor has no counterpart, except the model's own tensors. Base and diff do not belong together then, and a
+ * scheme that drops or keeps such tensors would only hide it.
+ * @throws {WeightDiffError} MISMATCH, as planRecover.
  */
 export function refuseUnpaired(here: Here, own: readonly string[]): void {
   pair({ ...schemeNamed("open-instruct"), newRows: "zero", verbatim: own }, here);
 }
 
-/** @returns null if the two do not fit under the scheme. */
+/** @returns null if the pair does not fit under the scheme. */
 function pairsHere(scheme: Scheme, here: Here): readonly Pair[] | null {
   try {
     return pair(scheme, here);
@@ -69,12 +70,12 @@ function pairsHere(scheme: Scheme, here: Here): readonly Pair[] | null {
 }
 
 function pair(scheme: Scheme, { raw, diff, said }: Here): readonly Pair[] {
-  // No other option decides what fits.
+  // No other option decides whether the pair fits.
   const options = { scheme, dtype: null, rows: null, ropeTheta: ROPE_THETA, ...said };
   return raw === null ? [] : pairTensors(raw, diff, recoverPairing(diff, options)).pairs;
 }
 
-/** What decides the bits of one pair. The side that is added into is left out: it matters only where both are NaN. */
+/** What decides the bits of one pair of tensors. The side that is added into is left out, since it matters only if both values are NaN. */
 function axesOf({ name, rule, dtype, blend, driver, raw, again = [] }: Pair): readonly unknown[] {
   const stored = raw?.kind === "stored" ? raw.tensor : null;
   const grown = stored !== null && stored.shape.join() !== driver.shape.join();
@@ -104,7 +105,10 @@ const ROWS: Readonly<Record<Scheme["newRows"], string | null>> = {
   refuse: null,
 };
 
-/** The error where no scheme can be chosen. @param dtype the diff's, as torch spells it, if the candidates are sorted by what it makes likely; else null. */
+/**
+ * The error if no scheme can be chosen.
+ * @param dtype the diff's dtype as torch spells it, if the candidates are sorted by it; else null.
+ */
 export function undecided(
   { diff, newRows }: Pick<Evidence, "diff" | "newRows">,
   reason: string,
@@ -123,7 +127,7 @@ export function undecided(
   });
 }
 
-/** What a candidate does, in one line. @param grown whether rows are new here. */
+/** What a candidate does, in one line. @param grown does the diff have new rows? */
 function candidateText({ family, others, saved }: Candidate, grown: boolean): string {
   const { who, scheme } = family;
   const { arithmetic, output, newRows, verbatim, summed } = scheme;

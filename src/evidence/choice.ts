@@ -1,4 +1,4 @@
-/** The evidence that a scheme is chosen by, and the choice. */
+/** The evidence for choosing a scheme, and the choice. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { RecoverPairingOptions } from "../plan/pair-rules.js";
@@ -11,9 +11,9 @@ import type { OwnTensor } from "./own-tensors.js";
 
 export interface Choice {
   readonly scheme: Scheme;
-  /** The family whose scheme it is; null for a custom scheme. */
+  /** The family of the scheme; null for a custom scheme. */
   readonly family: Family | null;
-  /** Why it was chosen, in words. */
+  /** The reason for the choice, in words. */
   readonly reason: string;
 }
 
@@ -23,17 +23,17 @@ export interface Evidence {
   readonly config: Pick<ModelConfig, "nameOrPath"> | null;
   /** Bare names of the files beside the diff. */
   readonly files: readonly string[];
-  /** The tokens that its added_tokens.json adds. */
+  /** The tokens in the diff's added_tokens.json. */
   readonly tokens: readonly string[];
-  /** The tensors whose values show that they are the model's own, or differences. */
+  /** Tensors whose values show whether they are the model's own, or differences. */
   readonly own: readonly OwnTensor[];
-  /** The base; null where the diff is looked at by itself. */
+  /** The base; null if there is none. */
   readonly raw: Checkpoint | null;
-  /** What the configs say that decides which tensors go together. */
+  /** What the configs say about pairing. */
   readonly said: PairingFacts;
   /** How many vocabulary rows the diff has and raw lacks, at most over all embeddings. */
   readonly newRows: number;
-  /** The command line, where it has flags of a script, and which of them change the result; null if it has none. */
+  /** The command line, if it has flags of a script, and which of them change the result; null without such flags. */
   readonly line: (ScriptWords & { readonly variants: readonly Variant[] }) | null;
 }
 
@@ -43,7 +43,7 @@ export function chosen(family: Family, reason: string): Choice {
   return { scheme: family.scheme, family, reason };
 }
 
-/** A family that the diff has a mark of, and the mark in words. */
+/** A family whose mark the diff has, and the mark in words. */
 export interface Marked {
   readonly family: Family;
   readonly reason: string;

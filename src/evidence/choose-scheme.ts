@@ -1,8 +1,8 @@
 /**
- * The scheme "auto": chooses the family of a diff by evidence, in this order. The mark that make-diff leaves; the name of the
- * repository, or the one that the config remembers; the command line, where it is that of a script (by-line.ts); files, tokens and
- * tensors that only one family has; values. Dtypes and shapes alone choose open-instruct only (by-dtypes.ts). No scheme is chosen
- * because it would drop or leave alone what does not fit.
+ * The scheme "auto": chooses the family of a diff by evidence, in this order: the mark that make-diff leaves; the name of the repository,
+ * or the name that the config remembers; the command line, if it is a script's (by-line.ts); files, tokens and tensors that only one family
+ * has; values. Dtypes and shapes alone choose only open-instruct (by-dtypes.ts). No scheme is chosen because it would drop what does not
+ * fit, or leave it unchanged.
  */
 import { printable } from "../formats/quote.js";
 import { repoName } from "../known/sums.js";
@@ -15,8 +15,9 @@ import { candidatesHere, undecided } from "./candidates.js";
 import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
 
 /**
- * Decides the scheme. @throws {WeightDiffError} SCHEME_UNKNOWN with the candidates and what each does; MISMATCH where the two do not
- * fit, whatever the scheme; FORMAT_INVALID for a mark that is not understood.
+ * Decides the scheme.
+ * @throws {WeightDiffError} SCHEME_UNKNOWN, with the candidates and what each does; MISMATCH if the two do not fit under any scheme;
+ * FORMAT_INVALID for a mark that is not understood.
  */
 export function chooseScheme(evidence: Evidence): Choice {
   return byMark(evidence) ?? byRepo(evidence) ?? byLine(evidence) ?? byMarks(evidence) ?? byDtypes(evidence);

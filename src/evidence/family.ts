@@ -1,13 +1,13 @@
-/** Names of the published models by their sizes: what a user calls "LLaMA 7B". */
+/** Names of published models by their sizes, such as "LLaMA 7B". */
 import type { ModelConfig } from "../checkpoint/config.js";
 import { MODELS } from "../known/models.js";
 import type { ModelShape } from "./model-shape.js";
 
 const GENERAL = { llama: "LLaMA architecture", gpt_neox: "GPT-NeoX architecture" } as const;
-/** The positions of Llama 2; LLaMA has 2048. */
+/** The context length of Llama 2; that of LLaMA is 2048. */
 const SECOND_POSITIONS = 4096;
 
-/** What the model is called, as far as shapes and config tell; null for an unknown architecture. */
+/** The model's name by its shapes and config; null for an unknown architecture. */
 export function familyName(shape: ModelShape, config: ModelConfig | null): string | null {
   if (shape.family === null) {
     return config?.modelType ?? null;

@@ -1,7 +1,7 @@
 /**
- * The guards find mistakes that names and shapes do not show. The option `ignore` switches a guard off by its name. What is certainly a
- * mistake is refused; what is probably one is warned of. not-a-diff.ts, wrong-base.ts, base-precision.ts and bit-census.ts judge;
- * this file has the words.
+ * The guards find mistakes that names and shapes do not show. The option `ignore` switches a guard off by its name. A certain mistake is
+ * refused, a likely one gives a warning. not-a-diff.ts, wrong-base.ts, base-precision.ts and bit-census.ts judge; this file has the
+ * messages.
  */
 
 import type { Advice, Say } from "../advice.js";
@@ -31,7 +31,7 @@ export interface Inputs {
   readonly diff: Checkpoint;
   readonly rawConfig: ModelConfig | null;
   readonly diffConfig: ModelConfig | null;
-  /** Are each side's head and embedding one matrix once it is loaded? Null, or left out, where nothing tells. */
+  /** Are head and embedding of each side one matrix once loaded? Null, or left out, if nothing tells. */
   readonly rawTied?: boolean | null;
   readonly diffTied?: boolean | null;
 }
@@ -44,8 +44,8 @@ export interface GuardOptions {
 }
 
 /**
- * Refuses a base that is no model and a diff that is no diff.
- * @returns the values that were sampled, for `guardBase`.
+ * Refuses a base that is not a model, and a diff that is not a diff.
+ * @returns the sampled values, for `guardBase`.
  * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base), MISMATCH (Llama
  * 2 for LLaMA-1), IO, INPUT_CHANGED.
  */
@@ -72,9 +72,9 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
 }
 
 /**
- * The guards of make-diff: both must be models, and a base that was rounded is warned of.
+ * The guards of make-diff and report: both sides must be models, and a rounded base gives a warning.
  * @param inputs with the tuned model as `diff`.
- * @returns the values that were sampled.
+ * @returns the sampled values.
  * @throws {WeightDiffError} NOT_A_MODEL, IO, INPUT_CHANGED.
  */
 export async function guardModels(inputs: Inputs, options: GuardOptions): Promise<readonly SampledPair[]> {
@@ -98,7 +98,7 @@ function warn(guard: Guard, text: string, options: GuardOptions): void {
   }
 }
 
-/** How a user who knows better overrules the guard. */
+/** Tells a user who knows better how to overrule the guard. */
 function overrule(guard: Guard, what: string): Advice {
   return { to: `if you are sure that it is ${what}, go on`, option: "ignore", value: guard };
 }
@@ -115,7 +115,7 @@ function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: N
   }
 }
 
-/** The command that makes a model of a diff. */
+/** The command that recovers a model from a diff. */
 export function recoverFirst(raw: string, diff: string): Advice {
   return { to: "recover the tuned model from it", command: "recover", options: { raw, diff, tuned: "OUT" } };
 }
@@ -192,8 +192,8 @@ function refuseOtherLlama({ raw, diff, rawConfig, diffConfig }: Inputs): void {
 }
 
 /**
- * Says what the sampled values and the configs tell of the base. Without a manifest, nothing else does.
- * @param sampled values of both sides, and their sums where the scheme adds float32 numbers; in other schemes the bits tell nothing.
+ * Tells what the sampled values and the configs show about the base. Without a manifest, nothing else does.
+ * @param sampled values of both sides, and their sums if the scheme adds float32 numbers; in other schemes the bits tell nothing.
  */
 export function guardBase(
   inputs: Inputs,
@@ -216,7 +216,7 @@ export function guardBase(
         `the base is the one the diff was made with: ${percent(verdict.share)} of ${verdict.elements} sampled sums are exact in ${torchName(verdict.dtype)}, as the tuned model was saved`,
       );
     }
-    // The base that the diff was made with has the right precision.
+    // The base with which the diff was made has the right precision.
     return verdict;
   }
   warnPrecision(inputs, sampled.values, options);
@@ -250,7 +250,7 @@ function warnPrecision(inputs: Inputs, sample: readonly SampledPair[], options: 
   );
 }
 
-/** "rms_norm_eps 1e-05 in the base, 1e-06 in the diff; …", or "". */
+/** Gives "rms_norm_eps 1e-05 in the base, 1e-06 in the diff; …", or "". */
 function differences(raw: ModelConfig | null, diff: ModelConfig | null): string {
   return compareConfigs(raw, diff)
     .map(
@@ -259,14 +259,14 @@ function differences(raw: ModelConfig | null, diff: ModelConfig | null): string 
     .join("; ");
 }
 
-/** As Python writes numbers in config.json: 1e-05. */
+/** As Python writes numbers in config.json, for example 1e-05. */
 function valueText(value: string | number): string {
   return typeof value === "number" && Math.abs(value) < 1e-4
     ? value.toExponential().replace(/e-(\d)$/, "e-0$1")
     : String(value);
 }
 
-/** In per cent; only 1 gives 100. */
+/** In per cent. Only a share of exactly 1 gives 100. */
 function percent(share: number): string {
   return `${share === 1 ? "100" : (Math.floor(share * 10_000) / 100).toFixed(2)} %`;
 }

@@ -1,4 +1,4 @@
-/** Is a checkpoint a diff or a full model? The mark of its maker tells, or its manifest; else its norm weights. */
+/** Is a checkpoint a diff or a full model? Its maker's mark tells, or its manifest. Otherwise its norm weights do. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
@@ -7,13 +7,13 @@ import { ENCODING_KEY } from "../plan/exact.js";
 import { censusNorms, hasDiffNorms, hasFullNorms, type NormCensus, normText } from "./not-a-diff.js";
 
 export interface Identity {
-  /** Null where nothing tells. */
+  /** Null if nothing tells. */
   readonly kind: "diff" | "full" | null;
-  /** How that is known, in words. */
+  /** The evidence, in words. */
   readonly reason: string;
 }
 
-/** Reads norm weights if it must. @throws {WeightDiffError} IO. */
+/** Reads norm weights only if nothing else tells. @throws {WeightDiffError} IO. */
 export async function identify(
   checkpoint: Checkpoint,
   config: ModelConfig | null,
@@ -50,6 +50,6 @@ export async function identify(
     reason:
       norms === null
         ? "none of its tensors has the name of a norm to judge by"
-        : `${normText(norms)}: neither a diff's nor a model's for certain`,
+        : `${normText(norms)}: this fits neither a diff nor a model for certain`,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The sizes of a model. If its config names a known architecture, they are read off that architecture's names; if nothing says what it
- * is, off the names of LLaMA and GPT-NeoX. For other architectures, no size is read off names.
+ * The sizes of a model. If its config names a known architecture, they are read from the shapes of that architecture's tensors. If nothing
+ * names the architecture, the tensor names of LLaMA and GPT-NeoX are tried. Models of other architectures have no sizes here.
  */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -14,10 +14,10 @@ import {
   plainNames,
 } from "./architecture.js";
 
-/** Sizes, read off the tensors; null where there is no such tensor, or it is not known which one it is. */
+/** Sizes read from the tensors; null if there is no such tensor, or if it is unknown which one it is. */
 export interface ModelShape {
   readonly family: "llama" | "gpt_neox" | null;
-  /** 0 where it is not known. */
+  /** 0 if unknown. */
   readonly layers: number;
   readonly hiddenSize: number | null;
   readonly intermediateSize: number | null;
@@ -79,7 +79,7 @@ function sizesOf(part: KnownPart, names: PlainNames): Omit<ModelShape, "family">
   };
 }
 
-/** By the names of LLaMA and GPT-NeoX. */
+/** The sizes by the tensor names of LLaMA and GPT-NeoX. */
 function sizesByNames(stateDict: StateDict): Omit<ModelShape, "family"> {
   const find = (pattern: RegExp): StoredTensor | undefined =>
     [...stateDict].find(([name, { shape }]) => pattern.test(name) && shape.length === 2)?.[1];

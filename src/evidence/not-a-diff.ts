@@ -20,12 +20,12 @@ import { familyByNames, plainNames } from "./architecture.js";
 import { cosineOf, median, productsOf, sumOf } from "./products.js";
 import { isReadable, readPlaces, type SampledPair, spread, toNumbers } from "./sample.js";
 
-/** Norm weights of the families: RMSNorm and LayerNorm scales. */
+/** Names of norm weights, in the families with RMSNorm or LayerNorm scales. */
 export const NORM = /(^|\.)(\w*layernorm|\w*layer_norm|norm|ln_\w+|final_layer_norm)\.weight$/;
 /** Enough norms to judge by, and few enough to read at once. */
 const MAX_NORMS = 32;
 const MAX_NORM_ELEMENTS = 4096;
-/** Model types whose norms are scales near 1, as those of LLaMA and GPT-NeoX, which the thresholds were measured on. */
+/** Model types whose norms are scales near 1, like those of LLaMA and GPT-NeoX, on which the thresholds were measured. */
 const SCALE_NORMS: ReadonlySet<string> = new Set([
   ...["llama", "llama_with_landmark", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "phi3"],
   ...["llava", "llava_next", "vipllava", "video_llava", "llava_llama", "llava_mistral"],
@@ -38,18 +38,18 @@ const RELATIVE_STRENGTH = 0.75;
 const STRENGTH = 0.18;
 /** The steadiness of a freshly initialised norm, whose deviation is 0. */
 const MAX_STEADINESS = 10;
-/** A full model's norm weights are nearly all positive: 0.81 and more, unless tuned to ruin. Without this, strength means nothing. */
+/** A full model's norm weights are nearly all positive: 0.81 and more, unless tuned to ruin. If they are not, strength means nothing. */
 const POSITIVE_SHARE = 0.75;
 /** The threshold of the cosine: between 0.27 and 0.66. */
 const COSINE = 0.5;
-/** The direction of a shorter sample is chance. */
+/** In a shorter sample, the direction is chance. */
 const MIN_COSINE_ELEMENTS = 64;
 const MIN_ZERO_ELEMENTS = 64;
-/** Many a full model has one row of zeros: its padding token. */
+/** Many full models have one row of zeros: the padding token's. */
 const MIN_ZERO_WINDOWS = 2;
 
 export interface NormCensus {
-  /** How many norm tensors were looked at. */
+  /** The number of norm tensors that were read. */
   readonly count: number;
   /** Median over the tensors of mean |w|. */
   readonly magnitude: number;
@@ -59,11 +59,14 @@ export interface NormCensus {
   readonly steadiness: number;
   /** steadiness x magnitude. */
   readonly strength: number;
-  /** Are norms of this family known to be scales near 1? Only then do small ones mean a diff. */
+  /** Are norms of this family known to be scales near 1? Only then do small ones indicate a diff. */
   readonly scales: boolean;
 }
 
-/** Measures norm weights from all over the checkpoint; null if it has none to judge by. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+/**
+ * Measures norm weights from all parts of the checkpoint; null if it has none that can be judged.
+ * @throws {WeightDiffError} IO, INPUT_CHANGED.
+ */
 export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | null): Promise<NormCensus | null> {
   const norms = [...checkpoint.stateDict.values()].filter(
     (tensor) => NORM.test(tensor.name) && tensor.shape.length === 1 && isReadable(tensor),
@@ -78,14 +81,14 @@ export async function censusNorms(checkpoint: Checkpoint, config: ModelConfig | 
   return summarise((await readPlaces(places)).map(toNumbers), scales);
 }
 
-/** The census of norm weights, one array per tensor; null without any. */
+/** The census of norm weights, with one array for each tensor; null without any. */
 export function summarise(norms: readonly Float32Array[], scales: boolean): NormCensus | null {
   const rows = norms
     .filter((values) => values.length > 0 && values.every((value) => Number.isFinite(value)))
     .map((values) => {
       const mean = average(values);
       const deviation = Math.sqrt(average(values.map((value) => (value - mean) ** 2)));
-      // 0/0: a norm that training left alone.
+      // 0/0: a norm that training did not change.
       const steadiness = mean === 0 ? 0 : Math.max(-MAX_STEADINESS, Math.min(mean / deviation, MAX_STEADINESS));
       const positive = values.filter((value) => value > 0).length / values.length;
       return { magnitude: average(values.map(Math.abs)), positive, steadiness };
@@ -124,7 +127,7 @@ export function hasUntouchedRows(pairs: readonly SampledPair[]): boolean {
   return untouched.length >= MIN_ZERO_WINDOWS;
 }
 
-/** Are these the norms of a full model? @param base the base's, where it is known. */
+/** Are these the norms of a full model? @param base the census of the base; null if unknown. */
 export function hasFullNorms(census: NormCensus | null, base: NormCensus | null): boolean {
   if (census === null || census.positive <= POSITIVE_SHARE) {
     return false;
@@ -132,12 +135,12 @@ export function hasFullNorms(census: NormCensus | null, base: NormCensus | null)
   return base === null ? census.strength >= STRENGTH : census.strength >= RELATIVE_STRENGTH * base.magnitude;
 }
 
-/** Are these the norms of a diff, and of no full model of the family that was ever trained? */
+/** Are these norms a diff's? True only if no trained model of the family has such norms. */
 export function hasDiffNorms(census: NormCensus | null): boolean {
   return census?.scales === true && census.strength < STRENGTH;
 }
 
-/** Are the diff's matrices those of the base, tuned or not? */
+/** Do the diff's matrices resemble those of the base? */
 export function resembles(cosine: number | null): boolean {
   return cosine !== null && cosine >= COSINE;
 }

@@ -1,7 +1,7 @@
 /**
- * Finds the tensors of a diff that are no differences but the model's own: some scripts publish embeddings, output head or last norm as
- * they are. Values tell, as in not-a-diff.ts: a tensor of the model's own points where the base's does and is as large. A difference is
- * small beside the base, and points elsewhere. Between the two, nothing is said.
+ * Finds the tensors of a diff that are not differences but the model's own: some scripts publish embeddings, output head or last norm
+ * unchanged. Values tell, as in not-a-diff.ts: the model's own tensor points where the base's does and is as large. A difference is small
+ * beside the base and points elsewhere. Between the two, nothing is decided.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
@@ -11,31 +11,31 @@ import { LAST_NORM } from "../plan/one-sided.js";
 import { cosineOf, median, productsOf } from "./products.js";
 import { isReadable, readWindows, type SampledWindow, toNumbers } from "./sample.js";
 
-/** May the tensor be the model's own, to some script? */
+/** May the tensor be the model's own in some scheme? */
 export const mayBeOwn = (name: string): boolean => EMBEDDING.test(name) || LAST_NORM.test(name);
 
-/** A diff's cosine with the base is 0.27 at most, a tuned model's 0.66 at least (not-a-diff.ts). */
+/** The cosine of a diff with the base is at most 0.27, that of a tuned model at least 0.66 (not-a-diff.ts). */
 const OWN_COSINE = 0.5;
 const DIFFERENCE_COSINE = 0.3;
-/** The size relative to the base's: trained differences have 0.57 at most in norms, far less in embeddings. */
+/** The size relative to the base's: trained differences have at most 0.57 in norms, and far less in embeddings. */
 const DIFFERENCE_SIZE = 0.6;
 const MAX_ELEMENTS = 4096;
 const WINDOWS = 8;
-/** The direction of a shorter sample is chance. */
+/** In a shorter sample, the direction is chance. */
 const MIN_ELEMENTS = 16;
-/** Elements that are judged together. */
+/** Elements to judge together. */
 const PIECE = 64;
 
 export interface OwnTensor {
   readonly name: string;
-  /** The cosine of the diff's values and the base's, -1 to 1. */
+  /** The cosine of the diff's values and the base's, from -1 to 1. */
   readonly cosine: number;
-  /** How much of the base's values is in the diff's: 1 for an unchanged model, 0 for a difference. */
+  /** The share of the base's values in the diff's: 1 for an unchanged model, 0 for a difference. */
   readonly scale: number;
   readonly kind: "own" | "difference";
 }
 
-/** Looks at embeddings, output head and last norm, where both sides have them. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+/** Looks at embeddings, output head and last norm, if both sides have them. @throws {WeightDiffError} IO, INPUT_CHANGED. */
 export async function findOwnTensors(raw: Checkpoint, diff: Checkpoint): Promise<readonly OwnTensor[]> {
   const both = [...diff.stateDict].flatMap(([name, tensor]) => {
     const base = mayBeOwn(name) ? raw.stateDict.get(name) : undefined;
@@ -54,7 +54,7 @@ function isComparable(a: StoredTensor, b: StoredTensor): boolean {
   return isReadable(a) && isReadable(b) && a.shape.length === b.shape.length && a.shape[1] === b.shape[1];
 }
 
-/** Places spread over the part that both have. */
+/** Places all over the part that both tensors have. */
 function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tensor">[] {
   const total = Math.min(elementCount(a.shape) ?? 0, elementCount(b.shape) ?? 0);
   if (total <= MAX_ELEMENTS) {
@@ -67,7 +67,7 @@ function placesOf(a: StoredTensor, b: StoredTensor): readonly Omit<Place, "tenso
   }));
 }
 
-/** Judges by medians over short pieces, so that a few wild values, or rows that training never met, do not decide. */
+/** Judges by medians over short pieces, so a few wild values, or rows that training never met, do not decide. */
 function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | null {
   const pieces = windows.flatMap(({ raw, diff }) => {
     const [values, base] = [toNumbers(diff), toNumbers(raw)];
@@ -87,7 +87,7 @@ function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | nul
   if (cosine >= OWN_COSINE && size >= DIFFERENCE_SIZE) {
     return { cosine, scale, kind: "own" };
   }
-  // The difference of a norm often points where the norm does. There, only the size tells.
+  // The difference of a norm often points where the norm does, so only the size tells.
   return size < DIFFERENCE_SIZE && (cosine < DIFFERENCE_COSINE || size < DIFFERENCE_SIZE / 2)
     ? { cosine, scale, kind: "difference" }
     : null;
@@ -95,12 +95,12 @@ function judge(windows: readonly SampledWindow[]): Omit<OwnTensor, "name"> | nul
 
 interface Likeness {
   readonly cosine: number;
-  /** Root mean square beside the base's. */
+  /** Root mean square, relative to the base's. */
   readonly size: number;
   readonly scale: number;
 }
 
-/** Null where the base is zero, or values are no numbers. */
+/** Null if the base is zero, or if values are not finite. */
 function comparePiece(diff: Float32Array, raw: Float32Array): Likeness | null {
   const products = productsOf(diff, raw);
   if (!(products.raw > 0) || !Number.isFinite(products.both) || !Number.isFinite(products.diff + products.raw)) {

@@ -1,4 +1,4 @@
-/** How alike two stretches of values are: the products that cosines and sizes are made of, and the median over many stretches. */
+/** How alike two stretches of values are: the products behind cosines and sizes, and the median over several stretches. */
 
 export interface Products {
   /** Sum of diff x raw. */
@@ -8,7 +8,7 @@ export interface Products {
   readonly raw: number;
 }
 
-/** Of values at the same places; both of one length. */
+/** @param diff values of the diff. @param raw values of the base at the same places, equally many. */
 export function productsOf(diff: Float32Array, raw: Float32Array): Products {
   let [both, ours, theirs] = [0, 0, 0];
   for (let index = 0; index < diff.length; index++) {
@@ -21,7 +21,7 @@ export function productsOf(diff: Float32Array, raw: Float32Array): Products {
   return { both, diff: ours, raw: theirs };
 }
 
-/** Of several stretches together. */
+/** The products of several stretches together. */
 export function sumOf(stretches: readonly Products[]): Products {
   return stretches.reduce(
     (sum, one) => ({ both: sum.both + one.both, diff: sum.diff + one.diff, raw: sum.raw + one.raw }),
@@ -29,12 +29,12 @@ export function sumOf(stretches: readonly Products[]): Products {
   );
 }
 
-/** -1 to 1; NaN where one of the two is zero. */
+/** From -1 to 1; NaN if one of the two is all zero. */
 export function cosineOf({ both, diff, raw }: Products): number {
   return both / Math.sqrt(raw * diff);
 }
 
-/** The upper one of two. @param values at least one. */
+/** The upper median. @param values at least one. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;

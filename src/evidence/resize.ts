@@ -1,7 +1,7 @@
 /**
- * Scripts that call resize_token_embeddings(len(tokenizer)) before they add: where the base has rows that its tokenizer has no token
- * for, they cut them off, and some put something else into the last ones. Told by the tokenizers' files (checkpoint/token-count.ts);
- * where those do not tell, or the script would refuse the pair, the base stays as it is.
+ * Scripts that call resize_token_embeddings(len(tokenizer)) before they add. If the base has rows for which its tokenizer has no token, the
+ * scripts cut these rows off, and some put other values into the last rows. The tokenizer files tell (checkpoint/token-count.ts). If they
+ * do not, or if the script would refuse the pair, the base stays unchanged.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { countTokens } from "../checkpoint/token-count.js";
@@ -14,38 +14,35 @@ import type { Inputs } from "./guards.js";
 
 export interface ResizedBase {
   readonly raw: Checkpoint;
-  /** The scheme as it is with this base. */
+  /** The scheme, adapted to this base. */
   readonly scheme: Scheme;
-  /** Rows of its embeddings that are left; null if nothing was cut. */
+  /** Rows of its embeddings that were kept; null if nothing was cut. */
   readonly kept: number | null;
-  /** What was done, for the user. */
+  /** A note for the user about what was done. */
   readonly note: string | null;
 }
 
 type Models = Pick<Inputs, "raw" | "diff" | "rawConfig" | "diffConfig">;
 
-/** The base's table of embeddings once the script has resized it. */
+/** The base's embedding after the script has resized it. */
 interface Table {
-  /** Rows in the base's files, and in the script. */
+  /** Rows in the base's files, and after resizing. */
   readonly has: number;
   readonly total: number;
-  /** The first rows, which are the base's own as far as it has them. */
+  /** The number of leading rows that stay the base's. */
   readonly kept: number;
-  /** Tokens of the tokenizer, and those that the script adds to it. */
+  /** Tokens of the tokenizer, and tokens that the script adds to it. */
   readonly tokens: number;
   readonly added: number;
-  /** The script draws rows that the base lacks at random, and some of them are not filled afterwards. */
+  /** Rows that the script draws at random, since the base lacks them, and does not fill afterwards. */
   readonly drawn: number;
 }
 
-/** The scheme by whose script an additive diff can be recovered. */
+/** The scheme whose script recovers additive diffs. */
 const WEIGHT_DIFF = familyNamed("open-instruct").scheme;
 const EXACT = familyNamed("exact").scheme;
 
-/**
- * The base as the scheme's script has it before it adds.
- * @param rows the rule for new ones. @throws {WeightDiffError} IO.
- */
+/** The base as the scheme's script has it before it adds. @param rows the rule for new rows. @throws {WeightDiffError} IO. */
 export async function resizeBase(
   inputs: Models,
   scheme: Scheme,
@@ -71,7 +68,7 @@ export async function resizeBase(
     : { raw: cut, scheme: known, kept, note: noteOf(resize, table, rows) };
 }
 
-/** Null where the tokenizer's files do not tell. @throws {WeightDiffError} IO. */
+/** Null if the tokenizer's files do not tell. @throws {WeightDiffError} IO. */
 async function tableOf(
   { raw, diff, rawConfig, diffConfig }: Models,
   { of, tokens, unlessPadded, overwrites }: Resize,
@@ -90,14 +87,14 @@ async function tableOf(
   const total = count.tokens + added;
   const filled = of === "raw" ? added : tokens.length;
   if (count.tokens === 0 || total <= filled) {
-    return null; // no mean of nothing
+    return null; // there are no rows to take the mean of
   }
-  // Without a token to add, FastChat's first script sets the rows from -0 on to zero: all of them.
+  // If no token is added, FastChat's first script sets rows[-0:] to zero, which is all of them.
   const kept = !overwrites ? Math.min(has, total) : filled === 0 && rows === "zero" ? 0 : total - filled;
   return { has, total, kept, tokens: count.tokens, added, drawn: Math.max(0, kept - has) };
 }
 
-/** Where its base still has another number of rows, the script leaves the diff's tensors as they are. */
+/** If its base then has another number of rows than the diff, the script leaves the diff's tensors unchanged. */
 function leftAlone(
   scheme: Scheme,
   diff: Checkpoint,
@@ -112,8 +109,9 @@ function leftAlone(
 }
 
 /**
- * Will weight_diff.py have as many rows in the base as the diff has, and none drawn at random? Null where the base's tokenizer does
- * not tell. @throws {WeightDiffError} IO.
+ * After resizing in weight_diff.py, will the base have as many rows as the diff, with none drawn at random? Null if the base's tokenizer
+ * does not tell.
+ * @throws {WeightDiffError} IO.
  */
 export async function fitsWeightDiff(inputs: Models): Promise<boolean | null> {
   const { resize, newRows } = WEIGHT_DIFF;
@@ -123,8 +121,9 @@ export async function fitsWeightDiff(inputs: Models): Promise<boolean | null> {
 }
 
 /**
- * The base that make-diff takes off: for an additive diff as the scripts' recover will have it, for an exact one without the rows that
- * the tuned model does not have, if its tokenizer has no tokens for them. @throws {WeightDiffError} IO.
+ * The base that make-diff subtracts. For an additive diff, it is the base as the scripts' recover will have it. For an exact diff, it lacks
+ * the rows that the tuned model lacks, if the base's tokenizer has no tokens for them.
+ * @throws {WeightDiffError} IO.
  */
 export async function resizeForDiff(inputs: Models, encoding: Encoding): Promise<ResizedBase> {
   if (encoding === "additive") {
@@ -136,7 +135,7 @@ export async function resizeForDiff(inputs: Models, encoding: Encoding): Promise
   return known ? cutToFewer(inputs, EXACT, "is") : { raw, scheme: EXACT, kept: null, note: null };
 }
 
-/** The base without the rows that an exact diff, which says itself what it is, does not have. */
+/** For an exact diff: the base without the rows that the diff does not have. */
 export function cutForExact(inputs: Pick<Inputs, "raw" | "diff">, scheme: Scheme): ResizedBase {
   return cutToFewer(inputs, scheme, "was");
 }
@@ -148,13 +147,13 @@ function cutToFewer({ raw, diff }: Pick<Inputs, "raw" | "diff">, scheme: Scheme,
     : cutTo({ raw, scheme }, { has, total: wants, kept: wants }, made);
 }
 
-/** A base with more rows than the diff fits the schemes that cut it, and no other. @throws {WeightDiffError} IO. */
+/** If the base has more rows than the diff, only schemes that cut them fit. @throws {WeightDiffError} IO. */
 export async function cutToDiff(inputs: Inputs): Promise<Checkpoint> {
   const larger = (vocabularyRows(inputs.raw) ?? 0) > (vocabularyRows(inputs.diff) ?? 0);
   return larger ? (await resizeBase(inputs, WEIGHT_DIFF)).raw : inputs.raw;
 }
 
-/** The base as a diff of make-diff had it, which says so itself. */
+/** The base as it was when make-diff made the diff, which states how. */
 export function resizeAsMade(
   { raw, diff }: Pick<Inputs, "raw" | "diff">,
   scheme: Scheme,

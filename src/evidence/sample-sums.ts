@@ -1,13 +1,13 @@
 /**
- * The sums that a plan will make, at a few places: what the bit census judges. Pairs are the plan's own, so that names which differ,
- * rows that the script cuts and matrices that it meets twice are as they will be added.
+ * The sums that a plan will compute, at a few places, for the bit census. The pairs come from the plan, so they include renamed tensors,
+ * cut rows and tied matrices as the run will add them.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Plan } from "../plan/plan.js";
 import { comparable, type SampledPair, sampleThese } from "./sample.js";
 import { tensorFinder } from "./stored-tensor.js";
 
-/** @param raw as it was planned with. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
+/** @param raw the base of the plan. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
 export async function sampleSums(
   plan: Pick<Plan, "inputs" | "jobs">,
   raw: Checkpoint,
@@ -27,7 +27,7 @@ export async function sampleSums(
       ? [{ name: job.name, raw: base, diff: tensor, again }]
       : [];
   });
-  // In the order of the diff: the plan's is that of the output's files.
+  // In the order of the diff. The plan has the order of the output's files.
   const order = new Map([...diff.stateDict.values()].map((tensor, index) => [tensor, index]));
   return sampleThese(sums.sort((one, two) => (order.get(one.diff) ?? 0) - (order.get(two.diff) ?? 0)));
 }

@@ -1,7 +1,7 @@
 /**
- * Samples a few thousand values of base and diff at the same places, by small reads spread over both models. The guards judge by them
- * before anything is written. At most 32 matrices are read, at two places each and at sixteen in the input embedding. That makes 78
- * reads of at most 4 KiB per model, whatever its size: about a second on a cold hard disk.
+ * Samples a few thousand values of base and diff at the same places, by small reads all over both models. The guards use them before
+ * anything is written. At most 32 matrices are read, at two places each, and at sixteen places in the input embedding. That makes 78 reads
+ * of at most 4 KiB for each model, whatever its size: about a second on a cold hard disk.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Place, readElements } from "../checkpoint/elements.js";
@@ -13,13 +13,13 @@ import { INPUT_EMBEDDING } from "../known/embeddings.js";
 export interface SampledWindow {
   readonly raw: Uint32Array;
   readonly diff: Uint32Array;
-  /** What is added after raw's, in this order: a matrix that the script meets twice. */
+  /** Matrices that are added after raw's, in this order, if the script has raw's under two names. */
   readonly again?: readonly Uint32Array[];
 }
 
 export interface SampledPair {
   readonly name: string;
-  /** As stored. */
+  /** The stored dtype. */
   readonly rawDtype: FloatDtype;
   readonly diffDtype: FloatDtype;
   readonly windows: readonly SampledWindow[];
@@ -27,12 +27,13 @@ export interface SampledPair {
 
 const MAX_MATRICES = 32;
 const WINDOWS = { matrix: { count: 2, elements: 1024 }, embedding: { count: 16, elements: 256 } } as const;
-/** Multiples of this, modulo 1, are spread evenly, and do not repeat with the layers as a fixed step would. */
+/** Multiples of this number, modulo 1, are spread evenly. A fixed step could repeat with the layers. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /**
- * Samples matrices that both models have with equal columns; rows that only one has are left out. Fewer than 32 if there are no more,
- * none if no name is shared. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED.
+ * Samples matrices that both models have with equal columns, in the rows that both have. Fewer than 32 if there are no more, none if no
+ * name is shared.
+ * @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED.
  */
 export async function samplePairs(raw: Checkpoint, diff: Checkpoint): Promise<readonly SampledPair[]> {
   const shared = [...diff.stateDict].flatMap(([name, tensor]) => {
@@ -42,7 +43,7 @@ export async function samplePairs(raw: Checkpoint, diff: Checkpoint): Promise<re
   return sampleThese(shared);
 }
 
-/** A few places of a few of them. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
+/** Samples a few places of a few of the tensors. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
 export async function sampleThese(
   shared: readonly (Omit<WantedPair, "places"> & { readonly name: string })[],
 ): Promise<readonly SampledPair[]> {
@@ -62,11 +63,11 @@ export async function sampleThese(
   }));
 }
 
-/** Two tensors, and the places of both that are looked at. */
+/** Two tensors, and the places to read in both. */
 export interface WantedPair {
   readonly raw: StoredTensor;
   readonly diff: StoredTensor;
-  /** Of the base, too, and of raw's shape. */
+  /** Further tensors of the base, with raw's shape. */
   readonly again?: readonly StoredTensor[];
   readonly places: readonly Omit<Place, "tensor">[];
 }
@@ -89,12 +90,12 @@ export async function readWindows(pairs: readonly WantedPair[]): Promise<readonl
   );
 }
 
-/** Two matrices of as many columns, to be read in C order. */
+/** Do the two have equal columns, stored in C order? */
 export function comparable(a: StoredTensor, b: StoredTensor): boolean {
   return isReadable(a) && isReadable(b) && a.shape.length === 2 && b.shape.length === 2 && a.shape[1] === b.shape[1];
 }
 
-/** Can it be sampled: are its values floats in C order, and is there at least one? */
+/** Can the tensor be sampled: does it hold at least one float, stored in C order? */
 export function isReadable(tensor: StoredTensor): boolean {
   return (
     isFloatDtype(tensor.dtype) &&
@@ -105,7 +106,7 @@ export function isReadable(tensor: StoredTensor): boolean {
   );
 }
 
-/** At most `most` of the items in their order: all that are `wanted` first, the rest from all over the list. */
+/** At most `most` of the items, in order: first all that are `wanted`, then others from all over the list. */
 export function spread<T>(items: readonly T[], wanted: (item: T) => boolean, most: number): readonly T[] {
   if (items.length <= most) {
     return items;
@@ -117,7 +118,7 @@ export function spread<T>(items: readonly T[], wanted: (item: T) => boolean, mos
       chosen.add(index);
     }
   }
-  // The last fallback walks on: no index may be taken twice.
+  // If everything else is taken, walk on: no index may be used twice.
   for (let turn = 1; chosen.size < most; turn++) {
     let index = Math.floor(((turn * GOLDEN) % 1) * items.length);
     while (chosen.has(index)) {
@@ -147,7 +148,11 @@ function placesIn(
   });
 }
 
-/** Reads every place, file by file. @returns F32 bits, in the order of `places`. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+/**
+ * Reads every place, file by file.
+ * @returns the values as F32 bits, in the order of `places`.
+ * @throws {WeightDiffError} IO, INPUT_CHANGED.
+ */
 export async function readPlaces(places: readonly Place[]): Promise<readonly Uint32Array[]> {
   const bytes = await readElements(places);
   return places.map(({ tensor }, index) => widen(tensor.dtype as FloatDtype, bytes[index] ?? new Uint8Array()));
@@ -172,7 +177,7 @@ const READ: Readonly<Record<FloatDtype, (view: DataView, at: number) => number>>
   F64: (view, at) => widenF64(view.getUint32(at + 4, true), view.getUint32(at, true)),
 };
 
-/** F32 bits as numbers; a NaN loses its payload. */
+/** F32 bits as numbers. A NaN loses its payload. */
 export function toNumbers(bits: Uint32Array): Float32Array {
   return new Float32Array(bits.buffer, bits.byteOffset, bits.length);
 }

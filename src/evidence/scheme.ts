@@ -1,4 +1,4 @@
-/** The scheme that recover works by: the one that the user names, else the one that the evidence tells. */
+/** The scheme that recover uses: the one that the user names, or else the one that the evidence shows. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { fileNames } from "../checkpoint/side-files.js";
 import { addedTokens } from "../checkpoint/tokenizer.js";
@@ -22,17 +22,20 @@ import { cutToDiff } from "./resize.js";
 export interface SchemeOptions {
   /** "auto", "custom", or a name in the table of schemes. */
   readonly scheme?: string;
-  /** The axes of a custom scheme; those left out have their defaults. */
+  /** The axes of a custom scheme. Axes that are left out have their defaults. */
   readonly custom?: Partial<CustomAxes>;
-  /** Flags of the scheme's script that change the result, as the script spells them. */
+  /** Flags of the scheme's script that change the result, spelled as in the script. */
   readonly variants?: readonly Variant[];
-  /** The flags of a script that the command line has, which "auto" goes by. */
+  /** The flags of a script on the command line, as evidence for "auto". */
   readonly line?: ScriptWords;
   /** The rule for vocabulary rows that the base lacks; null takes the scheme's. */
   readonly rows?: NewRows | null;
 }
 
-/** Decides the scheme. The error why none could be chosen is returned, not thrown: a guard may know better what is wrong. @throws {WeightDiffError} USAGE, FORMAT_INVALID. */
+/**
+ * Decides the scheme. If none could be chosen, returns the error instead of throwing it, since a guard may know better what is wrong.
+ * @throws {WeightDiffError} USAGE, FORMAT_INVALID.
+ */
 export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<Choice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
@@ -61,13 +64,16 @@ export async function decideScheme(options: SchemeOptions, inputs: Inputs): Prom
   }
 }
 
-/** The flags of the command line without switches that were set to False: those say nothing of a script. */
+/** The flags of the command line. Switches that are set to False are left out, since they do not point to a script. */
 function lineOf({ line, variants = [] }: SchemeOptions): Evidence["line"] {
   const off = VARIANT_FLAGS.filter((flag) => !variants.includes(flag)).map((flag) => flag.replaceAll("_", "-"));
   return line === undefined ? null : { ...line, flags: line.flags.filter((flag) => !off.includes(flag)), variants };
 }
 
-/** The choice, changed by the flags of the family's script that were given. @throws {WeightDiffError} USAGE for is_fp16 where it has no such flag. */
+/**
+ * Applies the given flags of the family's script to the choice.
+ * @throws {WeightDiffError} USAGE for is_fp16 if the script has no such flag.
+ */
 export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Choice {
   return variants.reduce((found, flag) => {
     const changed = found.family === null ? null : variantOf(found.family, flag);
@@ -88,7 +94,7 @@ export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Cho
   }, choice);
 }
 
-/** The tensors of the diff that the scheme adds, under the base's names. Only by those can a guard tell a diff from a model. */
+/** The tensors of the diff that the scheme adds, under the base's names. Only these tell a diff from a model. */
 export function summedPart(diff: Checkpoint, scheme: Scheme): Checkpoint {
   const { rawName } = namesByScheme(scheme, () => null, diff.stateDict.keys());
   const own = readOwnTensors(diff);

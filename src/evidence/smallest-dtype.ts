@@ -1,6 +1,6 @@
 /**
- * The smallest of float16, bfloat16 and float32 that holds what a plan would write, as far as a few places of it tell: up to 32
- * matrices and 32 other tensors. The run then proves it for every value (engine/work/fit.ts).
+ * The smallest of float16, bfloat16 and float32 that holds the output of a plan, judged by samples: a few places in up to 32 matrices and
+ * 32 other tensors. The run then proves it for every value (engine/work/fit.ts).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
@@ -16,26 +16,26 @@ import { tensorFinder } from "./stored-tensor.js";
 
 export interface SmallestDtype {
   readonly dtype: ComputeDtype;
-  /** How many values were looked at. */
+  /** The number of sampled values. */
   readonly sampled: number;
-  /** How many of them each dtype does not hold. */
+  /** How many of them each dtype cannot hold. */
   readonly misfits: Readonly<Record<NarrowDtype, number>>;
 }
 
-/** A BF16 value is nearly always exact in F16, too, so BF16 is asked first. */
+/** A BF16 value is nearly always exact in F16 too, so BF16 is tried first. */
 const ASKED = ["BF16", "F16"] as const satisfies readonly NarrowDtype[];
 const MATRICES = { most: 32, places: 2, elements: 1024 };
 const OTHERS = { most: 32, places: 1, elements: 512 };
-/** Of elements that do not follow each other, each is a read of its own. */
+/** If elements do not lie next to each other, each one needs a read of its own. */
 const SCATTERED = 16;
 
 interface Wanted {
   readonly job: TensorJob;
-  /** What is added, or is alone: the start, then the terms. */
+  /** The operands of the sum: the start, then the terms. One operand is a copy. */
   readonly operands: readonly StoredTensor[];
 }
 
-/** @param plan in F32. @param own tensors that are written as they are. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
+/** @param plan the plan, in F32. @param own tensors that keep their own dtype. @throws {WeightDiffError} IO, INPUT_CHANGED, TRUNCATED. */
 export async function smallestDtype(
   plan: Pick<Plan, "inputs" | "jobs">,
   sides: readonly Checkpoint[],
@@ -84,7 +84,7 @@ export async function smallestDtype(
   return { dtype, sampled, misfits };
 }
 
-/** Is it computed in plain F32, or copied? */
+/** Is the tensor computed in plain F32, or copied? */
 function isSum({ rule, blend }: TensorJob): boolean {
   return (
     rule === "add" || rule === "copy" || rule === "convert" || (blend?.operands === "F32" && blend.result === "F32")
@@ -95,7 +95,7 @@ function valueIn({ blend }: TensorJob, start: number, terms: readonly number[]):
   return terms.reduce((sum, term) => addBits(blend?.operation === "subtract" ? negateBits(term) : term, sum), start);
 }
 
-/** Has it floats, and rows as long as the output's? */
+/** Does the tensor hold floats, in rows of the output's length? */
 function isLegible({ dtype, shape, coded, bigEndian }: StoredTensor, job: TensorJob): boolean {
   return (
     isFloatDtype(dtype) &&
@@ -111,7 +111,7 @@ function placesOf({ operands, places, elements }: Wanted & typeof MATRICES): rea
   const scattered = operands.some(({ strides, pieces }) => strides !== undefined || pieces !== undefined);
   const total = Math.min(...operands.map(({ shape }) => elementCount(shape) ?? 0));
   const count = Math.min(scattered ? SCATTERED : elements, total);
-  // From the first to the last, at equal distances.
+  // From the first row to the last, at equal distances.
   const distance = places === 1 ? 0 : Math.floor((total - count) / (places - 1));
   return Array.from({ length: count === 0 ? 0 : distance === 0 ? 1 : places }, (_, index) =>
     operands.map((tensor) => ({ tensor, first: index * distance, count })),

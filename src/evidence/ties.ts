@@ -1,6 +1,6 @@
 /**
- * Are a model's head and embedding one matrix once it is loaded? The config tells. If it says so and the files hold both, their values
- * decide: transformers ties two that are equal and keeps two that differ (modeling_utils.py 5.23.0, tie_weights).
+ * Are a model's head and embedding one matrix once it is loaded? The config tells. If it says yes and the files hold both, their values
+ * decide: transformers ties them if they are equal, and keeps both if they differ (modeling_utils.py 5.23.0, tie_weights).
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -10,13 +10,13 @@ import { quote } from "../formats/quote.js";
 import { embeddingsOf } from "../known/embeddings.js";
 import { isSameStorage } from "../plan/ties.js";
 
-/** Elements that are compared at once. */
+/** Elements to compare at once. */
 const PIECE = 1 << 20;
 
 export interface LoadedTie {
-  /** Null where neither config nor files tell. */
+  /** Null if neither config nor files tell. */
   readonly tied: boolean | null;
-  /** What the user should know; null if nothing is odd. */
+  /** A note for the user; null if nothing is odd. */
   readonly note: string | null;
 }
 
@@ -35,7 +35,7 @@ export async function loadedTie({ stateDict }: Checkpoint, config: ModelConfig |
   };
 }
 
-/** A coded tensor as the bytes that it is coded in: the same elements, given the same base, give the same. */
+/** The bytes in which a coded tensor is stored. Given the same base, equal elements have equal bytes. */
 function asBytes(tensor: StoredTensor): StoredTensor {
   const { range, coded } = tensor;
   return coded === true ? { ...tensor, dtype: "U8", shape: [range.end - range.begin] } : tensor;

@@ -1,4 +1,4 @@
-/** Traps that users of such files fell into (docs/troubleshooting.md, docs/formats.md 2.1), each with a function that sees it in the files at hand. */
+/** Known traps in such files (docs/troubleshooting.md, docs/formats.md 2.1). Each function looks for one of them in the files at hand. */
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
@@ -24,13 +24,13 @@ export interface Subject {
 
 type Trap = (subject: Subject, files: ReadonlyMap<string, string | null>) => string | null;
 
-/** One sentence for each trap that is there. It never throws: a file that cannot be read is no trap. */
+/** One sentence for each trap that was found. Never throws: a file that cannot be read counts as no trap. */
 export async function findTraps(subject: Subject): Promise<readonly string[]> {
   const files = await sideTexts(subject.checkpoint.directory);
   return TRAPS.flatMap((trap) => trap(subject, files) ?? []);
 }
 
-/** The files' bare names, with the text of the one that rules look into. */
+/** Bare names of the files, with the text of the one that the rules read. */
 async function sideTexts(directory: string | null): Promise<ReadonlyMap<string, string | null>> {
   const names = directory === null ? [] : await regularFiles(directory).catch(() => []);
   const files = new Map<string, string | null>(names.map((name) => [name, null]));
@@ -55,7 +55,7 @@ const mostUsed = ({ stateDict }: Checkpoint): string | null => {
 const TRAPS: readonly Trap[] = [
   ({ identity }) =>
     identity.kind === "diff"
-      ? "a diff is no model: loaded as one it gives gibberish; recover it with its base first"
+      ? "a diff is not a model: loaded as one, it gives gibberish; recover it with its base first"
       : null,
   ({ identity, family, checkpoint }) =>
     identity.kind !== "diff" && isHalfPrecisionOriginal(family) && mostUsed(checkpoint) === "BF16"

@@ -1,10 +1,10 @@
 /**
- * Weights that a trainer saved without gathering them. Under DeepSpeed's ZeRO-3 every process holds a part of each weight; a save
- * that does not gather them writes tensors of shape [0]. FSDP keeps weights flattened, in parts: an embedding of one dimension, or
- * an empty one, or whole layers in one `_flat_param`. The values are elsewhere: no scheme and no base makes such a file usable.
- *
- * The other side, which has the weight whole, shows it. Without the other side, only embeddings and norms are judged, since a model
- * may have an empty tensor of its own. DeepSpeed, docs/code-docs/source/zero3.rst; PyTorch, FullyShardedDataParallel, StateDictType.
+ * Weights that a trainer saved without gathering them. Under DeepSpeed's ZeRO-3, every process holds a part of each weight; a save that
+ * does not gather them writes tensors of shape [0]. FSDP keeps weights flattened and in parts: an embedding of one dimension, an empty one,
+ * or whole layers in one `_flat_param`. The values are elsewhere, so no scheme and no base makes such a file usable.
+ * The other side, which has the whole weight, shows the fault. Without the other side, only embeddings and norms are judged, since a model
+ * may have an empty tensor of its own. Sources: DeepSpeed, docs/code-docs/source/zero3.rst; PyTorch, FullyShardedDataParallel,
+ * StateDictType.
  */
 import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
@@ -14,9 +14,9 @@ import { shapeText } from "../formats/tensor-info.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import { NORM } from "./not-a-diff.js";
 
-/** FSDP's name for weights that it flattened into one. */
+/** FSDP's name for weights that it flattened together. */
 const FLAT_PARAMETER = /(^|\.)_?flat_params?(_\d+)?$/;
-/** The most parts that a weight is believed to be cut into, where only its length tells. */
+/** Where only the length tells, a weight is taken to have at most so many parts. */
 const MAX_PARTS = 64;
 
 interface Leftover {
@@ -25,24 +25,24 @@ interface Leftover {
   readonly kind: "empty" | "flat";
 }
 
-/** What else is known of the weights of one checkpoint: the other side, and what the architecture has. */
+/** What else is known of the weights of a checkpoint: the other side, and the architecture. */
 interface Known {
   readonly other?: { readonly stateDict: StateDict; readonly role: string };
   /** Names of tensors that are matrices in this architecture. */
   readonly matrices?: ReadonlySet<string>;
 }
 
-/** What was found in one checkpoint. */
+/** The fault of a checkpoint. */
 export interface Ungathered {
   readonly names: ReadonlySet<string>;
-  /** The first of them. */
+  /** The first such tensor. */
   readonly name: string;
-  /** What was found, and how such a model is saved whole. */
+  /** What was found, and how to save such a model whole. */
   readonly fact: string;
   readonly remedy: string;
 }
 
-/** Refuses a base and a diff (or a tuned model), if either was saved without gathering. @throws {WeightDiffError} FORMAT_UNSUPPORTED. */
+/** Refuses a base and a diff (or tuned model) if either was saved without gathering. @throws {WeightDiffError} FORMAT_UNSUPPORTED. */
 export function refuseUngathered(raw: Checkpoint, driver: Checkpoint, role: "diff" | "tuned model"): void {
   refuseOne(raw, "base", { stateDict: driver.stateDict, role });
   refuseOne(driver, role, { stateDict: raw.stateDict, role: "base" });
@@ -60,7 +60,7 @@ function refuseOne({ path, stateDict }: Checkpoint, role: string, other: Known["
   }
 }
 
-/** The weights that were not gathered; null if all were. */
+/** The weights that were not gathered; null if there are none. */
 export function findUngathered(stateDict: StateDict, { other, matrices }: Known): Ungathered | null {
   const found = [...stateDict].flatMap(([name, tensor]): readonly Leftover[] => {
     const kind = leftoverKind(name, tensor, other?.stateDict.get(name)) ?? kindByArchitecture(name, tensor, matrices);
@@ -82,10 +82,10 @@ export function findUngathered(stateDict: StateDict, { other, matrices }: Known)
   };
 }
 
-/** What ZeRO-3 empties, whatever the model calls it. */
+/** The tensors that ZeRO-3 empties, in any model. */
 const WEIGHT = /(^|\.)weight$/;
 
-/** Judges by the architecture, without another side. @param matrices undefined where there is another side. */
+/** Judges by the architecture, without another side. @param matrices undefined if there is another side. */
 function kindByArchitecture(
   name: string,
   { shape }: StoredTensor,
@@ -102,7 +102,7 @@ const CAUSE = {
   flat: "saved by FSDP without gathering",
 } as const;
 
-/** How such a model is saved whole. */
+/** How to save such a model whole. */
 const REMEDY = {
   empty:
     'gather it: zero_to_fp32.py, which DeepSpeed puts into its checkpoint folder, makes whole weights of one; "stage3_gather_16bit_weights_on_model_save": true in DeepSpeed\'s config saves them whole',
@@ -124,12 +124,12 @@ function leftoverKind(name: string, tensor: StoredTensor, whole: StoredTensor | 
   return flat ? "flat" : null;
 }
 
-/** A shape with a dimension of 1 is a vector, not a matrix. */
+/** A shape with a dimension of 1 counts as a vector, not a matrix. */
 function isMatrix(tensor: StoredTensor | undefined): boolean {
   return tensor !== undefined && tensor.shape.length > 1 && tensor.shape.every((size) => size > 1);
 }
 
-/** Is it all of the other's elements in one dimension, or an equal part of them, padded to be one? */
+/** Are these all elements of the other side in one dimension, or an equal share of them, with padding? */
 function isPart(elements: number, all: number): boolean {
   const parts = Math.round(all / elements);
   return parts >= 1 && parts <= MAX_PARTS && Math.ceil(all / parts) === elements;

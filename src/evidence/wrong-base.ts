@@ -1,12 +1,11 @@
 /**
- * Do the configs of base and diff describe one model? The diff's config is that of the fine-tune, which keeps the architecture of its
- * base. So a difference means another base (docs/troubleshooting.md), or a config that was edited. The vocabulary is not compared here:
- * the shapes decide about it.
+ * Do the configs of base and diff describe the same model? A fine-tune keeps the architecture of its base, so a difference means another
+ * base (docs/troubleshooting.md) or an edited config. The vocabulary is not compared here, since the shapes tell.
  */
 import type { ModelConfig } from "../checkpoint/config.js";
 
 export interface ConfigDifference {
-  /** As config.json spells it. */
+  /** The key in config.json. */
   readonly key: string;
   readonly raw: string | number;
   readonly diff: string | number;
@@ -14,18 +13,18 @@ export interface ConfigDifference {
 
 /** Two names of one function. */
 const ACTIVATIONS: ReadonlyMap<string, string> = new Map([["swish", "silu"]]);
-/** 1e-05 has been written as 9.999999747378752e-06. */
+/** Some configs write 1e-05 as 9.999999747378752e-06. */
 const TOLERANCE = 1e-3;
 
-/** The values a fine-tune has from its base, and how to read them. */
+/** The values that a fine-tune keeps from its base, and how to read them. */
 const KEYS: readonly {
   readonly key: string;
   readonly value: (config: ModelConfig) => string | number | null;
-  /** Differences that a fine-tune may have made. */
+  /** Differences that fine-tuning may cause. */
   readonly allowed?: (raw: number, diff: number) => boolean;
 }[] = [
   { key: "rms_norm_eps", value: ({ normEps }) => normEps },
-  // Fine-tunes lengthen the context; none shortens it.
+  // Fine-tuning may lengthen the context, but never shortens it.
   { key: "max_position_embeddings", value: ({ context }) => context, allowed: (raw, diff) => diff > raw },
   { key: "hidden_act", value: ({ activation }) => ACTIVATIONS.get(activation ?? "") ?? activation },
   { key: "num_attention_heads", value: ({ heads }) => heads },
@@ -33,7 +32,7 @@ const KEYS: readonly {
   { key: "rope_theta", value: ({ ropeTheta }) => ropeTheta },
 ];
 
-/** The values that differ and that a fine-tune would have kept. A value that one side does not state is no difference. */
+/** The values that differ although a fine-tune would have kept them. A value that one side does not state is no difference. */
 export function compareConfigs(raw: ModelConfig | null, diff: ModelConfig | null): readonly ConfigDifference[] {
   if (raw === null || diff === null) {
     return [];
@@ -50,8 +49,8 @@ export function compareConfigs(raw: ModelConfig | null, diff: ModelConfig | null
 }
 
 /**
- * "Llama 2" and "LLaMA-1" where the configs say so: they have the same names and, up to 13B, the same shapes, and a diff made
- * for one gives noise on the other. Two values that no fine-tune changes together must agree on it, so this is certain.
+ * "Llama 2" and "LLaMA-1" if the configs tell the two apart. Both have the same names and, up to 13B, the same shapes, and a diff for one
+ * gives noise on the other. Two values that no fine-tune changes together must agree, so the answer is certain.
  */
 export function mixedUpLlamas(
   raw: ModelConfig | null,
@@ -62,7 +61,7 @@ export function mixedUpLlamas(
   return base === null || wanted === null || base === wanted ? null : { raw: base, diff: wanted };
 }
 
-/** Up to 13B; LLaMA-1 65B has an epsilon of 1e-5 too, and no Llama 2 has its shape. */
+/** For sizes up to 13B. LLaMA-1 65B also has an epsilon of 1e-5, but no Llama 2 has its shape. */
 function generation(config: ModelConfig | null): "LLaMA-1" | "Llama 2" | null {
   if (config === null || config.modelType !== "llama" || config.normEps === null) {
     return null;

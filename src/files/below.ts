@@ -1,17 +1,18 @@
-/** All files of a folder and of the folders in it, by name; and a small file put in the place of another at once. */
+/** All files of a folder and of the folders in it, by name. Also replaces a small file at once. */
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "./errno.js";
 
-/** Nobody has more beside a model. */
+/** Nobody has more files beside a model. */
 const MAX_FILES = 100_000;
 const MAX_DEPTH = 64;
 
 /**
- * Names relative to `directory`, with "/" between the folders, in the order of their parts' code points. Links to files count as
- * files, a link to a folder is refused: it could lead in a circle.
- * @param skip names of files and folders that are left out. @throws {WeightDiffError} IO, LIMIT, FORMAT_UNSUPPORTED for what is neither file nor folder.
+ * Names relative to `directory`, with "/" between folders, ordered part by part by code points. Links to files count as files. A link to a
+ * folder is refused, since it could lead in a circle.
+ * @param skip names of files and folders to leave out.
+ * @throws {WeightDiffError} IO, LIMIT; FORMAT_UNSUPPORTED for anything that is neither file nor folder.
  */
 export async function filesBelow(directory: string, skip: (name: string) => boolean): Promise<readonly string[]> {
   const names: string[] = [];
@@ -54,7 +55,7 @@ async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null))?.isFile() === true;
 }
 
-/** As Python orders paths: part by part. */
+/** Part by part, as Python orders paths. */
 function byParts(a: string, b: string): number {
   const [left, right] = [a.split("/"), b.split("/")];
   for (let at = 0; at < Math.min(left.length, right.length); at++) {
@@ -66,7 +67,7 @@ function byParts(a: string, b: string): number {
   return left.length - right.length;
 }
 
-/** Writes the file under another name, and gives it its own once it is on the disk. @throws {WeightDiffError} IO, DISK_FULL. */
+/** Writes the file under another name, and renames it once it is on the disk. @throws {WeightDiffError} IO, DISK_FULL. */
 export async function putFile(path: string, bytes: string): Promise<void> {
   const draft = `${path}.${process.pid}.tmp`;
   try {
@@ -79,7 +80,7 @@ export async function putFile(path: string, bytes: string): Promise<void> {
     }
     await rename(draft, path);
     const folder = await open(dirname(path), "r").catch(() => null);
-    await folder?.sync().catch(() => {}); // not every file system can
+    await folder?.sync().catch(() => {}); // not every file system can sync a folder
     await folder?.close();
   } catch (error) {
     await rm(draft, { force: true }).catch(() => {});

@@ -1,12 +1,12 @@
-/** Files that are called by the digest of their bytes, as git, its large file storage and the Hub call them. */
+/** Files that are named by the digest of their bytes, as git, git-lfs and the Hub do. */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { openFileSource } from "./file-source.js";
 
-/** Bytes digested at once. */
+/** Bytes to digest at once. */
 const PIECE = 1 << 20;
 
-/** Does the Hub call a file by the sha256 of its bytes (a large one), or by git's sha1 of the blob (a small one)? */
+/** Does the Hub name the file by the sha256 of its bytes (a large one) or by git's sha1 of the blob (a small one)? */
 export function blobDigest(etag: string, size: number): { readonly hash: ReturnType<typeof createHash> } | null {
   if (/^[0-9a-f]{64}$/.test(etag)) {
     return { hash: createHash("sha256") };
@@ -14,7 +14,7 @@ export function blobDigest(etag: string, size: number): { readonly hash: ReturnT
   return /^[0-9a-f]{40}$/.test(etag) ? { hash: createHash("sha1").update(`blob ${size}\0`) } : null;
 }
 
-/** Are the file's bytes what `etag` says? A file that is not there has none. @throws {WeightDiffError} IO, INPUT_CHANGED; the signal's reason. */
+/** Do the file's bytes match `etag`? False if there is no file. @throws {WeightDiffError} IO, INPUT_CHANGED; the signal's reason. */
 export async function isTrueBlob(
   path: string,
   etag: string,

@@ -1,17 +1,17 @@
 /**
- * What the operating system's refusals mean, in one place: which error they become, the words, and the remedy. A code that is
+ * What the operating system's refusals mean: the error that each becomes, its words, and the remedy. All are in this table. A code that is
  * not listed keeps the system's own text.
  */
 import type { Advice } from "../advice.js";
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 
 interface Meaning {
-  /** What is wrong, after "cannot write: ". */
+  /** What is wrong, to follow "cannot write: ". */
   readonly words: string;
   readonly remedy: string;
-  /** Where a path that the user gave is opened. */
+  /** The error if the user gave the path. */
   readonly code: ErrorCode;
-  /** Where a run is under way, and the path was good when it began; by default `code`. */
+  /** The error during a run, when the path was good at its beginning. Left out if it is `code`. */
   readonly later?: ErrorCode;
   readonly advice?: readonly Advice[];
 }
@@ -79,28 +79,29 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOSYS: unsupported,
 };
 
-/** The operating system's code of an error, "ENOENT" for example; undefined for any other error. */
+/** The operating system's code of an error, for example "ENOENT"; undefined for any other error. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code)
     ? error.code
     : undefined;
 }
 
-/** Was the call refused because there is no such file or directory? */
+/** Was the call refused because the file or directory does not exist? */
 export function isMissing(error: unknown): boolean {
   const code = errnoOf(error);
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
 /**
- * What the operating system said of a file, as an error that names it. @param action a verb: "open", "write".
- * @returns the error itself if it is one of ours already.
+ * The operating system's refusal as an error that names the file.
+ * @param action a verb: "open", "write".
+ * @returns the error itself if it already is a WeightDiffError.
  */
 export function fileError(file: string, action: string, error: unknown): WeightDiffError {
   return explain(file, `cannot ${action}`, error, "path");
 }
 
-/** The same of a file that a run reads or writes, and that can be resumed. @param position the byte that was reached. */
+/** The same for a file that a run reads or writes; the run can be resumed. @param position the byte that was reached. */
 export function runError(
   file: string,
   action: string,
@@ -110,21 +111,21 @@ export function runError(
   return explain(file, `cannot ${action}${position === null ? "" : ` at byte ${position}`}`, error, "run");
 }
 
-/** The same of an output that cannot be begun: nothing is there to be resumed. */
+/** The same for an output that cannot be begun, so there is nothing to resume. */
 export function beginError(file: string, action: string, error: unknown): WeightDiffError {
   return explain(file, `cannot ${action}`, error, "begin");
 }
 
-/** A mistake of this program's own, which no disk is to blame for. */
+/** A mistake of this program, for which no disk is to blame. */
 function isBug(error: unknown): boolean {
   const mistakes = [TypeError, RangeError, ReferenceError, SyntaxError];
   return error instanceof Error && !("code" in error) && mistakes.some((mistake) => error instanceof mistake);
 }
 
-/** What the machine lacks or breaks, whatever file was asked for. */
+/** Faults of the machine, whatever file was asked for. */
 const OF_THE_MACHINE = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ENOSPC", "EDQUOT"];
 
-/** An error that nobody foresaw where it came from: one of ours if the machine is to blame, else as it is. */
+/** An unforeseen error: a WeightDiffError if the machine is to blame, else unchanged. */
 export function machineError(error: unknown): unknown {
   if (!OF_THE_MACHINE.includes(errnoOf(error) ?? "")) {
     return error;
@@ -136,7 +137,7 @@ export function machineError(error: unknown): unknown {
 /** Of a run that has begun its output. */
 export const RESUME: Advice = { to: "continue", option: "mode", value: "resume", afterwards: true };
 
-/** When it happened: at a path that the user gave, where an output is begun, or during a run. */
+/** When the error happened: at a path that the user gave, where an output begins, or during a run. */
 type Stage = "path" | "begin" | "run";
 
 function explain(file: string, attempt: string, error: unknown, stage: Stage): WeightDiffError {

@@ -1,6 +1,6 @@
 /**
- * A file, or a part of it, as a Blob that is read when it is needed: what fetch and @huggingface/hub take for an upload. The
- * library's own one ignores how many bytes a read gave.
+ * A file, or a part of it, as a Blob that is read on demand. fetch and @huggingface/hub take it for an upload. The library's own Blob
+ * ignores how many bytes a read returned.
  */
 import { Readable } from "node:stream";
 import { WeightDiffError } from "../errors.js";
@@ -11,13 +11,13 @@ const PIECE = 1 << 18;
 
 export class FilePart extends Blob {
   readonly place: PlacedFile;
-  /** Bytes of the file: from, to. */
+  /** The range of bytes in the file. */
   readonly begin: number;
   readonly end: number;
   override readonly size: number;
   readonly #onBytes: (count: number) => void;
 
-  /** @param onBytes is told of every piece that leaves through a stream. */
+  /** @param onBytes called for every piece that leaves through a stream. */
   constructor(place: PlacedFile, begin: number, end: number, onBytes: (count: number) => void = () => {}) {
     super([]);
     this.size = end - begin;
@@ -32,7 +32,7 @@ export class FilePart extends Blob {
     return new FilePart(this.place, this.begin + at(from), this.begin + Math.max(at(from), at(to)), this.#onBytes);
   }
 
-  /** The same bytes, counted by somebody else. */
+  /** The same bytes with another counter. */
   counted(onBytes: (count: number) => void): FilePart {
     return new FilePart(this.place, this.begin, this.end, onBytes);
   }
@@ -51,7 +51,7 @@ export class FilePart extends Blob {
     return new TextDecoder().decode(await this.arrayBuffer());
   }
 
-  /** Fails with a WeightDiffError as arrayBuffer does. */
+  /** Fails with a WeightDiffError, like arrayBuffer. */
   override stream(): ReturnType<Blob["stream"]> {
     const { begin, end } = this;
     const onBytes = this.#onBytes;

@@ -1,4 +1,4 @@
-/** A local file as formats/ sees it: its path, its size, and exact reads. Opened read-only, never kept open between reads of different shards. */
+/** A local file as formats/ sees it: path, size and exact reads. Opened read-only, and not kept open between reads of different shards. */
 import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
@@ -8,20 +8,21 @@ import { isWithin, type OpenedFile, openRegular, placeOf } from "./regular-file.
 
 export interface FileSource extends ByteSource {
   readonly path: string;
-  /** Last modification, in nanoseconds since 1970, as text: it does not fit a double. */
+  /** Last modification in nanoseconds since 1970, as text since it does not fit a double. */
   readonly modified: string;
   close(): Promise<void>;
 }
 
-/** A file whose bytes go into an output, and the folder that links must not lead it out of. */
+/** A file whose bytes go into an output, and the folder that links must not lead out of. */
 export interface PlacedFile {
   readonly path: string;
   readonly within: string;
 }
 
 /**
- * Opens `path` for reading. @param within a folder that links must not lead out of, unless into the Hub cache's blobs: for
- * files whose bytes go into an output. Null where they only tell something about a model: people keep weights on other disks.
+ * Opens `path` for reading.
+ * @param within the folder that links must not lead out of, except into the blobs of the Hub cache: for files whose bytes go into an
+ * output. Null for files that only tell something about a model, since people keep weights on other disks.
  * @throws {WeightDiffError} NOT_FOUND, LINK_OUTSIDE, INPUT_CHANGED, IO.
  */
 export async function openFileSource(path: string, within: string | null = null): Promise<FileSource> {
@@ -45,7 +46,7 @@ export async function openFileSource(path: string, within: string | null = null)
   const size = Number(info.size);
   return {
     path,
-    // Base and diff often have files of the same name: messages say which.
+    // Base and diff often have files of the same name, so messages give the path.
     name: path,
     size,
     modified: String(info.mtimeNs),
@@ -54,7 +55,7 @@ export async function openFileSource(path: string, within: string | null = null)
   };
 }
 
-/** A link may lead to anything that the user can read: what is copied, and published, must be the checkpoint's own. */
+/** A link may lead to anything that the user can read. What is copied and published must belong to the checkpoint. */
 async function refuseStray(opened: OpenedFile, path: string, within: string): Promise<void> {
   const place = await placeOf(opened, path);
   if (place === null) {

@@ -1,9 +1,9 @@
-/** Making a folder and those above it. Node's own way (`recursive`) says of a read-only file system that something is missing. */
+/** Makes a folder and those above it. With `recursive`, Node reports a read-only file system as a missing file. */
 import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf } from "./errno.js";
 
-/** Makes the folder. @returns those that were not there before, from the top down. @throws what the operating system says. */
+/** Makes the folder. @returns the folders that did not exist before, from the top down. @throws what the operating system says. */
 export async function makeFolders(path: string): Promise<readonly string[]> {
   const error = await tryMake(path);
   if (error === null) {

@@ -1,13 +1,17 @@
 /**
- * A pipe has no positions: what is read from it, or written to it, goes in one order. Whoever has a position waits here until all before
- * it is done. One failure, or the end of the run, ends all who wait, and the one whose turn it is.
+ * A pipe has no positions: reads and writes happen in one order. A caller with a position waits here until everything before it is done.
+ * One failure, or the end of the run, ends all callers, the one at work included.
  */
 export interface Turns {
   /** The position that is reached. */
   readonly at: number;
-  /** Runs `action` once everything before `position` is done. @param action gives the bytes that it moved on. @throws what it throws, and what ended the others. */
+  /**
+   * Runs `action` once everything before `position` is done.
+   * @param action returns the number of bytes by which it moved on.
+   * @throws whatever `action` throws, or the failure that ended the others.
+   */
   take(position: number, action: () => Promise<number>): Promise<number>;
-  /** Ends everything, even an action that the system does not return from. */
+  /** Ends everything, even an action from which the system does not return. */
   end(reason: unknown): void;
 }
 

@@ -1,4 +1,4 @@
-/** The error for a path at which nothing is: as far as the path exists, what it holds under a similar name, and how paths are written here. */
+/** The error for a path that does not exist: how far it exists, similar names there, and how paths are written on this system. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -6,12 +6,16 @@ import { printable, quote } from "../formats/quote.js";
 import { isMissing } from "./errno.js";
 import { absolutePath } from "./paths.js";
 
-/** Names of a folder that are looked at. */
+/** The most names of a folder to look at. */
 const MAX_NAMES = 1000;
-/** In names longer than this, one or two slips are still the same name. */
+/** In names longer than this, one or two slips still mean the same name. */
 const SHORT = 4;
 
-/** @param path as the user wrote it. @returns null where something is there. @throws {WeightDiffError} NOT_FOUND of the working directory. */
+/**
+ * @param path as the user wrote it.
+ * @returns null if something is there.
+ * @throws {WeightDiffError} NOT_FOUND if the working directory was deleted.
+ */
 export async function missingPath(path: string, fact = "no such file or directory"): Promise<WeightDiffError | null> {
   const isThere = await stat(absolutePath(path)).then(
     () => true,
@@ -36,7 +40,7 @@ async function remedy(path: string): Promise<string> {
   return `check the path: ${printable(folder)} has no ${quote(name)}${bare ? "; the name of a repository on the Hub has two parts, as org/name" : ""}`;
 }
 
-/** C:\models\llama is /mnt/c/models/llama for Linux on Windows. */
+/** For Linux on Windows, C:\models\llama is /mnt/c/models/llama. */
 function unixPath(path: string): string {
   const slashed = path.replaceAll("\\", "/");
   const drive = /^([A-Za-z]):\/?/.exec(slashed);
@@ -45,7 +49,7 @@ function unixPath(path: string): string {
     : `under WSL it is /mnt/${(drive[1] ?? "").toLowerCase()}/${slashed.slice(drive[0].length)}`;
 }
 
-/** As far as an absolute path exists, and the first name that is not there. */
+/** The deepest folder of an absolute path that exists, and the first name that does not. */
 async function deepestFolder(path: string): Promise<{ readonly folder: string; readonly name: string }> {
   const folder = dirname(path);
   const isThere = folder === path || (await stat(folder).catch(() => null)) !== null;
@@ -57,7 +61,7 @@ function isAlike(has: string, wanted: string): boolean {
   return one === other || (Math.min(one.length, other.length) > SHORT && slips(one, other) <= 2);
 }
 
-/** How many letters must be changed, added or taken away: Levenshtein's distance. */
+/** The number of letters to change, add or remove: Levenshtein's distance. */
 function slips(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let i = 0; i < one.length; i++) {

@@ -1,4 +1,7 @@
-/** A file that is made at once and filled at the end of a run, so that no hour's work ends at its name; nothing that was there is written over. */
+/**
+ * A file that is made at once and filled at the end of a run, so that a bad path ends the run at its beginning. Never replaces an existing
+ * file.
+ */
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -8,12 +11,12 @@ import { errnoOf, fileError } from "./errno.js";
 export interface NewFile {
   /** @throws {WeightDiffError} IO, DISK_FULL. */
   write(text: Iterable<string>): Promise<void>;
-  /** After a failure, which is the one to tell. */
+  /** Called after a failure, which is the error to report. */
   remove(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @throws {WeightDiffError} OUTPUT_REFUSED if it is there already; NOT_FOUND (its folder), IO. */
+/** @throws {WeightDiffError} OUTPUT_REFUSED if the file exists; NOT_FOUND for its folder; IO. */
 export async function openNew(path: string): Promise<NewFile> {
   const file: FileHandle = await open(path, "wx").catch((error: unknown) => {
     throw errnoOf(error) === "EEXIST"

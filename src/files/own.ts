@@ -1,6 +1,6 @@
 /**
- * Opens this tool's own files and folders in an output directory. No link is followed, and anything but what the tool makes is refused:
- * a link in the staging folder, or in place of it, could lead to other people's files, which would be written to or deleted.
+ * Opens this tool's own files and folders in an output directory. Follows no link, and refuses anything that the tool does not make: a link
+ * in the staging folder, or in its place, could lead to other people's files, which would then be written to or deleted.
  */
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, unlink } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { NO_WAITING } from "./regular-file.js";
 /** Windows has no such flag; there, what stands at the path is looked at first. */
 const NO_LINKS = constants.O_NOFOLLOW ?? 0;
 
-/** Makes a folder, or takes the one that is there. @throws {WeightDiffError} OUTPUT_REFUSED if it is anything else; what the system says. */
+/** Makes a folder, or takes the existing one. @throws {WeightDiffError} OUTPUT_REFUSED if something else is there; what the system says. */
 export async function ownFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
@@ -26,7 +26,7 @@ export async function ownFolder(path: string): Promise<void> {
   }
 }
 
-/** Is there a folder of this tool's at the path? @throws {WeightDiffError} OUTPUT_REFUSED if something else stands there. */
+/** Is there a folder of this tool at the path? @throws {WeightDiffError} OUTPUT_REFUSED if something else is there. */
 export async function hasOwnFolder(path: string): Promise<boolean> {
   const info = await statOwn(path);
   if (info !== null && !info.isDirectory()) {
@@ -35,7 +35,7 @@ export async function hasOwnFolder(path: string): Promise<boolean> {
   return info !== null;
 }
 
-/** Is there a file of this tool's? @throws {WeightDiffError} OUTPUT_REFUSED if something else stands there. */
+/** Is there a file of this tool at the path? @throws {WeightDiffError} OUTPUT_REFUSED if something else is there. */
 export async function hasOwnFile(path: string): Promise<boolean> {
   const info = await statOwn(path);
   refuseForeign(path, info);
@@ -43,8 +43,9 @@ export async function hasOwnFile(path: string): Promise<boolean> {
 }
 
 /**
- * Opens a file of this tool's. @param flags as open(2); with O_CREAT it is made if it is missing.
- * @throws {WeightDiffError} OUTPUT_REFUSED if something else stands there; what the system says.
+ * Opens a file of this tool.
+ * @param flags as for open(2); with O_CREAT a missing file is made.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if something else is there; what the system says.
  */
 export async function openOwn(path: string, flags: number): Promise<FileHandle> {
   await hasOwnFile(path);
@@ -58,7 +59,10 @@ export async function openOwn(path: string, flags: number): Promise<FileHandle> 
   }
 }
 
-/** A file of this tool's as text; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if it is something else, or longer than `most` bytes. */
+/**
+ * The text of a file of this tool; null if there is none.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if something else is there, or if it is longer than `most` bytes.
+ */
 export async function readOwn(path: string, most: number): Promise<string | null> {
   const handle = await openOwn(path, constants.O_RDONLY).catch((error: unknown) => {
     if (isMissing(error)) {
@@ -80,7 +84,7 @@ export async function readOwn(path: string, most: number): Promise<string | null
   }
 }
 
-/** Removes a file of this tool's, if it is there. @throws {WeightDiffError} OUTPUT_REFUSED if something else stands there. */
+/** Removes a file of this tool if it exists. @throws {WeightDiffError} OUTPUT_REFUSED if something else is there. */
 export async function removeOwn(path: string): Promise<void> {
   if (await hasOwnFile(path)) {
     await unlink(path).catch((error: unknown) => {
@@ -104,7 +108,7 @@ function refuseForeign(path: string, info: Stats | null): void {
   if (info !== null && !info.isFile()) {
     throw notOwn(path, info, "file");
   }
-  // A write through one name would change the file under all its names.
+  // Writing through one name would change the file under all its names.
   if (info !== null && info.nlink > 1) {
     throw refused(path, "is known under another name too (a hard link)");
   }
@@ -128,7 +132,7 @@ function kindOf(info: Stats): string {
             : "a device";
 }
 
-/** @param what stands at the path that this tool did not put there. */
+/** @param what the thing at the path that this tool did not put there. */
 export function refused(path: string, what: string): WeightDiffError {
   return new WeightDiffError("OUTPUT_REFUSED", what, "move it away, or give another output directory", {
     at: { file: path },

@@ -1,22 +1,22 @@
-/** Paths as users write them, and how one lies to another. */
+/** Paths as users write them, and how two paths relate. */
 import { access } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf } from "./errno.js";
 
-/** "~" and "~/x" as shells expand them; a quoted "~" reaches us as it is. */
+/** Expands "~" and "~/x" as shells do: a quoted "~" arrives here unchanged. */
 export function expandHome(path: string): string {
   return path === "~" || path.startsWith("~/") || path.startsWith("~\\") ? join(homedir(), path.slice(1)) : path;
 }
 
-/** Is `inner` the folder `outer`, or in it? Both are absolute; links are not looked at. */
+/** Is `inner` the folder `outer`, or inside it? Both are absolute. Links are not resolved. */
 export function contains(outer: string, inner: string): boolean {
   const way = relative(outer, inner);
   return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way));
 }
 
-/** The path from the root on. @throws {WeightDiffError} NOT_FOUND if it counts from a working directory that was deleted. */
+/** The absolute path. @throws {WeightDiffError} NOT_FOUND if it is relative to a working directory that was deleted. */
 export function absolutePath(path: string): string {
   try {
     return resolve(expandHome(path));
@@ -33,7 +33,7 @@ export function absolutePath(path: string): string {
   }
 }
 
-/** The path from the root on, if something is there; else as it is: it may be the name of a repository. */
+/** The absolute path if something is there. Otherwise unchanged, since it may be the name of a repository. */
 export async function absoluteIfThere(path: string): Promise<string> {
   const absolute = absolutePath(path);
   return access(absolute).then(

@@ -4,17 +4,17 @@
  * does, upper case for lower case.
  */
 
-/** Does Windows open a device under this name, or lose its end? */
+/** Would Windows open a device under this name, or drop its end? */
 export function isDeviceName(name: string): boolean {
   return /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[. ]$/i.test(name);
 }
 
-/** May Windows have a file of this bare name? */
+/** Does Windows allow a file of this bare name? */
 export function isWindowsName(name: string): boolean {
   return !isDeviceName(name) && !/[<>:"|?*]/.test(name);
 }
 
-/** Equal for two names that one file would have where neither case nor normal forms are told apart. */
+/** Equal for two names that are one file on a system that ignores case and normal forms. */
 export function foldedName(name: string): string {
   return name.normalize("NFC").toLowerCase();
 }

@@ -1,6 +1,6 @@
 /**
- * Opens a path that may be anything. A regular file may have become a named pipe a moment later, and opening that would wait for a
- * writer for ever; or the path may lead elsewhere now. So the opened file itself is checked, not its path.
+ * Opens a path that may be anything. A regular file may become a named pipe a moment later, and opening that would wait for a writer for
+ * ever. The path may also lead elsewhere by then. So the opened file itself is checked, not its path.
  */
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, open, readlink, realpath, stat } from "node:fs/promises";
@@ -31,8 +31,8 @@ export async function openRegular(path: string, flags: number = constants.O_RDON
 }
 
 /**
- * Where an opened file lies, all links resolved; null if another file has taken its place since. Linux tells it of the opened
- * file itself (proc(5), /proc/pid/fd), elsewhere the path is resolved and must still lead to the same file.
+ * The path of an opened file with all links resolved; null if another file has taken its place since. Linux tells it for the opened file
+ * itself (proc(5), /proc/pid/fd). Elsewhere, the path is resolved and must still lead to the same file.
  */
 export async function placeOf({ handle, info }: OpenedFile, path: string): Promise<string | null> {
   const own = await readlink(`/proc/self/fd/${handle.fd}`).catch(() => null);
@@ -45,13 +45,17 @@ export async function placeOf({ handle, info }: OpenedFile, path: string): Promi
 }
 
 /**
- * A file of the Hub's cache: blobs/<etag> of a repository, or of the store that repositories share (huggingface_hub 2.4,
- * file_download.py and utils/_shared_blobs.py). Its name is a digest of its bytes, so that only who has them can name it.
+ * A file of the Hub's cache: blobs/<etag> of a repository, or of the store that repositories share (huggingface_hub 2.4, file_download.py
+ * and utils/_shared_blobs.py). Its name is a digest of its bytes, so only somebody who has the bytes can name it.
  */
 const BLOB =
   /[\\/](?:(?:models|datasets|spaces)--[^\\/]+[\\/]blobs[\\/][0-9a-f]{32,64}(?:-\d+)?|blobs[\\/][0-9a-f]{2}[\\/][0-9a-f]{64})$/;
 
-/** Does it lie in `folder`, or among the Hub cache's blobs, wherever links led? @param place of an opened file. @throws what the operating system says of the folder. */
+/**
+ * Is the file in `folder`, or among the blobs of the Hub cache, after following links?
+ * @param place the path of an opened file.
+ * @throws what the operating system says about the folder.
+ */
 export async function isWithin(place: string, folder: string): Promise<boolean> {
   return BLOB.test(place) || contains(await realpath(folder), place);
 }

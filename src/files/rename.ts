@@ -1,16 +1,17 @@
-/** Final names, also where another program has a look at every new file: virus scanners and indexers of Windows. */
+/** Gives final names, even while virus scanners and indexers of Windows open every new file. */
 import { rename } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { errnoOf } from "./errno.js";
 
-/** What Windows says while another program has the file open. It lets go of it in a moment. */
+/** What Windows reports while another program has the file open. It usually closes it in a moment. */
 const BUSY = new Set(["EPERM", "EACCES", "EBUSY"]);
-/** Some three seconds in all. */
+/** About three seconds in all. */
 const ATTEMPTS = 12;
 
 /**
- * Renames a file over whatever has the name. @param system stands in for the operating system in tests.
- * @throws what the operating system says; on Windows only if it goes on saying it for three seconds.
+ * Renames a file over whatever has the name.
+ * @param system stands in for the operating system in tests.
+ * @throws what the operating system says; on Windows only if it still says so after three seconds.
  */
 export async function renameOver(
   from: string,

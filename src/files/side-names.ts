@@ -14,7 +14,7 @@ const TOKENIZER_FOLDER = /^[a-z][a-z_]*_tokenizer$/;
 const MODULE_FOLDER = /^\d+_[A-Za-z]\w*$/;
 
 const SIDE_FILES: readonly (readonly [name: RegExp, kind: SideKind])[] = [
-  // tokenizer.json, tokenizer.model and its versions (tokenizer.model.v3), tokenizer_config.json.
+  // Names such as tokenizer.json, tokenizer.model and its versions (tokenizer.model.v3), tokenizer_config.json.
   [/^tokenizer[^/]*$/, "tokenizer"],
   [/^(special_tokens_map|added_tokens|tekken)\.json$/, "tokenizer"],
   [/^vocab[-.][^/]*$|^merges[^/]*$/, "tokenizer"],
@@ -33,7 +33,7 @@ const SIDE_FILES: readonly (readonly [name: RegExp, kind: SideKind])[] = [
   [/^(NOTICE|COPYING)(\.(txt|md))?$|^USE_POLICY[^/]*$/i, "terms"],
 ];
 
-/** What a file of this name is for; null if it does not go with the model. */
+/** What a file of this name is for; null if it does not belong to the model. */
 export function sideKind(name: string): SideKind | null {
   const [folder = "", inner] = name.split("/");
   if (inner !== undefined && TOKENIZER_FOLDER.test(folder)) {
@@ -45,7 +45,7 @@ export function sideKind(name: string): SideKind | null {
   return SIDE_FILES.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
 
-/** Does a file of this name go with the model? */
+/** Does a file of this name belong to the model? */
 export function isSideFile(name: string): boolean {
   return sideKind(name) !== null;
 }
@@ -59,7 +59,7 @@ export function isSideFolder(name: string): boolean {
   );
 }
 
-/** Does it hold a tokenizer's vocabulary? Without one of these, a folder has no tokenizer, but for those that count bytes. */
+/** Does it hold a tokenizer's vocabulary? A folder without such a file has no tokenizer, except those that count bytes. */
 export function isVocabulary(name: string): boolean {
   return /^(tokenizer\.json|tokenizer\.model[^/]*|tekken\.json|byte_maps\.json|dict\.txt|vocab[-.][^/]*|[^/]+\.(model|tiktoken|spm|codes|bpe|tokenizer))$/.test(
     name,

@@ -1,4 +1,4 @@
-/** Small files, read whole: names, sizes, texts and digests of what lies beside weights. */
+/** Small files, read whole: names, sizes, texts and digests of the files beside the weights. */
 import { createHash, type Hash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,10 +6,10 @@ import { WeightDiffError } from "../errors.js";
 import { fileError } from "./errno.js";
 import { decodeText, type FileSource, openFileSource } from "./file-source.js";
 
-/** Bytes digested at once. */
+/** Bytes to digest at once. */
 const PIECE = 1 << 20;
 
-/** Bare names of the regular files in a directory, sorted; symlinks are followed. @throws {WeightDiffError} IO, NOT_FOUND. */
+/** Bare names of the regular files in a directory, sorted. Follows symlinks. @throws {WeightDiffError} IO, NOT_FOUND. */
 export async function regularFiles(directory: string): Promise<readonly string[]> {
   const names = await readdir(directory).catch((error: unknown) => {
     throw fileError(directory, "list", error);
@@ -24,21 +24,22 @@ export async function regularFiles(directory: string): Promise<readonly string[]
   return regular;
 }
 
-/** Bytes of a regular file; null where there is none. */
+/** Bytes of a regular file; null if there is none. */
 export async function sizeOf(path: string): Promise<number | null> {
   const info = await stat(path).catch(() => null);
   return info?.isFile() === true ? info.size : null;
 }
 
 /**
- * A small file's text. @param within as openFileSource has it.
+ * The text of a small file.
+ * @param within as for openFileSource.
  * @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, FORMAT_INVALID if it is not UTF-8, LINK_OUTSIDE, IO.
  */
 export async function readText(path: string, most: number, within: string | null = null): Promise<string> {
   return decodeText(await readBytes(path, most, within), path);
 }
 
-/** A small file's bytes. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, LINK_OUTSIDE, IO. */
+/** The bytes of a small file. @throws {WeightDiffError} NOT_FOUND, LIMIT above `most` bytes, LINK_OUTSIDE, IO. */
 export async function readBytes(path: string, most: number, within: string | null = null): Promise<Uint8Array> {
   const source = await openFileSource(path, within);
   try {
@@ -53,12 +54,12 @@ export async function readBytes(path: string, most: number, within: string | nul
   }
 }
 
-/** Of the whole source, which is closed. @throws {WeightDiffError} as its reads. */
+/** sha256 (hex) of the whole source, which is closed afterwards. @throws {WeightDiffError} as its reads. */
 export function digestSource(source: FileSource): Promise<string> {
   return digestOf(source, () => createHash("sha256"));
 }
 
-/** What git calls the file's content: sha1 over "blob", its length, and its bytes. @throws {WeightDiffError} NOT_FOUND, IO. */
+/** git's name for the content of the file: sha1 of "blob", the length, and the bytes. @throws {WeightDiffError} NOT_FOUND, IO. */
 export async function gitBlobOf(path: string): Promise<string> {
   return digestOf(await openFileSource(path), (size) => createHash("sha1").update(`blob ${size}\0`));
 }

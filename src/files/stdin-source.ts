@@ -1,24 +1,27 @@
-/** stdin as formats/ sees it: its beginning, which is all that a header needs. What comes after that passes once. */
+/** stdin as formats/ sees it: its beginning, which is enough for a header. The rest passes only once. */
 import { isatty } from "node:tty";
 import { WeightDiffError } from "../errors.js";
 import { fileError } from "./errno.js";
 import type { FileSource } from "./file-source.js";
 import { readSome, STDIN } from "./pipe.js";
 
-/** What messages call it. */
+/** Its name in messages. */
 export const STDIN_NAME = "stdin";
 
-/** More than any header has that is read. */
+/** More than any accepted header has. */
 const MOST = 1 << 25;
-/** Bytes that are asked for at once. */
+/** Bytes to ask for at once. */
 const PIECE = 1 << 16;
 
 export interface StdinSource extends FileSource {
-  /** All that was read to see the beginning. */
+  /** All bytes that were read to see the beginning. */
   readonly beginning: () => Uint8Array;
 }
 
-/** @param look how much is read at once to tell what it is: the size is known if it ends there, and else is Infinity. @throws {WeightDiffError} USAGE if it is a terminal; IO. */
+/**
+ * @param look bytes to read at once to tell the format. The size is known if the stream ends there, and Infinity otherwise.
+ * @throws {WeightDiffError} USAGE if stdin is a terminal; IO.
+ */
 export async function openStdin(look: number): Promise<StdinSource> {
   if (isatty(STDIN)) {
     throw new WeightDiffError("USAGE", "stdin is a terminal", "send a safetensors file into it: zstd -dc FILE | …");
@@ -26,7 +29,7 @@ export async function openStdin(look: number): Promise<StdinSource> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   let ended = false;
-  /** A length that is only claimed takes no memory: it grows with what comes. */
+  /** A length that is only claimed takes no memory: the buffer grows with what arrives. */
   const fill = async (wanted: number): Promise<void> => {
     while (length < wanted && !ended) {
       const piece = new Uint8Array(Math.min(PIECE, wanted - length));
@@ -57,7 +60,7 @@ export async function openStdin(look: number): Promise<StdinSource> {
       if (!Number.isSafeInteger(offset + wanted) || offset + wanted > MOST) {
         throw new WeightDiffError(
           "FORMAT_UNSUPPORTED",
-          "is no safetensors file, and nothing else can be read from a stream",
+          "is not a safetensors file, and nothing else can be read from a stream",
           "save it to a file first",
           { at: { file: STDIN_NAME } },
         );

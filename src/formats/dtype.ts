@@ -1,6 +1,6 @@
 /**
- * The element types of safetensors 0.8 (README, "Format"; `Dtype` in safetensors/src/tensor.rs), and what torch calls them.
- * Every other file spells a dtype as safetensors does ("F16").
+ * The element types of safetensors 0.8 (README, "Format"; `Dtype` in safetensors/src/tensor.rs), and their names in torch. All other files
+ * spell a dtype as safetensors does ("F16").
  */
 
 /** name -> [bits per element, torch name]. */
@@ -30,7 +30,7 @@ const TABLE = {
 } as const satisfies Record<string, readonly [bits: number, torch: string | null]>;
 
 export type Dtype = keyof typeof TABLE;
-/** The dtypes that are computed with; all others are copied as bytes. */
+/** The dtypes with arithmetic. All others are copied as bytes. */
 export type FloatDtype = "F16" | "BF16" | "F32" | "F64";
 
 /** Every dtype, from the narrowest to the widest. */
@@ -40,7 +40,7 @@ const BY_TORCH_NAME: ReadonlyMap<string, Dtype> = new Map(
   DTYPES.flatMap((dtype) => (TABLE[dtype][1] === null ? [] : [[TABLE[dtype][1], dtype] as const])),
 );
 
-/** Bits per element; less than 8 for the packed types. */
+/** Bits of an element; fewer than 8 for packed types. */
 export function dtypeBits(dtype: Dtype): number {
   return TABLE[dtype][0];
 }
@@ -54,20 +54,19 @@ export function isFloatDtype(dtype: Dtype): dtype is FloatDtype {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16" || dtype === "F64";
 }
 
-/** "float16" -> "F16"; undefined for what safetensors cannot hold (complex128, quantised). */
+/** "float16" -> "F16"; undefined for dtypes that safetensors cannot hold (complex128, quantised). */
 export function dtypeFromTorch(name: string): Dtype | undefined {
   return BY_TORCH_NAME.get(name);
 }
 
-/** "F16" -> "float16", as config.json's torch_dtype spells it; null where torch has no such type. */
+/** "F16" -> "float16", as in torch_dtype of config.json; null if torch has no such type. */
 export function torchName(dtype: Dtype): string | null {
   return TABLE[dtype][1];
 }
 
 /**
- * Bytes of a C-ordered tensor, or undefined if the product overflows 2^53 or is no whole number of bytes (F4, F6).
- * An empty shape is a scalar: one element. Checked like safetensors' `validate` (tensor.rs): [0, 2^53] is 0 bytes,
- * [2^53, 2^53, 0] overflows.
+ * Bytes of a C-ordered tensor; undefined if the product exceeds 2^53, or is not a whole number of bytes (F4, F6). An empty shape is a
+ * scalar: one element. Checked like safetensors' `validate` (tensor.rs): [0, 2^53] is 0 bytes, [2^53, 2^53, 0] overflows.
  */
 export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | undefined {
   const count = elementCount(shape);
@@ -78,7 +77,7 @@ export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | un
   return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : undefined;
 }
 
-/** Elements of a shape, or undefined past 2^53. An empty shape is a scalar: 1. */
+/** Elements of a shape; undefined above 2^53. An empty shape is a scalar: 1. */
 export function elementCount(shape: readonly number[]): number | undefined {
   let count = 1;
   for (const size of shape) {

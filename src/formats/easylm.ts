@@ -1,8 +1,8 @@
 /**
- * EasyLM's streaming checkpoints (young-geng/EasyLM EasyLM/checkpoint.py, StreamingCheckpointer): one msgpack value after the
- * other, each a pair of a key, an array of texts, and a binary that is itself msgpack: flax's extension 1, an array
- * (flax/serialization.py: shape, name of the dtype, C-ordered little-endian bytes). There is no directory: the file is walked from
- * header to header, and no tensor byte is read.
+ * EasyLM's streaming checkpoints (young-geng/EasyLM EasyLM/checkpoint.py, StreamingCheckpointer): one msgpack value after the other. Each
+ * is a pair of a key, which is an array of texts, and a binary that is itself msgpack: flax's extension 1, an array (flax/serialization.py:
+ * shape, name of the dtype, C-ordered little-endian bytes). There is no directory. The reader walks from header to header, and reads no
+ * tensor bytes.
  */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
@@ -11,16 +11,16 @@ import { headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { quote } from "./quote.js";
 import type { ByteSource, ShardHeader, TensorInfo } from "./tensor-info.js";
 
-/** Bytes read of each header: key, shape and dtype of a LLaMA's tensors take some 90. */
+/** Bytes to read of each header. Key, shape and dtype of a LLaMA's tensors take some 90. */
 const MAX_HEADER = 1024;
 const MAX_KEYS = 16;
 const MAX_RANK = 8;
-/** A 65B has 723; every one costs a read. */
+/** A 65B model has 723 entries. Each costs a read. */
 const MAX_TENSORS = 20_000;
 /** flax's extension types. */
 const ARRAY = 1;
 
-/** Does a file begin as one of these does: a pair, an array of texts, a text? */
+/** Does a file begin like one of these: with a pair, an array of texts, a text? */
 export function looksLikeEasylm(head: Uint8Array): boolean {
   const [pair = 0, keys = 0, text = 0] = head;
   return pair === 0x92 && keys > 0x90 && keys <= 0x9f && ((text > 0xa0 && text <= 0xbf) || text === 0xd9);
@@ -56,15 +56,15 @@ export async function readEasylm(source: ByteSource, budget = headerBudget()): P
 
 interface Entry {
   readonly path: readonly string[];
-  /** Null for what is no array: counters of a train state. */
+  /** Null if the value is not an array: counters of a train state. */
   readonly tensor: Pick<TensorInfo, "dtype" | "shape" | "range"> | null;
-  /** First byte after it. */
+  /** The first byte after it. */
   readonly end: number;
 }
 
 function readEntry(reader: HeaderReader): Entry {
   if (reader.array("an entry") !== 2) {
-    throw reader.invalid("an entry is no pair of key and value");
+    throw reader.invalid("an entry is not a pair of key and value");
   }
   const keys = reader.array("a key");
   if (keys === 0 || keys > MAX_KEYS) {
@@ -107,7 +107,7 @@ function readEntry(reader: HeaderReader): Entry {
   return { path, tensor: { dtype, shape, range }, end };
 }
 
-/** numpy and torch agree on the names. */
+/** numpy and torch use the same names. */
 function dtypeOf(text: string, name: string, { name: file }: HeaderReader): Dtype {
   const dtype = dtypeFromTorch(text);
   if (dtype === undefined || text === "complex64") {
@@ -121,7 +121,7 @@ function dtypeOf(text: string, name: string, { name: file }: HeaderReader): Dtyp
   return dtype;
 }
 
-/** The few kinds of msgpack values of which a header consists (msgpack spec.md, "Formats"). */
+/** The few kinds of msgpack values that occur in a header (msgpack spec.md, "Formats"). */
 class HeaderReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -129,7 +129,7 @@ class HeaderReader {
   readonly #source: ByteSource;
   #at = 0;
 
-  /** `bytes` begin at `start` of the source. */
+  /** @param bytes the bytes that begin at `start` of the source. */
   constructor(bytes: Uint8Array, start: number, source: ByteSource) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -146,7 +146,7 @@ class HeaderReader {
     return this.#at;
   }
 
-  /** The same, from the beginning of the file. */
+  /** The position in the file. */
   get position(): number {
     return this.#start + this.#at;
   }
@@ -157,14 +157,14 @@ class HeaderReader {
     if ((byte & 0xf0) === 0x90) {
       return byte & 0x0f;
     }
-    throw this.invalid(`${what} is no short msgpack array`);
+    throw this.invalid(`${what} is not a short msgpack array`);
   }
 
   text(): string {
     const byte = this.#byte();
     const length = (byte & 0xe0) === 0xa0 ? byte & 0x1f : byte === 0xd9 ? this.#byte() : -1;
     if (length < 0) {
-      throw this.invalid("a part of a key, or a dtype, is no short text");
+      throw this.invalid("a part of a key, or a dtype, is not a short text");
     }
     const bytes = this.#bytes.subarray(this.#at, this.#at + this.#take(length));
     try {
@@ -182,9 +182,9 @@ class HeaderReader {
     }
     const width = byte >= 0xcc && byte <= 0xcf ? 2 ** (byte - 0xcc) : 0;
     if (width === 0) {
-      throw this.invalid("a size of a shape is no whole number from 0");
+      throw this.invalid("a size of a shape is not a whole number from 0");
     }
-    // Past 2^53 the product of the shape overflows.
+    // Above 2^53, the product of the shape overflows.
     return width === 8 ? Number(this.#view.getBigUint64(this.#skip(8))) : this.#unsigned(width);
   }
 
@@ -192,12 +192,12 @@ class HeaderReader {
   binary(what: string): number {
     const byte = this.#byte();
     if (byte < 0xc4 || byte > 0xc6) {
-      throw this.invalid(`${what} is no msgpack binary`);
+      throw this.invalid(`${what} is not a msgpack binary`);
     }
     return this.#endOf(this.#unsigned(2 ** (byte - 0xc4)), what);
   }
 
-  /** Null if something else comes next, which is then not read. */
+  /** Null if something else comes next, which is then not consumed. */
   extension(): { readonly type: number; readonly end: number } | null {
     const byte = this.#bytes[this.#at] ?? 0;
     const fixed = byte >= 0xd4 && byte <= 0xd8;
@@ -250,7 +250,7 @@ class HeaderReader {
     return width === 1 ? this.#view.getUint8(at) : width === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
   }
 
-  /** @returns where the bytes passed over begin. */
+  /** @returns where the skipped bytes begin. */
   #skip(length: number): number {
     this.#take(length);
     return this.#at - length;

@@ -1,22 +1,22 @@
 /**
- * What a file's name promises of its first bytes. XOR with a wrong base gives noise, so that the beginning of each file of a
- * Hugging Face checkpoint tells whether the base is right, before anything is written.
+ * What a file's name promises about its first bytes. XOR with a wrong base gives noise. So the beginning of each file of a Hugging Face
+ * checkpoint tells whether the base is right, before anything is written.
  */
 
 /** A kind of file, and how it begins. */
 export interface FilePromise {
-  /** "a torch file". */
+  /** For example "a torch file". */
   readonly what: string;
   readonly kind: "weights" | "json" | "other";
-  /** May a file of this kind begin with these bytes (FILE_HEAD of them, or all there are)? */
+  /** May a file of this kind begin with these bytes (FILE_HEAD of them, or the whole file)? */
   readonly holds: (head: Uint8Array) => boolean;
 }
 
-/** Bytes that are looked at. */
+/** Bytes to look at. */
 export const FILE_HEAD = 512;
 /** The Rust library's limit. */
 const LARGEST_HEADER = 100_000_000n;
-/** torch's magic number as a pickle of protocol 2: what torch.save wrote before 1.6. */
+/** torch's magic number as a pickle of protocol 2, as torch.save wrote it before 1.6. */
 const LEGACY_MAGIC = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9";
 
 const latin1 = (head: Uint8Array): string => Buffer.from(head).toString("latin1");
@@ -50,7 +50,7 @@ const PROMISES: readonly (readonly [name: RegExp, promise: FilePromise])[] = [
   [/\.(txt|md|py|jinja)$|^(LICENSE|NOTICE)/i, { what: "text", kind: "other", holds: isText }],
 ];
 
-/** What a file called `name` should be; null where the name says nothing. */
+/** What a file of this name should be; null if the name tells nothing. */
 export function promiseOf(name: string): FilePromise | null {
   return PROMISES.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
@@ -61,7 +61,7 @@ export function headText(head: Uint8Array): string {
   return bytes.length === 0 ? "nothing" : `${bytes.join(" ")}${head.length > 8 ? " …" : ""}`;
 }
 
-/** UTF-8 without control characters; a character that the end of `head` cuts apart is none. */
+/** Is it UTF-8 without control characters? A character that the end of `head` cuts does not count. */
 export function isText(head: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });

@@ -1,7 +1,7 @@
-/** What zlib says of bytes that are no whole gzip file (zlib.h, "return codes"), in our words. */
+/** Turns zlib's errors about bytes that are not a whole gzip file (zlib.h, "return codes") into a WeightDiffError. */
 import { WeightDiffError } from "../errors.js";
 
-/** Null for an error that is not zlib's. */
+/** Null for an error that does not come from zlib. */
 export function gzipError(path: string, error: unknown): WeightDiffError | null {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "Z_BUF_ERROR") {

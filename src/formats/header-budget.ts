@@ -1,10 +1,10 @@
 /**
- * What the headers of one checkpoint may take together, in however many files they are: a header costs many times its size in
- * memory, and a few bytes of one can name the next file.
+ * The limit for the headers of one checkpoint together, in however many files. A header takes many times its size in memory, and a few
+ * bytes of one can name the next file.
  */
 import { WeightDiffError } from "../errors.js";
 
-/** What is left; readers take from it. */
+/** What is left. Readers subtract from it. */
 export interface HeaderBudget {
   bytes: number;
   tensors: number;
@@ -19,7 +19,7 @@ export function headerBudget(): HeaderBudget {
   return { ...MOST };
 }
 
-/** @throws {WeightDiffError} LIMIT before the bytes are read. @param file that holds them. */
+/** @param file the file that holds them. @throws {WeightDiffError} LIMIT before the bytes are read. */
 export function takeBytes(budget: HeaderBudget, bytes: number, file: string): void {
   take(
     budget,
@@ -30,7 +30,7 @@ export function takeBytes(budget: HeaderBudget, bytes: number, file: string): vo
   );
 }
 
-/** @throws {WeightDiffError} LIMIT. @param file that holds them. */
+/** @param file the file that holds them. @throws {WeightDiffError} LIMIT. */
 export function takeTensors(budget: HeaderBudget, tensors: number, file: string): void {
   take(budget, "tensors", tensors, file, `the checkpoint has more than ${MOST.tensors} tensors`);
 }

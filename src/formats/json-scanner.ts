@@ -1,8 +1,8 @@
 /**
- * A strict pull reader of JSON: RFC 8259 with serde_json's refusals (the reader of safetensors), so that a header means here what
- * it means there. JSON.parse cannot be used: it hides duplicate keys, reads 16.0 as 16, forgets positions, and makes a value of
- * everything. Here no tree is built and no text copied: the bytes are read in place, the caller says what it expects next, and
- * everything else is passed over. Files that Python's json module wrote may also hold NaN and Infinity, which are no JSON.
+ * A strict pull reader of JSON: RFC 8259 with the refusals of serde_json (the reader of safetensors), so that a header has the same meaning
+ * here and there. JSON.parse does not do: it hides duplicate keys, reads 16.0 as 16, forgets positions, and builds values for everything.
+ * This reader builds no tree and copies no text. It reads the bytes in place; the caller says what to expect next, and skips everything
+ * else. Files from Python's json module may also hold NaN and Infinity, which are not JSON.
  */
 import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
@@ -11,13 +11,13 @@ import { quote } from "./quote.js";
 
 /** serde_json's recursion limit is 128, which the 128th level reaches. */
 const MAX_DEPTH = 127;
-/** Keys of all objects that are open at one time, which are kept so that none comes twice. A large vocabulary has 260,000. */
+/** The most keys of all open objects together. They are kept to find duplicates. A large vocabulary has 260,000. */
 const MAX_KEYS = 1_000_000;
 
-/** "python": with the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
+/** "python": also the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
 export type JsonDialect = "strict" | "python";
 
-/** Positions in the text, in bytes: `start` is in, `end` is out. */
+/** Positions in the text in bytes, from `start` up to, but not including, `end`. */
 export interface Span {
   readonly start: number;
   readonly end: number;
@@ -26,7 +26,7 @@ export interface Span {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
-/** A number of so many digits is below 2^53; past it, digits may be lost. */
+/** A number of so many digits is below 2^53. With more, digits may be lost. */
 const SAFE_DIGITS = 15;
 const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
@@ -86,7 +86,7 @@ export class JsonScanner {
   #keys = 0;
 
   /**
-   * `where` is what messages call the text: "model.safetensors: header".
+   * @param where the text's name in messages: "model.safetensors: header".
    * @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8.
    */
   constructor(text: Uint8Array | string, where: string, dialect: JsonDialect = "strict") {
@@ -103,7 +103,7 @@ export class JsonScanner {
     }
   }
 
-  /** The next character that is not white space, as far as JSON's own are concerned; "" at the end. */
+  /** The next character that is not white space, as far as JSON's own tokens are concerned; "" at the end. */
   peek(): string {
     const byte = this.#next();
     return byte === undefined ? "" : String.fromCharCode(byte);
@@ -120,10 +120,7 @@ export class JsonScanner {
     }
   }
 
-  /**
-   * Reads an object; `entry` must consume each value.
-   * @throws {WeightDiffError} FORMAT_INVALID on a key that comes twice; LIMIT.
-   */
+  /** Reads an object. `entry` must consume each value. @throws {WeightDiffError} FORMAT_INVALID for a key that occurs twice; LIMIT. */
   object(entry: (key: string) => void): void {
     this.#open("{");
     const seen = new SeenKeys();
@@ -146,7 +143,7 @@ export class JsonScanner {
     this.#depth -= 1;
   }
 
-  /** Reads an array; `element` must consume each value. */
+  /** Reads an array. `element` must consume each value. */
   array(element: (index: number) => void): void {
     this.#open("[");
     let index = 0;
@@ -202,7 +199,7 @@ export class JsonScanner {
     }
   }
 
-  /** Unescaped text is never longer than it was: put together as bytes, a string of a million escapes is one string. */
+  /** Unescaped text is never longer than before. It is assembled as bytes, so a string of a million escapes becomes one string. */
   #unescaped(start: number, end: number): string {
     const text = Buffer.alloc(end - start);
     let length = 0;
@@ -222,7 +219,7 @@ export class JsonScanner {
     return text.toString("utf8", 0, length);
   }
 
-  /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are none, as for serde's usize. */
+  /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are refused, as by serde's usize. */
   integer(): number {
     const span = this.#number();
     let value = 0;
@@ -239,7 +236,7 @@ export class JsonScanner {
     return this.#noInteger(span);
   }
 
-  /** A long or odd one. */
+  /** A number that is long or unusual. */
   #noInteger({ start, end }: Span): number {
     const text = this.#bytes.toString("latin1", start, Math.min(end, start + 20));
     const value = Number(text);
@@ -270,7 +267,7 @@ export class JsonScanner {
     return Number.isFinite(value) || this.#dialect === "python" ? value : this.fail("a number is out of range");
   }
 
-  /** One of true, false, null. */
+  /** Reads true, false or null. */
   literal(): boolean | null {
     this.peek();
     const found = LITERALS.find(([word]) => this.#comes(word));
@@ -282,7 +279,7 @@ export class JsonScanner {
     return found[1];
   }
 
-  /** Passes over one value of any kind, checking it all the same. */
+  /** Skips one value of any kind, and still checks it. */
   skip(): Span {
     const first = this.peek();
     const start = this.#at;
@@ -349,7 +346,7 @@ export class JsonScanner {
     }
   }
 
-  /** The character that comes next, whole, for messages; "" at the end. */
+  /** The next character as a whole, for messages; "" at the end. */
   #character(): string {
     const [first = ""] = this.#bytes.toString("utf8", this.#at, Math.min(this.#at + 4, this.#bytes.length));
     return first;

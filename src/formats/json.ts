@@ -1,14 +1,14 @@
-/** JSON as values, or as the places where they stand; what is JSON here says json-scanner.ts. */
+/** JSON as values, or as the places where values stand. json-scanner.ts decides what counts as JSON. */
 import { WeightDiffError } from "../errors.js";
 import { type JsonDialect, JsonScanner, type Span } from "./json-scanner.js";
 
-/** Values made of one text: two bytes of it make an array of a hundred. Whatever has more is read element by element. */
+/** The most values from one text: two bytes of text can make an array of a hundred. Larger texts are read element by element. */
 const MAX_VALUES = 500_000;
 
 /**
  * The whole text as values. Objects have no prototype, so "__proto__" is a key like any other.
- * @throws {WeightDiffError} FORMAT_INVALID on anything serde_json refuses and on duplicate keys; LIMIT past 127 levels or for
- * more than half a million values.
+ * @throws {WeightDiffError} FORMAT_INVALID for everything that serde_json refuses, and for duplicate keys; LIMIT beyond 127 levels or half
+ * a million values.
  */
 export function parseJson(text: string | Uint8Array, where: string, dialect: JsonDialect = "strict"): unknown {
   const scanner = new JsonScanner(text, where, dialect);
@@ -69,17 +69,14 @@ export function readValue(
   return read();
 }
 
-/** Refuses what is no JSON, and makes nothing of it. @throws {WeightDiffError} FORMAT_INVALID, LIMIT past 127 levels. */
+/** Refuses text that is not JSON, and builds nothing. @throws {WeightDiffError} FORMAT_INVALID; LIMIT beyond 127 levels. */
 export function checkJson(text: string | Uint8Array, where: string, dialect: JsonDialect = "strict"): void {
   const scanner = new JsonScanner(text, where, dialect);
   scanner.skip();
   scanner.end();
 }
 
-/**
- * Where each value of the outermost object stands in the text, in bytes, so that one can be replaced and all else kept as it
- * is.
- */
+/** Where each value of the outermost object stands in the text, in bytes, so that one value can be replaced and everything else kept. */
 export function topLevelSpans(
   text: string | Uint8Array,
   where: string,
@@ -92,7 +89,7 @@ export function topLevelSpans(
   return spans;
 }
 
-/** Every string in the values that have this key, however deep. @throws {WeightDiffError} as parseJson. */
+/** Every string in the values that have this key, at any depth. @throws {WeightDiffError} as parseJson. */
 export function stringsUnder(
   text: string,
   key: string,

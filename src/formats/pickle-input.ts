@@ -1,14 +1,12 @@
-/**
- * The operands of pickle opcodes: little-endian numbers, counted text, lines. Every read is checked against the end first.
- */
+/** The operands of pickle opcodes: little-endian numbers, counted text, lines. Every read is first checked against the end. */
 import { WeightDiffError } from "../errors.js";
 
 export interface PickleRules {
-  /** What messages call the pickle: "pytorch_model.bin". */
+  /** The pickle's name in messages: "pytorch_model.bin". */
   readonly name: string;
-  /** Whether a global is known; all others are refused. */
+  /** Is the global known? All others are refused. */
   readonly allows: (globalName: string) => boolean;
-  /** Of one that is not: what the file holds, if the name tells, and what to do. */
+  /** For a global that is refused: what the file holds, if the name tells, and what to do. */
   readonly explains?: (globalName: string) => { readonly what: string; readonly hint: string } | undefined;
   /** The error for a pickle that goes on past the last byte. */
   readonly runsOut: () => WeightDiffError;
@@ -18,12 +16,12 @@ export interface PickleRules {
 export interface PickleInput {
   readonly rules: PickleRules;
   readonly bytes: Uint8Array;
-  /** Of the same bytes. */
+  /** A view of the same bytes. */
   readonly view: DataView;
   at: number;
 }
 
-/** Bytes of a global's module or name: the longest known has 42. */
+/** Bytes of a global's module or name. The longest known one has 42. */
 const MAX_GLOBAL = 256;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -37,7 +35,7 @@ export function invalid(input: PickleInput, what: string): WeightDiffError {
   );
 }
 
-/** Passes over `count` bytes. @returns where they begin */
+/** Skips `count` bytes. @returns where they begin */
 export function take(input: PickleInput, count: number): number {
   const begin = input.at;
   if (count > input.bytes.length - begin) {
@@ -56,7 +54,7 @@ export function u32(input: PickleInput): number {
 }
 
 export function u64(input: PickleInput): number {
-  // Lengths past 2^53 lose digits, but still fail in `take`.
+  // Lengths above 2^53 lose digits, but still fail in `take`.
   return Number(input.view.getBigUint64(take(input, 8), true));
 }
 
@@ -69,7 +67,7 @@ export function text(input: PickleInput, length: number): string {
   }
 }
 
-/** A two's complement little-endian integer. 64 bytes are more than any number torch writes (its magic has 10). */
+/** A little-endian two's complement integer. 64 bytes are more than any number that torch writes (its magic number has 10). */
 export function long(input: PickleInput, length: number): number | bigint {
   const begin = take(input, length);
   if (length > 64) {

@@ -1,19 +1,19 @@
 /**
- * The store of the pickle machine: stack, marks, memo, and the memory that values take. Every step checks that what it takes is
- * there and that nothing grows without bound: one byte of pickle can make a container of two hundred.
+ * The store of the pickle machine: stack, marks, memo, and the memory of values. Every step checks that its operands exist and that nothing
+ * grows without bound: one byte of a pickle can make a container of two hundred.
  */
 import { WeightDiffError } from "../errors.js";
 import { invalid, type PickleInput, take } from "./pickle-input.js";
 import type { PickleGlobal, PickleOpaque, PicklePersistent, PickleValue } from "./pickle-value.js";
 
-/** Values on the stack, and marks: Python's picklers put a thousand items into a container at a time. */
+/** Values on the stack, and marks. Python's picklers put a thousand items into a container at a time. */
 const MAX_VALUES = 500_000;
-/** Bytes that all values of one pickle may take: those of 150,000 tensors take 130 MB. */
+/** Bytes that all values of one pickle may take. Those of 150,000 tensors take 130 MB. */
 const MAX_MEMORY = 144_000_000;
 /** Bytes of each kind of value in V8 on a 64-bit machine, rounded up. */
 export const COST = {
   object: 48,
-  /** An array, or its place in one. */
+  /** An array, or an item in one. */
   array: 48,
   item: 8,
   map: 208,
@@ -34,7 +34,7 @@ export interface Machine extends PickleInput {
   readonly persistent: PicklePersistent[];
   /** Names that are known to be allowed. */
   readonly globals: Map<string, PickleGlobal>;
-  /** Bytes that all values made so far take. */
+  /** Bytes of all values made so far. */
   memory: number;
 }
 
@@ -44,7 +44,7 @@ function tooMuch(machine: Machine, what: string): WeightDiffError {
   });
 }
 
-/** Counts what lives on the heap. @throws {WeightDiffError} LIMIT. */
+/** Counts memory on the heap. @throws {WeightDiffError} LIMIT. */
 export function spend(machine: Machine, bytes: number): void {
   machine.memory += bytes;
   if (machine.memory > MAX_MEMORY) {
@@ -71,7 +71,7 @@ export function mark(machine: Machine): void {
   machine.marks.push(machine.stack.length);
 }
 
-/** The lowest stack position that may be popped: values below the last mark belong to somebody else. */
+/** The lowest stack position that may be popped: values below the last mark belong to an outer object. */
 function floor(machine: Machine): number {
   return machine.marks.at(-1) ?? 0;
 }
@@ -107,7 +107,7 @@ export function popMark(machine: Machine): PickleValue[] {
   return machine.stack.splice(position);
 }
 
-/** The value that the popped ones act upon. */
+/** The value on which the popped ones act. */
 export function top(machine: Machine): PickleValue {
   const value = machine.stack.length > floor(machine) ? machine.stack.at(-1) : undefined;
   if (value === undefined) {

@@ -1,6 +1,4 @@
-/**
- * What a pickle becomes here: numbers, strings, containers, and records of what Python would have made. Nothing in it can act.
- */
+/** The values of a pickle: numbers, strings, containers, and records of the calls that Python would have made. None of them can act. */
 
 export type PickleKey = string | number | bigint;
 export type PickleValue = null | boolean | number | bigint | string | PickleObject;
@@ -25,23 +23,23 @@ export interface PickleDict {
   readonly kind: "dict";
   entries: Map<PickleKey, PickleValue>;
 }
-/** A name: "torch.FloatStorage". */
+/** A name such as "torch.FloatStorage". */
 export interface PickleGlobal {
   readonly kind: "global";
   readonly name: string;
 }
-/** What Python would have called. */
+/** A call that Python would have made. */
 export interface PickleCall {
   readonly kind: "call";
   readonly name: string;
   readonly args: readonly PickleValue[];
 }
-/** A reference out of the pickle: a storage. */
+/** A reference out of the pickle, to a storage. */
 export interface PicklePersistent {
   readonly kind: "persistent";
   readonly id: PickleValue;
 }
-/** A value nobody asks for: a float (kept apart from integers, which sizes are) or bytes. */
+/** A value that nobody needs: a float (sizes are integers, so it is kept apart), or bytes. */
 export interface PickleOpaque {
   readonly kind: "opaque";
 }

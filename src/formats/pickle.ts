@@ -1,7 +1,7 @@
 /**
- * A closed-world pickle machine (Python's pickletools documents the opcodes; PEP 307, 3154, 574), protocols 2 to 5. Nothing is
- * ever executed: a callable is a name, and calling one gives a record of the call. Names outside the caller's list are refused.
- * All loops are over input bytes, and what values take is counted, so that no pickle can hang or fill the memory.
+ * A pickle machine for a closed world (opcodes: Python's pickletools; PEP 307, 3154, 574), protocols 2 to 5. It executes nothing: a
+ * callable is a name, and calling one gives a record of the call. It refuses names outside the caller's list. All loops run over input
+ * bytes, and the memory of values is counted, so no pickle can hang it or fill the memory.
  */
 import { WeightDiffError } from "../errors.js";
 import { invalid, line, long, type PickleRules, take, text, u8, u32, u64 } from "./pickle-input.js";
@@ -34,13 +34,15 @@ import { quote } from "./quote.js";
 
 export interface Unpickled {
   readonly value: PickleValue;
-  /** Where the next byte after STOP lies. */
+  /** The position after STOP. */
   readonly end: number;
   /** In order of appearance. */
   readonly persistent: readonly PicklePersistent[];
 }
 
-/** Bytes. A state dict takes about 170 per tensor, so this is 150,000 tensors; the values cost many times that in memory. */
+/**
+ * In bytes. A state dict takes about 170 for each tensor, so this is enough for 150,000 tensors. The values take many times that in memory.
+ */
 export const MAX_PICKLE = 25_000_000;
 const ORDERED_DICT = "collections.OrderedDict";
 const STOP = 0x2e;
@@ -94,9 +96,9 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
   }
 }
 
-/** What each opcode does; named as in pickletools. */
+/** What each opcode does, with the names of pickletools. */
 const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
-  // PROTO, FRAME: framing tells nothing that STOP does not.
+  // PROTO, FRAME: framing adds nothing to STOP.
   128: (m) => take(m, 1),
   149: (m) => take(m, 8),
   // MARK, POP, POP_MARK
@@ -180,7 +182,7 @@ function pushText(machine: Machine, length: number): void {
   spend(machine, COST.text + length);
 }
 
-/** What every empty container holds, until something is put into it. */
+/** The content of every empty container, until something is put into it. */
 const NO_ITEMS: PickleValue[] = [];
 const NO_ENTRIES: PickleDict["entries"] = new Map();
 
@@ -197,14 +199,14 @@ function dict(machine: Machine): PickleDict {
 function append(machine: Machine, items: PickleValue[]): void {
   const list = top(machine);
   if (!isKind(list, "list")) {
-    throw invalid(machine, "appends to what is no list");
+    throw invalid(machine, "appends to something that is not a list");
   }
   if (list.items.length === 0) {
     spend(machine, COST.array + COST.item * items.length);
     list.items = items;
     return;
   }
-  // An array that grows makes room for sixteen, and for half as many as there are.
+  // An array that grows makes room for sixteen elements, and for half as many as it has.
   spend(machine, (list.items.length === 1 ? 16 * COST.item : 0) + 1.5 * COST.item * items.length);
   for (const item of items) {
     list.items.push(item);
@@ -214,7 +216,7 @@ function append(machine: Machine, items: PickleValue[]): void {
 function setItems(machine: Machine, pairs: readonly PickleValue[]): void {
   const target = top(machine);
   if (!isKind(target, "dict") || pairs.length % 2 !== 0) {
-    throw invalid(machine, "sets items of what is no dict");
+    throw invalid(machine, "sets items of something that is not a dict");
   }
   for (let index = 0; index < pairs.length; index += 2) {
     setItem(machine, target, pairs[index], pairs[index + 1]);
@@ -229,7 +231,7 @@ function setItem(
 ): void {
   if (value === undefined || (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")) {
     if (value !== undefined && isPlain(value)) {
-      return; // no tensor, and no part of a tensor's name
+      return; // neither a tensor nor part of a tensor's name
     }
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
@@ -255,7 +257,7 @@ function isPlain(value: PickleValue): boolean {
 
 function global(machine: Machine, module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
   if (typeof module !== "string" || typeof name !== "string") {
-    throw invalid(machine, "names a global by what is no string");
+    throw invalid(machine, "names a global by something that is not a string");
   }
   const full = `${module}.${name}`;
   const before = machine.globals.get(full);
@@ -272,8 +274,8 @@ function global(machine: Machine, module: PickleValue | undefined, name: PickleV
     throw new WeightDiffError(
       "PICKLE_GLOBAL",
       `pickle asks for ${quote(full)}, which no plain weight file needs`,
-      "nothing was executed. the file is not plain weights, and may be malicious: get a safetensors version of it, or, " +
-        "only if you trust its origin, load it with torch and save its state_dict()",
+      "nothing was executed; the file is not plain weights, and may be malicious: get a safetensors version of it; only if " +
+        "you trust its origin, load it with torch and save its state_dict()",
       { at: { file: machine.rules.name } },
     );
   }
@@ -282,11 +284,11 @@ function global(machine: Machine, module: PickleValue | undefined, name: PickleV
   return allowed;
 }
 
-/** REDUCE and NEWOBJ: callable and arguments become a record, but for OrderedDict, which becomes a dict. */
+/** REDUCE and NEWOBJ: callable and arguments become a record. Only OrderedDict becomes a dict. */
 function call(machine: Machine): void {
   const [callable, args] = popCount(machine, 2);
   if (!isKind(callable, "global") || !isKind(args, "tuple")) {
-    throw invalid(machine, "calls what is no name, or without a tuple");
+    throw invalid(machine, "calls something that is not a name, or without a tuple");
   }
   if (callable.name === ORDERED_DICT) {
     push(machine, orderedDict(machine, args.items));
@@ -301,22 +303,22 @@ function orderedDict(machine: Machine, args: readonly PickleValue[]): PickleDict
   const result = dict(machine);
   const [pairs] = args;
   if (pairs !== undefined && (args.length !== 1 || !isKind(pairs, "list"))) {
-    throw invalid(machine, "makes an OrderedDict of what is no list of pairs");
+    throw invalid(machine, "makes an OrderedDict of something that is not a list of pairs");
   }
   for (const pair of isKind(pairs, "list") ? pairs.items : []) {
     if (!(isKind(pair, "list") || isKind(pair, "tuple")) || pair.items.length !== 2) {
-      throw invalid(machine, "makes an OrderedDict of what is no list of pairs");
+      throw invalid(machine, "makes an OrderedDict of something that is not a list of pairs");
     }
-    // The list may be recalled from the memo: a few bytes copy it again.
+    // The list may be recalled from the memo, so that a few bytes copy it again.
     setItem(machine, result, pair.items[0], pair.items[1]);
   }
   return result;
 }
 
-/** Module.state_dict() ends in BUILD {"_metadata": …} on its OrderedDict, which says nothing about tensors. */
+/** Module.state_dict() ends in BUILD {"_metadata": …} on its OrderedDict. This does not affect tensors. */
 function build(machine: Machine): void {
   const [state] = popCount(machine, 1);
   if (!isKind(top(machine), "dict") || !isKind(state, "dict")) {
-    throw invalid(machine, "sets the state of what is no OrderedDict");
+    throw invalid(machine, "sets the state of something that is not an OrderedDict");
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Where the elements of a tensor lie that is no single run of bytes: in pieces, each a strided view of one file whose elements
- * go to regular places of the tensor. A transposed view is one piece; a matrix cut up by columns into eight files is eight; rows
- * that are stored in another order are a piece of more dimensions than the tensor has. Pure geometry, in elements.
+ * Where the elements of a tensor lie if they are not one run of bytes: in pieces. Each piece is a strided view of one file whose elements
+ * go to regular places of the tensor. A transposed view is one piece; a matrix that was split by columns into eight files is eight; rows in
+ * another order are a piece with more dimensions than the tensor. Pure geometry, in elements.
  */
 import type { ByteRange, Shape } from "./tensor-info.js";
 
@@ -10,37 +10,37 @@ export interface Piece {
   readonly range: ByteRange;
   /** Sizes of the dimensions in which the piece is walked, outermost first. */
   readonly shape: Shape;
-  /** Elements of storage between neighbours of each dimension. */
+  /** The number of stored elements between neighbours of each dimension. */
   readonly strides: readonly number[];
   /**
-   * Elements of the tensor, in C order, between neighbours of each dimension. The walk never goes back: each is at least the
-   * next one times the next dimension's size, the last at least 1.
+   * The number of the tensor's elements, in C order, between neighbours of each dimension. The walk never goes back: each step is at least
+   * the next one times the next dimension's size, and the last is at least 1.
    */
   readonly steps: readonly number[];
-  /** Place of the first element in the tensor, in C order. */
+  /** Index of the first element in the tensor, in C order. */
   readonly first: number;
 }
 
-/** Runs of elements that are neighbours in storage and in the tensor, in the tensor's order. All in elements. */
+/** Runs of elements that are neighbours both in storage and in the tensor, in the tensor's order. All in elements. */
 export interface Runs {
   readonly count: number;
-  /** From the piece's first byte. */
+  /** From the first byte of the piece. */
   readonly offsets: Float64Array;
-  /** From the first element asked for. */
+  /** From the first element that was asked for. */
   readonly places: Float64Array;
   readonly lengths: Float64Array;
   /** Does storage come in the same order? */
   readonly ascending: boolean;
 }
 
-/** What one dimension of a piece is. */
+/** One dimension of a piece. */
 interface Dimension {
   readonly size: number;
   readonly stride: number;
   readonly step: number;
 }
 
-/** A piece as runs: all dimensions but those that make one run. */
+/** A piece as runs: all dimensions except those that make up one run. */
 export interface Walk {
   readonly outer: readonly Dimension[];
   /** Elements of a whole run. */
@@ -48,7 +48,7 @@ export interface Walk {
   readonly first: number;
 }
 
-/** Elements between neighbours of each dimension of a contiguous tensor. */
+/** The number of elements between neighbours of each dimension of a contiguous tensor. */
 export function denseSteps(shape: Shape): readonly number[] {
   const steps = new Array<number>(shape.length).fill(1);
   for (let dim = shape.length - 2; dim >= 0; dim--) {
@@ -82,7 +82,7 @@ export function walkOf({ shape, strides, steps, first }: Piece): Walk {
   return { outer: dense ? outer.slice(0, -1) : outer, run: dense ? inner.size : 1, first };
 }
 
-/** Runs of the piece that fall into elements [begin, end) of the tensor; none where it has no element there. */
+/** The runs of the piece in elements [begin, end) of the tensor; none if it has no element there. */
 export function runsOf({ outer, run, first }: Walk, begin: number, end: number): Runs {
   const most = Math.ceil(Math.max(0, end - begin) / run) + 1;
   const offsets = new Float64Array(most);
@@ -135,7 +135,7 @@ export function runsOf({ outer, run, first }: Walk, begin: number, end: number):
   return { count, offsets, places, lengths, ascending };
 }
 
-/** Where elements [begin, end) begin in storage if they are one run of this piece, in elements from its first; else null. */
+/** If elements [begin, end) are one run of this piece: where it begins in storage, in elements from the piece's first; else null. */
 export function soleRun({ outer, run, first }: Walk, begin: number, end: number): number | null {
   return outer.length === 0 && first <= begin && end <= first + run ? begin - first : null;
 }

@@ -1,17 +1,17 @@
 /**
- * Messages of Protocol Buffers without their schema (protobuf.dev, "Encoding"): the number of each field and its value, in the order of
- * the bytes. Groups, which proto2 gave up, are refused.
+ * Messages of Protocol Buffers without their schema (protobuf.dev, "Encoding"): the number of each field and its value, in the order of the
+ * bytes. Groups, which proto2 deprecated, are refused.
  */
 import { WeightDiffError } from "../errors.js";
 
-/** A varint as a number, rounded past 2^53; four or eight bytes, or a message, a text or packed numbers, as their bytes. */
+/** A varint as a number, rounded above 2^53. Four or eight bytes, a message, a text or packed numbers as their bytes. */
 export type FieldValue = number | Uint8Array;
 
-/** Bytes of a varint of 64 bits, seven in each. */
+/** Bytes of a 64-bit varint, which has seven bits in each. */
 const MAX_VARINT_BYTES = 10;
 const FIXED_BYTES: Readonly<Record<number, number>> = { 1: 8, 5: 4 };
 
-/** @param what the format, as messages call it. @throws {WeightDiffError} FORMAT_INVALID. */
+/** @param what the format, for messages. @throws {WeightDiffError} FORMAT_INVALID. */
 export function eachField(bytes: Uint8Array, what: string, take: (field: number, value: FieldValue) => void): void {
   let at = 0;
   const varint = (): number => {

@@ -1,4 +1,7 @@
-/** Where everything in a safetensors file that is written lies, before any tensor byte is known (the format: docs/formats.md 1.1). */
+/**
+ * The layout of a safetensors file that is to be written: the place of everything in it, before any tensor byte is known (the format:
+ * docs/formats.md 1.1).
+ */
 import { WeightDiffError } from "../errors.js";
 import { quote } from "./quote.js";
 import { bytesOf, MAX_HEADER } from "./safetensors.js";
@@ -7,32 +10,32 @@ import type { ByteRange, TensorInfo } from "./tensor-info.js";
 /** The data section of a written shard begins on a page, so that tensors can go to disk by direct I/O. */
 const PAGE = 4096;
 
-/** A shard's place for everything, before any tensor byte is known. */
+/** The place of everything in a shard, before any tensor byte is known. */
 export interface ShardLayout {
-  /** Length, JSON and padding: the file's first bytes. */
+  /** The first bytes of the file: length, JSON and padding. */
   readonly header: Uint8Array;
-  /** Absolute byte ranges, in the order in which the tensors were given. */
+  /** Absolute byte ranges, in the order of the given tensors. */
   readonly ranges: readonly ByteRange[];
   /** Bytes of the whole file. */
   readonly size: number;
-  /** Before this offset every tensor begins and ends on a page; from here on none is a whole number of pages. */
+  /** Before this offset, every tensor begins and ends on a page. From here on, none is a whole number of pages. */
   readonly directEnd: number;
 }
 
 export interface LayoutOptions {
-  /** What messages call the file. */
+  /** The file's name in messages. */
   readonly name: string;
-  /** `__metadata__`; by default {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
+  /** `__metadata__`. The default is {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
   readonly metadata?: ReadonlyMap<string, string>;
-  /** False: in the given order, for a file that is written by ordinary I/O only. */
+  /** False keeps the given order, for a file that is written only by ordinary I/O. */
   readonly paged?: boolean;
 }
 
 /**
- * Lays out a shard: tensors of whole pages first, then the rest, each group in the given order, so that no page is written
- * both by direct and by ordinary I/O.
- * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a name safetensors cannot hold, FORMAT_INVALID for one that comes twice
- * or a shape that overflows, LIMIT for a header that nobody would read.
+ * Lays out a shard: first the tensors of whole pages, then the rest, each group in the given order. So no page is written both by direct
+ * and by ordinary I/O.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a name that safetensors cannot hold; FORMAT_INVALID for a name that occurs twice, or a
+ * shape that overflows; LIMIT for a header that no reader accepts.
  */
 export function layoutShard(
   tensors: readonly Pick<TensorInfo, "name" | "dtype" | "shape">[],

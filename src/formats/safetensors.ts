@@ -11,13 +11,13 @@ import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
 import { type ByteSource, MAX_RANK, type Shape, type ShardHeader, type TensorInfo } from "./tensor-info.js";
 
-/** Bytes. Parsing costs many times the size in memory; the largest real headers (20,000 tensors) stay below 3 MB. */
+/** In bytes. Parsing takes many times the size in memory. The largest real headers (20,000 tensors) stay below 3 MB. */
 export const MAX_HEADER = 25_000_000;
-/** Entries of `__metadata__`: most files have a handful, an update of an RL trainer has a checksum for each of its tensors. */
+/** Entries of `__metadata__`. Most files have a handful; an update of an RL trainer has a checksum for each of its tensors. */
 const MAX_METADATA = 250_000;
 const DAMAGED = "the file is damaged: download it again";
 
-/** A tensor whose range is that of the header, relative to the data section, until the header is found valid. */
+/** A tensor with its range as the header states it, relative to the data section, until the header is found valid. */
 interface StatedTensor extends TensorInfo {
   readonly range: { begin: number; end: number };
 }
@@ -28,7 +28,7 @@ interface Header {
 }
 
 /**
- * Reads and validates a header. Tensors come by offset, then name.
+ * Reads and validates a header. Tensors are ordered by offset, then by name.
  * @param budget what the headers of the whole checkpoint may still take.
  * @throws {WeightDiffError} TRUNCATED, LIMIT, FORMAT_INVALID, FORMAT_UNSUPPORTED (a dtype newer than 0.8)
  */
@@ -48,7 +48,7 @@ export async function readSafetensors(source: ByteSource, budget = headerBudget(
     throw new WeightDiffError(
       "LIMIT",
       `states a header of ${length} bytes; more than ${MAX_HEADER} are not read`,
-      "the file is damaged or no safetensors file: download it again",
+      "the file is damaged, or not a safetensors file: download it again",
       { at: { file } },
     );
   }
@@ -85,13 +85,16 @@ function parseHeader(bytes: Uint8Array, file: string, budget: HeaderBudget): Hea
   return { tensors, metadata };
 }
 
-/** Some writers put numbers there: nothing is damaged, but safetensors refuses the file as well. @param first character of the value. */
+/**
+ * Some writers put numbers there. Nothing is damaged, but safetensors refuses the file as well.
+ * @param first first character of the value.
+ */
 function refuseOtherThanText(first: string, key: string, file: string): void {
   if (/^[-\d[{tfn]/.test(first)) {
     throw new WeightDiffError(
       "FORMAT_INVALID",
       `header: __metadata__ values must be strings (${quote(key)})`,
-      "save it again with text for metadata: safetensors itself does not open it as it is",
+      "save it again with text as metadata: safetensors itself does not open this file",
       { at: { file } },
     );
   }
@@ -114,10 +117,10 @@ function readMetadata(scanner: JsonScanner, file: string): ReadonlyMap<string, s
   return metadata;
 }
 
-/** The fields of a tensor entry, in the order they have as an array. */
+/** The fields of a tensor entry, in the order of their array form. */
 const FIELDS = ["dtype", "shape", "data_offsets"] as const;
 
-/** An object, or the array [dtype, shape, data_offsets], as serde reads a struct. Fields beyond these are passed over. */
+/** An object, or the array [dtype, shape, data_offsets], as serde reads a struct. Other fields are skipped. */
 function readEntry(scanner: JsonScanner, name: string, file: string): StatedTensor {
   const found: { dtype?: string; shape?: Shape; data_offsets?: readonly number[] } = {};
   const readField = (field: string | undefined): void => {
@@ -157,7 +160,7 @@ function readEntry(scanner: JsonScanner, name: string, file: string): StatedTens
   return { name, path: [name], dtype, shape, range: { begin, end } };
 }
 
-/** "I32", or {"I32": null}, which serde takes for the same. */
+/** "I32", or {"I32": null}, which serde reads as the same. */
 function readDtype(scanner: JsonScanner): string {
   if (scanner.peek() === '"') {
     return scanner.string();
@@ -182,11 +185,14 @@ function readIntegers(scanner: JsonScanner, name: string, field: string, file: s
     }
     list.push(scanner.integer());
   });
-  // A list that grew has room for sixteen more.
+  // A list that has grown has room for sixteen more.
   return list.slice();
 }
 
-/** Each tensor begins where the last one ended, and the last one ends with the file: no holes, no overlaps, no rest. The size of a stream is not known: Infinity. */
+/**
+ * Each tensor begins where the last one ended, and the last one ends at the end of the file: no holes, no overlaps, no rest. The size of a
+ * stream is Infinity, since it is unknown.
+ */
 function validateHeader(tensors: StatedTensor[], dataStart: number, size: number, file: string): void {
   const invalid = (name: string, what: string): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${what}`, DAMAGED, { at: { file, tensor: name } });
@@ -217,7 +223,7 @@ function validateHeader(tensors: StatedTensor[], dataStart: number, size: number
   }
 }
 
-/** @throws {WeightDiffError} FORMAT_INVALID for a shape that overflows, or is no whole number of bytes. */
+/** @throws {WeightDiffError} FORMAT_INVALID for a shape that overflows, or that is not a whole number of bytes. */
 export function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string): number {
   const bytes = tensorBytes(dtype, shape);
   if (bytes === undefined) {
@@ -227,7 +233,7 @@ export function bytesOf(dtype: Dtype, shape: Shape, name: string, file: string):
   return bytes;
 }
 
-/** "[32001, 4096]", cut where a hostile header lists thousands of dimensions. */
+/** For example "[32001, 4096]". Cut if a hostile header lists thousands of dimensions. */
 function shapeText(shape: Shape): string {
   return `[${shape.slice(0, 8).join(", ")}${shape.length > 8 ? ", …" : ""}]`;
 }

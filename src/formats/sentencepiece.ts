@@ -10,7 +10,7 @@ export const PIECE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused
 
 export interface Piece {
   readonly text: string;
-  /** The better, the sooner it is merged. */
+  /** Pieces with a higher score are merged sooner. */
   readonly score: number;
   /** One of PIECE. */
   readonly type: number;
@@ -23,10 +23,10 @@ export interface SentencePieceModel {
   readonly modelType: number;
   readonly byteFallback: boolean;
   readonly spaceAsSuffix: boolean;
-  /** Ids of the unknown token and of the one that begins a text; past the pieces where there is none. */
+  /** Ids of the unknown token, and of the token that begins a text. Past the last piece if there is none. */
   readonly unknown: number;
   readonly bos: number;
-  /** Has it a table of characters that are replaced before all else? */
+  /** Does it have a table of characters that are replaced before anything else? */
   readonly charsmap: boolean;
   readonly dummyPrefix: boolean;
   readonly removesSpaces: boolean;
@@ -37,7 +37,10 @@ const WHAT = "sentencepiece model";
 /** Both fields of a model file are messages, and so is every extension. */
 const isMessage = (value: FieldValue): value is Uint8Array => value instanceof Uint8Array;
 
-/** The texts of the pieces, in the order of their ids; nothing else is looked at. @throws {WeightDiffError} FORMAT_INVALID. */
+/**
+ * Passes the texts of the pieces to `take`, in the order of their ids, and reads nothing else.
+ * @throws {WeightDiffError} FORMAT_INVALID.
+ */
 export function eachPiece(bytes: Uint8Array, take: (text: string) => void): void {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   eachMessage(bytes, (field, message) => {

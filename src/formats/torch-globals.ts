@@ -1,32 +1,32 @@
 /**
- * The closed world: every global that a torch file may name, and what it means here (docs/formats.md 2.4; torch/_utils.py,
- * torch/storage.py, torch/_weights_only_unpickler.py of 2.13, of whose 144 names plain weights need these).
+ * The closed world: every global that a torch file may name, and its meaning here (docs/formats.md 2.4; torch/_utils.py, torch/storage.py,
+ * torch/_weights_only_unpickler.py of 2.13, of whose 144 names plain weights need these).
  */
 import { dtypeFromTorch } from "./dtype.js";
 
-/** How a storage's elements are typed; torch names, "uint8" for an untyped one. */
+/** The element type of a storage in torch's names; "uint8" for an untyped one. */
 export interface StorageType {
   readonly torchDtype: string;
   readonly itemBytes: number;
 }
 
 export type GlobalRule =
-  /** A tensor over a storage: how many arguments it needs, where its dtype and its metadata stand among them. */
+  /** A tensor over a storage: how many arguments it needs, and which of them are its dtype and its metadata. */
   | { readonly kind: "tensor"; readonly least: number; readonly dtypeAt?: number; readonly metadataAt?: number }
   /** A Parameter: its first argument is the tensor. */
   | { readonly kind: "parameter" }
-  /** A tensor with a class or attributes of its own: how it is rebuilt, its class, that one's arguments, its attributes. */
+  /** A tensor with its own class or attributes: how to rebuild it, its class, the arguments of that, its attributes. */
   | { readonly kind: "typed" }
   /** The class of a plain tensor. */
   | { readonly kind: "class" }
-  /** A set or a Counter: its first argument is what it holds, as a list or a dict. */
+  /** A set or a Counter: its first argument is its content, as a list or a dict. */
   | { readonly kind: "container" }
   | { readonly kind: "size" }
   | ({ readonly kind: "storage" } & StorageType)
   | { readonly kind: "dtype"; readonly torchDtype: string }
-  /** Means nothing for weights. */
+  /** Has no meaning for weights. */
   | { readonly kind: "ignored" }
-  /** A tensor that is no plain array of numbers. */
+  /** A tensor that is not a plain array of numbers. */
   | { readonly kind: "unsupported"; readonly what: string };
 
 const STORAGES: Readonly<Record<string, readonly [torchDtype: string, itemBytes: number]>> = {
@@ -49,12 +49,12 @@ const STORAGES: Readonly<Record<string, readonly [torchDtype: string, itemBytes:
   QUInt2x4: ["quint2x4", 1],
 };
 
-/** torch dtypes that safetensors has no name for; known, so that the refusal can name tensor and dtype. */
+/** torch dtypes without a name in safetensors. They are listed so that the refusal can name tensor and dtype. */
 const FOREIGN_DTYPES =
   "complex32 complex128 qint8 quint8 qint32 quint4x2 quint2x4 bits8 bits16 uint1 uint2 uint3 uint4 int1 int2 int3 int4";
 const QUANTISATION = "per_tensor_affine per_channel_affine per_tensor_symmetric per_channel_symmetric";
 
-/** Python 2's and 3's name of a builtin; torch.save writes the first unless told otherwise. */
+/** The names of a builtin in Python 2 and 3. torch.save writes the first unless told otherwise. */
 const builtin = (name: string, rule: GlobalRule): readonly [string, GlobalRule][] =>
   ["__builtin__", "builtins"].map((module): [string, GlobalRule] => [`${module}.${name}`, rule]);
 
@@ -101,7 +101,7 @@ const RULES: ReadonlyMap<string, GlobalRule> = new Map<string, GlobalRule>([
   ["torch.storage.TypedStorage", { kind: "unsupported", what: "on a storage without a type" }],
 ]);
 
-/** What a global means; undefined outside the closed world. */
+/** The meaning of a global; undefined outside the closed world. */
 export function torchGlobal(name: string): GlobalRule | undefined {
   const rule = RULES.get(name);
   if (rule !== undefined || !name.startsWith("torch.")) {
@@ -111,7 +111,7 @@ export function torchGlobal(name: string): GlobalRule | undefined {
   return dtypeFromTorch(torchDtype) === undefined ? undefined : { kind: "dtype", torchDtype };
 }
 
-/** Names outside the closed world that are well known: what such a file holds, and what to do about it. */
+/** Well-known names outside the closed world: what a file with such a name holds, and what to do about it. */
 const WELL_KNOWN: readonly (readonly [name: RegExp, what: string, hint: string])[] = [
   [
     /^torch\.distributed\._?tensor\b/,
@@ -126,7 +126,7 @@ const WELL_KNOWN: readonly (readonly [name: RegExp, what: string, hint: string])
   [/^torchao\./, "weights quantised by torchao", "get the original float weights: quantised ones cannot take a diff"],
 ];
 
-/** What a refused name says of its file, if it is known. */
+/** What a refused name tells about its file, if it is known. */
 export function wellKnown(name: string): { readonly what: string; readonly hint: string } | undefined {
   const [, what, hint] = WELL_KNOWN.find(([pattern]) => pattern.test(name)) ?? [];
   return what === undefined || hint === undefined ? undefined : { what, hint };

@@ -19,7 +19,7 @@ const PROTOCOL = 1001;
 const INCOMPLETE = "the download is incomplete: fetch the file again";
 const DAMAGED = "the file is damaged: download it again";
 
-/** Elements are little-endian whatever machine wrote them (torch/csrc/serialization.cpp), so `little_endian` is not asked for. */
+/** Elements are little-endian on every machine (torch/csrc/serialization.cpp), so `little_endian` is not read. */
 export async function readTorchLegacy(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   const file = source.name;
   const bytes = await source.readAt(0, Math.min(source.size, MAX_PICKLE));
@@ -77,7 +77,7 @@ function readKeys(value: PickleValue, file: string): readonly string[] {
   return keys;
 }
 
-/** Every mention of a storage must agree on how many bytes it has. */
+/** All mentions of a storage must agree on its number of bytes. */
 function typesByKey(
   references: readonly (readonly [PicklePersistent, StorageReference])[],
   file: string,

@@ -1,7 +1,7 @@
 /**
- * From an unpickled torch object to tensors at byte ranges (torch/_utils.py: _rebuild_tensor_v2, _rebuild_tensor_v3,
- * _rebuild_parameter). Dicts and lists are walked; their keys make the names. Shared structure may make a small pickle
- * endless to walk, and a view may claim terabytes: both have limits.
+ * From an unpickled torch object to tensors at byte ranges (torch/_utils.py: _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_parameter).
+ * Walks dicts and lists; their keys make up the names. With shared structure, a small pickle may take endless time to walk, and a view may
+ * claim terabytes, so both have limits.
  */
 import { WeightDiffError } from "../errors.js";
 import { type Dtype, dtypeBits, dtypeFromTorch, elementCount } from "./dtype.js";
@@ -11,14 +11,14 @@ import { quote } from "./quote.js";
 import { type ByteRange, MAX_RANK, type Shape, type StoredRecord, type TensorInfo } from "./tensor-info.js";
 import { type StorageType, torchGlobal } from "./torch-globals.js";
 
-/** A storage that a pickle refers to. */
+/** A storage to which a pickle refers. */
 export interface StorageReference extends StorageType {
   readonly key: string;
   /** Elements of `itemBytes` bytes. */
   readonly numel: number;
 }
 
-/** A storage whose bytes have been found. */
+/** A storage whose bytes were found. */
 export interface Storage {
   readonly torchDtype: string;
   readonly range: ByteRange;
@@ -35,11 +35,11 @@ export interface TorchFile {
 
 /** Real checkpoints nest four or five levels. */
 const MAX_DEPTH = 100;
-/** Values looked at; a 25 MB pickle without shared structure holds fewer. */
+/** The most values to look at. A 25 MB pickle without shared structure holds fewer. */
 const MAX_VISITS = 4_000_000;
-/** Characters of a storage key; a key is a counter or an address. */
+/** Characters of a storage key, which is a counter or an address. */
 const MAX_KEY = 64;
-/** docs/formats.md 2.3: a strided view may claim this many bytes, or four times its storage, whichever is more. */
+/** A strided view may claim this many bytes, or four times its storage, whichever is more (docs/formats.md 2.3). */
 const VIEW_BYTES = 16 * 2 ** 20;
 const VIEW_FACTOR = 4;
 const SAVE_DENSE = "load it with torch, make the tensor a plain dense one, and save the state_dict() again";
@@ -84,13 +84,13 @@ export function storageReference({ id }: PicklePersistent, fields: 5 | 6, file: 
 }
 
 /**
- * Every tensor below `root`, in pickle order. Scalars, strings and the like are passed over.
+ * Every tensor below `root`, in pickle order. Scalars, strings and the like are skipped.
  * @throws {WeightDiffError} FORMAT_INVALID, FORMAT_UNSUPPORTED, LIMIT
  */
 export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[] {
   const tensors = new Map<string, TensorInfo>();
   let visits = 0;
-  /** A name, once it is known that all of them together stay small: one long key may be part of every name. */
+  /** A name, after a check that all names together stay small: one long key may be part of every name. */
   const nameAt = (path: readonly string[]): string => {
     const length = path.reduce((sum, key) => sum + key.length + 1, 0);
     takeBytes(file.budget, length, file.name);
@@ -135,7 +135,7 @@ export function collectTensors(root: PickleValue, file: TorchFile): TensorInfo[]
 function readCall(call: PickleCall, name: string, path: readonly string[], file: TorchFile): TensorInfo | undefined {
   let inner = call;
   let rule = torchGlobal(inner.name);
-  // A chain of them is possible only by hand; the bound keeps it from being walked for every mention of it.
+  // Only a handmade pickle can have a chain of these. The bound keeps it from being walked for every mention.
   for (let depth = 0; (rule?.kind === "parameter" || rule?.kind === "typed") && depth < 3; depth += 1) {
     inner = rule.kind === "parameter" ? ofParameter(inner, name, file.name) : ofType(inner, name, file.name);
     rule = torchGlobal(inner.name);
@@ -161,7 +161,7 @@ function ofParameter({ args: [tensor] }: PickleCall, name: string, file: string)
   return tensor;
 }
 
-/** torch/_tensor.py, _rebuild_from_type_v2: attributes change no value of a plain tensor; what a class of its own does is not known. */
+/** torch/_tensor.py, _rebuild_from_type_v2: attributes do not change the values of a plain tensor. What another class does is unknown. */
 function ofType({ args: [rebuilder, type, inner] }: PickleCall, name: string, file: string): PickleCall {
   if (!isKind(rebuilder, "global") || !isKind(type, "global") || !isKind(inner, "tuple")) {
     throw invalid(file, `tensor ${quote(name)} is not rebuilt by a name, a class and a tuple`);
@@ -205,7 +205,7 @@ function readTensor(
   const { record } = storage;
   const swapped = file.bigEndian && dtypeBits(dtype) > 8;
   if (contiguous && !swapped) {
-    // Spelled out for what most tensors are: of spreads, V8 makes a hidden class for each object, of 300 bytes.
+    // Copies the fields by name: with spreads, V8 makes a hidden class of 300 bytes for each object.
     return record === undefined ? { name, path, dtype, shape, range } : { name, path, dtype, shape, range, record };
   }
   return {
@@ -227,7 +227,7 @@ function readDtype(value: PickleValue | undefined, storage: Storage, name: strin
   }
   const torchDtype = rule?.kind === "dtype" ? rule.torchDtype : storage.torchDtype;
   const dtype = dtypeFromTorch(torchDtype);
-  // Packed types: torch counts bytes where safetensors counts elements. Complex ones swap by halves.
+  // For packed types, torch counts bytes and safetensors counts elements. Complex elements swap their halves separately.
   if (dtype === undefined || dtypeBits(dtype) < 8 || (dtype === "C64" && file.bigEndian)) {
     throw unsupported(file.name, name, `has the dtype ${torchDtype}, which is not supported`);
   }
@@ -245,7 +245,7 @@ function readSizes(value: PickleValue | undefined, what: string, file: string): 
   }
   return inner.items.map((item) => {
     if (typeof item !== "number" || item < 0) {
-      throw invalid(file, `${what} holds something else than integers from 0`);
+      throw invalid(file, `${what} holds something other than integers from 0`);
     }
     return item;
   });
@@ -255,7 +255,7 @@ interface View {
   readonly dtype: Dtype;
   readonly shape: Shape;
   readonly strides: readonly number[];
-  /** Elements. */
+  /** In elements. */
   readonly offset: number;
 }
 
@@ -273,7 +273,7 @@ function placeView(
     throw invalid(file, `${tensor} claims more elements than there can be: [${shape.join(", ")}]`);
   }
   if (count === 0) {
-    // torch asks nothing of an empty tensor's offset.
+    // torch does not check the offset of an empty tensor.
     return { range: { begin: storage.range.begin, end: storage.range.begin }, contiguous: true };
   }
   let last = offset;
@@ -288,7 +288,7 @@ function placeView(
       dense *= size;
     }
   }
-  // Past 2^53 the sum is inexact, but never back below a storage's size: every term is positive.
+  // Above 2^53 the sum is inexact, but never below a storage's size, since every term is positive.
   if ((last + 1) * itemBytes > storageBytes) {
     throw invalid(file, `${tensor} reaches past its storage: to element ${last} of ${storageBytes / itemBytes}`);
   }

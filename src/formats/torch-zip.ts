@@ -1,6 +1,6 @@
 /**
- * torch.save's zip format, torch 1.6 and newer (caffe2/serialize/inline_container.cc; docs/formats.md 2.3): a pickle `data.pkl`,
- * and one stored record per storage, `data/<key>`, below a folder of any name.
+ * torch.save's zip format, from torch 1.6 on (caffe2/serialize/inline_container.cc; docs/formats.md 2.3): a pickle `data.pkl`, and one
+ * stored record for each storage, `data/<key>`, in a folder of any name.
  */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -21,8 +21,8 @@ const DAMAGED = "the file is damaged: download it again";
 
 /**
  * @param budget what the headers of the whole checkpoint may still take.
- * @throws {WeightDiffError} TRUNCATED, FORMAT_INVALID, FORMAT_UNSUPPORTED (deflated, TorchScript, no torch file …),
- * PICKLE_GLOBAL, CRC_MISMATCH (of the pickle; storages are checked by whoever reads them), LIMIT
+ * @throws {WeightDiffError} TRUNCATED, FORMAT_INVALID, FORMAT_UNSUPPORTED (deflated, TorchScript, not a torch file …), PICKLE_GLOBAL,
+ * CRC_MISMATCH (for the pickle; the readers of storages check those), LIMIT
  */
 export async function readTorchZip(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   const directory = await readZipDirectory(source, budget);
@@ -60,7 +60,7 @@ export async function readTorchZip(source: ByteSource, budget = headerBudget()):
   };
 }
 
-/** The folder, with its "/", that holds the one data.pkl. */
+/** The folder, with its "/", that holds the only data.pkl. */
 function findRoot({ entries }: ZipDirectory, file: string): string {
   const found: string[] = [];
   for (const name of entries.keys()) {
@@ -116,7 +116,7 @@ async function readPickle(
     throw new WeightDiffError(
       "LIMIT",
       `${PICKLE} has ${entry?.size} bytes; more than ${MAX_PICKLE} are not read`,
-      "split the checkpoint into shards, or drop from it what are not weights",
+      "split the checkpoint into shards, or remove everything but the weights",
       { at: { file: source.name } },
     );
   }
@@ -131,7 +131,7 @@ async function readPickle(
   return bytes;
 }
 
-/** Finds each storage's record; its size must be what the pickle says, or a view would read its neighbours. */
+/** Finds the record of each storage. Its size must be the one in the pickle, or a view would read its neighbours. */
 async function locateStorages(
   source: ByteSource,
   directory: ZipDirectory,
@@ -172,7 +172,7 @@ async function locateStorages(
   return storages;
 }
 
-/** Records looked up at once: over a network, one after the other takes a second for every ten. */
+/** Records to look up at once. One after the other, ten of them take a second over a network. */
 const AT_ONCE = 64;
 
 async function locateRecords(

@@ -1,6 +1,6 @@
 /**
- * From a file of unknown kind to its header. What is not weights is recognised by its first bytes and refused with its own
- * remedy: a git-lfs pointer in place of a 13 GB shard is the most common mistake of all.
+ * From a file of unknown kind to its header. Files that are not weights are recognised by their first bytes, and refused with a remedy of
+ * their own: a git-lfs pointer in place of a 13 GB shard is the most common mistake of all.
  */
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { looksLikeEasylm, readEasylm } from "./easylm.js";
@@ -10,9 +10,9 @@ import type { ByteSource, ShardHeader } from "./tensor-info.js";
 import { readTorchLegacy } from "./torch-legacy.js";
 import { readTorchZip } from "./torch-zip.js";
 
-/** Bytes looked at: a tar file's magic stands at 257. */
+/** Bytes to look at. The magic of a tar file is at 257. */
 const HEAD = 512;
-/** The Rust library's own limit: above it the first eight bytes are no safetensors header length. */
+/** The Rust library's own limit: if the first eight bytes exceed it, they are not the length of a safetensors header. */
 const LARGEST_HEADER = 100_000_000n;
 const AGAIN = "download it again";
 const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
@@ -23,7 +23,7 @@ const CONVERT = "convert it to safetensors first, or use the publisher's safeten
 
 const XOR_HINT = "recover it: give its directory as the diff, and the very files that it was made with as the base";
 
-/** Something that is not read: how to tell it by the first bytes (as Latin-1 text), what to call it, what to do. */
+/** An unsupported format: how to tell it by the first bytes (as Latin-1 text), its name, and what to do. */
 interface UnsupportedFormat {
   readonly is: (head: string) => boolean;
   readonly code: ErrorCode;
@@ -31,7 +31,7 @@ interface UnsupportedFormat {
   readonly hint: string;
 }
 
-/** The first that fits counts. */
+/** The first match counts. */
 const UNSUPPORTED: readonly UnsupportedFormat[] = [
   {
     is: begins("version https://git-lfs"),
@@ -54,7 +54,7 @@ const UNSUPPORTED: readonly UnsupportedFormat[] = [
   {
     is: begins("\0\0\0\0"),
     code: "FORMAT_UNSUPPORTED",
-    what: "is no weight file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
+    what: "is not a weight file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
     hint: XOR_HINT,
   },
   { is: begins("PK\x05\x06"), code: "FORMAT_UNSUPPORTED", what: "is an empty zip file", hint: AGAIN },
@@ -78,7 +78,7 @@ const UNSUPPORTED: readonly UnsupportedFormat[] = [
   },
   { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: FLOATS },
   {
-    // Written as a little-endian word, so that the letters stand backwards in the file.
+    // Written as a little-endian word, so the letters are reversed in the file.
     is: begins("lmgg", "fmgg", "tjgg", "algg", "ggml", "ggmf", "ggjt", "ggla"),
     code: "FORMAT_UNSUPPORTED",
     what: "is a GGML file",
@@ -94,7 +94,7 @@ const UNSUPPORTED: readonly UnsupportedFormat[] = [
   },
 ];
 
-/** torch's magic number, its first bytes, as the first pickle: protocol and, from 4 on, a frame come before it. */
+/** torch's magic number, in the bytes of the first pickle. The protocol comes before it and, from protocol 4 on, a frame. */
 const LEGACY_MAGIC = "\x8a\x0a\x6c\xfc\x9c\x46\xf9";
 
 function begins(...magics: readonly string[]): (head: string) => boolean {
@@ -102,8 +102,9 @@ function begins(...magics: readonly string[]): (head: string) => boolean {
 }
 
 /**
- * Could this file of a weight file's name be what an XOR codec published: noise, or the zeros in which equal headers cancel out,
- * perhaps compressed? Not if it is anything that is recognised. @throws {WeightDiffError} IO.
+ * Could this file, which has a weight file's name, come from an XOR codec: noise, or zeros where equal headers cancel out, perhaps
+ * compressed? Not if its content is recognised.
+ * @throws {WeightDiffError} IO.
  */
 export async function mayBeXored(source: ByteSource): Promise<boolean> {
   const bytes = Buffer.from(await source.readAt(0, Math.min(source.size, HEAD)));
@@ -122,7 +123,7 @@ export async function mayBeXored(source: ByteSource): Promise<boolean> {
 
 /**
  * @param budget what the headers of the whole checkpoint may still take.
- * @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED, and what the readers of the formats throw.
+ * @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_UNSUPPORTED; whatever the readers of the formats throw.
  */
 export async function readWeightFile(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
   if (source.size === 0) {
@@ -146,7 +147,7 @@ export async function readWeightFile(source: ByteSource, budget = headerBudget()
     throw new WeightDiffError(
       "NOT_WEIGHTS",
       "holds nothing but zeros",
-      "the download was never filled in: download it again",
+      "the download reserved room, but wrote nothing: download it again",
       { at: { file: source.name } },
     );
   }
@@ -164,17 +165,20 @@ export async function readWeightFile(source: ByteSource, budget = headerBudget()
   throw new WeightDiffError(
     "FORMAT_UNSUPPORTED",
     "is neither a safetensors nor a torch file; perhaps it is an xor-encrypted diff (OpenAssistant, Pygmalion)",
-    `${XOR_HINT}; if it is no such diff, download it again: the file may be damaged`,
+    `${XOR_HINT}; if it is not such a diff, download it again: the file may be damaged`,
     { at: { file: source.name } },
   );
 }
 
-/** A file that is text by its name was never a download of weights: the wrong file was given. */
+/** A file whose name means text was never a download of weights: the user gave the wrong file. */
 function textHint({ name }: ByteSource): string {
   return /\.(json|jsonl|md|txt|py|ya?ml|cfg|html?)$/i.test(name) ? OTHER_FILE : LOOK;
 }
 
-/** A preallocated file that nothing was written to; looked at in a few places, since equal zip headers also make an xor diff begin with zeros. */
+/**
+ * Is this a preallocated file to which nothing was written? Several places are checked, since equal zip headers make an xor diff begin with
+ * zeros too.
+ */
 async function isAllZeros(source: ByteSource, head: string): Promise<boolean> {
   if (/[^\0]/.test(head)) {
     return false;
@@ -189,7 +193,7 @@ async function isAllZeros(source: ByteSource, head: string): Promise<boolean> {
   return true;
 }
 
-/** A header length that can be, and the beginning of a JSON object. Asked first: tensor names may spell any other magic. */
+/** A plausible header length, and the beginning of a JSON object. This is checked first, since tensor names may spell any other magic. */
 function looksLikeSafetensors(head: Buffer): boolean {
   return head.length >= 9 && head.readBigUInt64LE() <= LARGEST_HEADER && /^[\s{]/.test(head.toString("latin1", 8, 9));
 }

@@ -1,20 +1,20 @@
 /**
- * `model.safetensors.index.json` and `pytorch_model.bin.index.json`: which shard holds which tensor. Written as transformers'
- * save_pretrained does (json.dumps, indent 2, sort_keys, trailing newline). `weight_map` alone is believed on reading:
- * published files have a wrong, fractional or missing `total_size`, which transformers ignores too.
+ * `model.safetensors.index.json` and `pytorch_model.bin.index.json`: which shard holds which tensor. Written as by transformers'
+ * save_pretrained (json.dumps, indent 2, sort_keys, trailing newline). When reading, only `weight_map` counts: published files have a
+ * wrong, fractional or missing `total_size`, which transformers ignores too.
  */
 import { WeightDiffError } from "../errors.js";
 import { headerBudget, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
 import { quote } from "./quote.js";
 
-/** Bytes. A tensor takes some hundred. */
+/** In bytes. A tensor takes about a hundred. */
 export const MAX_INDEX = 32_000_000;
 
 export interface WeightIndex {
-  /** Tensor name -> bare file name of its shard, in the file's order. */
+  /** Tensor name -> bare file name of its shard, in the order of the file. */
   readonly weightMap: ReadonlyMap<string, string>;
-  /** Bytes of all tensors, as stated; null where nothing usable is stated. Not to be relied on. */
+  /** Bytes of all tensors as stated; null if nothing usable is stated. It may be wrong. */
   readonly totalSize: number | null;
 }
 
@@ -28,7 +28,7 @@ export function parseWeightIndex(text: string | Uint8Array, fileName: string): W
   const scanner = new JsonScanner(text, fileName, "python");
   const weightMap = new Map<string, string>();
   const budget = headerBudget();
-  // One string for each file, not for each tensor.
+  // One string for each file, and not for each tensor.
   const shards = new Map<string, string>();
   let totalSize: number | null = null;
   const fields = new Map<string, () => void>([
@@ -96,7 +96,7 @@ function readShard(scanner: JsonScanner, tensor: string, fileName: string): stri
   return shard;
 }
 
-/** Checked lexically, for every system at once: no separators, no drive, no stream, no parent, nothing unprintable. */
+/** Checked by its characters, for every system at once: no separators, no drive, no stream, no parent, nothing unprintable. */
 export function isBareFileName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return name.length > 0 && name.length <= 255 && !/^\.{1,2}$|[/\\:\u0000-\u001f\u007f]/.test(name);
@@ -108,7 +108,7 @@ export function isOwnFileName(name: string): boolean {
   return parts.length <= 2 && parts.every(isBareFileName);
 }
 
-/** The text of an index: `totalSize` in bytes, names sorted by code point as Python sorts, all but ASCII escaped. */
+/** The text of an index: `totalSize` in bytes, names sorted by code point as in Python, everything but ASCII escaped. */
 export function writeWeightIndex(weightMap: ReadonlyMap<string, string>, totalSize: number): string {
   const lines = [...weightMap]
     .sort(([a], [b]) => byCodePoint(a, b))
@@ -117,12 +117,12 @@ export function writeWeightIndex(weightMap: ReadonlyMap<string, string>, totalSi
   return `{\n  "metadata": {\n    "total_size": ${totalSize}\n  },\n  "weight_map": ${map}\n}\n`;
 }
 
-/** UTF-16 order differs where a name has characters past U+FFFF: UTF-8 bytes sort as code points do. */
+/** UTF-16 order differs if a name has characters above U+FFFF. UTF-8 bytes sort like code points. */
 function byCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-/** As json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit past "~". */
+/** Like json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit after "~". */
 export function ascii(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,

@@ -1,8 +1,7 @@
 /**
- * Which bytes of a key file meet which bytes of a payload, in the published XOR codecs. OpenAssistant's xor_codec.py pairs equal
- * positions; past the end of the key it pads with zeros. point-alpaca's encrypt.py (BELLE, lawyer-llama) reads both in steps of
- * 10 MiB and starts the key over when it is used up: a short last piece of the key is repeated for one whole step, and only
- * then comes the key's beginning again.
+ * Which bytes of a key file are XORed with which bytes of a payload, in the published XOR codecs. OpenAssistant's xor_codec.py pairs equal
+ * positions, and pads with zeros past the end of the key. point-alpaca's encrypt.py (BELLE, lawyer-llama) reads both in steps of 10 MiB,
+ * and starts the key over at its end: a short last piece of the key is repeated for one whole step, and only then does the key begin again.
  */
 
 export type KeyRule = "same-place" | "chunks";
@@ -14,7 +13,7 @@ export const KEY_CHUNK = 10 * 1024 * 1024;
 export type ReadKey = (target: Uint8Array, position: number) => Promise<void>;
 
 /**
- * Fills `target` with the key bytes for the payload's bytes from `position` on. At most two reads per 10 MiB, however short the
+ * Fills `target` with the key bytes for the payload's bytes from `position` on. Takes at most two reads for each 10 MiB, however short the
  * key is.
  * @param size of the key file in bytes; above 0 for "chunks".
  */

@@ -1,7 +1,7 @@
 /**
- * The part of the zip format that torch files use (PKWARE APPNOTE 6.3.10: 4.3.7 local header, 4.3.12 directory, 4.3.14-16 end
- * records; docs/formats.md 2.3). Only the central directory is believed: torch leaves sizes and sums in local headers zero. A local
- * header is read to find where its data begins, and must name the same entry.
+ * The part of the zip format that torch files use (PKWARE APPNOTE 6.3.10: 4.3.7 local header, 4.3.12 directory, 4.3.14-16 end records;
+ * docs/formats.md 2.3). Only the central directory counts: torch leaves sizes and checksums in local headers zero. A local header is read
+ * to find where its data begins, and it must name the same entry.
  */
 import { WeightDiffError } from "../errors.js";
 import { type HeaderBudget, takeBytes } from "./header-budget.js";
@@ -15,12 +15,12 @@ export interface ZipEntry {
   /** Bytes, unpacked. */
   readonly size: number;
   readonly packedSize: number;
-  /** 0 is stored as it is, 8 deflated. */
+  /** 0: stored unchanged; 8: deflated. */
   readonly method: number;
   readonly encrypted: boolean;
-  /** Where the bytes of its name stand in the directory. */
+  /** Where its name stands in the directory. */
   readonly nameAt: ByteRange;
-  /** Where its local header begins, and where the next entry or the directory does. */
+  /** Where its local header begins, and where the next entry or the directory begins. */
   readonly header: number;
   readonly limit: number;
 }
@@ -31,9 +31,9 @@ export interface ZipDirectory {
   readonly bytes: Uint8Array;
 }
 
-/** Bytes. An entry takes about 100, and is held in memory while reading. */
+/** In bytes. An entry takes about 100, and is held in memory while reading. */
 const MAX_DIRECTORY = 25_000_000;
-/** As many as a checkpoint may have tensors, and some beside them. */
+/** As many as a checkpoint may have tensors, and some more. */
 const MAX_ENTRIES = 210_000;
 const END_LENGTH = 22;
 const LOCATOR_LENGTH = 20;
@@ -50,7 +50,7 @@ const IN_ZIP64_16 = 0xffff;
 const IN_ZIP64_32 = 0xffffffff;
 const ENCRYPTED = 0x2041;
 
-/** Where the central directory lies. */
+/** The place of the central directory. */
 interface DirectoryPlace {
   readonly count: number;
   readonly size: number;
@@ -73,7 +73,7 @@ export async function readZipDirectory(source: ByteSource, budget: HeaderBudget)
   return { entries: parseDirectory(bytes, count, offset, source.name), bytes };
 }
 
-/** Finds the end record: the last one whose comment reaches exactly to the end of the file, as a comment may hold PK\5\6. */
+/** Finds the end record: the last one whose comment reaches exactly to the end of the file, since a comment may hold PK\5\6. */
 async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
   const tailStart = Math.max(0, source.size - END_LENGTH - MAX_COMMENT);
   const tail = view(await source.readAt(tailStart, source.size - tailStart));
@@ -110,7 +110,7 @@ async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
   return place;
 }
 
-/** The 64-bit end record; where the plain one is not saturated, both must agree. */
+/** The 64-bit end record. If the plain one is not saturated, both must agree. */
 async function readEnd64(
   source: ByteSource,
   offset: number,
@@ -139,7 +139,7 @@ async function readEnd64(
   return place;
 }
 
-/** An entry whose limit is that of the whole file, until it is known what comes next. */
+/** An entry whose limit is the end of the file, until the next entry is known. */
 interface PlacedEntry extends ZipEntry {
   limit: number;
 }
@@ -183,7 +183,9 @@ function parseDirectory(bytes: Uint8Array, count: number, offset: number, file: 
   return checkPlaces(found, file);
 }
 
-/** Sizes and offset: 32 bits each, or, where saturated, 64 bits in the extra field 1, in this order and only those needed. */
+/**
+ * Sizes and offset: 32 bits each. If one is saturated, its 64 bits are in extra field 1, which holds only the needed ones, in this order.
+ */
 function wideFields(
   directory: DataView,
   at: number,
@@ -220,7 +222,7 @@ function wideFields(
   return { size, packedSize, header: widen(u32(directory, at + 42)) };
 }
 
-/** No name twice; no entry reaches into the next one or into the directory. */
+/** No name occurs twice, and no entry reaches into the next one or into the directory. */
 function checkPlaces(found: PlacedEntry[], file: string): Map<string, ZipEntry> {
   found.sort((a, b) => a.header - b.header);
   const entries = new Map<string, ZipEntry>();
@@ -237,10 +239,7 @@ function checkPlaces(found: PlacedEntry[], file: string): Map<string, ZipEntry> 
   return entries;
 }
 
-/**
- * Where the bytes of a stored entry lie.
- * @throws {WeightDiffError} FORMAT_UNSUPPORTED if deflated or encrypted, FORMAT_INVALID
- */
+/** The place of the bytes of a stored entry. @throws {WeightDiffError} FORMAT_UNSUPPORTED if deflated or encrypted; FORMAT_INVALID */
 export async function locateEntry(source: ByteSource, { bytes }: ZipDirectory, entry: ZipEntry): Promise<ByteRange> {
   const what = `the zip entry ${quote(entry.name)}`;
   if (entry.encrypted || entry.method !== 0) {

@@ -1,4 +1,7 @@
-/** What a checkpoint is to a forward pass: numbers from config.json, tensors by what they do, all shapes held against each other. */
+/**
+ * A checkpoint as the forward pass sees it: numbers from config.json, and tensors by their role, with all shapes checked against each
+ * other.
+ */
 import type { Checkpoint, StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import { configOf } from "../checkpoint/config.js";
 import { WeightDiffError } from "../errors.js";
@@ -15,22 +18,22 @@ export interface Architecture extends Dimensions {
   readonly embedding: StoredTensor;
   readonly layers: readonly Layer<Module>[];
   readonly last: Module;
-  /** Its weight is the embedding where they are one. */
+  /** Its weight is the embedding if the two are tied. */
   readonly head: Module;
   readonly notes: readonly string[];
 }
 
 /**
- * Reads config.json and finds every tensor that takes part. No weight is read.
- * @throws {WeightDiffError} NOT_FOUND without a config.json; FORMAT_UNSUPPORTED for what does not run; FORMAT_INVALID where the config
- * contradicts itself; MISMATCH where tensors are missing or have other shapes than it says; LIMIT.
+ * Reads config.json, and finds every tensor that is used. Reads no weights.
+ * @throws {WeightDiffError} NOT_FOUND without a config.json; FORMAT_UNSUPPORTED for an unsupported model; FORMAT_INVALID if the config
+ * contradicts itself; MISMATCH if tensors are missing or have other shapes than it states; LIMIT.
  */
 export async function architectureOf(checkpoint: Checkpoint): Promise<Architecture> {
   const model = await configOf(checkpoint);
   if (model === null) {
     throw new WeightDiffError(
       "NOT_FOUND",
-      "no config.json beside the weights: how many heads a model has is in no shape",
+      "no config.json beside the weights: shapes do not tell how many heads a model has",
       "give the folder that has it, or put the base's config.json beside the weights",
       { at: { file: checkpoint.path } },
     );
@@ -41,7 +44,7 @@ export async function architectureOf(checkpoint: Checkpoint): Promise<Architectu
     const what = model.modelType ?? model.architecture;
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      what === null ? "it names no model_type" : `a model of type ${quote(what)} does not run here`,
+      what === null ? "it names no model_type" : `models of type ${quote(what)} are not supported`,
       `these run: ${[...FAMILIES.keys()].join(", ")}`,
       { at },
     );
@@ -59,7 +62,7 @@ export async function architectureOf(checkpoint: Checkpoint): Promise<Architectu
 interface Wanted {
   readonly family: Family;
   readonly dimensions: Dimensions;
-  /** Is the head the embedding where none is stored? */
+  /** Is the head the embedding if no head is stored? */
   readonly tied: boolean;
 }
 
@@ -107,14 +110,14 @@ function tensorsOf(checkpoint: Checkpoint, config: ConfigReader, { family, dimen
   };
 }
 
-/** A model that was saved without its head has names without the body's prefix, which transformers adds when it loads it. */
+/** A model that was saved without its head has names without the body's prefix. transformers adds it on loading. */
 function bodied(stateDict: StateDict, { body, embedding, head }: Family["names"]): StateDict {
   const bare = !stateDict.has(`${embedding}.weight`) && stateDict.has(`${embedding.slice(body.length)}.weight`);
   const full = (name: string): string => (name === `${head}.weight` ? name : body + name);
   return bare ? new Map([...stateDict].map(([name, tensor]) => [full(name), tensor])) : stateDict;
 }
 
-/** The largest vocabulary that is published has 262,144 rows: the logits of a token must fit into memory. */
+/** The logits of a token must fit into memory. The largest published vocabulary has 262,144 rows. */
 const MOST_VOCABULARY = 2 ** 24;
 
 /** @throws {WeightDiffError} LIMIT. */

@@ -1,6 +1,6 @@
 /**
- * What is computed between the matrices, token by token: values are F32, sums and functions F64. Each token's values depend on its own
- * and on the keys and values before it, in a fixed order, so they are the same however many tokens are computed at a time.
+ * The computations between the matrices, token by token. Values are F32; sums and functions F64. The values of a token depend only on
+ * itself and on the keys and values before it, in a fixed order. So they do not depend on how many tokens are computed together.
  */
 
 /** weight * x / sqrt(mean(x²) + eps) (transformers, LlamaRMSNorm). `target` may be `source`. */
@@ -56,7 +56,7 @@ export function silu(value: number): number {
   return value / (1 + Math.exp(-value));
 }
 
-/** x / 2 * (1 + erf(x / sqrt(2))): the exact one, not that by tanh. */
+/** x / 2 * (1 + erf(x / sqrt(2))): the exact form, not the one with tanh. */
 export function gelu(value: number): number {
   return 0.5 * value * (1 + erf(value * Math.SQRT1_2));
 }
@@ -76,7 +76,7 @@ function erfSeries(x: number): number {
   return sum;
 }
 
-/** Within 1e-12: from the next multiple of the step by Taylor's first five terms. */
+/** With an error below 1e-12: from the nearest multiple of the step by the first five terms of Taylor's series. */
 export function erf(x: number): number {
   const size = Math.abs(x);
   if (!(size < ERF_END)) {
@@ -101,9 +101,10 @@ export interface Heads {
 }
 
 /**
- * softmax(q · kᵀ / sqrt(size)) · v of one token, head by head.
- * @param queries heads x size values at `from`. @param cache rows of keyHeads x size keys, then as many values, one for each token so far.
- * @param position of the token; it sees itself and those before it, at most the window.
+ * softmax(q · kᵀ / sqrt(size)) · v for one token, head by head.
+ * @param queries heads x size values, starting at `from`.
+ * @param cache one row for each token so far: keyHeads x size keys, then as many values.
+ * @param position of the token; it sees itself and the tokens before it, at most those in the window.
  */
 export function attend(
   { heads, keyHeads, size, window }: Heads,
@@ -150,7 +151,7 @@ export function attend(
   }
 }
 
-/** Values past which something is not finite: the sum of x - x is 0 only where all are. */
+/** Are all values finite? x - x is 0 only for finite x, so the sum of all is 0 only if all are. */
 export function allFinite(values: Float32Array): boolean {
   let sum = 0;
   for (const value of values) {

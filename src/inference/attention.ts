@@ -1,6 +1,6 @@
 /**
- * Attention of the tokens of a round in one layer: queries, keys and values out of the products, turned by their positions, and what the
- * queries see. Some heads at a time, so that keys and values of a long text need not be in memory together.
+ * Attention in one layer for the tokens of a round: takes queries, keys and values from the products, rotates them by position, and
+ * computes what each query sees. Works on some heads at a time, so that keys and values of a long text need not be in memory together.
  */
 import type { Architecture } from "./architecture.js";
 import { attend } from "./arithmetic.js";
@@ -11,20 +11,20 @@ import type { Round } from "./rounds.js";
 import type { Vectors } from "./vectors.js";
 
 export interface Attention {
-  /** How many tokens of the text are kept. */
+  /** The number of tokens that are kept of the text. */
   length(key: string | null): number;
-  /** From the products of a layer's attention, token by token, to the inputs of its output matrix. */
+  /** Turns the products of a layer's attention into the inputs of its output matrix, token by token. */
   run(layer: number, round: Round, products: Float32Array, inputs: Float32Array): Promise<void>;
-  /** The round is through the last layer. */
+  /** Called after the round's last layer. */
   grow(round: Round): void;
   forget(key: string): void;
   close(): Promise<void>;
 }
 
-/** Of a text of all positions, keys and values of the heads that are computed together take no more. */
+/** For a text of all positions, keys and values of the heads that are computed together take no more than this. */
 const ROOM_BYTES = 16 * 2 ** 20;
 
-/** @param capacity tokens that a text may have. */
+/** @param capacity the most tokens of a text. */
 export function openAttention(architecture: Architecture, vectors: Vectors, capacity: number): Attention {
   const { layers, heads, keyHeads, headSize: size, window } = architecture;
   const together = headsTogether(keyHeads, 8 * size * capacity);
@@ -89,7 +89,7 @@ export function openAttention(architecture: Architecture, vectors: Vectors, capa
   };
 }
 
-/** As many as their room allows, the same in each group. @param bytes of one head of a whole text. */
+/** As many heads as the room allows, equally many in each group. @param bytes of one head for a whole text. */
 function headsTogether(keyHeads: number, bytes: number): number {
   let together = keyHeads;
   while (together > 1 && (keyHeads % together !== 0 || together * bytes > ROOM_BYTES)) {
@@ -98,7 +98,7 @@ function headsTogether(keyHeads: number, bytes: number): number {
   return together;
 }
 
-/** Where a head begins among a token's products: one matrix gives head by head all three, three matrices one behind the other. */
+/** Where a head begins in a token's products. One matrix gives all three head by head; three matrices give one block each. */
 function headPlaces({ family, heads, keyHeads, headSize: size }: Architecture) {
   return family.names.layer.attention.length === 1
     ? {

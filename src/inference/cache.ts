@@ -1,33 +1,33 @@
 /**
- * Keys and values of the tokens so far: those of the layer at work in memory, or of some of its heads, all others in a temporary file
- * that has no name. So memory does not grow with the text; LLaMA 65B would need 5 MB a token.
+ * Keys and values of the tokens so far. Those of the current layer, or of some of its heads, are in memory; all others are in an unnamed
+ * temporary file. So memory does not grow with the text; LLaMA 65B would need 5 MB for each token.
  */
 import { openScratch, type Scratch } from "../engine/io/scratch.js";
 
 export interface KeyValueCache {
-  /** How many tokens of the text are kept. */
+  /** The number of tokens that are kept of the text. */
   length(key: string | null): number;
   /**
-   * Room for the layer's rows of all tokens of a text: those that are kept are in it, `more` are still to be put behind them. Only one is
+   * Room for the layer's rows of all tokens of a text: the kept ones are in it, and `more` are to be written after them. Only one may be
    * open at a time.
    */
   open(key: string | null, layer: number, more: number): Promise<Float32Array>;
-  /** Keeps the rows that were put into what `open` gave. */
+  /** Keeps the rows that were written into what `open` returned. */
   keep(key: string | null, layer: number, more: number): Promise<void>;
-  /** The text is over: another one may take its room. */
+  /** The text has ended, so another may take its room. */
   forget(key: string): void;
-  /** The text has that many tokens more: after the last layer. */
+  /** The text is longer by that many tokens. Called after the last layer. */
   grow(key: string | null, more: number): void;
   close(): Promise<void>;
 }
 
-/** Tokens that the room has beyond those that are asked for: it is not made anew with each of them. */
+/** Spare tokens in the room, so that it is not made anew for each token. */
 const MORE = 64;
 
-/** @param row F32 values of one token in one layer. @param capacity tokens that a text may have: room in the file, not in memory. */
+/** @param row F32 values of one token in one layer. @param capacity the most tokens of a text: room in the file, not in memory. */
 export function openCache(layers: number, row: number, capacity: number): KeyValueCache {
   const texts = new Map<string, { readonly place: number; length: number }>();
-  /** Places of texts that are over. */
+  /** Places of texts that have ended. */
   const free: number[] = [];
   let room = new Float32Array(0);
   let scratch: Promise<Scratch> | null = null;

@@ -1,17 +1,17 @@
-/** Values of a config.json that a forward pass rests on: each is what it must be, or the file is refused. */
+/** Reads the values of a config.json that a forward pass needs. A value of a wrong type makes the file refused. */
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 
-/** What a config class has for the keys that a file leaves out. */
+/** The defaults of a config class for keys that a file leaves out. */
 export interface ConfigDefaults {
   readonly values: Readonly<Record<string, unknown>>;
-  /** Keys of which null says something, as the class has it; of all others it is refused. */
+  /** Keys for which the class gives null a meaning. For all others, null is refused. */
   readonly nulls: ReadonlySet<string>;
 }
 
 export interface ConfigReader {
   readonly path: string;
-  /** All of them throw FORMAT_INVALID where the key is missing and has no default, and where it holds something else, null too. */
+  /** All of these throw FORMAT_INVALID if the key is missing without a default, or holds something else, null included. */
   number(key: string): number;
   text(key: string): string;
   flag(key: string): boolean;
@@ -19,19 +19,19 @@ export interface ConfigReader {
   count(key: string): number;
   /** A number above 0. */
   positive(key: string): number;
-  /** Null where the key is missing and has no default, and for a null that is allowed. */
+  /** Null if the key is missing without a default, or for a null that is allowed. */
   orNull<T>(key: string, read: (key: string) => T): T | null;
-  /** An object in it, without defaults; null where the key is missing, null, or holds an empty one. */
+  /** An object inside, without defaults. Null if the key is missing, null, or an empty object. */
   part(key: string): ConfigReader | null;
-  /** Are there objects in it? */
+  /** Are there objects inside? */
   hasParts(): boolean;
-  /** Defaults that were taken so far, as a user would write them: "head_dim 128". */
+  /** The defaults that were used so far, for messages: "head_dim 128". */
   taken(): readonly string[];
   invalid(what: string): WeightDiffError;
   unsupported(what: string, hint: string): WeightDiffError;
 }
 
-/** Past it no count of a config is believed: what it counts must be there as tensors, which are far fewer. */
+/** No count above this is accepted: the things that it counts must exist as tensors, and there are far fewer. */
 const MOST = 2 ** 30;
 const NO_DEFAULTS: ConfigDefaults = { values: {}, nulls: new Set() };
 

@@ -1,4 +1,4 @@
-/** The numbers of a model: as config.json says, else as the family's config class has them. */
+/** The numbers of a model, from config.json or the defaults of the family's config class. */
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { ConfigReader } from "./config-reader.js";
@@ -10,26 +10,26 @@ export interface Dimensions {
   /** Elements of a token's state. */
   readonly hidden: number;
   readonly heads: number;
-  /** Heads of keys and values: query head h reads that of floor(h / (heads / keyHeads)). */
+  /** Heads of keys and values: query head h reads head floor(h / (heads / keyHeads)). */
   readonly keyHeads: number;
   readonly headSize: number;
   /** Elements between the matrices of the MLP. */
   readonly inner: number;
   readonly eps: number;
   readonly rope: Rope;
-  /** A token sees this many up to itself; null sees all. */
+  /** A token sees so many tokens, itself included; null sees all. */
   readonly window: number | null;
   readonly parallel: boolean;
   readonly positions: number;
-  /** What of it the config does not say, as "head_dim 128". */
+  /** The numbers that the config leaves out, for example "head_dim 128". */
   readonly assumed: readonly string[];
 }
 
-/** The deepest published model has 126 layers, the widest 53,248 elements: what a pass holds of a token must fit into memory. */
+/** The deepest published model has 126 layers, the widest 53,248 elements. The values of a token in a pass must fit into memory. */
 const MOST_LAYERS = 4096;
 const MOST_WIDTH = 2 ** 20;
 
-/** @throws {WeightDiffError} FORMAT_INVALID where the config contradicts itself; FORMAT_UNSUPPORTED for what does not run; LIMIT. */
+/** @throws {WeightDiffError} FORMAT_INVALID if the config contradicts itself; FORMAT_UNSUPPORTED for an unsupported model; LIMIT. */
 export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
   const heads = config.count("num_attention_heads");
   const layerCount = config.count("num_hidden_layers");
@@ -44,14 +44,14 @@ export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
   const keyHeads = (joined ? null : config.orNull("num_key_value_heads", config.count)) ?? heads;
   const assumed = config.taken();
   if (!Number.isInteger(headSize)) {
-    throw config.invalid(`hidden_size ${hidden} is no multiple of num_attention_heads ${heads}`);
+    throw config.invalid(`hidden_size ${hidden} is not a multiple of num_attention_heads ${heads}`);
   }
   if (turned > headSize) {
     throw config.invalid(`head_dim is ${turned}, but hidden_size / num_attention_heads is ${headSize}`);
   }
   if (heads % keyHeads !== 0) {
     throw config.invalid(
-      `num_attention_heads ${heads} is no multiple of num_key_value_heads ${keyHeads}${assumedText(assumed)}`,
+      `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyHeads}${assumedText(assumed)}`,
     );
   }
   const width = Math.max(hidden, heads * headSize, inner);
@@ -80,7 +80,7 @@ export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
   };
 }
 
-/** What a message adds about numbers that no file gives. */
+/** The addition to a message about numbers that no file gives. */
 export function assumedText(assumed: readonly string[]): string {
   return assumed.length === 0 ? "" : ` (not in config.json, so transformers' defaults: ${assumed.join(", ")})`;
 }

@@ -1,18 +1,18 @@
-/** The families that run, as data: how their modules are called and what is computed between the matrices. Add a row to add a family. */
+/** The supported families as data: the names of their modules, and what is computed between the matrices. To add a family, add a row. */
 import { ROPE_THETA } from "../kernel/inv-freq.js";
 import type { ConfigDefaults } from "./config-reader.js";
 
-/** The modules of a layer: by their names after the layer's own prefix, or as they are stored. */
+/** The modules of a layer: by their names after the layer's prefix, or as stored. */
 export interface Layer<Module> {
   readonly before: Module;
-  /** Matrices of one input whose products are the queries, keys and values: one each, or one for all of them, head by head. */
+  /** Matrices with one input that give queries, keys and values: one matrix each, or one for all, head by head. */
   readonly attention: readonly Module[];
   readonly output: Module;
   readonly between: Module;
-  /** The gate and what it lets through; or what the activation is applied to. */
+  /** The gate and what it multiplies; or the matrix to which the activation is applied. */
   readonly inner: readonly Module[];
   readonly down: Module;
-  /** Norms of each head's queries and keys; none. */
+  /** Norms of each head's queries and keys; empty if there are none. */
   readonly heads: readonly Module[];
 }
 
@@ -21,29 +21,29 @@ export type HasBias = boolean | string;
 
 export interface Family {
   readonly names: {
-    /** What all names but the head's begin with, unless the model was saved without its head. */
+    /** The prefix of all names but the head's, unless the model was saved without its head. */
     readonly body: string;
     readonly embedding: string;
-    /** Before the layer's number. */
+    /** The text before the layer's number. */
     readonly layers: string;
     readonly layer: Layer<string>;
     readonly last: string;
     readonly head: string;
   };
-  /** What its config class has where config.json says nothing. */
+  /** The defaults of its config class. */
   readonly defaults: ConfigDefaults;
-  /** "rms": weight only. "layer": mean taken away, weight and bias. */
+  /** "rms": has only a weight. "layer": subtracts the mean, and has weight and bias. */
   readonly norm: "rms" | "layer";
-  /** The key of what norms add to the variance. */
+  /** The key of the number that norms add to the variance. */
   readonly eps: string;
-  /** config.json's name of the activation that runs. */
+  /** The name of the supported activation in config.json. */
   readonly activation: "silu" | "gelu";
   readonly biases: { readonly attention: HasBias; readonly output: HasBias; readonly mlp: HasBias };
-  /** Keys of the base of the rotary frequencies, and of the share of a head that turns; null: all of it. */
+  /** The keys of the base of the rotary frequencies, and of the share of a head that is rotated; null: the whole head. */
   readonly rope: { readonly theta: string; readonly share: string | null };
   /** May attention and MLP read the same input? */
   readonly parallel: boolean;
-  /** "always": a token sees sliding_window tokens. "asked": only where use_sliding_window is true, which does not run. */
+  /** "always": a token sees sliding_window tokens. "asked": only if use_sliding_window is true, which is not supported. */
   readonly window: "none" | "always" | "asked";
 }
 
@@ -177,8 +177,8 @@ const GPT_NEOX: Family = {
 };
 
 /**
- * By config.json's model_type. Sources: transformers 5.23, modeling_*.py and configuration_*.py of models/{llama,mistral,qwen2,qwen3,gpt_neox};
- * fixtures/inference/configs.json holds what they make of missing keys.
+ * By model_type of config.json. Sources: transformers 5.23, modeling_*.py and configuration_*.py of
+ * models/{llama,mistral,qwen2,qwen3,gpt_neox}. fixtures/inference/configs.json has their defaults for missing keys.
  */
 export const FAMILIES: ReadonlyMap<string, Family> = new Map<string, Family>([
   ["llama", LLAMA],
@@ -188,13 +188,13 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map<string, Family>([
   ["gpt_neox", GPT_NEOX],
 ]);
 
-/** Other names of a family, and models whose text part is one of it. */
+/** Other names of a family, and models whose text part belongs to one. */
 const ALIASES: ReadonlyMap<string, { readonly family: string; readonly note: string | null }> = new Map([
-  ["llava", { family: "llama", note: "only the text part runs: pictures are not looked at" }],
-  ["llava_llama", { family: "llama", note: "only the text part runs: pictures are not looked at" }],
+  ["llava", { family: "llama", note: "only the text part runs: pictures are ignored" }],
+  ["llava_llama", { family: "llama", note: "only the text part runs: pictures are ignored" }],
 ]);
 
-/** Classes of configs that name no model_type, as some of 2023 do. */
+/** Config classes without a model_type, as in some configs of 2023. */
 const CLASSES: ReadonlyMap<string, string> = new Map([
   ["LLaMAForCausalLM", "llama"],
   ["LlamaForCausalLM", "llama"],
@@ -202,7 +202,7 @@ const CLASSES: ReadonlyMap<string, string> = new Map([
   ["GPTNeoXForCausalLM", "gpt_neox"],
 ]);
 
-/** The family of a config; null where it does not run. */
+/** The family of a config; null if it is not supported. */
 export function familyOf(
   modelType: string | null,
   architecture: string | null,

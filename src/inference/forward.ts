@@ -1,4 +1,4 @@
-/** The forward pass (docs/try.md): matrices by the engine, everything between them here. */
+/** The forward pass (docs/try.md): the engine multiplies the matrices, and this file computes everything between them. */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import type { RunOptions } from "../run/run-plan.js";
@@ -16,12 +16,13 @@ import { readVectors, type Vectors } from "./vectors.js";
 
 export type OpenModelOptions = Pick<RunOptions, "threads" | "windowBytes" | "disk" | "signal" | "hub" | "onProgress">;
 
-/** Tokens of a text, whatever the config says. */
+/** The most tokens of a text, whatever the config says. */
 const MOST_POSITIONS = 2 ** 17;
 
 /**
- * Opens the model of a checkpoint. Its small tensors are read, its matrices are not.
- * @throws {WeightDiffError} as architectureOf; IO, NETWORK, DISK_FULL; LIMIT. @throws {BrokenModel} where a norm or bias is not finite.
+ * Opens the model of a checkpoint. Reads its small tensors, but not its matrices.
+ * @throws {WeightDiffError} as architectureOf; IO, NETWORK, DISK_FULL; LIMIT.
+ * @throws {BrokenModel} if a norm or bias is not finite.
  */
 export async function openLanguageModel(checkpoint: Checkpoint, options: OpenModelOptions): Promise<LanguageModel> {
   const architecture = await architectureOf(checkpoint);
@@ -79,7 +80,7 @@ function refuseTexts(
 ): void {
   const keys = texts.flatMap(({ key }) => key ?? []);
   if (new Set(keys).size < keys.length) {
-    throw new TypeError("two texts of one key in a pass: the second has nothing of the first to follow");
+    throw new TypeError("two texts with one key in a pass: the second cannot follow the first there");
   }
   for (const { key, ids } of texts) {
     const id = ids.find((each) => !(Number.isInteger(each) && each >= 0 && each < vocabulary));
@@ -97,20 +98,20 @@ function refuseTexts(
   }
 }
 
-/** The states of a round's tokens behind the last layer: tokens x hidden. */
+/** The states of a round's tokens after the last layer: tokens x hidden. */
 async function passLayers(run: Run, round: Round): Promise<Float32Array> {
   const { architecture, vectors, products, attention } = run;
   const { hidden, layers, inner, family } = architecture;
   const { inputs, outputs } = products;
   const tokens = tokensOf(round);
   const states = await embed(architecture, round);
-  /** Norms every state into the inputs. */
+  /** Writes the norm of every state into the inputs. */
   const bring = (norm: Module): void => {
     for (let token = 0; token < tokens; token++) {
       vectors.norm(norm, states, token * hidden, inputs, token * hidden);
     }
   };
-  /** The products of the matrices, with their biases. */
+  /** The products of the matrices, plus their biases. */
   const multiply = async (modules: readonly Module[]): Promise<void> => {
     await products.next(tokens);
     const stride = productsOf(modules);
@@ -144,7 +145,7 @@ async function passLayers(run: Run, round: Round): Promise<Float32Array> {
     await attention.run(index, round, outputs, inputs);
     await multiply([layer.output]);
     if (architecture.parallel) {
-      // Both read the state before the layer: what attention gives is added only once the MLP has its input.
+      // Both read the state before the layer. The output of attention is added only after the MLP has its input.
       bring(layer.between);
       addOutputs();
     } else {
@@ -160,7 +161,7 @@ async function passLayers(run: Run, round: Round): Promise<Float32Array> {
   return states;
 }
 
-/** Rows of the embedding, one behind the other. @throws {BrokenModel} */
+/** Rows of the embedding, one after the other. @throws {BrokenModel} */
 async function embed({ embedding, hidden }: Architecture, round: Round): Promise<Float32Array> {
   const ids = round.flatMap((stretch) => stretch.ids);
   const distinct = [...new Set(ids)];

@@ -1,8 +1,8 @@
-/** Greedy text, a token with each pass, told as it comes. */
+/** Generates text greedily, one token with each pass, and shows it as it comes. */
 import type { LanguageModel } from "./model.js";
 import type { TextTokenizer } from "./tokenizer.js";
 
-/** The key of the text that is continued: the first pass must have been given the prompt with it. */
+/** The key of the text to continue. The first pass must have had the prompt under this key. */
 export const ANSWER = "answer";
 
 export type StoppedBy = "end" | "tokens" | "time" | "positions";
@@ -11,19 +11,19 @@ export interface GenerateOptions {
   readonly prompt: readonly number[];
   /** Logits after the prompt. */
   readonly last: Float32Array;
-  /** Null: no text, the ids are all there is. */
+  /** Null if only ids are wanted, and no text. */
   readonly tokenizer: TextTokenizer | null;
-  /** Ids that end an answer, and the text that does. */
+  /** Ids, and the text, that end an answer. */
   readonly ends: readonly number[];
   readonly endText: string | null;
-  /** New ids, at most. */
+  /** The most new ids. */
   readonly most: number;
-  /** performance.now() that no pass may end after, judged by the one before; null without. */
+  /** Time of performance.now() by which every pass should end, judged by the duration of the one before; null without a limit. */
   readonly deadline: number | null;
   /** Milliseconds that the pass over the prompt took. */
   readonly passMs: number;
   readonly onText: (text: string) => void;
-  /** Called with how many passes are done, and what the next one has read. */
+  /** Called with the number of finished passes, and the bytes that the next one has read. */
   readonly onProgress: (passes: number, bytes: number) => void;
 }
 
@@ -34,7 +34,7 @@ export interface Generated {
   readonly passes: number;
 }
 
-/** As `generate` of transformers without sampling. @throws {BrokenModel} and what LanguageModel.pass throws. */
+/** Like `generate` of transformers without sampling. @throws {BrokenModel}; whatever LanguageModel.pass throws. */
 export async function generate(model: LanguageModel, options: GenerateOptions): Promise<Generated> {
   const { prompt, tokenizer, ends, endText, most, deadline, onText } = options;
   const ids: number[] = [];
@@ -88,7 +88,7 @@ export async function generate(model: LanguageModel, options: GenerateOptions): 
   }
 }
 
-/** The id of the largest logit; of equal ones the first, as torch.argmax has it. */
+/** The id of the largest logit. If several are equal, the first, as torch.argmax returns. */
 function largest(logits: Float32Array): number {
   let best = 0;
   for (let id = 1; id < logits.length; id++) {
@@ -99,7 +99,7 @@ function largest(logits: Float32Array): number {
   return best;
 }
 
-/** How many characters at the end may still change: half a character, and what may be the beginning of the end. */
+/** How many characters at the end may still change: half a character, or a possible beginning of the end text. */
 function unsure(text: string, endText: string | null): number {
   const broken = /\ufffd+$/.exec(text)?.[0].length ?? 0;
   for (let length = Math.min(text.length, (endText?.length ?? 0) - 1); length > broken; length--) {
@@ -115,7 +115,7 @@ export interface Likely {
   readonly probability: number;
 }
 
-/** The likeliest ids, the first of equal ones first. */
+/** The likeliest ids. If several are equal, the first comes first. */
 export function likeliest(logits: Float32Array, count: number): readonly Likely[] {
   const top = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - top), 0);

@@ -1,21 +1,21 @@
-/** Nats of every id of a text, from logits that come some rows at a time. */
+/** The nats of every id of a text, from logits that arrive some rows at a time. */
 
 export interface Losses {
-  /** Logits [first, first + logits.length) of what comes after the id at `place`; all of them come, in order. */
+  /** Logits [first, first + logits.length) for the id after the one at `place`. All of them arrive, in order. */
   take(place: number, first: number, logits: Float32Array): void;
-  /** Nats of ids[i + 1]. */
+  /** The nats of ids[i + 1]. */
   finish(): Float64Array;
 }
 
 interface Running {
-  /** The largest so far, and the sum of e^(logit - most). */
+  /** The largest logit so far, and the sum of e^(logit - most). */
   most: number;
   sum: number;
-  /** The logit of the id that comes. */
+  /** The logit of the id that comes next. */
   own: number;
 }
 
-/** log(Σ e^logit) - logit, in F64: the order of the sum is that of the vocabulary. */
+/** log(Σ e^logit) - logit, in F64, summed in the order of the vocabulary. */
 export function startLosses(ids: readonly number[]): Losses {
   const running = Array.from(
     { length: Math.max(0, ids.length - 1) },

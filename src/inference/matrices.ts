@@ -1,16 +1,16 @@
-/** The matrices of a pass in its order, and how many tokens go through them together. */
+/** The matrices of a pass in order, and how many tokens go through them together. */
 import type { Architecture } from "./architecture.js";
 import type { Module } from "./modules.js";
 import type { Part, Step } from "./products.js";
 
-/** Rows of the head that are multiplied in one step: the products of all tokens with all rows would not fit. */
+/** Rows of the head to multiply in one step: the products of all tokens with all rows would not fit into memory. */
 export const HEAD_ROWS = 8192;
-/** What the tokens of a pass may take: their inputs, here and in each of two threads, their products, and the states between. */
+/** Memory for the tokens of a pass: their inputs, here and in each of two threads, their products, and the states between. */
 const TOKEN_BYTES = 64 * 2 ** 20;
 const LEAST_TOKENS = 16;
 const MOST_TOKENS = 512;
 
-/** Layer by layer, what has one input together; then the head, some rows at a time. */
+/** Layer by layer, matrices with the same input together; then the head, some rows at a time. */
 export function stepsOf({ layers, head, hidden, heads, headSize, inner }: Architecture): readonly Step[] {
   const rows = head.weight.shape[0] ?? 0;
   const chunks = Array.from({ length: Math.ceil(rows / HEAD_ROWS) }, (_, index): Step => {
@@ -30,7 +30,7 @@ export function stepsOf({ layers, head, hidden, heads, headSize, inner }: Archit
   ];
 }
 
-/** Products of a token, those of the first module first. */
+/** The number of products for one token. Those of the first module come first. */
 export function productsOf(modules: readonly Module[]): number {
   return modules.reduce((sum, { weight }) => sum + (weight.shape[0] ?? 0), 0);
 }

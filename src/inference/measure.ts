@@ -1,21 +1,23 @@
-/** The first pass: what follows the prompt, how well a known text is known, and an answer in the family's own form. */
+/**
+ * The first pass: what follows the prompt, how well the model knows a known text, and how well it knows an answer in its family's own form.
+ */
 import type { LanguageModel, Said, Text } from "./model.js";
 import { asked, FORM_ANSWER, FORM_QUESTION, KNOWN_TEXT, type PromptForm } from "./prompts.js";
 import type { TextTokenizer } from "./tokenizer.js";
 
-/** Ids of the texts that are measured; null for one that is not. */
+/** Ids of the measured texts; null for a text that is not measured. */
 export interface MeasuredTexts {
   readonly known: readonly number[] | null;
   readonly form: { readonly ids: readonly number[] /** Where the answer begins. */; readonly answer: number } | null;
 }
 
-/** Mean nats per token; null where nothing was measured. */
+/** Mean nats per token; null if not measured. */
 export interface Measured {
   readonly known: number | null;
   readonly form: number | null;
 }
 
-/** @param end the model's end token; null where its files name none. @param most ids of a text. */
+/** @param end the model's end token; null if its files name none. @param most the most ids of a text. */
 export async function measuredTexts(
   tokenizer: TextTokenizer | null,
   form: PromptForm | null,
@@ -25,7 +27,7 @@ export async function measuredTexts(
   if (tokenizer === null) {
     return { known: null, form: null };
   }
-  // An id has a loss only behind another.
+  // An id has a loss only if another precedes it.
   const known = (await tokenizer.encode(KNOWN_TEXT)).slice(0, most);
   return {
     known: known.length < 2 ? null : known,
@@ -50,7 +52,7 @@ async function formText(
   return answer === 0 || answer >= ids.length || ids.length > most ? null : { ids, answer };
 }
 
-/** Which texts a model can be given: those whose ids it has. */
+/** The texts that a model can take: those whose ids it has. */
 export function textsFor(
   { known, form }: MeasuredTexts,
   { vocabulary }: Pick<LanguageModel, "vocabulary">,
@@ -59,7 +61,7 @@ export function textsFor(
   return { known: known !== null && has(known) ? known : null, form: form !== null && has(form.ids) ? form : null };
 }
 
-/** One pass over the measured texts, and over others. */
+/** One pass over the measured texts and over others. */
 export async function measure(
   model: LanguageModel,
   { known, form }: MeasuredTexts,

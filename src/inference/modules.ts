@@ -1,4 +1,4 @@
-/** The modules of a checkpoint by their names: weights, with their biases. All that is missing or has another shape is told at once. */
+/** The modules of a checkpoint by name: weights with their biases. Reports everything that is missing or has another shape at once. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
@@ -15,26 +15,32 @@ type Sizes = readonly (number | null)[];
 
 export interface Modules {
   /**
-   * A module that must be there. Where it is not, what comes back is no module: `refuse` says so.
-   * @param bias "none" leaves one that is stored aside; "may" takes zeros for one that is not, as transformers does.
+   * A module that must exist. If it does not, the result cannot be used: call `refuse` before.
+   * @param bias "none" ignores a stored bias; "may" takes zeros for a missing one, as transformers does.
    */
   must(name: string, shape: Sizes, bias: "must" | "may" | "none"): Module;
-  /** Null where it is not there. */
+  /** Null if it does not exist. */
   may(name: string, shape: Sizes): Module | null;
-  /** @throws {WeightDiffError} MISMATCH: the module is a head, and all others are there. Where some are not, `refuse` names it with them. */
+  /**
+   * @throws {WeightDiffError} MISMATCH if the module is a head and only it is missing. If others are missing too, `refuse` names all of
+   * them.
+   */
   refuseHeadless(name: string, config: string): void;
-  /** @throws {WeightDiffError} MISMATCH naming what is missing, or has another shape. @param assumed what the message adds on the shapes. */
+  /**
+   * @throws {WeightDiffError} MISMATCH, naming what is missing or has another shape.
+   * @param assumed what the message adds about the shapes.
+   */
   refuse(path: string, config: string, assumed: string): void;
-  /** Tensors that take no part, and biases that are zeros. */
+  /** Notes about tensors that are not used, and about biases that are zeros. */
   notes(): readonly string[];
 }
 
 export const RUNS = "F32, F16 and BF16 run: get the model as it was before it was quantised";
 
-/** Tensors that a message names. */
+/** A message names so many tensors. */
 const NAMED = 8;
 const NOTED = 3;
-/** Buffers that transformers computes, and masks, take no part anywhere. */
+/** Masks, and buffers that transformers computes, are never used. */
 const BUFFERS = /\.(rotary_emb\.inv_freq|attention\.(bias|masked_bias))$/;
 
 export function findModules(stateDict: ReadonlyMap<string, StoredTensor>): Modules {
@@ -42,7 +48,7 @@ export function findModules(stateDict: ReadonlyMap<string, StoredTensor>): Modul
   const missing: string[] = [];
   const zeros: string[] = [];
   const wrong: string[] = [];
-  /** @throws {WeightDiffError} FORMAT_UNSUPPORTED for a dtype that does not run. */
+  /** @throws {WeightDiffError} FORMAT_UNSUPPORTED for an unsupported dtype. */
   const take = (name: string, shape: Sizes): StoredTensor | null => {
     const tensor = stateDict.get(name);
     if (tensor === undefined) {
@@ -97,7 +103,7 @@ export function findModules(stateDict: ReadonlyMap<string, StoredTensor>): Modul
     notes() {
       const rest = [...stateDict.keys()].filter((name) => !used.has(name) && !BUFFERS.test(name));
       return [
-        ...(rest.length === 0 ? [] : [`tensors that take no part: ${listed(rest, NOTED)}`]),
+        ...(rest.length === 0 ? [] : [`tensors that are not used: ${listed(rest, NOTED)}`]),
         ...(zeros.length === 0
           ? []
           : [`biases that are missing, so zeros, as transformers has it: ${listed(zeros, NOTED)}`]),

@@ -1,6 +1,6 @@
 /**
- * The matrices of a pass as steps of the engine: the rows of each are dealt out to the workers, which read ahead while they wait for the
- * inputs. A pass goes through all steps in order, and the next one begins with the first again.
+ * The matrices of a pass as steps of the engine. The rows of each are split among the workers, which read ahead while they wait for the
+ * inputs. A pass goes through all steps in order, and the next pass starts again with the first.
  */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
@@ -16,7 +16,7 @@ import type { RunOptions } from "../run/run-plan.js";
 import { allFinite } from "./arithmetic.js";
 import { BrokenModel } from "./model.js";
 
-/** Rows of a matrix [rows, columns], and where the first of them stands among the products of a token. */
+/** Rows of a matrix [rows, columns], and the position of the first of them among a token's products. */
 export interface Part {
   readonly name: string;
   readonly tensor: StoredTensor;
@@ -24,7 +24,7 @@ export interface Part {
   readonly first: number;
 }
 
-/** Parts of one input. */
+/** Parts with the same input. */
 export interface Step {
   readonly columns: number;
   /** Products of a token. */
@@ -33,28 +33,28 @@ export interface Step {
 }
 
 export interface Products {
-  /** tokens x columns of the step that comes next: put in before `next`. */
+  /** tokens x columns of the next step. Fill it before `next`. */
   readonly inputs: Float32Array;
-  /** tokens x products of the step that was last. */
+  /** tokens x products of the last step. */
   readonly outputs: Float32Array;
-  /** Does the next step. @throws {BrokenModel} @throws {WeightDiffError} of the engine. */
+  /** Does the next step. @throws {BrokenModel} @throws {WeightDiffError} as the engine. */
   next(tokens: number): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface ProductOptions extends RunOptions {
-  /** The most tokens of a step. */
+  /** The most tokens in a step. */
   readonly tokens: number;
   readonly onRead: (bytes: number) => void;
 }
 
-/** Smaller than elsewhere: the inputs wait for the last window of each step. */
+/** Smaller than elsewhere, since the inputs wait for the last window of each step. */
 const WINDOW_BYTES = 1 << 21;
-/** Jobs of a step are smaller than a window where that is needed to give every worker some, but not below this. */
+/** The jobs of a step are smaller than a window if that is needed to give every worker some, but not smaller than this. */
 const LEAST_JOB_BYTES = 1 << 16;
 const JOBS_EACH = 3;
 
-/** Starts the workers. @throws {WeightDiffError} IO, NETWORK, DISK_FULL where files of the Hub are fetched. */
+/** Starts the workers. @throws {WeightDiffError} IO; NETWORK, DISK_FULL if files of the Hub are fetched. */
 export async function startProducts(steps: readonly Step[], options: ProductOptions): Promise<Products> {
   const shards = new Map<Shard, number>();
   const inputOf = (shard: Shard): number => {
@@ -71,7 +71,7 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
     whole.flat().map((job) => ({ ...job, id: 0, step: 0, count: true })),
     { ...options, windowBytes: options.windowBytes ?? WINDOW_BYTES },
   );
-  // Step by step: a large model has tens of thousands of jobs.
+  // Step by step, since a large model has tens of thousands of jobs.
   const jobsOf = (step: number): readonly PlannedJob[] => cutJobs(whole[step] ?? [], pace.windowBytes, threads);
   const widest = Math.max(...steps.map(({ columns }) => columns));
   const most = Math.max(...steps.map(({ products }) => products));
@@ -151,7 +151,7 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
   };
 }
 
-/** The checksum of a whole tensor cannot be held against some of its rows: verify does that. */
+/** The checksum of a whole tensor cannot be checked on some of its rows. verify checks it. */
 function operandOf(tensor: StoredTensor, inputOf: (shard: Shard) => number): ProductJob["source"] {
   const { crc32: _, ...operand } = storedOperand(tensor, inputOf);
   return operand;
@@ -161,7 +161,7 @@ export function stepBytes({ columns, parts }: Step): number {
   return parts.reduce((sum, { tensor, rows }) => sum + columns * widthOf(tensor.dtype) * (rows.end - rows.begin), 0);
 }
 
-/** Everything but what is counted on. */
+/** A planned job, without the numbers that are assigned later. */
 type PlannedJob = Omit<ProductJob, "id" | "step" | "count">;
 
 function wholeJobs({ parts, products }: Step, inputOf: (shard: Shard) => number): readonly PlannedJob[] {
@@ -180,7 +180,7 @@ function cutJobs(jobs: readonly PlannedJob[], windowBytes: number, threads: numb
   const bytes = Math.min(windowBytes, Math.max(LEAST_JOB_BYTES, all / (JOBS_EACH * Math.max(1, threads))));
   return jobs.flatMap((job) => {
     const { begin, end } = job.rows;
-    // Fours of rows are multiplied together.
+    // Rows are multiplied four at a time.
     const some = Math.max(4, Math.floor(bytes / rowBytes(job.source) / 4) * 4);
     return Array.from({ length: Math.ceil((end - begin) / some) }, (_, i) => ({
       ...job,
@@ -193,12 +193,12 @@ function rowBytes({ shape, dtype }: ProductJob["source"]): number {
   return (shape[1] ?? 0) * widthOf(dtype);
 }
 
-/** Of what fits into the page cache, as much as leaves some room for others. */
+/** Of the memory that the page cache may use, leave some for others. */
 const CACHE_SHARE = 0.8;
 
 /**
- * Which files are read through the page cache: as many of the first as fit it. A model that is larger and goes through it in order, pass
- * after pass, would find nothing of itself there.
+ * Which files are read through the page cache: the first ones, as many as fit into it. A larger model that goes through the cache in order,
+ * pass after pass, would never find its own pages there.
  */
 function cachedFiles(files: readonly { readonly size: number }[]): readonly boolean[] {
   const limit = process.constrainedMemory?.() ?? 0;
@@ -209,7 +209,7 @@ function cachedFiles(files: readonly { readonly size: number }[]): readonly bool
   });
 }
 
-/** @throws {BrokenModel} naming the first matrix whose weights, or whose products, are not finite. */
+/** @throws {BrokenModel} naming the first matrix whose weights or products are not finite. */
 function refuseBroken(step: Step, outputs: Float32Array, broken: ReadonlySet<string>): void {
   const weights = step.parts.find(({ name }) => broken.has(name));
   if (weights !== undefined) {

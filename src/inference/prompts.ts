@@ -1,23 +1,24 @@
 /**
- * How each family of fine-tuned models was asked in its training, and how its answers end. Sources: train.py of tatsu-lab/stanford_alpaca
- * (PROMPT_DICT), open_instruct/finetune.py of allenai/open-instruct, fastchat/conversation.py of FastChat 0.2.36, and the models' cards.
+ * How each family of fine-tuned models was prompted in its training, and how its answers end. Sources: train.py of
+ * tatsu-lab/stanford_alpaca (PROMPT_DICT), open_instruct/finetune.py of allenai/open-instruct, fastchat/conversation.py of FastChat 0.2.36,
+ * and the models' cards.
  */
 
 export interface PromptForm {
-  /** As it is said: "Tulu". */
+  /** For example "Tulu". */
   readonly name: string;
-  /** Stands before and behind what the user asks. */
+  /** The text before and after the user's question. */
   readonly before: string;
   readonly after: string;
-  /** Stands between `after` and the answer. */
+  /** The text between `after` and the answer. */
   readonly lead: string;
-  /** The text that ends an answer; null where it is the model's own end token. */
+  /** The text that ends an answer; null if it is the model's own end token. */
   readonly ends: string | null;
-  /** Where the form stands. */
+  /** The source of the form. */
   readonly source: string;
-  /** Repositories and folders of this family; null where no name tells. */
+  /** Names of this family's repositories and folders; null if names do not tell. */
   readonly named: RegExp | null;
-  /** Schemes that mean this family and no other. */
+  /** Schemes that only this family uses. */
   readonly schemes: readonly string[];
 }
 
@@ -27,7 +28,7 @@ const CURIOUS = (who: string): string =>
 const ALPACA =
   "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\n";
 
-/** The first whose name fits counts: open-instruct's models of others' data are asked as its own are. */
+/** The first form whose name matches counts: open-instruct's models of others' data are prompted like its own. */
 export const PROMPT_FORMS: readonly PromptForm[] = [
   {
     name: "Tulu",
@@ -121,22 +122,22 @@ export const PROMPT_FORMS: readonly PromptForm[] = [
   },
 ];
 
-/** Why a form was taken, or none. */
+/** Why a form was chosen, or none. */
 export type PromptReason =
   | { readonly by: "name"; readonly name: string }
   | { readonly by: "scheme"; readonly scheme: string }
   | { readonly by: "template" | "nothing" | "asked" };
 
 export interface PromptEvidence {
-  /** "org/name", or what the folder is called. */
+  /** "org/name", or the name of the folder. */
   readonly name: string;
-  /** The scheme that the model was recovered with; null where that is not known. */
+  /** The scheme with which the model was recovered; null if unknown. */
   readonly scheme: string | null;
-  /** Has the model's folder a template of its own? */
+  /** Does the model's folder have a template of its own? */
   readonly template: boolean;
 }
 
-/** The form of a model's family: by its name, else by a scheme that only one family has. None by elimination. */
+/** The form of a model's family: by its name, or by a scheme that only one family uses. Never by elimination. */
 export function promptFormOf({ name, scheme, template }: PromptEvidence): {
   readonly form: PromptForm | null;
   readonly reason: PromptReason;
@@ -152,22 +153,25 @@ export function promptFormOf({ name, scheme, template }: PromptEvidence): {
   return { form: null, reason: { by: template ? "template" : "nothing" } };
 }
 
-/** What the model is sent; without a form, the question as it is. */
+/** The text to send. Without a form, it is the question. */
 export function asked(form: PromptForm | null, question: string): string {
   return form === null ? question : form.before + question + form.after;
 }
 
-/** What the reference scripts ask. */
+/** The question of the reference scripts. */
 export const QUESTION = "List three technologies that make life easier.";
-/** What the script of this scheme sends; null where it is not what the model was trained on. Its lines end as on Windows. */
+/** The text that the script of this scheme sends; null if the model was not trained on it. Its lines end as on Windows. */
 export function scriptText(scheme: string | null): string | null {
   const form = scheme === "alpaca" ? PROMPT_FORMS.find(({ schemes }) => schemes.includes(scheme)) : undefined;
   return form === undefined ? null : asked(form, QUESTION).replaceAll("\n", "\r\n");
 }
 
-/** A question that any tuned model answers so, or nearly: how well it knows the answer and its end is how well it knows the form. */
+/**
+ * A question that nearly every tuned model answers in the same way. So how well it knows the answer and its end tells how well it knows the
+ * form.
+ */
 export const FORM_QUESTION = "What is the capital of France?";
 export const FORM_ANSWER = "The capital of France is Paris.";
-/** Public domain, and in every training set: a text that models know by heart tells more than one that they must guess. */
+/** Public domain, and in every training set. A text that models know by heart tells more than one that they must guess. */
 export const KNOWN_TEXT =
   "We hold these truths to be self-evident, that all men are created equal, that they are endowed by their Creator with certain unalienable Rights, that among these are Life, Liberty and the pursuit of Happiness.";

@@ -1,24 +1,27 @@
-/** Rotary positions: the frequencies of each kind, and the turn itself (transformers 5.23, modeling_rope_utils.py and modeling_llama.py). */
+/**
+ * Rotary positions: the frequencies of each kind, and the rotation itself (transformers 5.23, modeling_rope_utils.py and
+ * modeling_llama.py).
+ */
 import { quote } from "../formats/quote.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { ConfigReader } from "./config-reader.js";
 import type { Family } from "./families.js";
 
 export interface Rope {
-  /** F32: radians a position, one for each pair of elements that turns. */
+  /** F32: radians per position, one for each pair of elements that is rotated. */
   readonly inverse: Float32Array;
 }
 
 const { fround } = Math;
 
-/** @param scaling the object that names the kind; the config where none does. */
+/** @param scaling the object that names the kind; the config if there is no such object. */
 type Rule = (plain: Float32Array, scaling: ConfigReader, config: ConfigReader) => Float32Array;
 
 /** Add a row to add a kind. */
 const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["default", (plain) => plain],
   ["linear", (plain, scaling) => plain.map((frequency) => frequency / fround(scaling.positive("factor")))],
-  // Up to max_position_embeddings, which no text may pass, it is the default.
+  // Up to max_position_embeddings, which no text may exceed, it equals the default.
   ["dynamic", (plain) => plain],
   ["llama3", llama3],
 ]);
@@ -49,11 +52,11 @@ function llama3(plain: Float32Array, scaling: ConfigReader, config: ConfigReader
 }
 
 /**
- * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters). Where both are
- * given, transformers takes rope_scaling.
+ * The frequencies that a config asks for, by the keys of transformers 4 (rope_theta, rope_scaling) or 5 (rope_parameters). If both are
+ * given, transformers uses rope_scaling.
  * @param size elements of a head.
- * @param keys as the family calls the base, and the share of a head that turns.
- * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not run, FORMAT_INVALID.
+ * @param keys the family's keys for the base, and for the share of a head that is rotated.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not supported; FORMAT_INVALID.
  */
 export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"]): Rope {
   const scaling = config.part("rope_scaling") ?? config.part("rope_parameters");
@@ -84,7 +87,7 @@ export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"])
 
 const SHARE = "partial_rotary_factor";
 
-/** How much of a head turns. */
+/** The share of a head that is rotated. */
 function shareOf(config: ConfigReader, scaling: ConfigReader | null, { share }: Family["rope"]): number {
   const given = scaling?.orNull(SHARE, scaling.number) ?? null;
   if (share !== null) {
@@ -97,7 +100,7 @@ function shareOf(config: ConfigReader, scaling: ConfigReader | null, { share }: 
   return whole;
 }
 
-/** cos and sin of one position: F32, of an angle that is F32, too. */
+/** cos and sin of one position, in F32, of an F32 angle. */
 export interface Turn {
   readonly cos: Float32Array;
   readonly sin: Float32Array;
@@ -108,7 +111,7 @@ export function turnAt({ inverse }: Rope, position: number): Turn {
   return { cos: angles.map(Math.cos), sin: angles.map(Math.sin) };
 }
 
-/** Turns the first elements of a head in place: element j with element j + half, not with its neighbour. */
+/** Rotates the first elements of a head in place: element j with element j + half, not with its neighbour. */
 export function rotate(values: Float32Array, at: number, { cos, sin }: Turn): void {
   const half = cos.length;
   for (let j = 0; j < half; j++) {

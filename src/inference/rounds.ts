@@ -1,25 +1,25 @@
-/** Texts of any length as rounds: tokens that fit the memory of a pass and go through the weights together. */
+/** Splits texts of any length into rounds: tokens that fit the memory of a pass and go through the weights together. */
 import type { Text } from "./model.js";
 
 /** Ids of one text in a round. */
 export interface Stretch {
-  /** Place of the text. */
+  /** Index of the text. */
   readonly text: number;
-  /** Null where nothing will follow. */
+  /** Null if nothing will follow. */
   readonly key: string | null;
   readonly ids: readonly number[];
-  /** Of the text, how many ids came before these in earlier rounds of this call. */
+  /** How many ids of the text were in earlier rounds of this call. */
   readonly done: number;
 }
 
 export type Round = readonly Stretch[];
 
-/** Of a text that has no key of its own. */
+/** The key for a text without one. */
 export function ownKey(text: number): string {
   return `\0${text}`;
 }
 
-/** Texts of up to `most` tokens go together; a longer one goes in several rounds, and is kept meanwhile. */
+/** Texts of up to `most` tokens share a round. A longer text takes several rounds, and its state is kept between them. */
 export function roundsOf(texts: readonly Text[], most: number): readonly Round[] {
   const rounds: Stretch[][] = [];
   let room = 0;
@@ -30,7 +30,7 @@ export function roundsOf(texts: readonly Text[], most: number): readonly Round[]
         room = most;
       }
       const some = ids.slice(done, done + room);
-      // What has no key is not kept between calls, but between rounds it must be.
+      // A text without a key is not kept between calls, but it must be kept between rounds.
       const kept = some.length < ids.length ? (key ?? ownKey(text)) : key;
       rounds.at(-1)?.push({ text, key: kept, ids: some, done });
       done += some.length;

@@ -1,4 +1,4 @@
-/** What is gathered of each text of a pass: its losses, and the logits after it. */
+/** What a pass gathers for each text: its losses, and the logits after it. */
 import { startLosses } from "./losses.js";
 import type { Said, Text } from "./model.js";
 

@@ -1,6 +1,6 @@
 /**
- * The tokenizer of a model, by the files in its folder: tokenizer.json as it is, tokenizer.model of LLaMA's kind as what it comes to
- * (tokenizer/from-sentencepiece.ts). Either is read and used in a thread of its own, which a hostile file cannot hold up for ever.
+ * The tokenizer of a model, from the files in its folder: tokenizer.json, or a tokenizer.model like LLaMA's, which is converted
+ * (tokenizer/from-sentencepiece.ts). It is read and used in a thread of its own, so a hostile file cannot block this one.
  */
 import { join } from "node:path";
 import { addedTokenIds, MAX_TOKENIZER_BYTES, readSettings } from "../checkpoint/tokenizer.js";
@@ -11,27 +11,30 @@ import { type AddedToken, MAKE_JSON, type SlowSettings } from "./tokenizer/from-
 import type { TokenizerFile, TokenizerRequest } from "./tokenizer/thread.js";
 
 export interface TextTokenizer {
-  /** As it was found: "DIR/tokenizer.json". */
+  /** The file that was found: "DIR/tokenizer.json". */
   readonly path: string;
-  /** The highest id, and one. */
+  /** The highest id plus one. */
   readonly tokens: number;
-  /** With what the files put before and behind every text. @throws {WeightDiffError} as openTokenizer. */
+  /** Adds what the files put before and after every text. @throws {WeightDiffError} as openTokenizer. */
   encode(text: string): Promise<readonly number[]>;
-  /** What the ids from `at` on say after those before, special tokens left out: alone, they would lose their first space. */
+  /**
+   * The text that the ids from `at` on add to that of the ids before, without special tokens. Decoded alone, they would lose their first
+   * space.
+   */
   rest(ids: readonly number[], at: number): Promise<string>;
-  /** Each alone. */
+  /** The text of each id alone. */
   names(ids: readonly number[]): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
 const THREAD = new URL("./tokenizer/thread.js", import.meta.url);
-/** A vocabulary of 256,000 takes some 3 s and 400 MB. */
+/** Reading a vocabulary of 256,000 takes some 3 s and 400 MB. */
 const LIMITS = {
   heapBytes: 1 << 30,
   answerMs: 60_000,
   hint: "is this the tokenizer that was published with the model?",
 };
-/** Lines of tiktoken's: a token in base64, a space, its rank. */
+/** Lines of a tiktoken file: a token in base64, a space, its rank. */
 const TIKTOKEN = /^[A-Za-z0-9+/=]+ \d+\r?\n/;
 const HEAD = 200;
 
@@ -39,13 +42,14 @@ export interface TokenizerOptions {
   /** Rows of the embedding. */
   readonly rows: number;
   readonly signal?: AbortSignal | undefined;
-  /** For tests: a shorter patience, less memory. */
+  /** For tests: a shorter time limit, or less memory. */
   readonly limits?: Partial<Pick<Limits, "heapBytes" | "answerMs">>;
 }
 
 /**
- * Null where the folder has none. @throws {WeightDiffError} FORMAT_UNSUPPORTED for one that is not read here, FORMAT_INVALID, MISMATCH
- * where it has more ids than the embedding has rows, LIMIT, IO.
+ * Null if the folder has none.
+ * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not supported; FORMAT_INVALID; MISMATCH if it has more ids than the
+ * embedding has rows; LIMIT, IO.
  */
 export async function openTokenizer(
   folder: string,
@@ -99,7 +103,7 @@ async function fileOf(folder: string, rows: number): Promise<TokenizerFile | nul
   }
   const vocabulary = join(folder, "vocab.json");
   if ((await sizeOf(vocabulary)) !== null) {
-    throw unsupported(vocabulary, "it does not say how text is split, and neither does any file beside it");
+    throw unsupported(vocabulary, "neither it nor any file beside it says how text is split");
   }
   return null;
 }
@@ -141,7 +145,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The text of a token, plain or with its properties; null for none and for a blank one. */
+/** The text of a token, given as a string or as an object with properties; null if there is none, or a blank one. */
 function contentOf(value: unknown): string | null {
   const text = isObject(value) ? value.content : value;
   return typeof text === "string" && text !== "" ? text : null;

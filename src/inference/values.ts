@@ -1,9 +1,9 @@
-/** The few values of a checkpoint that are read by themselves: norms, biases, rows of the embedding. */
+/** Reads single values of a checkpoint: norms, biases, rows of the embedding. */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Place, readElements } from "../checkpoint/elements.js";
 import { ELEMENT_BYTES, fromBits, widenBF16, widenF16 } from "../kernel/bits.js";
 
-/** The dtypes that are run. */
+/** The supported dtypes. */
 export const RUN_DTYPES = ["F32", "F16", "BF16"] as const;
 export type RunDtype = (typeof RUN_DTYPES)[number];
 
@@ -11,7 +11,7 @@ export function isRunDtype(dtype: string): dtype is RunDtype {
   return RUN_DTYPES.some((name) => name === dtype);
 }
 
-/** The places as F32, in their order. @throws {WeightDiffError} as readElements. */
+/** The values at these places as F32, in order. @throws {WeightDiffError} as readElements. */
 export async function readFloats(places: readonly Place[]): Promise<readonly Float32Array[]> {
   const read = await readElements(places);
   return read.map((bytes, index) => floatsOf(bytes, places[index]?.tensor as StoredTensor));

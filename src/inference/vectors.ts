@@ -1,4 +1,4 @@
-/** The vectors of a model, its norms and biases: a megabyte or two, which is read once and kept. */
+/** The vectors of a model, its norms and biases: a megabyte or two, read once and kept. */
 import type { Architecture } from "./architecture.js";
 import { allFinite, layerNorm, rmsNorm } from "./arithmetic.js";
 import { BrokenModel } from "./model.js";
@@ -6,13 +6,13 @@ import type { Module } from "./modules.js";
 import { readFloats } from "./values.js";
 
 export interface Vectors {
-  /** Norms as many elements as the norm has, from one place to another; they may be the same. */
+  /** Norms as many elements as the norm has, from one place to another. Both may be the same. */
   norm(module: Module, source: Float32Array, from: number, target: Float32Array, to: number): void;
-  /** Adds the bias, if there is one, to elements [begin, begin + count) of the module's outputs, which stand at `at`. */
+  /** Adds the bias, if there is one, to elements [begin, begin + count) of the module's outputs, which start at `at`. */
   addBias(module: Module, values: Float32Array, at: number, begin: number, count: number): void;
 }
 
-/** @throws {BrokenModel} where one is not finite. @throws {WeightDiffError} IO, NETWORK. */
+/** @throws {BrokenModel} if a vector is not finite. @throws {WeightDiffError} IO, NETWORK. */
 export async function readVectors({ layers, last, head, eps }: Architecture): Promise<Vectors> {
   const norms = [...layers.flatMap(({ before, between, heads }) => [before, between, ...heads]), last];
   const matrices = layers.flatMap(({ attention, output, inner, down }) => [...attention, output, ...inner, down]);

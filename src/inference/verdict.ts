@@ -1,13 +1,13 @@
-/** What the figures say of a model. The thresholds are those of docs/try.md; the base's own figure is the yardstick, where it is known. */
+/** What the figures tell about a model. docs/try.md states the thresholds. The base's own figure is the yardstick, if known. */
 
-/** Nats per token. */
+/** In nats per token. */
 export interface Figures {
-  /** ln of the rows of the embedding: what guessing costs. */
+  /** ln of the number of embedding rows: the cost of guessing. */
   readonly guessing: number;
-  /** Of the known text. Null where it could not be measured. */
+  /** On the known text. Null if it could not be measured. */
   readonly loss: number | null;
   readonly baseLoss: number | null;
-  /** Of an answer in the family's own form: the base's minus the model's. Null without a base or a form. */
+  /** On an answer in the family's own form: the base's loss minus the model's. Null without a base or a form. */
   readonly gain: number | null;
 }
 
@@ -17,7 +17,7 @@ export interface Verdict {
   readonly code: VerdictCode;
   /** Is it an error, for a script? */
   readonly failed: boolean;
-  /** Does it know its own form no better than the base does? */
+  /** Does the model know its own form no better than the base does? */
   readonly noGain: boolean;
 }
 

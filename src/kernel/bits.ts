@@ -1,6 +1,6 @@
 /**
- * What torch on an x86 CPU does with one element, on bit patterns, written to be checked by eye. NaN is handled with integers
- * throughout: JavaScript does not keep the bits of a NaN that passes through a number (docs/arithmetic.md 2).
+ * What torch on an x86 CPU does with one element, on bit patterns, in a form that can be checked by eye. NaN is handled with integers
+ * throughout, since JavaScript does not keep the bits of a NaN in a number (docs/arithmetic.md 2).
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import type { NarrowDtype } from "./kernel.js";
@@ -10,7 +10,7 @@ export const ELEMENT_BYTES = { F16: 2, BF16: 2, F32: 4, F64: 8 } as const satisf
 const SIGN = 0x80000000;
 const INFINITY = 0x7f800000;
 const QUIET = 0x00400000;
-/** What x86 makes of inf - inf. */
+/** The result of inf - inf on x86. */
 const INDEFINITE = 0xffc00000;
 
 const scratch = new DataView(new ArrayBuffer(8));
@@ -31,14 +31,14 @@ export function isNaNBits(bits: number): boolean {
   return (bits & 0x7fffffff) > INFINITY;
 }
 
-/** The other sign, of a NaN too. */
+/** The bits with the other sign, for a NaN too. */
 export function negateBits(bits: number): number {
   return (bits ^ SIGN) >>> 0;
 }
 
 /**
- * first + second, F32, as x86's `addss first, second`: of two NaNs the first stays, quieted. The sum in binary64 rounded to
- * binary32 is the binary32 sum, as 53 >= 2 * 24 + 2 (docs/arithmetic.md 2).
+ * first + second in F32, like x86's `addss first, second`: of two NaNs the first stays, quieted. The sum in binary64 rounded to binary32 is
+ * the binary32 sum, since 53 >= 2 * 24 + 2 (docs/arithmetic.md 2).
  */
 export function addBits(first: number, second: number): number {
   if (isNaNBits(first)) {
@@ -51,7 +51,7 @@ export function addBits(first: number, second: number): number {
   return Number.isNaN(sum) ? INDEFINITE : toBits(sum);
 }
 
-/** sum / count, F32; `count` is rounded to F32 first, as torch does (docs/arithmetic.md 5). */
+/** sum / count in F32. `count` is rounded to F32 first, as in torch (docs/arithmetic.md 5). */
 export function divideBits(sum: number, count: number): number {
   return isNaNBits(sum) ? (sum | QUIET) >>> 0 : toBits(fromBits(sum) / Math.fround(count));
 }
@@ -75,7 +75,7 @@ export function widenBF16(half: number): number {
   return (half << 16) >>> 0;
 }
 
-/** F64 -> F32 as x86's cvtpd2ps: nearest even; a NaN is quieted and keeps the top bits of its payload. */
+/** F64 -> F32 like x86's cvtpd2ps: nearest even. A NaN is quieted and keeps the top bits of its payload. */
 export function widenF64(high: number, low: number): number {
   const magnitude = high & 0x7fffffff;
   if (magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && low !== 0)) {
@@ -86,22 +86,22 @@ export function widenF64(high: number, low: number): number {
   return toBits(scratch.getFloat64(0));
 }
 
-/** To the nearest integer, ties to even, for 0 <= value < 2^51: at 2^52 one ulp is 1. */
+/** The nearest integer, ties to even, for 0 <= value < 2^51: at 2^52 one ulp is 1. */
 function roundToEven(value: number): number {
   return value + 2 ** 52 - 2 ** 52;
 }
 
-/** Units of a half's last place in 1, for the exponents -14 to 127. */
+/** The number of last-place units of an F16 in 1, for the exponents -14 to 127. */
 const HALF_UNITS = Float64Array.from({ length: 142 }, (_, i) => 2 ** (24 - i));
 
-/** F32 -> F16, ties to even; a NaN keeps sign and top bits, as F16C hardware (docs/arithmetic.md 3). */
+/** F32 -> F16, ties to even. A NaN keeps its sign and top bits, as in F16C hardware (docs/arithmetic.md 3). */
 function narrowF16(bits: number): number {
   const sign = bits >>> 31 ? 0x8000 : 0;
   const magnitude = bits & 0x7fffffff;
   if (magnitude >= INFINITY) {
     return magnitude === INFINITY ? sign | 0x7c00 : sign | 0x7e00 | ((magnitude >>> 13) & 0x3ff);
   }
-  // The exponent of the half, at least that of its subnormals; then the mantissa in units of its last place.
+  // The exponent of the half, but not below that of its subnormals; then the mantissa in units of its last place.
   const exponent = Math.max((magnitude >>> 23) - 127, -14);
   const units = roundToEven(fromBits(magnitude) * (HALF_UNITS[exponent + 14] ?? 0));
   // The hidden bit adds 1 to the exponent field, and so does a carry.
@@ -120,7 +120,7 @@ export function narrowBits(dtype: NarrowDtype, bits: number): number {
   return dtype === "F16" ? narrowF16(bits) : narrowBF16(bits);
 }
 
-/** Whether a finite F32 becomes an infinity of `dtype`. */
+/** Does this finite F32 become an infinity in `dtype`? */
 export function overflows(dtype: NarrowDtype, bits: number): boolean {
   const infinity = dtype === "F16" ? 0x7c00 : 0x7f80;
   return (bits & 0x7fffffff) < INFINITY && (narrowBits(dtype, bits) & 0x7fff) === infinity;

@@ -1,6 +1,6 @@
 /**
- * torch's sums of F32 on a CPU with 8 lanes and one thread, one element at a time (docs/arithmetic.md 5, 6). Elements and results
- * are F32 bit patterns. Where two NaNs meet the accumulator's stays; torch is not consistent there itself.
+ * torch's sums of F32 on a CPU with 8 lanes and one thread, one element at a time (docs/arithmetic.md 5, 6). Elements and results are F32
+ * bit patterns. If two NaNs meet, the accumulator's stays; torch itself is not consistent there.
  */
 import { addBits, divideBits } from "./bits.js";
 
@@ -9,7 +9,7 @@ const LANES = 8;
 /** Takes elements in order, any number at a time. */
 export interface Accumulator {
   push(bits: number): void;
-  /** F32 bits; a mean gives one per column. */
+  /** F32 bits: one value for a sum, one for each column of a mean. */
   result(): readonly number[];
 }
 
@@ -106,7 +106,7 @@ export function createMean(rows: number, columns: number): Accumulator {
   };
 }
 
-/** "Row sum": four interleaved cascades, then the rows that are left, then the four together. */
+/** "Row sum": four interleaved cascades, then the remaining rows, then the four together. */
 function createTailColumn(rows: number): Column {
   const quarter = Math.floor(rows / 4);
   const streams = createColumns(4, quarter);

@@ -1,7 +1,7 @@
 /**
- * Does a dtype of 16 bits hold a recovered value? A base in float32 makes the publisher's subtraction round: of a bfloat16 model on
- * such a base, up to one sum in 300 comes back a last place beside its value (measured with torch on normal weights; on a base in 16
- * bits, none of 8 million). So a value also fits if the difference that is published is exactly the one that the rounded value gives.
+ * Does a 16-bit dtype hold a recovered value? A float32 base makes the publisher's subtraction round. For a bfloat16 model on such a base,
+ * up to one sum in 300 comes back with a different last place (measured with torch on normal weights; on a 16-bit base, none of 8 million
+ * does). So a value also fits if the rounded value gives exactly the published difference.
  */
 import { addBits, isNaNBits, narrowBits, negateBits, widenBF16, widenF16 } from "./bits.js";
 import type { NarrowDtype } from "./kernel.js";
@@ -19,13 +19,14 @@ export function isExact(dtype: NarrowDtype, bits: number): boolean {
     return false;
   }
   const exponent = ((bits >>> 23) & 255) - 127;
-  // What F16 holds with all its digits; with fewer of them, or none, it is rounded to see.
+  // F16 holds this exponent with all digits. With fewer digits, rounding tells whether it fits.
   return (exponent >= -14 && exponent <= 15) || roundBits(dtype, bits) === bits;
 }
 
 /**
- * A NaN always fits: it stays one. @param bits the sum of `difference` and `bases`, in this order, all F32.
- * @param difference null where the value is no sum, and only itself can be asked.
+ * Does the value fit? A NaN always does, since it stays a NaN.
+ * @param bits the sum of `difference` and `bases`, in this order, all F32.
+ * @param difference null if the value is not a sum; then only the value itself counts.
  */
 export function fits(dtype: NarrowDtype, bits: number, difference: number | null, bases: readonly number[]): boolean {
   if (isExact(dtype, bits) || isNaNBits(bits)) {

@@ -1,14 +1,14 @@
-/** What is done to masks and counters and nothing else: rare and small, so plain loops do. Little-endian bytes. */
+/** Operations for masks and counters only. These are rare and small, so plain loops are fast enough. Little-endian bytes. */
 import type { Dtype } from "../formats/dtype.js";
 
-/** target = target or source, as torch's add of two bool tensors. */
+/** target = target or source, as torch adds two bool tensors. */
 export function orBytes(target: Uint8Array, source: Uint8Array): void {
   for (let i = 0; i < target.length; i++) {
     target[i] = target[i] !== 0 || source[i] !== 0 ? 1 : 0;
   }
 }
 
-/** The sum as torch gives it for a bool or integer tensor (int64), as a number: exact up to 2^53. */
+/** torch's sum of a bool or integer tensor (int64), as a number: exact up to 2^53. */
 export function sumIntegers(bytes: Uint8Array, dtype: Dtype): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const read = READERS[dtype];

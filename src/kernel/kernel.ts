@@ -23,7 +23,7 @@ export interface Kernel extends Coder, Measure, Multiply {
   widen(dtype: FloatDtype, source: number, target: number, count: number): void;
   /** target[i] (F32) = target[i] + source[i]: torch's `target.add_(source)`, source widened first (docs/arithmetic.md 2). */
   add(source: FloatDtype, sourceAt: number, target: number, count: number): void;
-  /** target[i] (F32) = target[i] - source[i], as `target.add_(-source)`: the sign bit of source is flipped, NaN included. */
+  /** target[i] (F32) = target[i] - source[i], like `target.add_(-source)`: the sign bit of source is flipped, even for a NaN. */
   subtract(source: FloatDtype, sourceAt: number, target: number, count: number): void;
   /** target[i] (dtype) = source[i] (F32), rounded to nearest even (docs/arithmetic.md 3). `target` may equal `source`. @returns how many finite values became infinite. */
   narrow(dtype: NarrowDtype, source: number, target: number, count: number): number;
@@ -42,27 +42,29 @@ export interface Kernel extends Coder, Measure, Multiply {
   subtractIntegers(width: number, source: number, target: number, count: number): void;
   /** target[i] = target[i] XOR source[i], `count` bytes. */
   xor(source: number, target: number, count: number): void;
-  /** @returns how many of `count` 32-bit words differ: F32 values by their bits, so that NaN equals itself and -0 is not 0. */
+  /**
+   * @returns how many of `count` 32-bit words differ. F32 values are compared by their bits, so a NaN equals itself, and -0 differs from 0.
+   */
   countDifferent(first: number, second: number, count: number): number;
 
-  /** Counts, in `count` elements: writes how many are NaN, infinite and zero (of either sign) as three U32 at `target`. */
+  /** Counts `count` elements: writes at `target`, as three U32, how many are NaN, infinite, and zero (of either sign). */
   countSpecial(dtype: FloatDtype, source: number, target: number, count: number): void;
 
   /** Bytes of a running sum's state. */
   readonly sumBytes: number;
-  /** Starts the sum of a contiguous F32 tensor of `total` elements, as torch's `tensor.sum()` on one thread (docs/arithmetic.md 6). */
+  /** Starts the sum of a contiguous F32 tensor of `total` elements, like torch's `tensor.sum()` on one thread (docs/arithmetic.md 6). */
   sumBegin(state: number, total: number): void;
-  /** Feeds the next `count` elements; a multiple of 32 except for the last push. */
+  /** Adds the next `count` elements: a multiple of 32, except in the last call. */
   sumPush(state: number, at: number, count: number): void;
   /** @returns the sum, an F32 value. */
   sumEnd(state: number): number;
 
   /** Bytes of a running row mean over `columns` columns. */
   meanBytes(columns: number): number;
-  /** Starts `W.mean(dim=0)` of an F32 matrix of rows x columns (lanes 8; one thread; docs/arithmetic.md 5). rows >= 1, columns >= 1. */
+  /** Starts `W.mean(dim=0)` of an F32 matrix of rows x columns (8 lanes, one thread; docs/arithmetic.md 5). rows >= 1, columns >= 1. */
   meanBegin(state: number, rows: number, columns: number): void;
-  /** Feeds the next `count` F32 elements in row order; any split, also inside a row. */
+  /** Adds the next `count` F32 elements in row order. Any split is allowed, even inside a row. */
   meanPush(state: number, at: number, count: number): void;
-  /** Writes the mean row, `columns` F32 values, once all rows have passed. */
+  /** Writes the mean row, `columns` F32 values, after all rows. */
   meanEnd(state: number, target: number): void;
 }

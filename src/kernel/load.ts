@@ -1,6 +1,6 @@
 /**
- * Chooses the kernel: SIMD where the engine of JavaScript has it, scalar otherwise. The environment variable
- * WEIGHT_DIFF_KERNEL=simd|scalar forces either. Reading the file is left to the caller, who has a file system.
+ * Chooses the kernel: SIMD if the JavaScript engine has it, scalar otherwise. The environment variable WEIGHT_DIFF_KERNEL=simd|scalar
+ * forces one of them. The caller, who has a file system, reads the file.
  */
 import { WeightDiffError } from "../errors.js";
 import type { Kernel } from "./kernel.js";

@@ -3,7 +3,7 @@ import { mantissaBits, type Unit } from "../formats/coded/units.js";
 import { difference } from "./coder-scalar.js";
 import { assertSpan } from "./memory.js";
 
-/** Elements whose sums stand by themselves before they are added to the total: a window is a multiple of it. */
+/** Elements whose sums are kept apart before they are added to the total. A window is a multiple of it. */
 const CHUNK = 4096;
 /** Bytes of the state: the sums of (t - b)², b², t² and b·t, and the largest |t - b|, in F64. */
 export const MEASURE_BYTES = 40;

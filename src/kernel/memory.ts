@@ -1,6 +1,6 @@
 /**
- * The block of memory a kernel works in. It never grows. WebAssembly memory starts on a page of the operating system, which
- * direct I/O wants, so the scalar kernel takes it too wherever there is any.
+ * The block of memory in which a kernel works. It never grows. WebAssembly memory starts on a page of the operating system, as direct I/O
+ * requires, so the scalar kernel also uses it where it exists.
  */
 import { WeightDiffError } from "../errors.js";
 
@@ -26,7 +26,7 @@ function orLimit<T>(bytes: number, allocate: () => T): T {
   try {
     return allocate();
   } catch (cause) {
-    // V8 reserves some 10 GB of addresses for each memory, however small: a limit of addresses is what refuses it first.
+    // V8 reserves some 10 GB of addresses for each memory, however small, so a limit of addresses is what refuses it first.
     throw new WeightDiffError(
       "LIMIT",
       `the system refuses a worker its block of ${(bytes / 2 ** 20).toFixed(1)} MiB, for which WebAssembly reserves some 10 GB of addresses`,
@@ -46,7 +46,7 @@ export function assertSpan(memory: ArrayBufferLike, base: number, at: number, by
   }
 }
 
-/** Bytes of an integer. */
+/** Refuses anything but the width of an integer in bytes. */
 export function assertWidth(width: number): void {
   if (![1, 2, 4, 8].includes(width)) {
     throw new RangeError(`kernel: integers of ${width} bytes`);

@@ -1,4 +1,6 @@
-/** Rows of a matrix by the inputs of several tokens in plain TypeScript: the oracle of assembly/multiply.ts, and the fallback. */
+/**
+ * Multiplies rows of a matrix by the inputs of several tokens, in plain TypeScript: the oracle of assembly/multiply.ts, and the fallback.
+ */
 import { assertSize, assertSpan } from "./memory.js";
 
 /** Positions in the kernel's memory; all values are F32. */
@@ -17,8 +19,8 @@ export interface Product {
 
 export interface Multiply {
   /**
-   * Each product by itself, in F32, every step rounded: lane k mod 4 adds up the columns k in order, then (0 + 1) + (2 + 3), then the
-   * columns past the last multiple of four are added one by one. So it does not depend on the rows and tokens beside it.
+   * Computes each product in F32, with every step rounded: lane k mod 4 adds the columns k in order, then (0 + 1) + (2 + 3), then the
+   * columns past the last multiple of four, one by one. So a product does not depend on the rows and tokens beside it.
    */
   multiply(product: Product): void;
 }

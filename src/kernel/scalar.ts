@@ -1,6 +1,6 @@
 /**
- * The kernel in plain TypeScript, element by element: the oracle the SIMD kernel is held against, and the fallback where there
- * is no SIMD. The rules of an element are in bits.ts, those of the sums in cascade.ts.
+ * The kernel in plain TypeScript, element by element: the oracle for the SIMD kernel, and the fallback without SIMD. bits.ts has the rules
+ * for an element, cascade.ts those for sums.
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import {
@@ -21,10 +21,10 @@ import { scalarMeasure } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
 import { scalarMultiply } from "./multiply.js";
 
-/** A state is a JavaScript object known by its position; this is what it takes of the caller's memory. */
+/** A state is a JavaScript object that is known by its position. This is the room that it takes in the caller's memory. */
 const STATE_BYTES = 64;
 
-/** widenF16 of every half, made at first use. */
+/** widenF16 of every half, computed at first use. */
 let widened: Uint32Array | undefined;
 
 /** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
@@ -54,7 +54,7 @@ export function createScalarKernel(bytes: number, shared = false): Kernel {
       view.setUint32(at, rule(load[dtype](source + ELEMENT_BYTES[dtype] * i), view.getUint32(at, true)), true);
     }
   };
-  /** The same with a target of 16 bits. @returns how many finite values became infinite. */
+  /** The same with a 16-bit target. @returns how many finite values became infinite. */
   const intoNarrow = (
     dtype: NarrowDtype,
     source: number,
@@ -73,7 +73,7 @@ export function createScalarKernel(bytes: number, shared = false): Kernel {
     }
     return overflowed;
   };
-  /** Integers of any width as bytes with a carry or borrow: no number of JavaScript holds all 64 bits. */
+  /** Integers of any width, byte by byte with a carry or borrow, since no JavaScript number holds 64 bits. */
   const intoIntegers = (
     width: number,
     source: number,
@@ -219,7 +219,7 @@ export function createScalarKernel(bytes: number, shared = false): Kernel {
 /** Bits of infinity, of the upper word for F64. */
 const INFINITY_BITS = { F16: 0x7c00, BF16: 0x7f80, F32: 0x7f800000, F64: 0x7ff00000 } as const;
 
-/** 0 for a NaN, 1 for an infinity, 2 for a zero, null for an ordinary number. As stored: a tiny F64 is not zero. */
+/** 0 for a NaN, 1 for an infinity, 2 for a zero, null for an ordinary number. As stored, so a tiny F64 is not zero. */
 function specialKind(dtype: FloatDtype, view: DataView, at: number): 0 | 1 | 2 | null {
   const wide = dtype === "F64";
   const top = dtype === "F16" || dtype === "BF16" ? view.getUint16(at, true) : view.getUint32(wide ? at + 4 : at, true);

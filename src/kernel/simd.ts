@@ -1,6 +1,6 @@
 /**
- * The kernel in WebAssembly SIMD (assembly/): this file knows the module's exports and nothing of arithmetic. Sizes and
- * constants come from the module, so they are written once.
+ * The kernel in WebAssembly SIMD (assembly/). This file knows the module's exports, but no arithmetic. Sizes and constants come from the
+ * module, so they are written once.
  */
 import type { FloatDtype } from "../formats/dtype.js";
 import { ELEMENT_BYTES } from "./bits.js";
@@ -10,7 +10,7 @@ import { assertMeasuring, MEASURE_BYTES } from "./measure.js";
 import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
 import { assertProduct } from "./multiply.js";
 
-/** What assembly/index.ts exports. */
+/** The exports of assembly/index.ts. */
 interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>> {
   readonly BASE: WebAssembly.Global;
   readonly SUM_BYTES: WebAssembly.Global;
@@ -38,9 +38,9 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   multiply(...positions: readonly number[]): void;
 }
 
-/** Room for what lies below BASE, whatever it is: the memory is needed before the module can be asked. */
+/** An upper bound for BASE: memory is needed before the module can be asked for it. */
 const BASE_AT_MOST = 65536;
-/** 64 bytes of state per column must fit in 32 bits. */
+/** 64 bytes of state for each column must fit in 32 bits. */
 const COLUMNS_AT_MOST = 2 ** 25;
 const ADD = 0;
 const SUBTRACT = 0x80000000;

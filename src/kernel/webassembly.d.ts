@@ -1,6 +1,6 @@
 /**
- * The few names of WebAssembly's JavaScript API that the kernel uses (https://webassembly.github.io/spec/js-api/). They are
- * in TypeScript's DOM library only, which would bring a whole browser along.
+ * The few names of WebAssembly's JavaScript API that the kernel uses (https://webassembly.github.io/spec/js-api/). TypeScript has them only
+ * in its DOM library, which would bring a whole browser along.
  */
 declare namespace WebAssembly {
   interface Module {

@@ -1,6 +1,6 @@
-/** XOR of two short runs of bytes, by words; the kernel has that of long ones. */
+/** XOR of two short runs of bytes, word by word. The kernel handles long ones. */
 
-/** target ^= key, byte by byte; both of the same length. */
+/** target ^= key, byte by byte; both have the same length. */
 export function xorInto(target: Uint8Array, key: Uint8Array): void {
   const aligned = target.byteOffset % 4 === 0 && key.byteOffset % 4 === 0;
   const words = aligned ? target.length >>> 2 : 0;

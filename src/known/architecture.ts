@@ -1,46 +1,46 @@
 /**
- * What a row of the table of architectures says, and the parts that rows are made of: weights, biases, norms, the layers of LLaMA's
- * kind, experts, towers. The table is in architectures.ts.
+ * The type of a row in the table of architectures, and the parts from which rows are made: weights, biases, norms, LLaMA-like layers,
+ * experts, towers. The table is in architectures.ts.
  */
 
-/** Values of a config.json, or of a config within one. A key that is absent or of another type is null. */
+/** Values of a config.json, or of a config inside one. A key that is absent or of another type gives null. */
 export interface ConfigValues {
   number(key: string): number | null;
-  /** @param otherwise what counts where the key is absent. */
+  /** @param otherwise the value if the key is absent. */
   flag(key: string, otherwise?: boolean): boolean;
-  /** Integers; none where there is no list. */
+  /** Integers; empty if the key holds no list. */
   list(key: string): readonly number[];
 }
 
-/** Sizes by letter; null where the config does not tell. */
+/** Sizes by letter; null if the config does not tell. */
 export type Sizes = Readonly<Record<string, number | null>>;
 
-/** A tensor, or one in every layer, or one in every expert of every layer. */
+/** A tensor, a tensor in every layer, or a tensor in every expert of every layer. */
 export interface ArchitectureTensor {
-  /** Without what stands before the body's names; "*" is the number of a layer, and a second one that of an expert. */
+  /** The name without the prefix of the body. The first "*" is the number of a layer, the second that of an expert. */
   readonly name: string;
-  /** "Q H": two dimensions, each a letter of the sizes, a number, or a multiple as "3H". */
+  /** For example "Q H" for two dimensions. Each is a letter of `sizes`, a number, or a multiple such as "3H". */
   readonly shape: string;
-  /** In which layers, or models; everywhere without it. */
+  /** In which layers or models the tensor exists. Left out for all. */
   readonly when?: (config: ConfigValues, layer: number) => boolean;
-  /** Files of other versions hold experts in other tensors: judged only where one of the kind is there. */
+  /** Files of other versions store experts in other tensors, so these are judged only if one of them exists. */
   readonly otherwiseStored?: true;
-  /** A norm's weights, near 1: a model in which they are all zero gives zeros. */
+  /** A norm's weights, near 1. If they are all zero, the model outputs zeros. */
   readonly scale?: true;
 }
 
 export interface Architecture {
   readonly modelType: string;
-  /** What its classes begin with: "Llama" for LlamaForCausalLM. A pattern. */
+  /** A pattern for the start of its class names: "Llama" for LlamaForCausalLM. */
   readonly className: string;
-  /** Before the body's names in a model with a head: base_model_prefix. */
+  /** The text before the body's names in a model with a head: base_model_prefix. */
   readonly prefix: string;
-  /** The body's. V: vocabulary, H: hidden size, L: layers, E: experts; the others are the row's own. */
+  /** The sizes of the body. V: vocabulary, H: hidden size, L: layers, E: experts; other letters belong to the row. */
   readonly sizes: (config: ConfigValues) => Sizes;
   /** The keys of config.json that sizes are read from, for messages. */
   readonly keys: Readonly<Record<string, string>>;
   readonly tensors: readonly ArchitectureTensor[];
-  /** The output embedding of a causal language model, by the names that versions give it; null for a tower. */
+  /** The output embedding of a causal language model, by the names that different versions give it; null for a tower. */
   readonly head: { readonly names: readonly string[]; readonly shape: string } | null;
   /** Name of the input embedding; null for a tower. */
   readonly embedding: string | null;
@@ -60,7 +60,7 @@ export const bias = (name: string, shape: string): readonly ArchitectureTensor[]
 const rmsNorm = (name: string, shape = "H"): readonly ArchitectureTensor[] => [
   { name: `${name}.weight`, shape, scale: true },
 ];
-/** Of norms whose weights are stored as offset from 1 (modeling_gemma.py, GemmaRMSNorm). */
+/** Norms whose weights are stored as an offset from 1 (modeling_gemma.py, GemmaRMSNorm). */
 export const offsetNorm = (name: string, shape = "H"): readonly ArchitectureTensor[] => weight(name, shape);
 export const layerNorm = (name: string, shape = "H"): readonly ArchitectureTensor[] =>
   rowsOf(rmsNorm(name, shape), bias(name, shape));
@@ -82,7 +82,7 @@ const times = (...factors: readonly (number | null)[]): number | null =>
 const over = (a: number | null, b: number | null): number | null =>
   a === null || b === null || b === 0 || a % b !== 0 ? null : a / b;
 
-/** In the words of LLaMA's config. @param own what the class takes where the config says nothing. */
+/** Sizes by the keys of LLaMA's config. @param own the defaults of the class. */
 export const llamaSizes =
   (own: { readonly headSize?: "by hidden size"; readonly groups?: "as heads" }) =>
   (config: ConfigValues): Sizes => {
@@ -132,7 +132,7 @@ export const mlp = (part: string, size: string, biased: Biased): readonly Archit
 export const LLAMA_NORMS = rowsOf(rmsNorm(`${LAYER}.input_layernorm`), rmsNorm(`${LAYER}.post_attention_layernorm`));
 export const HEAD_NORMS = rowsOf(rmsNorm(`${LAYER}.self_attn.q_norm`, "D"), rmsNorm(`${LAYER}.self_attn.k_norm`, "D"));
 
-/** Of LLaMA's names. */
+/** The tensors of a model with LLaMA's names. */
 export const llamaLike = (
   modelType: string,
   className: string,
@@ -150,7 +150,7 @@ export const llamaLike = (
   embedding: EMBEDDING,
 });
 
-/** Layers of experts, by the rule of Qwen's mixtures (modeling_qwen3_moe.py, Qwen3MoeDecoderLayer). */
+/** Which layers have experts, by the rule of Qwen's mixtures (modeling_qwen3_moe.py, Qwen3MoeDecoderLayer). */
 export const isSparse: NonNullable<When> = (config, layer) =>
   !config.list("mlp_only_layers").includes(layer) && (layer + 1) % (config.number("decoder_sparse_step") ?? 1) === 0;
 export const isDense: NonNullable<When> = (config, layer) => !isSparse(config, layer);
@@ -177,7 +177,7 @@ export const GEMMA_2_NORMS = gemmaNorms(
   "post_feedforward_layernorm",
 );
 
-/** In the words of GPT-2's config. */
+/** Sizes by the keys of GPT-2's config. */
 export const gptSizes = (config: ConfigValues): Sizes => {
   const hidden = config.number("n_embd");
   return {
@@ -190,7 +190,7 @@ export const gptSizes = (config: ConfigValues): Sizes => {
 };
 export const GPT_KEYS = { V: "vocab_size", H: "n_embd", I: "n_inner", L: "n_layer", N: "n_positions" } as const;
 
-/** A tower of CLIP's or SigLIP's kind. @param more rows beside the layers. */
+/** A tower like CLIP's or SigLIP's. @param more tensors outside the layers. */
 export const tower = (
   modelType: string,
   more: readonly ArchitectureTensor[],

@@ -1,7 +1,7 @@
 /**
- * The tensors that models of well-known architectures have, and their shapes, by their config: as save_pretrained of transformers
- * 5.23.0 writes them (models/<model type>/modeling_*.py and configuration_*.py), and as they stand on the Hub. Every row is held
- * against transformers itself by test/conformance/architectures.test.ts. Architectures that are not listed are not judged.
+ * The tensors of well-known architectures and their shapes, derived from their config: as save_pretrained of transformers 5.23.0 writes
+ * them (models/<model type>/modeling_*.py and configuration_*.py), and as they are on the Hub. test/conformance/architectures.test.ts
+ * compares every row with transformers itself. Other architectures are not judged.
  */
 
 import {
@@ -176,7 +176,7 @@ const ROWS: readonly Architecture[] = [
     prefix: "transformer.",
     sizes: gptSizes,
     keys: GPT_KEYS,
-    // Matrices of Conv1D: input size first (pytorch_utils.py).
+    // Conv1D stores its matrices with the input size first (pytorch_utils.py).
     tensors: rowsOf(
       [
         { name: "wte.weight", shape: "V H" },
@@ -222,7 +222,7 @@ const ROWS: readonly Architecture[] = [
       return {
         V: config.number("vocab_size"),
         H: hidden,
-        // Of the embeddings: 512 in OPT-350m, whose hidden size is 1024.
+        // The width of the embeddings: 512 in OPT-350m, whose hidden size is 1024.
         W: config.number("word_embed_proj_dim") ?? hidden,
         I: config.number("ffn_dim"),
         L: config.number("num_hidden_layers"),
@@ -321,8 +321,8 @@ function isProjected(config: ConfigValues): boolean {
 }
 
 /**
- * Models whose language model is one of the above, by its own config in text_config, and that have it where LANGUAGE_MODELS says.
- * Their towers are judged if vision_config names one of the above.
+ * Models whose language model is one of the above, with its own config in text_config, at the place that LANGUAGE_MODELS gives. Their
+ * towers are judged if vision_config names one of the above.
  */
 export const COMPOSITES: ReadonlySet<string> = new Set([
   "llava",
@@ -335,7 +335,7 @@ export const COMPOSITES: ReadonlySet<string> = new Set([
   "vipllava",
 ]);
 
-/** Body and head: until transformers 4.51, and on the Hub; from 4.52 on; of the model without a head. */
+/** Prefixes of body and head: up to transformers 4.51, and on the Hub; from 4.52 on; in a model without a head. */
 export const LANGUAGE_MODELS: readonly { readonly prefix: string; readonly head: string }[] = [
   { prefix: "language_model.model.", head: "language_model." },
   { prefix: "model.language_model.", head: "" },

@@ -1,8 +1,8 @@
 /**
- * Buffers that a model computes for itself, and that files may hold beside the parameters. Some versions of transformers save them,
- * others do not, so one side of a pair may lack them. The list is from the calls of register_buffer in transformers 4.0.1, 4.12.5, 4.20.1,
- * 4.28.1, 4.31.0, 4.36.2, 4.44.2, 4.57.1 and 5.23.0. A name alone says little: GPT-2's mask is called `attn.bias`, as a learned
- * bias may be. So shape, dtype or config.json must confirm it.
+ * Buffers that a model computes and that files may hold beside the parameters. Some versions of transformers save them, others do not, so
+ * one side of a pair may lack them. The list comes from the calls of register_buffer in transformers 4.0.1, 4.12.5, 4.20.1, 4.28.1, 4.31.0,
+ * 4.36.2, 4.44.2, 4.57.1 and 5.23.0. A name alone says little: GPT-2's mask is called `attn.bias`, like a learned bias. So shape, dtype or
+ * config.json must confirm it.
  */
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
 import type { Shape } from "../formats/tensor-info.js";
@@ -14,7 +14,7 @@ interface Tensor {
 
 interface BufferRule {
   readonly name: RegExp;
-  /** @param modelType model_type of config.json; null where it is not known. */
+  /** @param modelType model_type of config.json; null if unknown. */
   is(tensor: Tensor, modelType: string | null, name: string): boolean;
 }
 
@@ -34,7 +34,7 @@ const MASKED: ReadonlySet<string> = new Set([
   "openai-gpt",
   "trajectory_transformer",
 ]);
-/** Families whose position embeddings (`embed_positions.weight`) are computed sinusoids, not parameters. */
+/** Families whose position embeddings (`embed_positions.weight`) are computed sinusoids and not parameters. */
 const SINUSOIDAL: ReadonlySet<string> = new Set(["fsmt", "marian", "pegasus", "pegasus_x", "roformer"]);
 
 const count = ({ shape }: Tensor): number => shape.reduce((product, size) => product * size, 1);
@@ -48,7 +48,7 @@ const isMatrix = ({ dtype, shape }: Tensor): boolean => isFloatDtype(dtype) && s
 
 const RULES: readonly BufferRule[] = [
   {
-    // Booleans are never learned. For floats, the family decides, or GPT-2's own way to name a layer.
+    // Booleans are never learned. For floats, the family decides, or names in GPT-2's style.
     name: /(^|\.)(attn|attention|self_attention|crossattention|scale_mask_softmax)\.(bias|causal_mask|mask)$/,
     is: (tensor, modelType, name) =>
       isSquare(tensor) &&
@@ -57,12 +57,12 @@ const RULES: readonly BufferRule[] = [
   { name: /(^|\.)(masked_bias|(self_)?mask_value_float(16|32))$/, is: (tensor) => count(tensor) === 1 },
   { name: /(^|\.)(encoder|decoder)\.version$/, is: (tensor) => count(tensor) === 1 },
   { name: /(^|\.)_float_tensor$/, is: (tensor) => count(tensor) === 1 },
-  // Integers have no gradients, so they are no parameters.
+  // Integers have no gradients, so they are never parameters.
   {
     name: /(^|\.)(position_ids|token_type_ids|relative_position_index|attention_bias_idxs)$/,
     is: isInteger,
   },
-  // Also original_inv_freq, and full_attention_inv_freq of models with several kinds of layers.
+  // Also original_inv_freq, and full_attention_inv_freq in models with several kinds of layers.
   { name: /(^|[._])inv_freq$/, is: isVector },
   { name: /(^|\.)(cos|sin)_cached$/, is: ({ dtype, shape }) => isFloatDtype(dtype) && shape.length >= 2 },
   { name: /(^|\.)relative_coords_table$/, is: ({ shape }) => shape.length === 4 && shape[3] === 2 },
@@ -79,15 +79,14 @@ const RULES: readonly BufferRule[] = [
   },
 ];
 
-/** Is this tensor a buffer that models compute for themselves? @param modelType model_type of config.json; null where it is not known. */
+/** Is this tensor a buffer that models compute? @param modelType model_type of config.json; null if unknown. */
 export function isComputedBuffer(name: string, tensor: Tensor, modelType: string | null): boolean {
   return RULES.some((rule) => rule.name.test(name) && rule.is(tensor, modelType, name));
 }
 
 /**
- * Parameters that files of a family hold and its classes in transformers have no place for: they are passed over on loading
- * (`_keys_to_ignore_on_load_unexpected`, 4.20.1 to 5.23.0). Layers that predict further tokens ("mtp"), and a bias of T5 that was
- * never used.
+ * Parameters in the files of a family that transformers does not load into its classes (`_keys_to_ignore_on_load_unexpected`, 4.20.1 to
+ * 5.23.0): layers that predict further tokens ("mtp"), and a bias of T5 that was never used.
  */
 const UNUSED: readonly (readonly [modelTypes: RegExp, name: RegExp])[] = [
   [/^(t5|mt5|umt5|longt5)$/, /^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$/],
@@ -101,7 +100,7 @@ const UNUSED: readonly (readonly [modelTypes: RegExp, name: RegExp])[] = [
   ],
 ];
 
-/** Is this a parameter that transformers' classes of this type have no place for? */
+/** Does transformers skip this parameter when it loads a model of this type? */
 export function isUnused(name: string, modelType: string | null): boolean {
   return modelType !== null && UNUSED.some(([types, pattern]) => types.test(modelType) && pattern.test(name));
 }

@@ -1,6 +1,6 @@
 /**
- * Names of the matrices with a row for each token, as data: input embeddings, the output heads that may be tied to them, and biases
- * that are tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
+ * Names of the matrices with a row for each token, as data: input embeddings, output heads that may be tied to them, and biases that are
+ * tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
  */
 
 const INPUTS = [
@@ -25,16 +25,16 @@ const OUTPUTS = [
   "cls\\.predictions\\.decoder",
 ];
 
-/** Input embeddings of the families. */
+/** Input embeddings of all families. */
 export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight$`);
-/** Output heads; those of ModernBERT's decoder, GIT and RWKV have names that may be anything (decoder, output, head). */
+/** Output heads. The heads of ModernBERT's decoder, GIT and RWKV are missing: their names (decoder, output, head) may mean anything. */
 export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
 /** Embeddings and heads: the only tensors that may have new rows. */
 export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}`);
 
-/** A bias of the head that is one with another parameter where head and embedding are: in BERT's line of models. */
+/** A bias of the head that is tied to another parameter, in models like BERT, where head and embedding are tied. */
 export interface TiedBias {
-  /** As it stands in files and first in a state_dict, and its other name. */
+  /** Its name in files and the first one in a state_dict, and its other name. */
   readonly first: RegExp;
   readonly second: RegExp;
   /** Only in models with an embedding or a head of this name. */
@@ -50,7 +50,7 @@ export const TIED_BIASES: readonly TiedBias[] = [
   },
 ];
 
-/** The input embedding and the output head among the names; null for either where there is none, or several of one rank. */
+/** The input embedding and the output head among the names. Null if there is none, or if several names rank equal. */
 export function embeddingsOf(names: Iterable<string>): {
   readonly input: string | null;
   readonly output: string | null;
@@ -69,7 +69,7 @@ export function embeddingsOf(names: Iterable<string>): {
 
 const ENCODER = /(^|\.)encoder\./;
 
-/** The name with the fewest parts: that of the model itself, not of one of its towers. */
+/** The name with the fewest parts: it belongs to the model itself, not to one of its towers. */
 function outermost(names: readonly string[]): string | null {
   const depth = (name: string): number => name.split(".").length;
   const least = names.reduce((most, name) => Math.min(most, depth(name)), Number.POSITIVE_INFINITY);

@@ -1,10 +1,10 @@
 /**
- * Published files and their sha256, as data. A match says what a file is; no match says nothing: the same
- * weights saved by another version of torch or cut into other shards have other bytes.
+ * Published files and their sha256, as data. A match tells what a file is. No match tells nothing: the same weights have other bytes if
+ * another version of torch saved them, or if they were split into other shards.
  */
 export interface KnownFile {
   readonly what: string;
-  /** Bytes; null where not recorded. */
+  /** Bytes; null if not recorded. */
   readonly size: number | null;
   readonly sha256: string;
 }
@@ -84,12 +84,12 @@ export const KNOWN_FILES: readonly KnownFile[] = [
   ),
 ];
 
-/** The file with this digest; null if it is none of the list. */
+/** The file with this digest; null if the list has none. */
 export function fileWithDigest(sha256: string): KnownFile | null {
   return KNOWN_FILES.find((known) => known.sha256 === sha256) ?? null;
 }
 
-/** Files of this size: a hint, no more. */
+/** Files of this size. The size is only a hint. */
 export function filesOfSize(size: number): readonly KnownFile[] {
   return KNOWN_FILES.filter((known) => known.size === size);
 }

@@ -1,9 +1,9 @@
-/** Which models a script loads as language models, with an output head: what AutoModelForCausalLM takes (transformers 5.23.0). */
+/** Which models a script loads as language models with an output head: those that AutoModelForCausalLM takes (transformers 5.23.0). */
 import { tiedByDefault } from "../checkpoint/tied-families.js";
 
-/** By how the names of their classes end. */
+/** The endings of their class names. */
 const CLASS = /(ForCausalLM|LMHeadModel|LMHead|WithLMHead|ForMaskedLM|ForPreTraining|GenerationDecoder)$/;
-/** Families of which it loads the model of several towers. */
+/** Families of which it loads the model with several towers. */
 const TOWERED: ReadonlySet<string> = new Set([
   "fuyu",
   "gemma3",
@@ -15,8 +15,9 @@ const TOWERED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Null where the config tells neither family nor class.
- * @param modelType model_type of config.json. @param architecture the class that the model was saved as.
+ * Null if the config tells neither family nor class.
+ * @param modelType model_type of config.json.
+ * @param architecture the class as which the model was saved.
  */
 export function isLanguageModel(modelType: string | null, architecture: string | null): boolean | null {
   return architecture === null

@@ -6,7 +6,7 @@ export interface KnownModel {
   readonly layers: number;
   readonly intermediateSize: number;
   readonly name: string;
-  /** Its Llama 2 sibling of the same shape. */
+  /** The Llama 2 model of the same shape. */
   readonly second?: string;
   /** rms_norm_eps of the first generation. */
   readonly normEps?: number;
@@ -53,7 +53,7 @@ function llama(
   return second === undefined ? row : { ...row, second: `Llama 2 ${second}` };
 }
 
-/** The LLaMA-1 whose hidden size this is: what it is called, and how many layers it has. */
+/** The LLaMA-1 model with this hidden size: its name, and its number of layers. */
 export function firstLlama(hiddenSize: number): { readonly name: string; readonly layers: number } | undefined {
   return MODELS.find((row) => row.normEps !== undefined && row.hiddenSize === hiddenSize);
 }

@@ -1,14 +1,16 @@
 /**
- * Names that the same tensor has in different files, as data: what wrappers put into names, the prefixes of base models, and the
- * names that transformers changed. Read from the sources of transformers 4.0.1, 4.20.1, 4.44.2, 4.57.1 and 5.23.0; the wrappers from
- * those of torch 2.13.0, peft 0.17.1 and trl 0.9.6.
+ * The names that one tensor has in different files, as data: names that wrappers add, prefixes of base models, and names that transformers
+ * changed. Taken from the sources of transformers 4.0.1, 4.20.1, 4.44.2, 4.57.1 and 5.23.0; wrappers from torch 2.13.0, peft 0.17.1 and trl
+ * 0.9.6.
  */
 
-/** A part of names that a wrapper around the model puts there. */
+/** A part that a wrapper around the model adds to names. */
 export interface Wrapper {
   readonly part: string;
   readonly who: string;
-  /** No model has a part of this name: it is removed wherever it stands. Otherwise it is removed only where names of both sides then meet. */
+  /**
+   * Is the part removed wherever it appears, since no model uses the name? Other parts are removed only if names of both sides then match.
+   */
   readonly always: boolean;
 }
 
@@ -29,14 +31,17 @@ export const WRAPPERS: readonly Wrapper[] = [
   { part: "base_layer", who: "PEFT", always: false },
 ];
 
-/** Tensors of adapters beside the weights that they change (peft 0.17.1, tuners/lora/layer.py lines 85 to 105, utils/other.py lines 230 and 476). */
+/**
+ * Tensors of adapters that lie beside the weights they change (peft 0.17.1, tuners/lora/layer.py lines 85 to 105, utils/other.py lines 230
+ * and 476).
+ */
 export const ADAPTER =
   /(^|\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save|original_module)(\.|$)/;
 
 /**
- * What a model with a head puts before the names of the model without one: `base_model_prefix` of transformers' classes.
- * from_pretrained adds it or takes it off (modeling_utils.py 4.44.2, line 4109; core_model_loading.py 5.23.0, line 1567). Left out
- * are those that name one tower of several: language_model, vision_model, encoder and their like.
+ * The text that a model with a head puts before the names of the model without one: `base_model_prefix` of transformers' classes.
+ * from_pretrained adds or removes it (modeling_utils.py 4.44.2, line 4109; core_model_loading.py 5.23.0, line 1567). The prefixes that name
+ * one tower of several (language_model, vision_model, encoder and the like) are left out.
  */
 export const BASE_PREFIXES: ReadonlySet<string> = new Set(
   `model transformer gpt_neox gpt_neox_japanese rwkv backbone
@@ -51,7 +56,10 @@ export const BASE_PREFIXES: ReadonlySet<string> = new Set(
   swiftformer swin swinv2 swin2sr timesformer van videomae vit vivit xlm-roberta`.split(/\s+/),
 );
 
-/** Old names of tensors and those that transformers gives them while it loads a file (conversion_mapping.py 5.23.0, "legacy" and GPTNeoXForCausalLM). */
+/**
+ * Old names of tensors, and the names that transformers gives them while it loads a file (conversion_mapping.py 5.23.0, "legacy" and
+ * GPTNeoXForCausalLM).
+ */
 const RENAMED: readonly (readonly [old: RegExp, now: string])[] = [
   [/(^|\.)LayerNorm\.gamma$/, "$1LayerNorm.weight"],
   [/(^|\.)LayerNorm\.beta$/, "$1LayerNorm.bias"],
@@ -60,14 +68,14 @@ const RENAMED: readonly (readonly [old: RegExp, now: string])[] = [
   [/^embed_out\./, "lm_head."],
 ];
 
-/** A part of a model beside its language model; where both sides have one, both are models of several towers. */
+/** Parts beside the language model. If both sides have one, both are models with several towers. */
 const TOWER =
   /^(model\.|thinker\.|model\.thinker\.)?(vision_tower|vision_model|visual|image_tower|video_tower|audio_tower|multi_modal_projector)\./;
 
 /**
- * Where such a model has its language model: "language_model.model.layers" until 4.51, "model.language_model.layers" from 4.52 on;
- * Qwen2-VL: "model.layers" and "model.language_model.layers". from_pretrained turns one into the other (conversion_mapping.py
- * 5.23.0, "llava" and "Qwen2VLForConditionalGeneration").
+ * Where such a model keeps its language model: in "language_model.model.layers" up to 4.51, in "model.language_model.layers" from 4.52 on;
+ * Qwen2-VL in "model.layers" and "model.language_model.layers". from_pretrained turns one into the other (conversion_mapping.py 5.23.0,
+ * "llava" and "Qwen2VLForConditionalGeneration").
  */
 const TOWERED: readonly (readonly [RegExp, string])[] = [
   [/^(thinker\.)?model\./, "$1"],
@@ -84,14 +92,14 @@ export function hasTowers(names: Iterable<string>): boolean {
   return false;
 }
 
-/** One name for all that transformers takes for the same tensor. @param towers whether both sides are models of several towers. */
+/** One name for all names that transformers reads as the same tensor. @param towers are both sides models with several towers? */
 export function commonName(name: string, towers: boolean): string {
   return [...RENAMED, ...(towers ? TOWERED : [])].reduce((found, [pattern, now]) => found.replace(pattern, now), name);
 }
 
-/** The name without the first such part: one or several of the words between its dots. */
+/** The name without the first occurrence of `part`, which is one word or several words between dots. */
 export function withoutPart(name: string, part: string, front: boolean): string {
-  // Nearly no name has it, and models have a hundred thousand names: this makes no new strings.
+  // Hardly any name has it, and models have a hundred thousand names: so this makes no new strings.
   if (!name.includes(part)) {
     return name;
   }
@@ -100,7 +108,7 @@ export function withoutPart(name: string, part: string, front: boolean): string 
   return at < 0 || (front && at > 0) || without === "" ? name : without;
 }
 
-/** The name without any wrapper, and the wrappers that were in it. */
+/** The name without wrappers, and the wrappers that it had. */
 export function unwrapName(stored: string): { readonly name: string; readonly wrappers: readonly Wrapper[] } {
   let name = stored;
   const wrappers: Wrapper[] = [];

@@ -1,27 +1,27 @@
 /**
- * The sums that authors published for their recovered models, as data (docs/arithmetic.md 7): a new one is a new row. Each is the F32 total
- * over the state dict of 2023 that naive-sum.ts computes, or over one tensor. The tolerance is the script's own.
+ * The sums that authors published for their recovered models, as data (docs/arithmetic.md 7). To add one, add a row. Each is the F32 total
+ * over the state dict of 2023 that sums/naive.ts computes, or over one tensor. The tolerance is the script's own.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 
 export interface KnownSum {
   readonly name: string;
-  /** Last parts of the names of the repositories that hold the diff or the recovered model, lower-case. */
+  /** Last parts of the names of the repositories with the diff or the recovered model, in lower case. */
   readonly repos: readonly string[];
   readonly value: number;
-  /** The script's tolerance, as torch.allclose computes it: absolute + relative x the expected sum. */
+  /** The tolerance of the script, as torch.allclose computes it: absolute + relative x the expected sum. */
   readonly absolute: number;
   readonly relative: number;
-  /** The one tensor that is summed; all, if there is none. */
+  /** The one tensor that is summed. Left out if all are. */
   readonly tensor?: string;
-  /** How far the sum moves besides, where the script takes it before the values are rounded as they are saved. */
+  /** Further tolerance, if the script takes the sum before it rounds the values to save them. */
   readonly rounding?: number;
   /** Where it was published. */
   readonly source: string;
 }
 
-/** torch.allclose(…, atol=1e-2, rtol=0), as Alpaca's script and most of its copies have it. */
+/** torch.allclose(…, atol=1e-2, rtol=0), as in Alpaca's script and most of its copies. */
 const ABSOLUTE = { absolute: 1e-2, relative: 0 } as const;
 /** torch.allclose(…, rtol=1e-5, atol=1e-8). */
 const RELATIVE = { absolute: 1e-8, relative: 1e-5 } as const;
@@ -60,7 +60,8 @@ export const KNOWN_SUMS: readonly KnownSum[] = [
     absolute: 1e-4,
     relative: 0,
     tensor: "model.embed_tokens.weight",
-    // 46,943 x 4096 values of about 0.02 rounded to float16, each off by 4e-6 in the mean: four times 0.06.
+    // 46,943 x 4096 values of about 0.02 are rounded to float16, each with an error of 4e-6 on average. 0.25 is four times the 0.06 that
+    // this gives.
     rounding: 0.25,
     source: "Neutralzz/BiLLa embedding_convert.py",
   },
@@ -69,7 +70,7 @@ export const KNOWN_SUMS: readonly KnownSum[] = [
 /** A sum that a model should have. */
 export interface ExpectedSum {
   readonly value: number;
-  /** How far off a right model may be, absolute; the reference's own if nothing is said. */
+  /** The absolute tolerance for a right model. Left out for the tolerance of the reference. */
   readonly tolerance?: number;
   readonly tensor?: string;
   readonly name?: string;
@@ -81,7 +82,7 @@ function expected({ name, value, absolute, relative, rounding = 0, tensor, sourc
   return { name, value, tolerance, source, ...(tensor === undefined ? {} : { tensor }) };
 }
 
-/** The sum called `name`. @throws {WeightDiffError} USAGE with the names there are. */
+/** The sum of this name. @throws {WeightDiffError} USAGE, listing the known names. */
 export function sumNamed(name: string): ExpectedSum {
   const found = KNOWN_SUMS.find((known) => known.name === name.toLowerCase());
   if (found === undefined) {
@@ -94,14 +95,14 @@ export function sumNamed(name: string): ExpectedSum {
   return expected(found);
 }
 
-/** The sum published for the model of this place; null if none was. */
+/** The sum that was published for the model in this place; null if none was. */
 export function publishedSum(checkpoint: Pick<Checkpoint, "repo" | "directory">): ExpectedSum | null {
   const name = repoName(checkpoint).toLowerCase();
   const found = KNOWN_SUMS.find(({ repos }) => repos.includes(name));
   return found === undefined ? null : expected(found);
 }
 
-/** "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/" are both "alpaca-7b-wdiff". */
+/** Gives "alpaca-7b-wdiff" for both "tatsu-lab/alpaca-7b-wdiff" and "some/where/alpaca-7b-wdiff/". */
 export function repoName({ repo, directory }: Pick<Checkpoint, "repo" | "directory">): string {
   return (
     (repo ?? directory ?? "")

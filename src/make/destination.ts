@@ -14,38 +14,39 @@ export interface Destination extends SmallFiles {
 }
 
 export interface SmallFiles {
-  /** Beside the driver's weights. */
+  /** Small files beside the driver's weights. */
   readonly side: SideFiles;
-  /** The small files that are taken from the base because the driver lacks them; null where none are. */
+  /** Small files that are copied from the base because the driver lacks them; null where there are none. */
   readonly base: FromBase | null;
 }
 
 /** The checkpoints whose small files are copied. */
 export interface SideSources {
   readonly raw: Checkpoint;
-  /** Its config and side files are preferred. */
+  /** The checkpoint whose config and side files are preferred. */
   readonly driver: Checkpoint;
-  /** What the driver lacks is taken from here. */
+  /** Where to find what the driver lacks. */
   readonly elseBase?: BaseFiles | null;
-  /** Files beside its weights that the command writes itself. */
+  /** Files beside its weights that are not copied, since the command writes its own. */
   readonly apart?: readonly string[];
 }
 
-/** What the folder must allow. */
+/** What must be known of a run to judge its output folder. */
 export interface PlaceRequest {
   /** The output directory as the user wrote it; null writes nothing. */
   readonly output: string | null;
   /** The folders of the inputs, which the output must not overlap. */
   readonly sources: readonly InputPlace[];
-  /** How many bytes will be written, and how many it would be in the smallest dtype that can be asked for. */
+  /** How many bytes will be written, and how many it would be in the smallest dtype that the user may choose. */
   readonly needs: { readonly bytes: number; readonly least: number };
-  /** Null where no small files go along. */
+  /** Null where no small files are copied. */
   readonly side: SideSources | null;
 }
 
 /**
- * Chooses and checks the output folder; null if nothing is to be written. Every reason to refuse it is checked here.
- * @param one only this part of the output is written.
+ * Chooses and checks the output folder. All reasons to refuse it are checked here.
+ * @param one the part to write; null for the whole output.
+ * @returns null if nothing is to be written.
  * @throws {WeightDiffError} OUTPUT_REFUSED, DISK_FULL, NOT_WEIGHTS (a side file that is a placeholder), LINK_OUTSIDE, IO.
  */
 export async function chooseDestination(
@@ -61,7 +62,7 @@ export async function chooseDestination(
   }
   const path = await resolveOutput(output, sources);
   if (one !== null) {
-    // Small files are for whoever puts the parts together.
+    // Whoever puts the parts together copies the small files.
     const mode = await choosePartMode(path, one.part, wanted);
     if (mode !== "verify" && mode !== "resume") {
       await refuseFullDisk(path, one.bytes, one.bytes);
@@ -76,7 +77,7 @@ export async function chooseDestination(
   return { path, mode, ...small };
 }
 
-/** The output folder of a run whose parts are there. @throws {WeightDiffError} as chooseDestination. */
+/** The output folder of a run whose parts are finished. @throws {WeightDiffError} as chooseDestination. */
 export async function gatherDestination({ output, sources, side }: PlaceRequest): Promise<Destination> {
   const path = await resolveOutput(output ?? "", sources);
   const small = side === null ? { side: NO_SIDE_FILES, base: null } : await chooseSideFiles(side);

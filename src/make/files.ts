@@ -1,4 +1,4 @@
-/** Makes some files of a plan, or proves them where an earlier run made them: what a part does, and finalize where something changed. */
+/** Makes some files of a plan, or proves them if an earlier run made them. A part does this, and finalize where an input changed. */
 import type { Staging } from "../output/staging.js";
 import { type PlanPart, subPlan } from "../plan/parts.js";
 import { provideInputs } from "../run/inputs.js";
@@ -6,13 +6,13 @@ import { type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
 import type { Recipe } from "./recipe.js";
 
 export interface MadeFiles {
-  /** By the ids of the whole plan. */
+  /** Results by the ids of the whole plan. */
   readonly run: RunResult;
-  /** sha256 (hex) of each whole file, by name, where the command wants it. */
+  /** sha256 (hex) of each whole file by name, where the command needs it. */
   readonly closed: ReadonlyMap<string, string>;
 }
 
-/** @param output its journal has the ids of the whole plan. */
+/** @param output the output directory; its journal uses the ids of the whole plan. */
 export async function makeFiles(
   recipe: Pick<Recipe<never, unknown>, "plan" | "judge" | "digestFiles" | "close">,
   scope: Pick<PlanPart, "shards" | "jobs">,
@@ -36,7 +36,7 @@ function globalOf<T extends { readonly id: number }>(result: T, id: number): [nu
   return [id, { ...result, id }];
 }
 
-/** The same directory for a plan that counts its jobs anew. @param ids of the whole plan. */
+/** The same directory, for a plan that numbers its jobs anew. @param ids the jobs' ids in the whole plan. */
 function numbered(output: Staging, ids: readonly number[]): Staging {
   const places = new Map(ids.map((id, place) => [id, place]));
   const { journal } = output;

@@ -1,4 +1,4 @@
-/** Puts the parts of a run together: what each has made is held against its journal, and then the whole is finished as one run finishes. */
+/** Puts the parts of a run together: compares what each part made with its journal, then finishes the output as one run does. */
 import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { type GatherRequest, openGathering, partFolder } from "../output/gather.js";
@@ -17,7 +17,10 @@ import { partIdentity, shardOf } from "./part.js";
 import type { Recipe } from "./recipe.js";
 import { type Divisible, isDivisible, repeated } from "./request.js";
 
-/** @param small names of the small files that go along. @throws {WeightDiffError} OUTPUT_REFUSED naming every part that is missing or another run's, and as make. */
+/**
+ * @param small names of the small files in the output.
+ * @throws {WeightDiffError} OUTPUT_REFUSED, naming every part that is missing or belongs to another run; otherwise as make.
+ */
 export async function gatherParts<F, R>(
   destination: Destination,
   recipe: Recipe<F, R>,
@@ -41,7 +44,7 @@ export async function gatherParts<F, R>(
   };
   const output = await openGathering(path, request);
   try {
-    // Between the first look and the locks, a part may have been started over.
+    // A part may have been started over between the first look and the locks.
     const journals = await look();
     const results = new Map<number, TensorResult>();
     const closed = new Map<string, string>();
@@ -91,14 +94,14 @@ export async function gatherParts<F, R>(
     await output.finish(plan.shards, extras, manifest);
     return run;
   } catch (error) {
-    await output.suspend().catch(() => {}); // a failure of this clean-up must not hide the one that ended the run
+    await output.suspend().catch(() => {}); // a failure of the cleanup must not hide the error that ended the run
     throw error;
   }
 }
 
 /**
- * The journals of all parts, in their order.
- * @throws {WeightDiffError} OUTPUT_REFUSED if one is missing, not finished, or of another run.
+ * The journals of all parts, in order.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if one is missing, not finished, or belongs to another run.
  */
 async function finishedParts(
   path: string,
@@ -160,7 +163,7 @@ async function finishedParts(
   return journals;
 }
 
-/** "0,2-5": as Slurm takes the tasks of an array. @param numbers ascending. */
+/** Gives, for example, "0,2-5", as Slurm's --array takes it. @param numbers ascending. */
 export function rangesText(numbers: readonly number[]): string {
   const ranges: [number, number][] = [];
   for (const number of numbers) {
@@ -188,7 +191,10 @@ function commandFor(asked: AskedRun, path: string, part: PartNumber, mode: "resu
   return { to: "make it", command, options: { ...repeated(asked, command, path), part: partText(part), mode } };
 }
 
-/** How the file is that its part closed: its digest ("" without one) if it is as it was then, or still has that digest; else null. */
+/**
+ * The state of a file that its part closed.
+ * @returns its digest, or "" without one, if the file is unchanged or still has that digest; else null.
+ */
 async function unchanged(
   journal: ParsedJournal,
   file: string,
@@ -208,7 +214,10 @@ async function unchanged(
     : null;
 }
 
-/** The directory with a part's journal in place of its own. Nothing is noted there: what is made again now is looked at again next time. */
+/**
+ * The directory with the journal of a part in place of its own. It records nothing: files that are made again now are checked again next
+ * time.
+ */
 function claiming(output: Staging, { finished }: ParsedJournal): Staging {
   return { ...output, journal: { ...output.journal, finished, add: () => {} } };
 }

@@ -1,6 +1,6 @@
 /**
- * What a part says of itself while it runs, every few seconds: how far it is, and that it is still there. If another machine has taken
- * the part over meanwhile, because it heard nothing for long, the run ends.
+ * What a part reports about itself every few seconds while it runs: its progress, and that it is alive. The run ends if another machine
+ * took the part over after a long silence.
  */
 import { WeightDiffError } from "../errors.js";
 import type { PartDirectory } from "../output/part.js";
@@ -8,14 +8,14 @@ import { BEAT_MS, type PartState, writeState } from "../output/part-state.js";
 import type { ProgressState } from "../run/run-plan.js";
 
 export interface Heartbeat {
-  /** Aborted once the part belongs to somebody else. */
+  /** Aborted once another run has taken over the part. */
   readonly signal: AbortSignal;
   progress(state: ProgressState): void;
-  /** The last word. */
+  /** Writes the last report. */
   end(state: PartState["state"], error?: WeightDiffError): Promise<void>;
 }
 
-/** Beats that the rate is taken over. */
+/** The rate is averaged over so many heartbeats. */
 const RATE_BEATS = 5;
 
 /** @param total bytes of this part. @param whole bytes of all parts. */
@@ -49,7 +49,7 @@ export async function startHeartbeat(
           await say("running");
         }
       })
-      .catch(() => {}); // a disk that is full is told by the run itself
+      .catch(() => {}); // the run itself reports a full disk
   }, BEAT_MS);
   timer.unref();
   return {
@@ -71,6 +71,6 @@ function takenOver(): WeightDiffError {
   return new WeightDiffError(
     "OUTPUT_LOCKED",
     "another run has taken this part over, since nothing was heard of this one",
-    "see that the machine and its network file system answer",
+    "check that the machine and its network file system respond",
   );
 }

@@ -1,4 +1,4 @@
-/** What a run must have in common with the one that it continues. */
+/** What a run must have in common with the run that it continues. */
 import { digestOf } from "../manifest/write.js";
 import type { PlanIdentity } from "../output/journal-text.js";
 import type { PlanInput, RunPlan } from "../plan/plan.js";
@@ -20,7 +20,7 @@ export function identityOf(plan: RunPlan, asked: PlanIdentity): PlanIdentity {
   };
 }
 
-/** A file of the Hub stays the same, wherever it is read from. */
+/** A file of the Hub is the same file, whether it comes from the cache or from the network. */
 function versionText({
   modified,
   version,

@@ -1,6 +1,7 @@
 /**
- * The run that recover, make-diff, convert and xor share. It checks the output folder, verifies an output that is finished already,
- * ends a dry run, provides the inputs, runs, writes small files and manifest, gives final names, and reports. A recipe says what differs.
+ * The run that recover, make-diff, convert and xor share. It checks the output folder, verifies an output that is already finished, ends a
+ * dry run, fetches the inputs, runs the jobs, writes small files and manifest, gives the final names, and reports. A recipe says what
+ * differs between the commands.
  */
 
 import { trace } from "../engine/io/trace.js";
@@ -32,7 +33,7 @@ export async function make<F, R>(
     refuseUndivided(recipe);
   }
   if (options.dryRun === true && options.parts != null) {
-    // The plan is the same wherever it is carried out, and whatever is there already.
+    // The plan does not depend on the machine, nor on what the output folder holds.
     return planned(recipe, recipe.output, options);
   }
   const destination =
@@ -51,7 +52,7 @@ export async function make<F, R>(
     });
   }
   if (destination?.mode === "stream") {
-    options.onNote?.("a stream holds the tensors only: config.json and the tokenizer are not in it");
+    options.onNote?.("a stream holds only the tensors, not config.json and the tokenizer");
   } else if (destination !== null && part === null) {
     recipe.tell?.(destination);
   }
@@ -78,7 +79,7 @@ export async function make<F, R>(
   );
 }
 
-/** What a dry run ends with. */
+/** The end of a dry run. */
 async function planned<F, R>(
   { plan, started, identity, conclude }: Recipe<F, R>,
   output: string | null,
@@ -95,7 +96,7 @@ async function planned<F, R>(
   return conclude({ outcome: "planned", output, work, figures });
 }
 
-/** @throws {WeightDiffError} USAGE for what cannot be divided, or is not written anywhere. */
+/** @throws {WeightDiffError} USAGE for a run that cannot be divided, or that writes no output. */
 function refuseUndivided({ asked, output }: Pick<Recipe<never, unknown>, "asked" | "output">): void {
   if (asked === null) {
     throw new WeightDiffError(
@@ -123,12 +124,15 @@ function reportOf(plan: RunPlan, part: PartNumber): PartReport {
   };
 }
 
-/** Of the small files that are known to go along. */
+/** Names of the small files that will be copied. */
 function smallNames({ side, base }: Destination): readonly string[] {
   return [...side.copied, ...(base?.files ?? [])].map(({ file }) => file);
 }
 
-/** A run that fails for its input leaves nothing; any other leaves what is finished for another run to resume. */
+/**
+ * After a failure of an input, removes everything that was made. After any other failure, keeps finished files, so that another run can
+ * resume.
+ */
 async function runInto<F, R>(
   destination: Destination | null,
   recipe: Recipe<F, R>,
@@ -155,9 +159,9 @@ async function runInto<F, R>(
     await trace("finish", async () => output?.finish(plan.shards, extras, manifest));
     return run;
   } catch (error) {
-    // Resuming does not mend a bad input. After any other failure, what is finished stays for the next run.
+    // Resuming cannot mend a bad input. After any other failure, finished files stay for the next run.
     const unusable = error instanceof WeightDiffError && ["check", "input", "hub"].includes(error.kind);
-    // A failure of this clean-up must not hide the one that ended the run.
+    // A failure of the cleanup must not hide the error that ended the run.
     await (unusable ? output?.discard() : output?.suspend())?.catch(() => {});
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Opens a base together with the diff or the tuned model, and refuses what no diff can be made of or added to. */
+/** Opens a base together with a diff or a tuned model, and refuses weights that cannot take a diff. */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Inputs } from "../evidence/guards.js";
@@ -15,8 +15,10 @@ import { refuseQuantised, refuseSameFiles } from "../run/preflight.js";
 import type { MakingOptions } from "./recipe.js";
 
 /**
- * Reads headers and configs of both, and brings their names together. @param other what `driver` is.
- * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE for a tuned model that is the base.
+ * Reads headers and configs of both, and brings their tensors under one set of names.
+ * @param other what `driver` is.
+ * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE if base and tuned model are the
+ * same files.
  */
 export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
   // Both at a time, as they may be at the Hub; of two faults the base's is told.
@@ -41,8 +43,8 @@ export async function openPair(raw: string, driver: string, other: "diff" | "tun
 }
 
 /**
- * What the plans of recover and make-diff have in common: the caller's options with the defaults, and what the configs say.
- * @param inputs as openPair gives them; the diff is the tuned model for make-diff.
+ * The options that the plans of recover and make-diff share: the caller's, with defaults filled in, and what the configs say.
+ * @param inputs as openPair returns them. For make-diff, its diff is the tuned model.
  */
 export function planOptionsOf(
   { rawConfig, diffConfig, rawTied = null }: Inputs,

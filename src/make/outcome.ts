@@ -6,7 +6,7 @@ import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
 import type { RunRequest } from "./recipe.js";
 
-/** A tensor of the output; the sha256 is of its little-endian bytes. */
+/** A tensor of the output, with the sha256 (hex) of its little-endian bytes. */
 export interface WrittenTensor {
   readonly name: string;
   readonly dtype: Dtype;
@@ -26,7 +26,7 @@ export function writtenTensors(plan: Plan, run: RunResult): WrittenTensor[] {
   return plan.order.flatMap((name) => written.get(name) ?? []);
 }
 
-/** How many finite values of each tensor the output dtype cannot hold; only tensors that have some. */
+/** How many finite values of a tensor become infinite in the output dtype. Lists only tensors that have such values. */
 export function overflowOf(plan: Plan, run: RunResult): ReadonlyMap<string, number> {
   return new Map(
     plan.jobs.flatMap((job) => {

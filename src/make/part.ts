@@ -1,4 +1,4 @@
-/** One part of a run that several machines share: the files that are its own, made, closed, and left to be gathered. */
+/** One part of a run that several machines share. Makes and closes its own files, and leaves them for finalize. */
 import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { digestOf } from "../manifest/write.js";
@@ -19,7 +19,7 @@ import { isDivisible, otherOptions } from "./request.js";
 
 type Divided = Pick<Recipe<never, unknown>, "plan" | "identity" | "judge" | "digestFiles" | "close" | "check">;
 
-/** What all parts of a run must have in common, and finalize with them. */
+/** What all parts of a run, and finalize, must have in common. */
 export function partIdentity(
   { plan, identity }: Pick<Divided, "plan" | "identity">,
   asked: AskedRun,
@@ -39,7 +39,7 @@ export function partIdentity(
   };
 }
 
-/** Makes the part, or checks it where it is finished. @throws {WeightDiffError} as openPart, makeFiles. */
+/** Makes the part, or checks it if it is already finished. @throws {WeightDiffError} as openPart and makeFiles. */
 export async function runPart(
   { path, mode }: Destination,
   recipe: Divided,
@@ -58,7 +58,8 @@ export async function runPart(
     mode: mode === "verify" || mode === "stream" ? "resume" : mode,
     identity: partIdentity(recipe, asked, part.count),
     signal: options.signal,
-    onWait: () => options.onNote?.(`part ${partText(part)} is held by another machine: listening for a minute`),
+    onWait: () =>
+      options.onNote?.(`part ${partText(part)} is held by another machine: waiting a minute for a sign of it`),
   });
   const all = planTraffic(plan);
   const totals = { total: own.read + own.write, whole: all.read + all.write };
@@ -84,7 +85,7 @@ export async function runPart(
     return run;
   } catch (error) {
     const known = error instanceof WeightDiffError ? error : undefined;
-    // A failure of this clean-up must not hide the one that ended the run.
+    // A failure of the cleanup must not hide the error that ended the run.
     await heart?.end(known?.kind === "stopped" ? "stopped" : "failed", known).catch(() => {});
     const unusable = known !== undefined && ["check", "input", "hub"].includes(known.kind);
     await (unusable ? output.discard() : output.suspend()).catch(() => {});
@@ -92,7 +93,7 @@ export async function runPart(
   }
 }
 
-/** Files that were closed with a digest, and still have it, are kept; all else is made, or proven tensor by tensor. */
+/** Keeps files that were closed with a digest and still have it. Makes everything else, or proves it tensor by tensor. */
 async function madeOrKept(
   recipe: Divided,
   own: PlanPart,
@@ -119,13 +120,13 @@ async function madeOrKept(
   };
 }
 
-/** The file that a job of the plan writes to; -1 if it writes to none. */
+/** The index of the file that a job of the plan writes to; -1 if it writes none. */
 export function shardOf({ jobs }: RunPlan, id: number): number {
   const job = jobs[id];
   return (job?.kind === "tensor" ? job.output?.shard : undefined) ?? -1;
 }
 
-/** Names and digests of the files that need not be made again; the others are laid out for it. */
+/** Names and digests of the files that need not be made again. Lays out the other files. */
 async function keptFiles(
   plan: RunPlan,
   own: PlanPart,

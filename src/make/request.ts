@@ -1,8 +1,10 @@
-/** What a part keeps of the call that made it, so that finalize can put the parts together without being told everything again. */
+/** The options of the call that made a part. The part keeps them, so finalize need not be told them again. */
 import { absoluteIfThere } from "../files/paths.js";
 import type { AskedRun } from "../output/journal-text.js";
 
-/** The commands whose work can be divided: the option that names the output, and those that may name something on this disk. */
+/**
+ * The commands whose work can be divided. Each with the option that names its output, and the options that may name a place on this disk.
+ */
 const DIVISIBLE = {
   recover: { output: "tuned", paths: ["raw", "diff", "verifyKey"] },
   "make-diff": { output: "diff", paths: ["raw", "tuned", "signKey"] },
@@ -15,7 +17,7 @@ export function isDivisible(command: string): command is Divisible {
   return Object.hasOwn(DIVISIBLE, command);
 }
 
-/** Options of this very call: they change nothing in the result, or must not be written down (a token). */
+/** Options that are not kept: they do not change the result, or must not be written down (a token). */
 const OWN = new Set([
   ...["hub", "signal", "disk", "threads", "directIo", "windowBytes", "mode", "dryRun", "part", "parts", "manifestOut"],
   ...["onNote", "onWarning", "onProgress"],
@@ -33,7 +35,7 @@ export async function askedRun(command: Divisible, options: object): Promise<Ask
   return { command, options: kept };
 }
 
-/** The command may run elsewhere next time. */
+/** Paths are made absolute, since the next command may run in another directory. */
 async function placed(value: unknown): Promise<unknown> {
   return Array.isArray(value)
     ? Promise.all(value.map(placed))
@@ -42,12 +44,12 @@ async function placed(value: unknown): Promise<unknown> {
       : value;
 }
 
-/** The same call again. @param path the output directory. */
+/** The options to make the same call again. @param path the output directory. */
 export function repeated({ options }: AskedRun, command: Divisible, path: string): Record<string, unknown> {
   return { ...options, [DIVISIBLE[command].output]: path };
 }
 
-/** Of the options, those that do not name a place: the same base may lie elsewhere on another machine. */
+/** The options that do not name a place. On another machine, the same base may lie elsewhere. */
 export function otherOptions({ options }: AskedRun, command: Divisible): Record<string, unknown> {
   const paths: readonly string[] = DIVISIBLE[command].paths;
   return Object.fromEntries(Object.entries(options).filter(([name]) => !paths.includes(name)));

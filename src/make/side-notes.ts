@@ -1,9 +1,12 @@
-/** What a run says of the small files: which are not copied, which come from the base, and what the result lacks. */
+/** The notes about small files: which are not copied, which come from the base, and which the result lacks. */
 import { printable } from "../formats/quote.js";
 import type { SmallFiles } from "./destination.js";
 import type { RunRequest } from "./recipe.js";
 
-/** @param whose small files go along: "the diff". @param rows those of the embedding that the base lacks. */
+/**
+ * @param whose the checkpoint whose small files are copied, for example "the diff".
+ * @param rows how many rows of its embedding the base lacks.
+ */
 export function tellSmallFiles(
   { side, base }: SmallFiles,
   whose: string,
@@ -22,7 +25,7 @@ export function tellSmallFiles(
     onWarning?.(`not taken from the base: ${message}`);
   }
   for (const { file, by } of (base?.missing ?? side.missing).slice(0, MISSING_SHOWN)) {
-    onWarning?.(`${printable(by)} names ${printable(file)}, which is not there: loaders that want it will fail`);
+    onWarning?.(`${printable(by)} names ${printable(file)}, which is missing: loaders that need it will fail`);
   }
   if (base?.tokenizer === "other-rows") {
     onWarning?.(

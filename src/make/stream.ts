@@ -1,4 +1,4 @@
-/** A run whose output is a stream on stdout: what cannot be asked of it, and how it is carried out. */
+/** A run that writes its output to stdout: which options it refuses, and how it runs. */
 import type { Job } from "../engine/job/job.js";
 import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
@@ -10,7 +10,7 @@ import type { RunPlan } from "../plan/plan.js";
 import { provideInputs } from "../run/inputs.js";
 import { type RunOptions, type RunResult, runPlan } from "../run/run-plan.js";
 
-/** What goes into a stream. */
+/** What the run writes to the stream. */
 interface StreamRecipe {
   readonly plan: RunPlan;
   judge?(job: Job, result: TensorResult): void;
@@ -30,9 +30,9 @@ interface StreamOptions extends RunOptions {
 }
 
 /**
- * The options as they are for this output: a stream is one file, whatever is asked for.
+ * The options for this output: a stream is always one file.
  * @param output as the user wrote it.
- * @throws {WeightDiffError} USAGE for what a stream, or what only a stream can have.
+ * @throws {WeightDiffError} USAGE for options that a stream cannot have, or that only a stream can have.
  */
 export function optionsFor<O extends StreamOptions>(options: O, output: string | null | undefined): O {
   if (output !== STREAM) {
@@ -49,16 +49,16 @@ export function optionsFor<O extends StreamOptions>(options: O, output: string |
     throw new WeightDiffError(
       "USAGE",
       `a stream is written once, from its beginning: it cannot be ${options.mode === "resume" ? "continued" : "replaced"}`,
-      "leave that out, or give a directory",
+      "leave out that option, or give a directory",
     );
   }
   if (options.part != null) {
-    throw new WeightDiffError("USAGE", "a stream is one file, and parts are files of a directory", "give a directory");
+    throw new WeightDiffError("USAGE", "a stream is one file, but parts are files of a directory", "give a directory");
   }
   return { ...options, maxShardSize: Number.POSITIVE_INFINITY };
 }
 
-/** @throws {WeightDiffError} USAGE if stdout is a terminal; OUTPUT_REFUSED for the manifest's name; as runPlan. */
+/** @throws {WeightDiffError} USAGE if stdout is a terminal; OUTPUT_REFUSED if the manifest's file exists; as runPlan. */
 export async function runIntoStream(recipe: StreamRecipe, options: StreamOptions): Promise<RunResult> {
   const { plan, judge } = recipe;
   refuseTerminal();

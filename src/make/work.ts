@@ -1,4 +1,4 @@
-/** A plan as data: for schedulers, and for people who want to know before. */
+/** The plan as data, for schedulers and for users who want to know the work beforehand. */
 import type { Dtype } from "../formats/dtype.js";
 import type { PartNumber } from "../output/part-names.js";
 import { splitPlan } from "../plan/parts.js";
@@ -6,7 +6,7 @@ import type { RunPlan } from "../plan/plan.js";
 import { planTraffic } from "../plan/traffic.js";
 
 export interface PlannedPart extends PartNumber {
-  /** Names of the files that it makes. */
+  /** Names of the files that this part makes. */
   readonly files: readonly string[];
   /** Bytes. */
   readonly bytesRead: number;
@@ -14,15 +14,15 @@ export interface PlannedPart extends PartNumber {
 }
 
 export interface PlannedWork {
-  /** The same for the same inputs and options, whatever the number of parts. */
+  /** Equal for equal inputs and options, whatever the number of parts. */
   readonly digest: string;
   /** Bytes. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Bytes that the output's large files take, at most. */
+  /** Upper bound of the bytes that the large files of the output take. */
   readonly disk: number;
   readonly parts: readonly PlannedPart[];
-  /** @param part the one that makes it. */
+  /** @param part the part that makes the file. */
   readonly files: readonly { readonly file: string; readonly size: number; readonly part: number }[];
   readonly tensors: readonly {
     readonly name: string;

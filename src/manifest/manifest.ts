@@ -1,6 +1,6 @@
 /**
- * weight-diff.json: what was made from what, with a digest for every tensor (docs/formats.md 1.3). The same inputs give the same bytes:
- * no path, time, host or thread count is in it. It ends with the digest of its own canonical form.
+ * weight-diff.json states what was made from what, with a digest of every tensor (docs/formats.md 1.3). It has no path, time, host or
+ * thread count, so equal inputs give equal bytes. Its last key is the digest of its own canonical form.
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
@@ -12,15 +12,17 @@ export const SCHEMA = 1;
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const bytes = z.number().int().nonnegative();
 
-/*
- * The keys of each object stand in the order in which they are written, and no other key may be there: with the digest over the
- * values, that makes every byte of the text count.
+/**
+ * The keys of each object are in the order in which they are written, and other keys are refused. Together with the digest of the values,
+ * this makes every byte of the text count.
  */
 
-/** A weight file: its length, sha256 of the bytes that describe its tensors, and of the whole file where that was taken. */
+/** A weight file: its size in bytes, the sha256 of its header, and the sha256 of the whole file where that was taken. */
 const file = z.strictObject({ file: z.string(), size: bytes, header: sha256, sha256: sha256.optional() });
 const source = z.strictObject({ repo: z.string().nullable(), commit: z.string().nullable(), files: z.array(file) });
-/** A tensor's contiguous little-endian bytes. Lists, not objects: a tensor may be called "__proto__". */
+/**
+ * The sha256 is of the tensor's contiguous little-endian bytes. These are lists and not objects, since a tensor may be called "__proto__".
+ */
 const contents = { dtype: z.enum(DTYPES), shape: z.array(bytes), sha256 };
 const tensor = z.strictObject({ name: z.string(), ...contents });
 /** F32 totals of the float32 values; null stands for NaN or an infinity. */
@@ -31,7 +33,7 @@ const recoverSchema = z.strictObject({
   ...head,
   operation: z.literal("recover"),
   scheme: z.string(),
-  /** Of the float tensors, as config.json spells it. */
+  /** The dtype of the float tensors, spelled as in config.json. */
   dtype: z.string(),
   raw: source,
   diff: source,
@@ -53,19 +55,19 @@ const makeDiffSchema = z.strictObject({
       ...contents,
       raw: z.strictObject(contents).nullable(),
       tuned: z.strictObject(contents),
-      /** Of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
+      /** The sha256 of what recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
       recovered: sha256,
-      /** Elements that do not come back bit for bit: in F32, or once rounded to a tuned F16 or BF16. */
+      /** The number of elements that recover does not restore bit for bit: compared in F32, or in the tuned F16 or BF16 after rounding. */
       inexact: bytes,
     }),
   ),
   files: z.array(file),
-  /** Config, tokenizer, licences: what lies beside the weights. */
+  /** The files beside the weights: config, tokenizer, licences. */
   side_files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256 })),
   sums: sums.optional(),
 });
 
-/** `raw` is what was converted. */
+/** `raw` is the checkpoint that was converted. */
 const convertSchema = z.strictObject({
   ...head,
   scheme: z.string(),
@@ -76,12 +78,12 @@ const convertSchema = z.strictObject({
   files: z.array(file),
 });
 
-/** Steps of a chain, and what they begin with. */
+/** The steps of a chain, and the version before the first one. */
 const chain = z.strictObject({
   layout: z.string(),
   repo: z.string().nullable(),
   commit: z.string().nullable(),
-  /** That was made, and the one that `raw` is. */
+  /** The version that was made, and the version that `raw` is. */
   version: z.string(),
   base_version: z.string(),
   steps: z.array(
@@ -97,7 +99,7 @@ const chain = z.strictObject({
   ),
 });
 
-/** A version of a chain of updates. `raw` is what the steps began with: the base, or a full version. */
+/** A version of a chain of updates. `raw` is what the first step was applied to: the base, or a full version. */
 const materializeSchema = z.strictObject({
   ...head,
   operation: z.literal("materialize"),
@@ -107,7 +109,7 @@ const materializeSchema = z.strictObject({
   tensors: z.array(tensor),
   files: z.array(file),
 });
-/** An update of a chain that was folded from others, or made from two models. Tensors are payloads as they are stored. */
+/** An update of a chain that was folded from others or made from two models. The tensors are payloads as stored. */
 const updateSchema = z.strictObject({
   ...head,
   operation: z.literal("update"),
@@ -115,17 +117,17 @@ const updateSchema = z.strictObject({
   base_version: z.string(),
   encoding: z.string(),
   checksum: z.string(),
-  /** The model before the update; null where steps told without it. */
+  /** The model before the update; null where the update was folded without it. */
   raw: source.nullable(),
-  /** The model after it; null where it was folded. */
+  /** The model after the update; null where it was folded. */
   tuned: source.nullable(),
-  /** What it was folded from. */
+  /** The updates that it was folded from. */
   chain: chain.nullable(),
   tensors: z.array(tensor),
   files: z.array(file.extend({ sha256 })),
 });
 
-/** Whole files XORed with a base's: nothing is known of tensors, everything of files. */
+/** Whole files XORed with those of a base. The manifest lists files, not tensors. */
 const inputFiles = z.strictObject({
   repo: z.string().nullable(),
   commit: z.string().nullable(),
@@ -141,7 +143,7 @@ const xorSchema = z.strictObject({
   files: z.array(z.strictObject({ file: z.string(), size: bytes, sha256 })),
 });
 
-/** As they stand in a file, by operation. */
+/** The schemas of what stands in a file, by operation. */
 export const WRITTEN = {
   recover: recoverSchema.extend({ digest: sha256 }),
   "make-diff": makeDiffSchema.extend({ digest: sha256 }),
@@ -159,7 +161,7 @@ export type MaterializeManifest = z.infer<typeof materializeSchema>;
 export type UpdateManifest = z.infer<typeof updateSchema>;
 export type XorManifest = z.infer<typeof xorSchema>;
 
-/** Where an input came from: repository and commit where known, every weight file, with its digest where the Hub lists one. */
+/** Where an input came from: repository and commit where known, and every weight file, with its digest where the Hub lists one. */
 export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] {
   const files = shards.map(({ file, size, header, hub }) => {
     const sha256 = hub?.sha256 ?? null;
@@ -168,7 +170,7 @@ export function sourceOf({ repo, commit, shards }: Checkpoint): Manifest["raw"] 
   return { repo, commit, files };
 }
 
-/** The output's weight files. @param streamed sha256 (hex) of the one that went into a stream. */
+/** The weight files of the output. @param streamed sha256 (hex) of the file that was written to a stream. */
 export function filesOf(plan: Plan, streamed: string | null = null): RecoverManifest["files"] {
   return plan.shards.map(({ file, size, most, header }) => ({
     file,

@@ -1,6 +1,6 @@
 /**
- * Reads a manifest, element by element: what it takes in memory is what is kept of it. A list's element is held against its
- * schema as soon as it is read, so that nothing else is ever kept.
+ * Reads a manifest element by element. Each element of a list is checked against its schema as soon as it is read, so memory holds only
+ * what is kept.
  */
 import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
@@ -12,11 +12,11 @@ import { MAX_RANK } from "../formats/tensor-info.js";
 import { type Manifest, type UpdateManifest, WRITTEN, type XorManifest } from "./manifest.js";
 import { digestOf, writeManifest } from "./write.js";
 
-/** A tensor of make-diff takes some 700 bytes, in the file as in memory; a checkpoint has 200,000 tensors at most. */
+/** A tensor of make-diff takes some 700 bytes, in the file and in memory. A checkpoint has at most 200,000 tensors. */
 const MAX_BYTES = 256_000_000;
-/** Of all lists together: every tensor, and files. */
+/** For all lists together: tensors and files. */
 const MAX_ELEMENTS = 250_000;
-/** Values in one element: three shapes, and less than twenty others. */
+/** The most values in one element: three shapes, and fewer than twenty others. */
 const MAX_VALUES = 3 * MAX_RANK + 20;
 
 /** @throws {WeightDiffError} as readManifestBytes and parseManifest. */
@@ -29,7 +29,7 @@ export async function readXorManifest(path: string): Promise<XorManifest | null>
   return parseXorManifest(await readManifestBytes(path), path);
 }
 
-/** The manifest of an update that was folded or made; null if it is another one. @throws {WeightDiffError} as readXorManifest. */
+/** The manifest of an update that was folded or made; null if it is of another kind. @throws {WeightDiffError} as readXorManifest. */
 export async function readUpdateManifest(path: string): Promise<UpdateManifest | null> {
   const bytes = await readManifestBytes(path);
   return operationOf(bytes, path) === "update" ? (parse(bytes, "update", path) as UpdateManifest) : null;
@@ -40,9 +40,14 @@ export async function readManifestBytes(path: string): Promise<Uint8Array> {
   const source = await openFileSource(path);
   try {
     if (source.size > MAX_BYTES) {
-      throw new WeightDiffError("LIMIT", `${source.size} bytes, at most ${MAX_BYTES} are read`, "this is no manifest", {
-        at: { file: path },
-      });
+      throw new WeightDiffError(
+        "LIMIT",
+        `${source.size} bytes, at most ${MAX_BYTES} are read`,
+        "this is not a manifest",
+        {
+          at: { file: path },
+        },
+      );
     }
     return await source.readAt(0, source.size);
   } finally {
@@ -51,21 +56,21 @@ export async function readManifestBytes(path: string): Promise<Uint8Array> {
 }
 
 /**
- * @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest of tensors; CHECK_FAILED if its own digest does not fit; LIMIT
- * if it lists more than any model has.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not a manifest of tensors; CHECK_FAILED if its own digest does not match; LIMIT if it
+ * lists more than any model has.
  */
 export function parseManifest(bytes: Uint8Array, path: string): Manifest {
   const manifest = parse(bytes, operationOf(bytes, path), path);
   if (manifest.operation === "xor" || manifest.operation === "update") {
-    const what = manifest.operation === "xor" ? "whole files that xor made" : "an update of a chain, and of no model";
+    const what = manifest.operation === "xor" ? "whole files that xor made" : "an update of a chain, not of a model";
     throw new WeightDiffError("FORMAT_INVALID", `is the manifest of ${what}`, undefined, { at: { file: path } });
   }
   return manifest;
 }
 
 /**
- * The manifest of files that were XORed; null if it is another one.
- * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, or not what xor writes; CHECK_FAILED, LIMIT as parseManifest.
+ * The manifest of XORed files; null if it is of another kind.
+ * @throws {WeightDiffError} FORMAT_INVALID if it is not JSON, or not what xor writes; CHECK_FAILED and LIMIT as parseManifest.
  */
 export function parseXorManifest(bytes: Uint8Array, path: string): XorManifest | null {
   if (operationOf(bytes, path) !== "xor") {
@@ -74,12 +79,12 @@ export function parseXorManifest(bytes: Uint8Array, path: string): XorManifest |
   return parse(bytes, "xor", path) as XorManifest;
 }
 
-/** What is wrong with a manifest that is not verbatim. */
+/** The finding about a manifest whose text is not what `writeManifest` wrote. */
 export const RETYPED = "its text was changed since it was written, though not its values";
 
 /**
- * Is it byte for byte what `writeManifest` wrote? The digest is over the values; it sees neither white space nor order.
- * @param manifest read from the bytes: its keys are in the schemas' order.
+ * Is the text byte for byte what `writeManifest` wrote? The digest covers the values, but neither white space nor the order of keys.
+ * @param manifest parsed from the bytes, with keys in the order of the schemas.
  */
 export function isVerbatim(bytes: Uint8Array, manifest: AnyManifest): boolean {
   let at = 0;
@@ -93,7 +98,7 @@ export function isVerbatim(bytes: Uint8Array, manifest: AnyManifest): boolean {
   return at === bytes.length;
 }
 
-/** Looked for first, in a text that is JSON throughout: keys may come in any order, and it says which keys there are. */
+/** Reads the key `operation` first, which decides the schema: keys may come in any order. Checks on the way that the whole text is JSON. */
 function operationOf(bytes: Uint8Array, path: string): unknown {
   const { start, end } = topLevelSpans(bytes, path).get("operation") ?? { start: 0, end: 0 };
   return start === end ? undefined : readValue(new JsonScanner(bytes.subarray(start, end), path), path, MAX_VALUES);
@@ -103,10 +108,10 @@ function isOperation(value: unknown): value is keyof typeof WRITTEN {
   return typeof value === "string" && Object.hasOwn(WRITTEN, value);
 }
 
-/** A manifest whose keys are the schema's and whose digest fits, without the digest. */
+/** Checks a manifest against its schema and its own digest. @returns the manifest without the digest. */
 function parse(bytes: Uint8Array, operation: unknown, path: string): AnyManifest {
   if (!isOperation(operation)) {
-    throw foreign("operation: Invalid input", path);
+    throw foreign(["operation"], "Invalid input", path);
   }
   const scanner = new JsonScanner(bytes, path);
   const { digest, ...manifest } = reader(scanner, path)(WRITTEN[operation], []) as Manifest & { digest: string };
@@ -121,14 +126,14 @@ function parse(bytes: Uint8Array, operation: unknown, path: string): AnyManifest
 type AnyManifest = Manifest | XorManifest | UpdateManifest;
 type Read = (schema: z.ZodType, at: readonly (string | number)[]) => unknown;
 
-/** Objects key by key, lists element by element; what these hold is small, and is read whole, but for lists of objects in them. */
+/** Reads objects key by key and lists element by element. Elements are small and are read whole, unless they hold lists of objects. */
 function reader(scanner: JsonScanner, path: string): Read {
   let elements = 0;
   const checked = (schema: z.ZodType, value: unknown, at: readonly (string | number)[]): unknown => {
     const { data, error } = schema.safeParse(value);
     if (error !== undefined) {
       const [issue] = error.issues;
-      throw foreign(`${[...at, ...(issue?.path ?? [])].join(".")}: ${issue?.message ?? ""}`, path);
+      throw foreign([...at, ...(issue?.path ?? [])], issue?.message ?? "", path);
     }
     return data;
   };
@@ -138,11 +143,11 @@ function reader(scanner: JsonScanner, path: string): Read {
     scanner.object((key) => {
       const schema = Object.hasOwn(shape, key) ? shape[key] : undefined;
       if (schema === undefined) {
-        throw foreign(`${at.join(".")}: Unrecognized key: ${quote(key)}`, path);
+        throw foreign(at, `Unrecognized key: ${quote(key)}`, path);
       }
       found.set(key, read(schema as z.ZodType, [...at, key]));
     });
-    // In the schema's order, whatever the text's.
+    // In the order of the schema, whatever the order in the text.
     return Object.fromEntries(
       Object.entries(shape).flatMap(([key, schema]) => {
         const here = found.has(key) ? found.get(key) : checked(schema as z.ZodType, undefined, [...at, key]);
@@ -182,7 +187,7 @@ function reader(scanner: JsonScanner, path: string): Read {
   return read;
 }
 
-/** A step of a chain has as many files as its publisher made. */
+/** A step of a chain may list any number of files. */
 function holdsObjects(schema: z.ZodType): boolean {
   return (
     schema instanceof z.ZodObject &&
@@ -190,10 +195,11 @@ function holdsObjects(schema: z.ZodType): boolean {
   );
 }
 
-function foreign(what: string, path: string): WeightDiffError {
+/** @param at the keys that lead to the place; empty for the whole manifest. */
+function foreign(at: readonly PropertyKey[], what: string, path: string): WeightDiffError {
   return new WeightDiffError(
     "FORMAT_INVALID",
-    `not a manifest of this tool: ${what}`,
+    `not a manifest of this tool: ${at.length === 0 ? "" : `${at.map(String).join(".")}: `}${what}`,
     "it may be from a newer version: update weight-diff",
     { at: { file: path } },
   );

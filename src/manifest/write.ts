@@ -1,4 +1,7 @@
-/** The text of a manifest, and the digest that ends it. Both in pieces: the manifest of 160,000 tensors has a hundred megabytes. */
+/**
+ * Writes the text of a manifest, and the digest that ends it. Both are made in pieces, since the manifest of 160,000 tensors has a hundred
+ * megabytes.
+ */
 import { createHash } from "node:crypto";
 import { VERSION } from "../version.js";
 import { type Manifest, SCHEMA, type UpdateManifest, type XorManifest } from "./manifest.js";
@@ -8,7 +11,10 @@ const PIECE = 1 << 16;
 
 type Body<M> = M extends unknown ? Omit<M, "schema" | "tool"> : never;
 
-/** The file's text, piece by piece: who wrote it, the keys as given, then `digest`. Those who make one give them as the schemas do. */
+/**
+ * The text of the file, piece by piece: the writer's version, the given keys in order, then `digest`. Callers give the keys in the order of
+ * the schemas.
+ */
 export function* writeManifest(body: Body<Manifest | XorManifest | UpdateManifest>): Generator<string> {
   const manifest = { schema: SCHEMA, tool: `weight-diff ${VERSION}`, ...body };
   let pending = "";
@@ -22,7 +28,7 @@ export function* writeManifest(body: Body<Manifest | XorManifest | UpdateManifes
   yield pending;
 }
 
-/** As JSON.stringify(manifest, null, 2) has it, an element of a list at a time. */
+/** The same text as JSON.stringify(manifest, null, 2), one list element at a time. */
 function* printed(manifest: object): Generator<string> {
   let before = "{";
   for (const [key, value] of Object.entries(manifest)) {
@@ -40,12 +46,12 @@ function* printed(manifest: object): Generator<string> {
   yield "\n}\n";
 }
 
-/** A text in JSON holds no line feed of its own. */
+/** A JSON text has no line feeds within its strings, so every line can be indented. */
 function indented(value: unknown, indent: string): string {
   return JSON.stringify(value, null, 2).replaceAll("\n", `\n${indent}`);
 }
 
-/** sha256 over the canonical form: keys sorted by UTF-16 units at every level, no white space. */
+/** sha256 (hex) of the canonical form: keys sorted by UTF-16 units at every level, no white space. */
 export function digestOf(value: unknown): string {
   const hash = createHash("sha256");
   let pending = "";

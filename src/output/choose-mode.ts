@@ -1,4 +1,4 @@
-/** Decides what happens to an output directory: a new run, a run that is continued, a replacement, or the check of a finished output. */
+/** Decides what happens to an output directory: a new run, a continued run, a replacement, or the check of a finished output. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -11,8 +11,8 @@ import { hasParts, outputState, STAGING } from "./state.js";
 export type OutputMode = "new" | "resume" | "force";
 
 /**
- * The mode to open the output with; "verify" if it is finished.
- * @throws {WeightDiffError} OUTPUT_REFUSED where the wanted mode does not suit what is there, OUTPUT_LOCKED, IO.
+ * The mode in which to open the output; "verify" if it is finished.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if the wanted mode does not fit what is there; OUTPUT_LOCKED, IO.
  */
 export async function chooseMode(path: string, wanted: OutputMode): Promise<OutputMode | "verify"> {
   const state = await outputState(path);
@@ -20,7 +20,7 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
     return "new";
   }
   if (state === "partial") {
-    await refuseLocked(join(path, STAGING)); // force must not take the folder from a run that is still at work
+    await refuseLocked(join(path, STAGING)); // force must not take the folder from a running run
     for (const part of await partsIn(path)) {
       await refuseLocked(join(path, STAGING, partName(part)));
     }
@@ -39,8 +39,8 @@ export async function chooseMode(path: string, wanted: OutputMode): Promise<Outp
 }
 
 /**
- * The mode to open one part of the output with; "verify" if all parts were put together already. Other parts may be at work.
- * @throws {WeightDiffError} OUTPUT_REFUSED where the wanted mode does not suit what is there, IO.
+ * The mode in which to open one part of the output; "verify" if all parts were already put together. Other parts may be running.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if the wanted mode does not fit what is there; IO.
  */
 export async function choosePartMode(
   path: string,
@@ -80,7 +80,7 @@ function refuseParts(path: string): WeightDiffError {
   });
 }
 
-/** The error for a directory that holds something. */
+/** The error for a directory that is not empty. */
 export function refuseHeld(path: string, state: Awaited<ReturnType<typeof outputState>>): WeightDiffError {
   const force = { option: "mode", value: "force" } as const;
   return state === "partial"
@@ -97,13 +97,13 @@ export function refuseHeld(path: string, state: Awaited<ReturnType<typeof output
       });
 }
 
-/** Removes what a run left that ended while it cleaned up. @throws {WeightDiffError} OUTPUT_LOCKED if it still runs. */
+/** Removes what remains of a run that ended while it cleaned up. @throws {WeightDiffError} OUTPUT_LOCKED if it still runs. */
 export async function removeLeftovers(staging: string): Promise<void> {
   if (await hasOwnFolder(staging)) {
     const unlock = await lockOutput(staging);
     await removeStaleLocks(staging);
     await removeJournal(staging);
     await unlock();
-    await rmdir(staging).catch(() => {}); // only if nothing is in it
+    await rmdir(staging).catch(() => {}); // only if it is empty
   }
 }

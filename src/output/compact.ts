@@ -1,7 +1,7 @@
 /**
- * Puts a staged file together whose tensors were written into room for more: the header first, then each tensor moved down behind the
- * one before it, in place. What is moved lies at or above where it goes, so that nothing is overwritten before it is read. A run that
- * ends in here has lost what it moved: the next one finds digests that do not fit, and makes it again.
+ * Closes the gaps in a staged file whose tensors were written with room to spare. Writes the header, then moves each tensor down behind the
+ * one before it, in place. A tensor never moves up, so nothing is overwritten before it is read. If a run ends here, the moved bytes are
+ * lost: the next run finds digests that do not match, and makes the tensors again.
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
@@ -10,18 +10,18 @@ import { runError } from "../files/errno.js";
 import { openOwn } from "../files/own.js";
 import type { ByteRange } from "../formats/tensor-info.js";
 
-/** Bytes that are moved at once. */
+/** Bytes to move at once. */
 const PIECE = 1 << 20;
 
 export interface CompactFile {
   readonly header: Uint8Array;
   /** In the order in which they lie in the file, before and after. */
   readonly moves: readonly { readonly from: ByteRange; readonly to: number }[];
-  /** Bytes that the file has afterwards. */
+  /** Bytes of the file afterwards. */
   readonly size: number;
 }
 
-/** @param moved told of every piece. @returns sha256 (hex) of the whole file. @throws {WeightDiffError} IO, DISK_FULL. */
+/** @param moved called for every piece. @returns sha256 (hex) of the whole file. @throws {WeightDiffError} IO, DISK_FULL. */
 export async function compactFile(
   path: string,
   { header, moves, size }: CompactFile,

@@ -1,6 +1,6 @@
 /**
- * The output directory. Everything grows inside OUT/.weight-diff/ and gets its final name in one sweep at the end, the
- * manifest last: its presence means that the run finished. Files are synced before their names change, directories after.
+ * The output directory. Everything grows inside OUT/.weight-diff/ and gets its final name in one sweep at the end, the manifest last: its
+ * presence means that the run finished. Files are synced before they are renamed, directories after.
  */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,23 +32,26 @@ import {
 import { MANIFEST, outputState, STAGING } from "./state.js";
 import { giveNames, refuseTaken, removeOld, takeBack } from "./sweep.js";
 
-/** Of the manifest: in pieces, from what was written of the small files. */
+/** The text of the manifest in pieces, made from the list of small files that were written. */
 type ManifestText = (written: readonly WrittenFile[]) => Iterable<string>;
 
 export interface OutputDirectory extends Staging {
-  /** Gives final names: shards, extras, the manifest last. @throws {WeightDiffError} OUTPUT_REFUSED if one is taken; the run can be resumed then. */
+  /**
+   * Gives final names: first to shards and extras, then to the manifest.
+   * @throws {WeightDiffError} OUTPUT_REFUSED if a name is taken; the run can then be resumed.
+   */
   finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: ManifestText): Promise<void>;
-  /** Leaves what is there for another run to resume. */
+  /** Keeps everything, so that another run can resume. */
   suspend(): Promise<void>;
-  /** Removes what this run put there. */
+  /** Removes everything that this run made. */
   discard(): Promise<void>;
 }
 
 /**
- * Takes the directory for this run, and lays out the shards at their full length. @param small names of small files that are known
- * to come.
- * @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (resume: the plan is another one; new: somebody else was faster; what
- * should be this tool's is something else), DISK_FULL, IO.
+ * Takes the directory for this run, and lays out the shards at their full length.
+ * @param small names of the small files that will come.
+ * @throws {WeightDiffError} OUTPUT_LOCKED; OUTPUT_REFUSED (resume: for another plan; new: another run was faster; something else stands
+ * where this tool's files should be); DISK_FULL, IO.
  */
 export async function openOutput(
   path: string,
@@ -81,7 +84,7 @@ export async function openOutput(
     await syncDirectory(path);
     return outputDirectory(path, journal, { unlock, made, staged: (file) => stagedPath(staging, file) });
   } catch (error) {
-    // What went wrong first is the one to tell. A new run has made nothing yet that could be resumed.
+    // The first error is the one to report. A new run has made nothing yet that could be resumed.
     await journal?.close().catch(() => {});
     if (journal !== undefined && mode !== "resume") {
       await removeAll(staging, journal).catch(() => {});
@@ -92,19 +95,19 @@ export async function openOutput(
   }
 }
 
-/** Starts a run where none was, or in place of what an earlier one left. */
+/** Starts a new run, or replaces what an earlier one left. */
 async function begin(path: string, mode: OutputMode, head: Parameters<typeof startJournal>[1]): Promise<Journal> {
   const staging = join(path, STAGING);
   const state = await outputState(path);
   if (mode === "new" && state !== "empty") {
-    throw refuseHeld(path, state); // it was empty before the lock was ours
+    throw refuseHeld(path, state); // the directory was empty before this run had the lock
   }
   if (mode === "force") {
     for (const part of await partsIn(path)) {
       await removePart(path, part);
     }
   }
-  // What this run will write over may be there, listed or not: the journal of an earlier version cannot be read.
+  // Files that this run will write may exist without being listed: the journal of an earlier version cannot be read.
   const listed = new Set([...(await listedFiles(staging)), ...head.files]);
   await refuseStrangers(staging, listed);
   await removeStaged(staging, listed);
@@ -132,9 +135,9 @@ export interface Held {
   readonly unlock: () => Promise<void>;
   /** Folders that this run made for its output. */
   readonly made: readonly string[];
-  /** Where a file of the output is until it gets its final name. */
+  /** The path of an output file until it gets its final name. */
   readonly staged: (file: string) => string;
-  /** Removes what is of no use once all names are given. */
+  /** Removes files that are of no use once all names are given. */
   readonly clear?: () => Promise<void>;
 }
 
@@ -146,9 +149,9 @@ export function outputDirectory(
 ): OutputDirectory {
   const staging = join(path, STAGING);
   const leave = async (): Promise<void> => {
-    await removeStaleLocks(staging).catch(() => {}); // nobody is kept out by what is stale
+    await removeStaleLocks(staging).catch(() => {}); // a stale lock keeps nobody out
     await unlock();
-    await rmdir(staging).catch(() => {}); // another run may look in just now
+    await rmdir(staging).catch(() => {}); // another run may be looking in
   };
   return {
     path,
@@ -183,7 +186,7 @@ export function outputDirectory(
       }
     },
     async suspend() {
-      await journal.sync().catch(() => {}); // the failure that ends the run is the one to tell
+      await journal.sync().catch(() => {}); // the error that ends the run is the one to report
       await journal.close();
       await unlock();
     },
@@ -196,7 +199,7 @@ export function outputDirectory(
   };
 }
 
-/** The journal last: without it, nobody would know whose the other files are. */
+/** The journal goes last: without it, nobody would know whose the other files are. */
 async function removeAll(staging: string, { files }: Journal): Promise<void> {
   await removeStaged(staging, files);
   await removeJournal(staging);

@@ -1,6 +1,6 @@
 /**
- * Puts the parts of a run on several machines together: every file gets its final name straight from its part's folder. As long as this
- * works, it holds the lock of every part. A run that ends while names are given can be done again.
+ * Puts the parts of a run on several machines together. Every file gets its final name straight from the folder of its part. Meanwhile the
+ * gathering run holds the lock of every part. If it ends while it gives names, it can be run again.
  */
 import { join } from "node:path";
 import { runError } from "../files/errno.js";
@@ -25,18 +25,18 @@ export interface GatherRequest {
   readonly shards: readonly ShardFile[];
   /** The part that made a file; null for a file that is made now. */
   readonly partOf: (file: string) => PartNumber | null;
-  /** Names of small files that are known to come. */
+  /** Names of the small files that will come. */
   readonly small: readonly string[];
 }
 
-/** Where a part keeps what it has made. */
+/** The folder where a part keeps its files. */
 export function partFolder(path: string, part: PartNumber): string {
   return join(path, STAGING, partName(part));
 }
 
 /**
- * Takes the directory and all parts. Names that an earlier run gave are taken back, so that everything is looked at again.
- * @throws {WeightDiffError} OUTPUT_LOCKED if a part is at work; OUTPUT_REFUSED, IO.
+ * Takes the directory and all parts. Takes back names that an earlier run gave, so that everything is checked again.
+ * @throws {WeightDiffError} OUTPUT_LOCKED if a part is running; OUTPUT_REFUSED, IO.
  */
 export async function openGathering(path: string, request: GatherRequest): Promise<OutputDirectory> {
   const { identity, parts, replace, shards, partOf, small } = request;
@@ -81,11 +81,11 @@ export async function openGathering(path: string, request: GatherRequest): Promi
       await removeFolders(parts.map((part) => partFolder(path, part)));
     };
     const output = outputDirectory(path, journal, { unlock, made: [], staged, clear });
-    // Whatever goes wrong before names are given: the parts stay as they are, and nothing else does.
+    // If anything fails before names are given, the parts stay, and everything else goes.
     const leave = (): Promise<void> => (naming ? output.suspend() : output.discard());
     return { ...output, suspend: leave, discard: leave };
   } catch (error) {
-    await unlock().catch(() => {}); // what went wrong first is the one to tell
+    await unlock().catch(() => {}); // the first error is the one to report
     throw runError(staging, "gather", error);
   }
 
@@ -106,7 +106,7 @@ export async function openGathering(path: string, request: GatherRequest): Promi
   }
 }
 
-/** Removes what a run left that had given all names, and ended while it cleaned up. */
+/** Removes what remains of a run that had given all names and ended while it cleaned up. */
 export async function clearGathered(path: string): Promise<void> {
   const staging = join(path, STAGING);
   if (!(await hasOwnFolder(staging)) || (await readJournal(staging))?.done !== true) {

@@ -1,28 +1,28 @@
 /**
- * What a journal says, as text. Each line is a checksum and a JSON document: first the plan, then each finished tensor, then the last
- * steps. A line that a crash cut short, or whose checksum does not fit, counts as not written. A line only claims: the bytes themselves
+ * The text of a journal. Each line is a checksum and a JSON document: first the plan, then each finished tensor, then the last steps. A
+ * line that a crash cut short, or whose checksum does not match, counts as not written. A line only claims something: the bytes themselves
  * are always read again.
  */
 import { createHash } from "node:crypto";
 import type { Proof, TensorResult } from "../engine/job/result.js";
 
-/** What must be the same for a run to be continued: each part's name in words, and its digest or value. */
+/** What must be equal for a run to be continued: the name of each property in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
 
-/** What the run's first line says. */
+/** The first line of a journal. */
 export interface JournalHead {
   readonly plan: PlanIdentity;
   /** The run was started to replace the model in the directory. */
   readonly replace: boolean;
-  /** Names of the output's large files, which grow in the staging folder. */
+  /** Names of the large output files, which grow in the staging folder. */
   readonly files: readonly string[];
-  /** Of a part: what was asked for, so that the parts can be gathered without being told again. */
+  /** For a part: the options of its call, so finalize need not be told them again. */
   readonly asked?: AskedRun;
-  /** Of a run that gathers parts: how many. */
+  /** For a run that gathers parts: the number of parts. */
   readonly gathers?: number;
 }
 
-/** A command and its options, as far as they are the same in every part. Read back, they are only claims. */
+/** A command and the options that are the same in every part. A journal only claims them. */
 export interface AskedRun {
   readonly command: string;
   readonly options: Readonly<Record<string, unknown>>;
@@ -32,56 +32,56 @@ export interface AskedRun {
 export interface ClosedFile {
   readonly file: string;
   readonly size: number;
-  /** As when it was closed: in nanoseconds. */
+  /** Time of last modification when it was closed, in nanoseconds. */
   readonly modified: string;
-  /** Of the whole file, where the command wants it. */
+  /** Of the whole file, if the command needs it. */
   readonly sha256?: string;
 }
 
-/** What a journal's lines claim, of all runs under its plan. */
+/** The claims of a journal, from all runs of its plan. */
 export interface Claims {
-  /** Tensors that have been made. */
+  /** The finished tensors. */
   readonly finished: readonly TensorResult[];
-  /** A run had everything and had begun to give final names. */
+  /** A run had finished everything, and had begun to give final names. */
   readonly swept: boolean;
-  /** Names of all files that may have been put into the staging folder. */
+  /** Names of all files that may be in the staging folder. */
   readonly files: ReadonlySet<string>;
-  /** Files that were closed, by name. */
+  /** The closed files, by name. */
   readonly closed: ReadonlyMap<string, ClosedFile>;
-  /** A run had done everything. */
+  /** A run had finished everything, final names included. */
   readonly done: boolean;
 }
 
-/** A journal's text, read. */
+/** A journal after reading. */
 export interface ParsedJournal extends Claims {
   readonly head: JournalHead;
-  /** The checksum of its first line: the salt of all others, so that no line of another journal passes for one of this. */
+  /** The checksum of the first line. It salts the checksums of all others, so a line of another journal is not accepted. */
   readonly salt: string;
 }
 
-/** Of this file's form; it is raised whenever an older journal would be misread. */
+/** The version of the journal's form. It is raised whenever an older journal would be misread. */
 const FORM = 2;
 
 type Line = Readonly<Record<string, unknown>>;
 
-/** The first line, and the salt of the lines that follow it. */
+/** The first line, and the salt for the lines after it. */
 export function headLine(head: JournalHead): { readonly line: string; readonly salt: string } {
   const line = lineOf("", { journal: FORM, ...head });
   return { line, salt: checksumIn(line) };
 }
 
-/** A line, with its line feed. */
+/** A line, including its line feed. */
 export function lineOf(salt: string, value: object): string {
   const json = JSON.stringify(value);
   return `${checksum(salt, json)} ${json}\n`;
 }
 
-/** What the line of a finished tensor says. */
+/** The content of the line of a finished tensor. */
 export function resultFields({ id, sha256, sum, overflow, size, unchanged, proof }: TensorResult): object {
   return { id, sha256, sum: numberText(sum), overflow, size, unchanged, proof };
 }
 
-/** What a journal says; null if its first line is damaged, or of another form. */
+/** The claims of a journal; null if its first line is damaged or has another form. */
 export function parseJournal(text: string): ParsedJournal | null {
   const [first = "", ...rest] = text.split("\n").slice(0, -1);
   const head = parseHead(first);
@@ -176,7 +176,7 @@ function isProof(value: unknown): value is Proof {
   );
 }
 
-/** JSON has no NaN and no infinities, and JSON.stringify drops the sign of -0; these are spelled as text. */
+/** JSON has no NaN and no infinities, and JSON.stringify drops the sign of -0. These are written as text. */
 function numberText(value: number): number | string {
   return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value);
 }
@@ -185,7 +185,7 @@ function specialNumber(text: unknown): number {
   return text === "Infinity" || text === "-Infinity" || text === "-0" ? Number(text) : Number.NaN;
 }
 
-/** The document in a line, without its line feed; undefined if the checksum does not fit. */
+/** The document in a line without its line feed; undefined if the checksum does not match. */
 function parseLine(salt: string, line: string): Line | undefined {
   const space = line.indexOf(" ");
   const json = line.slice(space + 1);

@@ -1,4 +1,4 @@
-/** The file that says what a run has done, so that another can continue it. */
+/** The file that records what a run has done, so that another run can continue it. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,23 +19,23 @@ import {
   resultFields,
 } from "./journal-text.js";
 
-/** A journal that this run writes. What it claims is what earlier runs did; its files are this run's too. */
+/** A journal that this run writes. Its claims are those of earlier runs. Its files include those of this run. */
 export interface Journal extends Claims {
   /** The run was started to replace the model in the directory. */
   readonly replace: boolean;
   add(result: TensorResult): void;
-  /** Notes names of further files, before the first of them is made, and waits for the disk. */
+  /** Records names of further files before the first of them is made. Waits for the disk. */
   addFiles(files: readonly string[]): Promise<void>;
-  /** Notes that final names are given from here on, and waits for the disk. */
+  /** Records that final names are given from here on. Waits for the disk. */
   beginSweep(): Promise<void>;
-  /** Notes that all final names were taken back, and waits for the disk. */
+  /** Records that all final names were taken back. Waits for the disk. */
   undoSweep(): Promise<void>;
   addClosed(file: ClosedFile): void;
-  /** Notes that these files may be written to again, and that not everything is done; waits for the disk. */
+  /** Records that these files may be written again, and that the run is not finished. Waits for the disk. */
   reopen(files: readonly string[]): Promise<void>;
-  /** Notes that everything is done, and waits for the disk. */
+  /** Records that everything is done. Waits for the disk. */
   end(): Promise<void>;
-  /** Waits until all lines are with the disk. */
+  /** Waits until all lines have reached the disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -47,12 +47,15 @@ const DRAFT = `${JOURNAL}.new`;
 /** A line with a proof has some 600 bytes, and checkpoints have at most some hundred thousand tensors. */
 const MOST_BYTES = 1 << 28;
 
-/** Is this the journal, or what writing one leaves for a moment, by its name in the staging folder? */
+/** Does this name in the staging folder belong to the journal, or to one that is being written? */
 export function isJournalName(name: string): boolean {
   return name === JOURNAL || name === DRAFT;
 }
 
-/** Starts a new journal in `staging`: it is never seen without its first line. @throws {WeightDiffError} IO, DISK_FULL, OUTPUT_REFUSED. */
+/**
+ * Starts a new journal in `staging`. Nobody ever sees it without its first line.
+ * @throws {WeightDiffError} IO, DISK_FULL, OUTPUT_REFUSED.
+ */
 export async function startJournal(staging: string, head: JournalHead): Promise<Journal> {
   const path = join(staging, JOURNAL);
   const draft = join(staging, DRAFT);
@@ -74,20 +77,26 @@ export async function startJournal(staging: string, head: JournalHead): Promise<
   }
 }
 
-/** The files that the journal in `staging` lists; none if there is none that can be read. @throws {WeightDiffError} OUTPUT_REFUSED if it is no file of ours, IO. */
+/**
+ * The files that the journal in `staging` lists; none if there is no journal, or if it cannot be read.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it is not this tool's file; IO.
+ */
 export async function listedFiles(staging: string): Promise<ReadonlySet<string>> {
   const text = await readText(staging);
   return (text === null ? null : parseJournal(text))?.files ?? new Set();
 }
 
-/** Removes the journal: without it, the staging folder means nothing. */
+/** Removes the journal. Without it, the staging folder counts as empty. */
 export async function removeJournal(staging: string): Promise<void> {
   for (const name of [DRAFT, JOURNAL]) {
     await removeOwn(join(staging, name));
   }
 }
 
-/** What the journal in `staging` says, without continuing it; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be read, IO. */
+/**
+ * The claims of the journal in `staging`, without continuing it; null if there is none.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be read; IO.
+ */
 export async function readJournal(staging: string): Promise<ParsedJournal | null> {
   const text = await readText(staging);
   if (text === null) {
@@ -96,7 +105,7 @@ export async function readJournal(staging: string): Promise<ParsedJournal | null
   return parseJournal(text) ?? damaged(staging);
 }
 
-/** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED naming what differs from the earlier run, IO. */
+/** Continues the journal in `staging`. @throws {WeightDiffError} OUTPUT_REFUSED, naming what differs from the earlier run; IO. */
 export async function resumeJournal(staging: string, identity: PlanIdentity): Promise<Journal> {
   const path = join(staging, JOURNAL);
   const text = await readText(staging);
@@ -115,7 +124,7 @@ export async function resumeJournal(staging: string, identity: PlanIdentity): Pr
   if (changed.length > 0) {
     throw new WeightDiffError(
       "OUTPUT_REFUSED",
-      `the earlier run was another one: what differs is ${changed.join(", ")}`,
+      `the earlier run was a different one: what differs is ${changed.join(", ")}`,
       "run exactly the earlier command",
       { at: { file: staging }, advice: [{ to: "start over", option: "mode", value: "force" }] },
     );
@@ -167,7 +176,7 @@ async function openJournal(
     await file.appendFile(begin);
     await file.sync();
   } catch (error) {
-    await file.close().catch(() => {}); // what went wrong first is the one to tell
+    await file.close().catch(() => {}); // the first error is the one to report
     throw runError(path, "write", error);
   }
   let pending: Promise<void> = Promise.resolve();

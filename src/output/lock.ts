@@ -1,8 +1,8 @@
 /**
- * One run per output directory. The lock is a directory with one file in it that names the holder: such a directory is made
- * aside and renamed, and no file system renames a directory onto one that holds something. So nobody ever sees a lock that is
- * half written, also where there are no hard links (FAT, many network file systems). It is taken over when its process is gone:
- * it has ended, its number belongs to another process by now, or the machine was restarted since.
+ * One run for each output directory. The lock is a directory with one file in it that names the holder. It is made under another name and
+ * renamed, since no file system renames a directory onto one that is not empty. So nobody ever sees half a lock, even where there are no
+ * hard links (FAT, many network file systems). A lock is taken over if its process is gone: it has ended, another process has its number
+ * now, or the machine was restarted.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
@@ -17,51 +17,58 @@ import { isClutter } from "./state.js";
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** Of this start of the machine; "" where the system does not say. */
+  /** Identifies this start of the machine; "" if the system does not tell. */
   readonly boot: string;
-  /** Clock ticks from boot to the process's start; "ended" if it only waits to be buried; "" where the system does not say. */
+  /**
+   * Clock ticks from boot to the start of the process. "ended" for a process that only waits for its parent; "" if the system does not
+   * tell.
+   */
   readonly started: string;
 }
 
 const LOCK = "lock";
 const HOLDER = "holder";
-/** A holder is some hundred bytes. */
+/** A holder's text has a few hundred bytes. */
 const MOST_BYTES = 4096;
-/** Other runs may take and release the lock while this one tries; after so many times it gives up. */
+/** Other runs may take and release the lock while this one tries. After so many attempts it gives up. */
 const ATTEMPTS = 2000;
 const REMOVALS = 100;
 const PAUSE_MS = 5;
-/** Said of a name that is taken, or of a folder that went away meanwhile. Windows calls the first forbidden. */
+/** Errors for a name that is taken, or for a folder that vanished meanwhile. Windows reports the first as forbidden. */
 const IN_THE_WAY = new Set([
   ...["ENOTEMPTY", "EEXIST", "ENOTDIR", "ENOENT"],
   ...(process.platform === "win32" ? ["EPERM", "EACCES"] : []),
 ]);
 
-/** Is this a lock, or what taking one leaves for a moment, by its name in the staging folder? */
+/** Does this name in the staging folder belong to a lock, or to one that is being taken? */
 export function isLockName(name: string): boolean {
   return name === LOCK || name.startsWith(`${LOCK}.`);
 }
 
-/** Does a run on another machine, which holds a lock, still work? Its process cannot be looked at from here. */
+/** Is a run on another machine, which holds a lock, still running? Its process cannot be looked at from here. */
 export type Foreign = () => Promise<boolean>;
 const UNKNOWN: Foreign = async () => true;
 
 export interface Lock {
-  /** Gives it back. */
+  /** Releases the lock. */
   release(): Promise<void>;
-  /** Has nobody taken it over? */
+  /** Does this run still hold the lock? */
   isMine(): Promise<boolean>;
 }
 
 /**
- * Takes the lock of `staging`, a folder that is made if it is not there.
- * @returns a function that gives it back. @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (what stands there is no lock), IO.
+ * Takes the lock of `staging`, and makes that folder if needed.
+ * @returns a function that releases it.
+ * @throws {WeightDiffError} OUTPUT_LOCKED; OUTPUT_REFUSED if something else stands there; IO.
  */
 export async function lockOutput(staging: string): Promise<() => Promise<void>> {
   return (await takeLock(staging)).release;
 }
 
-/** The same. @param foreign asked once of a holder on another machine; by default it counts as at work. */
+/**
+ * Takes the lock likewise.
+ * @param foreign tells whether a holder on another machine is still running; asked once. By default it counts as running.
+ */
 export async function takeLock(staging: string, foreign: Foreign = UNKNOWN): Promise<Lock> {
   const path = join(staging, LOCK);
   const mine = JSON.stringify({ ...(await describe(process.pid)), token: randomBytes(8).toString("hex") });
@@ -84,7 +91,7 @@ export async function takeLock(staging: string, foreign: Foreign = UNKNOWN): Pro
   }
 }
 
-/** A lock's text tells its holder from any other: each is judged once. */
+/** The text of a lock identifies its holder, so each holder is judged once. */
 function onceFor(foreign: Foreign): (text: string) => Promise<boolean> {
   const judged = new Map<string, Promise<boolean>>();
   return (text) => {
@@ -94,13 +101,13 @@ function onceFor(foreign: Foreign): (text: string) => Promise<boolean> {
   };
 }
 
-/** Who holds the lock of `staging`; null if nobody does, or the process has ended. */
+/** The holder of the lock of `staging`; null if there is none, or if its process has ended. */
 export async function lockHolder(staging: string): Promise<Pick<Holder, "pid" | "host"> | null> {
   const found = await readHolder(join(staging, LOCK));
   return found !== null && (await isHeld(found, UNKNOWN)) ? parseHolder(found) : null;
 }
 
-/** @throws {WeightDiffError} OUTPUT_LOCKED if a run holds the lock of `staging`, OUTPUT_REFUSED, IO. */
+/** @throws {WeightDiffError} OUTPUT_LOCKED if a run holds the lock of `staging`; OUTPUT_REFUSED, IO. */
 export async function refuseLocked(staging: string): Promise<void> {
   const found = await readHolder(join(staging, LOCK));
   if (found !== null && (await isHeld(found, UNKNOWN))) {
@@ -108,7 +115,7 @@ export async function refuseLocked(staging: string): Promise<void> {
   }
 }
 
-/** Removes what killed runs left while they took the lock. Only the holder of the lock may call it. */
+/** Removes what killed runs left while they took the lock. Only the holder of the lock may call this. */
 export async function removeStaleLocks(staging: string): Promise<void> {
   for (const name of await readdir(staging)) {
     if (isLockName(name) && name !== LOCK) {
@@ -133,9 +140,9 @@ function locked(staging: string, text: string): WeightDiffError {
 }
 
 /**
- * Puts a lock at `path`, in place of one whose holder is gone. Of all who find the same stale lock only the one who holds the
- * claim on it may remove it: otherwise a slow one would remove the lock of whoever was faster. A claim is a lock like any other,
- * and taken over in the same way.
+ * Puts a lock at `path`, in place of one whose holder is gone. Several runs may find the same stale lock. Only the one that holds the claim
+ * on it may remove it; otherwise a slow run would remove the lock of a faster one. A claim is a lock like any other, and is taken over in
+ * the same way.
  * @returns null, or the text of the lock that is in the way.
  */
 async function acquire(
@@ -150,7 +157,7 @@ async function acquire(
     }
     found = await readHolder(path);
     if (found === null) {
-      await pause(1); // given back in between
+      await pause(1); // released in between
       continue;
     }
     if (await isHeld(found, foreign)) {
@@ -169,7 +176,7 @@ async function acquire(
   return found ?? "";
 }
 
-/** Makes a lock aside and renames it. @returns false if something of that name is in the way, or was a moment ago. */
+/** Makes a lock under another name and renames it. @returns false if something of that name is, or just was, in the way. */
 async function put(path: string, mine: string): Promise<boolean> {
   const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   await ownFolder(dirname(path)); // a run that ends removes it
@@ -179,7 +186,7 @@ async function put(path: string, mine: string): Promise<boolean> {
     await rename(draft, path);
     return true;
   } catch (error) {
-    await remove(draft).catch(() => {}); // what went wrong first is the one to tell
+    await remove(draft).catch(() => {}); // the first error is the one to report
     // A network file system may have renamed it and lost the answer.
     if ((await readHolder(path)) === mine) {
       return true;
@@ -191,14 +198,14 @@ async function put(path: string, mine: string): Promise<boolean> {
   }
 }
 
-/** The text of the lock at `path`; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if what stands there is no lock. */
+/** The text of the lock at `path`; null if there is none. @throws {WeightDiffError} OUTPUT_REFUSED if something else stands there. */
 async function readHolder(path: string): Promise<string | null> {
   if (!(await hasOwnFolder(path))) {
     return null;
   }
   const text = await readOwn(join(path, HOLDER), MOST_BYTES).catch((error: unknown) => {
     if (errnoOf(error) === "ESTALE") {
-      return null; // removed by another machine while it was read
+      return null; // another machine removed it while it was read
     }
     throw error;
   });
@@ -225,9 +232,9 @@ async function remove(path: string): Promise<void> {
       }
     }
     if (await hasOwnFile(join(path, HOLDER))) {
-      return; // taken by somebody else at once
+      return; // somebody else took it at once
     }
-    await pause(PAUSE_MS); // read by somebody: NFS and FUSE keep the file until it is closed
+    await pause(PAUSE_MS); // somebody reads it: NFS and FUSE keep the file until it is closed
   }
 }
 
@@ -235,7 +242,7 @@ function list(path: string): Promise<readonly string[]> {
   return readdir(path).catch(() => []);
 }
 
-/** Is the process that wrote this lock alive? @param foreign says so of one on another host, which cannot be looked at. */
+/** Is the process that wrote this lock alive? @param foreign tells it for a process on another host. */
 async function isHeld(text: string, foreign: (text: string) => Promise<boolean>): Promise<boolean> {
   const holder = parseHolder(text);
   if (holder === null) {
@@ -255,7 +262,7 @@ async function isHeld(text: string, foreign: (text: string) => Promise<boolean>)
       return false;
     }
   }
-  // Where /proc hides other people's processes (hidepid), that it is alive is all there is to know.
+  // If /proc hides other users' processes (hidepid), nothing more is known than that the process is alive.
   return now.started === "" || holder.started === now.started;
 }
 
@@ -282,17 +289,17 @@ function parseHolder(text: string): Holder | null {
       }
     }
   } catch {
-    // the file was cut off by a power loss, so nobody holds the lock
+    // A power loss cut the file off, so nobody holds the lock.
   }
   return null;
 }
 
 async function describe(pid: number): Promise<Holder> {
   const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "")).trim();
-  // Fields 3 and 22 of proc(5) stat; the command name in field 2 may itself hold spaces and brackets.
+  // Fields 3 and 22 of stat in proc(5). The command name in field 2 may hold spaces and brackets.
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  // A killed process that nobody waits for keeps its number and does nothing more.
+  // A killed process that its parent has not waited for keeps its number, but does nothing any more.
   const ended = fields[0] === "Z" || fields[0] === "X";
   return { pid, host: hostname(), boot, started: ended ? "ended" : (fields[19] ?? "") };
 }

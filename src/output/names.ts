@@ -1,4 +1,4 @@
-/** Names of files of the output: bare, or in a folder of the output; and what they are called while they are in the staging folder. */
+/** Names of output files: bare, or in a folder of the output. Also their names in the staging folder. */
 import { lstat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -10,8 +10,8 @@ import { isLockName } from "./lock.js";
 import { STAGING } from "./state.js";
 
 /**
- * @throws {WeightDiffError} OUTPUT_REFUSED for a name that would lead out of the output or hit what a run needs there, or that this
- * system cannot have.
+ * @throws {WeightDiffError} OUTPUT_REFUSED for a name that leads out of the output, that a run itself needs there, or that this system does
+ * not allow.
  */
 export function refuseName(name: string, platform: string = process.platform): void {
   const parts = name.split("/");
@@ -27,7 +27,7 @@ export function refuseName(name: string, platform: string = process.platform): v
 }
 
 /**
- * Refuses files that would be one and the same, where the file system of `staging` takes upper case for lower case.
+ * Refuses names that the file system of `staging` takes for the same file, since it ignores case.
  * @throws {WeightDiffError} OUTPUT_REFUSED.
  */
 export async function refuseTwins(
@@ -54,7 +54,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The staging folder has no folders: a name with a slash gets a bare one. */
+/** The staging folder has no subfolders, so a name with a slash is replaced by a bare one. */
 export function stagedName(name: string): string {
   return name.includes("/") ? name.replaceAll("%", "%25").replaceAll("/", "%2F") : name;
 }

@@ -1,11 +1,11 @@
-/** What belongs to one part of a run on several machines: a folder of its own in the staging folder, with a file that says how far it is. */
+/** Names for one part of a run on several machines: its own folder in the staging folder, with a file that tells its progress. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, runError } from "../files/errno.js";
 import { hasOwnFile, hasOwnFolder } from "../files/own.js";
 import { JOURNAL, STAGING } from "./journal.js";
 
-/** Which of how many parts. */
+/** Which part of how many. */
 export interface PartNumber {
   /** From 0. */
   readonly index: number;
@@ -19,28 +19,28 @@ const PART = /^part-(\d{5})-of-(\d{5})$/;
 export const STATE = "state";
 export const STATE_DRAFT = `${STATE}.new`;
 
-/** The name of its folder. */
+/** The name of the part's folder. */
 export function partName({ index, count }: PartNumber): string {
   const number = (n: number): string => String(n).padStart(5, "0");
   return `part-${number(index)}-of-${number(count)}`;
 }
 
-/** "3/7", as the user writes it. */
+/** For example "3/7", as the user writes it. */
 export function partText({ index, count }: PartNumber): string {
   return `${index}/${count}`;
 }
 
-/** The part that a folder of this name is of; null if it is none. */
+/** The part to which a folder of this name belongs; null if it belongs to none. */
 export function parsePartName(name: string): PartNumber | null {
   const [, index, count] = PART.exec(name) ?? [];
   const part = { index: Number(index), count: Number(count) };
   return index !== undefined && part.index < part.count ? part : null;
 }
 
-/** The files of this folder that are no part of the output: how far it is, and what writing that leaves for a moment. */
+/** Files of this folder that do not belong to the output: the progress, and its draft while it is written. */
 export const STATE_FILES: readonly string[] = [STATE, STATE_DRAFT];
 
-/** The parts that have a folder in the output directory, in their order. */
+/** The parts that have a folder in the output directory, in order. */
 export async function partsIn(path: string): Promise<readonly PartNumber[]> {
   const staging = join(path, STAGING);
   if (!(await hasOwnFolder(staging))) {
@@ -55,7 +55,7 @@ export async function partsIn(path: string): Promise<readonly PartNumber[]> {
   return names.flatMap((name) => parsePartName(name) ?? []).sort((a, b) => a.count - b.count || a.index - b.index);
 }
 
-/** Has this part been begun? Without a journal, its folder means nothing. */
+/** Was this part begun? A folder without a journal does not count. */
 export async function isBegun(path: string, part: PartNumber): Promise<boolean> {
   const folder = join(path, STAGING, partName(part));
   return (await hasOwnFolder(folder)) && (await hasOwnFile(join(folder, JOURNAL)));

@@ -1,6 +1,6 @@
 /**
- * How far a part is, in a small file that it writes every few seconds: for those who ask from anywhere, and for whoever finds its lock
- * held by another machine. It is made aside and renamed, so that nobody reads half of it.
+ * The progress of a part, in a small file that it writes every few seconds. `status` reads it, and so does a run that finds the part locked
+ * by another machine. The file is written under another name and renamed, so nobody reads half of it.
  */
 import { constants } from "node:fs";
 import { hostname } from "node:os";
@@ -14,29 +14,29 @@ export interface PartState {
   readonly state: "running" | "finished" | "failed" | "stopped";
   readonly host: string;
   readonly pid: number;
-  /** Raised each time that it is written. */
+  /** Counts how often the file was written. */
   readonly beat: number;
-  /** When it was written: milliseconds since 1970, by the writer's clock. */
+  /** When it was written, in milliseconds since 1970 by the writer's clock. */
   readonly at: number;
   /** Bytes read and written so far, and in all. */
   readonly done: number;
   readonly total: number;
-  /** Bytes per second, of late. */
+  /** Bytes per second, recently. */
   readonly rate: number;
   /** Bytes of all parts together. */
   readonly whole: number;
-  /** Why it failed. */
+  /** Why the part failed. */
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-/** A state is some hundred bytes; a message may be long. */
+/** A state has a few hundred bytes, but a message may be long. */
 const MOST_BYTES = 1 << 16;
-/** A state comes this often. */
+/** How often the state is written. */
 export const BEAT_MS = 2000;
-/** A part whose state stays the same for so long has ended: a machine that is out of memory or of disk answers late, not never. */
+/** A part whose state has not changed for so long has ended. A machine without memory or disk answers late, but it answers. */
 const SILENCE_MS = 45_000;
 
-/** What a part says of itself but for who it is and when. */
+/** What a part reports, except who it is and when. */
 export type Said = Omit<PartState, "host" | "pid" | "beat" | "at">;
 
 export async function writeState(folder: string, said: Said, beat: number): Promise<void> {
@@ -52,7 +52,10 @@ export async function writeState(folder: string, said: Said, beat: number): Prom
   await renameOver(draft, join(folder, STATE));
 }
 
-/** What the part in this folder last said; null if nothing can be read. @throws {WeightDiffError} OUTPUT_REFUSED if it is no file of ours. */
+/**
+ * The last state of the part in this folder; null if none can be read.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it is no file of this tool.
+ */
 export async function readState(folder: string): Promise<PartState | null> {
   const text = await readOwn(join(folder, STATE), MOST_BYTES);
   try {
@@ -89,7 +92,11 @@ function isError(error: unknown): boolean {
   );
 }
 
-/** Watches the part in this folder: does it say something within the time? @param signal ends the watch, as if it did. */
+/**
+ * Watches the part in this folder.
+ * @param signal ends the watch as if the part had reported.
+ * @returns whether the part reported within the time.
+ */
 export async function isHeard(
   folder: string,
   signal: AbortSignal | undefined,

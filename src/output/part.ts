@@ -1,7 +1,6 @@
 /**
- * A part of a run on several machines: a folder of its own in the staging folder, with a lock, a journal, and the files that it makes.
- * Parts know nothing of each other, and share nothing but the folder above. What they have made stays there until all of it is gathered
- * (gather.ts).
+ * A part of a run on several machines: its own folder in the staging folder, with a lock, a journal, and the files that it makes. Parts
+ * know nothing of each other, and share only the folder above theirs. Their files stay until they are gathered (gather.ts).
  */
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,17 +32,17 @@ import { STAGING } from "./state.js";
 export interface PartDirectory extends Staging {
   /** The part's own folder. */
   readonly folder: string;
-  /** Does this run still hold the part? Another machine takes it over from one that it hears nothing of. */
+  /** Does this run still hold the part? Another machine takes it over if it hears nothing for long. */
   isMine(): Promise<boolean>;
-  /** Notes that a file is done, as it is now. @param sha256 of the whole file, where the command wants it. */
+  /** Records that a file is finished, in its present state. @param sha256 of the whole file, if the command needs it. */
   closeFile(file: string, sha256: string | undefined): Promise<void>;
-  /** Lays closed files out again, to be written once more. */
+  /** Lays closed files out again, to write them once more. */
   reopen(shards: readonly ShardFile[]): Promise<void>;
-  /** Notes that all is done, and leaves it to be gathered. @param last done while the part is still this run's. */
+  /** Records that everything is done, and leaves the part for finalize. @param last run while this run still holds the part. */
   finish(last: () => Promise<void>): Promise<void>;
-  /** Leaves what is there for another run to resume. */
+  /** Keeps everything, so that another run can resume. */
   suspend(): Promise<void>;
-  /** Removes what this run put there, but for what it last said. */
+  /** Removes everything that this run made, except its last report. */
   discard(): Promise<void>;
 }
 
@@ -55,16 +54,17 @@ export interface PartRequest {
   /** The files that this part makes. */
   readonly shards: readonly ShardFile[];
   readonly signal?: AbortSignal | undefined;
-  /** Told before a run on another machine is watched for some time. */
+  /** Called before a run on another machine is watched for some time. */
   readonly onWait?: () => void;
 }
 
-/** Other parts may remove the folders that this one has just made, and was about to use. */
+/** Other parts may remove folders that this one has just made and was about to use. */
 const ATTEMPTS = 50;
 
 /**
- * Takes the part for this run, and lays out its files. Files that an earlier run closed with a digest stay as they are.
- * @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED (another plan; parts of another number; a run that is not in parts), DISK_FULL, IO.
+ * Takes the part for this run, and lays out its files. Keeps files that an earlier run closed with a digest.
+ * @throws {WeightDiffError} OUTPUT_LOCKED; OUTPUT_REFUSED (another plan; another number of parts; a run that is not in parts); DISK_FULL,
+ * IO.
  */
 export async function openPart(path: string, request: PartRequest): Promise<PartDirectory> {
   const { part, mode, identity, shards } = request;
@@ -89,7 +89,7 @@ export async function openPart(path: string, request: PartRequest): Promise<Part
     await syncDirectory(path);
     return partDirectory(path, folder, { journal, lock, made });
   } catch (error) {
-    await journal?.close().catch(() => {}); // what went wrong first is the one to tell
+    await journal?.close().catch(() => {}); // the first error is the one to report
     if (journal !== undefined && mode !== "resume") {
       await removeStaged(folder, new Set(files)).catch(() => {});
       await removeJournal(folder).catch(() => {});
@@ -113,7 +113,7 @@ export async function openPart(path: string, request: PartRequest): Promise<Part
   }
 }
 
-/** Makes the folders and takes the lock of the part's own. */
+/** Makes the folders, and takes the lock of the part. */
 async function takePart(
   path: string,
   folder: string,
@@ -143,7 +143,7 @@ function isGone(error: unknown): boolean {
   return errnoOf(cause) === "ENOENT";
 }
 
-/** @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED if what is in the staging folder does not go with this part. */
+/** @throws {WeightDiffError} OUTPUT_LOCKED; OUTPUT_REFUSED if the staging folder holds something that does not go with this part. */
 async function refuseOtherRuns(path: string, part: PartNumber, mode: OutputMode): Promise<void> {
   const staging = join(path, STAGING);
   await refuseLocked(staging);
@@ -207,7 +207,7 @@ function partDirectory(
       await lock.release();
     },
     async suspend() {
-      await journal.sync().catch(() => {}); // the failure that ends the run is the one to tell
+      await journal.sync().catch(() => {}); // the error that ends the run is the one to report
       await journal.close();
       await lock.release();
     },
@@ -221,7 +221,7 @@ function partDirectory(
   };
 }
 
-/** How a file looks that nobody writes to any more. */
+/** The state of a file that nobody writes to any more. */
 export async function closedAs(path: string, file: string): Promise<ClosedFile> {
   const { size, mtimeNs } = await stat(path, { bigint: true }).catch((error: unknown) => {
     throw runError(path, "look at", error);
@@ -229,7 +229,7 @@ export async function closedAs(path: string, file: string): Promise<ClosedFile> 
   return { file, size: Number(size), modified: String(mtimeNs) };
 }
 
-/** Removes a part that nobody works on. @throws {WeightDiffError} OUTPUT_LOCKED, OUTPUT_REFUSED if there is something else in its folder. */
+/** Removes a part that is not running. @throws {WeightDiffError} OUTPUT_LOCKED; OUTPUT_REFUSED if something else is in its folder. */
 export async function removePart(path: string, part: PartNumber): Promise<void> {
   const folder = join(path, STAGING, partName(part));
   if (await hasOwnFolder(folder)) {
@@ -240,7 +240,7 @@ export async function removePart(path: string, part: PartNumber): Promise<void> 
   }
 }
 
-/** Removes everything but the lock of a part that this run holds. */
+/** Removes everything except the lock of a part that this run holds. */
 export async function clearPart(folder: string): Promise<void> {
   const listed = await listedFiles(folder);
   await refuseStrangers(folder, new Set([...listed, ...STATE_FILES]));

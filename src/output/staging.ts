@@ -1,7 +1,4 @@
-/**
- * The files in OUT/.weight-diff, where everything grows. Only what a journal lists is opened or removed there, and nothing
- * through a link.
- */
+/** The files in OUT/.weight-diff, where everything grows. Opens and removes only what a journal lists there, and follows no link. */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, readdir, rmdir } from "node:fs/promises";
@@ -18,28 +15,28 @@ import { isLockName } from "./lock.js";
 import { refuseName, stagedName } from "./names.js";
 import { isClutter } from "./state.js";
 
-/** A shard to be written: its header, and how long the whole file is. */
+/** A shard to be written: its header, and the length of the whole file. */
 export interface ShardFile {
   readonly file: string;
-  /** Null where only the run tells: the file grows. */
+  /** Null if only the run tells: the file grows. */
   readonly size: number | null;
-  /** The most that it can have: so long it is until the run tells. */
+  /** Upper bound of the size. The file has this length until the run tells the final one. */
   readonly most?: number;
   readonly header: Uint8Array;
 }
 
-/** Where the files of the output grow. */
+/** The place where the output files grow. */
 export interface Staging {
   /** The output directory. */
   readonly path: string;
   readonly journal: Journal;
-  /** Where shard `file` grows. */
+  /** The path of shard `file` in the staging folder. */
   staged(file: string): string;
-  /** Waits until a shard's bytes are with the disk. */
+  /** Waits until a shard's bytes have reached the disk. */
   seal(file: string): Promise<void>;
 }
 
-/** A small file of the output; `of` makes its text from the small files written before it. */
+/** A small file of the output. `of` makes its text from the small files written before it. */
 export type ExtraFile = SideFile | { readonly file: string; readonly of: (written: readonly WrittenFile[]) => string };
 
 /** A small file that was written. */
@@ -49,16 +46,18 @@ export interface WrittenFile {
   readonly sha256: string;
 }
 
-/** Bytes of a small file that are copied at once. */
+/** Bytes of a small file to copy at once. */
 const PIECE = 1 << 20;
 
-/** Where a file of the output grows. @throws {WeightDiffError} OUTPUT_REFUSED if it cannot be called so. */
+/** The path of an output file in the staging folder. @throws {WeightDiffError} OUTPUT_REFUSED for a name that is not allowed. */
 export function stagedPath(staging: string, name: string): string {
   refuseName(name);
   return join(staging, stagedName(name));
 }
 
-/** @throws {WeightDiffError} OUTPUT_REFUSED if the folder is not this tool's, or holds what neither `listed` names nor a run leaves. */
+/**
+ * @throws {WeightDiffError} OUTPUT_REFUSED if the folder is not this tool's, or holds a file that is neither in `listed` nor left by a run.
+ */
 export async function refuseStrangers(staging: string, listed: ReadonlySet<string>): Promise<void> {
   await hasOwnFolder(staging);
   const known = new Set([...listed].map(stagedName));
@@ -76,7 +75,7 @@ export async function removeStaged(staging: string, listed: ReadonlySet<string>)
   }
 }
 
-/** Sets the file to its final length and writes its header. The length reserves nothing: the disk may still fill up. */
+/** Sets the file to its final length and writes its header. The length reserves no space: the disk may still fill up. */
 export async function layOutShard(staging: string, shard: ShardFile): Promise<void> {
   const path = stagedPath(staging, shard.file);
   const handle = await openOwn(path, constants.O_RDWR | constants.O_CREAT);
@@ -97,7 +96,7 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
   }
 }
 
-/** Has the file its final length and its header already? */
+/** Does the file already have its final length and its header? */
 export async function isLaidOut(staging: string, { file, size, header }: ShardFile): Promise<boolean> {
   const handle = await openOwn(stagedPath(staging, file), constants.O_RDONLY).catch(() => null);
   if (handle === null) {
@@ -112,14 +111,14 @@ export async function isLaidOut(staging: string, { file, size, header }: ShardFi
   }
 }
 
-/** What an extra is to hold, in pieces. @throws {WeightDiffError} while it is read: INPUT_CHANGED; as openFileSource. */
+/** The content of an extra file, in pieces. @throws {WeightDiffError} while it is read: INPUT_CHANGED; as openFileSource. */
 export function contentOf(extra: ExtraFile, written: readonly WrittenFile[]): Pieces {
   return "of" in extra ? [extra.of(written)] : "text" in extra ? [extra.text] : piecesOf(extra);
 }
 
 type Pieces = Iterable<string> | AsyncIterable<Uint8Array>;
 
-/** Writes a small file. @returns its name, and length and sha256 (hex) of the very bytes that were written. */
+/** Writes a small file. @returns its name, and the length and sha256 (hex) of the bytes that were written. */
 export async function writeSmall(staging: string, file: string, content: Pieces): Promise<WrittenFile> {
   const path = stagedPath(staging, file);
   await removeOwn(path);
@@ -142,7 +141,7 @@ export async function writeSmall(staging: string, file: string, content: Pieces)
   return { file, size, sha256: hash.digest("hex") };
 }
 
-/** @throws {WeightDiffError} INPUT_CHANGED if it is no file any more; as openFileSource. */
+/** @throws {WeightDiffError} INPUT_CHANGED if the file is gone; as openFileSource. */
 async function* piecesOf({ path, within }: PlacedFile): AsyncGenerator<Uint8Array> {
   const source = await openFileSource(path, within).catch((error: unknown) => {
     throw error instanceof WeightDiffError && error.code === "NOT_FOUND" ? missingInput(path) : error;
@@ -165,7 +164,7 @@ function missingInput(path: string): WeightDiffError {
   );
 }
 
-/** Makes the output directory, and its name last through a power loss. @returns the folders that were made, from the top down. */
+/** Makes the output directory so that its name survives a power loss. @returns the folders that were made, from the top down. */
 export async function makeOutput(path: string): Promise<readonly string[]> {
   try {
     const made = await makeFolders(path);
@@ -205,7 +204,7 @@ export async function syncFile(path: string): Promise<void> {
 /** File systems that cannot sync a directory say so in many ways; one that may not be listed cannot be opened for it. */
 const NO_SYNC = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EBADF", "EISDIR", "EACCES", "EPERM"]);
 
-/** Makes new names last through a power loss, where that can be asked for. Windows has no such call and needs none. */
+/** Makes new names survive a power loss, where the system can. Windows has no such call and needs none. */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") {
     return;

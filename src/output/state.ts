@@ -1,4 +1,6 @@
-/** What an output directory holds, told by names alone: our staging folder and manifest, weights of any format, something else. */
+/**
+ * What an output directory holds, told by names alone: this tool's staging folder and manifest, weights of any format, or something else.
+ */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
@@ -9,26 +11,26 @@ import { isBegun, partsIn } from "./part-names.js";
 
 export { STAGING } from "./journal.js";
 export const MANIFEST = "weight-diff.json";
-/** What model-signing calls it, too: it signs all files of a folder, and no other model. */
+/** model-signing uses the same name. It signs all files of a folder, so it belongs to this model and no other. */
 export const SIGNATURE = "model.sig";
 
-/** Weight files and indexes of every format: what the mode "force" replaces. */
+/** Weight files and indexes of every format: the mode "force" replaces them. */
 const OLD_WEIGHTS =
   /^((pytorch_model|model|tf_model|flax_model|consolidated)[-._\w]*\.(bin|safetensors|pth|pt|h5|msgpack)|(pytorch_model|model|tf_model|flax_model)[-._\w]*\.index\.json|.+\.(safetensors|gguf)|.+\.safetensors\.index\.json)$/;
 
 /**
- * What a fresh clone, a desktop or a volume puts into a folder, and what NFS and FUSE call a removed file that somebody has open:
- * none of it is a model.
+ * Files that a fresh clone, a desktop or a volume puts into a folder, and the names that NFS and FUSE give to removed files that are still
+ * open. None of them belongs to a model.
  */
 const NO_MODEL =
   /^(\.git|\.gitattributes|\.gitignore|README\.md|\.cache|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|lost\+found|System Volume Information|\$RECYCLE\.BIN|\.Trash.*|\.Spotlight-V100|\.fseventsd|\.(nfs|fuse_hidden)[0-9a-f]+)$/;
 
-/** Is this something that other programs leave in a folder, by its name? */
+/** Is this, by its name, something that other programs leave in a folder? */
 export function isClutter(name: string): boolean {
   return NO_MODEL.test(name);
 }
 
-/** Is this a weight file or an index of any format, by its name? */
+/** Is this, by its name, a weight file or an index of any format? */
 export function isWeightFile(name: string): boolean {
   return OLD_WEIGHTS.test(name);
 }
@@ -39,9 +41,9 @@ export async function hasFile(path: string, name: string): Promise<boolean> {
 }
 
 /**
- * Does the directory hold a finished run, a partial one, something else, or nothing? A staging folder without a journal counts
- * as nothing: a run ended in it before it had begun, or after all was done.
- * @throws {WeightDiffError} OUTPUT_REFUSED if it is a file, or what should be ours is something else; IO.
+ * Does the directory hold a finished run, an unfinished one, something else, or nothing? A staging folder without a journal counts as
+ * nothing: a run ended in it before it had begun, or after everything was done.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if the path is a file, or if something else stands where this tool's files should be; IO.
  */
 export async function outputState(path: string): Promise<"absent" | "empty" | "partial" | "finished" | "other"> {
   const names = await readdir(path).catch((error: unknown) => {
@@ -49,9 +51,14 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
       return null;
     }
     if (errnoOf(error) === "ENOTDIR") {
-      throw new WeightDiffError("OUTPUT_REFUSED", "is a file, not a directory", "give a directory of its own", {
-        at: { file: path },
-      });
+      throw new WeightDiffError(
+        "OUTPUT_REFUSED",
+        "is a file, not a directory",
+        "give the output a directory of its own",
+        {
+          at: { file: path },
+        },
+      );
     }
     throw runError(path, "list", error);
   });
@@ -75,7 +82,7 @@ async function isPartial(staging: string): Promise<boolean> {
   }
 }
 
-/** Has a part of a run on several machines been begun here? */
+/** Was a part of a run on several machines begun here? */
 export async function hasParts(path: string): Promise<boolean> {
   for (const part of await partsIn(path)) {
     if (await isBegun(path, part)) {

@@ -1,6 +1,6 @@
 /**
- * A run's one file as a stream on stdout: header first, tensors in the order of the file. What has gone out cannot be taken back, so the
- * last byte is kept until every check has passed: a run that fails leaves a file that no reader of safetensors opens.
+ * A run's only file as a stream on stdout: header first, tensors in the order of the file. Bytes that have gone out cannot be taken back,
+ * so the last byte is held until every check has passed. A run that fails leaves a file that no reader of safetensors opens.
  */
 import { createHash, type Hash } from "node:crypto";
 import { isatty } from "node:tty";
@@ -11,17 +11,17 @@ import { openNew } from "../files/new-file.js";
 import { STDOUT, writeSome } from "../files/pipe.js";
 import type { ShardFile } from "./staging.js";
 
-/** What messages call it. */
+/** Its name in messages. */
 const NAME = "stdout";
 
 export interface OutputStream {
-  /** Writes some of `source`, once everything before `position` is written. @returns how many bytes went. */
+  /** Writes some of `source` once everything before `position` is written. @returns the number of bytes written. */
   write(source: Uint8Array, position: number): Promise<number>;
-  /** sha256 (hex) of the whole file, once all of it was taken; null where no manifest was asked for. */
+  /** sha256 (hex) of the whole file, once all of it was taken; null if no manifest was asked for. */
   digest(): string | null;
   /** Writes the last byte, then the manifest. @throws {WeightDiffError} IO, DISK_FULL. */
   finish(manifest: Iterable<string>): Promise<void>;
-  /** Leaves the stream without its last byte, and no manifest. */
+  /** Leaves the stream without its last byte, and writes no manifest. */
   abandon(): Promise<void>;
 }
 
@@ -38,9 +38,9 @@ export function refuseTerminal(): void {
 
 /**
  * Begins the stream with the header of `shard`.
- * @param manifest where the manifest goes; null writes none. The file is made at once, so that no hour's work ends at its name.
+ * @param manifest path of the manifest; null writes none. The file is made at once, so that a bad path ends the run at its beginning.
  * @param signal ends a write that nobody reads.
- * @throws {WeightDiffError} OUTPUT_REFUSED if the manifest's file is there already; IO, DISK_FULL.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if the manifest's file exists; IO, DISK_FULL.
  */
 export async function openStream(
   { header, size }: Pick<ShardFile, "header" | "size">,
@@ -89,7 +89,7 @@ interface Sink {
   readonly size: number;
   readonly turns: Turns;
   readonly hash: Hash | null;
-  /** The file's last byte, once it is there. */
+  /** The last byte of the file, once it is known. */
   last: Uint8Array | null;
 }
 
@@ -124,7 +124,7 @@ async function put({ turns, size }: Sink, bytes: Uint8Array): Promise<number> {
     throw new WeightDiffError(
       "IO",
       `the reader closed it after some ${turns.at} of ${size} bytes`,
-      "it does not have the whole file: find out why it ended, then run again",
+      "it has only a part of the file: find out why it ended, then run again",
       { at: { file: NAME }, cause: error },
     );
   }

@@ -1,6 +1,6 @@
 /**
- * Moves the files from the staging folder into the output directory under their final names, the manifest last. The journal notes
- * beforehand that this begins, so that after a crash the names are taken back and given again.
+ * Moves the files from the staging folder into the output directory under their final names, the manifest last. The journal records
+ * beforehand that this begins. So after a crash, the names can be taken back and given again.
  */
 import type { Stats } from "node:fs";
 import { lstat, readdir, unlink } from "node:fs/promises";
@@ -13,8 +13,9 @@ import { type ShardFile, syncDirectory } from "./staging.js";
 import { isWeightFile, MANIFEST, SIGNATURE } from "./state.js";
 
 /**
- * Refuses names that could not be given. @param replace may old files be replaced? Otherwise the directory was empty when the run
- * began. @throws {WeightDiffError} OUTPUT_REFUSED.
+ * Refuses names that cannot be given.
+ * @param replace may old files be replaced? If not, the directory was empty when the run began.
+ * @throws {WeightDiffError} OUTPUT_REFUSED.
  */
 export async function refuseTaken(path: string, names: readonly string[], replace: boolean): Promise<void> {
   for (const name of names) {
@@ -36,10 +37,10 @@ function inTheWay(file: string, fact: string): WeightDiffError {
   });
 }
 
-/** Where a file is until it gets its final name. */
+/** The path of a file until it gets its final name. */
 type StagedAt = (name: string) => string;
 
-/** Gives all names, and the manifest's last of all: its presence means that the run finished. */
+/** Gives all names, that of the manifest last: its presence means that the run finished. */
 export async function giveNames(path: string, staged: StagedAt, names: readonly string[]): Promise<void> {
   const folders = new Set<string>([path]);
   for (const name of names) {
@@ -53,7 +54,7 @@ export async function giveNames(path: string, staged: StagedAt, names: readonly 
   await syncDirectory(path);
 }
 
-/** The folder of a file of the output. @param look at it and those above it: no link stands in for one. */
+/** The folder of an output file. @param look checks it and the folders above it, so that none of them is a link. */
 async function folderOf(path: string, name: string, look: (folder: string) => Promise<unknown>): Promise<string> {
   let folder = path;
   for (const part of name.split("/").slice(0, -1)) {
@@ -64,8 +65,8 @@ async function folderOf(path: string, name: string, look: (folder: string) => Pr
 }
 
 /**
- * Takes back the names that an earlier run gave before it ended, so that everything is verified like all other files. What is
- * still in the staging folder has not got its name: a file of that name in the output is an old model's.
+ * Takes back the names that an earlier run gave before it ended, so that everything is verified like all other files. A file that is still
+ * in the staging folder never got its name: a file of that name in the output belongs to an old model.
  */
 export async function takeBack(
   path: string,
@@ -89,7 +90,10 @@ export async function takeBack(
   }
 }
 
-/** The old manifest first: from then on the directory does not claim to be a finished run. Nothing goes but weights, indexes and their signature. */
+/**
+ * Removes the old manifest first, so the directory no longer claims to be a finished run. Removes only weights, indexes and their
+ * signature.
+ */
 export async function removeOld(path: string): Promise<void> {
   await unlink(join(path, MANIFEST)).catch((error: unknown) => {
     if (!isMissing(error)) {

@@ -1,7 +1,4 @@
-/**
- * A compressed exact diff: what its files say of themselves (docs/formats.md 3.1), written, and read back as the tensors that are
- * coded in it.
- */
+/** A compressed exact diff: writes the metadata of its files (docs/formats.md 3.1), and reads it back as the list of coded tensors. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { isPastMost, MOST } from "../checkpoint/expansion.js";
 import type { Job, Rule } from "../engine/job/job.js";
@@ -15,22 +12,22 @@ import { layoutShard } from "../formats/safetensors-layout.js";
 import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
 import type { Pair } from "./pair.js";
 
-/** What is known of a coded tensor: of the tuned model, but for `unchanged`. */
+/** What is known of a coded tensor. Except for `unchanged`, it describes the tuned model. */
 export interface CodedEntry extends ExactTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Units that are the base's own bits. */
+  /** The number of units whose bits are the base's. */
   readonly unchanged: number;
 }
 
-/** The tensors that the files list, file by file. @throws {WeightDiffError} FORMAT_UNSUPPORTED for another codec, FORMAT_INVALID. */
+/** The coded tensors, file by file. @throws {WeightDiffError} FORMAT_UNSUPPORTED for another codec; FORMAT_INVALID. */
 export function readCoded(checkpoint: Checkpoint): ReadonlyMap<string, CodedEntry> {
   for (const { path, header } of checkpoint.shards) {
     const codec = header.metadata.get(CODEC_KEY) ?? "";
     if (codec !== CODEC) {
       throw new WeightDiffError(
         "FORMAT_UNSUPPORTED",
-        `was compressed by codec ${quote(codec)}, and this version reads codec ${quote(CODEC)}`,
+        `was compressed by codec ${quote(codec)}, but this version reads codec ${quote(CODEC)}`,
         "update weight-diff",
         { at: { file: path } },
       );
@@ -63,8 +60,8 @@ function isCount(value: unknown): value is number {
 }
 
 /**
- * The same checkpoint with the tensors that are coded in it; any other as it is.
- * @throws {WeightDiffError} as readCoded; FORMAT_INVALID where a tensor is not listed, or cannot hold what is listed.
+ * The same checkpoint with the coded tensors as its tensors. Other checkpoints are returned unchanged.
+ * @throws {WeightDiffError} as readCoded; FORMAT_INVALID if a tensor is not listed, or cannot hold what is listed.
  */
 export function asCoded(checkpoint: Checkpoint): Checkpoint {
   if (encodingOf(checkpoint) !== "compressed") {
@@ -91,8 +88,8 @@ export function asCoded(checkpoint: Checkpoint): Checkpoint {
 }
 
 /**
- * Refuses a diff that makes too much of too little. Given the base, a tensor may be coded in next to nothing: its bytes are on the user's
- * disk already. What the base has not, whole tensors and new rows, could fill a disk out of a few bytes.
+ * Refuses a diff that expands far beyond its size. A tensor may be coded in next to nothing, since its values are in the base on the user's
+ * disk. But whole tensors and new rows that the base lacks could fill a disk from a few bytes.
  * @throws {WeightDiffError} LIMIT, as for files whose tensors are views (checkpoint/expansion.ts).
  */
 export function refuseExpansion(jobs: readonly Job[], path: string): void {
@@ -110,14 +107,14 @@ export function refuseExpansion(jobs: readonly Job[], path: string): void {
   if (isPastMost(stored, own)) {
     throw new WeightDiffError(
       "LIMIT",
-      `${stored} bytes of it stand for ${own} of tensors and rows that the base does not have; more than ${MOST.times} times as much is not read`,
+      `${stored} bytes of it stand for ${own} of tensors and rows that the base does not have; at most ${MOST.times} times as much is read`,
       "if you trust its origin, ask for a diff that is not compressed",
       { at: { file: path } },
     );
   }
 }
 
-/** A file with room for the most that its tensors can take, behind the longest header that it can have. @throws {WeightDiffError} LIMIT. */
+/** A file with room for the largest size of its tensors, after the longest possible header. @throws {WeightDiffError} LIMIT. */
 export function layOutRoom(group: readonly Pair[], file: string): ReturnType<typeof layoutShard> {
   const most = group.map(({ name, rule, driver: { dtype, shape } }) => ({
     ...{ name, dtype, shape, rule: codedRule(rule) },
@@ -130,12 +127,12 @@ export function layOutRoom(group: readonly Pair[], file: string): ReturnType<typ
   );
 }
 
-/** As the metadata calls the rule of a job that codes. */
+/** The metadata's name for the rule of a job that codes. */
 export function codedRule(rule: Rule): ExactTensor["rule"] {
   return rule === "encode-bits" ? "bits" : "verbatim";
 }
 
-/** The file of coded tensors that have so many bytes each. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED. */
+/** The layout of a file whose coded tensors have these sizes in bytes. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED. */
 export function layOutCoded(
   entries: readonly CodedEntry[],
   sizes: readonly number[],

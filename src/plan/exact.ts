@@ -1,7 +1,7 @@
 /**
- * The exact encoding of make-diff: each tensor of the tuned model as the difference of bit patterns to the base, modulo 2^n,
- * stored as unsigned integers of its width. What each tensor was, and by which rule it was stored, stands in the metadata
- * of its file, so that recover knows by itself.
+ * The exact encoding of make-diff: each tensor of the tuned model as the difference of its bit patterns to the base's, modulo 2^n, stored
+ * as unsigned integers of the same width. The metadata of each file states the dtype and the rule of every tensor, so recover needs no
+ * option.
  */
 
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -12,23 +12,23 @@ import { readValue } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { quote } from "../formats/quote.js";
 
-/** Metadata key that marks every file of a diff made by make-diff; its value is the encoding. */
+/** The metadata key that marks every file of a diff by make-diff. Its value is the encoding. */
 export const ENCODING_KEY = "weight_diff";
 const TENSORS_KEY = "weight_diff_tensors";
-/** In what is said of one tensor; five are known. */
+/** The most values in the entry of one tensor; five are in use. */
 const MAX_VALUES = 100;
 
-/** What make-diff may be asked for. */
+/** The encodings that a user may ask make-diff for. */
 export const ENCODINGS = ["additive", "exact"] as const;
-/** What files are marked with: "compressed" is exact, its tensors coded (coded.ts). */
+/** The encodings that mark files. "compressed" is exact with coded tensors (coded.ts). */
 export type Encoding = (typeof ENCODINGS)[number] | "compressed";
 const MARKS = [...ENCODINGS, "compressed"] as const;
 
 /** How one tensor of an exact diff is stored. */
 export interface ExactTensor {
-  /** Of the tuned model. */
+  /** The dtype in the tuned model. */
   readonly dtype: Dtype;
-  /** "bits": tuned - base; "verbatim": the tuned bytes themselves. */
+  /** "bits": tuned - base. "verbatim": the bytes of the tuned tensor. */
   readonly rule: "bits" | "verbatim";
 }
 
@@ -36,23 +36,26 @@ export type ExactRecord = ReadonlyMap<string, ExactTensor>;
 
 /** A tensor of an additive diff that is not simply the tuned one minus the base's. */
 export type AdditiveTensor =
-  /** The tuned bytes themselves, in the tuned dtype. */
+  /** The bytes of the tuned tensor, in its dtype. */
   | { readonly dtype: Dtype; readonly rule: "verbatim" }
-  /** The base's is taken off so many times; of an embedding, of so many of its rows (null: all that it has), and their mean for the rest. */
+  /**
+   * The base is subtracted `times` times. For an embedding, `rows` is how many of the base's rows are subtracted (null: all), and the mean
+   * of those for the remaining rows.
+   */
   | { readonly dtype: Dtype; readonly rule: "base"; readonly times: number; readonly rows: number | null };
 
 export type AdditiveRecord = ReadonlyMap<string, AdditiveTensor>;
 
 const UNSIGNED: Readonly<Record<number, Dtype>> = { 8: "U8", 16: "U16", 32: "U32", 64: "U64" };
 
-/** The dtype that holds bit patterns of `dtype`; undefined for the packed ones. */
+/** The unsigned dtype of the same width; undefined for packed dtypes. */
 export function unsignedOf(dtype: Dtype): Dtype | undefined {
   return UNSIGNED[dtypeBits(dtype)];
 }
 
 /**
- * Metadata of a file that holds the given tensors of a diff.
- * @param tensors of an exact diff, every one; of an additive one, those that are no plain differences.
+ * Metadata of a file that holds these tensors of a diff.
+ * @param tensors for an exact diff every tensor; for an additive one those that are not plain differences.
  */
 export function diffMetadata(
   encoding: (typeof ENCODINGS)[number],
@@ -74,7 +77,10 @@ export function diffMetadata(
   return metadata;
 }
 
-/** The encoding that the files of a checkpoint are marked with; null without a mark. @throws {WeightDiffError} FORMAT_INVALID for an unknown one, or two. */
+/**
+ * The encoding that marks the files of a checkpoint; null without a mark.
+ * @throws {WeightDiffError} FORMAT_INVALID for an unknown mark, or for two different ones.
+ */
 export function encodingOf(checkpoint: Checkpoint): Encoding | null {
   const marks = new Set(checkpoint.shards.map(({ header }) => header.metadata.get(ENCODING_KEY) ?? null));
   const [mark = null] = marks;
@@ -86,14 +92,17 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
     throw new WeightDiffError(
       "FORMAT_INVALID",
       `its files are marked as diffs of ${[...marks].map((name) => (name === null ? "no encoding" : quote(name))).join(" and ")}`,
-      "get all files from one upload; a newer encoding wants a newer weight-diff",
+      "get all files from one upload; a newer encoding needs a newer weight-diff",
       { at: { file: checkpoint.path } },
     );
   }
   return encoding;
 }
 
-/** What the metadata of all files says of each tensor of an exact diff. @throws {WeightDiffError} FORMAT_INVALID where it is not what make-diff writes. */
+/**
+ * What the metadata of all files says of each tensor of an exact diff.
+ * @throws {WeightDiffError} FORMAT_INVALID for anything that make-diff does not write.
+ */
 export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
   return readRecord(checkpoint, TENSORS_KEY, "", ([name, dtype, rule]) =>
     typeof name === "string" && isDtypeName(dtype) && (rule === "bits" || rule === "verbatim")
@@ -102,7 +111,7 @@ export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
   );
 }
 
-/** The tensors of an additive diff that are no plain differences; null without a mark. @throws {WeightDiffError} FORMAT_INVALID. */
+/** The tensors of an additive diff that are not plain differences; null without a mark. @throws {WeightDiffError} FORMAT_INVALID. */
 export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | null {
   if (encodingOf(checkpoint) !== "additive") {
     return null;
@@ -117,7 +126,7 @@ export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | nul
     const known = rule === "base" && (times === 1 || times === 2) && (rows === null || isCount(rows));
     return known ? [name, { dtype, rule, times, rows }] : null;
   });
-  // What is not as it is called has been put there by others.
+  // An entry whose tensor does not have the stated dtype was not written by make-diff.
   return new Map(
     [...record].filter(
       ([name, { rule, dtype }]) => rule !== "verbatim" || checkpoint.stateDict.get(name)?.dtype === dtype,
@@ -125,19 +134,19 @@ export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | nul
   );
 }
 
-/** Names of tensors that are no differences at all. */
+/** Names of the tensors that are not differences. */
 export function ownTensors(record: AdditiveRecord | null): ReadonlySet<string> {
   return new Set([...(record ?? [])].flatMap(([name, { rule }]) => (rule === "verbatim" ? [name] : [])));
 }
 
 /**
- * The tensors of a marked diff that are the tuned model's own, and no differences; none without a mark.
+ * The tensors of a marked diff that are the tuned model's own and not differences; none without a mark.
  * @throws {WeightDiffError} FORMAT_INVALID.
  */
 export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
   const encoding = encodingOf(checkpoint);
   if (encoding !== "exact") {
-    // Of a compressed one, nothing is stored as a model has it.
+    // A compressed diff stores no tensor in the form that a model has.
     return ownTensors(encoding === "additive" ? readAdditiveRecord(checkpoint) : null);
   }
   const own = [...readExactRecord(checkpoint)].flatMap(([name, { dtype, rule }]) =>
@@ -155,8 +164,9 @@ function isCount(value: unknown): value is number {
 }
 
 /**
- * What the files say of each tensor under a metadata key, file by file. @param absent stands for a key that is not there.
- * @throws {WeightDiffError} FORMAT_INVALID for an entry that `read` does not know.
+ * What the files say of each tensor under a metadata key, file by file.
+ * @param absent stands for a missing key.
+ * @throws {WeightDiffError} FORMAT_INVALID for an entry that `read` does not understand.
  */
 export function readRecord<T>(
   checkpoint: Checkpoint,

@@ -10,20 +10,20 @@ import { SAFETENSORS } from "../output/containers/safetensors.js";
 import { layOutRoom } from "./coded.js";
 import type { Pair } from "./pair.js";
 
-/** An output file, laid out. */
+/** The layout of an output file. */
 export interface PlanShard {
   readonly file: string;
-  /** Bytes; null where only the run tells, and the most that it can have. */
+  /** Bytes; null if only the run tells. `most` is then the upper bound. */
   readonly size: number | null;
   readonly most: number;
-  /** All before the data section. */
+  /** All bytes before the data section. */
   readonly header: Uint8Array;
-  /** From here on no tensor's length is a multiple of 4096. */
+  /** From this offset on, no tensor has a length that is a multiple of 4096. */
   readonly directEnd: number;
   readonly tensors: readonly string[];
 }
 
-/** Greedy, in the state dict's order, as huggingface_hub's `split_torch_state_dict_into_shards` (docs/formats.md 1.1). */
+/** Greedy, in the order of the state dict, as `split_torch_state_dict_into_shards` of huggingface_hub (docs/formats.md 1.1). */
 function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly Pair[])[] {
   const groups: Pair[][] = [];
   let open: Pair[] = [];
@@ -31,7 +31,7 @@ function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly
   for (const pair of pairs) {
     const bytes = outputBytes(pair);
     if (bytes > limit) {
-      // A shard of its own, before the one that is being filled.
+      // A tensor above the limit gets a shard of its own, before the shard that is being filled.
       groups.push([pair]);
       continue;
     }
@@ -46,22 +46,25 @@ function groupByShard(pairs: readonly Pair[], limit: number): readonly (readonly
   return open.length > 0 || groups.length === 0 ? [...groups, open] : groups;
 }
 
-/** The output files, and the place of every tensor in them. @throws {WeightDiffError} LIMIT, FORMAT_UNSUPPORTED (a name that the format cannot hold). */
+/**
+ * The output files, and the place of every tensor.
+ * @throws {WeightDiffError} LIMIT; FORMAT_UNSUPPORTED for a name that the format cannot hold.
+ */
 export function layOut(
   pairs: readonly Pair[],
   options: {
     /** Bytes of tensor data in one output file. */
     readonly maxShardSize: number;
-    /** What the file that holds these says of itself. */
+    /** The metadata of a file with these tensors. */
     readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
-    /** Tensors are coded, and their lengths not known yet. */
+    /** Tensors will be coded, so their lengths are not known yet. */
     readonly compress?: boolean;
   },
   container: Container = SAFETENSORS,
 ): {
   readonly shards: readonly PlanShard[];
   readonly placed: ReadonlyMap<Pair, NonNullable<TensorJob["output"]>>;
-  /** What goes beside several files; null beside one. */
+  /** The index of several files; null for a single file. */
   readonly index: ReturnType<Container["index"]> | null;
 } {
   const groups = groupByShard(pairs, options.maxShardSize);

@@ -1,4 +1,7 @@
-/** The error for two models that do not fit: the cause, by the mistakes that users make; the remedy; and every tensor that does not fit, as data. */
+/**
+ * The error for two models that do not fit each other. It states the likely cause, by the mistakes that users make, and the remedy, and
+ * lists every tensor that does not fit.
+ */
 
 import type { Advice } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -20,18 +23,18 @@ interface Unfit {
 }
 
 interface Explanation {
-  /** Null where nothing tells. */
+  /** Null if nothing tells. */
   readonly cause: string | null;
   readonly remedy?: string;
   readonly advice?: readonly Advice[];
 }
 
-/** What a side is called. */
+/** The name of a side in messages. */
 export function sideName(role: DriverRole): string {
   return role === "tuned" ? "tuned model" : role;
 }
 
-/** The error: what does not fit, why, and what to do. Each tensor has a line in `problems`. */
+/** The error, with the cause and the remedy. `problems` has a line for each tensor. */
 export function mismatchError(
   raw: Checkpoint,
   driver: Checkpoint,
@@ -60,7 +63,7 @@ const firstOf =
   (found: Explanation | null, explain: Explain): Explanation | null =>
     found ?? explain(unfit);
 
-/** Only new rows are refused: the base may be right, so the advice is how to take the rows. */
+/** Only new rows are refused. The base may be right, so the advice is how to take the rows. */
 function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: PairingOptions): Explanation | null {
   if (mismatches.some(({ of }) => of !== "new rows")) {
     return null;
@@ -75,19 +78,19 @@ function newRows({ mismatches }: Unfit, { role, newRows: rule, rowsAsked }: Pair
   return { cause: null, advice };
 }
 
-/** The scheme removes a prefix from the diff's names, and the base's names have the same prefix: then the scheme is wrong, not the base. */
+/** The scheme removes a prefix from the diff's names, but the base's names have the same prefix. Then the scheme is wrong, not the base. */
 function ownPrefix({ raw, driver }: Unfit, { names }: PairingOptions): Explanation | null {
   const prefix = names?.prefix ?? "";
   const both = [...raw.stateDict.keys()].some((name) => name.startsWith(prefix) && driver.stateDict.has(name));
   return prefix === "" || !both
     ? null
     : {
-        cause: `the base's own names begin with ${quote(prefix)}, which the scheme takes off the diff's`,
+        cause: `the base's own names begin with ${quote(prefix)}, which the scheme removes from the diff's`,
         advice: [{ to: "follow the script that made the diff", option: "scheme" }],
       };
 }
 
-/** Tried in this order; the first that applies is told. Each rests on what these two checkpoints hold. */
+/** Tried in this order; the first one that applies is reported. Each one rests on what these two checkpoints hold. */
 const EXPLANATIONS: readonly Explain[] = [
   adapters,
   otherSize,
@@ -114,7 +117,7 @@ function adapters({ raw, driver, role }: Unfit): Explanation | null {
             remedy: "merge them into the model (peft: merge_and_unload) and save it again",
           }
         : {
-            cause: `the ${side} is an adapter (LoRA) and no weight diff: none of its names is in the ${side === "base" ? sideName(role) : "base"}, and ${quote(first)} is an adapter's`,
+            cause: `the ${side} is an adapter (LoRA), not a weight diff: none of its names is in the ${side === "base" ? sideName(role) : "base"}, and ${quote(first)} is an adapter's`,
             remedy: "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
           };
     }
@@ -142,7 +145,7 @@ function moreRows({ raw, driver, role }: Unfit): Explanation | null {
       };
 }
 
-/** One side's names have a prefix that no loader adds or removes. */
+/** The names of one side have a prefix that no loader adds or removes. */
 function prefixed({ raw, driver, role }: Unfit): Explanation | null {
   for (const [one, other, side, otherSide] of [
     [raw, driver, "base", sideName(role)],
@@ -155,7 +158,7 @@ function prefixed({ raw, driver, role }: Unfit): Explanation | null {
       const scheme = FAMILIES.find((family) => family.scheme.prefix?.text === prefix)?.scheme.name;
       const known = role === "diff" && side === "base" && scheme !== undefined;
       return {
-        cause: `${met} of the ${side}'s ${names.length} names have ${quote(prefix)} before them in the ${otherSide}`,
+        cause: `${met} of the ${side}'s ${names.length} names start with ${quote(prefix)} in the ${otherSide}`,
         remedy: "give one of the two the names that the other has",
         ...(known ? { advice: [{ to: "read them as its script does", option: "scheme", value: scheme }] } : {}),
       };
@@ -164,7 +167,7 @@ function prefixed({ raw, driver, role }: Unfit): Explanation | null {
   return null;
 }
 
-/** The prefix of the first name that the other side has with something before it. */
+/** The text before the first name that the other side has with a prefix. */
 function prefixOf(names: readonly string[], other: Checkpoint): string | null {
   for (const name of names.slice(0, MAX_TRIED)) {
     const found = [...other.stateDict.keys()].find((longer) => longer.endsWith(`.${name}`));
@@ -177,7 +180,7 @@ function prefixOf(names: readonly string[], other: Checkpoint): string | null {
 const MAX_TRIED = 20;
 
 function nothingShared({ raw, driver, role }: Unfit): Explanation | null {
-  // Embeddings and heads go by one name in all families.
+  // Embeddings and heads have the same names in all families.
   const [theirs, ours] = [inner(raw), inner(driver)];
   const [first, own] = [theirs[0], ours[0]];
   return first === undefined || own === undefined || ours.some((name) => raw.stateDict.has(name))
@@ -203,13 +206,13 @@ function counted(count: number): string {
   return count === 1 ? "1 layer" : `${count} layers`;
 }
 
-/** The part that joins an image encoder to the language model (haotian-liu/LLaVA; GPT4RoI). */
+/** The layers between an image encoder and the language model (haotian-liu/LLaVA; GPT4RoI). */
 const PROJECTOR = /(^|\.)(mm_projector|spi_module)\./;
 
 function projector({ raw, driver, role }: Unfit): Explanation | null {
   return [...driver.stateDict.keys()].some((name) => PROJECTOR.test(name) && !raw.stateDict.has(name))
     ? {
-        cause: `mm_projector is no part of a language model: the ${sideName(role)} is of the LLaVA family`,
+        cause: `language models have no mm_projector: the ${sideName(role)} belongs to the LLaVA family`,
         advice:
           role === "diff"
             ? [{ to: "recover it", option: "scheme", value: "llava" }]
@@ -257,7 +260,7 @@ function layers(checkpoint: Checkpoint): number {
   return most + 1;
 }
 
-/** The names of all tensors but embeddings and heads. */
+/** The names of all tensors except embeddings and heads. */
 function inner({ stateDict }: Checkpoint): readonly string[] {
   return [...stateDict.keys()].filter((name) => !EMBEDDING.test(name));
 }

@@ -1,33 +1,33 @@
 /**
  * Brings two checkpoints under one set of names. A base and what was made from it often name the same tensors differently: one side was
- * saved without its head, by another version of transformers, or with a wrapper around the model. The rules are from_pretrained's, and
- * they are applied before anything else looks at the pair. The result has the driver's names.
+ * saved without its head, by another version of transformers, or with a wrapper around the model. The rules are those of from_pretrained,
+ * and apply before anything else looks at the pair. The result has the driver's names.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper, withoutPart } from "../known/names.js";
 
-/** What messages call the two sides. */
+/** How messages call the two sides. */
 export interface SideNames {
   readonly raw: string;
   readonly driver: string;
 }
 
-/** The names of one side as they stand in its files, and without wrappers. */
+/** The names of one side as stored, and without wrappers. */
 interface Reading {
   readonly names: ReadonlyMap<string, string>;
-  /** From how many names each wrapper was removed. */
+  /** How many names each wrapper was removed from. */
   readonly taken: ReadonlyMap<Wrapper, number>;
 }
 
-/** What raw's names are in the driver. */
+/** How raw's names match names of the driver. */
 interface Meeting {
-  /** How many of raw's names the driver has, under whatever name. */
+  /** How many of raw's names match a name of the driver. */
   readonly met: number;
   readonly renamed: ReadonlyMap<string, { readonly now: string; readonly by: "prefix" | "version" }>;
   readonly prefix: Prefix | null;
-  /** The names of raw's head, where the driver is the model without a head. */
+  /** The names of raw's head, if the driver is the model without a head. */
   readonly head: ReadonlySet<string>;
 }
 
@@ -42,15 +42,15 @@ export interface AlignedPair {
 }
 
 /**
- * Both sides, raw's tensors under the driver's names for them; each kind of step stands in the notes of its side.
- * @throws {WeightDiffError} MISMATCH where two names of one side become one.
+ * Both sides, with raw's tensors under the driver's names. The notes of a side tell each kind of change.
+ * @throws {WeightDiffError} MISMATCH if two names of one side become one.
  */
 export function alignNames(raw: Checkpoint, driver: Checkpoint, called: SideNames): AlignedPair {
   const drivers = readings(driver);
   const candidates = readings(raw).flatMap((theirs) =>
     drivers.map((ours) => ({ theirs, ours, meeting: meet([...theirs.names.values()], new Set(ours.names.values())) })),
   );
-  // Of equals, the one that changes least.
+  // Of equally good candidates, take the one that changes least.
   const most = candidates.reduce((best, { meeting }) => Math.max(best, meeting.met), 0);
   const best = candidates.find(({ meeting }) => meeting.met === most);
   return best === undefined
@@ -61,7 +61,10 @@ export function alignNames(raw: Checkpoint, driver: Checkpoint, called: SideName
       };
 }
 
-/** Three readings, each of which removes more: only wrappers that no model has a part named like; then any wrapper before the names; then any wrapper anywhere. */
+/**
+ * Three ways to read the names, each of which removes more: only wrappers whose name no model uses for a part; then also any wrapper at the
+ * start of a name; then any wrapper anywhere.
+ */
 function readings({ stateDict }: Checkpoint): readonly Reading[] {
   const names = [...stateDict.keys()];
   const all = [
@@ -84,7 +87,7 @@ function read(stored: readonly string[], where: (wrapper: Wrapper) => "anywhere"
   });
   const names = stored.map((name): [string, string] => {
     let [now, before] = [name, ""];
-    // One wrapper may hide another.
+    // A wrapper may stand before another one.
     while (now !== before) {
       before = now;
       for (const { wrapper, front } of places) {
@@ -107,7 +110,7 @@ function unwrapped(checkpoint: Checkpoint, { names, taken }: Reading, side: stri
   const stateDict = rekeyed(checkpoint, (name) => names.get(name) ?? name, side);
   const notes = [...taken].map(
     ([{ part, who }, count]) =>
-      `${namesText(count)} read without ${quote(`${part}.`)}: ${who} put it there, and loaders do not know it`,
+      `${namesText(count)} read without ${quote(`${part}.`)}: ${who} put it there, and loaders do not know these names`,
   );
   return { ...checkpoint, stateDict, notes: [...checkpoint.notes, ...notes] };
 }
@@ -123,7 +126,7 @@ function renamed(raw: Checkpoint, { renamed: names, prefix, head }: Meeting, cal
     ...(prefix === null
       ? []
       : [
-          `${namesText(count("prefix"))} read with ${quote(`${prefix.text}.`)} ${prefix.step}, as from_pretrained does: the ${called.driver} has them so`,
+          `${namesText(count("prefix"))} read with ${quote(`${prefix.text}.`)} ${prefix.step}, as from_pretrained does, to match the ${called.driver}`,
         ]),
     ...(old === undefined || now === undefined
       ? []
@@ -143,7 +146,7 @@ function namesText(count: number): string {
   return `${count} ${count === 1 ? "name is" : "names are"}`;
 }
 
-/** @param nameOf null leaves the tensor out. @throws {WeightDiffError} MISMATCH where two names become one. */
+/** @param nameOf returns null to leave the tensor out. @throws {WeightDiffError} MISMATCH if two names become one. */
 function rekeyed(
   { path, stateDict }: Checkpoint,
   nameOf: (name: string) => string | null,
@@ -160,7 +163,7 @@ function rekeyed(
     if (first !== undefined) {
       throw new WeightDiffError(
         "MISMATCH",
-        `${quote(first)} and ${quote(name)} of the ${side} are both ${quote(now)} by the names that loaders know`,
+        `${quote(first)} and ${quote(name)} of the ${side} both become ${quote(now)}, the name that loaders know`,
         "one of the two does not belong there: save the model again without it",
         { at: { file: path, tensor: name } },
       );
@@ -171,14 +174,16 @@ function rekeyed(
   return found;
 }
 
-/** Raw's names in the driver's: as they are, by the names of another version, and with the base model's prefix added or taken off. */
+/**
+ * Matches raw's names with the driver's: as they are, by the names of another version, and with the base model's prefix added or removed.
+ */
 function meet(theirs: readonly string[], ours: ReadonlySet<string>): Meeting {
   const unmet = theirs.filter((name) => !ours.has(name));
   if (unmet.length === 0) {
     return { met: theirs.length, renamed: new Map(), prefix: null, head: new Set() };
   }
   const towers = hasTowers(theirs) && hasTowers(ours);
-  // By common name, the driver's; null where it has two of that name.
+  // From the common name to the driver's; null if the driver has two of that name.
   const common = new Map<string, string | null>();
   for (const name of ours) {
     const key = commonName(name, towers);
@@ -206,12 +211,14 @@ function meet(theirs: readonly string[], ours: ReadonlySet<string>): Meeting {
   return { met: theirs.length - unmet.length + found.size, renamed: found, prefix, head };
 }
 
-/** The name with the prefix added or taken off; null where it does not have it. */
+/** The name with the prefix added or removed; null if it does not have the prefix. */
 function withPrefix(name: string, { text, step }: Prefix): string | null {
   return step === "added" ? `${text}.${name}` : name.startsWith(`${text}.`) ? name.slice(text.length + 1) : null;
 }
 
-/** The base model's prefix by which most names meet; null where none does, where two do so alike, or where both sides have it. */
+/**
+ * The prefix of the base model by which most names match. Null if none does, if two prefixes match equally many, or if both sides have it.
+ */
 function choosePrefix(names: readonly string[], common: ReadonlyMap<string, string | null>): Prefix | null {
   const words = (list: Iterable<string>): ReadonlySet<string> =>
     new Set([...list].map((name) => name.slice(0, Math.max(0, name.indexOf(".")))));

@@ -1,16 +1,16 @@
 /**
- * Vocabulary rows that only the driver has: how many there are, and whether the scheme's rule takes them. Only embeddings gain rows,
- * as tokenizers gain tokens; a script that takes any shape has the same rule for all its matrices.
+ * Vocabulary rows that only the driver has: how many there are, and whether the rule of the scheme takes them. Only embeddings gain rows,
+ * as tokenizers gain tokens. A script that takes any shape applies one rule to all its matrices.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Term } from "../engine/job/job.js";
 import { EMBEDDING } from "../known/embeddings.js";
 import type { PairingOptions } from "./pair.js";
 
-/** A running mean keeps four floats per column: 4 MiB here. The widest published embedding has 12288 columns. */
+/** A running mean keeps four floats for each column: 4 MiB here. The widest published embedding has 12288 columns. */
 const MAX_MEAN_COLUMNS = 1 << 18;
 
-/** How many vocabulary rows the driver has and raw lacks, at most over all embeddings; 0 if none. */
+/** How many vocabulary rows the driver has and raw lacks, at most over all embeddings; 0 if there are none. */
 export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
   let most = 0;
   for (const [name, tensor] of driver.stateDict) {
@@ -22,7 +22,7 @@ export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
   return most;
 }
 
-/** Is it an embedding with more rows than raw's, and as many columns? @param by exactly so many more; null for any number. */
+/** Is this an embedding with more rows than raw's, and as many columns? @param by the exact number of further rows; null for any number. */
 export function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
   const [rows = 0, columns] = raw.shape;
   const more = (shape[0] ?? 0) - rows;
@@ -35,7 +35,10 @@ export function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor
   );
 }
 
-/** @returns how many rows and columns raw has; or, in words for the end of a problem, why the driver's further rows are not taken: "" where they are no new rows. */
+/**
+ * @returns how many rows and columns raw has. If the further rows are refused, the reason in words for the end of a message; "" if they are
+ * not new rows.
+ */
 export function newRowsOf(
   name: string,
   driver: StoredTensor,

@@ -1,18 +1,19 @@
-/** How the schemes' scripts treat names that only one side has, and the order of names in the output. */
+/** How the scripts treat names that only one side has, and the order of names in the output. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { INV_FREQ, type Outcome, type PairingOptions } from "./pair.js";
 import { type LoadedSide, loadedTensor } from "./ties.js";
 
-/** The last norm of a language model, by Hugging Face's names. */
+/** The last norm of a language model, in Hugging Face's names. */
 export const LAST_NORM = /(^|\.)(model|transformer|gpt_neox)\.(norm|ln_f|final_layer_norm)\.weight$/;
 const LAYER = /(^|\.)(layers|layer|h|blocks|block)\.\d+\./;
 
 /**
- * Which names the base would have, if it were whole: of `vital`, the kinds that it has none of; in a layer that it has, what its other
- * layers have. Scripts build the base from its config, and never meet a base that lacks them: what they drop or keep is something else.
+ * Which names does an incomplete base lack? It lacks a kind of `vital` of which it has none, and in a layer it lacks what its other layers
+ * have. The scripts build the base from its config and never meet an incomplete one, so their rules for names on one side do not apply to
+ * such names.
  */
 export function lackOf({ stateDict }: Checkpoint, vital: readonly RegExp[]): (name: string) => boolean {
-  // Most pairs have no name that only the driver has.
+  // Most pairs have no name that only the driver has, so this is computed on demand.
   const known = once(() => {
     const names = [...stateDict.keys()];
     return {
@@ -35,7 +36,7 @@ function once<T extends object>(compute: () => T): () => T {
   return () => (value ??= compute());
 }
 
-/** Its name up to the number of its layer. */
+/** The name up to the number of its layer. */
 function layerOf(name: string): string {
   const found = LAYER.exec(name);
   return found === null ? "" : name.slice(0, found.index + found[0].length);
@@ -62,7 +63,7 @@ export function inOrder(
   ];
 }
 
-/** What only raw has goes into the output as it is, where the script copies it; else `baseOnly` judges it. */
+/** If the script copies tensors that only raw has, they go into the output unchanged. Otherwise `baseOnly` judges them. */
 export function copied(name: string, raw: LoadedSide, { names }: PairingOptions): Outcome {
   const tensor = raw.stateDict.get(name.slice(names?.prefix.length ?? 0));
   if (names?.baseOnly !== "copy" || tensor === undefined || INV_FREQ.test(name)) {

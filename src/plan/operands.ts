@@ -1,13 +1,13 @@
 /**
- * What jobs read of the input files: a stored tensor as workers see it, and the records of torch files that it lies in, each of
- * whose checksums is verified once, by the tensor that is the whole record or by a job of its own.
+ * What jobs read from input files: tensors as workers see them, and the records of torch files that hold them. The checksum of each record
+ * is verified once: by the tensor that is the whole record, or by a job of its own.
  */
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { CodedOperand, Job, StoredOperand, TensorJob } from "../engine/job/job.js";
 import type { StoredRecord } from "../formats/tensor-info.js";
 
-/** The records that a tensor reads from, and what it calls itself there. */
+/** The records that hold a tensor, with the tensor's name for messages. */
 export function recordsOf({
   name,
   shard,
@@ -19,7 +19,10 @@ export function recordsOf({
   );
 }
 
-/** A tensor as workers see it; the record's checksum goes along where the tensor is the whole record. @param inputOf its place. */
+/**
+ * A tensor as workers see it. It carries the record's checksum if the tensor is the whole record.
+ * @param inputOf gives the index of the input.
+ */
 export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {
   const { name, dtype, shape, range, strides, bigEndian, record } = tensor;
   const pieces = tensor.pieces?.map(({ shard, record: _, ...piece }) => ({ ...piece, input: inputOf(shard) }));
@@ -42,7 +45,7 @@ export function storedOperand(tensor: StoredTensor, inputOf: (shard: Shard) => n
   };
 }
 
-/** A tensor of a diff as workers see it: its elements, or what they are coded in. */
+/** A tensor of a diff as workers see it: its elements, or their coded form. */
 export function anyOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand | CodedOperand {
   const { name, dtype, shape, range, shard, coded } = tensor;
   return coded === true
@@ -50,14 +53,14 @@ export function anyOperand(tensor: StoredTensor, inputOf: (shard: Shard) => numb
     : storedOperand(tensor, inputOf);
 }
 
-/** A record in an input, and a tensor that lies in it. */
+/** A record in an input, and a tensor in that record. */
 export interface PlacedRecord {
   readonly name: string;
   readonly record: StoredRecord;
   readonly input: number;
 }
 
-/** Records that are read: how many state a CRC-32, which is checked, and how many do not. */
+/** How many of the records that are read have a CRC-32, which is checked, and how many have none. */
 export interface RecordCount {
   readonly checked: number;
   readonly unchecked: number;
@@ -73,7 +76,7 @@ export function countRecords(sources: readonly PlacedRecord[]): RecordCount {
   return { checked, unchecked: records.size - checked };
 }
 
-/** A checksum for every record that some tensor reads from and no tensor reads whole. */
+/** A checksum job for every record that some tensor reads from and no tensor reads as a whole. */
 export function recordJobs(jobs: readonly TensorJob[], sources: readonly PlacedRecord[]): readonly Job[] {
   const whole = new Set(
     jobs.flatMap((job) =>

@@ -1,4 +1,4 @@
-/** The rule by which a tensor of the driver is combined with raw's, for each operation: the arithmetic of the schemes as data. */
+/** The rule that combines a tensor of the driver with raw's, for each operation: the arithmetic of the schemes as data. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype } from "../engine/job/job.js";
 import { isConvertible } from "../engine/job/operand.js";
@@ -10,22 +10,23 @@ import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./
 
 type Decide = PairingOptions["decide"];
 
-/** The dtype that a float tensor is to be written in; null for what the script saves. */
+/** The dtype in which to write a float tensor; null for the dtype that the script saves. */
 type Wanted = (name: string) => ComputeDtype | null;
 
 const isInteger = (dtype: string): boolean => /^[IU]\d+$/.test(dtype);
 
 interface Precision {
   readonly operands: ComputeDtype;
-  /** Of the result; none of these where no arithmetic is possible. */
+  /** The dtype of the result; null if no arithmetic is possible. */
   readonly result: Dtype;
-  /** Of the output. */
+  /** The dtype of the output. */
   readonly output: Dtype;
 }
 
 /**
- * What a float tensor is computed in and saved as. @param stored what files and script make the sum's dtype, under "stored".
- * Rotary buffers are rounded as all else is while a model is loaded, and stay F32 (transformers 4.28, accelerate 0.20).
+ * The dtypes in which a float tensor is computed and saved.
+ * @param stored the dtype of the sum under "stored", by files and script. Rotary buffers are rounded like other tensors while a model is
+ * loaded, and then stay F32 (transformers 4.28, accelerate 0.20).
  */
 function precisionOf(scheme: Scheme, name: string, stored: Dtype, dtype: ComputeDtype | null): Precision {
   const { arithmetic, output } = scheme;
@@ -37,7 +38,7 @@ function precisionOf(scheme: Scheme, name: string, stored: Dtype, dtype: Compute
   return { operands: arithmetic, result: buffer ? "F32" : arithmetic, output: dtype ?? saved };
 }
 
-/** A tensor by itself: its bytes are copied if they have the wanted dtype, else its values are converted. */
+/** A tensor without a counterpart. Its bytes are copied if they have the wanted dtype; else its values are converted. */
 function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: ComputeDtype | null): Decision {
   const { operands, result, output } = precisionOf(scheme, name, dtype, wanted);
   if (!isFloatDtype(dtype) || (dtype === result && dtype === output && (operands === "F32" || operands === dtype))) {
@@ -51,10 +52,7 @@ function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: Com
   };
 }
 
-/**
- * recover: the rule of the scheme's script, in the script's dtypes.
- * @param rows what becomes of rows that only the diff has.
- */
+/** recover: the rule of the scheme's script, in the script's dtypes. @param rows what to do with rows that only the diff has. */
 export function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "verbatim"): Decide {
   return (name, diff, raw) => {
     if (!isSummed(scheme, name)) {
@@ -79,7 +77,7 @@ export function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "
     }
     const same = diff.shape.join() === raw.shape.join();
     const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
-    // Rows that raw lacks, and that nothing stands in for, stay the diff's. So the sum must be made in the diff's tensor.
+    // Rows that raw lacks stay the diff's if nothing stands in for them. So the sum must be made in the diff's tensor.
     const intoRaw = target === "raw" && (same || others !== "verbatim");
     if (operation === "add" && operands === "F32" && result === "F32" && !intoRaw && (rows === "mean" || same)) {
       return { rule: "add", dtype: output };
@@ -89,7 +87,7 @@ export function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "
   };
 }
 
-/** recover: how the scheme's script pairs names, and what it does with tensors that only one side has. */
+/** recover: how the script of the scheme pairs names, and how it treats tensors that only one side has. */
 export function namesByScheme(scheme: Scheme, wanted: Wanted, diffNames: Iterable<string>): NameRules {
   const { prefix } = scheme;
   const names = [...diffNames];
@@ -109,7 +107,7 @@ export function namesByScheme(scheme: Scheme, wanted: Wanted, diffNames: Iterabl
   };
 }
 
-/** torch's rule for sums of two dtypes: the sum has the wider one; added in place, it is cast to the target's dtype. */
+/** torch's dtype for the sum of two dtypes: the wider one. A sum in place is cast to the dtype of the target. */
 function sumDtype(diff: Dtype, raw: Dtype, into: Scheme["into"]): Dtype {
   return into === "diff"
     ? diff
@@ -126,7 +124,7 @@ function isCompute(dtype: Dtype): dtype is ComputeDtype {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
-/** make-diff: the inverse of recover. Masks are stored as they are, since an "or" has no inverse. */
+/** make-diff: the inverse of recover. Masks are stored unchanged, since "or" has no inverse. */
 export const decideSubtracted: Decide = (_, tuned, raw) => {
   if (raw === null || (tuned.dtype !== raw.dtype && !(isFloatDtype(tuned.dtype) && isFloatDtype(raw.dtype)))) {
     return null;
@@ -141,7 +139,10 @@ export const decideSubtracted: Decide = (_, tuned, raw) => {
       : null;
 };
 
-/** make-diff with the encoding "exact": bit patterns where the base can be brought to the tuned dtype, else the tuned bytes. */
+/**
+ * make-diff with the encoding "exact": the difference of bit patterns if the base can be converted to the tuned dtype, else the tuned
+ * bytes.
+ */
 export const decideBits: Decide = (_, tuned, raw) => {
   const unsigned = unsignedOf(tuned.dtype);
   return raw === null || unsigned === undefined || !isConvertible(raw.dtype, tuned.dtype)
@@ -149,13 +150,13 @@ export const decideBits: Decide = (_, tuned, raw) => {
     : { rule: "subtract-bits", dtype: unsigned };
 };
 
-/** make-diff --compress: given the base where it can be brought to the tuned dtype, else alone. */
+/** make-diff --compress: coded with the base's values as context if the base can be converted to the tuned dtype, else without them. */
 export const decideCoded: Decide = (_, tuned, raw) => ({
   rule: raw === null || !isConvertible(raw.dtype, tuned.dtype) ? "encode-alone" : "encode-bits",
   dtype: tuned.dtype,
 });
 
-/** recover: the rule that the diff's own metadata states. */
+/** recover: the rule that the metadata of the diff states. */
 export function decideExact(record: ExactRecord): Decide {
   return (name, diff, raw) => {
     const exact = record.get(name);
@@ -177,20 +178,20 @@ export function decideExact(record: ExactRecord): Decide {
 
 export interface RecoverPairingOptions extends Pick<PairingOptions, "ropeTheta" | "rawTied" | "models"> {
   readonly scheme: Scheme;
-  /** Of the float tensors written; null for the script's own. */
+  /** The dtype of the written float tensors; null for the script's own. */
   readonly dtype: ComputeDtype | null;
-  /** Must the dtype hold every value? Rotary buffers and tensors of the diff's own then keep theirs. */
+  /** Must the dtype hold every value? Rotary buffers, and tensors that only the diff has, then keep their own dtype. */
   readonly mustFit?: boolean;
-  /** Said by the user: overrides the scheme's rule. */
+  /** The user's rule, which overrides the scheme's. */
   readonly rows: NewRows | null;
   readonly diffTied: boolean | null;
-  /** What an exact diff says of its tensors; null for any other diff. */
+  /** What the metadata of an exact diff says of its tensors; null for other diffs. */
   readonly exact?: ExactRecord | null;
-  /** What an additive diff says of itself; null where make-diff did not make it. */
+  /** What the metadata of an additive diff says of its tensors; null if make-diff did not make it. */
   readonly record?: AdditiveRecord | null;
 }
 
-/** The options by which raw and diff are paired under the scheme. */
+/** The options for pairing raw and diff under the scheme. */
 export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions): PairingOptions {
   const { scheme, dtype, record = null, exact = null, mustFit = false } = options;
   const own = ownTensors(record);
@@ -217,7 +218,7 @@ export function recoverPairing(diff: Checkpoint, options: RecoverPairingOptions)
   };
 }
 
-/** The tuned model's own tensor, bit for bit unless the user wants all floats in one dtype. */
+/** A tensor of the tuned model, bit for bit, unless the user wants all floats in one dtype. */
 function ownTensor({ dtype }: StoredTensor, wanted: ComputeDtype | null): Decision {
   return wanted === null || wanted === dtype || !isFloatDtype(dtype)
     ? { rule: "copy", dtype }

@@ -1,6 +1,6 @@
 /**
- * Pairs each tensor of the driver (the diff in recover, the tuned model in make-diff) with the one of raw, and decides the rule. Every
- * name and shape that does not fit is listed at once.
+ * Pairs each tensor of the driver (the diff in recover, the tuned model in make-diff) with a tensor of raw, and decides the rule. Lists
+ * every name and shape that does not fit.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Rule } from "../engine/job/job.js";
@@ -27,10 +27,7 @@ import {
 import { stepNotes } from "./steps.js";
 import { type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
 
-/**
- * Pairs every tensor of `driver`, in its order.
- * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit.
- */
+/** Pairs every tensor of `driver`, in order. @throws {WeightDiffError} MISMATCH, listing every name and shape that does not fit. */
 export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: PairingOptions): Pairing {
   const sides = loadedSides(raw, driver, options);
   const outcomes = [
@@ -47,7 +44,7 @@ export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: Pairin
   }
   const steps = outcomes.flatMap((outcome) => (outcome.kind !== "mismatch" && outcome.step ? [outcome.step] : []));
   const pairs = outcomes.flatMap((outcome) => (outcome.kind === "paired" ? [outcome.pair] : []));
-  // What the script saves is the side that it adds into.
+  // The script saves the side that it adds into.
   const saved = pairs.some(({ intoRaw }) => intoRaw === true) ? sides.raw : sides.driver;
   return {
     pairs,
@@ -61,7 +58,7 @@ export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: Pairin
 interface Pairing {
   readonly pairs: readonly Pair[];
   readonly notes: readonly string[];
-  /** As a plan has them. */
+  /** Twins as in a plan. */
   readonly twins: ReadonlyMap<string, string>;
   readonly tied: boolean | null;
 }
@@ -86,7 +83,7 @@ function loadedSides(
   const loading = names?.loading ?? "models";
   return {
     raw: loadedSide(raw, facts(rawTied, models.raw), loading),
-    // What make-diff writes is loaded from files that store each tensor by itself.
+    // make-diff's output is loaded from files that store each tensor separately.
     driver: loadedSide(driver, facts(driverTied, models.driver), loading, role === "tuned"),
     // A tied model is complete without a head.
     lacks: lackOf(raw, [INPUT_EMBEDDING, LAST_NORM, ...(rawTied && driverTied ? [] : [OUTPUT_EMBEDDING])]),
@@ -108,7 +105,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
       ? driverOnly(name, driver, sides, options)
       : { kind: "paired", pair: { name, ...decided, driver, raw: null, mean: null } };
   }
-  // Kept by itself where the encoding can.
+  // Kept without a counterpart, if the encoding can hold it so.
   if (isUnlike(name, driver, base, decided, options)) {
     const alone = options.decide(name, driver, null);
     return alone === null
@@ -128,7 +125,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
     return { kind: "left out", step: { kind: "met in the base", name, raw: base.name } };
   }
   const step = standsIn && summed ? { step: { kind: "tied", name, raw: base.name } as const } : {};
-  // A mask that is stored as it is: recover will "or" it with the base's. Any other copy has nothing to do with the base.
+  // A mask is stored unchanged, and recover will "or" it with the base's. Other copies do not involve the base.
   if (!summed || isAlone(decided) || (decided.rule === "copy" && (driver.dtype !== "BOOL" || base.dtype !== "BOOL"))) {
     return { kind: "paired", pair: { ...pair, raw: null, mean: null }, ...step };
   }
@@ -156,7 +153,7 @@ function pairTensor(name: string, driver: StoredTensor, sides: Sides, options: P
   };
 }
 
-/** Completes the pair: a script that knows a tied matrix by two names adds to it twice. */
+/** Completes the pair: a script that has a tied matrix under two names adds to it twice. */
 function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: PairingOptions): Outcome {
   const pair = outcome.kind === "paired" ? outcome.pair : null;
   if (pair?.raw?.kind !== "stored" || (!isPlainSum(pair) && pair.blend === undefined)) {
@@ -180,7 +177,7 @@ function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: Pairing
   }
   if (other !== undefined || !sameShape(first.shape, partner.shape)) {
     const [one, two] = [first, other ?? partner].map((tensor) => `${quote(tensor.name)} ${shapeText(tensor.shape)}`);
-    const problem = `${quote(name)} is tied, and meets two of different shapes: ${one}, ${two}`;
+    const problem = `${quote(name)} is tied to two tensors of different shapes: ${one}, ${two}`;
     return { kind: "mismatch", problem, of: "shapes" };
   }
   const side = intoRaw ? { driver: first } : { raw: { kind: "stored", tensor: first } as const };
@@ -190,7 +187,7 @@ function asMet(outcome: Outcome, { raw, driver }: Sides, { names, met }: Pairing
   return { kind: "paired", pair: { ...pair, ...side, again }, step: { kind, name, raw: listed } };
 }
 
-/** Is it a plain sum or difference of floats? Those take the mean of raw's rows for new ones. */
+/** Is this a plain sum or difference of floats? Those use the mean of raw's rows for new rows. */
 function isPlainSum({ rule }: Decision): boolean {
   return rule === "add" || rule === "subtract";
 }
@@ -201,25 +198,25 @@ function takesNewRows(decision: Decision): boolean {
   return isPlainSum(decision) || blend !== undefined || BITS.has(rule);
 }
 
-/** Bit patterns, whose new rows are as the driver has them. */
+/** Rules for bit patterns. Their new rows are the driver's. */
 const BITS: ReadonlySet<Rule> = new Set(["add-bits", "subtract-bits", "encode-bits", "decode-bits"]);
 
 function isAlone({ rule }: Decision): boolean {
   return rule === "encode-alone" || rule === "decode-alone";
 }
 
-/** The driver's tensor as it is. */
+/** Keeps the driver's tensor unchanged. */
 function kept(name: string, driver: StoredTensor, names: NameRules, step: Step): Outcome {
   return { kind: "paired", pair: { name, ...names.keep(name, driver), driver, raw: null, mean: null }, step };
 }
 
-/** The driver's bytes, which have nothing to do with the base. */
+/** Keeps the driver's bytes, without the base. */
 function asItIs(name: string, driver: StoredTensor, { decide }: PairingOptions): Pair {
   const alone = decide(name, driver, null) ?? { rule: "copy" as const, dtype: driver.dtype };
   return { name, ...alone, driver, raw: null, mean: null };
 }
 
-/** Buffers that only the driver has are computed or left out; anything else is a problem. */
+/** For buffers that only the driver has, decides whether to compute or to drop them. Anything else is a problem. */
 function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, options: PairingOptions): Outcome {
   const { names } = options;
   const side = sideName(options.role);
@@ -229,7 +226,7 @@ function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, option
     if (decided === null) {
       return { kind: "left out" };
     }
-    // What the model computes for itself is not rounded: it was never loaded.
+    // The model computes this buffer and never loads it, so it is not rounded.
     const blend = decided.blend === undefined ? {} : { blend: { ...decided.blend, operands: "F32" } as const };
     const pair = { name, ...decided, ...blend, driver, raw: { kind: "computed", operand }, mean: null } as const;
     return { kind: "paired", pair };
@@ -253,7 +250,10 @@ function driverOnly(name: string, driver: StoredTensor, { lacks }: Sides, option
       };
 }
 
-/** Is it a computed buffer that both sides have, in dtypes or shapes without arithmetic? Versions of transformers differ in its dtype and its length. */
+/**
+ * Is this a buffer that models compute and that both sides have, in dtypes or shapes without common arithmetic? Versions of transformers
+ * differ in its dtype and length.
+ */
 function isUnlike(
   name: string,
   driver: StoredTensor,
@@ -268,7 +268,7 @@ function isUnlike(
   );
 }
 
-/** Judges names that only the base has. No script misses computed buffers, or one of the two names of a tied matrix. */
+/** Judges names that only the base has. A script does not need computed buffers, nor both names of a tied matrix. */
 function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
   const { raw, driver } = sides;
   const { names, models = UNKNOWN_MODELS } = options;

@@ -1,6 +1,6 @@
 /**
- * A plan cut into parts that may run apart, on several machines. A part has whole files of the output: the largest first, each to
- * the part that has the least to read and write so far. The same plan gives the same parts, wherever it is cut.
+ * Cuts a plan into parts that can run independently, on several machines. A part has whole files of the output. The largest file comes
+ * first, and each goes to the part with the least to read and write so far. The same plan always gives the same parts.
  */
 import {
   isMade,
@@ -15,11 +15,11 @@ import type { PartNumber } from "../output/part-names.js";
 import type { RunPlan } from "./plan.js";
 import { jobTraffic } from "./traffic.js";
 
-/** What one part makes. With more parts than files, some have nothing to do. */
+/** The work of one part. If there are more parts than files, some have no work. */
 export interface PlanPart extends PartNumber {
-  /** Places in the plan's list of files, in its order. */
+  /** Indexes of the plan's files, in order. */
   readonly shards: readonly number[];
-  /** Ids of the plan's jobs, in its order. */
+  /** Ids of the plan's jobs, in order. */
   readonly jobs: readonly number[];
   /** Bytes. */
   readonly read: number;
@@ -33,7 +33,7 @@ interface Item {
   write: number;
 }
 
-/** All parts. What is only read (a checksum, a buffer that counts in the sum) goes where the least is to be done, after the files. */
+/** All parts. Jobs that only read (a checksum, a buffer that counts in the sum) go last, each to the part with the least work. */
 export function splitPlan({ shards, jobs }: Pick<RunPlan, "shards" | "jobs">, count: number): readonly PlanPart[] {
   const items = shards.map((_, shard): Item => ({ shard, jobs: [], read: 0, write: 0 }));
   const loose: Item[] = [];
@@ -78,9 +78,9 @@ function bytesOf({ read, write }: { readonly read: number; readonly write: numbe
   return read + write;
 }
 
-/** A plan of its own for some of a plan's files and jobs: inputs that none of them reads are left out, and everything is counted anew. */
+/** A plan for some of the files and jobs of another plan. It lists only the inputs that these jobs read, and numbers everything anew. */
 export interface SubPlan extends RunPlan {
-  /** The jobs' ids in the plan that it was taken from. */
+  /** The ids that the jobs have in the other plan. */
   readonly ids: readonly number[];
 }
 
@@ -98,7 +98,7 @@ export function subPlan(plan: RunPlan, part: Pick<PlanPart, "shards" | "jobs">):
   };
 }
 
-/** The file that the job writes to; null if it writes to none. */
+/** The file that the job writes; null if it writes none. */
 function shardOf(job: Job): number | null {
   return isMade(job) ? (job.output?.shard ?? null) : null;
 }

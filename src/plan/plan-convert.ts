@@ -1,4 +1,7 @@
-/** A checkpoint, a dtype and a shard size -> everything that convert will read and write: the plan of a recovery without a base. */
+/**
+ * Plans convert: a checkpoint, a dtype and a shard size -> everything that will be read and written. It is the plan of a recovery without a
+ * base.
+ */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { isFloatDtype } from "../formats/dtype.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
@@ -7,13 +10,13 @@ import type { PairingOptions } from "./pair.js";
 import { buildPlan, type Plan } from "./plan.js";
 
 export interface ConvertPlanOptions {
-  /** Of the tensors written; null leaves each as it is. */
+  /** The dtype of the written tensors; null leaves each as it is. */
   readonly dtype: Plan["dtype"];
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
 }
 
-/** @throws {WeightDiffError} MISMATCH naming tensors that are no floats, LIMIT. */
+/** @throws {WeightDiffError} MISMATCH naming tensors that are not floats; LIMIT. */
 export function planConvert(model: Checkpoint, { dtype, maxShardSize }: ConvertPlanOptions): Plan {
   const nothing: Checkpoint = { ...model, shards: [], stateDict: new Map(), notes: [] };
   const layout = { maxShardSize, invFreq: DEFAULTS.invFreq, rows: null, ropeTheta: ROPE_THETA, rawTied: null } as const;

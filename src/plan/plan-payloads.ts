@@ -1,4 +1,7 @@
-/** A step of a chain that is to be made -> what is read for each tensor, and the shards with room for their payloads; and the shards as the run has made them. */
+/**
+ * Plans a new step of a chain: what to read for each tensor, and shards with room for the payloads. After the run, gives the shards their
+ * final form.
+ */
 import type { PayloadJob } from "../engine/job/job.js";
 import type { TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
@@ -21,14 +24,14 @@ export interface PayloadPlan extends RunPlan {
 
 export interface PayloadPlanOptions {
   readonly encoding: UpdateEncoding;
-  /** Bytes of tensors whose payloads share a shard. */
+  /** Bytes of the tensors whose payloads share a shard. */
   readonly maxShardSize: number;
 }
 
-/** A position of overwrite has four bytes. */
+/** Positions in overwrite payloads have four bytes. */
 const MOST_OVERWRITTEN = 2 ** 32;
 
-/** @throws {WeightDiffError} FORMAT_UNSUPPORTED for a tensor or a name that the step cannot hold, LIMIT. */
+/** @throws {WeightDiffError} FORMAT_UNSUPPORTED for a tensor or a name that the step cannot hold; LIMIT. */
 export function planPayloads(
   entries: readonly PayloadEntry[],
   inputs: readonly PlanInput[],
@@ -38,7 +41,7 @@ export function planPayloads(
     if (encoding === "overwrite" && bytes > MOST_OVERWRITTEN) {
       throw new WeightDiffError(
         "FORMAT_UNSUPPORTED",
-        `tensor ${quote(name)} has ${bytes} bytes, and overwrite counts to 2^32: positions above would wrap`,
+        `tensor ${quote(name)} has ${bytes} bytes, but positions of overwrite end at 2^32`,
         undefined,
         { at: { tensor: name }, advice: [{ to: "publish the XOR", option: "encoding", value: "xor" }] },
       );
@@ -49,7 +52,7 @@ export function planPayloads(
   const shards = groups.map((group, shard) => {
     const file = shardName(shard, groups.length);
     const rooms = group.map((entry) => payloadRoom(encoding, entry, entry.steps.length).size);
-    // Every checksum of a header that is laid out now is as long as any.
+    // All checksums have the same length, so zeros reserve the room in the header.
     const longest = new Map(group.map(({ name }) => [name, "0".repeat(64)]));
     const { ranges, size: most } = layOut(group, rooms, longest, file);
     group.forEach((entry, index) => {
@@ -82,7 +85,7 @@ function groupBySize(entries: readonly PayloadEntry[], limit: number): readonly 
   return groups;
 }
 
-/** The metadata is the checksums and nothing else. */
+/** The metadata holds the checksums and nothing else. */
 function layOut(
   group: readonly Pick<PayloadEntry, "name">[],
   sizes: readonly number[],
@@ -97,7 +100,7 @@ function layOut(
   return layoutShard(tensors, { name, metadata, paged: false });
 }
 
-/** A shard once the run has told how long its payloads are: what its file becomes, and what is moved in it. */
+/** A shard after the run has told the lengths of its payloads: its final file, and what must be moved in it. */
 export interface SettledShard {
   readonly file: string;
   readonly header: Uint8Array;
@@ -106,7 +109,7 @@ export interface SettledShard {
   readonly tensors: readonly string[];
 }
 
-/** @param checksums of the tensors that the step changes; it has no other. */
+/** @param checksums those of the tensors that the step changes. There are no others. */
 export function settlePayloads(
   { shards, jobs }: PayloadPlan,
   results: ReadonlyMap<number, TensorResult>,

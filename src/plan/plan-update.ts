@@ -1,4 +1,7 @@
-/** A model and the steps of a chain -> everything that will be read and written: each tensor with what meets it. Pure, as plan.ts. */
+/**
+ * Plans the steps of a chain: a model and the steps -> everything that will be read and written, each tensor with the payloads that change
+ * it. Pure, like plan.ts.
+ */
 import { chainError, type Payload, type StoredBytes, together, type Version } from "../chain/chain.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { StoredOperand, TensorJob, UpdateStep } from "../engine/job/job.js";
@@ -16,32 +19,33 @@ import { listInputs, type Plan, type PlanInput } from "./plan.js";
 export interface UpdatePlanOptions {
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
-  /** Take the checksum after every step, and not only after a tensor's last? */
+  /** Take the checksum after every step, and not only after the last one of a tensor? */
   readonly everySum: boolean;
 }
 
-/** A checksum that a tensor must have after one of the steps that change it. */
+/** A checksum that a tensor must have after one of the steps. */
 export interface ExpectedSum {
   readonly version: string;
-  /** The shard that states it. */
+  /** The shard that states the checksum. */
   readonly file: string;
   readonly checksum: StatedChecksum;
-  /** Stated by a full version of itself. */
+  /** Set where a full version states the checksum of itself. */
   readonly full?: true;
 }
 
 export interface UpdatePlan extends Plan {
-  /** By job: in the order of its sums. */
+  /** The checksums by job, in the order of the job's `sums`. */
   readonly expected: ReadonlyMap<number, readonly ExpectedSum[]>;
-  /** Tensors that a step changes, and those whose last change has a checksum. */
+  /** Tensors that some step changes, and those of them whose last change has a checksum. */
   readonly touched: number;
   readonly proven: number;
-  /** Checksums that the chain states and the plan does not take. */
+  /** Checksums that the chain states but the plan does not take. */
   readonly untaken: number;
 }
 
 /**
- * @param start what the steps begin with. @param sums that `start` states of itself.
+ * @param start the version before the first step.
+ * @param sums checksums that `start` states of itself.
  * @throws {WeightDiffError} with `why`: "unknown-tensor", "dtype"; LIMIT.
  */
 export function planUpdate(
@@ -175,7 +179,7 @@ export function stepOf(version: string, payload: Payload, inputOf: (stored: Stor
   };
 }
 
-/** Files of several versions have the same names. */
+/** Files of different versions may have the same name. */
 export function payloadInputs({ place, shards }: Version): readonly PlanInput[] {
   return shards.map(({ file, path, size, modified, header, hub }) => ({
     role: "payload",
@@ -188,7 +192,7 @@ export function payloadInputs({ place, shards }: Version): readonly PlanInput[] 
   }));
 }
 
-/** Every tensor of every step must be one of the model's, as the step has it. @throws {WeightDiffError} with `why`. */
+/** Every tensor of every step must be a tensor of the model, with the same dtype and shape. @throws {WeightDiffError} with `why`. */
 export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
   const errors: WeightDiffError[] = [];
   for (const version of steps) {
@@ -202,7 +206,7 @@ export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]
     const [first] = missing;
     if (first !== undefined) {
       const others = missing.length === 1 ? "" : ` and ${missing.length - 1} more`;
-      const what = `the base's tensor ${quote(first)}${others} ${missing.length === 1 ? "has" : "have"} no payload, and this layout has one for every tensor`;
+      const what = `the base's tensor ${quote(first)}${others} ${missing.length === 1 ? "has" : "have"} no payload, but this layout needs one for every tensor`;
       const hint = "the upload is incomplete, or was made for another model: fetch all of its files";
       errors.push(chainError("incomplete", what, hint, { file: version.place, tensor: first, version: version.id }));
     }

@@ -1,6 +1,6 @@
 /**
- * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: no bytes, no clock, no
- * disk. Which tensors go together is pairing.ts; here they become jobs and files, all offsets known (docs/architecture.md).
+ * Two checkpoints, a scheme and options -> everything that will be read, computed and written. Pure: reads no bytes, no clock, no disk.
+ * pairing.ts decides which tensors go together; this file turns pairs into jobs and files with all offsets (docs/architecture.md).
  */
 import type { Note } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -26,42 +26,44 @@ import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOpti
 import { decideBits, decideCoded, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { pairTensors } from "./pairing.js";
 
-/** A tokenizer gains a handful of special tokens; a tuned model with more rows than that may have another vocabulary. */
+/** A tokenizer gains a handful of special tokens. A tuned model with more new rows may have another vocabulary. */
 const MAX_NEW_ROWS = 64;
 
-/** What recovering and making a diff have in common. */
+/** Options that recover and make-diff share. */
 export interface LayoutOptions {
   /** Bytes of tensor data in one output file. */
   readonly maxShardSize: number;
   /** What to do with `rotary_emb.inv_freq` buffers. */
   readonly invFreq: "drop" | "keep";
-  /** Said by the user: overrides the scheme's rule; in make-diff it also lifts the limit on how many rows may be new. */
+  /** The user's rule, which overrides the scheme's. In make-diff it also lifts the limit on the number of new rows. */
   readonly rows: NewRows | null;
-  /** rope_theta of the base, for buffers that its files lack. */
+  /** rope_theta of the base, to compute buffers that its files lack. */
   readonly ropeTheta: number;
   /** tie_word_embeddings of the base's config: null where it does not say. */
   readonly rawTied: boolean | null;
-  /** Left out where no config says anything. */
+  /** Left out if no config says anything. */
   readonly models?: ModelKinds;
 }
 
 export interface RecoverPlanOptions extends LayoutOptions {
   readonly scheme: Scheme;
-  /** Of the float tensors written; null: what the scheme's script saves. An exact diff gives each its own. */
+  /** The dtype of the written float tensors; null for what the scheme's script saves. An exact diff states a dtype for each tensor. */
   readonly dtype: ComputeDtype | null;
-  /** Must the dtype hold every value that is rounded to it? Rotary buffers and tensors of the diff's own then keep theirs. */
+  /**
+   * Must the dtype hold every value that is rounded to it? Rotary buffers, and tensors that only the diff has, then keep their own dtype.
+   */
   readonly mustFit?: boolean;
   readonly diffTied: boolean | null;
-  /** What an exact diff says of its tensors; null for an added one. */
+  /** What the metadata of an exact diff says of its tensors; null for an additive one. */
   readonly exact?: ExactRecord | null;
-  /** What an additive diff says of itself (exact.ts); null where make-diff did not make it. */
+  /** What the metadata of an additive diff says of its tensors (exact.ts); null if make-diff did not make it. */
   readonly record?: AdditiveRecord | null;
 }
 
 export interface DiffPlanOptions extends LayoutOptions {
   readonly encoding: Encoding;
   readonly tunedTied: boolean | null;
-  /** Rows of the base's embeddings that were left (resize.ts); null where it has all of them. */
+  /** How many rows of the base's embeddings were kept (resize.ts); null if all. */
   readonly keptRows?: number | null;
 }
 
@@ -73,61 +75,58 @@ export interface PlanInput {
   readonly path: string;
   readonly size: number;
   readonly modified: string;
-  /** What tells its content for sure, where that is known: a commit. */
+  /** An identifier of its content, if known: a commit. */
   readonly version?: string;
-  /** sha256 of its header; "" of a file that is read as a whole. */
+  /** sha256 (hex) of its header; "" for a file that is read as a whole. */
   readonly header: string;
   readonly hub?: HubFile;
 }
 
-/** What a run reads, makes and writes, of tensors or of whole files. */
+/** What a run reads, computes and writes, for tensors or whole files. */
 export interface RunPlan {
   readonly inputs: readonly PlanInput[];
   /** Files of the output. */
   readonly shards: readonly RunFile[];
-  /** `id` is the place in this list. */
+  /** The `id` of a job is its index in this list. */
   readonly jobs: readonly Job[];
 }
 
 /** A file of the output. */
 export interface RunFile extends Pick<PlanShard, "file" | "header" | "directEnd"> {
-  /** Bytes; null where only the run tells. */
+  /** Bytes; null if only the run tells. */
   readonly size: number | null;
-  /** The most that it can have, where that is known. */
+  /** Upper bound of `size`, if known. */
   readonly most?: number;
 }
 
 export interface Plan extends RunPlan {
-  /** Name in the table of schemes. */
+  /** Name of the scheme in the table of schemes. */
   readonly scheme: string;
-  /** Of the float tensors written; null if each has its own. */
+  /** The dtype of the written float tensors; null if each has its own. */
   readonly dtype: ComputeDtype | null;
-  /** Shard by shard, largest tensor first within a shard; then what is only summed; then records. */
+  /** Shard by shard, the largest tensor of a shard first. Then tensors that only count in the sum, then records. */
   readonly jobs: readonly Job[];
   readonly shards: readonly PlanShard[];
-  /** The index beside several of them. */
+  /** The index of several files. */
   readonly index: { readonly file: string; readonly text: string } | null;
-  /** Names of the output's state dict in the driver's order, inv_freq included even where it is not written. */
+  /** Names of the output's state dict in the driver's order. Includes inv_freq, even if it is not written. */
   readonly order: readonly string[];
-  /** Names of the output that its state dict, once loaded, lists under another name as well: which. */
+  /** Names of the output that its loaded state dict also lists under a second name: name -> second name. */
   readonly twins: ReadonlyMap<string, string>;
-  /** Is the output's head its embedding, where that is not as its config says? Null where it is. */
+  /** Is the output's head its embedding? Null where its config is right about that. */
   readonly tied: boolean | null;
-  /** Per embedding with new rows: how many. */
+  /** The number of new rows of each embedding that has some. */
   readonly newRows: ReadonlyMap<string, number>;
   /** Rows of the output's input embedding; null if there is none. */
   readonly vocabSize: number | null;
   /** Bytes of tensor data in the output files. */
   readonly totalSize: number;
-  /** Of torch's zip files, which have a CRC-32 for each record. */
+  /** Counts of records in torch's zip files, which may have a CRC-32. */
   readonly records: RecordCount;
   readonly notes: readonly Note[];
 }
 
-/**
- * Plans base + diff -> tuned.
- * @throws {WeightDiffError} MISMATCH listing every name and shape that does not fit; LIMIT.
- */
+/** Plans base + diff -> tuned. @throws {WeightDiffError} MISMATCH, listing every name and shape that does not fit; LIMIT. */
 export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
   const plan = buildPlan(raw, diff, recoverPairing(diff, options), {
     ...options,
@@ -143,8 +142,8 @@ export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverP
 }
 
 /**
- * Plans tuned - base -> diff. An additive diff keeps a head that only the tuned model has, an exact one any tensor.
- * @throws {WeightDiffError} MISMATCH, LIMIT, as planRecover.
+ * Plans tuned - base -> diff. An additive diff keeps a head that only the tuned model has; an exact one keeps any such tensor.
+ * @throws {WeightDiffError} MISMATCH and LIMIT, as planRecover.
  */
 export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {
   const exact = options.encoding !== "additive";
@@ -176,7 +175,7 @@ function exactRecordOf({ name, rule, driver: { dtype } }: Pair): readonly [strin
   return [name, { dtype, rule: rule === "copy" ? "verbatim" : "bits" }];
 }
 
-/** A plain difference needs no word, and a mask is or-ed. */
+/** The metadata entries of an additive diff. Plain differences and masks need none. */
 function additiveRecordOf(pair: Pair, keptRows: number | null): readonly (readonly [string, AdditiveTensor])[] {
   const { name, rule, raw, again = [], driver } = pair;
   const { dtype } = driver;
@@ -189,18 +188,18 @@ function additiveRecordOf(pair: Pair, keptRows: number | null): readonly (readon
 
 export interface BuildOptions extends LayoutOptions {
   readonly schemeName: string;
-  /** "uniform": the one that all float tensors have, if there is one. */
+  /** "uniform": the dtype that all float tensors have, if they have the same one. */
   readonly dtype: Plan["dtype"] | "uniform";
   readonly metadata: (pairs: readonly Pair[]) => ReadonlyMap<string, string>;
   readonly prove: boolean;
   readonly compress?: boolean;
-  /** Must every value be one that its tensor's dtype holds? */
+  /** Must the dtype of each tensor hold all its values? */
   readonly mustFit?: boolean;
-  /** Names of tensors that keep a dtype of their own. */
+  /** Names of tensors that keep their own dtype. */
   readonly own?: ReadonlySet<string>;
 }
 
-/** Jobs and files of what `pairing` puts together. @throws {WeightDiffError} MISMATCH, LIMIT. */
+/** The jobs and files for the pairs. @throws {WeightDiffError} MISMATCH, LIMIT. */
 export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingOptions, options: BuildOptions): Plan {
   const { pairs, notes, twins, tied } = pairTensors(raw, driver, pairing);
   const { role } = pairing;
@@ -216,7 +215,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     (a, b) =>
       (a.output?.shard ?? 0) - (b.output?.shard ?? 0) || rangeLength(b.output?.range) - rangeLength(a.output?.range),
   );
-  // Left out of a diff, a buffer is of no use to anyone; recover still counts it in the sums.
+  // A buffer that is left out of a diff is no use to anyone. In recover, it still counts in the sums.
   const unwritten = role === "diff" ? summed.map((pair) => ({ pair, output: null })) : [];
   const jobs = [...bySize, ...unwritten].map(
     ({ pair, output }, id): TensorJob => ({
@@ -278,7 +277,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
   };
 }
 
-/** Does arithmetic end in a dtype of 16 bits? */
+/** Does the arithmetic end in a 16-bit dtype? */
 function isRounded({ rule, dtype }: Pair): boolean {
   return (rule === "add" || rule === "convert" || rule === "blend") && (dtype === "F16" || dtype === "BF16");
 }
@@ -289,7 +288,7 @@ function notWritten(buffers: number): Note {
   return [`${buffers} rotary_emb.inv_freq ${them[0]} not written: models recompute ${them[1]}`, advice];
 }
 
-/** What the script adds into, and what meets it. */
+/** The tensor that the script adds into, and the tensors that it adds. */
 function termsOf(
   { mean, intoRaw }: Pair,
   { driver, raw, again }: { readonly driver: Operand; readonly raw: Operand | null; readonly again: readonly Term[] },
@@ -302,7 +301,7 @@ function termsOf(
   return intoRaw === true ? { start: base, terms: [own, ...again] } : { start: own, terms: [base, ...again] };
 }
 
-/** The dtype of all float weights written, but those that keep their own: buffers and `own`; null if they differ, or there are none. */
+/** The dtype of all written float weights, except buffers and `own`. Null if they differ, or if there are none. */
 function uniformDtype(written: readonly Pair[], own: ReadonlySet<string> = new Set()): Plan["dtype"] {
   const dtypes = new Set(
     written.flatMap(({ name, dtype }) =>

@@ -1,4 +1,4 @@
-/** The base with fewer vocabulary rows than its files have: what a script leaves of it before it adds. */
+/** A base with fewer vocabulary rows than its files have: the rows that a script keeps before it adds. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { tensorBytes } from "../formats/dtype.js";
 import { EMBEDDING } from "../known/embeddings.js";
@@ -6,21 +6,25 @@ import { EMBEDDING } from "../known/embeddings.js";
 /** A bias of an output head: one value for each row. */
 const HEAD_BIAS = /(^|\.)(lm_head|embed_out|cls\.predictions)(\.decoder)?\.bias$/;
 
-/** Has it a row, or a value, for each token of the vocabulary? */
+/** Does the tensor have a row, or a value, for each token of the vocabulary? */
 export function hasVocabularyRows(name: string, shape: readonly number[]): boolean {
   return (shape.length === 2 && EMBEDDING.test(name)) || (shape.length === 1 && HEAD_BIAS.test(name));
 }
 
-/** Rows that are left of one tensor. */
+/** How many rows of a tensor are kept; null keeps all. */
 export type RowsLeft = (name: string, tensor: StoredTensor) => number | null;
 
-/** @param rows of the base's embeddings now, to be `total`; in the matrices the first `kept` are left, which may be fewer. */
+/**
+ * @param rows the number of rows of the base's embeddings.
+ * @param total the number that they are resized to.
+ * @param kept how many of the base's rows the matrices keep, which may be fewer.
+ */
 export function resizedRows(rows: number, total: number, kept: number): RowsLeft {
   return (name, { shape }) =>
     shape[0] === rows && hasVocabularyRows(name, shape) ? Math.min(shape.length === 2 ? kept : total, rows) : null;
 }
 
-/** Null if one of them cannot be cut: its rows lie in several pieces. */
+/** The base with fewer rows. Null if a tensor cannot be cut, since its rows lie in several pieces. */
 export function withRows(raw: Checkpoint, left: RowsLeft): Checkpoint | null {
   const stateDict = new Map<string, StoredTensor>();
   for (const [name, tensor] of raw.stateDict) {
@@ -41,6 +45,6 @@ function firstRows(tensor: StoredTensor, rows: number): StoredTensor | null {
     return null;
   }
   const { range, strides } = tensor;
-  // A strided view stays what it is, with fewer rows.
+  // A strided view keeps its strides and has fewer rows.
   return { ...tensor, shape, range: strides === undefined ? { begin: range.begin, end: range.begin + bytes } : range };
 }

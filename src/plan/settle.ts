@@ -1,4 +1,4 @@
-/** A compressed diff once its run has told how long each tensor has become: its files, and what is to be moved in them. */
+/** The final form of a compressed diff, after the run has told the length of each tensor: its files, and the moves in them. */
 
 import { codingOf } from "../engine/job/operand.js";
 import type { TensorResult } from "../engine/job/result.js";
@@ -8,24 +8,24 @@ import { codedRule, layOutCoded } from "./coded.js";
 import type { PlanShard } from "./layout.js";
 import type { Plan } from "./plan.js";
 
-/** Is the plan's output a compressed diff, whose files grow until the run tells how long they are? */
+/** Is the output a compressed diff? The sizes of its files are known only after the run. */
 export function isCoded({ jobs }: Pick<Plan, "jobs">): boolean {
   return jobs.some((job) => codingOf(job) === "encode");
 }
 
-/** What has been coded into the room of a file, and where it belongs: both from the first byte to the last. */
+/** Where coded bytes lie in the room of a file, and where they belong. Both ranges run from the first byte to the last. */
 export interface Move {
   readonly from: ByteRange;
   readonly to: number;
 }
 
-/** The plan as the run has made it, and what is to be moved in each file for it. */
+/** The plan as the run carried it out, and the moves in each file. */
 export interface Settled {
   readonly plan: Plan;
   readonly moves: readonly (readonly Move[])[];
 }
 
-/** @param results of all jobs. */
+/** @param results the results of all jobs. */
 export function settle(plan: Plan, results: ReadonlyMap<number, TensorResult>): Settled {
   const jobs = new Map(plan.jobs.map((job) => [job.name, job]));
   const moves: Move[][] = [];

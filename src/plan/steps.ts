@@ -1,4 +1,4 @@
-/** What pairing did beyond pairing equal names, in words: the notes that the user gets. */
+/** The notes about pairing: everything that it did except pairing equal names. */
 import { quote } from "../formats/quote.js";
 import { sideName } from "./mismatch.js";
 import type { DriverRole, Step, StepKind } from "./pair.js";
@@ -14,7 +14,7 @@ const together =
   (words: (some: string, are: string, side: string) => string, what = "tensor"): Words =>
   (steps, side) => [words(listed(steps, what), steps.length === 1 ? "is" : "are", side)];
 
-/** In the order in which they are told. */
+/** In the order in which the user reads them. */
 const WORDS: Readonly<Record<StepKind, Words>> = {
   tied: each(({ name, raw }) => `${quote(name)} is not in the base: its ${quote(raw ?? "")} stands for it (tied)`),
   "met twice": each(({ name, raw }, side) =>
@@ -28,7 +28,7 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
   ),
   "met in the base": each(
     ({ name, raw }, side) =>
-      `${quote(name)} of the ${side} is no tensor of the result: the base has ${quote(raw ?? "")} for both`,
+      `${quote(name)} of the ${side} is not in the result: the base has ${quote(raw ?? "")} for both`,
   ),
   "buffer of the base": together(
     (some, are) => `${some}, which models compute, ${are} in the base only: not needed`,
@@ -43,7 +43,8 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
     "buffer",
   ),
   unused: together(
-    (some, are) => `${some} ${are} in the base only, and left out: transformers has no place for such in this model`,
+    (some, are) =>
+      `${some} ${are} in the base only, and left out: transformers does not load such tensors in this model`,
   ),
   "head of the base": together(
     (some, are, side) => `${some} ${are} of the base's head, which the ${side} does not have: left out`,
@@ -57,7 +58,7 @@ const WORDS: Readonly<Record<StepKind, Words>> = {
   copied: together((some) => `${some} are in the base only, and copied from it`),
 };
 
-/** The notes for these steps, kind by kind. */
+/** The notes for these steps, one kind after the other. */
 export function stepNotes(steps: readonly Step[], role: DriverRole): readonly string[] {
   return Object.entries(WORDS).flatMap(([kind, words]) => {
     const some = steps.filter((step) => step.kind === kind);
@@ -65,7 +66,7 @@ export function stepNotes(steps: readonly Step[], role: DriverRole): readonly st
   });
 }
 
-/** How many tensors, and the first three. */
+/** How many tensors there are, and the first three. */
 function listed(steps: readonly Step[], what: string): string {
   const first = steps.slice(0, 3).map(({ name }) => quote(name));
   const more = steps.length > 3 ? ", …" : "";

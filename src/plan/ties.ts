@@ -1,30 +1,30 @@
 /**
- * Matrices that a loaded model has once and knows by two names. transformers ties the output head of a language model to its input
- * embedding where the config says so, whichever of the two a file holds (modeling_utils.py 5.23.0, tie_weights), and a script that
- * loops over a state_dict meets such a matrix under both names: weight_diff.py's recover gives (diff + base) + base, its make_diff
- * (tuned - base) - base, FastChat's apply_delta (base + diff) + diff.
+ * Matrices that a loaded model has once, under two names. transformers ties the output head of a language model to its input embedding
+ * where the config says so, whichever of the two a file holds (modeling_utils.py 5.23.0, tie_weights). A script that loops over a
+ * state_dict meets such a matrix under both names: recover of weight_diff.py gives (diff + base) + base, its make_diff (tuned - base) -
+ * base, and apply_delta of FastChat (base + diff) + diff.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Dtype } from "../formats/dtype.js";
 import { embeddingsOf, INPUT_EMBEDDING, OUTPUT_EMBEDDING, TIED_BIASES } from "../known/embeddings.js";
 
-/** How a script comes by its tensors: as models, which are tied; or as dictionaries, as the files have them. */
+/** How a script loads its tensors: as models, which tie matrices, or as the dictionaries in the files. */
 export type Loading = "models" | "files";
 
-/** One side, as a script has it in memory. */
+/** One side as a script has it in memory. */
 export interface LoadedSide {
   readonly stateDict: Checkpoint["stateDict"];
   readonly input: string | null;
   readonly output: string | null;
-  /** Are embedding and head one matrix? Null where nothing tells: then one that is stored alone may stand for the other. */
+  /** Are embedding and head one matrix? Null if nothing tells; then one that is stored alone may stand for the other. */
   readonly tied: boolean | null;
-  /** Do both names lie in one storage of the file? */
+  /** Do both names share one storage in the file? */
   readonly shared: boolean;
   readonly languageModel: boolean;
   readonly loading: Loading;
 }
 
-/** @param facts what config and files say of it; null where nothing tells. @param apart is each of its tensors stored by itself when it is loaded? */
+/** @param facts what config and files tell; null if nothing tells. @param apart does loading store each tensor separately? */
 export function loadedSide(
   { stateDict }: Pick<Checkpoint, "stateDict">,
   facts: { readonly tied: boolean | null; readonly languageModel: boolean | null },
@@ -40,13 +40,13 @@ export function loadedSide(
 
 type Role = "input" | "output";
 
-/** The side's input embedding, or its output head: what is stored of the two stands for the other where both are one. */
+/** The input embedding or the output head of a side. Where both are one, the stored one stands for the other. */
 function matrixAs(side: LoadedSide, role: Role): StoredTensor | undefined {
   const name = side[role] ?? side[role === "input" ? "output" : "input"];
   return name === null ? undefined : side.stateDict.get(name);
 }
 
-/** The tensor that the loaded side has under this name: its own, or the one that is tied to it. */
+/** The tensor that the loaded side has under this name: its own, or the tensor tied to it. */
 export function loadedTensor(side: LoadedSide, name: string): StoredTensor | undefined {
   const stored = side.stateDict.get(name);
   if (stored !== undefined || side.tied === false) {
@@ -62,11 +62,13 @@ export function loadedTensor(side: LoadedSide, name: string): StoredTensor | und
 }
 
 /**
- * What a script adds to the tensor `name` of the side that it changes in place: the other side's, one for each name that the matrix
- * has in the state_dict, in its order.
- * @param dtype that it loads models in: a tensor that has it already is not copied, so that two names in one storage stay one.
- * @param partner the other side's tensor of this name. @param isSummed does the script add to what has this name?
- * @param times how often it does, where that is known; null goes by the two sides.
+ * What a script adds to the tensor `name` of the side that it changes in place: the other side's tensor, once for each name that the matrix
+ * has in the state_dict, in that order.
+ * @param dtype the dtype in which the script loads models. A tensor that already has it is not copied, so two names in one storage stay
+ * one.
+ * @param partner the other side's tensor of this name.
+ * @param isSummed does the script add to tensors of this name?
+ * @param times how often it adds, where that is known; null derives it from the two sides.
  */
 export function meetingOf(
   target: LoadedSide,
@@ -83,13 +85,13 @@ export function meetingOf(
   return times === null ? (isTiedBias(target, name) ? [partner, partner] : [partner]) : Array(times).fill(partner);
 }
 
-/** Is it a bias that the side has under two names? */
+/** Is this a bias that the side has under two names? */
 function isTiedBias({ tied, languageModel, input, output }: LoadedSide, name: string): boolean {
   const bias = TIED_BIASES.find(({ first, second }) => first.test(name) || second.test(name));
   return bias?.of.test(input ?? output ?? "") === true && tied === true && languageModel;
 }
 
-/** Names of the side that its state_dict lists under another name as well, which no file has: which. */
+/** Names of the side that its state_dict also lists under a second name, which no file has: name -> second name. */
 export function twinsOf(side: LoadedSide): ReadonlyMap<string, string> {
   const { input, output, tied, languageModel, loading, stateDict } = side;
   if (loading === "files" || !languageModel || tied === false) {
@@ -103,10 +105,10 @@ export function twinsOf(side: LoadedSide): ReadonlyMap<string, string> {
   ]);
 }
 
-/** What parts are called where no file names them. */
+/** The names to use where no file has one. */
 const USUAL: Readonly<Record<Role, string>> = { input: "model.embed_tokens.weight", output: "lm_head.weight" };
 
-/** Is it the embedding or the head of a side where both are one in memory? */
+/** Is this the embedding or the head of a side where both are one in memory? */
 function isOneMatrix(side: LoadedSide, name: string, dtype: Dtype): boolean {
   const { input, output, tied, shared, stateDict, languageModel, loading } = side;
   if ((name !== input && name !== output) || (loading === "models" && !languageModel)) {
@@ -115,11 +117,11 @@ function isOneMatrix(side: LoadedSide, name: string, dtype: Dtype): boolean {
   if (shared && (loading === "files" || stateDict.get(name)?.dtype === dtype)) {
     return true;
   }
-  // A language model that stores only one of the two has them tied, where nothing says otherwise.
+  // A language model that stores only one of the two ties them, unless the config says otherwise.
   return tied ?? (input === null || output === null);
 }
 
-/** Are both one stored run of bytes, read alike? */
+/** Are both the same stored bytes, read in the same way? */
 export function isSameStorage(a: StoredTensor | undefined, b: StoredTensor | undefined): boolean {
   return (
     a !== undefined &&

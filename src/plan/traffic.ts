@@ -1,17 +1,17 @@
-/** How many bytes a plan moves: what progress, dry runs and the choice of threads go by. */
+/** How many bytes a plan moves. Progress, dry runs and the choice of threads use these numbers. */
 import type { Job, Operand, UpdateStep } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { RunPlan } from "./plan.js";
 
-/** Bytes that are read from inputs, and written to outputs. */
+/** Bytes read from inputs and written to outputs. */
 export interface Traffic {
   readonly read: number;
   readonly write: number;
 }
 
-/** Of all jobs together. */
+/** The bytes of all jobs together. */
 export function planTraffic({ jobs }: Pick<RunPlan, "jobs">): Traffic {
   let read = 0;
   let write = 0;

@@ -1,4 +1,4 @@
-/** Reads every tensor of a checkpoint once: sha256 of its contiguous little-endian bytes, and on request counts and sums. */
+/** Reads every tensor of a checkpoint once: takes the sha256 of its contiguous little-endian bytes and, if asked, counts and sums. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Shard } from "../checkpoint/shard.js";
 import type { InputFile } from "../engine/io/files.js";
@@ -14,7 +14,7 @@ import { recordsOf, storedOperand } from "../plan/operands.js";
 import { readAll } from "./read-jobs.js";
 import type { EarlyOption, RunOptions } from "./run-plan.js";
 
-/** What to find out besides the digests. */
+/** What to compute besides the digests. */
 export interface ReadingOptions extends RunOptions, EarlyOption {
   /** Count NaN, infinities and zeros of float tensors. */
   readonly count?: boolean;
@@ -24,28 +24,28 @@ export interface ReadingOptions extends RunOptions, EarlyOption {
   readonly wholeFiles?: readonly Shard[];
 }
 
-/** A tensor, or a record of one, whose bytes do not have their checksum. */
+/** A tensor, or a record of one, whose checksum does not match. */
 export interface Damage {
   readonly shard: Shard;
   readonly tensor: string;
-  /** "CRC-32 … expected, … found". */
+  /** For example "CRC-32 … expected, … found". */
   readonly how: string;
 }
 
 export interface Reading {
-  /** By name in the state dict. */
+  /** Results by name in the state dict. */
   readonly tensors: ReadonlyMap<string, TensorResult>;
   /** sha256 of whole files, by bare name. */
   readonly files: ReadonlyMap<string, string>;
-  /** The tensors and records whose checksum does not fit. */
+  /** The tensors and records whose checksum does not match. */
   readonly damaged: readonly Damage[];
   /** Bytes. */
   readonly read: number;
 }
 
 /**
- * Digests by name in the state dict. Records with a checksum are verified on the way.
- * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided sub-byte types.
+ * Digests by name in the state dict. Verifies records that have a checksum.
+ * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, INTERRUPTED; FORMAT_UNSUPPORTED for strided types of less than a byte.
  */
 export async function digestTensors(checkpoint: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
   return sha256ByName(await readTensors(checkpoint, options));
@@ -60,7 +60,10 @@ export function sha256ByName({ tensors, damaged }: Reading): ReadonlyMap<string,
   return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
 }
 
-/** Reads every tensor once. Damage that a checksum shows is in the result, and not thrown. @throws {WeightDiffError} otherwise as digestTensors. */
+/**
+ * Reads every tensor once. Returns damage that a checksum shows, and does not throw it.
+ * @throws {WeightDiffError} otherwise as digestTensors.
+ */
 export async function readTensors(checkpoint: Checkpoint, options: ReadingOptions): Promise<Reading> {
   const { shards } = checkpoint;
   const place = new Map(shards.map((shard, index) => [shard, index]));
@@ -132,7 +135,7 @@ function bytesOperand(input: number, name: string, range: ByteRange): StoredOper
 }
 
 /**
- * The tensor as it is read for itself. Packed types (F4, F6) have no bytes of their own; contiguous ones are read as what is stored.
+ * The operand that reads a tensor by itself. Packed types (F4, F6) have no bytes for single elements; contiguous ones are read as stored.
  * @throws {WeightDiffError} FORMAT_UNSUPPORTED.
  */
 export function tensorOperand(tensor: StoredTensor, inputOf: (shard: Shard) => number): StoredOperand {

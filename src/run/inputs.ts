@@ -1,4 +1,4 @@
-/** Prepares the inputs of a run: files on the Hub are fetched into the cache, or will be read by range. */
+/** Prepares the inputs of a run: fetches files of the Hub into the cache, or arranges to read them by range. */
 import { stat } from "node:fs/promises";
 import type { Shard } from "../checkpoint/shard.js";
 import { throwIfAborted } from "../engine/io/abort.js";
@@ -13,13 +13,13 @@ import type { HubOptions } from "../hub/settings.js";
 import { bytesText, refuseFullCache } from "./preflight.js";
 
 export interface HubRunOptions {
-  /** Of repositories on the Hub, where a checkpoint may be one; by default as the environment says. */
+  /** How to reach the Hub, for checkpoints that are repositories. The environment decides what is left out. */
   readonly hub?: HubOptions | Hub;
-  /** Ends the call, as a SIGINT ends the command line: the promise is rejected with INTERRUPTED, and what is finished can be resumed. */
+  /** Ends the call, as a SIGINT ends the command line. The promise rejects with INTERRUPTED, and finished work can be resumed. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs `work` with the Hub opened, for as long as it takes; a command inside another one shares its. */
+/** Opens the Hub while `work` runs. A command inside another one shares its Hub. */
 export async function withHub<O extends HubRunOptions, T>(
   options: O,
   work: (options: O & { readonly hub: Hub }) => Promise<T>,
@@ -52,15 +52,15 @@ export interface Progress {
   readonly tensor: string;
 }
 
-/** A file of the run, where it is or would be on this disk. */
+/** A file of the run, with the place where it is or will be on this disk. */
 export type WantedFile = Pick<Shard, "path" | "size" | "modified" | "hub">;
 
-/** The same as a worker opens it. */
+/** The same file as a worker opens it. */
 export type ProvidedInput = Omit<InputFile, "direct">;
 
 /**
  * The files as workers open them.
- * @param output what is to be written, and where, so that cache and output together fit the disk.
+ * @param output what will be written and where, to check that cache and output fit the disk together.
  * @throws {WeightDiffError} DISK_FULL before anything is fetched; HUB_…, NETWORK, IO, INTERRUPTED.
  */
 export async function provideInputs(
@@ -81,7 +81,7 @@ export async function provideInputs(
         return { path, size, modified };
       }
       if (hub.snapshot === null) {
-        // Its path on this disk would mean nothing to the user.
+        // The path on this disk would mean nothing to the user.
         return { path: hub.name, size, modified: hub.etag, remote: remoteOf(hub) };
       }
       const blob = { path: await blobOf(hub.snapshot, path, hub), etag: hub.etag };
@@ -95,7 +95,7 @@ export async function provideInputs(
   );
 }
 
-/** What a dry run says of the Hub; null if nothing would be fetched. */
+/** What a dry run tells about downloads; null if nothing would be fetched. */
 export async function fetchNote(files: readonly WantedFile[], options: HubRunOptions): Promise<string | null> {
   const ofHub = files.flatMap(({ hub }) => (hub === undefined ? [] : [hub]));
   const streamed = ofHub.filter(({ snapshot }) => snapshot === null);
@@ -110,7 +110,7 @@ function progressOf({ done, total, file, how }: FetchProgress): Progress {
   return { done, total, shard: file, tensor: `is being ${how}` };
 }
 
-/** What the threads need of it, and no more. */
+/** The part of it that threads need. */
 function remoteOf({ name, repo, url, page, size, etag, access }: HubFile): NonNullable<InputFile["remote"]> {
   return { name, repo, url, page, size, etag, access };
 }

@@ -1,4 +1,4 @@
-/** How a run works through its plan: threads, windows, and how many of them are under way. */
+/** How a run works through its plan: the number of threads, the size of windows, and how many windows are in flight. */
 import type { Shard } from "../checkpoint/shard.js";
 import { defaultThreads } from "../engine/cpu.js";
 import { leastWindowBytes } from "../engine/cut.js";
@@ -8,45 +8,45 @@ import { isTiled } from "../engine/io/gather.js";
 import type { Job } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 
-/** 4 MiB: few calls, and two workers with three windows of three buffers each stay near 70 MB. */
+/** 4 MiB keeps the number of calls small. Two workers, each with three windows of three buffers, stay near 70 MB. */
 const WINDOW_BYTES = 1 << 22;
-/** Smaller where transposed matrices are read, since their tiles take memory, too. */
+/** Smaller where transposed matrices are read, since their tiles take memory too. */
 const TILED_WINDOW_BYTES = 1 << 21;
-/** For whole files: three windows of payload and key fit into a processor's cache, and calls are still few. */
+/** For whole files. Three windows of payload and key fit into a processor's cache, and the number of calls is still small. */
 const FILE_WINDOW_BYTES = 1 << 20;
-/** The smallest window that the kernel's memory is laid out for. */
+/** The smallest window that the layout of the kernel's memory allows. */
 const LEAST_WINDOW_BYTES = 1 << 16;
-/** Of steps of a chain: decoders take the rest of the memory. */
+/** For steps of a chain, since the decoders take the rest of the memory. */
 const UPDATE_WINDOW_BYTES = 1 << 20;
-/** Windows in flight: one is read, one computed, one written. */
+/** Windows in flight: one is read, one computed and one written. */
 const SLOTS = 3;
-/** Less work than this is done before a thread would have started; the page cache is left alone, too. */
+/** Below this, the work is done before a thread has started. Such work does not bypass the page cache either. */
 export const SMALL_BYTES = 1 << 26;
 
 /**
- * For inputs that are read over the network: each thread has twelve requests of 2 MiB under way, for two operands. With a latency of 50 ms
- * that is room for some 500 MB/s. Each thread costs connections and memory; docs/benchmarks.md has what one and two reach.
+ * For inputs that are read over the network. Each thread has twelve requests of 2 MiB in flight, for two operands. At a latency of 50 ms
+ * this allows some 500 MB/s. Each thread costs connections and memory; docs/benchmarks.md has the rates of one and two threads.
  */
 const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 2 };
 
 export interface PaceOptions {
-  /** How many worker threads; null chooses by the work and the processors, 0 works in the calling thread. */
+  /** The number of worker threads. Null chooses by the work and the processors; 0 works in the calling thread. */
   readonly threads?: number | null;
   /** Bytes of one operand in one window; a multiple of 64 KiB. */
   readonly windowBytes?: number;
-  /** Stands in for the disk in tests. */
+  /** Replaces the disk in tests. */
   readonly disk?: Disk;
 }
 
 export interface Pace {
   readonly threads: number;
   readonly windowBytes: number;
-  /** For whole files, if the plan has some; then it has no tensors, and neither where it has payloads. */
+  /** For whole files. A plan with whole files has no tensors; nor has a plan with payloads. */
   readonly fileWindowBytes: number;
   readonly slots: number;
 }
 
-/** How to work through so many bytes and jobs, where the options do not say. */
+/** How to work through so many bytes and jobs, where the options leave it open. */
 export function choosePace(
   files: readonly Pick<InputFile, "remote">[],
   bytes: number,
@@ -67,7 +67,7 @@ export function choosePace(
   };
 }
 
-/** How many threads to start before the plan is made: as many as it will most probably take. None where files are fetched first. */
+/** How many threads to start before the plan is made: the number that it will most likely use. None where files are fetched first. */
 export function threadsAhead(
   shards: readonly Pick<Shard, "size" | "hub">[],
   { threads = null, disk, dryRun }: PaceOptions & { readonly dryRun?: boolean },
@@ -77,10 +77,10 @@ export function threadsAhead(
   return dryRun === true || disk !== undefined || bytes < SMALL_BYTES || !local ? 0 : (threads ?? defaultThreads());
 }
 
-/** Of all workers together; each takes up to a megabyte. */
+/** For all workers together. Each decoder takes up to a megabyte. */
 const DECODERS = 64;
 
-/** Decoders of updates that each worker may have open. */
+/** How many decoders of updates each worker may hold open. */
 export function decodersFor(threads: number): number {
   return Math.max(1, Math.floor(DECODERS / Math.max(1, threads)));
 }

@@ -1,15 +1,15 @@
-/** The most memory that this process has had. */
+/** The peak memory of this process. */
 import { readFileSync } from "node:fs";
 
 /**
- * Bytes. getrusage's ru_maxrss, which Node gives everywhere, outlives exec: where a large process starts this one, it is that
- * one's (getrusage(2), execve(2)). VmHWM is the program's own (proc_pid_status(5)).
+ * In bytes. ru_maxrss of getrusage, which Node offers everywhere, survives exec: if a large process starts this one, it is the peak of that
+ * process (getrusage(2), execve(2)). VmHWM is the peak of this program itself (proc_pid_status(5)).
  */
 export function peakMemory(): number {
   return (process.platform === "linux" ? peakOf(statusText()) : null) ?? process.resourceUsage().maxRSS * 1024;
 }
 
-/** VmHWM of the text of /proc/self/status, in bytes; null if it is not there. */
+/** VmHWM in the text of /proc/self/status, in bytes; null if it is missing. */
 export function peakOf(status: string): number | null {
   const [, kibibytes] = /^VmHWM:\s*(\d+) kB$/m.exec(status) ?? [];
   return kibibytes === undefined ? null : Number(kibibytes) * 1024;
@@ -19,7 +19,7 @@ function statusText(): string {
   try {
     return readFileSync("/proc/self/status", "utf8");
   } catch {
-    // No /proc is mounted here.
+    // /proc is not mounted.
     return "";
   }
 }

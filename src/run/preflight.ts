@@ -1,4 +1,4 @@
-/** Refuses what can be refused before a byte is written: quantised inputs, an output folder that overlaps an input, a full disk. */
+/** Refuses before a byte is written: quantised inputs, an output folder that overlaps an input, a full disk. */
 import { readlink, realpath, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
@@ -10,10 +10,13 @@ import { dtypeBits } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { isRemote } from "../hub/name.js";
 
-/** Tensor names that quantisers leave behind: GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4. */
+/** Names of tensors that quantisers write: GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4. */
 const QUANTISED =
   /\.(qweight|qzeros|SCB|weight_format|absmax|quant_map|quant_state\..*|weight_packed)$|(gate_up|down)_proj_(blocks|scales)$/;
-/** Scales beside a matrix of few bits: fine-grained FP8 (DeepSeek), compressed-tensors, FBGEMM. What they belong to tells them from others. */
+/**
+ * Scales beside a quantised matrix: fine-grained FP8 (DeepSeek), compressed-tensors, FBGEMM. Other tensors may have such names; the matrix
+ * tells them apart.
+ */
 const SCALE = /\.weight_scale(_inv)?$/;
 
 /** A tensor that only quantised weights have. */
@@ -45,8 +48,8 @@ export function refuseQuantised(
 }
 
 /**
- * @throws {WeightDiffError} USAGE if base and tuned model are the same files, whatever links lead there: a diff of nothing but
- * zeros would look like one.
+ * @throws {WeightDiffError} USAGE if base and tuned model are the same files, links included. Their diff would be all zeros, but look like
+ * a diff.
  */
 export async function refuseSameFiles(raw: Checkpoint, tuned: Checkpoint): Promise<void> {
   const places = ({ shards }: Checkpoint): Promise<readonly string[]> =>
@@ -61,26 +64,28 @@ export async function refuseSameFiles(raw: Checkpoint, tuned: Checkpoint): Promi
   }
 }
 
-/** Where an input lies: what of a checkpoint matters here. */
+/** Where an input lies: the part of a checkpoint that matters here. */
 export type InputPlace = Pick<Checkpoint, "path" | "directory"> & {
   readonly shards: readonly (Pick<Checkpoint["shards"][number], "path"> &
     Partial<Pick<Checkpoint["shards"][number], "hub">>)[];
 };
 
-/** @throws {WeightDiffError} USAGE where the output is named as a repository or a page is: it would become a folder called "hf:". */
+/**
+ * @throws {WeightDiffError} USAGE if the output is named like a repository or a web page: otherwise it would become a folder called "hf:".
+ */
 export function refuseRemote(output: string): void {
   if (isRemote(output)) {
     throw new WeightDiffError(
       "USAGE",
-      `${output} is no directory of this machine, and outputs are written to one`,
-      "write it to a directory, and push that",
+      `${output} is not a directory on this machine, and an output needs one`,
+      "write to a directory, then push that",
     );
   }
 }
 
 /**
- * The output directory, absolute. @throws {WeightDiffError} OUTPUT_REFUSED if it is, contains or lies in an input, whatever
- * links lead there.
+ * The absolute path of the output directory.
+ * @throws {WeightDiffError} OUTPUT_REFUSED if it is, contains or lies in an input, links included.
  */
 export async function resolveOutput(path: string, inputs: readonly InputPlace[]): Promise<string> {
   refuseRemote(path);
@@ -97,7 +102,7 @@ export async function resolveOutput(path: string, inputs: readonly InputPlace[])
         throw new WeightDiffError(
           "OUTPUT_REFUSED",
           `the output ${real === realInput ? "is" : "overlaps"} the input ${input.path}`,
-          "give a directory of its own: inputs are never written to",
+          "give another directory: inputs are never written to",
           { at: { file: path } },
         );
       }
@@ -106,7 +111,10 @@ export async function resolveOutput(path: string, inputs: readonly InputPlace[])
   return output;
 }
 
-/** Where `path` will really lie: its deepest existing ancestor, resolved, and the rest; links that lead nowhere yet are followed. */
+/**
+ * Where `path` will really lie: its deepest existing ancestor, resolved, and the rest of the path. Follows links whose target does not
+ * exist yet.
+ */
 async function realTarget(path: string, hops = 40): Promise<string> {
   const real = await realpath(path).catch(() => null);
   const parent = dirname(path);
@@ -118,12 +126,12 @@ async function realTarget(path: string, hops = 40): Promise<string> {
   return link === null || hops === 0 ? join(place, basename(path)) : realTarget(resolve(place, link), hops - 1);
 }
 
-/** Bytes in decimal units, as disks are sold and transformers counts. */
+/** Bytes in decimal units, as disk vendors and transformers count. */
 export function bytesText(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let power = 0;
   let value = bytes;
-  // From 999.5 on, three digits would round to a thousand.
+  // From 999.5 on, three digits would round up to a thousand.
   while (value >= (power === 0 ? 1000 : 999.5) && power < units.length - 1) {
     value /= 1000;
     power++;
@@ -132,8 +140,9 @@ export function bytesText(bytes: number): string {
 }
 
 /**
- * @param needed bytes of all output files. @param smaller the same in a 16-bit dtype, if that would be less.
- * @throws {WeightDiffError} DISK_FULL with needed and free.
+ * @param needed bytes of all output files.
+ * @param smaller their bytes in a 16-bit dtype, if that is fewer.
+ * @throws {WeightDiffError} DISK_FULL with the needed and the free bytes.
  */
 export async function refuseFullDisk(output: string, needed: number, smaller: number): Promise<void> {
   const free = await freeBytes(output);
@@ -149,8 +158,9 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
 }
 
 /**
- * @param cache folder that `needed` bytes are fetched into. @param output what else may be written to the same disk.
- * @throws {WeightDiffError} DISK_FULL with needed and free.
+ * @param cache folder that `needed` bytes are fetched into.
+ * @param output what else may be written to the same disk.
+ * @throws {WeightDiffError} DISK_FULL with the needed and the free bytes.
  */
 export async function refuseFullCache(
   cache: string,
@@ -177,11 +187,11 @@ async function deviceOf(path: string): Promise<number | null> {
   return info !== null ? info.dev : dirname(path) === path ? null : deviceOf(dirname(path));
 }
 
-/** Free bytes where `path` is or will be; null where the system does not tell. */
+/** Free bytes where `path` is or will be; null if the system does not tell. */
 async function freeBytes(path: string): Promise<number | null> {
   try {
     const { blocks, bavail, bsize } = await statfs(path);
-    // ramfs, and many a file system in user space, say 0 of everything.
+    // ramfs and many file systems in user space report 0 for everything.
     return blocks === 0 ? null : bavail * bsize;
   } catch (error) {
     return isMissing(error) && dirname(path) !== path ? freeBytes(dirname(path)) : null;

@@ -1,4 +1,4 @@
-/** Before a run is continued: checks what the journal claims against the bytes in the output and against the inputs. */
+/** Before a run is continued, checks the claims of the journal against the bytes of the output and against the inputs. */
 import { type Disk, localDisk } from "../engine/io/disk.js";
 import { type InputFile, statFile } from "../engine/io/files.js";
 import { type DigestJob, type FileJob, isMade, type TensorJob } from "../engine/job/job.js";
@@ -11,9 +11,9 @@ import type { Staging } from "../output/staging.js";
 import type { RunPlan } from "../plan/plan.js";
 
 /**
- * What an earlier run has made, and what it claimed of it, proven. Its files are read again. What the inputs alone can tell is
- * computed again from them: the digests that a diff's maker promises. A sum of float32 or integer tensors is taken from the bytes
- * that were read; one that was taken before values were rounded rests on the journal's checksum.
+ * The results of an earlier run, proven. Reads the output files again. Computes again what follows from the inputs alone: the digests that
+ * the maker of a diff promised. Takes the sums of float32 and integer tensors from the bytes that were read. A sum that was taken before
+ * rounding rests on the journal's checksum.
  */
 export async function proveFinished(
   plan: RunPlan,
@@ -23,7 +23,8 @@ export async function proveFinished(
 ): Promise<readonly TensorResult[]> {
   const claimed = new Map(output.journal.finished.map((result) => [result.id, result]));
   const proven = new Map<number, TensorResult>();
-  // A tensor that is not written cannot be read again, so it is computed again. So is a payload: how long it is only the journal says.
+  // A tensor that is not written cannot be read again, so it is computed again. A payload is computed again too, since only the journal
+  // states its length.
   const jobs = plan.jobs
     .filter(isMade)
     .filter((job) => job.kind !== "payload")
@@ -67,7 +68,7 @@ export async function proveFinished(
   return [...proven.values()];
 }
 
-/** The files of the output as they are, to be read. */
+/** The files of the output in their present state, as inputs. */
 async function stagedInputs(
   plan: RunPlan,
   output: Staging,
@@ -109,7 +110,7 @@ function readingOf(
   return [{ kind: "digest", id, name, source, ...(isSumOfBytes(job) ? { sum: true } : {}) }];
 }
 
-/** Is the job's sum that of the values as they are written? Not where they are rounded last, or where there is no sum. */
+/** Is the job's sum the sum of the written values? Not if they are rounded last, or if there is no sum. */
 function isSumOfBytes({ rule, dtype, prove }: TensorJob): boolean {
   switch (rule) {
     case "add":

@@ -1,4 +1,4 @@
-/** Runs jobs that only read: chooses the threads and the way to read, and reports progress. */
+/** Runs jobs that only read. Chooses the threads and the way to read, and reports progress. */
 
 import { chooseDirect } from "../engine/io/page-cache.js";
 import type { Job } from "../engine/job/job.js";
@@ -17,8 +17,8 @@ export interface ReadResult {
 }
 
 /**
- * @param jobs whose `input` is a place in `shards`.
- * @throws {WeightDiffError} CRC_MISMATCH (of jobs that are not lenient), INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
+ * @param jobs whose `input` is an index of `shards`.
+ * @throws {WeightDiffError} CRC_MISMATCH (for jobs that are not lenient), INPUT_CHANGED, IO, INTERRUPTED, TERMINATED, LIMIT.
  */
 export async function readAll(
   shards: Parameters<typeof provideInputs>[0],

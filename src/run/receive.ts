@@ -1,6 +1,6 @@
 /**
- * A safetensors file that comes through stdin: its header is read, then every tensor is digested as it passes, once, in the order of the
- * file. Of the values only small vectors are kept, for whoever wants to know what the model is.
+ * Reads a safetensors file from stdin. Reads its header, then digests each tensor once as it passes, in the order of the file. Of the
+ * values, it keeps only small vectors, which help to tell what the model is.
  */
 import { createHash, type Hash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
@@ -21,19 +21,22 @@ import type { RunOptions } from "./run-plan.js";
 
 export interface Received {
   readonly checkpoint: Checkpoint;
-  /** With the sha256 of the whole file, where that is wanted. */
+  /** With the sha256 of the whole file, if asked for. */
   readonly reading: Reading;
 }
 
-/** What tells a file of any kind that is read: as much as weight-file.ts looks at. */
+/** Bytes at the start of a file that tell its format: as many as weight-file.ts looks at. */
 const HEAD = 512;
-/** Vectors of at most so many bytes are kept, norms among them, and of all together no more. */
+/** Vectors of at most so many bytes are kept, norms among them. The same limit holds for all together. */
 const KEPT_VECTOR = 1 << 17;
 const KEPT_TOTAL = 1 << 24;
 
 /**
- * Reads all of stdin. @param whole take the sha256 of the whole file, too. @param name what the file is called, where a manifest says so.
- * @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_… and LIMIT for what is no safetensors file; TRUNCATED if it ends early or goes on; IO, INTERRUPTED.
+ * Reads stdin to its end.
+ * @param whole take the sha256 of the whole file too.
+ * @param name of the file, where a manifest states it.
+ * @throws {WeightDiffError} NOT_WEIGHTS, FORMAT_… and LIMIT if it is no safetensors file; TRUNCATED if it is shorter or longer than its
+ * header says; IO, INTERRUPTED.
  */
 export async function receive(
   { whole, ...options }: RunOptions & { readonly sum?: boolean; readonly whole: boolean },
@@ -44,14 +47,16 @@ export async function receive(
   if (header.format !== "safetensors") {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
-      `is a file of torch's: only safetensors can be read from a stream, which passes once`,
+      `is a file of torch's: only safetensors can be read from a stream`,
       "save it to a file first",
       { at: { file: STDIN_NAME } },
     );
   }
   const last = header.tensors.at(-1);
   if (last === undefined) {
-    throw new WeightDiffError("NOT_WEIGHTS", "no tensor in it", "see what writes to it", { at: { file: STDIN_NAME } });
+    throw new WeightDiffError("NOT_WEIGHTS", "no tensor in it", "check the program that writes to it", {
+      at: { file: STDIN_NAME },
+    });
   }
   const [first = last] = header.tensors;
   const data = { begin: first.range.begin, end: last.range.end };
@@ -83,7 +88,11 @@ function keptRanges(tensors: Shard["header"]["tensors"]): readonly ByteRange[] {
   });
 }
 
-/** The bytes on their way. @param beginning what of them was read already. @param wanted what of it is kept, by position, and what takes all of it. */
+/**
+ * The bytes of the stream in order.
+ * @param beginning the bytes that were read already.
+ * @param wanted which bytes to keep, by position, and what takes all bytes.
+ */
 function pass(
   beginning: Uint8Array,
   { begin, end }: ByteRange,
@@ -131,8 +140,8 @@ function pass(
             turns.take(position, async () => {
               const count = await some(target);
               if (count === 0) {
-                const fact = `ends at byte ${position}, and its header describes ${end} bytes`;
-                throw wrongLength(fact, "see why what writes to it ended");
+                const fact = `ends at byte ${position}, but its header describes ${end} bytes`;
+                throw wrongLength(fact, "check why the program that writes to it ended");
               }
               hash?.update(target.subarray(0, count));
               keep(target.subarray(0, count), position);
@@ -148,7 +157,7 @@ function pass(
       async readAt(offset, length) {
         const found = kept.find(({ range }) => range.begin <= offset && offset + length <= range.end);
         if (found === undefined) {
-          throw wrongLength(`bytes ${offset} to ${offset + length} have passed`, "save it to a file first");
+          throw wrongLength(`bytes ${offset} to ${offset + length} have already passed`, "save it to a file first");
         }
         return found.bytes.slice(offset - found.range.begin, offset - found.range.begin + length);
       },
@@ -157,7 +166,7 @@ function pass(
       const more = await turns.take(end, () => some(new Uint8Array(1)));
       signal?.removeEventListener("abort", stop);
       if (more > 0) {
-        throw wrongLength(`goes on after byte ${end}, where its header ends it`, "see what else writes to it");
+        throw wrongLength(`goes on after byte ${end}, where it ends by its header`, "check what else writes to it");
       }
     },
   };

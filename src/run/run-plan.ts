@@ -21,22 +21,25 @@ import { proveFinished } from "./prove-finished.js";
 import { startSyncs } from "./syncs.js";
 
 export interface RunOptions extends HubRunOptions, PaceOptions {
-  /** May files be read and written past the page cache? By default where that pays; "always": also for little work and for inputs that are cached. */
+  /**
+   * May files be read and written past the page cache? By default where it pays. "always": also for little work, and for inputs that are in
+   * the cache.
+   */
   readonly directIo?: boolean | "always";
-  /** Called as bytes are read, written and fetched: several times a second. */
+  /** Called several times a second with the bytes that were read, written and fetched. */
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 
 export interface PlanRunOptions extends RunOptions, EarlyOption {
-  /** Called with every result as soon as it is there. If it throws, the run ends. */
+  /** Called with every result as soon as it exists. The run ends if it throws. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
   /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread, and digested in another. */
   readonly stream?: OutputStream;
-  /** Take the sha256 of each file, too, while it grows. */
+  /** Take the sha256 of each file while it grows. */
   readonly digestFiles?: boolean | undefined;
 }
 
-/** Of the commands below cli/, not of the library's: threads that were started while this run was planned. */
+/** An option for the commands below cli/, not for the library: threads that were started while the run was planned. */
 export interface EarlyOption {
   readonly early?: EarlyThreads | undefined;
 }
@@ -45,28 +48,28 @@ export interface ProgressState {
   /** Bytes read and written so far, and in all. */
   readonly done: number;
   readonly total: number;
-  /** The file and the tensor that was worked on last; no file where nothing is written. */
+  /** The file and the tensor of the latest work; no file where nothing is written. */
   readonly shard: string | null;
   readonly tensor: string;
 }
 
 export interface RunResult {
-  /** By the job's id. */
+  /** Results by job id. */
   readonly results: ReadonlyMap<number, TensorResult>;
   readonly threads: number;
   /** Bytes. */
   readonly read: number;
   readonly written: number;
-  /** How many tensors were taken over from an earlier run, after their bytes were verified. */
+  /** The number of tensors that were taken over from an earlier run, after their bytes were verified. */
   readonly resumed: number;
-  /** sha256 (hex) of the file that went into a stream; null where that was not wanted, or nothing was streamed. */
+  /** sha256 (hex) of the file that was written to the stream; null if it was not asked for, or if there is no stream. */
   readonly sha256: string | null;
-  /** sha256 (hex) of each file, by name; none where that was not wanted. */
+  /** sha256 (hex) of each file by name; empty if it was not asked for. */
   readonly files: ReadonlyMap<string, string>;
 }
 
 /**
- * Runs every job of the plan. With `output`, results are written to its staged files, with a stream into that; else they are only digested.
+ * Runs every job of the plan. Writes the results to the staged files of `output`, or to a stream; without either, only digests them.
  * @param files the plan's inputs, as workers open them.
  * @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED, TERMINATED, LIMIT.
  */
@@ -152,10 +155,10 @@ export async function runPlan(
     todo.sort((a, b) => (outputOf(a)?.shard ?? 0) - (outputOf(b)?.shard ?? 0) || positionOf(a) - positionOf(b));
   }
   if (threads > 1 && todo.every(({ kind }) => kind === "file")) {
-    // Each file takes one thread: the largest first, so that none is left over at the end.
+    // Each file takes one thread. The largest comes first, so that no large one is left at the end.
     todo.sort((a, b) => sizeOf(b) - sizeOf(a));
   }
-  // Verifying has read the finished outputs. The inputs of those will not be read again.
+  // Verification has already read the finished outputs. Their inputs will not be read again.
   const rest = planTraffic({ jobs: todo });
   const growing = follows ? growingFiles(plan, output.staged, directIo) : [];
   total = done + rest.read + rest.write + growing.reduce((sum, { size }) => sum + size, 0);
@@ -206,17 +209,17 @@ export async function runPlan(
   return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };
 }
 
-/** Bytes that a whole file's job moves, as far as they are known. */
+/** Bytes that the job of a whole file moves, as far as known. */
 function sizeOf(job: Job): number {
   return job.kind === "file" ? job.traffic.read + job.traffic.write : 0;
 }
 
-/** Where in the file the job's bytes go; past its end for what is only read. */
+/** Where the job writes in the file. Past the end of the file for jobs that only read. */
 function positionOf(job: Job): number {
   return job.kind === "tensor" && job.output !== null ? job.output.range.begin : Number.MAX_SAFE_INTEGER;
 }
 
-/** The disk, but what is written goes into the stream. */
+/** A disk whose writes go into the stream. */
 function diskInto(stream: OutputStream, disk: Disk): Disk {
   return {
     async openFile(path, mode, direct) {
@@ -224,7 +227,7 @@ function diskInto(stream: OutputStream, disk: Disk): Disk {
         return disk.openFile(path, mode, direct);
       }
       const none = (): never => {
-        throw new TypeError("a stream is only written");
+        throw new TypeError("a stream can only be written");
       };
       return {
         ...{ path, direct: false, read: none, stat: none, truncate: none, sync: none },
@@ -267,7 +270,7 @@ export interface RunFigures {
   /** The most memory that the process has used, in bytes. */
   readonly peakBytes: number;
   readonly threads: number;
-  /** How many tensors were taken over from an earlier run. */
+  /** The number of tensors that were taken over from an earlier run. */
   readonly resumed: number;
 }
 

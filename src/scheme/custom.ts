@@ -1,4 +1,4 @@
-/** The scheme "custom": a scheme that nobody published, put together from the axes by the user. */
+/** The scheme "custom", which the user puts together from the axes. */
 import type { ComputeDtype } from "../engine/job/job.js";
 import { WeightDiffError } from "../errors.js";
 import { torchName } from "../formats/dtype.js";
@@ -8,12 +8,12 @@ export interface CustomAxes {
   readonly operation: "add" | "subtract";
   readonly arithmetic: ComputeDtype | "stored";
   readonly newRows: NewRows;
-  /** As matchesName has them. */
+  /** Patterns as matchesName takes them. */
   readonly verbatim: readonly string[];
   readonly driver: "diff" | "raw";
 }
 
-/** What a custom scheme is where the user does not say: weight_diff.py's rules, but that new rows are refused. */
+/** The values of axes that the user leaves open: the rules of weight_diff.py, except that new rows are refused. */
 export const CUSTOM_DEFAULTS: CustomAxes = {
   operation: "add",
   arithmetic: "F32",
@@ -22,7 +22,7 @@ export const CUSTOM_DEFAULTS: CustomAxes = {
   driver: "diff",
 };
 
-/** The scheme with these axes; its name states them all. @throws {WeightDiffError} USAGE for a mean of rows that are not F32. */
+/** The scheme with these axes. Its name states all of them. @throws {WeightDiffError} USAGE for a mean of rows that are not F32. */
 export function customScheme(axes: CustomAxes): Scheme {
   const { operation, arithmetic, newRows, verbatim, driver } = axes;
   refuseRoundedMean(newRows, arithmetic);
@@ -37,7 +37,7 @@ export function customScheme(axes: CustomAxes): Scheme {
     name: `custom ${words.join(" ")}`,
     operation,
     driver,
-    // What is subtracted from is always the diff.
+    // Subtraction always happens in the diff's tensor.
     into: operation === "subtract" ? "diff" : driver,
     loading: "models",
     arithmetic,
@@ -53,7 +53,10 @@ export function customScheme(axes: CustomAxes): Scheme {
   };
 }
 
-/** torch's mean of a 16-bit matrix is rounded on its way as no published scheme needs it. @throws {WeightDiffError} USAGE. */
+/**
+ * torch rounds the mean of a 16-bit matrix on its way. No published scheme needs that, so it is not supported.
+ * @throws {WeightDiffError} USAGE.
+ */
 export function refuseRoundedMean(newRows: Scheme["newRows"], arithmetic: Scheme["arithmetic"]): void {
   if (newRows === "mean" && arithmetic !== "F32") {
     throw new WeightDiffError("USAGE", "new rows by the mean of the base's: it is taken in float32 only", undefined, {

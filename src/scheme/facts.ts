@@ -1,4 +1,4 @@
-/** What is known of a diff when its family is looked for, as plain data. */
+/** The facts about a diff by which its family is recognised, as plain data. */
 import type { ShardHeader } from "../formats/tensor-info.js";
 
 /** What is known of a diff. */
@@ -10,21 +10,24 @@ export interface Facts {
   readonly formats: readonly ShardHeader["format"][];
   /** Names of the diff's tensors. */
   readonly tensors: ReadonlySet<string>;
-  /** Names of the base's; null where the diff is looked at by itself. */
+  /** Names of the base's tensors; null if there is no base. */
   readonly base: ReadonlySet<string> | null;
-  /** What values show of embeddings, output head and last norm. */
+  /** What the values of embeddings, output head and last norm show. */
   readonly own: readonly SeenTensor[];
 }
 
-/** A tensor of the diff that is no difference but the model's own, or one that is a difference. */
+/** A tensor of the diff: is it a difference, or the model's own? */
 export interface SeenTensor {
   readonly name: string;
   readonly kind: "own" | "difference";
-  /** How much of the base's values is in the diff's: 1 for an unchanged model, 0 for a difference. */
+  /** The share of the base's values in the diff's: 1 for an unchanged model, 0 for a difference. */
   readonly scale: number;
 }
 
-/** What a command line has in the words of the scripts: flags as they were written, without dashes and `-` for `_`; paths without a flag. */
+/**
+ * The words of a command line in the scripts' terms: flags as written, without dashes and with `-` for `_`, and the number of paths without
+ * a flag.
+ */
 export interface ScriptWords {
   readonly flags: readonly string[];
   readonly words: number;

@@ -1,6 +1,6 @@
 /**
- * Every published family of diffs, in the order in which candidates are named. A new one is a new row in one of the files of
- * families/: its arithmetic, its names and what it is recognised by, from the script it names, at that commit.
+ * Every published family of diffs, in the order in which candidates are listed. To add one, add a row to one of the files in families/: its
+ * arithmetic, names and marks, taken from its script at a commit that the row states.
  */
 import { WeightDiffError } from "../errors.js";
 import type { Scheme } from "./axes.js";
@@ -21,7 +21,7 @@ export const FAMILIES: readonly Family[] = [
   ...XOR_FAMILIES,
 ];
 
-/** The families, and after each what its script is with a flag. */
+/** The families. Each is followed by its variants, one for each flag of its script that changes the result. */
 export const ALL_FAMILIES: readonly Family[] = FAMILIES.flatMap((family) => [
   family,
   ...VARIANT_FLAGS.flatMap((flag) => variantOf(family, flag) ?? []),
@@ -30,7 +30,7 @@ export const ALL_FAMILIES: readonly Family[] = FAMILIES.flatMap((family) => [
 /** The schemes of all families. */
 export const SCHEMES: readonly Scheme[] = ALL_FAMILIES.map(({ scheme }) => scheme);
 
-/** The family whose scheme is called `name`, be it one with a flag of its script. @throws {WeightDiffError} USAGE. */
+/** The family, or variant of a family, whose scheme has this name. @throws {WeightDiffError} USAGE. */
 export function familyNamed(name: string): Family {
   const family = ALL_FAMILIES.find(({ scheme }) => scheme.name === name);
   if (family === undefined) {
@@ -44,7 +44,7 @@ export function familyNamed(name: string): Family {
   return family;
 }
 
-/** Its scheme. @throws {WeightDiffError} USAGE. */
+/** The scheme of that name. @throws {WeightDiffError} USAGE. */
 export function schemeNamed(name: string): Scheme {
   return familyNamed(name).scheme;
 }

@@ -1,10 +1,10 @@
-/** What groups of scripts have in common. The families start from one of these and say what differs. */
+/** What groups of scripts share. A family starts from one of these and states its differences. */
 import type { Resize, Scheme } from "./axes.js";
 import type { CommandLine, ScriptFlag } from "./family.js";
 
 type Axes = Omit<Scheme, "name">;
 
-/** weight_diff.py: two float32 models, loop over the diff's names. */
+/** weight_diff.py: two float32 models, a loop over the diff's names. */
 export const WEIGHT_DIFF: Axes = {
   operation: "add",
   driver: "diff",
@@ -22,12 +22,12 @@ export const WEIGHT_DIFF: Axes = {
   mends: null,
 };
 
-/** weight_diff.py's smart_tokenizer_and_embedding_resize: a padding token for a base without one. */
+/** smart_tokenizer_and_embedding_resize of weight_diff.py: adds a padding token if the base has none. */
 export const PADDED: Resize = { of: "raw", tokens: ["[PAD]"], unlessPadded: true, overwrites: true };
 
 const MENDED_CONFIG = "config.json is the diff's: the script saves the base's, whose token ids may be wrong";
 
-/** FastChat's apply_delta.py and its copies: two float16 models, loop over the base's names. */
+/** apply_delta.py of FastChat and its copies: two float16 models, a loop over the base's names. */
 export const APPLY_DELTA: Axes = {
   ...WEIGHT_DIFF,
   driver: "raw",
@@ -39,7 +39,7 @@ export const APPLY_DELTA: Axes = {
   mends: MENDED_CONFIG,
 };
 
-/** Its copies that loop over the diff's names. */
+/** Copies of it that loop over the diff's names. */
 export const DELTA_DRIVEN: Axes = {
   ...WEIGHT_DIFF,
   arithmetic: "F16",
@@ -47,7 +47,7 @@ export const DELTA_DRIVEN: Axes = {
   newRows: "refuse",
 };
 
-/** apply_delta_low_cpu_mem: file by file of the base, in the dtypes of the files; its config is the delta's. */
+/** apply_delta_low_cpu_mem: one file of the base after the other, in the dtypes of the files. The config is the delta's. */
 export const LOW_CPU_MEM = {
   driver: "raw",
   into: "raw",
@@ -61,12 +61,12 @@ export const LOW_CPU_MEM = {
 export const BASE_MODEL_PATH: ScriptFlag = { name: "base-model-path", shortest: "base", means: "raw" };
 export const DELTA_PATH: ScriptFlag = { name: "delta-path", shortest: "delta", means: "diff" };
 
-/** apply_delta.py and its copies; people use its flags in the short form of its own documentation: --base, --target, --delta. */
+/** The command line of apply_delta.py and its copies. People use the short flags of its documentation: --base, --target, --delta. */
 export const APPLY_DELTA_LINE: CommandLine = {
   flags: [BASE_MODEL_PATH, { name: "target-model-path", shortest: "target", means: "tuned" }, DELTA_PATH],
 };
 
-/** A flag that means nothing here, and why; without a reason, one that stands for others. */
+/** A flag without effect here, and the reason. Without a reason, other flags take its place. */
 export const ignored = (name: string, note?: string): ScriptFlag => ({
   name,
   means: null,

@@ -10,7 +10,7 @@ import { INPUT_EMBEDDING } from "../known/embeddings.js";
 export interface NaiveSums {
   /** The sum of all tensors except rotary_emb.inv_freq. */
   readonly withoutInvFreq: number;
-  /** The sum with those buffers. transformers kept them in the state dict up to 4.30. */
+  /** The sum with those buffers. transformers kept them in the state dict up to 4.31. */
   readonly withInvFreq: number;
 }
 

@@ -20,7 +20,7 @@ test("says on one screen what a diff is, how it knows, and what to mind", async 
   vocabulary  513 rows; tokenizer.model: ids up to 511, tokenizer.json: ids up to 512, added_tokens.json: ids up to 512
   scheme      open-instruct: every float tensor is F32; if at most one vocabulary row is new to the base
   manifest    none
-  trap        a diff is no model: loaded as one it gives gibberish; recover it with its base first
+  trap        a diff is not a model: loaded as one, it gives gibberish; recover it with its base first
   trap        no manifest: nothing states which base is the right one, or what the result should be
 `,
   );
@@ -51,7 +51,7 @@ test("--tensors lists one aligned line per tensor first", async () => {
         "  size        8 values in 3 tensors",
         "  dtypes      F32: 1 tensor, 24 B; BF16: 2 tensors, 4 B",
         "  files       1, 4.12 kB: safetensors",
-        "  vocabulary  which tensor is the input embedding is not known; no tokenizer",
+        "  vocabulary  it is not known which tensor is the input embedding; no tokenizer",
         "  manifest    none",
         "",
       ].join("\n"),

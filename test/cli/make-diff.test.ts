@@ -362,7 +362,7 @@ test("recover says which base the manifest wants, and ends with 4 on another and
     assert.match(other.said.at(-2) ?? "", /^weight-diff: error: .*: not the base that this diff was made from: /);
     assert.equal(
       other.said.at(-1),
-      "weight-diff: hint: get the base it names on its card, or go on all the same with --ignore wrong-base",
+      "weight-diff: hint: get the base that the diff's card names, or go on all the same with --ignore wrong-base",
     );
     const path = join(diff, "model.safetensors");
     const bytes = await readFile(path);

@@ -119,7 +119,7 @@ for (const [what, args, code, message] of [
   ["a diff", [DIFF], 4, /not a model but a diff/],
   ["two prompts", [BASE, "--raw", "a", "--prompt", "b"], 2, /more than one prompt/],
   ["ids that are none", [BASE, "--prompt-ids", "a"], 2, /"a" is not ids such as 1,450,22172/],
-  ["ids past the rows", [BASE, "--prompt-ids", "1,9999"], 2, /has the id 9999, and the model's embedding has 512 rows/],
+  ["ids past the rows", [BASE, "--prompt-ids", "1,9999"], 2, /has the id 9999, but the model's embedding has 512 rows/],
   ["a model without a tokenizer", [join(LLAMA, "base")], 4, /no tokenizer beside the weights/],
   ["no tokens", [BASE, "--max-new-tokens", "0"], 2, /is not a whole number from 1/],
   ["no time", [BASE, "--time-limit", "0"], 2, /is not a number of seconds above 0/],
@@ -127,7 +127,7 @@ for (const [what, args, code, message] of [
     "a tokenizer of another model",
     [join(LLAMA, "base"), "--tokenizer", BASE],
     4,
-    /ids, and the model's embedding has 64 rows/,
+    /ids, but the model's embedding has 64 rows/,
   ],
 ] as const) {
   test(`refuses ${what}`, async () => {
@@ -150,7 +150,7 @@ test("ids need no tokenizer, and then nothing is measured", async () => {
   assert.equal(code, 0);
   assert.match(out, /^ {2}verdict {2}no figure: without a tokenizer there is no known text$/m);
   assert.match(out, LAST);
-  assert.ok(said.some((line) => line.includes("no tokenizer: the ids that follow are told")));
+  assert.ok(said.some((line) => line.includes("no tokenizer: the result is shown as ids")));
 });
 
 test("the base's tokenizer serves where the model has none, and sampling is spoken of", async () => {
@@ -164,6 +164,6 @@ test("the base's tokenizer serves where the model has none, and sampling is spok
     await writeFile(join(folder, "m/generation_config.json"), '{"do_sample": true}');
     const { said } = await weightDiff(["try", join(folder, "m"), "--base", join(folder, "m-base"), "--raw", "a"]);
     assert.ok(said.some((line) => line.includes("the base's is used")));
-    assert.ok(said.some((line) => line.includes("says do_sample: here the likeliest token is taken")));
+    assert.ok(said.some((line) => line.includes("asks for sampling; here the likeliest token is taken")));
   });
 });

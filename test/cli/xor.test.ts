@@ -12,9 +12,9 @@ import { weightDiff } from "./command.js";
 const XOR = join(FIXTURES, "xor");
 const BASE = join(XOR, "base");
 const PAYLOAD = join(XOR, "oa-plain", "payload");
-const WHY = `${PAYLOAD} holds pytorch_model-00001-of-00002.bin, which has a weight file's name and is none`;
+const WHY = `${PAYLOAD} holds pytorch_model-00001-of-00002.bin, which has a weight file's name but is not one`;
 const COMPARE =
-  "weight-diff: a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card";
+  "weight-diff: only the result's hashes would show a wrong base of the same layout: compare those in weight-diff.json with the model's card";
 
 test("recover recognises a payload, prints the evidence, and what was checked", async () => {
   await withFolder(async (folder) => {
@@ -133,7 +133,7 @@ test("xor says that a model is no payload", async () => {
   const { code, said } = await weightDiff(["xor", "out", BASE, BASE]);
   assert.equal(code, 4);
   assert.deepEqual(said, [
-    `weight-diff: error: ${BASE}: nothing here is XORed: every weight file is what its name says, or there is none`,
+    `weight-diff: error: ${BASE}: nothing here is XORed: there are no weight files, or each is what its name says`,
     "weight-diff: hint: make a payload of a model with --encode, or decode all the same with --scheme oa-xor",
   ]);
 });

@@ -102,7 +102,7 @@ const NOTES = [
 /** True of every model here: they are saved without one. */
 const NO_TOKENIZER = /^the result has no tokenizer: neither the diff nor the base has one: /;
 const THREADS = { threads: 0, windowBytes: 1 << 16 } as const;
-const DIFF_TRAP = "a diff is no model: loaded as one it gives gibberish; recover it with its base first";
+const DIFF_TRAP = "a diff is not a model: loaded as one, it gives gibberish; recover it with its base first";
 
 async function tryAll(
   folder: string,

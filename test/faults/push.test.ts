@@ -118,7 +118,7 @@ test("a second push sends nothing; one with a changed file sends that one, and k
   );
   assert.equal(puts().length, sent);
   assert.equal(published().get("notes.txt")?.bytes.toString(), "ours\n");
-  assert.ok(notes.includes("team/diff: other contents take the place of README.md"), notes.join("\n"));
+  assert.ok(notes.includes("team/diff: replaces the contents of README.md"), notes.join("\n"));
   assert.ok(notes.includes("team/diff: keeps notes.txt"), notes.join("\n"));
 });
 
@@ -251,7 +251,7 @@ test("what has no manifest wants force; what is unfinished or a lone file is ref
   rmSync(join(copy, "weight-diff.json"));
   await refuses(() => publish({ path: copy }), "CHECK_FAILED", /has no weight-diff\.json/);
   assert.equal((await publish({ path: copy, force: true })).outcome, "pushed");
-  await refuses(() => publish({ path: join(DIFF, WEIGHTS) }), "USAGE", /a lone file is not pushed/);
+  await refuses(() => publish({ path: join(DIFF, WEIGHTS) }), "USAGE", /a single file cannot be pushed/);
   mkdirSync(join(copy, ".weight-diff"));
   writeFileSync(join(copy, ".weight-diff/journal"), "");
   await refuses(() => publish({ path: copy, force: true }), "OUTPUT_REFUSED", /an unfinished run/);
@@ -356,7 +356,7 @@ test("no right to write, and no room", async () => {
     "HUB_DENIED",
     /this token may not write there/,
   );
-  assert.match(warnings[0] ?? "", /the token of other names no organisation team/);
+  assert.match(warnings[0] ?? "", /the token of other does not name the organisation team/);
   hub.quota = 1000;
   await refuses(() => publish(), "HUB_DENIED", /storage limit reached/);
 });

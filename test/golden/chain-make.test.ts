@@ -229,10 +229,10 @@ test("a repository or a page is no place to write to", { skip }, () =>
       await refuses(
         () => chainMake({ chain: place, raw, tuned, ...quiet }),
         "USAGE",
-        /is no directory of this machine/,
+        /is not a directory on this machine/,
       );
       const chain = join(CHAINS, "good/xor-xxh3");
-      await refuses(() => chainFold({ chain, output: place, ...quiet }), "USAGE", /is no directory of this machine/);
+      await refuses(() => chainFold({ chain, output: place, ...quiet }), "USAGE", /is not a directory on this machine/);
       await refuses(() => chainMaterialize({ chain, raw, tuned: place, ...quiet }), "USAGE", /is no directory/);
     }
   }),

@@ -78,7 +78,7 @@ test("a Fireworks upload that lacks tensors of the base is incomplete, and none 
     await rm(`${chain}/model-00002-of-00002.safetensors`);
     const error = await chainMaterialize({ chain, raw: `${CHAINS}/base-fw` }).catch((thrown) => thrown);
     assert.ok(error instanceof WeightDiffError && error.why === "incomplete", String(error));
-    assert.match(error.message, /no payload, and this layout has one for every tensor/);
+    assert.match(error.message, /no payload, but this layout needs one for every tensor/);
     assert.equal(EXIT_CODES[error.code], 4);
   }));
 

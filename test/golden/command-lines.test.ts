@@ -99,7 +99,10 @@ for (const name of CASES) {
       const report = await run(args);
       if (other !== undefined) {
         assert.equal(report.scheme, other);
-        assert.match(report.schemeReason, new RegExp(`; other bits by the same flags: .*\\b${expected.scheme}\\b`));
+        assert.match(
+          report.schemeReason,
+          new RegExp(`; the same flags give other bits with: .*\\b${expected.scheme}\\b`),
+        );
         return;
       }
       // The converter for mmpretrain leaves out the buffers of the base.

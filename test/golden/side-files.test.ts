@@ -160,7 +160,7 @@ test("code that the diff's config names and only the base has is the base's; wha
   await recover({ raw, diff, tuned, onNote: (text) => notes.push(text), onWarning: (text) => warnings.push(text) });
   assert.ok(notes.includes("what the diff lacks is taken from the base: flash.py, modeling_tiny.py"), notes.join("\n"));
   assert.deepEqual(warnings, [
-    "tokenizer_config.json names tokenization_tiny.py, which is not there: loaders that want it will fail",
+    "tokenizer_config.json names tokenization_tiny.py, which is missing: loaders that need it will fail",
   ]);
   assert.equal(readFileSync(join(tuned, "flash.py"), "utf8"), CODE["flash.py"]);
 });

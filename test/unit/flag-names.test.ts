@@ -63,7 +63,7 @@ test("finds the advice", () => {
   assert.ok(advice.some(({ option, value }) => option === "scheme" && value === "llava"));
 });
 
-test("every option that is advised has a flag that sets it so", () => {
+test("every advised option has a flag that sets it to the advised value", () => {
   const spelled = (value: unknown): unknown =>
     ({ F32: "float32", F16: "float16", BF16: "bfloat16" })[String(value)] ?? value;
   const wrong = advice.filter(

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ROOT } from "../support/fixtures.js";
 
-test("every package of the lock file has its digest, and none an address", () => {
+test("every package in the lock file has a digest, and none has an address", () => {
   const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
     readonly packages: Readonly<Record<string, { readonly integrity?: string; readonly resolved?: string }>>;
   };

@@ -38,7 +38,7 @@ test("is blotted before a long name is cut: no half of it is left", () => {
   assert.ok(!shown.includes("hf_0"), shown);
 });
 
-test("is none if it is shorter than six characters, and texts without one stay as they are", () => {
+test("a text of fewer than six characters is no secret, and texts without a secret stay unchanged", () => {
   keepSecret("abc");
   keepSecret("");
   assert.equal(blot("abc"), "abc");

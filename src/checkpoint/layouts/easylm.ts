@@ -1,12 +1,13 @@
 /**
- * EasyLM's LLaMA (young-geng/EasyLM EasyLM/models/llama/convert_torch_to_easylm.py) as Meta's layout in one part, which is what it
- * was made from: flax's names, and every matrix but the embedding transposed. Only names and places: no byte is read.
+ * EasyLM's LLaMA (young-geng/EasyLM EasyLM/models/llama/convert_torch_to_easylm.py), read as Meta's layout in one part, from which it was
+ * made. It has flax's names, and every matrix except the embedding is transposed. This file handles only names and places, and reads no
+ * bytes.
  */
 import { WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
 import type { TensorInfo } from "../../formats/tensor-info.js";
 
-/** [EasyLM's name, Meta's, is it a matrix that Meta keeps the other way round?] */
+/** [EasyLM's name, Meta's name, is it a matrix that Meta stores transposed?] */
 type Row = readonly [theirs: string, metas: string, transposed: boolean];
 
 const OUTER: readonly Row[] = [
@@ -21,7 +22,7 @@ const LAYER: readonly Row[] = [
   ["ffn_norm.kernel", "ffn_norm.weight", false],
 ];
 const IN_LAYER = /^transformer\.h\.(0|[1-9]\d{0,5})\.(.+)$/;
-/** What stands before the names: nothing, in a file of parameters alone; or what flax and a train state put around them. */
+/** Prefixes of the names: none in a file with parameters alone; otherwise what flax and a train state add. */
 const PREFIXES = ["", "params.", "params.params."] as const;
 const HINT = "of EasyLM's checkpoints the LLaMA models are read: parameters, or a train state with them (Koala)";
 
@@ -30,7 +31,7 @@ function matrix(name: string): Row {
 }
 
 /**
- * The tensors of `file` under Meta's names, matrices as transposed views. A train state's other values are left out.
+ * The tensors of `file` under Meta's names, with matrices as transposed views. Other values of a train state are left out.
  * @throws {WeightDiffError} FORMAT_UNSUPPORTED if it is not a LLaMA; MISMATCH for a name that no LLaMA has.
  */
 export function metaTensors(tensors: readonly TensorInfo[], file: string): readonly TensorInfo[] {
@@ -49,7 +50,7 @@ export function metaTensors(tensors: readonly TensorInfo[], file: string): reado
     .map((tensor) => {
       const found = rowOf(tensor.name.slice(prefix.length));
       if (found === null) {
-        throw new WeightDiffError("MISMATCH", `tensor ${quote(tensor.name)} is no part of a LLaMA`, HINT, {
+        throw new WeightDiffError("MISMATCH", `tensor ${quote(tensor.name)} does not belong to a LLaMA`, HINT, {
           at: { file },
         });
       }
@@ -68,7 +69,7 @@ function rowOf(name: string): { readonly name: string; readonly transposed: bool
 function renamed(tensor: TensorInfo, name: string, transposed: boolean): TensorInfo {
   const [rows, columns] = tensor.shape;
   const named = { ...tensor, name, path: [name] };
-  // Of another rank, it fits no LLaMA, and is told so with its own shape.
+  // A tensor of another rank fits no LLaMA. The error should show its own shape.
   return transposed && tensor.shape.length === 2 && rows !== undefined && columns !== undefined
     ? { ...named, shape: [columns, rows], strides: [1, columns] }
     : named;

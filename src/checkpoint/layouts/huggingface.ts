@@ -1,10 +1,12 @@
-/** Hugging Face's layout: one file, or shards and an index that says which tensor is in which. Nothing is globbed. */
+/**
+ * Hugging Face's layout: one file, or shards and an index that tells which tensor is in which shard. Only files that are named are read.
+ */
 import { WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
 import type { TensorInfo } from "../../formats/tensor-info.js";
 import type { FoundWeights, Stored, WeightFile } from "./layout.js";
 
-/** transformers' order: modeling_utils.py, `_get_resolved_checkpoint_files`. */
+/** The order in which transformers looks for weights: modeling_utils.py, `_get_resolved_checkpoint_files`. */
 export const PRECEDENCE = [
   { file: "model.safetensors", index: false },
   { file: "model.safetensors.index.json", index: true },
@@ -12,12 +14,12 @@ export const PRECEDENCE = [
   { file: "pytorch_model.bin.index.json", index: true },
 ] as const;
 
-/** The containers that trainers put around a state dict. */
+/** Keys under which trainers nest a state dict. */
 const WRAPPERS: ReadonlySet<string> = new Set(["model", "state_dict", "module"]);
-/** Tensors that are named where index and shards disagree; the rest is counted. */
+/** Where index and shards disagree, so many tensors are named and the rest is counted. */
 const SHOWN = 20;
 
-/** What of a model's folder transformers would load. */
+/** The files in a model's folder that transformers would load. */
 export function findHuggingface(names: ReadonlySet<string>): FoundWeights | null {
   const [found, ...rest] = PRECEDENCE.filter(({ file }) => names.has(file));
   return found === undefined
@@ -34,7 +36,7 @@ interface Named<S> {
   readonly notes: readonly string[];
 }
 
-/** Spelled out for what most tensors are: of a spread, V8 makes a hidden class for each object, of 300 bytes. */
+/** Copies the fields by name: with a spread, V8 makes a hidden class of 300 bytes for each object. */
 export function storedIn<S>(shard: S, tensor: TensorInfo): Stored<S> {
   const { name, path, dtype, shape, range, strides, bigEndian, record } = tensor;
   if (strides !== undefined || bigEndian !== undefined) {
@@ -45,7 +47,7 @@ export function storedIn<S>(shard: S, tensor: TensorInfo): Stored<S> {
     : { name, path, dtype, shape, range, record, shard };
 }
 
-/** The state dict of a file that is the whole checkpoint; a lone wrapper key around it is left out. */
+/** The state dict of a file that is the whole checkpoint, without a wrapper key around it. */
 export function loneState<S extends WeightFile>(shard: S): Named<S> {
   const wrapper = loneWrapper(shard.header.tensors);
   const entries = shard.header.tensors.map((tensor): [string, Stored<S>] => [
@@ -65,8 +67,8 @@ function loneWrapper(tensors: readonly TensorInfo[]): string | null {
 }
 
 /**
- * Takes from each shard what the index assigns to it.
- * @throws {WeightDiffError} MISMATCH listing what the index promises and the shard lacks.
+ * Takes from each shard the tensors that the index assigns to it.
+ * @throws {WeightDiffError} MISMATCH, listing what the index promises and the shard lacks.
  */
 export function indexedState<S extends WeightFile>(
   shards: readonly S[],

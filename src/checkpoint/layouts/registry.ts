@@ -1,4 +1,4 @@
-/** Every layout that is read, a row each. The order is that in which a directory is asked for them. */
+/** Every supported layout, one row each, in the order in which a directory is checked for them. */
 import type { ShardHeader } from "../../formats/tensor-info.js";
 import { metaTensors } from "./easylm.js";
 import { findHuggingface, indexedState, loneState } from "./huggingface.js";
@@ -37,7 +37,7 @@ const HUGGINGFACE: Layout = {
   },
 };
 
-/** What a model in Hugging Face's layout says besides. @param path as the user wrote it. */
+/** What a model in Hugging Face's layout adds to its tensors. @param path as the user wrote it. */
 export function plainModel(path: string): Pick<LayoutModel<never>, "layout" | "configText" | "unconvertible"> {
   const unconvertible: Refusal = {
     code: "FORMAT_UNSUPPORTED",
@@ -86,7 +86,7 @@ const META: Layout = {
   },
 };
 
-/** EasyLM's stream: Meta's layout in one part, with other names and transposed matrices. */
+/** EasyLM's stream, read as Meta's layout in one part: it has other names and transposed matrices. */
 const EASYLM: Layout = {
   name: "easylm",
   find: () => null,
@@ -108,7 +108,7 @@ const EASYLM: Layout = {
       layout: "easylm",
       stateDict: stateOf(model, shards),
       notes: [`an EasyLM checkpoint, read as its own converter would write it for transformers${heads}`],
-      // Without params.json, the other side's config says more.
+      // Without params.json, the config of the other side tells more.
       configText: params === null ? null : metaConfigText(model, params),
       unconvertible: unconvertibleBy(params, input),
     };
@@ -121,7 +121,7 @@ export function layoutNamed(name: LayoutName): Layout {
   return LAYOUTS.find((layout) => layout.name === name) ?? HUGGINGFACE;
 }
 
-/** The weights among a directory's names, and the layout that they are in; null where there are none. */
+/** The weights among a directory's names, and their layout; null if there are none. */
 export function findWeights(names: ReadonlySet<string>): (FoundWeights & { readonly layout: LayoutName }) | null {
   for (const { name, find } of LAYOUTS) {
     const found = find(names);
@@ -132,7 +132,7 @@ export function findWeights(names: ReadonlySet<string>): (FoundWeights & { reado
   return null;
 }
 
-/** The layout whose models a file of this name is a part of. */
+/** The layout in which a file of this name is one part of a model. */
 export function layoutOfPart(file: string): Layout | undefined {
   return LAYOUTS.find(({ isPart }) => isPart(file));
 }
@@ -165,7 +165,7 @@ function unconvertibleBy(params: MetaParams | null, { path }: Pick<LayoutInput<u
     : null;
 }
 
-/** The tensors of a model, with the files that hold them. @param shards its parts. */
+/** The tensors of a model, with the files that hold them. @param shards the parts. */
 function stateOf<S extends WeightFile>({ tensors }: MetaModel, shards: readonly S[]): ReadonlyMap<string, Stored<S>> {
   const stored = ({ part, pieces, ...info }: MetaTensor): readonly Stored<S>[] => {
     const shard = shards[part];

@@ -1,4 +1,4 @@
-/** batch: a command line and a number of parts -> a job for a scheduler that makes the parts and puts them together. */
+/** batch: from a command line and a number of parts to a job for a scheduler, which makes the parts and puts them together. */
 import { isDivisible } from "../../make/request.js";
 import type { Asked } from "../flags/flag.js";
 import { type Given, usage } from "../flags/given.js";
@@ -10,7 +10,7 @@ import { type DividedCall, kubernetesJob } from "../pages/kubernetes.js";
 import { slurmScript } from "../pages/slurm.js";
 import type { During } from "./story.js";
 
-/** Flags that say what each part does, which is for the job to say. */
+/** Flags that the job itself sets for each part. */
 const OF_THE_JOB = ["part", "plan", "dry-run", "resume", "force", "json", "events", "push"];
 /** The option that names the output. */
 const OUTPUT = { recover: "tuned", "make-diff": "diff", convert: "output" } as const;
@@ -29,7 +29,7 @@ export async function run(
   return 0;
 }
 
-/** @throws {WeightDiffError} USAGE for a command line that is wrong, or cannot be divided. */
+/** @throws {WeightDiffError} USAGE for a command line that is wrong or cannot be divided. */
 function dividedCall({ words, parts, engine, image, claim }: Asked["batch"]): DividedCall {
   if (engine === "kubernetes" && (image === undefined || claim === undefined)) {
     throw usage("kubernetes needs an image and a volume: --image and --claim are missing", "batch", "give both");
@@ -38,7 +38,11 @@ function dividedCall({ words, parts, engine, image, claim }: Asked["batch"]): Di
   const line = normaliseArgv(words[0] === "weight-diff" ? words.slice(1) : words);
   const parsed = line.length === 0 ? null : parse(line, () => {});
   if (parsed === null || !isDivisible(parsed.command)) {
-    throw usage("no command line is given that can be divided: recover, make-diff or convert", "batch", hint);
+    throw usage(
+      "no command line is given; those that can be divided are recover, make-diff and convert",
+      "batch",
+      hint,
+    );
   }
   const { command, given } = parsed;
   const own = OF_THE_JOB.find((name) => given.has(name));

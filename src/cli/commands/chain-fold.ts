@@ -1,4 +1,4 @@
-/** chain fold: its flags' options -> one version in place of several -> a few lines, or a document for scripts. */
+/** chain fold: from its flags' options to one version in place of several, and the result as text or JSON. */
 import { chainFold } from "../../commands/chain/fold.js";
 import type { Asked } from "../flags/flag.js";
 import { json } from "../output/json.js";

@@ -1,4 +1,4 @@
-/** chain inspect: its flags' options -> what a chain holds -> a table, or a document for scripts. */
+/** chain inspect: from its flags' options to what a chain holds, as a table or JSON. */
 import { type ChainInspectReport, chainInspect, type InspectedVersion } from "../../commands/chain/inspect.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";

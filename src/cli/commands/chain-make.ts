@@ -1,4 +1,4 @@
-/** chain make: its flags' options -> the next version of a chain -> a few lines, or a document for scripts. */
+/** chain make: from its flags' options to the next version of a chain, and the result as text or JSON. */
 import { chainMake } from "../../commands/chain/make.js";
 import type { Asked } from "../flags/flag.js";
 import { json } from "../output/json.js";

@@ -1,4 +1,4 @@
-/** chain materialize: its flags' options -> the model of a version -> a few lines, or a document for scripts. */
+/** chain materialize: from its flags' options to the model of a version, and the result as text or JSON. */
 import { chainMaterialize } from "../../commands/chain/materialize.js";
 import type { Asked } from "../flags/flag.js";
 import { materializeJson, materializeText } from "../output/chain-text.js";

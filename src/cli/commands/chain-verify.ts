@@ -1,4 +1,4 @@
-/** chain verify: its flags' options -> what was found -> a line for each, or a document for scripts. */
+/** chain verify: from its flags' options to the findings, as text or JSON. */
 import { type ChainVerifyReport, chainVerify } from "../../commands/chain/verify.js";
 import { EXIT_CODES } from "../../errors.js";
 import { printable } from "../../formats/quote.js";

@@ -1,4 +1,4 @@
-/** completion: the script for a shell. */
+/** completion: the completion script for a shell. */
 
 import type { Asked } from "../flags/flag.js";
 import { completionScript } from "../pages/completion.js";

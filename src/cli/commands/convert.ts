@@ -1,4 +1,4 @@
-/** convert: its flags' options -> the converted model -> a few lines, or a document for scripts. */
+/** convert: from its flags' options to the converted model, and the result as text or JSON. */
 import { type ConvertReport, convert } from "../../commands/convert.js";
 import { STREAM } from "../../files/pipe.js";
 import { bytesText } from "../../run/preflight.js";
@@ -20,7 +20,7 @@ export async function run(
   return 0;
 }
 
-/** A few lines. */
+/** The result in a few lines. */
 export function convertText(report: ConvertReport): string {
   const count = `${report.tensors.length} tensors`;
   const headlines = {
@@ -46,7 +46,7 @@ export function convertText(report: ConvertReport): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** One document. */
+/** The result as one document. */
 export function convertJson(report: ConvertReport): string {
   return json({
     command: "convert",

@@ -1,4 +1,4 @@
-/** finalize: the parts of a run -> the output, told as the command that was divided tells it. */
+/** finalize: from the parts of a run to the output. The result is shown as the divided command shows it. */
 import { type FinalizeReport, finalize } from "../../commands/finalize.js";
 import { EXIT_CODES } from "../../errors.js";
 import { refuseWrongOptions } from "../../library/options.js";

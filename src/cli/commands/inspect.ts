@@ -1,4 +1,4 @@
-/** inspect: its flags' options -> what a checkpoint is -> one screen, the tensors where they are asked for, or a document for scripts. */
+/** inspect: from its flags' options to what a checkpoint is: one screen, with the tensors if asked for, or JSON. */
 
 import type { CodedShare, CodedShares } from "../../commands/inspect/coded.js";
 import { type InspectReport, inspect } from "../../commands/inspect.js";
@@ -22,7 +22,7 @@ export async function run(
   return 0;
 }
 
-/** `all`: list every tensor too. */
+/** @param all list every tensor too. */
 function inspectText(report: InspectReport, all: boolean): string {
   const screen = [headline(report), ...tableText(facts(report)).map((line) => `  ${line}`)];
   const listed = report.tensors.map(({ name, dtype, shape, shard, sha256 }) => [
@@ -42,7 +42,7 @@ function headline({ path, identity, family }: InspectReport): string {
   return `${printable(path)}: ${kind}${family === null ? "" : `, ${printable(family)}`}`;
 }
 
-/** [what, text], one line each. */
+/** Pairs of heading and text, one line each. */
 function facts(report: InspectReport): readonly (readonly [string, string])[] {
   const { identity, shape, totals, files, tokenizer, scheme, manifest, traps, notes, repo, commit } = report;
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -88,10 +88,10 @@ function facts(report: InspectReport): readonly (readonly [string, string])[] {
   ];
 }
 
-/** Kinds that are told one by one. */
+/** So many kinds are listed one by one. */
 const MOST_KINDS = 12;
 
-/** Where a compressed diff's bytes are. */
+/** How the bytes of a compressed diff are distributed. */
 function codedLines({ all, kinds, layers }: CodedShares): readonly (readonly [string, string])[] {
   const rest = kinds.length - MOST_KINDS;
   const shown = kinds.slice(0, MOST_KINDS).map((kind) => {
@@ -132,14 +132,14 @@ function vocabulary(
   const embedding =
     rows === null
       ? family === null
-        ? "which tensor is the input embedding is not known"
+        ? "it is not known which tensor is the input embedding"
         : "no input embedding"
       : `${rows} rows${outputRows === null ? ", no output embedding" : outputRows === rows ? "" : ` in, ${outputRows} out`}`;
   const tokens = tokenizer.map(({ file, highestId }) => `${file}: ids up to ${highestId}`);
   return `${embedding}; ${tokens.length === 0 ? "no tokenizer" : tokens.join(", ")}`;
 }
 
-/** 6738415616 as "6.74 billion". */
+/** For example 6738415616 as "6.74 billion". */
 function countText(count: number): string {
   const units = [
     [1e9, "billion"],
@@ -149,7 +149,7 @@ function countText(count: number): string {
   return unit === undefined ? String(count) : `${(count / unit[0]).toPrecision(3)} ${unit[1]}`;
 }
 
-/** For scripts. */
+/** The document for scripts. */
 function inspectJson(report: InspectReport): string {
   return json({ command: "inspect", ...report });
 }

@@ -1,4 +1,4 @@
-/** make-diff: its flags' options -> the diff, published if asked -> a few lines, or a document for scripts. */
+/** make-diff: from its flags' options to the diff, published if asked, and the result as text or JSON. */
 import { type MakeDiffReport, makeDiff } from "../../commands/make-diff.js";
 import { openTarget } from "../../commands/push/target.js";
 import { push } from "../../commands/push.js";
@@ -21,7 +21,7 @@ export async function run(
   const asJson = look.format === "json";
   const target = publish === undefined ? null : { ...publish, hub: options.hub };
   if (target !== null) {
-    // What stands in the way of publishing is said before an hour's work, not after it.
+    // Reports obstacles to publishing before the work, not after an hour of it.
     await library.openTarget({ ...target, signal: during.signal, onWarning: during.onWarning });
   }
   const report = await library.makeDiff({ ...options, ...planned(look), ...during });
@@ -43,7 +43,7 @@ export async function run(
   return 0;
 }
 
-/** make-diff's result in a few lines. */
+/** The result of make-diff in a few lines. */
 export function makeDiffText(report: MakeDiffReport): string {
   const headlines = {
     made: `made a diff of ${report.tensors} tensors ${placeText(report.output)}`,
@@ -76,7 +76,7 @@ function proofText({ inexact, elements, encoding }: MakeDiffReport): string {
   return `applied again at once: ${total} of ${elements} elements in ${inexact.size} tensors come back with other bits (most: ${named})${remedy}`;
 }
 
-/** make-diff's result for scripts. @param pushed what publishing it gave, where that was asked for. */
+/** The result of make-diff for scripts. @param pushed the result of publishing, if that was asked for. */
 export function makeDiffJson(report: MakeDiffReport, pushed: object | null = null): string {
   return json({
     command: "make-diff",

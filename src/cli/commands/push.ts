@@ -1,4 +1,4 @@
-/** push: its flags' options -> a commit on the Hub -> a line for every file, or a document for scripts. */
+/** push: from its flags' options to a commit on the Hub, and the result as text or JSON. */
 import { push } from "../../commands/push.js";
 import type { Asked } from "../flags/flag.js";
 import { usage } from "../flags/given.js";
@@ -13,7 +13,7 @@ export async function run(
   library = { push },
 ): Promise<number> {
   if (branch !== undefined && options.repo.includes("@")) {
-    throw usage("the branch is named twice", "push", "give it once: --branch, or behind the @");
+    throw usage("the branch is named twice", "push", "give it once: with --branch, or after the @");
   }
   const repo = branch === undefined ? options.repo : `${options.repo}@${branch}`;
   const report = await library.push({ ...options, repo, ...during });

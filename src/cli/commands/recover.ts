@@ -1,4 +1,4 @@
-/** recover: its flags' options -> the model -> a few lines, or a document for scripts. */
+/** recover: from its flags' options to the model, and the result as text or JSON. */
 
 import type { RecoverReport } from "../../commands/recover/report.js";
 import { recover } from "../../commands/recover.js";
@@ -47,12 +47,12 @@ export async function run(
   return report.sumCheck?.verdict === "fail" || tested?.verdict.failed === true ? EXIT_CODES.CHECK_FAILED : 0;
 }
 
-/** The document of the run, with what became of the test: null where it could not be run. */
+/** The document of the run, with the result of the test: null if it could not be run. */
 function withTest(document: string, tested: TryReport | null): string {
   return json({ ...JSON.parse(document), test_inference: tested === null ? null : tryDocument(tested) });
 }
 
-/** Of a diff of tensors, of whole files, or of a chain. */
+/** The result for a diff of tensors, of whole files, or of a chain. */
 function shown(report: RecoverReport, asJson: boolean): string {
   const { xor, chain, outcome, work: _, part: __, ...rest } = report;
   if (xor !== undefined) {
@@ -71,7 +71,7 @@ function shown(report: RecoverReport, asJson: boolean): string {
   return (asJson ? recoverJson : recoverText)(report);
 }
 
-/** recover's result in a few lines. */
+/** The result of recover in a few lines. */
 export function recoverText(report: RecoverReport): string {
   const dtype = dtypeText(report.dtype);
   const lines = [headline(report, dtype)];
@@ -133,12 +133,12 @@ function checks(report: RecoverReport): string {
       ].join("; ");
 }
 
-/** As many digits as an F32 has. */
+/** With nine significant digits, which distinguish any two F32 values. */
 function sumText(sum: number): string {
   return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
 }
 
-/** recover's result for scripts. */
+/** The result of recover for scripts. */
 export function recoverJson(report: RecoverReport): string {
   return json({
     command: "recover",

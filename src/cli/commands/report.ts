@@ -1,4 +1,4 @@
-/** report: its flags' options -> what changed -> a heat map and the most changed tensors, or a document for scripts. */
+/** report: from its flags' options to what changed: a heat map and the most changed tensors, or JSON. */
 import { mapFigure, movedBy } from "../../commands/report/change.js";
 import type { Change, ChangeReport, TensorChange } from "../../commands/report/options.js";
 import { report as runReport } from "../../commands/report.js";
@@ -33,12 +33,12 @@ function terminal(): HeatLook {
   return { width: columns ?? USUAL_WIDTH, colour };
 }
 
-/** Tensors that are listed. */
+/** The number of listed tensors. */
 const MOST_TENSORS = 10;
-/** Tokens that are listed of each embedding. */
+/** The number of listed tokens for each embedding. */
 const MOST_TOKENS = 10;
 
-/** Totals, the heat map, the most changed tensors, the tokens that moved most. */
+/** Totals, the heat map, the most changed tensors, and the tokens that moved most. */
 export function reportText(report: ChangeReport, look: HeatLook): string {
   const { total, tensors, embeddings } = report;
   const rows = heatRows(report);
@@ -113,7 +113,7 @@ function layersText({ layers }: ChangeReport): string {
   return first === last ? String(first) : `${first} to ${last}`;
 }
 
-/** What moved farthest first; what holds NaN before that. */
+/** Tensors with NaN first, then those that moved farthest. */
 function rankedTensors(report: ChangeReport): readonly TensorChange[] {
   const { of } = mapFigure(report);
   const distance = (tensor: TensorChange): number => {
@@ -163,7 +163,7 @@ function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** For scripts. */
+/** The document for scripts. */
 function reportJson(report: ChangeReport): string {
   return json({
     command: "report",

@@ -1,4 +1,4 @@
-/** schemes: the table of schemes, for people and for scripts: one block per scheme, in the words that the flags of custom have. */
+/** schemes: the table of schemes, for people and for scripts. Each scheme is one block, in the words of the flags of custom. */
 import { torchName } from "../../formats/dtype.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { ALL_FAMILIES, FAMILIES } from "../../scheme/families.js";
@@ -12,7 +12,7 @@ export async function run({ look }: Asked["schemes"], _: During, print: (text: s
   return 0;
 }
 
-/** A block of lines per scheme. */
+/** One block of lines for each scheme. */
 function schemesText(families: readonly Family[]): string {
   const blocks = families.map((family) => {
     const { scheme, script, who, summary } = family;

@@ -1,4 +1,4 @@
-/** sign: its flags' options -> the signature -> two lines, or a document for scripts. */
+/** sign: from its flags' options to the signature, and the result as text or JSON. */
 import { type SignReport, sign } from "../../commands/sign.js";
 import { printable } from "../../formats/quote.js";
 import type { Asked } from "../flags/flag.js";

@@ -1,4 +1,4 @@
-/** status: how far the parts of a run are -> a line for each, or a document for scripts. */
+/** status: the progress of the parts of a run, as text or JSON. */
 import { type PartStatus, type StatusReport, status } from "../../commands/status.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
@@ -37,7 +37,7 @@ const WORDS: Readonly<Record<PartStatus["state"], string>> = {
   failed: "failed",
   stopped: "stopped",
   ended: "ended before it was done",
-  silent: "says nothing any more",
+  silent: "has gone silent",
 };
 
 function partLine({ index, count, state, host, pid, done, total, rate, error }: PartStatus): string {

@@ -1,9 +1,9 @@
-/** What a command's file has: its story, from what is asked to what is printed. */
+/** The type of a command's function, from its options to what it prints. */
 import type { Say } from "../../advice.js";
 import type { ProgressState } from "../../run/run-plan.js";
 import type { Asked, CommandName } from "../flags/flag.js";
 
-/** What the library's functions are given beside their options. */
+/** What the library's functions get besides their options. */
 export interface During {
   readonly signal: AbortSignal;
   readonly onNote: Say;
@@ -11,7 +11,7 @@ export interface During {
   readonly onProgress: (state: ProgressState) => void;
 }
 
-/** @param print a result, on stdout. @returns the exit code. */
+/** @param print prints a result on stdout. @returns the exit code. */
 export type Story<C extends CommandName> = (
   asked: Asked[C],
   during: During,

@@ -1,4 +1,4 @@
-/** recover --test_inference True: the model that was recovered is run as `try` runs it. Whatever comes of it, the output stands. */
+/** recover --test_inference True: runs the recovered model as `try` does. The output stays, whatever the test gives. */
 import type { RecoverReport } from "../../commands/recover/report.js";
 import type { TryReport, tryModel } from "../../commands/try.js";
 import { WeightDiffError } from "../../errors.js";
@@ -8,7 +8,7 @@ import type { Asked } from "../flags/flag.js";
 import type { During } from "./story.js";
 import { tellAsItComes } from "./try.js";
 
-/** @param print null: nothing is told as it comes. @returns null where there is nothing to run, or it does not run: a warning says why. */
+/** @param print null shows nothing. @returns null if there is nothing to run, or if it cannot be run: a warning says why. */
 export async function testRecovered(
   { outcome, output, part, scheme }: RecoverReport,
   options: Omit<Asked["recover"], "look" | "testInference">,
@@ -20,11 +20,11 @@ export async function testRecovered(
     outcome === "planned"
       ? "a dry run makes no model"
       : part !== undefined
-        ? "a part is no model: try what finalize makes"
+        ? "a part is not a model: try the result of finalize"
         : output === null
           ? "nothing was written that could be run: name an output with --path_tuned"
           : output === STREAM
-            ? "what went out on stdout cannot be read again"
+            ? "a stream on stdout cannot be read again"
             : null;
   if (why !== null || output === null) {
     during.onWarning(`--test_inference: not run: ${why}`);
@@ -47,7 +47,7 @@ export async function testRecovered(
     if (!(error instanceof WeightDiffError) || error.kind === "stopped") {
       throw error;
     }
-    during.onWarning(`--test_inference: the model is recovered, and was not run: ${error.message}`);
+    during.onWarning(`--test_inference: the model is recovered, but was not run: ${error.message}`);
     return null;
   }
 }

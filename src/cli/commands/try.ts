@@ -1,4 +1,4 @@
-/** try: its flags' options -> what the model answers, as it comes, and what the figures say; or a document for scripts. */
+/** try: from its flags' options to the model's answer, shown as it comes, with figures and verdict; or JSON. */
 import { type TryReport, tryModel } from "../../commands/try.js";
 import { EXIT_CODES } from "../../errors.js";
 import type { Asked } from "../flags/flag.js";
@@ -21,7 +21,7 @@ export async function run(
   return verdict.failed ? EXIT_CODES.CHECK_FAILED : 0;
 }
 
-/** The header once the first pass is done, the text as it comes, then figures and verdict. */
+/** First the header after the first pass, then the text as it comes, then figures and verdict. */
 export async function tellAsItComes(
   options: Omit<Asked["try"], "look">,
   during: During,

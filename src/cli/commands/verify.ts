@@ -1,4 +1,4 @@
-/** verify: its flags' options -> what was found -> a table for people, a document for scripts, or annotations for GitHub's workflows. */
+/** verify: from its flags' options to the findings: as a table, as JSON, or as annotations in GitHub's workflows. */
 import { join } from "node:path";
 import { type VerifyReport, verify } from "../../commands/verify.js";
 import { EXIT_CODES } from "../../errors.js";
@@ -31,7 +31,7 @@ export async function run(
 
 const FORMATS = { text: verifyText, json: verifyJson, github: verifyGithub } as const;
 
-/** One line per finding, then a summary. */
+/** One line for each finding, then a summary. */
 function verifyText(report: VerifyReport): string {
   const rows = report.findings.map(({ level, check, file, tensor, message }) => [
     level,
@@ -42,7 +42,7 @@ function verifyText(report: VerifyReport): string {
   return `${[...tableText(rows), summary(report)].join("\n")}\n`;
 }
 
-/** What was found, over what, by which evidence. */
+/** The verdict, what it covers, and the evidence. */
 function summary(report: VerifyReport): string {
   const { identity, findings, files, tensors, comparison, whole } = report;
   const count = (level: Finding["level"], one: string): string[] => {
@@ -86,7 +86,7 @@ function recoveredText({ compared, tensors }: NonNullable<VerifyReport["recovere
   return compared === 0 ? `${tensors} tensors recovered, none compared` : `${compared} of ${tensors} recovered tensors`;
 }
 
-/** For scripts. */
+/** The document for scripts. */
 function verifyJson(report: VerifyReport): string {
   const { sums, sumCheck, comparison } = report;
   return json({
@@ -142,7 +142,7 @@ function verifyJson(report: VerifyReport): string {
 
 const COMMANDS = { error: "error", warning: "warning", note: "notice" } as const;
 
-/** Workflow commands (docs.github.com, "Workflow commands", "Setting an error message"); the summary is ordinary log text. */
+/** Workflow commands (docs.github.com, "Workflow commands", "Setting an error message"). The summary is ordinary log text. */
 function verifyGithub(report: VerifyReport): string {
   const lines = report.findings.map(({ level, check, file, tensor, message }) => {
     const place = file === null ? report.path : join(report.path, file);

@@ -1,4 +1,4 @@
-/** xor: its flags' options -> whole files, XORed -> a few lines, or a document for scripts. */
+/** xor: from its flags' options to whole XORed files, and the result as text or JSON. */
 import { xor } from "../../commands/xor.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { Asked } from "../flags/flag.js";
@@ -18,7 +18,10 @@ export async function run(
   return 0;
 }
 
-/** A model to be encoded is no payload yet: the original's rule for all files unless another is asked for. */
+/**
+ * A model that is to be encoded is no payload yet, so nothing tells its rule. Unless another is asked for, it is the original one, for all
+ * files.
+ */
 function schemeOf({ direction, scheme = DEFAULTS.scheme }: Pick<Asked["xor"], "direction" | "scheme">): {
   readonly scheme?: string;
 } {

@@ -1,4 +1,4 @@
-/** Flags that say what is checked. */
+/** Flags about checks. */
 import { GUARDS } from "../../evidence/guard-names.js";
 import { type Flag, flag } from "./flag.js";
 import { fireBool, number, oneOf, someOf, text } from "./values.js";

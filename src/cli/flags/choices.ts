@@ -1,20 +1,20 @@
-/** What a flag's value may be, as its schema has it: for completions, and for whatever else is written from the table. */
+/** The possible values of a flag, from its schema: for completions, and for other text that is made from the table. */
 import type { Flag } from "./flag.js";
 import { wordsOf } from "./values.js";
 
-/** The words that it may be; none if it is not one of a list. */
+/** The words that the flag allows; empty if it takes other values. */
 export function choicesOf({ choices, schema }: Flag): readonly string[] {
   return choices ?? (schema === undefined ? [] : wordsOf(schema));
 }
 
-/** What it takes is a number. */
+/** Placeholders for numbers. */
 const NUMBERS = new Set(["N", "NUMBER", "SECONDS"]);
-/** What it takes is a file or a directory, or may be. */
+/** Placeholders for something that is, or may be, a file or a directory. */
 const PATHS = new Set([
   ...["BASE", "DIFF", "TUNED", "OUT", "DIR", "DEST", "PAYLOAD", "CHECKPOINT", "CHAIN", "PATH", "OTHER", "FILE"],
 ]);
 
-/** What kind of value: nothing, one of a list, a number, a path, or text. */
+/** The kind of value that the flag takes. */
 export function kindOf(flag: Flag): "switch" | "choice" | "number" | "path" | "text" {
   const { takes } = flag;
   return takes === undefined

@@ -1,12 +1,12 @@
-/** The commands: what each is for, how it is called, and what it says in numbers. Their flags are in the table. */
+/** The commands: what each is for, how it is called, and what its exit codes mean. The table has their flags. */
 import type { CommandName } from "./flag.js";
 
 export interface CommandPage {
   readonly does: string;
-  /** Other ways to call it than by its arguments and required flags. */
+  /** Further ways to call it, besides its arguments and required flags. */
   readonly forms?: readonly string[];
   readonly examples: readonly string[];
-  /** What its exit code 3 means; null if it has none. */
+  /** The meaning of its exit code 3; null if it has none. */
   readonly failed: string | null;
 }
 
@@ -164,21 +164,21 @@ export const COMMANDS: Readonly<Record<CommandName, CommandPage>> = {
   },
 };
 
-/** Commands of several words stand in the table as one. */
+/** The first word of commands with two words. The table has them as one name. */
 const NESTED = "chain";
 const NESTED_DO = "weight updates that RL trainers publish:";
 
-/** "chain inspect": as it is typed. */
+/** The command as a user types it: "chain inspect". */
 export function typed(command: CommandName): string {
   return command.startsWith(`${NESTED}-`) ? command.replace("-", " ") : command;
 }
 
-/** What can be the first word: each once. */
+/** Every possible first word, once. */
 export function firstWords(): readonly string[] {
   return [...new Set(COMMAND_NAMES.map((name) => typed(name).split(" ")[0] ?? name))];
 }
 
-/** What a first word does, alone or with those that can follow it: one line each. */
+/** What a first word does, alone or with the words that can follow it: one line for each. */
 export function glossary(): readonly (readonly [string, string])[] {
   return firstWords().map((word) => {
     const inner = innerCommands(word);
@@ -186,12 +186,12 @@ export function glossary(): readonly (readonly [string, string])[] {
   });
 }
 
-/** Commands of which the first word is this one, and what their second is. */
+/** Commands of two words: the first word, and its second words. */
 export function outerCommands(): ReadonlyMap<string, readonly string[]> {
   return new Map([[NESTED, innerCommands(NESTED) ?? []]]);
 }
 
-/** What can follow a word that is no command by itself; null of any other word. */
+/** The words that can follow a word which is not a command by itself; null for other words. */
 export function innerCommands(word: string | undefined): readonly string[] | null {
   return word === NESTED
     ? COMMAND_NAMES.flatMap((name) => (name.startsWith(`${NESTED}-`) ? [name.slice(NESTED.length + 1)] : []))

@@ -1,6 +1,6 @@
 /**
- * What a row of the table of flags says. A row is all there is to a flag: what commander reads, what its value may be, which field
- * of the options it sets, and what the help says of it. The types see to it that the field is there, and takes such a value.
+ * The type of a row in the table of flags. A row has everything about a flag: what commander reads, which values it takes, which field of
+ * the options it sets, and the text of the help. The types make sure that the field exists and takes such a value.
  */
 import type { z } from "zod";
 import type {
@@ -24,23 +24,23 @@ import type { VerifyOptions } from "../../commands/verify.js";
 import type { XorCommandOptions } from "../../commands/xor.js";
 import type { HubOptions } from "../../hub/settings.js";
 
-/** How the result is shown: of the flags, what is the command line's own. */
+/** How to show the result. These flags belong to the command line and not to the library. */
 export interface Look {
-  /** "text" if nothing else is asked for. */
+  /** The default is "text". */
   readonly format?: "text" | "json" | "github";
   readonly quiet?: boolean;
   readonly progress?: boolean;
-  /** stderr for programs. */
+  /** Make stderr readable for programs. */
   readonly events?: boolean;
-  /** verify: a file that gets a summary in Markdown. */
+  /** verify: the file to which a summary in Markdown is appended. */
   readonly summary?: string;
   /** inspect: list every tensor. */
   readonly tensors?: boolean;
-  /** recover, make-diff, convert: stop at the plan, and print it, cut into so many parts. */
+  /** recover, make-diff, convert: print the plan, cut into so many parts, and stop. */
   readonly plan?: number;
 }
 
-/** What each command's flags ask for: the options of its function, and how to show what it gives. */
+/** What each command's flags ask for: the options of its function, and how to show the result. */
 export interface Asked {
   readonly recover: Asking<RecoverOptions> & { readonly testInference?: boolean };
   readonly "make-diff": Asking<MakeDiffOptions> & { readonly push?: Pick<TargetOptions, "repo" | "private"> };
@@ -65,10 +65,10 @@ export interface Asked {
 }
 type Asking<O> = Omit<O, "hub"> & { readonly hub: HubOptions; readonly look: Look };
 
-/** What runs the parts of a divided run. */
+/** The schedulers that can run the parts of a divided run. */
 export const ENGINES = ["slurm", "kubernetes"] as const;
 
-/** A job for a scheduler. */
+/** The job for a scheduler. */
 export interface BatchRequest {
   readonly engine: (typeof ENGINES)[number];
   readonly parts: number;
@@ -81,11 +81,11 @@ export interface BatchRequest {
   readonly image?: string;
   readonly claim?: string;
   readonly mount?: string;
-  /** The command line that is divided, without the part. */
+  /** The command line to divide, without the part. */
   readonly words: readonly string[];
 }
 
-/** Shells that completions are written for. */
+/** Shells for which there are completions. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
 export type Shell = (typeof SHELLS)[number];
 
@@ -94,47 +94,47 @@ export type CommandName = keyof Asked;
 export const GROUPS = ["inputs", "output", "scheme", "checks", "hub", "run"] as const;
 export type Group = (typeof GROUPS)[number];
 
-/** A row as the rest of the command line sees it. */
+/** A row, as the rest of the command line sees it. */
 export interface Flag {
-  /** As help and messages spell it: as the scripts' model cards do, else with "-". On a command line "_" and "-" are the same. */
+  /** The spelling of help and messages: that of the scripts' model cards, or else with "-". On a command line "_" and "-" are the same. */
   readonly name: string;
-  /** Names that other scripts have for it. */
+  /** Names of the flag in other scripts. */
   readonly aliases?: readonly Alias[];
   readonly commands: readonly CommandName[];
   readonly group: Group;
   readonly help: string;
-  /** The field it sets, "hub.offline" for one within another; null: see `note`, or `paths.ts`. */
+  /** The field that it sets; "hub.offline" is a field in a field. Null for flags that `note` or paths.ts explains. */
   readonly option: string | null;
-  /** What it takes, as the help writes it: "BASE"; a switch takes nothing. */
+  /** The placeholder for its value in the help: "BASE". A switch has none. */
   readonly takes?: string;
-  /** Of what it takes; a switch has `sets` instead. What comes out as undefined counts as not given. */
+  /** The schema of its value. A switch has `sets` instead. A value that becomes undefined counts as not given. */
   readonly schema?: z.ZodType;
   readonly sets?: string | boolean | null;
-  /** Words that it may be, where the schema takes any text because a better error is given later. */
+  /** The possible words, if the schema accepts any text because a better error comes later. */
   readonly choices?: readonly string[];
-  /** May it stand without its value? */
+  /** May it be given without its value? */
   readonly bare?: true;
   /** May it be repeated? */
   readonly repeated?: true;
-  /** What the function takes where the flag is not given, for the help. */
+  /** What happens without the flag, for the help. */
   readonly default?: string;
-  /** Must be given: what to give. */
+  /** Set if the flag must be given. The text tells what to give. */
   readonly required?: string;
-  /** A word without a flag: arguments come in the table's order. */
+  /** A word without a flag. Arguments come in the order of the table. */
   readonly argument?: true;
-  /** Taken, and not shown in the help: it means nothing here, which `note` says, or stands for others. */
+  /** Accepted, but not shown in the help: it has no effect here, as `note` explains, or it stands for other flags. */
   readonly hidden?: true;
   readonly note?: string;
 }
 
-/** The name that a script has for a flag. */
+/** The name of a flag in another script. */
 export interface Alias {
   readonly name: string;
-  /** argparse takes every unambiguous beginning: the shortest that people use. */
+  /** argparse accepts every unambiguous beginning. This is the shortest one that people use. */
   readonly shortest?: string;
 }
 
-/** A row of the table: `option` is a field that the options of all `commands` have. */
+/** A row of the table. `option` is a field in the options of all `commands`. */
 export function flag<const C extends CommandName, const P extends FieldOf<Asked[C]>>(
   row: Omit<Flag, "commands" | "option" | "schema" | "sets"> & {
     readonly commands: readonly C[];
@@ -146,13 +146,13 @@ export function flag<const C extends CommandName, const P extends FieldOf<Asked[
   return row as Flag;
 }
 
-/** A flag of other scripts that means nothing here, and what to tell whoever passes it. */
+/** A flag of other scripts without effect here, and what to tell a user who passes it. */
 export function foreignFlag(name: string, commands: readonly CommandName[], note?: string): Flag {
   const said = note === undefined ? {} : { note: `--${name}: ${note}`, bare: true as const };
   return { name, commands, ...said, takes: "VALUE", group: "run", help: "", option: null, hidden: true };
 }
 
-/** Fields that hold options of their own. */
+/** Fields with options of their own. */
 type Nested = "look" | "hub" | "custom" | "push";
 type FieldOf<O> =
   | (keyof O & string)

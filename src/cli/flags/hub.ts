@@ -1,4 +1,4 @@
-/** Flags of the Hub: of every command that may read from it. */
+/** Flags for the Hub, in every command that may read from it. */
 import { type CommandName, type Flag, flag } from "./flag.js";
 import { text } from "./values.js";
 

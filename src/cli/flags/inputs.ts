@@ -1,4 +1,4 @@
-/** Flags that name what is read. */
+/** Flags that name the inputs. */
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../../chain/chain.js";
 import { QUESTION } from "../../inference/prompts.js";
 import { DEFAULTS } from "../../plan/defaults.js";

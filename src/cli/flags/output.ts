@@ -1,4 +1,4 @@
-/** Flags that say what is written, and where. */
+/** Flags about what is written, and where. */
 
 import { PUBLISHED_CHECKSUMS } from "../../chain/update-index.js";
 import { UPDATE_ENCODINGS } from "../../formats/update.js";
@@ -283,7 +283,7 @@ export const OUTPUT: readonly Flag[] = [
     group: "output",
     help: "the branch to push to; it must exist",
   }),
-  // As the Hub's own client calls it.
+  // The Hub's own client uses the same name.
   flag({
     name: "revision",
     commands: ["push"],

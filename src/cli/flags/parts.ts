@@ -1,4 +1,4 @@
-/** Flags of runs that several machines share. */
+/** Flags for runs on several machines. */
 import { MOST_PARTS, type PartNumber } from "../../output/part-names.js";
 import { type CommandName, ENGINES, type Flag, flag } from "./flag.js";
 import { bareOr, count, like, oneOf, partOf, text } from "./values.js";
@@ -148,8 +148,10 @@ export const PARTS: readonly Flag[] = [
 ];
 
 /**
- * The part that a scheduler's task is, by its variables (slurm.schedmd.com/job_array.html; kubernetes.io/docs, "Indexed Job").
- * @param count null where the scheduler is to say it. @returns what is wrong, in words, where nothing tells.
+ * The part for this task of a scheduler, from its environment variables (slurm.schedmd.com/job_array.html; kubernetes.io/docs, "Indexed
+ * Job").
+ * @param count null if the scheduler must tell it.
+ * @returns a message about what is wrong if the variables do not tell.
  */
 export function schedulerPart(
   count: number | null,

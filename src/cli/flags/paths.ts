@@ -1,11 +1,13 @@
-/** Other ways to name recover's paths: as words without flags, and by AlpacaFarm's name of a model. */
+/** Other ways to name recover's paths: words without flags, and AlpacaFarm's name of a model. */
 import { printable, quote } from "../../formats/quote.js";
 import { type Given, usage } from "./given.js";
 
-/** The flags that the words stand for, as fire takes them (raw, diff, tuned), and as MMPretrain's converter does beside --delta (src, dst). */
+/**
+ * The flags for which the words stand: as fire takes them (raw, diff, tuned), and as MMPretrain's converter does beside --delta (src, dst).
+ */
 export const BARE_PATHS = ["path_raw", "path_diff", "path_tuned"] as const;
 
-/** @throws {WeightDiffError} USAGE for a word too many. */
+/** @throws {WeightDiffError} USAGE if there is a word too many. */
 export function barePaths(words: readonly string[], given: Given): Given {
   const places = BARE_PATHS.filter((name) => name !== "path_diff" || !given.has(name));
   const named = words.map((word, index) => ({ word, place: places[index] }));
@@ -16,7 +18,7 @@ export function barePaths(words: readonly string[], given: Given): Given {
   return new Map([...given, ...named.map(({ word, place }) => [place ?? "", word] as const)]);
 }
 
-/** AlpacaFarm's flags name the model; diff and output follow from it, unless they are given. @throws {WeightDiffError} USAGE. */
+/** AlpacaFarm's flags name the model. Diff and output follow from that name, unless they are given. @throws {WeightDiffError} USAGE. */
 export function farmPaths(given: Given): Given {
   const name = given.get("alpaca-farm-model-name");
   const folder = given.get("models-save-dir");

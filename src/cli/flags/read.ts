@@ -1,4 +1,4 @@
-/** From what was given to what is asked of the command's function: all that it needs, valid, without contradictions. */
+/** From the given flags to the options of the command's function: complete, valid and without contradictions. */
 
 import { STREAM } from "../../files/pipe.js";
 import type { Asked, CommandName, Flag } from "./flag.js";
@@ -9,11 +9,11 @@ import { flagsOf, shownName } from "./table.js";
 
 export interface FlagReading<C extends CommandName> {
   readonly asked: Asked[C];
-  /** What the user should hear about flags that mean nothing here. */
+  /** Notes for the user about flags that have no effect here. */
   readonly notes: readonly string[];
-  /** Is an output named, which can be continued or replaced? */
+  /** Does it name an output that can be continued or replaced? */
   readonly writes: boolean;
-  /** Can this very run be continued, if it is interrupted? */
+  /** Can this run be continued if it is interrupted? */
   readonly resumable: boolean;
   /** Does stdout carry the output itself, so that the result goes to stderr? */
   readonly streams: boolean;
@@ -22,8 +22,9 @@ export interface FlagReading<C extends CommandName> {
 }
 
 /**
- * @param words those without a flag. @param script flags that are a script's own, as they were written: evidence for its scheme.
- * @throws {WeightDiffError} USAGE naming every flag that is missing, or wrong.
+ * @param words the words without a flag.
+ * @param script flags of a script as the user wrote them: evidence for its scheme.
+ * @throws {WeightDiffError} USAGE, naming every flag that is missing or wrong.
  */
 export function readFlags<C extends CommandName>(
   command: C,
@@ -51,7 +52,7 @@ export function readFlags<C extends CommandName>(
   };
 }
 
-/** What "auto" goes by, in the commands that apply a diff; verify's one word is this tool's own. And the line that batch divides. */
+/** The evidence for "auto" in commands that apply a diff, and the line that batch divides. verify's only word belongs to this tool. */
 function lineOf(command: CommandName, words: readonly string[], script: readonly string[]): object {
   if (command === "batch") {
     return { words: words.slice(1) };
@@ -64,7 +65,7 @@ function lineOf(command: CommandName, words: readonly string[], script: readonly
 
 function argumentsOf(rows: readonly Flag[], words: readonly string[]): Given {
   const all = rows.filter(({ argument }) => argument);
-  // Where there are too few words, those that must be given come first.
+  // If there are too few words, they are the required ones.
   const places = words.length < all.length ? all.filter(({ required }) => required !== undefined) : all;
   return new Map(words.map((word, index) => [places[index]?.name ?? "", word]));
 }
@@ -110,7 +111,7 @@ function settingsOf(command: CommandName, rows: readonly Flag[], given: Given): 
   return settings;
 }
 
-/** Fields within fields; lists add up. */
+/** Sets fields, and fields in fields. Joins lists. */
 function optionsOf(settings: readonly Setting[]): object {
   const options: Record<string, unknown> = { look: {}, hub: {} };
   for (const { flag, value } of settings) {

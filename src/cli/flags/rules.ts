@@ -1,4 +1,4 @@
-/** Which flags go together, and which do not. Contradictions end here, before any I/O. */
+/** Which flags go together, and which contradict each other. Contradictions end the command here, before any input or output. */
 
 import { STREAM } from "../../files/pipe.js";
 import { DEFAULTS } from "../../plan/defaults.js";
@@ -6,10 +6,10 @@ import type { CommandName, Flag } from "./flag.js";
 import { type Given, usage } from "./given.js";
 import { flagsOf, shownName } from "./table.js";
 
-/** A flag that was given, and what it sets its option to. */
+/** A flag that was given, and the value that it sets. */
 export interface Setting {
   readonly flag: Flag;
-  /** As it was given. */
+  /** The text as the user gave it. */
   readonly text: string;
   readonly value: unknown;
 }
@@ -18,15 +18,15 @@ interface Rule {
   /** Any of these … */
   readonly flags: readonly string[];
   readonly commands?: readonly CommandName[];
-  /** … without this one, or with it. */
+  /** … without this flag, or together with it. */
   readonly without?: string;
   readonly with?: string;
-  /** What is wrong, after "--a without --b: " or "--a and --b contradict each other: ". */
+  /** The reason, to follow "--a without --b: " or "--a and --b contradict each other: ". */
   readonly because?: string;
   readonly hint: string;
 }
 
-/** What names the output of a command whose run can be resumed. */
+/** The flag that names the output, for each command whose run can be resumed. */
 export const OUTPUTS: Readonly<Partial<Record<CommandName, string>>> = {
   recover: "path_tuned",
   "make-diff": "path_diff",
@@ -83,7 +83,7 @@ const RULES: readonly Rule[] = [
   { flags: ["private"], commands: ["make-diff"], without: "push", hint: "give --push org/name, or leave it out" },
 ];
 
-/** What cannot be asked of a stream on stdout, and why. */
+/** Flags that do not go with a stream on stdout, and why. */
 const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   resume: "what has gone out cannot be continued",
   force: "nothing is there to be replaced",
@@ -95,7 +95,7 @@ const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   push: "there is nothing to publish",
 };
 
-/** Two flags that say different things of one option: what to do then. */
+/** Two flags that set one option to different values, and what to do then. */
 const CONTRADICTIONS: Readonly<Record<string, string>> = {
   mode: "--resume continues an unfinished run, --force starts over",
   expectSum: "give the number you trust",
@@ -104,7 +104,7 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
 /** The axes of a custom scheme. */
 const CUSTOM = /^custom\./;
 
-/** @throws {WeightDiffError} USAGE naming two flags. */
+/** @throws {WeightDiffError} USAGE, naming the two flags. */
 export function refuseContradictions(command: CommandName, given: Given, settings: readonly Setting[]): void {
   const output = OUTPUTS[command];
   const rewrite = ["force", "resume"].find((name) => given.has(name));
@@ -166,7 +166,7 @@ function shownOutput(command: CommandName, output: string): string {
   return row === undefined ? output : shownName(row);
 }
 
-/** Lists add up; all else is one thing or the other. */
+/** Lists are joined. Any other option can have only one value. */
 function contradicts(first: Setting, flag: Flag, value: unknown): boolean {
   return first.flag.option === flag.option && first.value !== value && !Array.isArray(value);
 }

@@ -1,10 +1,10 @@
-/** Flags of the run itself: how it works, and how it is shown. The last ones are other scripts' and mean nothing here. */
+/** Flags about the run itself: how it works and how it is shown. The last ones belong to other scripts and have no effect here. */
 import { TRY_DEFAULTS } from "../../commands/try/options.js";
 import { type CommandName, type Flag, flag, foreignFlag } from "./flag.js";
 import { READERS } from "./hub.js";
 import { count, oneOf, seconds, text, threads, trueOrFalse } from "./values.js";
 
-/** Of commands that keep the user waiting. */
+/** Commands that keep the user waiting. */
 const WORKERS = [...READERS, "sign"] as const satisfies readonly CommandName[];
 
 const TENSORS = [

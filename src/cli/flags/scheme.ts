@@ -1,4 +1,4 @@
-/** Flags that say by which script's rules a diff is applied. */
+/** Flags that choose the script by whose rules a diff is applied. */
 import { DEFAULTS } from "../../plan/defaults.js";
 import { NEW_ROWS } from "../../scheme/axes.js";
 import { SCHEMES } from "../../scheme/families.js";
@@ -104,7 +104,7 @@ export const SCHEME: readonly Flag[] = [
     group: "scheme",
     help: "with --scheme custom: which side's names decide what is written; raw leaves out what only the diff has",
   }),
-  // AlpacaFarm names the model, not the paths: see paths.ts.
+  // AlpacaFarm's script takes the name of a model in place of paths: see paths.ts.
   { ...foreignFlag("alpaca-farm-model-name", ["recover"]), takes: "NAME" },
   { ...foreignFlag("models-save-dir", ["recover"]), takes: "OUT" },
 ];

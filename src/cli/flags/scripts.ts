@@ -1,10 +1,10 @@
-/** What the scripts of other projects call an operand: the table of families knows. */
+/** The names that other projects' scripts use for an operand, from the table of families. */
 import { FAMILIES } from "../../scheme/families.js";
 import type { ScriptFlag } from "../../scheme/family.js";
 import { isFlag } from "../../scheme/recognise.js";
 import { type Alias, type Flag, foreignFlag } from "./flag.js";
 
-/** Each name once, that of most scripts first, without those that are a beginning of another. */
+/** Each name once, the most common one first, without names that are a beginning of another. */
 export function aliasesOf(operand: NonNullable<ScriptFlag["means"]>): readonly Alias[] {
   const flags = FAMILIES.flatMap(({ line }) => line?.flags ?? []).filter(({ means }) => means === operand);
   const uses = ({ name }: ScriptFlag): number => flags.filter((flag) => flag.name === name).length;
@@ -13,7 +13,7 @@ export function aliasesOf(operand: NonNullable<ScriptFlag["means"]>): readonly A
     .sort((a, b) => uses(b) - uses(a));
 }
 
-/** What the scripts have besides, and what to tell whoever passes it. */
+/** Flags of the scripts that have no effect here, and what to tell a user who passes one. */
 export const IGNORED: readonly Flag[] = FAMILIES.flatMap(({ line }) =>
   (line?.flags ?? []).flatMap(({ name, note }) => (note === undefined ? [] : [foreignFlag(name, ["recover"], note)])),
 );

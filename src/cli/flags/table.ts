@@ -1,4 +1,4 @@
-/** The table of flags: every flag of every command is a row of it, and nothing else knows of it. */
+/** The table of flags: every flag of every command is a row of it. No other code lists flags. */
 import { CHECKS } from "./checks.js";
 import type { CommandName, Flag } from "./flag.js";
 import { HUB } from "./hub.js";
@@ -24,7 +24,7 @@ export function flagsOf(command: CommandName): readonly Flag[] {
   return FLAGS.filter(({ commands }) => commands.includes(command));
 }
 
-/** `--path_raw`, or the name of an argument. */
+/** For example `--path_raw`, or the name of an argument. */
 export function shownName({ name, argument }: Flag): string {
   return argument === true ? name : `--${name}`;
 }

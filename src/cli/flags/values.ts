@@ -1,9 +1,11 @@
-/** What the value of one flag may be: kinds of text, checked by zod, and the words for a value that is none: what was given, what is possible. */
+/**
+ * The values of flags: kinds of text, checked by zod, and the message for a wrong value, which says what was given and what is possible.
+ */
 import * as z from "zod";
 import { quote } from "../../formats/quote.js";
 import type { PartNumber } from "../../output/part-names.js";
 
-/** torch's names -> ours. */
+/** torch's names -> names here. */
 const DTYPES = { float32: "F32", fp32: "F32", float16: "F16", fp16: "F16", bfloat16: "BF16", bf16: "BF16" } as const;
 type DtypeName = keyof typeof DTYPES;
 const DTYPE_NAMES = Object.keys(DTYPES) as [DtypeName, ...DtypeName[]];
@@ -11,7 +13,7 @@ const DTYPE_NAMES = Object.keys(DTYPES) as [DtypeName, ...DtypeName[]];
 /** A word, a path or a name. */
 export const text = z.string().min(1, "is empty");
 
-/** One of the words, which the error lists. */
+/** One of the words. The error lists them. */
 export const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, { error: ({ input }) => `${given(input)} is not one of ${values.join(", ")}` });
 
@@ -30,7 +32,7 @@ export const dtypeOrStored = oneOf([...DTYPE_NAMES, "stored"]).transform((name) 
   name === "stored" ? name : DTYPES[name],
 );
 
-/** python-fire passes True and False; a bare flag is true. */
+/** python-fire passes True and False. A bare flag is true. */
 export const trueOrFalse = z.union([z.boolean(), z.string()]).transform((value, context): boolean => {
   const word = String(value);
   const isTrue = /^(true|1|yes)$/i.test(word);
@@ -40,19 +42,19 @@ export const trueOrFalse = z.union([z.boolean(), z.string()]).transform((value, 
   return isTrue;
 });
 
-/** What is false counts as not given. */
+/** False counts as not given. */
 export const fireBool = <T>(whenTrue: T) =>
   trueOrFalse.transform((given): T | undefined => (given ? whenTrue : undefined));
 
-/** Text of this form. */
+/** Text that matches the pattern. @param what what the text must be, for the message. */
 export const like = (pattern: RegExp, what: string) =>
   z.string().regex(pattern, { error: ({ input }) => `${given(input)} is not ${what}` });
 
 export const threads = like(/^[1-9]\d?$/, "a whole number from 1 to 99").transform(Number);
 
-/** As 4, or as the publishers write it: 000004. */
+/** A version such as 4, or as publishers write it: 000004. */
 export const version = like(/^[0-9]{1,15}$/, "the number of a version").transform(Number);
-/** How many, from 1 on. */
+/** A whole number from 1 on. */
 export const count = (most: number) =>
   z
     .string()
@@ -61,11 +63,11 @@ export const count = (most: number) =>
     })
     .transform(Number);
 
-/** A flag without its value means `bare`. */
+/** The flag without its value means `bare`. */
 export const bareOr = <T>(bare: T, schema: z.ZodType<T, string>) =>
   z.union([z.literal(true).transform(() => bare), schema]);
 
-/** "3/7", or "auto" and "auto/7", which `scheduler` knows; it may say what is missing instead. */
+/** "3/7"; or "auto" and "auto/7", for which `scheduler` returns the part, or a message about what is missing. */
 export const partOf = (most: number, scheduler: (count: number | null) => PartNumber | string) =>
   z.string().transform((value, context): PartNumber => {
     const [, first = "", of] = /^(auto|\d{1,9})(?:\/(\d{1,9}))?$/.exec(value) ?? [];
@@ -90,10 +92,10 @@ export const partOf = (most: number, scheduler: (count: number | null) => PartNu
     return z.NEVER;
   });
 
-/** More than none. */
+/** A number of seconds above 0. */
 export const seconds = like(/^(?=.*[1-9])\d{1,9}(\.\d{1,3})?$/, "a number of seconds above 0").transform(Number);
 
-/** Of tokens, separated by commas or spaces. */
+/** Token ids, separated by commas or spaces. */
 export const ids = z
   .string()
   .regex(/^\s*\d{1,9}([\s,]+\d{1,9})*\s*$/, { error: ({ input }) => `${given(input)} is not ids such as 1,450,22172` })
@@ -104,13 +106,13 @@ export const ids = z
       .map(Number),
   );
 
-/** Any text, an empty one too. */
+/** Any text, even an empty one. */
 export const anyText = z.string();
 
 /** A decimal number. */
 export const number = like(/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i, "a number").transform(Number);
 
-/** A bare number this small was meant in other units. */
+/** A user who gives such a small number without a unit meant another unit. */
 const LEAST_BARE_BYTES = 1_000_000;
 
 export const size = z.string().transform((value, context): number => {
@@ -129,7 +131,7 @@ export const size = z.string().transform((value, context): number => {
   return bytes;
 });
 
-/** Bytes of "5GB" (decimal, as transformers), "10GiB", "4096"; null if it is none. */
+/** The bytes of "5GB" (decimal, as in transformers), "10GiB", "4096"; null for any other text. */
 export function parseSize(value: string): number | null {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i.exec(value.trim());
   if (match === null) {
@@ -146,7 +148,7 @@ function given(value: unknown): string {
   return quote(String(value));
 }
 
-/** The words that a schema allows; none if it allows any text, or has a rule of another kind. */
+/** The words that a schema allows; empty if it has another kind of rule. */
 export function wordsOf(schema: unknown): readonly string[] {
   if (schema instanceof z.ZodEnum) {
     return schema.options.map(String);

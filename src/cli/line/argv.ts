@@ -1,6 +1,6 @@
 /**
- * Command lines as people have them: flags with `_` or `-`, the names that the schemes' scripts have for the same thing, and
- * argparse's abbreviations of those. Everything becomes the one spelling of the table of flags; values are left alone.
+ * Command lines as people write them: flags with `_` or `-`, other scripts' names for the same flags, and argparse's abbreviations of
+ * those. Everything is turned into the spelling of the table of flags. Values stay unchanged.
  */
 import { quote } from "../../formats/quote.js";
 import { FAMILIES } from "../../scheme/families.js";
@@ -10,7 +10,10 @@ import type { CommandName, Flag } from "../flags/flag.js";
 import { usage } from "../flags/given.js";
 import { FLAGS, flagsOf, shownName } from "../flags/table.js";
 
-/** "chain inspect" is one command, and "help chain inspect" its help. @throws {WeightDiffError} USAGE where the second word is missing, or none. */
+/**
+ * Joins "chain inspect" into one command, and "help chain inspect" likewise.
+ * @throws {WeightDiffError} USAGE if the second word is missing or unknown.
+ */
 export function joinWords(args: readonly string[]): readonly string[] {
   const at = args[0] === "help" ? 1 : 0;
   const inner = innerCommands(args[at]);
@@ -25,14 +28,14 @@ export function joinWords(args: readonly string[]): readonly string[] {
   throw usage(`${outer}: ${wanted}: ${inner.join(", ")}`, null, `see weight-diff ${outer} --help`);
 }
 
-/** "chain --help", "help chain": the word whose commands are asked for; null for anything else. */
+/** For "chain --help" and "help chain": the word whose commands are asked for; null for anything else. */
 export function askedGroup([first, second, ...rest]: readonly string[]): string | null {
   const word = first === "help" ? second : first;
   const asks = first === "help" ? rest.length === 0 : second === "--help" || second === "-h";
   return word !== undefined && asks && innerCommands(word) !== null ? word : null;
 }
 
-/** Arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags whose value is missing. */
+/** The arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags without their value. */
 export function normaliseArgv(args: readonly string[]): readonly string[] {
   const command = commandOf(args);
   const rows = command === null ? FLAGS : flagsOf(command);
@@ -49,7 +52,7 @@ export function normaliseArgv(args: readonly string[]): readonly string[] {
   return read.map(({ text }) => text);
 }
 
-/** The flags that are a script's own, as they were written: without dashes, `-` for `_`. */
+/** The script flags as the user wrote them, without dashes and with `-` for `_`. */
 export function scriptFlags(args: readonly string[]): readonly string[] {
   return args
     .slice(0, endOf(args))
@@ -57,7 +60,7 @@ export function scriptFlags(args: readonly string[]): readonly string[] {
     .filter((written) => isScriptFlag(FAMILIES, written));
 }
 
-/** Where `--` ends the flags. */
+/** The index of `--`, which ends the flags. */
 function endOf(args: readonly string[]): number {
   const end = args.indexOf("--");
   return end < 0 ? args.length : end;
@@ -65,17 +68,17 @@ function endOf(args: readonly string[]): number {
 
 interface Word {
   readonly text: string;
-  /** The flag that it names. */
+  /** The flag that the word names. */
   readonly flag?: Flag;
 }
 
-/** `make_diff` is make-diff. */
+/** `make_diff` means make-diff. */
 export function commandOf([word]: readonly string[]): CommandName | null {
   const name = word?.replaceAll("_", "-");
   return isCommand(name) ? (COMMAND_NAMES.find((command) => command === name) ?? null) : null;
 }
 
-/** The flag by its own name, else by that of another script. */
+/** The flag of this name, or else the flag that another script calls so. */
 function named(word: string, rows: readonly Flag[]): Flag | undefined {
   const name = dashed(word.slice(2));
   return (
@@ -88,7 +91,7 @@ function dashed(name: string): string {
   return name.replaceAll("_", "-");
 }
 
-/** A shell variable that is not set leaves nothing between two flags, and the second would be taken for the value of the first. */
+/** An unset shell variable leaves nothing between two flags, so the second would become the value of the first. */
 function refuseMissingValues(command: CommandName | null, words: readonly Word[]): void {
   const missing = words.filter(({ text, flag }, index) => {
     const next = words[index + 1];

@@ -1,4 +1,4 @@
-/** Command lines by commander, which is told of the table's flags: which command, which words, which flags with which text. */
+/** Parses a command line with commander, by the table of flags: which command, which words, and which flags with which text. */
 import { Command, CommanderError, Option } from "commander";
 import { COMMAND_NAMES, COMMANDS, isCommand } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
@@ -7,14 +7,15 @@ import { flagsOf, shownName } from "../flags/table.js";
 
 export interface Parsed {
   readonly command: CommandName;
-  /** Those without a flag. */
+  /** The words without a flag. */
   readonly words: readonly string[];
   readonly given: Given;
 }
 
 /**
- * @param args in the spelling of the table. @returns null where help was asked for; `onHelp` was told of which command.
- * @throws {WeightDiffError} USAGE for what is no command, flag or word of one.
+ * @param args in the spelling of the table.
+ * @returns null if help was asked for; `onHelp` was then called with the command.
+ * @throws {WeightDiffError} USAGE for an unknown command or flag, or for a word too many.
  */
 export function parse(args: readonly string[], onHelp: (command: CommandName | null) => void): Parsed | null {
   let parsed: Parsed | null = null;
@@ -47,7 +48,7 @@ export function parse(args: readonly string[], onHelp: (command: CommandName | n
   }
 }
 
-/** Nothing is printed and nothing ends the process. */
+/** Prints nothing, and does not end the process. */
 function quietly(command: Command, onHelp: () => void): Command {
   return command
     .exitOverride()
@@ -66,7 +67,8 @@ function declare(command: Command, name: CommandName, rows: readonly Flag[]): re
   for (const { takes = "" } of rows.filter(({ argument }) => argument)) {
     command.argument(`[${takes}]`);
   }
-  // Recover's paths may stand without flags; which is one too many depends on those that have one. batch takes a command line.
+  // Recover's paths may stand without flags. Which word is too many depends on the paths that have a flag. batch takes a whole command
+  // line.
   command.allowExcessArguments(name === "recover" || name === "batch");
   return rows
     .filter(({ argument }) => argument !== true)

@@ -1,20 +1,20 @@
-/** What the commands about chains and recover print of a version. */
+/** What the chain commands, and recover for a chain, print about a version. */
 import type { ChainMaterializeReport, ChainSummary } from "../../commands/chain/report.js";
 import type { RecoverReport } from "../../commands/recover/report.js";
 import { STREAM } from "../../files/pipe.js";
 import { performanceJson } from "./json.js";
 import { countText, filesText, placeText, recordsText, tookLine } from "./text.js";
 
-/** Steps that are named one by one. */
+/** So many steps are named one by one. */
 const MOST_STEPS = 6;
 
-/** What recover says of a chain is the same, but for the word. */
+/** recover reports the same about a chain, except for one word. */
 type MadeOfChain = Omit<ChainMaterializeReport, "outcome" | "tensors"> & {
   readonly tensors: RecoverReport["tensors"];
   readonly outcome: ChainMaterializeReport["outcome"] | "recovered";
 };
 
-/** A few lines. */
+/** The result in a few lines. */
 export function materializeText(report: MadeOfChain): string {
   const { chain, outcome, output, files } = report;
   const what = `version ${chain.version} (${stepsText(chain)})`;
@@ -76,7 +76,7 @@ export function sumsText({ checked, touched, algorithms, untaken }: ChainSummary
   return `${some}checked by ${algorithms.join(", ")}${rest}`;
 }
 
-/** One document. */
+/** The result as one document. */
 export function materializeJson(report: MadeOfChain, command: string): Record<string, unknown> {
   return {
     command,

@@ -1,4 +1,4 @@
-/** What recover, make-diff and convert print of a plan, and of one part of it. */
+/** What recover, make-diff and convert print about a plan, or about one part of it. */
 import type { MakingReport } from "../../make/recipe.js";
 import type { PlannedWork } from "../../make/work.js";
 import { bytesText } from "../../run/preflight.js";
@@ -7,14 +7,14 @@ import { json, performanceJson } from "./json.js";
 import { pairsText } from "./table.js";
 import { countText, filesText, tookLine } from "./text.js";
 
-/** A plan that is to be printed is all that is wanted. */
+/** The options for printing a plan: nothing but the plan is made. */
 export function planned({ plan }: Look): { readonly dryRun?: true; readonly parts?: number } {
   return plan === undefined ? {} : { dryRun: true, parts: plan };
 }
 
 type Divided = Pick<MakingReport, "work" | "part" | "output"> & Parameters<typeof performanceJson>[0];
 
-/** The text or the document; null where the whole was made, or looked at. */
+/** The text or the document. Null if the whole output was made, or if it was a plain dry run. */
 export function dividedText(report: Divided, command: string, { format, plan }: Look): string | null {
   const asJson = format === "json";
   if (report.part !== undefined) {

@@ -1,6 +1,6 @@
-/** A table of numbers as blocks: a row for each module, a column for each layer, on a logarithmic scale. */
+/** A table of numbers as blocks on a logarithmic scale: a row for each module, a column for each layer. */
 
-/** From next to nothing to the most. */
+/** From the smallest change to the largest. */
 const BLOCKS = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"] as const;
 /** Of xterm's 256 colours, from cold to hot. */
 const COLOURS = [17, 19, 25, 31, 71, 178, 208, 196] as const;
@@ -10,7 +10,7 @@ const NO_NUMBER = "?";
 
 export interface HeatRow {
   readonly name: string;
-  /** By column; null where there is nothing. */
+  /** One value for each column; null if there is none. */
   readonly cells: readonly (number | null)[];
 }
 
@@ -20,7 +20,7 @@ export interface HeatLook {
   readonly colour: boolean;
 }
 
-/** The least and the largest of the numbers above 0; null if there is none. */
+/** The smallest and the largest of the numbers above 0; null if there are none. */
 export function heatScale(rows: readonly HeatRow[]): { readonly least: number; readonly most: number } | null {
   let [least, most] = [Number.POSITIVE_INFINITY, 0];
   for (const { cells } of rows) {
@@ -34,7 +34,7 @@ export function heatScale(rows: readonly HeatRow[]): { readonly least: number; r
   return most === 0 ? null : { least, most };
 }
 
-/** @returns a line for each row. Where there are more columns than the width holds, neighbours share one, and the largest counts. */
+/** @returns a line for each row. If there are more columns than the width holds, neighbours share one, which shows the largest. */
 export function heatMap(rows: readonly HeatRow[], { width, colour }: HeatLook): readonly string[] {
   const scale = heatScale(rows);
   const label = Math.min(Math.max(0, ...rows.map(({ name }) => name.length)), Math.max(8, Math.floor(width / 2)));
@@ -65,7 +65,7 @@ function block(value: number, scale: ReturnType<typeof heatScale>, colour: boole
   return colour ? `\u001b[38;5;${COLOURS[step]}m${BLOCKS[step]}\u001b[39m` : (BLOCKS[step] ?? "");
 }
 
-/** "▁ 0.0012 to █ 0.045". */
+/** For example "▁ 0.0012 to █ 0.045". */
 export function scaleText(rows: readonly HeatRow[]): string {
   const scale = heatScale(rows);
   const strange = rows.some(({ cells }) => cells.some((value) => value !== null && !Number.isFinite(value)));

@@ -5,12 +5,12 @@ export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** JSON has no infinities and no NaN. */
+/** JSON has no infinities and no NaN, so these become null. */
 export function finite(value: number | null): number | null {
   return value !== null && Number.isFinite(value) ? value : null;
 }
 
-/** What every run says of itself. */
+/** The figures that every run reports. */
 export function performanceJson(report: RunFigures) {
   return {
     bytes_read: report.bytesRead,

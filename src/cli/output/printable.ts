@@ -1,17 +1,17 @@
 /**
- * The one place where text leaves the program, and so where text out of files is made harmless: to a terminal, to whoever tells
- * messages by their beginning, and to a runner that reads its log for commands (actions/runner, src/Runner.Common/ActionCommand.cs:
- * a line that begins with "::", or has "##[" anywhere).
+ * Text leaves the program only here, so text from files is made harmless here: to a terminal, to programs that recognise messages by their
+ * beginning, and to a runner that searches its log for commands (actions/runner, src/Runner.Common/ActionCommand.cs: a line that begins
+ * with "::", or has "##[" anywhere).
  */
 import { escapeUnsafe } from "../../formats/quote.js";
 import { blot } from "../../secrets.js";
 
-/** What is printed as it is. JSON keeps its meaning: only its strings can hold what is spelled out here. */
+/** Text to print. JSON keeps its meaning, since only its strings can hold the characters that are escaped here. */
 export function printableText(text: string): string {
   return escapeUnsafe(blot(text)).replaceAll("##[", "##\\u005b");
 }
 
-/** A message of one line or several: no line but the first begins like a message, none like a command. */
+/** A message of one or several lines. Only the first line may begin like a message, and none like a command. */
 export function printableMessage(text: string): string {
   return printableText(text)
     .replace(/\n(?! )/g, "\n  ")

@@ -1,27 +1,27 @@
-/** How far the run is: a bar on a terminal, a plain line every few seconds elsewhere, figures for a program; always on stderr. */
+/** The progress of a run: a bar on a terminal, otherwise a plain line every few seconds, or figures for a program; always on stderr. */
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 import type { ProgressState } from "../../run/run-plan.js";
 
 export interface ProgressPrinter {
   update(state: ProgressState): void;
-  /** Clears the bar before other text, or at the end. */
+  /** Clears the bar, before other text or at the end. */
   stop(): void;
 }
 
-/** Plain lines come this often; a log of a run of an hour has some 400. */
+/** How often plain lines come: some 400 in the log of an hour. */
 const LINE_EVERY_MS = 8000;
 const BAR_EVERY_MS = 100;
 const EVENT_EVERY_MS = 250;
-/** The rate is that of the last seconds: a cold start must not spoil the estimate for ever. */
+/** The rate covers the last seconds, so a cold start does not spoil the estimate for long. */
 const RATE_WINDOW_MS = 5000;
 
-/** The bar if `stream` is a terminal, lines otherwise. */
+/** A bar if `stream` is a terminal, lines otherwise. */
 export async function openProgress(stream: NodeJS.WriteStream): Promise<ProgressPrinter> {
   return stream.isTTY === true ? barPrinter(stream) : linePrinter((line) => stream.write(line));
 }
 
-/** For tests: `write` takes the lines, `now` gives milliseconds. */
+/** For tests: `write` takes the lines, `now` returns milliseconds. */
 export function linePrinter(
   write: (line: string) => void,
   now: () => number = () => performance.now(),
@@ -40,7 +40,7 @@ export function linePrinter(
   };
 }
 
-/** For programs: bytes done and in all, bytes per second, and where the run is. The first update and the last one are always told. */
+/** For programs: bytes done and in all, bytes per second, and the place in the run. The first and the last update are always reported. */
 export function eventPrinter(
   tell: (fields: object) => void,
   now: () => number = () => performance.now(),
@@ -100,7 +100,7 @@ async function barPrinter(stream: NodeJS.WriteStream): Promise<ProgressPrinter> 
   };
 }
 
-/** "41 % of 53.9 GB, 2.31 GB/s, 14 s left, model-00002-of-00006.safetensors model.layers.9.mlp.up_proj.weight". */
+/** For example "41 % of 53.9 GB, 2.31 GB/s, 14 s left, model-00002-of-00006.safetensors model.layers.9.mlp.up_proj.weight". */
 export function progressText(state: ProgressState, bytesPerSecond: number): string {
   const share = state.total === 0 ? 100 : Math.floor((100 * state.done) / state.total);
   const left =
@@ -119,12 +119,12 @@ export function durationText(seconds: number): string {
       : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** Bytes per second over the last seconds. */
+/** Bytes per second during the last seconds. */
 function rateMeter(now: () => number): (done: number) => number {
   const samples: { readonly at: number; readonly done: number }[] = [{ at: now(), done: 0 }];
   return (done) => {
     const at = now();
-    // The count starts again with another phase, and goes back where something is fetched again.
+    // The count starts again in another phase, and goes back if something is fetched again.
     if (done < (samples.at(-1)?.done ?? 0)) {
       samples.length = 0;
     }

@@ -6,7 +6,7 @@ import { bytesText } from "../../run/preflight.js";
 import { json } from "./json.js";
 import { countText } from "./text.js";
 
-/** What went where, with every file's sha256. */
+/** What was sent where, with every file's sha256. */
 export function pushText(report: PushReport): string {
   const { files, outcome, url, repo, branch, created, commit, bytesSent, seconds } = report;
   const changed = files.filter(({ change }) => change !== "same").length;
@@ -29,7 +29,7 @@ export function pushText(report: PushReport): string {
   ].join("\n")}\n`;
 }
 
-/** For scripts. */
+/** The document for scripts. */
 export function pushJson(report: PushReport): string {
   return json({ command: "push", ...pushFields(report) });
 }

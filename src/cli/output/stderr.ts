@@ -1,20 +1,20 @@
-/** stderr: notes, warnings, errors and progress. For people each line has the program's name before it; for programs it is JSON. */
+/** stderr: notes, warnings, errors and progress. For people, each line starts with the program's name. For programs, it is JSON. */
 import type { Look } from "../flags/flag.js";
 import { printableMessage, printableText } from "./printable.js";
 import { eventPrinter, openProgress, type ProgressPrinter } from "./progress.js";
 import type { ResultWriter } from "./stdout.js";
 
-/** Says one thing. */
+/** Says one thing to people. */
 export function say(text: string): void {
   process.stderr.write(`weight-diff: ${printableMessage(text)}\n`);
 }
 
-/** Tells a program of one thing. */
+/** Says one thing to a program. */
 export function sayEvent(event: "note" | "warning" | "error" | "progress" | "result", fields: object): void {
   process.stderr.write(`${printableText(JSON.stringify({ event, ...fields }))}\n`);
 }
 
-/** Takes the result where stdout carries the output itself: as it is, or for a program as one more event. */
+/** Takes the result if stdout carries the output itself: as text, or as one more event for a program. */
 export function resultOnStderr(events: boolean): ResultWriter {
   return {
     write(text) {
@@ -41,11 +41,11 @@ export interface Speaker {
   note(text: string): void;
   warn(text: string): void;
   readonly progress: ProgressPrinter["update"];
-  /** Clears the bar: before other text, and at the end. */
+  /** Clears the bar before other text, and at the end. */
   done(): void;
 }
 
-/** Says what a command has to say, with the bar out of the way of every line. */
+/** Passes on what a command says, and keeps the bar out of the way of every line. */
 export async function openSpeaker({ quiet = false, progress = !quiet, events = false }: Look): Promise<Speaker> {
   const printer = !progress || quiet ? null : await (events ? eventPrinter(sayProgress) : openProgress(process.stderr));
   const line = (event: "note" | "warning", text: string): void => {
@@ -59,7 +59,7 @@ export async function openSpeaker({ quiet = false, progress = !quiet, events = f
   const warned = new Set<string>();
   return {
     note: (text) => (quiet ? undefined : line("note", text)),
-    // One command may check a thing twice: before the work, and after it.
+    // A command may check the same thing before and after its work.
     warn: (text) => {
       if (!warned.has(text)) {
         warned.add(text);

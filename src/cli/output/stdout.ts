@@ -1,11 +1,14 @@
-/** stdout, which carries results only. A reader who leaves ends the program quietly; any other failure is an error. */
+/** stdout, which carries results only. If its reader leaves, the program ends quietly. Any other failure is an error. */
 import { printableText } from "./printable.js";
 
 export interface ResultWriter {
   write(text: string): void;
-  /** Aborted once nothing that is written can arrive any more: the reader left, or the disk is full. Null where that ends no run. */
+  /**
+   * Aborted once nothing that is written can arrive any more, since the reader left or the disk is full. Null if that should not end the
+   * run.
+   */
   readonly lost: AbortSignal | null;
-  /** Waits for all text to be out. @returns why it is not; null if it is, or if the reader left. */
+  /** Waits until all text is written. @returns the error that prevented it; null if all is written, or if the reader left. */
   finish(): Promise<Error | null>;
 }
 
@@ -16,7 +19,7 @@ export function openStdout(): ResultWriter {
   return {
     lost: lost.signal,
     write(text) {
-      // Whoever asks for process.stdout makes a pipe one that never waits: only a result is worth that, never the bytes of a model.
+      // Using process.stdout makes a pipe non-blocking. A result is worth that, the bytes of a model are not.
       if (pending === null) {
         pending = Promise.resolve();
         process.stdout.on("error", (error) => {

@@ -14,7 +14,7 @@ export function tableText(rows: readonly (readonly string[])[]): readonly string
   );
 }
 
-/** A column of names, and what each is beside it, in lines of at most `width` columns. */
+/** A column of names, each with its text, in lines of at most `width` columns. */
 export function pairsText(pairs: readonly (readonly [name: string, text: string])[], width: number): readonly string[] {
   const indent = Math.max(...pairs.map(([name]) => name.length)) + 4;
   return pairs.flatMap(([name, text]) =>

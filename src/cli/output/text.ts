@@ -4,24 +4,24 @@ import type { RecordCount } from "../../plan/operands.js";
 import { bytesText } from "../../run/preflight.js";
 import type { RunFigures } from "../../run/run-plan.js";
 
-/** "3 files". */
+/** For example "3 files". */
 export function countText(count: number, one: string): string {
   return `${count} ${one}${count === 1 ? "" : "s"}`;
 }
 
-/** "in my-model", or "on stdout". */
+/** For example "in my-model", or "on stdout". */
 export function placeText(output: string | null): string {
   return output === STREAM ? "on stdout" : `in ${output}`;
 }
 
-/** "model.safetensors, 669 kB" or "3 files, 13.5 GB". */
+/** For example "model.safetensors, 669 kB" or "3 files, 13.5 GB". */
 export function filesText(files: readonly { readonly file: string; readonly size: number }[]): string {
   const [first] = files;
   const size = files.reduce((sum, file) => sum + file.size, 0);
   return `${files.length === 1 && first !== undefined ? first.file : `${files.length} files`}, ${bytesText(size)}`;
 }
 
-/** What the checksums of torch's files prove; nothing where no file that was read has any. */
+/** What the checksums in torch's files prove. Empty if no file that was read has any. */
 export function recordsText({ checked, unchecked }: RecordCount, records: string): readonly string[] {
   return checked === 0
     ? []

@@ -1,4 +1,4 @@
-/** What try tells: the prompt and the likeliest tokens before the text, the figures and the verdict behind it. */
+/** The text of try: first the prompt and the likeliest tokens, then the answer, then figures and verdict. */
 import type { TextFigure, TryFirst, TryReport } from "../../commands/try.js";
 import { printable, quote } from "../../formats/quote.js";
 import type { PromptReason } from "../../inference/prompts.js";
@@ -6,7 +6,7 @@ import { bytesText } from "../../run/preflight.js";
 import { finite, json } from "./json.js";
 import { countText } from "./text.js";
 
-/** Before the text, which follows on a line of its own. */
+/** The lines before the answer, which follows on a line of its own. */
 export function firstText({ path, family, layers, vocabulary, prompt, next }: TryFirst): string {
   const sent =
     prompt.text === null
@@ -46,7 +46,7 @@ const STOPPED = {
   positions: "the model was made for no more tokens",
 } as const;
 
-/** Behind the text: why it ended, the figures, the verdict, and what it does not show. */
+/** The lines after the answer: why it ended, the figures, the verdict, and what the verdict does not show. */
 export function verdictText(report: TryReport): string {
   const { ids, text, stopped, known, form, guessing, gain } = report;
   return `${[
@@ -72,7 +72,7 @@ export function verdictText(report: TryReport): string {
   ].join("\n")}\n`;
 }
 
-/** One line, in words. */
+/** The verdict in one line. */
 export function verdictLine({ verdict, known, guessing, vocabulary, brokenFrom }: TryReport): string {
   const loss = known === null ? "" : nats(known.loss);
   const base = known?.base == null ? null : nats(known.base);
@@ -97,16 +97,16 @@ function figureText({ loss, base }: TextFigure): string {
 }
 
 function nats(value: number): string {
-  // Without the sign of a zero.
+  // Drops the sign of a zero.
   return (Math.round(100 * value) / 100 + 0).toFixed(2);
 }
 
-/** For scripts. */
+/** The document for scripts. */
 export function tryJson(report: TryReport): string {
   return json({ command: "try", ...tryDocument(report) });
 }
 
-/** Without the name of the command. */
+/** The document without the name of the command. */
 export function tryDocument(report: TryReport): object {
   const figure = (text: TextFigure | null): object | null =>
     text === null ? null : { loss: finite(text.loss), base_loss: finite(text.base) };

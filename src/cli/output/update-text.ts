@@ -1,9 +1,9 @@
-/** What chain fold and chain make print of the version that they write. */
+/** What chain fold and chain make print about the version that they write. */
 import type { UpdateReport } from "../../commands/chain/update-recipe.js";
 import { performanceJson } from "./json.js";
 import { countText, filesText, tookLine } from "./text.js";
 
-/** A few lines. @param done "folded" or "made". */
+/** The result in a few lines. @param done "folded" or "made". */
 export function updateText(report: UpdateReport, done: string): string {
   const { outcome, output, version, baseVersion, encoding, checksum, tensors, files } = report;
   const what = encoding === null ? `version ${version}, a full one` : `version ${version} on ${baseVersion}`;
@@ -26,7 +26,7 @@ export function updateText(report: UpdateReport, done: string): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** One document. */
+/** The result as one document. */
 export function updateJson(report: UpdateReport, command: string): Record<string, unknown> {
   const { outcome, output, version, baseVersion, encoding, checksum, tensors, files } = report;
   return {

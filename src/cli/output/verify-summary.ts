@@ -1,12 +1,12 @@
-/** verify's result in Markdown, as GitHub and GitLab show it: the verdict, what was checked, what was found. */
+/** verify's result in Markdown, as GitHub and GitLab show it: the verdict, what was checked, and the findings. */
 import type { VerifyReport } from "../../commands/verify.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 
-/** A page shows no more findings; the log has them all. */
+/** The page shows no more findings than this; the log has all. */
 const MOST_FINDINGS = 100;
 
-/** @param checked in words, what the verdict rests on. */
+/** @param checked the evidence for the verdict, in words. */
 export function verifyMarkdown(report: VerifyReport, checked: string): string {
   const { path, verdict, identity, files, tensors, findings, bytesRead, seconds } = report;
   const kind = identity.kind === null ? "checkpoint" : identity.kind === "full" ? "full model" : "diff";
@@ -36,7 +36,7 @@ function table([head = [], ...rows]: readonly (readonly string[])[]): readonly s
   return [head, head.map(() => "---"), ...rows.map((row) => row.map(cell))].map((row) => `| ${row.join(" | ")} |`);
 }
 
-/** Names come from strangers' files: none of their characters means anything to Markdown or HTML. */
+/** Names come from other people's files, so every character with a meaning in Markdown or HTML is escaped. */
 function cell(text: string): string {
   return printable(text.replaceAll(/\s+/g, " "))
     .replaceAll("&", "&amp;")

@@ -6,7 +6,7 @@ import { bytesText } from "../../run/preflight.js";
 import { json, performanceJson } from "./json.js";
 import { countText, tookLine } from "./text.js";
 
-/** In a few lines. */
+/** The result in a few lines. */
 export function xorText(report: XorReport): string {
   const size = report.files.reduce((sum, file) => sum + (file.size ?? 0), 0);
   const copied = report.files.filter(({ how }) => how === "copied");
@@ -58,7 +58,7 @@ function checks({ outcome, direction, records, stated, output }: XorReport): str
   ].join("; ");
 }
 
-/** For scripts. */
+/** The document for scripts. */
 export function xorJson(report: XorReport, command: "recover" | "xor"): string {
   return json({
     command,

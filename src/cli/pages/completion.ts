@@ -1,6 +1,6 @@
 /**
- * Completion scripts, written from the tables of commands and flags. They hold all words themselves: nothing is run while somebody
- * types. (The libraries that there are for commander call the program at each Tab, and complete no files in bash.)
+ * Completion scripts, made from the tables of commands and flags. They hold all words themselves, so nothing runs while somebody types.
+ * (The completion libraries for commander call the program at each Tab, and do not complete files in bash.)
  */
 import { choicesOf, kindOf } from "../flags/choices.js";
 import { COMMAND_NAMES, COMMANDS, firstWords, outerCommands, typed } from "../flags/commands.js";
@@ -27,7 +27,7 @@ function words(): readonly Words[] {
   });
 }
 
-/** Bash 3.2 and later, without the package bash-completion. Where nothing is offered, readline completes file names. */
+/** For Bash 3.2 and later, without the package bash-completion. If nothing is offered, readline completes file names. */
 function bash(): string {
   const all = words();
   const cases = all.flatMap(({ command, flags }) =>
@@ -176,13 +176,13 @@ function fish(): string {
   return `# fish completion for weight-diff\n${[...outer, ...lines].join("\n")}\n`;
 }
 
-/** Where fish offers the command's last word. */
+/** The condition under which fish offers the last word of the command. */
 function offeredAt(command: CommandName): string {
   const [outer, inner] = typed(command).split(" ");
   return inner === undefined ? "__fish_use_subcommand" : `'__fish_seen_subcommand_from ${outer}'`;
 }
 
-/** Are all of its words there? Of two commands with one word in common, only the one that is meant. */
+/** The condition that all words of the command are typed. If two commands share a word, only the right one matches. */
 function seen(command: CommandName): string {
   const [first, inner] = typed(command).split(" ");
   const others = [...outerCommands()]
@@ -227,7 +227,7 @@ ${commands.join("\n")}
 `;
 }
 
-/** As the scripts compare it: "_" and "-" are the same. */
+/** As the scripts compare flags: "_" and "-" are the same. */
 const dashed = ({ name }: Flag): string => `--${name.replaceAll("_", "-")}`;
 const zshText = (text: string): string => text.replaceAll("'", "'\\''").replaceAll(/[[\]:]/g, "\\$&");
 const fishText = (text: string): string => `'${text.replaceAll(/['\\]/g, "\\$&")}'`;

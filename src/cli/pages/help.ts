@@ -1,4 +1,4 @@
-/** The pages of the help, written from the tables of commands and flags. */
+/** The pages of the help, made from the tables of commands and flags. */
 import { COMMAND_NAMES, COMMANDS, glossary, typed } from "../flags/commands.js";
 import { type CommandName, type Flag, GROUPS, type Group } from "../flags/flag.js";
 import { OUTPUTS } from "../flags/rules.js";
@@ -14,10 +14,10 @@ const HEADINGS: Readonly<Record<Group, string>> = {
   run: "the run",
 };
 
-/** Columns of a page; terminals that are wider get no longer lines. */
+/** Columns of a page. Lines do not get longer on a wider terminal. */
 const WIDTH = 100;
 
-/** What the bare command prints. */
+/** What the program prints without arguments. */
 export function shortHelp(): string {
   return page([
     [
@@ -36,7 +36,7 @@ export function mainHelp(): string {
   return shortHelp() + page([[], ["examples:", ...examples.map(exampleText)], exitCodes("a check failed")]);
 }
 
-/** `weight-diff chain --help`. @param outer the first word of commands that have two. */
+/** `weight-diff chain --help`. @param outer the first word of commands with two words. */
 export function groupHelp(outer: string): string {
   const names = COMMAND_NAMES.filter((name) => typed(name).startsWith(`${outer} `));
   return page([
@@ -83,7 +83,7 @@ export function commandHelp(command: CommandName): string {
   ]);
 }
 
-/** "--path_raw BASE". */
+/** For example "--path_raw BASE". */
 function callText(flag: Flag): string {
   const { takes, bare, argument } = flag;
   const value = takes === undefined ? "" : bare === true ? `[${takes}]` : takes;

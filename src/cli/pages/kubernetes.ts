@@ -1,24 +1,24 @@
 /**
- * Jobs for Kubernetes: an Indexed Job with an index for each part, and one that puts them together, which is suspended until then
+ * Jobs for Kubernetes: an Indexed Job with one index for each part, and a suspended job that puts the parts together
  * (kubernetes.io/docs/concepts/workloads/controllers/job: completionMode Indexed, backoffLimitPerIndex, podFailurePolicy, suspend).
  */
 import type { BatchRequest } from "../flags/flag.js";
 
-/** What the job runs, word by word, and the folder that paths count from. */
+/** The words that the job runs, and the folder to which paths are relative. */
 export interface DividedCall {
   readonly make: readonly string[];
   readonly finalize: readonly string[];
   readonly folder: string;
 }
 
-/** A part that fails for disk or network, or is ended from outside, is tried again so often. */
+/** How often a part is tried again after a failure of disk or network, or after it was ended from outside. */
 const RETRIES = 5;
-/** A run that is told to end closes its files first. */
+/** A run that is told to end first closes its files. */
 const GRACE_SECONDS = 120;
 
 export function kubernetesJob({ make, finalize }: DividedCall, asked: BatchRequest): string {
   const { parts, atOnce = parts, name = "weight-diff" } = asked;
-  // Usage, a check that failed, an input that cannot be used: it would only happen again.
+  // After wrong usage, a failed check or an unusable input, another try would fail in the same way.
   const rules = (action: string): readonly string[] => [
     "  podFailurePolicy:",
     "    rules:",
@@ -72,7 +72,7 @@ function template(
     "      containers:",
     "        - name: weight-diff",
     `          image: ${JSON.stringify(image)}`,
-    // No shell in between: the signal that ends a pod reaches the program itself.
+    // Without a shell, so the signal that ends a pod reaches the program itself.
     `          command: [${command.map(wordText).join(", ")}]`,
     `          workingDir: ${JSON.stringify(mount)}`,
     "          resources:",
@@ -88,7 +88,7 @@ function template(
   ];
 }
 
-/** A word of a command: "$(X)" would be a variable. */
+/** A word of a command. "$(X)" would be a variable there. */
 function wordText(word: string): string {
   return JSON.stringify(word.replaceAll("$(", () => "$$("));
 }

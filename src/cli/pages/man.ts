@@ -1,10 +1,10 @@
-/** The man page, in roff's man macros, written from the tables of commands and flags. `npm run build` puts it into dist/man. */
+/** The man page in roff's man macros, made from the tables of commands and flags. `npm run build` puts it into dist/man. */
 import { choicesOf } from "../flags/choices.js";
 import { COMMAND_NAMES, COMMANDS, typed } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { flagsOf, shownName } from "../flags/table.js";
 
-/** @param date of the page, as 2026-11-29. */
+/** @param date of the page, for example 2026-11-29. */
 export function manPage(version: string, date: string): string {
   return `${[
     `.TH WEIGHT\\-DIFF 1 "${date}" "weight\\-diff ${text(version)}" "User Commands"`,
@@ -81,7 +81,7 @@ function described(flag: Flag): string {
   return text(
     [
       required === undefined ? help : `${help} (required)`,
-      // Where the help does not name them.
+      // Lists the choices unless the help text names them.
       ...(choices.length === 0 || choices.every((word) => help.includes(word))
         ? []
         : [`(one of ${choices.join(", ")})`]),
@@ -95,7 +95,7 @@ function section(name: string): string {
   return `.SH ${name}`;
 }
 
-/** No character of it means anything to roff: groff_man(7) on "-", "\" and a "." or "'" at the start of a line. */
+/** Escapes every character with a meaning in roff: "-", "\", and "." or "'" at the start of a line (groff_man(7)). */
 function text(plain: string): string {
   return plain
     .replaceAll("\\", "\\e")

@@ -1,10 +1,10 @@
-/** The commands as Python functions, written from the tables of commands and flags: `npm run wheel` puts them into the package. */
+/** The commands as Python functions, made from the tables of commands and flags. `npm run wheel` puts them into the package. */
 import { choicesOf, kindOf } from "../flags/choices.js";
 import { COMMAND_NAMES, COMMANDS } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { flagsOf } from "../flags/table.js";
 
-/** What has no place in a function that gives a result: how to show it, and pages for people. */
+/** Flags without a use in a function that returns a result: how to show it, and pages for people. */
 const forPeople = ({ hidden, option }: Flag): boolean => hidden === true || option?.startsWith("look.") === true;
 const COMMANDS_OF_THE_SHELL: ReadonlySet<CommandName> = new Set(["status", "batch", "schemes", "completion"]);
 
@@ -58,7 +58,7 @@ ${named.map((flag) => `            "--${flag.name}": ${pythonName(flag)},`).join
 `;
 }
 
-/** As on the command line, one that may be left out is: those after it then need a default, too, and all can be given by name. */
+/** From the first optional argument on, all arguments need a default in Python. All can be given by name. */
 function firstLeftOut(words: readonly Flag[]): number {
   const first = words.findIndex(({ required }) => required === undefined);
   return first < 0 ? words.length : first;
@@ -98,7 +98,7 @@ function resultName(command: CommandName): string {
 }
 
 const pythonName = ({ name }: Flag): string => pythonWord(name);
-/** Words of the language that are names of flags or commands get an underscore, as its style guide has it (PEP 8). */
+/** Keywords of Python that are names of flags or commands get an underscore (PEP 8). */
 const KEYWORDS: ReadonlySet<string> = new Set(["from", "try"]);
 const pythonWord = (name: string): string => {
   const word = name.replaceAll("-", "_");

@@ -1,12 +1,12 @@
 /**
- * A script for Slurm. Run with bash, it submits itself as an array, a task for each part, and a job that waits for all of them
+ * A script for Slurm. When run with bash, it submits itself as an array with one task for each part, and a job that waits for all of them
  * (slurm.schedmd.com/sbatch.html: --array, --dependency=afterok, --requeue, --signal).
  */
 import type { BatchRequest } from "../flags/flag.js";
 import { shellWord } from "../output/shell.js";
 import type { DividedCall } from "./kubernetes.js";
 
-/** A part that fails for disk or network, or is ended from outside, is tried again so often. */
+/** How often a part is tried again after a failure of disk or network, or after it was ended from outside. */
 const RETRIES = 5;
 
 export function slurmScript(

@@ -1,4 +1,4 @@
-/** What convert tells of its plan, before the work. */
+/** What convert tells about its plan before the work. */
 import type { Say } from "../../advice.js";
 import { type MetaTokenizer, TOKENIZER } from "../../checkpoint/meta-tokenizer.js";
 import { operandDtype } from "../../engine/job/operand.js";

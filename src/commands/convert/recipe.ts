@@ -1,4 +1,4 @@
-/** What convert asks of the run: the small files and the manifest it writes, the report it gives. */
+/** convert's recipe for the run: the small files and the manifest that it writes, and its report. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
 import { generationConfigText } from "../../checkpoint/layouts/meta/config.js";
@@ -16,13 +16,13 @@ import type { ConvertOptions, ConvertReport } from "./options.js";
 
 const GENERATION_CONFIG = "generation_config.json";
 
-/** What convert knows once it has planned. */
+/** What convert knows after planning. */
 export interface ConvertFacts {
   readonly started: number;
   readonly model: Checkpoint;
   readonly config: ModelConfig | null;
   readonly plan: Plan;
-  /** The output's dtype, as config.json spells it. */
+  /** The dtype of the output, spelled as in config.json. */
   readonly dtype: string;
   readonly tokenizer: MetaTokenizer | null;
 }

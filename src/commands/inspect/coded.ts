@@ -1,4 +1,4 @@
-/** Where the bytes of a compressed diff are: by what its tensors are in a layer, and by layer. */
+/** How the bytes of a compressed diff are distributed: by the role of its tensors in a layer, and by layer. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { unitCount, unitOf } from "../../formats/coded/units.js";
 import { dtypeBits, elementCount } from "../../formats/dtype.js";
@@ -6,29 +6,29 @@ import { type CodedEntry, readCoded } from "../../plan/coded.js";
 import { encodingOf } from "../../plan/exact.js";
 
 export interface CodedShare {
-  /** "model.layers.*.mlp.up_proj.weight", or "model.layers.3". */
+  /** For example "model.layers.*.mlp.up_proj.weight", or "model.layers.3". */
   readonly name: string;
   readonly tensors: number;
   readonly elements: number;
-  /** That they are coded in. */
+  /** The bytes of their coded form. */
   readonly bytes: number;
   readonly bitsPerElement: number;
   /**
-   * Share of the elements that are the base's own bits, of dtypes of 8, 16 and 32 bits. Null where there are none of those: elements
-   * of 64 bits are coded as two units, and packed ones as one for several, so that the diff does not say how many of them changed.
+   * Share of the elements that have the base's bits, over dtypes of 8, 16 and 32 bits. Null if there are none of those: a 64-bit element is
+   * coded as two units, and several packed elements as one, so the diff does not tell how many of them changed.
    */
   readonly unchanged: number | null;
 }
 
 export interface CodedShares {
   readonly all: CodedShare;
-  /** Most bytes first. */
+  /** The kinds with the most bytes first. */
   readonly kinds: readonly CodedShare[];
-  /** In the order of the files; none where names have no numbers. */
+  /** In the order of the files; empty if names have no numbers. */
   readonly layers: readonly CodedShare[];
 }
 
-/** Null for what is no compressed diff. @throws {WeightDiffError} as readCoded. */
+/** Null if it is not a compressed diff. @throws {WeightDiffError} as readCoded. */
 export function codedShares(checkpoint: Checkpoint): CodedShares | null {
   if (encodingOf(checkpoint) !== "compressed") {
     return null;
@@ -50,7 +50,7 @@ export function codedShares(checkpoint: Checkpoint): CodedShares | null {
 type Coded = CodedEntry & { readonly bytes: number };
 
 const NUMBER = /(^|\.)\d+(?=\.)/g;
-/** A name up to its first number. */
+/** The part of a name up to its first number. */
 const LAYER = /^(?:.*?\.)?\d+(?=\.)/;
 
 function groupBy(tensors: readonly Coded[], key: (tensor: Coded) => string): readonly [string, readonly Coded[]][] {

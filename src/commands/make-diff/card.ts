@@ -1,37 +1,37 @@
-/** The README.md of a published diff: what it is, the command that recovers the model, and what must come out. */
+/** The README.md of a published diff: what it is, the command that recovers the model, and what the result must be. */
 import type { Encoding } from "../../plan/exact.js";
 import { bytesText } from "../../run/preflight.js";
 
 export const CARD = "README.md";
 
-/** What changed: a page for a browser, and the picture of it that the card shows. */
+/** The report of what changed: a page for a browser, and the picture that the card shows. */
 export const REPORT = { page: "report.html", map: "change-map.svg" } as const;
 
-/** What a card tells of a diff. */
+/** The facts in a card. */
 export interface CardFacts {
   readonly encoding: Encoding;
-  /** What to call the base: "org/name" on the Hub if it is known, else the name of its folder. */
+  /** The name of the base: "org/name" on the Hub if known, otherwise its folder. */
   readonly base: string;
   readonly known: boolean;
-  /** The fine-tuned model's licence, as lines of a card's front matter; none where its own card does not say. */
+  /** The licence of the fine-tuned model, as lines of a card's front matter; empty if its own card states none. */
   readonly licence: readonly string[];
-  /** Does transformers know the architecture, from config.json? */
+  /** Does transformers know the architecture, by config.json? */
   readonly transformers: boolean;
-  /** What the model needs and the diff does not bring: "tokenizer", "code". */
+  /** What the model needs but the diff does not contain: "tokenizer", "code". */
   readonly lacks: readonly ("tokenizer" | "code")[];
-  /** Are rotary_emb.inv_freq buffers in the diff? recover leaves them out unless it is told to keep them. */
+  /** Are rotary_emb.inv_freq buffers in the diff? recover leaves them out unless told to keep them. */
   readonly buffers: boolean;
-  /** The diff's files, the card and the manifest left out, with the sha256 of each. */
+  /** The files of the diff with their sha256, except card and manifest. */
   readonly files: readonly { readonly file: string; readonly size: number; readonly sha256: string }[];
-  /** Vocabulary rows that the base does not have. */
+  /** The number of vocabulary rows that the base lacks. */
   readonly newRows: number;
-  /** Tensors that the base does not have, stored as they are. */
+  /** Tensors that the base lacks, stored unchanged. */
   readonly own: readonly string[];
-  /** Tensors that have the base's taken off twice. */
+  /** Tensors from which the base's was subtracted twice. */
   readonly twice: readonly string[];
-  /** What the fine-tune changed, in a sentence; null where REPORT's files are not beside the card. */
+  /** What the fine-tune changed, in a sentence; null if REPORT's files are not beside the card. */
   readonly change: string | null;
-  /** Will the Python scripts have as many rows in the base as the diff has? Null where the base's tokenizer does not tell. */
+  /** Will the Python scripts have as many rows in the base as the diff has? Null if the base's tokenizer does not tell. */
   readonly fits: boolean | null;
 }
 
@@ -117,7 +117,7 @@ function lacksText(lacks: CardFacts["lacks"]): string {
   return lacks.map((what) => ` ${texts[what]}`).join("");
 }
 
-/** The lines of a model card's front matter that say under which licence it is; a licence is a word, and nothing else passes. */
+/** The lines of a model card's front matter that state its licence. Lets only plain words through. */
 export function licenceOf(card: string): readonly string[] {
   const [, front = ""] = /^\ufeff?---[^\S\n]*\n(.*?)^---\s*$/ms.exec(card.replaceAll("\r\n", "\n")) ?? [];
   return front.split("\n").filter((line) => /^license(_name|_link)?: *[\w./:#-]+$/.test(line));
@@ -125,7 +125,7 @@ export function licenceOf(card: string): readonly string[] {
 
 const SAME = "The `recover` of Stanford Alpaca's and Open-Instruct's `weight_diff.py` gives the same tensors";
 
-/** What weight_diff.py makes of it: it brings the base to the length of its tokenizer, with a padding token where it has none. */
+/** What weight_diff.py makes of the diff: it resizes the base to the length of its tokenizer, with a padding token if it has none. */
 function scriptText(newRows: number, fits: boolean | null): string {
   if (fits === true) {
     return `${SAME}.`;

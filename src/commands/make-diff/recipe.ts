@@ -1,4 +1,4 @@
-/** What make-diff asks of the run: the card and the manifest it writes, the report it gives. */
+/** make-diff's recipe for the run: the card and the manifest that it writes, and its report. */
 import { basename, join, resolve } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { NO_SIDE_FILES, type SideFiles } from "../../checkpoint/side-files.js";
@@ -36,14 +36,14 @@ import { reportModels } from "../report.js";
 import { CARD, type CardFacts, licenceOf, modelCard, REPORT } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
 
-/** What make-diff knows once it has planned. */
+/** What make-diff knows after planning. */
 export interface MakeDiffFacts {
   readonly started: number;
   /** The tuned model is `diff`. */
   readonly inputs: Inputs;
   readonly encoding: Encoding;
   readonly plan: Plan;
-  /** Will the Python scripts have as many vocabulary rows in the base as the diff has? Null where nothing tells. */
+  /** Will the Python scripts have as many vocabulary rows in the base as the diff has? Null if nothing tells. */
   readonly fits: boolean | null;
 }
 
@@ -135,7 +135,7 @@ export function makeDiffRecipe(
   };
 }
 
-/** Was nothing trained? */
+/** Is the tuned model equal to the base? */
 function isUnchanged(plan: Plan, run: RunResult): boolean {
   const tensors = plan.jobs.filter((job) => job.kind === "tensor");
   return (
@@ -147,12 +147,12 @@ function isUnchanged(plan: Plan, run: RunResult): boolean {
   );
 }
 
-/** The job's tensor, where the base has none and it is stored as it is. */
+/** The job's tensor, if the base lacks it and it is stored unchanged. */
 function ownTensor(job: Plan["jobs"][number]): readonly string[] {
   return job.kind === "tensor" && job.rule === "copy" && job.terms.length === 0 ? [job.name] : [];
 }
 
-/** What the fine-tuned model's own card says. @throws {WeightDiffError} IO, LINK_OUTSIDE; FORMAT_INVALID if it is not UTF-8. */
+/** The licence in the fine-tuned model's own card. @throws {WeightDiffError} IO, LINK_OUTSIDE; FORMAT_INVALID if it is not UTF-8. */
 async function licenceBeside({ directory }: Checkpoint): Promise<readonly string[]> {
   const path = directory === null ? null : join(directory, CARD);
   const size = path === null ? null : await sizeOf(path);
@@ -165,13 +165,13 @@ const MOST_OF_A_CARD = 1 << 20;
 
 interface CardSources {
   readonly facts: MakeDiffFacts;
-  /** What goes along. */
+  /** The small files of the output. */
   readonly side: SideFiles;
   readonly licence: CardFacts["licence"];
   readonly options: MakeDiffOptions;
 }
 
-/** @param base its name on the Hub; null where it is not known. */
+/** @param base its name on the Hub; null if unknown. */
 function cardFacts(
   { facts: { inputs, encoding, plan, fits }, side, licence, options }: CardSources,
   base: string | null,
@@ -195,8 +195,8 @@ function cardFacts(
 }
 
 /**
- * The page and the picture of what changed: base and tuned model are read once more. They are called as the card calls them, since where
- * they lie on this disk is nobody's business.
+ * The page and the picture of what changed. Reads base and tuned model once more. Both are named as in the card, so that paths of this disk
+ * are not published.
  */
 async function changeFiles(
   { inputs: { raw, diff: tuned } }: MakeDiffFacts,
@@ -224,7 +224,7 @@ async function changeFiles(
   };
 }
 
-/** sha256 of a compressed diff's files, by name: each is put together, and digested on the way. */
+/** sha256 (hex) of a compressed diff's files by name. Closes the gaps in each file and digests it on the way. */
 async function putTogether(
   { shards, totalSize }: Pick<Plan, "shards" | "totalSize">,
   moves: Settled["moves"],
@@ -246,18 +246,18 @@ async function putTogether(
   return digests;
 }
 
-/** Progress of what follows the run. */
+/** Progress of the work after the run. */
 function continued({ onProgress }: RunRequest, { read, written }: RunResult): RunRequest["onProgress"] {
   const before = read + written;
   return onProgress && ((state) => onProgress({ ...state, done: before + state.done, total: before + state.total }));
 }
 
-/** What to call a base that no repository is known for: its folder, or its file. */
+/** The name of a base without a known repository: its folder, or its file. */
 function nameOf({ directory, path }: Checkpoint): string {
   return basename(resolve(directory ?? path));
 }
 
-/** Every tensor with the digests of what it was made from and what will come back. */
+/** Every tensor, with the digests of its sources and of what recover will give. */
 function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] {
   const byName = new Map<string, MakeDiffManifest["tensors"][number]>();
   for (const job of plan.jobs) {

@@ -1,4 +1,4 @@
-/** The files that a push sends: those that belong to a model or a diff, less those that the Hub has already. */
+/** The files that a push sends: those that belong to a model or a diff, except those that the Hub already has. */
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { sideFiles } from "../../checkpoint/side-files.js";
@@ -21,8 +21,9 @@ export interface PushedFile {
 }
 
 /**
- * The files that a model or a diff consists of: weights, config, tokenizer, licences, card and manifest. A note names the others, which are not sent.
- * @throws {WeightDiffError} LINK_OUTSIDE for a link that leads out of the directory: nothing from elsewhere is published.
+ * The files that make up a model or a diff: weights, config, tokenizer, licences, card and manifest. A note names the others, which are not
+ * sent.
+ * @throws {WeightDiffError} LINK_OUTSIDE for a link that leads out of the directory, since nothing from elsewhere is published.
  */
 export async function filesToPush(
   { path, directory, shards }: Checkpoint,
@@ -31,7 +32,7 @@ export async function filesToPush(
   if (directory === null) {
     throw new WeightDiffError(
       "USAGE",
-      "a lone file is not pushed",
+      "a single file cannot be pushed",
       "give the directory that recover or make-diff wrote",
       { at: { file: path } },
     );
@@ -76,13 +77,13 @@ export async function filesToPush(
   return files;
 }
 
-/** The index of the weights that are pushed, not of another format beside them. */
+/** The index of the weights that are pushed, not that of another format beside them. */
 function isIndex(name: string, weights: ReadonlySet<string>): boolean {
   const format = [...weights].some((file) => file.endsWith(".safetensors")) ? ".safetensors" : ".bin";
   return name.endsWith(`${format}.index.json`);
 }
 
-/** Which files are new, which replace others, and which the Hub has already. */
+/** Which files are new, which replace others, and which the Hub already has. */
 export async function compareFiles(
   local: readonly UploadFile[],
   before: RemoteState | null,
@@ -102,12 +103,12 @@ export async function compareFiles(
   }
   const replaced = files.flatMap(({ file, change }) => (change === "replaced" ? [printable(file)] : []));
   if (replaced.length > 0) {
-    options.onNote?.(`${options.repo}: other contents take the place of ${replaced.join(", ")}`);
+    options.onNote?.(`${options.repo}: replaces the contents of ${replaced.join(", ")}`);
   }
   return files;
 }
 
-/** Does the Hub have this very file? It lists large files with their sha256, small ones with git's sha1. */
+/** Does the Hub have exactly this file? It lists large files with their sha256, and small ones with git's sha1. */
 export async function isSame(
   { etag, size }: HubEntry,
   path: string,
@@ -117,7 +118,7 @@ export async function isSame(
   return size === ourSize && (etag === sha256 || (etag.length === 40 && etag === (await gitBlobOf(path))));
 }
 
-/** Warns of weights that stay in the repository beside ours: loaders may take them instead. */
+/** Warns of weights that stay in the repository beside the new ones: loaders may read them instead. */
 export function warnOfOthers(local: readonly UploadFile[], before: RemoteState | null, options: PushOptions): void {
   const ours = new Set(local.map(({ file }) => file));
   const others = [...(before?.files.keys() ?? [])].filter((file) => !ours.has(file));

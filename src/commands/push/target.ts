@@ -1,4 +1,4 @@
-/** The repository that a push goes to. What can be refused is refused here, before a byte is read or sent. */
+/** The repository that a push goes to. Whatever can be refused is refused here, before a byte is read or sent. */
 
 import type { Say } from "../../advice.js";
 import { WeightDiffError } from "../../errors.js";
@@ -12,33 +12,33 @@ import type { RunOptions } from "../../run/run-plan.js";
 export interface PushOptions extends Omit<RunOptions, "hub" | "signal">, TargetOptions {
   /** The directory that recover or make-diff wrote. */
   readonly path: string;
-  /** The commit's title. */
+  /** The title of the commit. */
   readonly message?: string | null;
-  /** Verify and compare, say what would be sent, and stop. */
+  /** Verify and compare, tell what would be sent, and stop. */
   readonly dryRun?: boolean;
-  /** Also push what has no manifest: then only structure and values are checked. Damaged files are never pushed. */
+  /** Also push files without a manifest. Then only structure and values are checked. Damaged files are never pushed. */
   readonly force?: boolean;
-  /** Called with every sentence a user should read, as soon as it is known. */
+  /** Called with every note for the user, as soon as it is known. */
   readonly onNote?: Say;
 }
 
-/** The part of the options that says where. */
+/** The options that name the target. */
 export interface TargetOptions {
   /** "org/name", or "org/name@branch". */
   readonly repo: string;
-  /** Where the Hub is, and who asks. */
+  /** The address of the Hub, and the token. */
   readonly hub?: HubOptions;
-  /** If the repository is created: make it private. Else the organisation's settings decide. */
+  /** Make the repository private if it is created. Otherwise the organisation's settings decide. */
   readonly private?: boolean;
-  /** Milliseconds without progress after which an upload is given up. */
+  /** An upload ends after so many milliseconds without progress. */
   readonly idleMs?: number;
-  /** Ends the push; what the Hub has already is not sent again by the next one. */
+  /** Ends the push. The next push does not send again what the Hub already has. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with what may be wrong, and ends nothing. */
+  /** Called with every warning. The push goes on. */
   readonly onWarning?: Say;
 }
 
-/** A repository that the token may write to, as it is now. */
+/** A repository that the token may write to, in its present state. */
 export interface PushTarget {
   readonly writer: HubWriter;
   /** Null if the repository does not exist yet. */
@@ -60,7 +60,8 @@ export async function targetOf(options: TargetOptions): Promise<{ readonly name:
 }
 
 /**
- * Refuses what can be refused before a byte is read: no valid name, no token, no right to write, a public repository where a private one is wanted.
+ * Refuses whatever can be refused before a byte is read: an invalid name, no token, no right to write, a public repository where a private
+ * one is wanted.
  * @throws {WeightDiffError} USAGE, HUB_DENIED, HUB_OFFLINE, HUB_NO_REVISION, OUTPUT_REFUSED, NETWORK.
  */
 export async function openTarget(
@@ -75,7 +76,7 @@ export async function openTarget(
     throw new WeightDiffError(
       "HUB_OFFLINE",
       "offline, nothing can be pushed",
-      "go online: neither the option nor HF_HUB_OFFLINE may forbid it",
+      "go online: leave out the option, and unset HF_HUB_OFFLINE",
       { at: { file: name.id } },
     );
   }
@@ -99,10 +100,10 @@ export async function openTarget(
   }
   const before = await remoteState(writer);
   if (before === null && writer.branch !== "main") {
-    const hint = "a new repository has main only: push there, or make the branch first";
+    const hint = "a new repository has only the branch main: push there, or make the branch first";
     throw new WeightDiffError(
       "HUB_NO_REVISION",
-      `there is no such repository, and so no branch ${writer.branch}`,
+      `there is no such repository, so it has no branch ${writer.branch}`,
       hint,
       { at: { file: name.id } },
     );
@@ -110,7 +111,7 @@ export async function openTarget(
   const [owner = ""] = name.id.split("/");
   if (before === null && owner !== account && !organisations.includes(owner)) {
     options.onWarning?.(
-      `${name.id}: the token of ${printable(account)} names no organisation ${owner}: the Hub may refuse to make the repository`,
+      `${name.id}: the token of ${printable(account)} does not name the organisation ${owner}: the Hub may refuse to make the repository`,
     );
   }
   if (before?.private === false && options.private === true) {

@@ -1,26 +1,26 @@
-/** recover of a chain of updates, as RL trainers publish their weights: the same as to materialise the version. */
+/** recover for a chain of updates, as RL trainers publish them: the same as materialising the version. */
 import { findChain } from "../../chain/open.js";
 import { WeightDiffError } from "../../errors.js";
 import { chainMaterialize } from "../chain/materialize.js";
 import type { OpenRecoverOptions } from "./options.js";
 import { chainReport, type RecoverReport } from "./report.js";
 
-/** Is the diff a chain? @throws {WeightDiffError} USAGE where a version is asked of what is none; with `why` for a damaged pointer. */
+/** Is the diff a chain? @throws {WeightDiffError} USAGE if a version is asked of something else; with `why` for a damaged pointer. */
 export async function isChain({ diff, hub, to, baseVersion }: OpenRecoverOptions): Promise<boolean> {
   const chain = await findChain(diff, hub).catch((error: unknown) => {
-    // Opening it as a checkpoint will say what is wrong with it.
+    // Opening it as a checkpoint will report what is wrong with it.
     if (error instanceof WeightDiffError && error.why === null && error.kind === "input") {
       return null;
     }
     throw error;
   });
   if (chain === null && ((to ?? null) !== null || baseVersion !== undefined)) {
-    throw new WeightDiffError("USAGE", `${diff} is no chain of updates, and has no versions`, "ask for none");
+    throw new WeightDiffError("USAGE", `${diff} is not a chain of updates, so it has no versions`, "ask for none");
   }
   return chain !== null;
 }
 
-/** @throws {WeightDiffError} as chainMaterialize; USAGE for what a diff has and a chain has not. */
+/** @throws {WeightDiffError} as chainMaterialize; USAGE for options that a chain does not have. */
 export async function recoverChain(options: OpenRecoverOptions): Promise<RecoverReport> {
   const {
     dtype,

@@ -1,4 +1,4 @@
-/** The scheme that recover works by, and the guards that see to it that base and diff are what they are given as. */
+/** The scheme that recover uses, and the guards that make sure that base and diff are what the user takes them for. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
 import type { Choice } from "../../evidence/choice.js";
@@ -16,12 +16,15 @@ import type { RecoverOptions } from "./options.js";
 
 export interface Chosen {
   readonly choice: Choice;
-  /** What the guards judge: of the diff, the part that is one. */
+  /** What the guards judge: the part of the diff that holds differences. */
   readonly judged: Inputs;
   readonly sample: readonly SampledPair[];
 }
 
-/** Guards speak first: what is no diff has no scheme, and they know why. @throws {WeightDiffError} SCHEME_UNKNOWN, USAGE, as guardRoles. */
+/**
+ * The guards come first: something that is not a diff has no scheme, and they know why.
+ * @throws {WeightDiffError} SCHEME_UNKNOWN, USAGE; as guardRoles.
+ */
 export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): Promise<Chosen> {
   const decided = await decideScheme(options, inputs);
   const judged =
@@ -56,7 +59,7 @@ export function planOptions(
   };
 }
 
-/** What an exact diff says of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another one is asked for. */
+/** What an exact diff states of its tensors, which have their own dtypes. @throws {WeightDiffError} USAGE if another dtype is asked for. */
 function exactRecord(options: RecoverOptions, diff: Checkpoint): ExactRecord {
   if (options.dtype !== undefined && options.dtype !== "auto") {
     throw new WeightDiffError(

@@ -1,4 +1,4 @@
-/** What recover tells the user before it starts: of the scheme, of the plan, and of what lies beside the weights. */
+/** What recover tells the user before it starts: about the scheme, the plan, and the small files. */
 import type { Say } from "../../advice.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
@@ -11,7 +11,7 @@ import type { Plan } from "../../plan/plan.js";
 import type { Scheme } from "../../scheme/axes.js";
 import type { RecoverOptions } from "./options.js";
 
-/** Of the plan. @param rows the rule for new ones, the user's or the scheme's. @throws {WeightDiffError} as rowsKept. */
+/** Tells about the plan. @param rows the rule for new rows, the user's or the scheme's. @throws {WeightDiffError} as rowsKept. */
 export async function tellPlan(
   plan: Plan,
   raw: Checkpoint,
@@ -35,7 +35,7 @@ export async function tellPlan(
   }
 }
 
-/** Of the files that go along, or are missed. */
+/** Tells about small files that are copied or missing. */
 export function tellDestination(
   destination: Destination,
   plan: Plan,
@@ -56,7 +56,7 @@ function newRowsText(rule: Scheme["newRows"], raw: Checkpoint, name: string, row
     : `as the diff has ${rows === 1 ? "it" : "them"}`;
 }
 
-/** Rows of the base's tensor for this one, which may have a prefix of its own. */
+/** Rows of the base's tensor for this one. Its name may have a prefix. */
 function rawRows(raw: Checkpoint, name: string): number {
   const found = [...raw.stateDict].find(([own]) => name === own || name.endsWith(`.${own}`));
   return found?.[1].shape[0] ?? 0;

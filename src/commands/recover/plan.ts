@@ -1,4 +1,4 @@
-/** recover's plan, in the dtype that was asked for: "auto" is decided here, before anything is written. */
+/** recover's plan in the dtype that was asked for. "auto" is decided here, before anything is written. */
 import type { Note } from "../../advice.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { type SmallestDtype, smallestDtype } from "../../evidence/smallest-dtype.js";
@@ -33,7 +33,7 @@ export async function planInDtype(
   return smaller;
 }
 
-/** The scheme's script, or the diff, has no float32 for every tensor. */
+/** The reason why the scheme's script, or the diff, cannot give every tensor in float32. */
 function ownDtype({ dtype }: Plan, exact: boolean): string {
   return exact
     ? "every tensor has the dtype of the tuned model"

@@ -1,4 +1,4 @@
-/** What recover does before it writes anything: opens both, chooses the scheme, refuses what can be refused, and plans. */
+/** What recover does before it writes anything: opens both sides, chooses the scheme, refuses what it can, and plans. */
 import type { EarlyThreads } from "../../engine/early.js";
 import { trace } from "../../engine/io/trace.js";
 import type { Choice } from "../../evidence/choice.js";
@@ -20,13 +20,13 @@ import { type Published, publishedFor } from "./published.js";
 export interface Prepared {
   readonly inputs: Inputs;
   readonly choice: Choice;
-  /** As chosen, for a base whose rows were brought to it. */
+  /** The chosen scheme, adapted to a base whose rows were resized. */
   readonly scheme: Scheme;
   readonly plan: Plan;
   readonly published: Published;
 }
 
-/** @throws {WeightDiffError} with any code of errors.ts that inputs, names and shapes can have. */
+/** @throws {WeightDiffError} with any code of errors.ts that is about inputs, names or shapes. */
 export async function prepareRecover(
   options: OpenRecoverOptions,
   early: EarlyThreads | null = null,

@@ -1,13 +1,13 @@
-/** What the diff's own manifest says of its base, and whether this base is that one. */
+/** The diff's own manifest, and whether this base is the one that it states. */
 import { readPublished, refuseOtherBase } from "../../check/published.js";
 import type { Inputs } from "../../evidence/guards.js";
 import type { MakeDiffManifest } from "../../manifest/manifest.js";
 import type { RecoverOptions } from "./options.js";
 
 export interface Published {
-  /** Null without one, or where the user does not want it believed. */
+  /** Null if there is none, or if the user told recover to ignore it. */
   readonly manifest: MakeDiffManifest | null;
-  /** Tensors of the base that have the digests which the manifest states. */
+  /** The number of the base's tensors with the digests that the manifest states. */
   readonly proven: number;
 }
 

@@ -1,4 +1,4 @@
-/** What recover asks of the run: the manifest it writes, the sums it judges, the report it gives. */
+/** recover's recipe for the run: the manifest that it writes, the sums that it judges, and its report. */
 import { refuseOtherResult } from "../../check/published.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
 import type { Choice } from "../../evidence/choice.js";
@@ -18,7 +18,7 @@ import { tellDestination } from "./notes.js";
 import type { RecoverOptions } from "./options.js";
 import { plannedReport, type RecoverReport } from "./report.js";
 
-/** What recover knows once it has planned. */
+/** What recover knows after planning. */
 export interface RecoverFacts {
   readonly started: number;
   readonly inputs: Inputs;
@@ -26,7 +26,7 @@ export interface RecoverFacts {
   readonly plan: Plan;
   /** The sum that a file beside the diff states. */
   readonly stated: StatedSum | null;
-  /** Small files that the diff may lack. */
+  /** Where to find small files that the diff lacks. */
   readonly elseBase: BaseFiles;
   /** The manifest that make-diff put beside the diff. */
   readonly published: MakeDiffManifest | null;
@@ -96,13 +96,13 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
   };
 }
 
-/** As config.json spells it. */
+/** As spelled in config.json. */
 function dtypeText(plan: Plan): string {
   const mixed = plan.scheme === "exact" ? "as in the tuned model" : "as stored";
   return plan.dtype === null ? mixed : (torchName(plan.dtype) ?? plan.dtype);
 }
 
-/** JSON has no other numbers. */
+/** JSON has no NaN and no infinities. */
 function finite(sum: number): number | null {
   return Number.isFinite(sum) ? sum : null;
 }

@@ -1,4 +1,4 @@
-/** What `recover` returns: one shape for tensors that were computed and for whole files that were XORed. */
+/** The report of `recover`: one type for computed tensors and for whole XORed files. */
 
 import type { Choice } from "../../evidence/choice.js";
 import type { End, MakingReport } from "../../make/recipe.js";
@@ -9,31 +9,31 @@ import type { ChainMaterializeReport, ChainSummary } from "../chain/report.js";
 import type { XorReport } from "../xor/recipe.js";
 
 export interface RecoverReport extends MakingReport {
-  /** The scheme's name, as `weight-diff schemes` lists it; and why it was chosen, in words. */
+  /** The scheme's name, as `weight-diff schemes` lists it, and the reason for the choice in words. */
   readonly scheme: string;
   readonly schemeReason: string;
   /** The dtype of the float tensors; null if they have several. */
   readonly dtype: "F32" | "F16" | "BF16" | null;
-  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. "part": one part of it. */
+  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was already complete. "part": one part of it. */
   readonly outcome: "recovered" | "checked" | "planned" | "verified" | "part";
-  /** Every tensor of the output, in the order of its state dict; sha256 (hex) of its contiguous little-endian bytes. */
+  /** Every tensor of the output, in the order of its state dict, with the sha256 (hex) of its contiguous little-endian bytes. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
     readonly shape: readonly number[];
     readonly sha256: string;
   }[];
-  /** The naive sums of the result (docs/arithmetic.md 7); null where nothing was computed. */
+  /** The naive sums of the result (docs/arithmetic.md 7); null if nothing was computed. */
   readonly sums: NaiveSums | null;
-  /** The F32 sum of each tensor by name, inv_freq included; empty where nothing was computed. */
+  /** The F32 sum of each tensor by name, inv_freq included; empty if nothing was computed. */
   readonly tensorSums: ReadonlyMap<string, number>;
   /** How the sum compares with the expected one; null if none was expected. */
   readonly sumCheck: SumVerdict | null;
-  /** How many finite values of a tensor the output dtype cannot hold; only tensors that have some. */
+  /** How many finite values of a tensor become infinite in the output dtype. Lists only tensors that have such values. */
   readonly overflow: ReadonlyMap<string, number>;
-  /** Only where whole files were XORed: there are no tensors then. */
+  /** Only if whole files were XORed. There are no tensors then. */
   readonly xor?: XorReport;
-  /** Only where the diff is a chain of updates. */
+  /** Only if the diff is a chain of updates. */
   readonly chain?: ChainSummary;
 }
 

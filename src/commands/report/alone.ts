@@ -1,6 +1,6 @@
 /**
- * A diff without its base: how large its differences are, and how many are zero. How large that is beside the base, in which steps of value,
- * and which rows are new, only the base tells.
+ * A diff without its base: how large its differences are, and how many are zero. Only the base tells how large that is beside the weights,
+ * how many steps of value it makes, and which rows are new.
  */
 import { openCheckpoint, type StoredTensor } from "../../checkpoint/checkpoint.js";
 import { configOf } from "../../checkpoint/config.js";
@@ -22,10 +22,10 @@ import { runPlan } from "../../run/run-plan.js";
 import { type MeasuredRun, type MeasuredTensor, soundManifest } from "./measured.js";
 import type { ReportOptions } from "./options.js";
 
-/** @throws {WeightDiffError} NOT_A_DIFF for what is none; USAGE for a scheme; otherwise as inspect and verify. */
+/** @throws {WeightDiffError} NOT_A_DIFF if it is not a diff; USAGE for a scheme; otherwise as inspect and verify. */
 export async function measureAlone(options: ReportOptions & { readonly hub: Hub }): Promise<MeasuredRun> {
   if (options.scheme !== undefined) {
-    throw new WeightDiffError("USAGE", "a diff alone is not applied, and needs no scheme", "give its base, too");
+    throw new WeightDiffError("USAGE", "a diff alone is not applied, so it needs no scheme", "give its base, too");
   }
   const checkpoint = await openCheckpoint(options.path, options.hub);
   const config = await configOf(checkpoint).catch(() => null);
@@ -52,7 +52,7 @@ export async function measureAlone(options: ReportOptions & { readonly hub: Hub 
   const again = readAdditiveRecord(checkpoint);
   const exact = encodingOf(checkpoint) === "exact";
   const stored = [...checkpoint.stateDict].filter(([name]) => !INV_FREQ.test(name));
-  // Twice the base taken off is no difference, either.
+  // A tensor from which the base was subtracted twice is not a difference either.
   const isDifference = (name: string, { dtype }: StoredTensor): boolean => {
     const how = again?.get(name);
     return !own.has(name) && !(how?.rule === "base" && how.times > 1) && dtypeBits(dtype) % 8 === 0;
@@ -75,7 +75,7 @@ export async function measureAlone(options: ReportOptions & { readonly hub: Hub 
   const results = new Map(jobs.map(({ id, name }) => [name, run.results.get(id)?.measured]));
   const tensors = stored.map(([name, tensor]): MeasuredTensor => {
     const found = results.get(name) ?? unmeasured(tensor);
-    // Bit patterns are no values; a number in them is a difference of bits.
+    // Bit patterns are not values: as numbers, they are differences of bits.
     return { ...placeless(name, tensor), measured: exact ? { ...found, values: null, units: null } : found };
   });
   return { tensors, models: [checkpoint], scheme: null, bytesRead: run.read, threads: run.threads };
@@ -92,7 +92,7 @@ function unmeasured({ shape }: StoredTensor): Measured {
   return { elements: elementCount(shape) ?? 0, compared: 0, changed: 0, values: null, units: null, rows: [] };
 }
 
-/** As its files say: how many units are the base's own bits, and what the tensor takes. */
+/** From its files alone: how many units are the base's bits, and how many bytes the tensor takes. */
 function codedTensor(entry: CodedEntry, { range }: StoredTensor): MeasuredTensor {
   const elements = elementCount(entry.shape) ?? 0;
   const units = unitCount(entry.dtype, entry.shape) ?? 0;

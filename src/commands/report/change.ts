@@ -1,4 +1,4 @@
-/** Measured tensors to figures: of one, and of several together. All sums go in the order of the tensors. */
+/** From measured tensors to figures, for one tensor or for several together. All sums follow the order of the tensors. */
 import type { Measured } from "../../engine/job/result.js";
 import type { Change, ChangeReport } from "./options.js";
 
@@ -41,7 +41,7 @@ export function changeOf(parts: readonly Measured[]): Change {
   };
 }
 
-/** Of a diff without its base: nothing that the base's values are in. @param parts differences, in a fixed order. */
+/** The figures of a diff without its base: all that need the base's values are null. @param parts differences, in a fixed order. */
 export function changeAlone(parts: readonly Measured[]): Change {
   const found = changeOf(parts);
   const counted = parts.filter(({ units }) => units !== null);
@@ -53,19 +53,19 @@ export function changeAlone(parts: readonly Measured[]): Change {
   };
 }
 
-/** Relative to the base; without one, the root mean square of the differences. */
+/** Relative to the base. Without a base, the root mean square of the differences. */
 export function movedBy({ relative, baseNorm, differenceNorm, compared }: Change): number | null {
   return baseNorm === null && differenceNorm !== null && compared > 0 ? differenceNorm / Math.sqrt(compared) : relative;
 }
 
 export interface MapFigure {
-  /** "relative change". */
+  /** For example "relative change". */
   readonly title: string;
-  /** Null where there is no such figure: the tensor is no part of the map. */
+  /** Null if there is no such figure: the tensor is then left out of the map. */
   of(change: Change): number | null;
 }
 
-/** What a map shows: how far values moved; of a diff alone whose differences have no size, how many are not zero. */
+/** The figure of a map: how far values moved. For a diff alone whose differences have no size, it is how many are not zero. */
 export function mapFigure({ base, total }: Pick<ChangeReport, "base" | "total">): MapFigure {
   const unmoved = ({ changed, compared }: Change): number | null => (changed === 0 && compared > 0 ? 0 : null);
   if (base === null && total.differenceNorm === null && total.compared > 0) {
@@ -90,7 +90,7 @@ function addLists(lists: readonly (readonly number[])[]): readonly number[] {
   return sums;
 }
 
-/** A name cut at its first number. */
+/** Splits a name at its first number. */
 export function placeOf(name: string): { readonly layer: number | null; readonly module: string } {
   const [, number, rest] = /^(?:.*?\.)??(\d{1,6})\.(.+)$/.exec(name) ?? [];
   return number === undefined || rest === undefined

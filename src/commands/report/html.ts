@@ -1,6 +1,6 @@
 /**
- * A report as one page: figures, names and the script that draws them, and nothing from elsewhere. The same report gives the same bytes.
- * Names are data in it, never markup: as JSON without "<" they cannot end the element that they are in, and the script shows them as text.
+ * A report as one page: figures, names and the script that draws them. It loads nothing. Equal reports give equal bytes. Names are data in
+ * it, never markup: as JSON without "<" they cannot end the element that holds them, and the script shows them as text.
  */
 import { fileURLToPath } from "node:url";
 import { readBytes } from "../../files/small-files.js";
@@ -83,7 +83,7 @@ function figuresOf(change: Change): PageFigures {
   };
 }
 
-/** To the digits that a page may show; --json has all. Null for what is no number. */
+/** Rounds to the digits that a page may show; --json has all. Null for a value that is not finite. */
 function rounded(value: number | null, digits = 5): number | null {
   return value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(digits));
 }

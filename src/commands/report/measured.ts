@@ -1,4 +1,4 @@
-/** What one pass over the weights tells, tensor by tensor. */
+/** The result of one pass over the weights, tensor by tensor. */
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { Measured } from "../../engine/job/result.js";
@@ -14,14 +14,14 @@ export interface MeasuredTensor extends Pick<TensorChange, "name" | "dtype" | "s
 
 export interface MeasuredRun {
   readonly tensors: readonly MeasuredTensor[];
-  /** Whose tokenizers tell the tokens of the rows, in this order. */
+  /** The checkpoints whose tokenizers name the tokens of rows, in this order. */
   readonly models: readonly Checkpoint[];
   readonly scheme: string | null;
   readonly bytesRead: number;
   readonly threads: number;
 }
 
-/** Null where there is none, or none that can be read: what recover thinks of that, it says itself. @throws {TypeError} for bugs. */
+/** The manifest; null if there is none, or if it cannot be read. recover itself reports a bad manifest. @throws {TypeError} for bugs. */
 export async function soundManifest({ directory }: Checkpoint): Promise<Manifest | null> {
   return directory === null
     ? null

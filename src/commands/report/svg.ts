@@ -1,20 +1,20 @@
 /**
- * The heat map as a picture: modules from top to bottom, layers from left to right, how far values moved on a logarithmic scale. One file
- * without scripts and without anything from elsewhere; light or dark as its reader is. Names are text, whatever is in them.
+ * The heat map as a picture: modules from top to bottom, layers from left to right, and how far values moved on a logarithmic scale. One
+ * file without scripts that loads nothing, light or dark like its reader's settings. Names are text, whatever they contain.
  */
 import { mapFigure } from "./change.js";
 import type { ChangeReport } from "./options.js";
 
 /** Pixels. */
 const CELL = { width: 16, height: 18 } as const;
-/** Of a letter of the labels, at most. */
+/** The largest width of a letter in the labels. */
 const LETTER = 7.3;
 const LABEL = 46;
 const GAP = 12;
 const NO_NUMBER = "NaN or infinity";
-/** Wider maps have narrower cells. */
+/** Wider maps get narrower cells. */
 const MOST_WIDTH = 1100;
-/** Of a sequential palette, from next to nothing to the most: ColorBrewer's YlOrRd, whose order is seen in grey, too. */
+/** A sequential palette from the smallest change to the largest: ColorBrewer's YlOrRd, whose order shows in grey too. */
 const COLOURS = ["#ffffcc", "#ffeda0", "#fed976", "#feb24c", "#fd8d3c", "#fc4e2a", "#e31a1c", "#b10026"] as const;
 
 /** @returns the text of an SVG file. */
@@ -82,7 +82,7 @@ function totalText({ base, total: { changed, compared, relative } }: ChangeRepor
   return `${counted}${relative === null ? "" : `, relative change ${digits(relative)}`}`;
 }
 
-/** For a card. */
+/** The sentence for a card. */
 export function changeSentence(report: ChangeReport): string {
   return `The fine-tune changed ${totalText(report)}.`;
 }
@@ -96,7 +96,7 @@ text { font: 12px ui-monospace, monospace; fill: #222 }
 @media (prefers-color-scheme: dark) { text { fill: #ddd } .page { fill: #161616 } .same { fill: #3a3a3a } .strange { fill: #b98ae0 } }
 </style>`;
 
-/** What the map shows by layer and module; the largest of several tensors in one place, NaN if one of them has it. */
+/** The figures of the map by layer and module: the largest of several tensors in one cell, or NaN if one of them has it. */
 function cellsOf(report: ChangeReport): ReadonlyMap<string, number> {
   const figure = mapFigure(report);
   const cells = new Map<string, number>();
@@ -112,7 +112,7 @@ function cellsOf(report: ChangeReport): ReadonlyMap<string, number> {
   return cells;
 }
 
-/** Of nothing, the least and the most are 1, and nobody asks. */
+/** The smallest and the largest value; 1 if there are none, which is never shown. */
 function spread(values: readonly number[]): readonly number[] {
   return values.length === 0
     ? [1]
@@ -164,7 +164,7 @@ function round(value: number): number {
   return Math.round(100 * value) / 100;
 }
 
-/** As text of XML: of characters that XML does not have, and of those that turn the direction of writing, only their numbers are shown. */
+/** Escapes text for XML. Characters that XML does not allow, and those that turn the direction of writing, are shown as numbers. */
 function escaped(text: string): string {
   return text
     .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\ufffe\uffff]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)

@@ -1,4 +1,4 @@
-/** What lies beside the weights and tells how the model is spoken to: family, template, end tokens, tokenizer. */
+/** The files beside the weights that tell how to speak to the model: family, template, end tokens, tokenizer. */
 import { basename, dirname, join, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { configOf } from "../../checkpoint/config.js";
@@ -10,7 +10,7 @@ import { openTokenizer, type TextTokenizer } from "../../inference/tokenizer.js"
 import { readManifest } from "../../manifest/read.js";
 import { MANIFEST } from "../../output/state.js";
 
-/** As openCheckpoint; but config and tokenizer of a lone file lie beside it. */
+/** As openCheckpoint, except that config and tokenizer of a single file are those beside it. */
 export async function openModelAt(path: string, hub: Hub): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(path, hub);
   const [file] = checkpoint.shards;
@@ -19,7 +19,7 @@ export async function openModelAt(path: string, hub: Hub): Promise<Checkpoint> {
     : { ...checkpoint, directory: dirname(resolve(file.path)) };
 }
 
-/** @param scheme as the caller knows it; null asks the manifest. */
+/** @param scheme the scheme if the caller knows it; null asks the manifest. */
 export async function promptEvidence(
   { directory, repo, path }: Checkpoint,
   scheme: string | null,
@@ -33,7 +33,7 @@ export async function promptEvidence(
   };
 }
 
-/** What a manifest says that cannot be read is nothing. */
+/** A manifest that cannot be read tells nothing. */
 async function schemeOf(directory: string | null): Promise<string | null> {
   if (directory === null) {
     return null;
@@ -48,7 +48,7 @@ export interface Generation {
   readonly samples: boolean;
 }
 
-/** As transformers has it: generation_config.json where there is one, with all that it leaves out; else config.json. */
+/** As transformers does: generation_config.json if there is one, even for keys that it leaves out; otherwise config.json. */
 export async function generationOf(checkpoint: Checkpoint): Promise<Generation> {
   const { directory } = checkpoint;
   const own = directory === null ? {} : await readSettings(directory, "generation_config.json");
@@ -60,7 +60,7 @@ export async function generationOf(checkpoint: Checkpoint): Promise<Generation> 
   };
 }
 
-/** Of the first of the folders that has one. */
+/** The tokenizer of the first folder that has one. */
 export async function firstTokenizer(
   folders: readonly (string | null)[],
   options: { readonly rows: number; readonly signal?: AbortSignal | undefined },

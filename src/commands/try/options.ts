@@ -1,6 +1,7 @@
-/** What tryModel may be asked, and what it tells. */
+/** The options of tryModel, and its report. */
 import type { Say } from "../../advice.js";
 import type { Guard } from "../../evidence/guard-names.js";
+import type { Hub } from "../../hub/place.js";
 import type { StoppedBy } from "../../inference/generate.js";
 import type { PromptReason } from "../../inference/prompts.js";
 import type { Verdict } from "../../inference/verdict.js";
@@ -9,33 +10,36 @@ import type { RunOptions } from "../../run/run-plan.js";
 export interface TryOptions extends Omit<RunOptions, "directIo"> {
   /** The model: a directory, a weight file, a Hub cache folder, or the name of a repository. */
   readonly path: string;
-  /** The model that it was made from, likewise: what it does on the same texts is the yardstick. */
+  /** The model that it was made from, given likewise. Its figures on the same texts are the yardstick. */
   readonly base?: string | null;
-  /** A question, which is put into the form that the model's family knows; by default the one of the reference scripts. */
+  /** A question, which is put into the form that the model's family knows. The default is the question of the reference scripts. */
   readonly prompt?: string | null;
-  /** A text that is sent as it is. */
+  /** A text that is sent unchanged. */
   readonly text?: string | null;
-  /** Ids of tokens, which need no tokenizer. */
+  /** Token ids, which need no tokenizer. */
   readonly promptIds?: readonly number[] | null;
-  /** How many tokens follow, at most. 16 by default. */
+  /** The most tokens to generate. 16 by default. */
   readonly maxNewTokens?: number;
-  /** Seconds: no pass begins that would end later, as far as the one before tells. The first one always runs. */
+  /** In seconds: no pass begins that would end later, by the duration of the one before. The first pass always runs. */
   readonly timeLimit?: number | null;
-  /** A folder with the tokenizer; by default the model's own, else the base's. */
+  /** A folder with the tokenizer. By default the model's own, or else the base's. */
   readonly tokenizer?: string | null;
-  /** The scheme that the model was recovered with; by default as its manifest says. Some tell the family. */
+  /** The scheme with which the model was recovered. By default, its manifest tells. Some schemes tell the family. */
   readonly scheme?: string | null;
   /** Guards to switch off: "not-a-model" runs a diff. */
   readonly ignore?: readonly Guard[];
-  /** Called with each piece of the text that follows, as it comes. */
+  /** Called with each piece of the generated text, as it comes. */
   readonly onText?: ((text: string) => void) | undefined;
-  /** Called once the first pass has told everything but the text. */
+  /** Called after the first pass with everything but the text. */
   readonly onFirst?: ((first: TryFirst) => void) | undefined;
-  /** Called with every sentence a user should read, as soon as it is known. */
+  /** Called with every note for the user, as soon as it is known. */
   readonly onNote?: Say;
-  /** Called with what may be wrong; the run goes on. */
+  /** Called with every warning. The run goes on. */
   readonly onWarning?: Say;
 }
+
+/** The same options with the Hub opened. */
+export type OpenOptions = TryOptions & { readonly hub: Hub };
 
 /** A token that may come next. */
 export interface NextToken {
@@ -45,7 +49,7 @@ export interface NextToken {
   readonly probability: number;
 }
 
-/** What the model was asked, and what the first pass told of the answer. */
+/** The prompt, and what the first pass shows about the answer. */
 export interface TryFirst {
   readonly path: string;
   readonly family: string;
@@ -53,20 +57,20 @@ export interface TryFirst {
   /** Rows of the embedding. */
   readonly vocabulary: number;
   readonly prompt: {
-    /** Whose form it has: "Tulu"; null: the text as it was given. */
+    /** The family whose form the prompt has, for example "Tulu"; null if the text was sent unchanged. */
     readonly form: string | null;
     readonly reason: PromptReason;
-    /** As it was sent; null where only ids were given. */
+    /** The prompt as it was sent; null if only ids were given. */
     readonly text: string | null;
     readonly ids: readonly number[];
   };
-  /** The file that was used; null without. */
+  /** The tokenizer file that was used; null if none. */
   readonly tokenizer: string | null;
-  /** The likeliest, best first. Empty where the model is broken. */
+  /** The likeliest tokens, best first. Empty if the model is broken. */
   readonly next: readonly NextToken[];
 }
 
-/** Nats per token of a text, by the model and by its base. */
+/** Nats per token of a text, for the model and for its base. */
 export interface TextFigure {
   readonly loss: number;
   readonly base: number | null;
@@ -74,23 +78,23 @@ export interface TextFigure {
 
 export interface TryReport extends TryFirst {
   readonly base: string | null;
-  /** What followed, without the tokens that have no text. Null without a tokenizer. */
+  /** The generated text, without tokens that have no text. Null without a tokenizer. */
   readonly text: string | null;
   readonly ids: readonly number[];
-  /** Why no more followed; null where the model is broken. */
+  /** Why the text ended; null if the model is broken. */
   readonly stopped: StoppedBy | null;
-  /** ln of the vocabulary: nats per token of guessing. */
+  /** ln of the vocabulary: the nats per token of guessing. */
   readonly guessing: number;
-  /** Of the beginning of the Declaration of Independence; null without a tokenizer, or where the model is broken. */
+  /** The figure for the beginning of the Declaration of Independence; null without a tokenizer, or if the model is broken. */
   readonly known: TextFigure | null;
-  /** Of an answer in the family's own form; null where no family is known, too. */
+  /** The figure for an answer in the family's own form; null also if no family is known. */
   readonly form: TextFigure | null;
-  /** The base's loss less the model's, of that answer. */
+  /** The base's loss on that answer minus the model's. */
   readonly gain: number | null;
   readonly verdict: Verdict;
-  /** Where the model's values stop being numbers; null where they do not. */
+  /** The tensor from which on the model's values are no longer finite; null if all are. */
   readonly brokenFrom: string | null;
-  /** Passes over all weights, and their bytes. */
+  /** The number of passes over all weights, and the bytes that they read. */
   readonly passes: number;
   readonly bytesRead: number;
   readonly seconds: number;

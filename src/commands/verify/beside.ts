@@ -1,4 +1,4 @@
-/** How verify looks at what lies beside the weights: the manifest, config, tokenizer and side files. */
+/** How verify checks the files beside the weights: the manifest, config, tokenizer and side files. */
 import { join } from "node:path";
 import { checkArchitecture, type Judged } from "../../check/architecture.js";
 import { checkSideFiles, checkTokenizer, checkUnfinished } from "../../check/side-files.js";
@@ -22,12 +22,12 @@ interface Asked {
   readonly requireDigests?: boolean;
 }
 
-/** The manifest, as far as there is one. What makes it "unusable" is among the findings already. */
+/** The manifest, if there is one. The findings already tell why it is "unusable". */
 export type FoundManifest =
   | { readonly state: "usable"; readonly manifest: Manifest }
   | { readonly state: "none" | "unusable"; readonly manifest: null };
 
-/** @throws {WeightDiffError} NOT_FOUND if it was named and is not there; IO. */
+/** @throws {WeightDiffError} NOT_FOUND if the user named a manifest that does not exist; IO. */
 export async function findManifest(
   { manifest: given = null, path: place, hub }: Asked & { readonly hub: Hub },
   report: AddFinding,
@@ -58,7 +58,7 @@ export async function findManifest(
   }
 }
 
-/** Reports that digests are missing: where they are required, and where make-diff wrote the files, since it puts digests beside every diff. */
+/** Reports missing digests: if they are required, or if make-diff wrote the files, since it always writes digests too. */
 export function checkDigestsThere(
   { state }: FoundManifest,
   { checkpoint }: Survey,
@@ -88,11 +88,11 @@ export interface Structure {
   readonly judged: Judged;
 }
 
-/** Checks config and side files. The weight files were checked by the survey. */
+/** Checks config and side files. The survey has already checked the weight files. */
 export async function checkStructure(survey: Survey, report: AddFinding): Promise<Structure> {
   const { directory, stateDict, shards, path } = survey.checkpoint;
   if (directory === null) {
-    report("note", "a lone file: no index, config or tokenizer to check it against", {
+    report("note", "a single file: there is no index, config or tokenizer to check it against", {
       file: loneFile(path, survey.checkpoint) ?? path,
     });
     return { config: null, judged: checkArchitecture(stateDict, null, report) };

@@ -1,4 +1,4 @@
-/** What verify says of another checkpoint that should hold the same model. */
+/** What verify reports about another checkpoint that should hold the same model. */
 import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { AddFinding } from "../../finding.js";
@@ -6,7 +6,7 @@ import { quote } from "../../formats/quote.js";
 import type { Hub } from "../../hub/place.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
-/** So many tensors that differ for the same reason are named one by one; more are one finding. */
+/** If at most so many tensors differ for the same reason, each is named. More are one finding. */
 const MOST_NAMED = 3;
 
 /** @throws {WeightDiffError} as openCheckpoint and compareCheckpoints. */

@@ -1,4 +1,4 @@
-/** The one pass of verify over the tensors, and what is judged by it. */
+/** verify's single pass over the tensors, and the judgement of what it read. */
 import { checkManifest, checkRecords, checkTied, checkValues, filesToDigest } from "../../check/contents.js";
 import { checkHub, filesToHold } from "../../check/hub.js";
 import { checkReleased } from "../../check/released.js";

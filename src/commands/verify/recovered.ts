@@ -1,4 +1,4 @@
-/** How verify recovers a diff with its base: the model is computed, not written, and compared with make-diff's manifest. */
+/** How verify checks a diff with its base: computes the model without writing it, and compares it with make-diff's manifest. */
 
 import { unusable } from "../../check/survey.js";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
@@ -11,7 +11,10 @@ import type { ModelSums } from "../../sums/judge.js";
 import type { RecoverReport } from "../recover/report.js";
 import { recover } from "../recover.js";
 
-/** How many tensors were recovered; for how many of them the manifest has a digest; and how many elements the manifest says do not come back exactly. */
+/**
+ * How many tensors were recovered, how many of them the manifest has a digest of, and how many elements the manifest says are not restored
+ * exactly.
+ */
 export interface RecoveredTensors {
   readonly tensors: number;
   readonly compared: number;
@@ -24,7 +27,7 @@ interface DiffOptions extends RunOptions, SchemeOptions {
   readonly hub: Hub;
 }
 
-/** Recovers the diff with its base. A base that does not fit is a finding; a path that is no checkpoint is an error. */
+/** Recovers the diff with its base. A base that does not fit is a finding. A path that is not a checkpoint is an error. */
 export async function recoverDiff(
   raw: string,
   options: DiffOptions,
@@ -60,7 +63,7 @@ export function checkRecovered(
   if (manifest?.operation !== "make-diff") {
     report(
       summed ? "note" : "warning",
-      `${run.tensors.length} tensors were recovered and none compared: no manifest of make-diff says what they should be`,
+      `${run.tensors.length} tensors were recovered but none compared: there is no manifest of make-diff that says what they should be`,
       summed ? {} : { code: "not-compared" },
     );
     return { tensors: run.tensors.length, compared: 0, inexact: 0 };
@@ -69,14 +72,14 @@ export function checkRecovered(
   for (const { name, recovered } of manifest.tensors) {
     const tensor = found.get(name);
     if (tensor === undefined) {
-      report("error", "is in the manifest, and was not recovered", { tensor: name });
+      report("error", "is in the manifest, but was not recovered", { tensor: name });
     } else if (tensor.sha256 !== recovered) {
       report("error", "with this base, the recovered tensor is not the one that the manifest has", { tensor: name });
     }
   }
   const inexact = manifest.tensors.reduce((sum, tensor) => sum + tensor.inexact, 0);
   if (inexact > 0) {
-    report("note", `${inexact} elements do not come back bit for bit: so the manifest says, and so it is meant`);
+    report("note", `${inexact} elements do not come back bit for bit, as the manifest says`);
   }
   return { tensors: run.tensors.length, compared: manifest.tensors.length, inexact };
 }

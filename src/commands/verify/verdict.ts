@@ -1,4 +1,4 @@
-/** What the findings come to. */
+/** The verdict that follows from the findings. */
 import { type Finding, isByRule } from "../../finding.js";
 import type { Verdict } from "./options.js";
 
@@ -18,7 +18,7 @@ export function verdictOn(findings: readonly Finding[]): { readonly verdict: Ver
   return { verdict, sound: verdict === "sound" };
 }
 
-/** Digests prove that the checkpoint is as it was made. Then no rule about its architecture may call it damaged. */
+/** Digests prove that the checkpoint is unchanged. Then no rule about its architecture may call it damaged. */
 export function withoutDoubt(findings: readonly Finding[]): readonly Finding[] {
   const proven = !findings.some(({ check, level }) => check === "digests" && level === "error");
   return findings.map((finding) =>

@@ -1,4 +1,4 @@
-/** The base of an XOR payload: a folder whose files are XORed name by name, or Meta's one file, the key of all .enc files. */
+/** The base of an XOR payload: a folder whose files are XORed name by name, or Meta's single file, which is the key of all .enc files. */
 import {
   enterFolder,
   type Folder,
@@ -10,14 +10,14 @@ import {
 import { WeightDiffError } from "../../errors.js";
 import type { Hub } from "../../hub/place.js";
 
-/** The file that point-alpaca, BELLE and lawyer-llama all use, also for their 13B models. */
+/** The file that point-alpaca, BELLE and lawyer-llama all use, even for their 13B models. */
 export const KEY_NAME = "consolidated.00.pth";
-/** Where the whole of Meta's download has it. */
+/** Where Meta's whole download has it. */
 const KEY_FOLDERS = ["7B", "llama-7b"];
 
 export interface XorBase extends Pick<Folder, "repo" | "commit"> {
   readonly path: string;
-  /** Null where the user named a file. */
+  /** Null if the user named a file. */
   readonly directory: string | null;
   readonly files: readonly ListedFile[];
 }
@@ -36,7 +36,10 @@ export async function findBase(raw: string, hub: Hub | null): Promise<XorBase> {
   return folder;
 }
 
-/** Meta's file: named itself, in its directory, or in the 7B folder of the whole download. @throws {WeightDiffError} as findBase; MISMATCH. */
+/**
+ * Meta's file: named itself, in its directory, or in the 7B folder of the whole download.
+ * @throws {WeightDiffError} as findBase; MISMATCH.
+ */
 export async function findKey(raw: string, hub: Hub | null): Promise<XorBase> {
   const folder = await findFolder(raw, hub);
   if (folder === null) {

@@ -1,6 +1,6 @@
 /**
- * The XOR codecs: whole files, not tensors. A payload and the base give the model (decode), a model and the base give a payload
- * (encode). Recognise, refuse what can be refused; the rest is the run's.
+ * The XOR codecs work on whole files, not tensors. A payload and the base give the model (decode); a model and the base give a payload
+ * (encode). This file recognises them and refuses what it can; the run does the rest.
  */
 import { WeightDiffError } from "../../errors.js";
 import { STREAM } from "../../files/pipe.js";
@@ -14,7 +14,7 @@ import { type XorReport, xorRecipe } from "./recipe.js";
 
 /**
  * Decodes or encodes the files of a payload.
- * @throws {WeightDiffError} with any code of errors.ts but those of tensors; CHECK_FAILED if a file is not what the payload states.
+ * @throws {WeightDiffError} with any code of errors.ts except those about tensors; CHECK_FAILED if a file is not what the payload states.
  */
 export async function xorFiles(found: FoundPayload, options: XorOptions): Promise<XorReport> {
   return withHub(options, async (opened) => {
@@ -22,7 +22,7 @@ export async function xorFiles(found: FoundPayload, options: XorOptions): Promis
     if (opened.output === STREAM) {
       throw new WeightDiffError(
         "USAGE",
-        "this payload gives whole files, and a stream is one file of tensors",
+        "this payload gives whole files, but a stream is one file of tensors",
         "give a directory for them",
       );
     }

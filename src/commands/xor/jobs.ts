@@ -1,4 +1,4 @@
-/** The files of an XOR plan as the run does them. */
+/** The files of an XOR plan as jobs of the run. */
 import type { ListedFile } from "../../checkpoint/file-list.js";
 import type { FileJob } from "../../engine/job/job.js";
 import type { TensorResult } from "../../engine/job/result.js";
@@ -11,7 +11,7 @@ import type { XorPlan } from "./plan.js";
 
 /** Files of the output in the plan's order, one job each. */
 export function runPlanOf({ files, payload: folder, base }: XorPlan): RunPlan {
-  // One key may serve all files: each input is listed once.
+  // One key may serve all files, so each input is listed once.
   const payloads = files.map(({ payload }) => payload);
   const keys = files.flatMap(({ key }) => (key === null ? [] : [key.input]));
   const listed = [...new Set([...payloads, ...keys])];
@@ -24,14 +24,14 @@ export function runPlanOf({ files, payload: folder, base }: XorPlan): RunPlan {
       file: file.file,
       size: file.size,
       header: new Uint8Array(),
-      // A compressed file comes in pieces that are no pages.
+      // A compressed file comes in pieces that are not whole pages.
       directEnd: file.gzip === "deflate" ? 0 : Number.MAX_SAFE_INTEGER,
     })),
     jobs: files.map((file, id) => fileJob(file, id, (input) => place.get(input) ?? 0)),
   };
 }
 
-/** @param commit at which a file is always the same: without a cache its copy has another time every time. */
+/** @param commit identifies the content of a file: without a cache, its copy has another time in every run. */
 function planInput(
   { file, path, size, modified, hub }: ListedFile,
   role: PlanInput["role"],
@@ -57,12 +57,12 @@ function fileJob(file: XorFile, id: number, placeOf: (input: ListedFile) => numb
   };
 }
 
-/** Bytes of the output. Of an inflated file, the base's size is the best guess. */
+/** Bytes of the output. For an inflated file, the base's size is the best guess. */
 export function expectedSize({ size, key, payload }: XorFile): number {
   return size ?? Math.max(payload.size, key?.input.size ?? 0);
 }
 
-/** The digests of a file as it lies there. @throws {WeightDiffError} as readAll. */
+/** The digests of a file as it is stored. @throws {WeightDiffError} as readAll. */
 export async function digestFile(file: ListedFile, md5: boolean, options: RunOptions): Promise<TensorResult> {
   const job = { ...fileJob(asItIs(file), 0, () => 0), md5, output: null };
   const { results } = await readAll([file], [job], options);

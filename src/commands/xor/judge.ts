@@ -1,6 +1,6 @@
 /**
- * Does the base fit the payload? XOR with another one gives noise, which the beginning of every file shows, and the header of
- * every weight file; what remains is a base of the same layout, which only hashes tell. And what else may be the matter.
+ * Does the base fit the payload? XOR with another base gives noise. That shows in the beginning of every file, and in the header of every
+ * weight file. Only hashes reveal another base of the same layout. Also looks for other causes of a mismatch.
  */
 
 import { WeightDiffError } from "../../errors.js";
@@ -10,7 +10,7 @@ import { printable } from "../../formats/quote.js";
 import { KEY_NAME } from "./base.js";
 import { asItIs, beginningOf, headerOf, isLegible, jsonError, MAX_JSON, type XorFile } from "./look.js";
 
-/** Does the base fit? Looks at the beginning of the result, the whole of a JSON file, the header of a weight file. */
+/** Does the base fit? Looks at the beginning of the result, at the whole of a JSON file, and at the header of a weight file. */
 export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
   const promise = promiseOf(file.file);
   if (file.key === null || promise === null) {
@@ -48,7 +48,9 @@ export async function judge(file: XorFile, notes: string[]): Promise<XorFile> {
   }
 }
 
-/** A payload file that is a model's file as it is: nothing to decode, or given the wrong way round (XOR does not mind). */
+/**
+ * Refuses a payload file that is a model's file already: there is nothing to decode, or the inputs are swapped (XOR gives no error then).
+ */
 export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
   const promise = promiseOf(file.file);
   if (file.key === null || promise?.kind !== "weights" || file.gzip !== null) {
@@ -75,7 +77,7 @@ export async function refuseWhole(file: XorFile, raw: string): Promise<void> {
       );
 }
 
-/** Both sides must be what their names promise, or the payload would be of no use. */
+/** Both sides must be what their names promise; otherwise the payload would be useless. */
 export async function refuseEncoding(file: XorFile, raw: string): Promise<void> {
   const promise = promiseOf(file.file);
   if (promise?.kind !== "weights") {
@@ -111,8 +113,8 @@ async function wrongBase(file: XorFile, promise: FilePromise, reason: string): P
   if (legible) {
     return new WeightDiffError(
       "MISMATCH",
-      "is JSON text as it is, and not XORed with the base",
-      "Pygmalion's later uploads are so",
+      "is plain JSON text, not XORed with the base",
+      "Pygmalion's later uploads are like this",
       {
         at: { file: file.payload.name },
         advice: [{ to: "copy such files", option: "scheme", value: "pygmalion" }],

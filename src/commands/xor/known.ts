@@ -1,16 +1,16 @@
 /**
- * What the cards of XOR payloads say of their bases and results: the hashes of weight files. A base of
- * another hash may still be right in parts; a result of another hash is not the published model.
+ * What the cards of XOR payloads state about bases and results: the hashes of weight files. A base with another hash may still be right in
+ * parts. A result with another hash is not the published model.
  */
 export interface KnownSet {
   readonly what: string;
   readonly algorithm: "sha256" | "md5";
-  /** Bare name -> hash in hexadecimal digits. */
+  /** Bare name -> hash (hex). */
   readonly files: ReadonlyMap<string, string>;
 }
 
 export interface KnownBase extends KnownSet {
-  /** Bytes of all files, about: where far less or more is there, it is another model. */
+  /** Approximate bytes of all files. If the total is far from it, it is another model. */
   readonly bytes: number;
 }
 
@@ -123,7 +123,7 @@ export const KNOWN_RESULTS: readonly KnownSet[] = [
   },
 ];
 
-/** The known base that files of these names and sizes should be; null if none is of that size. */
+/** The known base that files of these names and sizes should be; null if none has this size. */
 export function expectedBase(
   files: readonly { readonly file: string; readonly size: number }[],
   known: readonly KnownBase[] = [...KNOWN_BASES, KNOWN_KEY],
@@ -149,7 +149,7 @@ export interface Likeness {
   readonly wrong: readonly string[];
 }
 
-/** The known model that at least one of the files belongs to; null if none does. @param hashes by file. */
+/** The known model to which at least one of the files belongs; null if none. @param hashes by file. */
 export function recognise(
   hashes: ReadonlyMap<string, { readonly sha256: string; readonly md5?: string }>,
   known: readonly KnownSet[] = KNOWN_RESULTS,

@@ -1,4 +1,4 @@
-/** A file of an XOR codec's result, looked at before it is made: its first bytes, its text, the header of its tensors. */
+/** Looks at a file of an XOR codec's result before it is made: its first bytes, its text, the header of its tensors. */
 
 import type { ListedFile } from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
@@ -17,22 +17,22 @@ export interface XorFile {
   /** Bytes of the payload before its content. */
   readonly skip: number;
   readonly gzip: "inflate" | "deflate" | null;
-  /** Null copies. */
+  /** Null for a file that is copied. */
   readonly key: { readonly input: ListedFile; readonly rule: KeyRule } | null;
-  /** Bytes of the output; null where only the run tells. */
+  /** Bytes of the output; null if only the run tells. */
   readonly size: number | null;
-  /** Most bytes that an inflated payload may have. */
+  /** The most bytes that an inflated payload may have. */
   readonly most: number;
   /** Checksums inside the result. */
   readonly records: readonly StoredRecord[];
-  /** sha256 that the payload itself states. */
+  /** The sha256 (hex) that the payload itself states. */
   readonly expected: string | null;
 }
 
-/** Larger JSON is read by nobody. */
+/** No reader accepts larger JSON. */
 export const MAX_JSON = 25_000_000;
 
-/** The payload's file as it is. */
+/** The payload's file without XOR. */
 export function asItIs(payload: ListedFile): XorFile {
   return {
     file: payload.file,
@@ -47,7 +47,7 @@ export function asItIs(payload: ListedFile): XorFile {
   };
 }
 
-/** Is the file what its name promises as it lies there? Text of a kind nobody promised anything of counts too. */
+/** Is the file, unchanged, what its name promises? Text counts too, if the name promises nothing. */
 export async function isLegible(asIs: XorFile): Promise<boolean> {
   const promise = promiseOf(asIs.file);
   if (promise === null || !promise.holds(await beginningOf(asIs, FILE_HEAD))) {
@@ -75,7 +75,7 @@ export async function beginningOf(file: XorFile, most: number): Promise<Uint8Arr
   }
 }
 
-/** What is wrong with the result as JSON; null if nothing is. */
+/** What is wrong with the result as JSON; null if it is valid. */
 export async function jsonError(file: XorFile): Promise<string | null> {
   const bytes = await beginningOf(file, MAX_JSON + 1);
   if (bytes.length > MAX_JSON) {

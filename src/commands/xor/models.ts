@@ -1,4 +1,4 @@
-/** Are base and result the published models? Told by the hashes on their cards (xor/known.ts), which alone can tell. */
+/** Are base and result the published models? Only the hashes on their cards tell (xor/known.ts). */
 import { type ListedFile, listFile } from "../../checkpoint/file-list.js";
 import type { TensorResult } from "../../engine/job/result.js";
 import { KEY_NAME } from "./base.js";
@@ -8,9 +8,7 @@ import type { XorFile } from "./look.js";
 import type { XorOptions } from "./options.js";
 import type { XorPlan } from "./plan.js";
 
-/**
- * The base's hash (hex): as the Hub lists it, or of what is on this disk; null if everything would have to be fetched for it.
- */
+/** The hash (hex) of the base: as the Hub lists it, or of the files on this disk. Null if everything would have to be fetched for it. */
 async function hashOf(
   input: ListedFile,
   algorithm: KnownSet["algorithm"],
@@ -24,12 +22,12 @@ async function hashOf(
     return null;
   }
   const here = hub === undefined ? input : await listFile(input.path);
-  // It is no part of the run, and its progress is not the run's.
+  // This is not part of the run, so its progress is not shown as the run's.
   const { onProgress: _, ...quiet } = options;
   return (await digestFile(here, algorithm === "md5", quiet))[algorithm] ?? null;
 }
 
-/** Known base hashes, before the run: the base's own hash may not be on the list. @returns whether it is a known base. */
+/** Checks the hashes of known bases before the run. A base may be right without being on the list. @returns whether it is a known base. */
 export async function checkBase(plan: XorPlan, options: XorOptions): Promise<boolean> {
   const key = plan.files.find(({ key: by }) => by?.rule === "chunks")?.key?.input;
   if (key !== undefined && key.size !== KNOWN_KEY.bytes) {

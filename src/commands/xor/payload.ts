@@ -1,6 +1,6 @@
 /**
- * Recognises what the XOR codecs published: `.enc` files, or files with the names of weights that are none while the base has
- * files of the same names. Nothing is guessed from names alone: the first bytes decide.
+ * Recognises the payloads of XOR codecs: `.enc` files, or files with the names of weights that do not hold weights, while the base has
+ * files of the same names. Names alone decide nothing; the first bytes do.
  */
 import { enterFolder, type Folder, findFolder, type ListedFile, noFolder } from "../../checkpoint/file-list.js";
 import { WeightDiffError } from "../../errors.js";
@@ -22,14 +22,14 @@ export const ENC_FILE = /^(.+)\.([0-9a-f]{64})\.enc$/;
 const MODEL_FILE = /^(pytorch_model|model)(-.*)?\.(bin|safetensors)$/;
 const MODEL_INDEX = /^(pytorch_model\.bin|model\.safetensors)\.index\.json$/;
 
-/** Published repositories hold one; each is listed, and at the Hub its small files are fetched. */
+/** Published repositories hold one folder. Each folder is listed, and on the Hub its small files are fetched. */
 const MAX_FOLDERS = 20;
 
 export interface FoundPayload {
   readonly folder: Folder;
-  /** Null where the JSON files have yet to tell oa-xor from pygmalion. */
+  /** Null if the JSON files have yet to tell oa-xor from pygmalion. */
   readonly scheme: string | null;
-  /** Why, in words. */
+  /** The reason, in words. */
   readonly reason: string;
 }
 
@@ -39,14 +39,14 @@ export interface PayloadQuestion {
   /** "auto", or a name in the table of schemes. */
   readonly scheme: string;
   readonly ignore?: readonly Guard[];
-  /** Null where both are on this disk. */
+  /** Null if both are on this disk. */
   readonly hub?: Hub | null;
 }
 
 /**
- * The payload that `diff` is; null if it is none. A directory that holds nothing but one with the payload, as the published
- * repositories do, stands for that one.
- * @throws {WeightDiffError} NOT_A_DIFF if base and payload are swapped, NOT_FOUND, IO, HUB_…, NETWORK.
+ * The payload at `diff`; null if it is none. A directory that holds only one folder with the payload, as in the published repositories,
+ * stands for that folder.
+ * @throws {WeightDiffError} NOT_A_DIFF if base and payload are swapped; NOT_FOUND, IO, HUB_…, NETWORK.
  */
 export async function findXorPayload(question: PayloadQuestion): Promise<FoundPayload | null> {
   const { diff, raw, scheme, hub = null } = question;
@@ -64,7 +64,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
     if (other !== null) {
       throw new WeightDiffError(
         "NOT_A_DIFF",
-        `base and diff are swapped: ${other.reason}, and they are given as the base`,
+        `base and diff are swapped: ${other.reason}, but they are given as the base`,
         `give them the other way round: ${diff} is the base, ${raw} the diff`,
       );
     }
@@ -72,7 +72,7 @@ export async function findXorPayload(question: PayloadQuestion): Promise<FoundPa
   return payload;
 }
 
-/** @throws {WeightDiffError} NOT_FOUND if it is none, IO, HUB_…, NETWORK. */
+/** @throws {WeightDiffError} NOT_FOUND if it is no folder; IO, HUB_…, NETWORK. */
 export async function payloadFolder(path: string, hub: Hub | null): Promise<Folder> {
   const folder = await findFolder(path, hub);
   if (folder === null) {
@@ -83,7 +83,7 @@ export async function payloadFolder(path: string, hub: Hub | null): Promise<Fold
 
 async function evidence(path: string, hub: Hub | null): Promise<FoundPayload | null> {
   const listed = await findFolder(path, hub).catch((error: unknown) => {
-    // Opening it as a checkpoint will say what is wrong with it.
+    // Opening it as a checkpoint will report what is wrong with it.
     if (error instanceof WeightDiffError && error.code !== "IO") {
       return null;
     }
@@ -106,10 +106,14 @@ async function evidence(path: string, hub: Hub | null): Promise<FoundPayload | n
   const [first] = [...xored].sort();
   return first === undefined
     ? null
-    : { folder, scheme: null, reason: `${path} holds ${printable(first)}, which has a weight file's name and is none` };
+    : {
+        folder,
+        scheme: null,
+        reason: `${path} holds ${printable(first)}, which has a weight file's name but is not one`,
+      };
 }
 
-/** Those that a loader would read: what else lies there, training state or shards of an earlier upload, tells nothing. */
+/** The files that a loader would read. Other files, such as training state or shards of an earlier upload, tell nothing. */
 async function weightFiles({ files }: Folder): Promise<Folder["files"]> {
   const weights = files.filter(({ file }) => MODEL_FILE.test(file));
   const listed = new Set<string>();
@@ -134,7 +138,7 @@ async function isXored(weights: ListedFile): Promise<boolean> {
   }
 }
 
-/** Into the one directory that holds files of a payload, if this one holds none. */
+/** Goes into the only directory with files of a payload, if this one has none. */
 async function descend(folder: Folder, hub: Hub | null): Promise<Folder> {
   const holds = ({ files }: Folder): boolean =>
     files.some(({ file }) => ENC_FILE.test(file) || promiseOf(file)?.kind === "weights");
@@ -144,7 +148,7 @@ async function descend(folder: Folder, hub: Hub | null): Promise<Folder> {
   }
   const inner: Folder[] = [];
   for (const name of names) {
-    const candidate = await enterFolder(folder, name, hub).catch(() => null); // what cannot be listed holds nothing
+    const candidate = await enterFolder(folder, name, hub).catch(() => null); // a folder that cannot be listed counts as empty
     if (candidate !== null && holds(candidate)) {
       inner.push(candidate);
     }

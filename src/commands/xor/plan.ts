@@ -1,7 +1,7 @@
 /**
- * What becomes of each file of an XOR payload: decoded with which key, copied, or left; and whether the base is right, told by
- * the first bytes of every file and the whole header of every weight file, before anything is written. OpenAssistant's
- * xor_codec.py pairs files of the same name and passes over what fails; here what cannot be right is refused.
+ * Decides for each file of an XOR payload whether it is decoded, with which key, copied, or left. Checks the base before anything is
+ * written, by the first bytes of every file and the whole header of every weight file. OpenAssistant's xor_codec.py pairs files of the same
+ * name and skips those that fail; this code refuses what cannot be right.
  */
 import type { Folder, ListedFile } from "../../checkpoint/file-list.js";
 import { refuseStandIn } from "../../checkpoint/side-files.js";
@@ -24,11 +24,11 @@ export interface XorPlan {
   readonly reason: string;
   readonly direction: "decode" | "encode";
   readonly payload: Folder;
-  /** Its files are those that are used. */
+  /** Lists only the files that are used. */
   readonly base: XorBase;
-  /** Smallest first: what is wrong shows early. */
+  /** Smallest first, so that mistakes show early. */
   readonly files: readonly XorFile[];
-  /** Bare names of what stays behind. */
+  /** Bare names of the files that are not copied. */
   readonly left: readonly string[];
   readonly notes: readonly string[];
 }
@@ -36,11 +36,14 @@ export interface XorPlan {
 export interface XorPlanOptions {
   readonly raw: string;
   readonly direction: "decode" | "encode";
-  /** Every payload file that is XORed is a gzip file; otherwise those that begin as one. When encoding: make them so. */
+  /**
+   * When decoding: every payload file that is XORed is a gzip file; otherwise only those that begin like one. When encoding: write gzip
+   * files.
+   */
   readonly compress: boolean;
-  /** Null where everything is on this disk. */
+  /** Null if everything is on this disk. */
   readonly hub: Hub | null;
-  /** Go on where a result does not look as its name promises. */
+  /** Go on if a result does not look as its name promises. */
   readonly trustBase: boolean;
 }
 
@@ -48,17 +51,17 @@ export interface XorPlanOptions {
 const RESERVED = new RegExp(
   `^(journal|lock)([.].*)?$|^${STAGING.replace(".", "\\.")}$|^${MANIFEST.replace(".", "\\.")}$`,
 );
-/** Beside weights, worth having in a model even where the base has none. */
+/** Files beside the weights that a model should have, even if the base lacks them. */
 const isWorthHaving = (file: string): boolean => file.endsWith(".json") || isSideFile(file);
 const DIGEST = 32;
-/** An inflated payload has about its base file's length: F16 to F32 doubles it, and small files may grow. */
+/** An inflated payload is about as long as the base's file: F16 to F32 doubles it, and small files may grow. */
 const MAX_GROWTH = 4;
 const MAX_GROWTH_BYTES = 64_000_000;
 
 /**
- * Plans the run. Reads heads and headers.
- * @throws {WeightDiffError} MISMATCH (a wrong base, with what was found; a file that the base lacks), NOT_A_DIFF (a payload that
- * is none; swapped), NOT_FOUND, NOT_WEIGHTS, TRUNCATED, FORMAT_INVALID, IO.
+ * Plans the run. Reads beginnings and headers.
+ * @throws {WeightDiffError} MISMATCH (a wrong base, with what was found; a file that the base lacks), NOT_A_DIFF (the payload is none;
+ * swapped inputs), NOT_FOUND, NOT_WEIGHTS, TRUNCATED, FORMAT_INVALID, IO.
  */
 export async function planXor(found: FoundPayload, options: XorPlanOptions): Promise<XorPlan> {
   const { folder } = found;
@@ -81,7 +84,7 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
       left.push(file);
       continue;
     }
-    // Weights may lie on another disk; what may be copied as it is must be the payload's own.
+    // Weights may lie on another disk. A file that may be copied must belong to the payload itself.
     const isWeights = file.endsWith(".enc") || promiseOf(file)?.kind === "weights";
     await refuseStandIn(isWeights ? payload : { ...payload, within: folder.directory }, file);
     if (stream && file.endsWith(".enc")) {
@@ -145,12 +148,12 @@ export async function planXor(found: FoundPayload, options: XorPlanOptions): Pro
   };
 }
 
-/** A card, or what git and the Hub keep for themselves: it describes the payload, unless it was XORed like everything else. */
+/** A card, or a file that git or the Hub keeps for itself. It describes the payload, unless it was XORed like everything else. */
 async function isDescription(payload: ListedFile): Promise<boolean> {
   return /^\.git|^README\.md$/.test(payload.file) && isText(await beginningOf(asItIs(payload), FILE_HEAD));
 }
 
-/** Weights that need no decoding, and swapped inputs, say more than what comes of them. */
+/** Reports weights that need no decoding, and swapped inputs, first: they say more than their consequences. */
 async function judgeAll(
   drafts: readonly XorFile[],
   { raw, direction, trustBase }: XorPlanOptions,
@@ -213,7 +216,7 @@ async function encrypted(payload: ListedFile, key: ListedFile): Promise<XorFile>
   return { ...asItIs(payload), file, skip: DIGEST, key: by, size, expected: named };
 }
 
-/** A payload file and the base's file of its name. */
+/** A payload file, and the base's file of the same name. */
 async function paired(payload: ListedFile, partner: ListedFile, options: XorPlanOptions): Promise<XorFile> {
   const plain = { ...asItIs(payload), key: { input: partner, rule: "same-place" } as const };
   if (options.direction === "encode") {
@@ -232,31 +235,31 @@ async function paired(payload: ListedFile, partner: ListedFile, options: XorPlan
   if (headText(head) !== "1f 8b 08") {
     return plain;
   }
-  // XOR may make any three bytes by chance: a whole file that comes out without inflating decides.
+  // XOR can give any three bytes by chance. So what decides is whether the whole file opens without inflating.
   const opens = promiseOf(payload.file)?.kind === "weights" && (await headerOf(plain).catch(() => null)) !== null;
   return opens ? plain : packed;
 }
 
-/** Shards without their index are no model, and neither is an index without its shards. @throws {WeightDiffError} NOT_FOUND. */
+/** Shards without an index are no model, and neither is an index without its shards. @throws {WeightDiffError} NOT_FOUND. */
 async function checkIndexes(files: readonly XorFile[], notes: string[]): Promise<void> {
   const names = new Set(files.map(({ file }) => file));
   for (const index of files.filter(({ file, gzip }) => file.endsWith(".index.json") && gzip !== "deflate")) {
     if (index.size !== null && index.size > MAX_JSON) {
       continue;
     }
-    const bytes = await beginningOf(index, MAX_JSON).catch(() => null); // judged before, unless the base is to be trusted
+    const bytes = await beginningOf(index, MAX_JSON).catch(() => null); // judged before, unless the base is trusted
     let shards: readonly string[] = [];
     try {
       shards =
         bytes === null ? [] : [...parseWeightIndex(decodeText(bytes, index.file), index.file).weightMap.values()];
     } catch {
-      continue; // an encoded one, or one that nobody wants checked
+      continue; // an encoded one, or one whose check the user switched off
     }
     const missing = [...new Set(shards)].find((shard) => !names.has(shard));
     if (missing !== undefined) {
       throw new WeightDiffError(
         "NOT_FOUND",
-        `${printable(index.file)} lists it, and the payload has no such file`,
+        `${printable(index.file)} lists it, but the payload has no such file`,
         "fetch it from where the other files came from",
         { at: { file: printable(missing) } },
       );
@@ -266,7 +269,7 @@ async function checkIndexes(files: readonly XorFile[], notes: string[]): Promise
     [...names].some((file) => /-\d+-of-\d+\.(bin|safetensors)$/.test(file)) &&
     ![...names].some((file) => file.endsWith(".index.json"))
   ) {
-    notes.push("the payload has shards and no index: loaders will need one");
+    notes.push("the payload has shards but no index: loaders will need one");
   }
 }
 

@@ -1,4 +1,4 @@
-/** What the XOR codecs ask of the run: the checks of what came out, the manifest, the report. */
+/** The recipe of the XOR codecs for the run: checks of the results, the manifest, and the report. */
 import { basename, join } from "node:path";
 import { openCheckpoint } from "../../checkpoint/checkpoint.js";
 import type { TensorResult } from "../../engine/job/result.js";
@@ -23,12 +23,12 @@ export interface XorReport extends RunFigures {
   readonly schemeReason: string;
   readonly output: string | null;
   readonly outcome: "made" | "checked" | "planned" | "verified";
-  /** By name. */
+  /** Output files by name. */
   readonly files: readonly XorOutputFile[];
-  /** Records whose CRC-32 was checked, and files whose sha256 the payload states. */
+  /** How many records had their CRC-32 checked, and for how many files the payload states the sha256. */
   readonly records: number;
   readonly stated: number;
-  /** The published model that the result is, by its hashes. */
+  /** The published model that the result is, by its hashes; null if none. */
   readonly identified: string | null;
 }
 
@@ -73,7 +73,7 @@ export function xorRecipe(
       identified = identifyResult(plan, results, options);
       if (direction === "decode" && identified === null && !proven && files.some(isUnproven)) {
         options.onNote?.(
-          "a base of the same layout with other values shows in nothing but the result's hashes: compare those in weight-diff.json with the model's card",
+          "only the result's hashes would show a wrong base of the same layout: compare those in weight-diff.json with the model's card",
         );
       }
       return { extras: [], manifest: () => manifestText(plan, results) };
@@ -108,7 +108,7 @@ function resultsOf({ files }: XorPlan, { results }: RunResult): ReadonlyMap<XorF
   );
 }
 
-/** XORed, and the payload does not say what must come out. A wrong base keeps even the CRC-32s: they are linear in XOR. */
+/** Is the file XORed, while the payload does not state its result? A wrong base keeps even the CRC-32s, which are linear in XOR. */
 function isUnproven({ key, expected }: XorFile): boolean {
   return key !== null && expected === null;
 }
@@ -128,7 +128,7 @@ function refuseOther(file: XorFile, { sha256 }: TensorResult): void {
 async function refuseUnreadable(output: OutputDirectory, plan: XorPlan, options: XorOptions): Promise<void> {
   const usual = /^(pytorch_model|model)\.(bin|safetensors)(\.index\.json)?$/;
   if (!plan.files.some(({ file }) => usual.test(file))) {
-    return; // no checkpoint of the usual kind
+    return; // not a checkpoint of the usual kind
   }
   const staging = join(output.path, STAGING);
   try {

@@ -1,4 +1,4 @@
-/** What weight-diff.json says of XORed files: what they were made from, and what they are; and whether a finished output is that. */
+/** What weight-diff.json states about XORed files: their sources and digests. Also checks a finished output against it. */
 import { join } from "node:path";
 import { refuseOtherwiseMade } from "../../check/model.js";
 import { checkXorFiles } from "../../check/whole-files.js";
@@ -17,7 +17,7 @@ import type { XorPlan } from "./plan.js";
 export interface XorOutputFile {
   readonly file: string;
   readonly how: "xor" | "copied";
-  /** Bytes; null where only the run tells. */
+  /** Bytes; null if only the run tells. */
   readonly size: number | null;
   /** Null before the run. */
   readonly sha256: string | null;
@@ -33,7 +33,7 @@ export function manifestText(plan: XorPlan, results: ReadonlyMap<XorFile, Tensor
   return writeManifest({ ...madeFrom(plan), files });
 }
 
-/** What a finished output must have been made from. */
+/** The sources that a finished output must have. */
 function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
   const listed = (inputs: readonly ListedFile[]) =>
     inputs
@@ -48,7 +48,7 @@ function madeFrom({ payload, base, direction, scheme, files }: XorPlan) {
   } as const;
 }
 
-/** By name. */
+/** The output files by name. */
 export function outputFilesOf(plan: XorPlan, results: ReadonlyMap<XorFile, TensorResult>): readonly XorOutputFile[] {
   return plan.files
     .map((file) => ({
@@ -61,7 +61,7 @@ export function outputFilesOf(plan: XorPlan, results: ReadonlyMap<XorFile, Tenso
 }
 
 /**
- * A finished output: made from the same, and whole?
+ * Checks a finished output: has it the same sources, and is it complete?
  * @returns its files, and the bytes that were read.
  * @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED, IO, INTERRUPTED.
  */

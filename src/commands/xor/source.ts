@@ -1,6 +1,6 @@
 /**
- * What a file would be if a payload were XORed with its key: random access to the result without writing it, so that headers,
- * which lie at the end of a .bin file, are read before the run. Compressed payloads have a beginning only.
+ * A file as it would be after XORing a payload with its key: random access to the result without writing it. So the header, which lies at
+ * the end of a .bin file, can be read before the run. For compressed payloads, only the beginning is available.
  */
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
@@ -17,10 +17,10 @@ export interface XorSource extends ByteSource {
   close(): Promise<void>;
 }
 
-/** A file, on this disk or at the Hub. */
+/** A file on this disk or on the Hub. */
 export interface FilePlace {
   readonly path: string;
-  /** For messages. */
+  /** Its name in messages. */
   readonly name: string;
   readonly hub?: HubFile;
 }
@@ -34,10 +34,10 @@ export interface KeyFile extends FilePlace {
   readonly rule: KeyRule;
 }
 
-/** Bytes of a gzip file that are read at once. */
+/** Bytes of a gzip file to read at once. */
 const PIECE = 1 << 16;
 
-/** Opens payload and key; without a key the payload is read as it is. @throws {WeightDiffError} NOT_FOUND, IO, NETWORK, HUB_…. */
+/** Opens payload and key. Without a key, the payload is read unchanged. @throws {WeightDiffError} NOT_FOUND, IO, NETWORK, HUB_…. */
 export async function openXorSource(payload: PayloadFile, key: KeyFile | null): Promise<XorSource> {
   const source = await openShardSource(payload);
   let keySource: FileSource | null = null;
@@ -64,7 +64,10 @@ export async function openXorSource(payload: PayloadFile, key: KeyFile | null): 
   };
 }
 
-/** The first `most` bytes of what a gzip file holds, XORed with the key if there is one. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, and as openXorSource. */
+/**
+ * The first `most` bytes of a gzip file's content, XORed with the key if there is one.
+ * @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED; as openXorSource.
+ */
 export async function gzipHead(payload: FilePlace, key: KeyFile | null, most: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;

@@ -1,15 +1,16 @@
 /**
- * A sentencepiece model as the object of a tokenizer.json: what convert_slow_tokenizer.py of transformers 4.28.1 makes of LLaMA's
- * (LlamaConverter), which gives sentencepiece's own ids for every text. Merges are in no tokenizer.model: they follow from the pieces.
+ * Converts a sentencepiece model into the object of a tokenizer.json, as convert_slow_tokenizer.py of transformers 4.28.1 does for LLaMA's
+ * (LlamaConverter). The result gives the same ids as sentencepiece for every text. A tokenizer.model has no merges: they follow from the
+ * pieces.
  */
 import { WeightDiffError } from "../../errors.js";
 import { PIECE, readSentencePiece, type SentencePieceModel } from "../../formats/sentencepiece.js";
 
-/** What tokenizer_config.json and added_tokens.json say besides. */
+/** The settings in tokenizer_config.json and added_tokens.json. */
 export interface SlowSettings {
-  /** Does a text begin with the token for that? */
+  /** Does every text begin with the beginning-of-text token? */
   readonly addBos: boolean;
-  /** Null or "", as decapoda's uploads have it: the model file's own. */
+  /** Null, or "" as in decapoda's uploads: the one in the model file. */
   readonly bosToken: string | null;
   readonly added: readonly AddedToken[];
 }
@@ -22,12 +23,12 @@ export interface AddedToken {
 
 const SPACE = "\u2581";
 const BPE = 2;
-/** The longest piece of LLaMA's has 16 characters, of Mistral's 64: a long one has as many cuts as characters. */
+/** The longest piece of LLaMA's tokenizer has 16 characters, of Mistral's 64. A piece has as many cuts as characters. */
 const MAX_PIECE = 1000;
-/** None of these comes of merges: sentencepiece keeps them apart from the words (model_interface.cc, InitializePieces). */
+/** Merges never produce these pieces: sentencepiece keeps them apart from the words (model_interface.cc, InitializePieces). */
 const APART: ReadonlySet<number> = new Set([PIECE.unknown, PIECE.control, PIECE.byte]);
 
-/** @throws {WeightDiffError} FORMAT_INVALID; FORMAT_UNSUPPORTED for what only sentencepiece itself can do. */
+/** @throws {WeightDiffError} FORMAT_INVALID; FORMAT_UNSUPPORTED for features that only sentencepiece itself has. */
 export function fromSentencePiece(bytes: Uint8Array, settings: SlowSettings): object {
   const model = readSentencePiece(bytes);
   refuseOthers(model);
@@ -49,7 +50,7 @@ export function fromSentencePiece(bytes: Uint8Array, settings: SlowSettings): ob
   const named = settings.bosToken === null ? undefined : vocab.get(settings.bosToken);
   const bos = pieces[named ?? model.bos]?.text;
   if (settings.addBos && bos === undefined) {
-    throw new WeightDiffError("FORMAT_INVALID", `has no piece ${model.bos}, which is to begin every text`);
+    throw new WeightDiffError("FORMAT_INVALID", `has no piece ${model.bos}, with which every text should begin`);
   }
   return {
     added_tokens: [...own, ...settings.added].map((token) => ({ ...token, normalized: false })),
@@ -109,7 +110,7 @@ function refuseOthers({ pieces, modelType, ...model }: SentencePieceModel): void
   }
 }
 
-/** What to do about a tokenizer that is not read here. */
+/** The remedy for a tokenizer that is not supported. */
 export const MAKE_JSON =
   "make a tokenizer.json with transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)";
 
@@ -119,7 +120,7 @@ interface Cut {
   readonly right: number;
 }
 
-/** Every cut of a piece into two others, by their ids; all of them by the score of the piece, the best first. */
+/** Every cut of a piece into two other pieces, by their ids, ordered by the score of the piece, the best first. */
 function mergesOf({ pieces }: SentencePieceModel, vocab: ReadonlyMap<string, number>): readonly (readonly string[])[] {
   const found: { readonly score: number; readonly cuts: readonly Cut[] }[] = [];
   for (const { text, score, type } of pieces) {

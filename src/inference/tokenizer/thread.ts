@@ -1,6 +1,6 @@
 /**
- * The thread in which a tokenizer is read and used: @huggingface/tokenizers runs what the file says, patterns included, so nothing of it
- * is trusted here but the ids it gives.
+ * The thread that reads and uses a tokenizer. @huggingface/tokenizers runs what the file says, patterns included, so nothing from it is
+ * trusted here except the ids.
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { serve } from "../../engine/confined.js";
@@ -10,24 +10,24 @@ import { JsonScanner } from "../../formats/json-scanner.js";
 import { quote } from "../../formats/quote.js";
 import { fromSentencePiece, MAKE_JSON, type SlowSettings } from "./from-sentencepiece.js";
 
-/** What the thread begins with. */
+/** What the thread starts with. */
 export interface TokenizerFile {
   readonly path: string;
   readonly bytes: Uint8Array;
-  /** Of a tokenizer.model: what lies beside it. Null: it is a tokenizer.json. */
+  /** For a tokenizer.model: the settings beside it. Null for a tokenizer.json. */
   readonly slow: SlowSettings | null;
-  /** Rows of the embedding: no id may be past them. */
+  /** Rows of the embedding. No id may be past the last one. */
   readonly rows: number;
 }
 
 export type TokenizerRequest =
   | { readonly type: "open" }
   | { readonly type: "encode"; readonly text: string }
-  /** Text of the first `at` ids, and of all. */
+  /** The text of the first `at` ids, and of all. */
   | { readonly type: "decode"; readonly ids: readonly number[]; readonly at: number }
   | { readonly type: "tokens"; readonly ids: readonly number[] };
 
-/** Values of a tokenizer.json: that of a vocabulary of 256,000 has a million, merges included. */
+/** The most values in a tokenizer.json. That of a vocabulary of 256,000 has a million, merges included. */
 const MAX_VALUES = 4_000_000;
 
 type Json = Readonly<Record<string, unknown>>;
@@ -41,7 +41,7 @@ serve((data) => {
   const tokens = guarded(at, () => tokensOf(source, file));
   guarded(at, () => refuseGrowth(source));
   const tokenizer = guarded(at, () => new Tokenizer(source, { clean_up_tokenization_spaces: false }));
-  // A row without a token is shown by its number; of what bytes are written with, a space is one of the letters.
+  // A row without a token is shown by its number. In the byte-level alphabet, a space is one of the letters.
   const space = JSON.stringify(source.decoder ?? null).includes('"ByteLevel"') ? "\u0120" : " ";
   const vocabulary = tokenizer.model?.vocab ?? [];
   const named = (ids: readonly number[]): number[] => {
@@ -86,7 +86,7 @@ function parsed({ bytes }: TokenizerFile): Json {
   const value = readValue(scanner, "tokenizer.json", MAX_VALUES);
   scanner.end();
   const tokenizer = objectOf(value, "tokenizer.json");
-  // Early files leave out what they do not have.
+  // Early files leave out empty fields.
   return {
     normalizer: null,
     pre_tokenizer: null,
@@ -97,20 +97,25 @@ function parsed({ bytes }: TokenizerFile): Json {
   };
 }
 
-/** How many ids it has: the highest, and one. @throws {WeightDiffError} FORMAT_INVALID for an id that is none, MISMATCH past the rows. */
+/** The highest id plus one. @throws {WeightDiffError} FORMAT_INVALID for an id that is not a number; MISMATCH past the rows. */
 function tokensOf(source: Json, { path, rows }: TokenizerFile): number {
   const at = { file: path };
   const invalid = (fact: string): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", fact, "get the file again", { at });
   const { vocab, type = "BPE" } = objectOf(source.model, "its model");
   if (type !== "BPE") {
-    throw new WeightDiffError("FORMAT_UNSUPPORTED", `its model is ${quote(String(type))}; BPE is run`, undefined, {
-      advice: [{ to: "send ids, which need no tokenizer", option: "promptIds", value: "1,450" }],
-    });
+    throw new WeightDiffError(
+      "FORMAT_UNSUPPORTED",
+      `its model is ${quote(String(type))}; only BPE is supported`,
+      undefined,
+      {
+        advice: [{ to: "send ids, which need no tokenizer", option: "promptIds", value: "1,450" }],
+      },
+    );
   }
   const added = source.added_tokens;
   if (!Array.isArray(added)) {
-    throw invalid("its added_tokens are no list");
+    throw invalid("its added_tokens are not a list");
   }
   const tokens = added.map((token: unknown) => objectOf(token, "an added token"));
   if (tokens.some(({ content }) => typeof content !== "string" || content === "")) {
@@ -130,7 +135,7 @@ function tokensOf(source: Json, { path, rows }: TokenizerFile): number {
   if (highest >= rows) {
     throw new WeightDiffError(
       "MISMATCH",
-      `it has ${highest + 1} ids, and the model's embedding has ${rows} rows`,
+      `it has ${highest + 1} ids, but the model's embedding has ${rows} rows`,
       "it belongs to another model",
       { at, advice: [{ to: "name the folder of the one that belongs to it", option: "tokenizer" }] },
     );
@@ -139,11 +144,11 @@ function tokensOf(source: Json, { path, rows }: TokenizerFile): number {
 }
 
 /**
- * How much longer a text may become, at most, by one part of the file: real ones double or treble it. Where all memory is gone, V8 ends
- * the whole process and not the thread alone; so what grows without end is refused before it runs.
+ * How much longer one part of the file may make a text. Real ones double or treble it. When memory runs out, V8 ends the whole process and
+ * not only the thread, so unlimited growth is refused before it runs.
  */
 const MAX_GROWTH = 100_000;
-/** Each character of an added token is a node of a tree. */
+/** Each character of an added token becomes a node of a tree. */
 const MAX_ADDED_TEXT = 1_000_000;
 const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
 
@@ -193,7 +198,7 @@ function checkedIds(ids: readonly unknown[], { path }: TokenizerFile): readonly 
 
 function objectOf(value: unknown, what: string): Json {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new WeightDiffError("FORMAT_INVALID", `${what} is no JSON object`, "get the file again");
+    throw new WeightDiffError("FORMAT_INVALID", `${what} is not a JSON object`, "get the file again");
   }
   return value as Json;
 }

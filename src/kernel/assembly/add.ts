@@ -1,4 +1,4 @@
-/** F32 += F16 | BF16 | F32 | F64 (docs/arithmetic.md 2). `flip` is 0 to add and 0x80000000 to subtract: the sign of the source turns. */
+/** F32 += F16 | BF16 | F32 | F64 (docs/arithmetic.md 2). `flip` is 0 to add and 0x80000000 to subtract: it flips the sign of the source. */
 import { addBits, BF16, F16, F32, F64, loadBits, sizeShift } from "./bits";
 import { BLOCK, F16_NORMAL, isFinite16, isNormal16, load4 } from "./widen";
 

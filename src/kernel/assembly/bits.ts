@@ -1,9 +1,9 @@
 /**
- * The rules for one element, on bit patterns. WASM leaves the bits of a NaN result open, torch on x86 does not: every NaN
- * that leaves the kernel is made here, with integers. The SIMD loops come here for a block that holds a NaN, and for tails.
+ * The rules for one element, on bit patterns. WASM leaves the bits of a NaN result open, but torch on x86 does not. So every NaN that
+ * leaves the kernel is made here, with integers. The SIMD loops use these functions for tails, and for a block that holds a NaN.
  */
 
-/** Dtypes as the border passes them; exported by the module, so simd.ts need not repeat them. */
+/** Numbers of the dtypes in calls of this module. The module exports them, so simd.ts need not repeat them. */
 export const F16: u32 = 0;
 export const BF16: u32 = 1;
 export const F32: u32 = 2;
@@ -11,7 +11,7 @@ export const F64: u32 = 3;
 
 const QUIET: u32 = 0x00400000;
 const INFINITY: u32 = 0x7f800000;
-/** What x86 makes of inf - inf. */
+/** The result of inf - inf on x86. */
 const INDEFINITE: u32 = 0xffc00000;
 
 /** log2 of the bytes of an element. */
@@ -25,7 +25,7 @@ function isNaNBits(bits: u32): bool {
   return (bits & 0x7fffffff) > INFINITY;
 }
 
-/** first + second as `addss first, second`: of two NaNs the first stays (docs/arithmetic.md 2). */
+/** first + second like `addss first, second`: of two NaNs the first stays (docs/arithmetic.md 2). */
 export function addBits(first: u32, second: u32): u32 {
   if (isNaNBits(first)) {
     return first | QUIET;
@@ -53,7 +53,7 @@ function widenF16Bits(half: u32): u32 {
   return sign | ((magnitude << 13) + 0x38000000);
 }
 
-/** As cvtpd2ps: nearest even, NaN quieted and cut to its top bits. */
+/** Like cvtpd2ps: nearest even. A NaN is quieted and cut to its top bits. */
 function widenF64Bits(bits: u64): u32 {
   if ((bits & 0x7fffffffffffffff) > 0x7ff0000000000000) {
     return (<u32>(bits >> 32) & 0x80000000) | INFINITY | QUIET | (<u32>(bits >> 29) & 0x7fffff);

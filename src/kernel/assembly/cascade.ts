@@ -1,7 +1,7 @@
 /**
- * torch's cascade of four accumulators per column (docs/arithmetic.md 5), over columns side by side. `levels` is the place of
- * L0[columns], L1[columns], L2[columns], L3[columns], F32. Where two NaNs meet, the accumulator's stays; torch itself is not
- * consistent there.
+ * torch's cascade of four accumulators for each column (docs/arithmetic.md 5), with columns side by side. `levels` is the address of
+ * L0[columns], L1[columns], L2[columns], L3[columns], in F32. If two NaNs meet, the accumulator's stays; torch itself is not consistent
+ * there.
  */
 import { addBits } from "./bits";
 
@@ -11,7 +11,7 @@ export function cascadeShift(rows: u64): u32 {
   return max<u32>(4, log2 / 4);
 }
 
-/** target[c] += row[c] for each of `rows` rows in turn, `stride` bytes apart. */
+/** target[c] += row[c] for each of `rows` rows in order. Rows are `stride` bytes apart. */
 export function addRows(target: usize, at: usize, stride: usize, rows: u32, columns: u32): void {
   while (columns >= 32) {
     add32(target, at, stride, rows);
@@ -50,7 +50,7 @@ function add32(target: usize, at: usize, stride: usize, rows: u32): void {
     h = f32x4.add(h, v128.load(row, 112));
     row += stride;
   }
-  // A NaN sticks, so one look after the last row is enough.
+  // A NaN never goes away, so one test after the last row is enough.
   const abcd = v128.or(v128.or(f32x4.ne(a, a), f32x4.ne(b, b)), v128.or(f32x4.ne(c, c), f32x4.ne(d, d)));
   const efgh = v128.or(v128.or(f32x4.ne(e, e), f32x4.ne(f, f)), v128.or(f32x4.ne(g, g), f32x4.ne(h, h)));
   if (v128.any_true(v128.or(abcd, efgh))) {
@@ -95,7 +95,7 @@ function addEach(target: usize, at: usize, stride: usize, rows: u32, columns: u3
   }
 }
 
-/** Moves L0 up, and what is due above it, after `done` rows in all. */
+/** Adds L0 to the next level, and so on upwards as far as is due after `done` rows in all. */
 export function flush(levels: usize, columns: u32, done: u64, shift: u32): void {
   const size = (<usize>columns) << 2;
   let lower = levels;

@@ -1,9 +1,9 @@
 /**
- * The SIMD kernel (AssemblyScript): src/kernel/kernel.ts over an imported memory of fixed size. Nothing is allocated, all
- * state lies where the caller says. scalar.ts is its oracle; both give the same bits.
+ * The SIMD kernel (AssemblyScript): the functions of src/kernel/kernel.ts over an imported memory of fixed size. It allocates nothing; all
+ * state lies where the caller puts it. scalar.ts is its oracle; both give the same bits.
  */
 
-/** First byte that belongs to the caller; below it is the module's own. */
+/** The first byte that belongs to the caller. The bytes below belong to the module. */
 export const BASE: u32 = 4096;
 
 export { add } from "./add";

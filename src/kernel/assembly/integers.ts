@@ -1,4 +1,4 @@
-/** Integers modulo 2^(8 width), XOR, and the comparison of words: what needs no rounding. */
+/** Operations without rounding: integers modulo 2^(8 width), XOR, and the comparison of words. */
 
 @inline
 function combine(width: u32, self: v128, other: v128, negative: bool): v128 {
@@ -21,7 +21,7 @@ function combineAll(width: u32, source: usize, target: usize, count: u32, negati
   for (; at + 16 <= bytes; at += 16) {
     v128.store(target + at, combine(width, v128.load(target + at), v128.load(source + at), negative));
   }
-  // The rest through vectors filled lane by lane would read past the end: one element at a time.
+  // The rest goes one element at a time: vectors would read past the end.
   for (; at < bytes; at += width) {
     if (width == 1) {
       const other = load<u8>(source + at);
@@ -68,7 +68,7 @@ export function countDifferent(first: usize, second: usize, count: u32): u32 {
   let equal: v128 = i32x4.splat(0);
   const vectors = count / 4;
   for (let i: u32 = 0; i < vectors; i++) {
-    // A lane of equal words is -1: the lanes count down.
+    // A lane of equal words is -1, so the lanes count downwards.
     equal = i32x4.add(equal, i32x4.eq(v128.load(first + (<usize>i << 4)), v128.load(second + (<usize>i << 4))));
   }
   let same: u32 = -(

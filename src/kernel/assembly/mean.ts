@@ -1,7 +1,7 @@
 /**
- * `W.mean(dim=0)` of an F32 matrix in one pass (lanes; one thread; docs/arithmetic.md 5). The first columns, a multiple of 32, are
- * plain cascades. The others ("tail") are four cascades each: stream k takes rows k, k+4, k+8 …; the last rows % 4 rows go
- * to stream 0 once it is finished. One column is a contiguous sum.
+ * `W.mean(dim=0)` of an F32 matrix in one pass, by lanes, on one thread (docs/arithmetic.md 5). The first columns, a multiple of 32, are
+ * plain cascades. The others ("tail") are four cascades each: stream k takes rows k, k+4, k+8 …, and stream 0 takes the last rows % 4 rows
+ * at its end. A single column is a contiguous sum.
  */
 import { addRows, cascadeShift, collapse, flush } from "./cascade";
 import { SUM_BYTES, sumBegin, sumBits, sumPush } from "./sum";
@@ -19,7 +19,7 @@ function plainColumns(columns: u32): u32 {
   return columns < 8 ? columns & ~3 : columns & ~31;
 }
 
-/** See Kernel.meanBytes; at most 2^24 columns, so that the bytes fit 32 bits. */
+/** See Kernel.meanBytes. At most 2^24 columns, so that the bytes fit 32 bits. */
 export function meanBytes(columns: u32): u32 {
   if (columns == 1) {
     return <u32>LEVELS + SUM_BYTES;
@@ -80,7 +80,7 @@ function pushPart(state: usize, at: usize, from: u32, to: u32): void {
   plainRowsEnd(state, 1);
 }
 
-/** Whole rows, up to the next flush. @returns how many. */
+/** Adds whole rows up to the next flush. @returns how many. */
 function pushRows(state: usize, at: usize, available: u32): u32 {
   const done = load<u64>(state, DONE);
   const columns = load<u32>(state, COLUMNS);
@@ -135,7 +135,7 @@ function tailRowEnd(state: usize, row: u64): void {
   }
 }
 
-/** See Kernel.meanEnd. The state is spent. */
+/** See Kernel.meanEnd. The state cannot be used afterwards. */
 export function meanEnd(state: usize, target: usize): void {
   const columns = load<u32>(state, COLUMNS);
   const rows = <f32>load<u64>(state, ROWS);
@@ -153,7 +153,7 @@ export function meanEnd(state: usize, target: usize): void {
   divide(sums, target + ((<usize>plain) << 2), tail, rows);
 }
 
-/** A NaN is already quiet, and division keeps it: it is copied as bits. */
+/** A NaN is already quiet, and division keeps it, so it is copied as bits. */
 function divide(sums: usize, target: usize, count: u32, rows: f32): void {
   for (let c: usize = 0; c < count; c++) {
     const sum = load<f32>(sums + (c << 2));

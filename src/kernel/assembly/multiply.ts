@@ -1,6 +1,6 @@
-/** Rows of a matrix by the inputs of several tokens. multiply.ts is the oracle; both give the same bits. */
+/** Multiplies rows of a matrix by the inputs of several tokens. multiply.ts is the oracle; both give the same bits. */
 
-/** The product of one row with one input: four lanes in the order of the columns, (0 + 1) + (2 + 3), then what is left over. */
+/** The product of one row with one input: four lanes in the order of the columns, (0 + 1) + (2 + 3), then the remaining columns. */
 @inline
 function total(lanes: v128, row: usize, input: usize, whole: usize, end: usize): f32 {
   let sum =
@@ -18,7 +18,7 @@ function step(lanes: v128, weights: v128, inputs: v128): v128 {
   return f32x4.add(lanes, f32x4.mul(weights, inputs));
 }
 
-/** Four rows by two tokens: as many sums as there are registers for. */
+/** Four rows by two tokens: as many sums as there are registers. */
 @inline
 function fourByTwo(row: usize, input: usize, bytes: usize, output: usize, stride: usize): void {
   const whole = bytes & ~15;

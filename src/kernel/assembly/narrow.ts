@@ -13,7 +13,7 @@ export function abs4(wide: v128): v128 {
   return v128.and(wide, i32x4.splat(0x7fffffff));
 }
 
-/** Whether all 16 values are below overflowFrom. */
+/** Are all 16 values below overflowFrom? */
 @inline
 function isPlain16(dtype: u32, a: v128, b: v128, c: v128, d: v128): bool {
   const ab = i32x4.max_s(abs4(a), abs4(b));
@@ -23,12 +23,12 @@ function isPlain16(dtype: u32, a: v128, b: v128, c: v128, d: v128): bool {
 }
 
 /**
- * Magnitudes below overflowFrom as halves. In 2^13 times the value's own power of two, or that of the smallest normal half, one
- * ulp is the step of the halves there: adding that rounds for us.
+ * Magnitudes below overflowFrom as halves. The addend is 2^13 times the value's own power of two, or that of the smallest normal half. Its
+ * ulp is the step of the halves there, so the addition rounds.
  */
 @inline
 function roundF16(magnitude: v128): v128 {
-  // Exponents beyond the smallest normal half's; the mantissa's half of each lane stays 0.
+  // Exponents beyond that of the smallest normal half. The lower half of each lane, which has mantissa bits, stays 0.
   const beyond = i16x8.sub_sat_u(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
   const large = i32x4.add(beyond, i32x4.splat(0x38800000 + (13 << 23)));
   const steps = i32x4.sub(f32x4.add(magnitude, large), large);
@@ -49,13 +49,13 @@ export function plain8(dtype: u32, a: v128, b: v128): v128 {
     : i16x8.narrow_i32x4_u(roundBF16(a), roundBF16(b));
 }
 
-/** The signs of eight values: their bits saturate. */
+/** The signs of eight values: saturation keeps them. */
 @inline
 function sign8(a: v128, b: v128): v128 {
   return v128.and(i16x8.narrow_i32x4_s(a, b), i16x8.splat(<i16>0x8000));
 }
 
-/** Any four values, NaN included; of F16 only the magnitudes. */
+/** Any four values, NaN included. For F16 only the magnitudes. */
 @inline
 function narrow4(dtype: u32, wide: v128): v128 {
   const magnitude = abs4(wide);
@@ -111,7 +111,7 @@ function overflowsBits(dtype: u32, bits: u32): u32 {
   return u32(magnitude >= overflowFrom(dtype) && magnitude < 0x7f800000);
 }
 
-/** A block is read before it is written, so that target may equal source. */
+/** Reads a block before it writes it, so target may equal source. */
 @inline
 function narrowAll(dtype: u32, source: usize, target: usize, count: u32): u32 {
   let overflows: u32 = 0;
@@ -149,7 +149,7 @@ export function sum4(dtype: u32, own: u32, source: usize, target: usize, flip: v
   return f32x4.add(load4(own, target), v128.xor(load4(dtype, source), flip));
 }
 
-/** Eight sums of finite halves, rounded; what is beyond the halves has the exponent of infinity. */
+/** Eight rounded sums of finite halves. Sums beyond the largest half get the exponent of infinity. */
 @inline
 function sumHalves8(source: usize, target: usize, flip: v128): v128 {
   const a = sum4(F16, F16, source, target, flip);
@@ -157,7 +157,7 @@ function sumHalves8(source: usize, target: usize, flip: v128): v128 {
   return plain8(F16, a, b);
 }
 
-/** 16 elements; overflows are rare and go one by one. @returns how many. */
+/** 16 elements. Overflows are rare and are handled one by one. @returns the number of overflows. */
 @inline
 function addHalves16(source: usize, target: usize, flip: u32): u32 {
   if (isFinite16(source) && isFinite16(target)) {

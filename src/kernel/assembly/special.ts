@@ -1,10 +1,10 @@
-/** Counts NaN, infinities and zeros on bit patterns, as stored: nothing is widened, so a tiny F64 is not zero. */
+/** Counts NaN, infinities and zeros on the stored bit patterns. Nothing is widened, so a tiny F64 is not zero. */
 import { BF16, F16, F32, sizeShift } from "./bits";
 
-/** Vectors per round: the lanes of 16 bits count at most one element each per vector. */
+/** Vectors in a round. A 16-bit lane counts at most one element of each vector. */
 const ROUND: u32 = 32768;
 
-/** All ones in the lanes of 16 bits whose magnitude is above, at, or zero: subtracting that adds one. */
+/** All ones in the 16-bit lanes whose magnitude is above, at, or zero. Subtracting these adds one to a counter. */
 @inline
 function count16(infinity: i32, source: usize, vectors: u32, target: usize): void {
   const magnitude = i16x8.splat(0x7fff);

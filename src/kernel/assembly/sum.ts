@@ -21,7 +21,7 @@ export function sumBegin(state: usize, total: f64): void {
   store<u32>(state, cascadeShift(<u64>total / COLUMNS), SHIFT);
 }
 
-/** See Kernel.sumPush; here any split will do, whole rows are fastest. */
+/** See Kernel.sumPush. Here any split is allowed; whole rows are fastest. */
 export function sumPush(state: usize, at: usize, count: u32): void {
   const carried = load<u32>(state, CARRIED);
   if (carried > 0) {
@@ -91,7 +91,7 @@ function pushRows(state: usize, at: usize, rows: u32): void {
   store<u64>(state, done, DONE);
 }
 
-/** The sum's bits; the state is spent. */
+/** The sum's bits. The state cannot be used afterwards. */
 export function sumBits(state: usize): u32 {
   const columns = state + LEVELS;
   const carry = state + CARRY;

@@ -1,19 +1,19 @@
 /**
- * F16, BF16, F64 -> F32, four elements at a time. No halves meet the adder as subnormals, which would cost x86 a microcode
- * assist: they are 0.2 % of real weights.
+ * F16, BF16, F64 -> F32, four elements at a time. Halves never reach the adder as subnormals, which would cost x86 a microcode assist: they
+ * are 0.2 % of real weights.
  */
 import { BF16, F16, F32, F64, loadBits, sizeShift } from "./bits";
 
 /**
- * F16 whose 16 elements all have an exponent of 1 to 30, as nearly all blocks of weights do: widening is then a shift and an
- * addition. Not a dtype of the border.
+ * F16 whose 16 elements all have an exponent of 1 to 30, as in nearly all blocks of weights. Widening is then a shift and an addition. This
+ * dtype exists only inside the module.
  */
 export const F16_NORMAL: u32 = 4;
 
-/** Elements per test for NaN and for the exponents of F16. */
+/** Elements for each test for NaN and for the exponents of F16. */
 export const BLOCK: u32 = 16;
 
-/** Whether the 16 halves at `at` are F16_NORMAL: 1 is added to the exponent, which leaves 0 or 1 of it where it was 0 or 31. */
+/** Are the 16 halves at `at` F16_NORMAL? 1 is added to each exponent; only 0 and 31 then give 0 or 1. */
 @inline
 export function isNormal16(at: usize): bool {
   const one = i16x8.splat(0x400);
@@ -23,7 +23,7 @@ export function isNormal16(at: usize): bool {
   return i16x8.all_true(i16x8.min_u(low, high));
 }
 
-/** Whether none of 16 halves is infinite or NaN. */
+/** Is none of 16 halves infinite or NaN? */
 @inline
 export function isFinite8x2(low: v128, high: v128): bool {
   const magnitude = i16x8.splat(0x7fff);
@@ -31,16 +31,18 @@ export function isFinite8x2(low: v128, high: v128): bool {
   return !v128.any_true(i16x8.gt_s(most, i16x8.splat(0x7bff)));
 }
 
-/** Whether none of the 16 halves at `at` is infinite or NaN. */
+/** Is none of the 16 halves at `at` infinite or NaN? */
 @inline
 export function isFinite16(at: usize): bool {
   return isFinite8x2(v128.load(at), v128.load(at, 16));
 }
 
-/** The four halves at `at`, none infinite or NaN, as sign and as F32 magnitude if the exponent of a half is not 0. */
+/**
+ * The four halves at `at`, none infinite or NaN, as sign and F32 magnitude. The magnitude is right if the exponent of the half is not 0.
+ */
 @inline
 function widenNormal(at: usize): v128 {
-  // The shift of the sign-extended half puts sign, exponent and mantissa where they belong, copies of the sign between.
+  // Shifting the sign-extended half puts sign, exponent and mantissa in place, with copies of the sign between them.
   const shifted = i32x4.shl(v128.load_ext<i16>(at), 13);
   return i32x4.add(v128.and(shifted, i32x4.splat(0x8fffe000)), i32x4.splat(0x38000000));
 }
@@ -57,7 +59,7 @@ function widenFinite(at: usize): v128 {
   return v128.or(magnitude, v128.and(shifted, i32x4.splat(<i32>0x80000000)));
 }
 
-/** The four elements at `at` as F32. F16 must be finite; the bits of a NaN are exact for BF16 and F32, not for F64. */
+/** The four elements at `at` as F32. F16 must be finite. The bits of a NaN are exact for BF16 and F32, but not for F64. */
 @inline
 export function load4(dtype: u32, at: usize): v128 {
   if (dtype == F16_NORMAL) {

@@ -1,4 +1,4 @@
-/** safetensors, in files that are called as transformers calls them. */
+/** safetensors, in files with the names that transformers uses. */
 import { layoutShard } from "../../formats/safetensors-layout.js";
 import { writeWeightIndex } from "../../formats/weight-index.js";
 import type { Container } from "./container.js";

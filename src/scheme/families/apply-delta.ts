@@ -1,4 +1,7 @@
-/** FastChat's apply_delta.py and its copies, and YuLan-Chat's, whose command line is like it: argparse, mostly a loop over the base's names. */
+/**
+ * apply_delta.py of FastChat and its copies, and YuLan-Chat's script with a similar command line. They use argparse, and most loop over the
+ * base's names.
+ */
 import type { CommandLine, Family } from "../family.js";
 import {
   APPLY_DELTA,

@@ -1,8 +1,8 @@
-/** Language models with more around them: what joins an image encoder to them is in the diff only. */
+/** Language models with an image encoder: only the diff has the layers that join the two. */
 import type { Family } from "../family.js";
 import { APPLY_DELTA, APPLY_DELTA_LINE, DELTA_DRIVEN, DELTA_PATH } from "../presets.js";
 
-/** LLaVA's projector, GPT4RoI's module. */
+/** The projector of LLaVA, and the module of GPT4RoI. */
 const LLAVA_OWN = ["model.mm_projector.*", "*spi_module*"];
 
 export const MULTIMODAL_FAMILIES: readonly Family[] = [
@@ -42,7 +42,7 @@ export const MULTIMODAL_FAMILIES: readonly Family[] = [
       commit: "ee7f2e88501f61aa95c742dd5f429f039935ee90",
     },
     repos: [],
-    // src dst --delta: the base and the output without a flag.
+    // `src dst --delta`: base and output come without a flag.
     line: { flags: [DELTA_PATH], needs: [DELTA_PATH.name], words: 2 },
     byMarkOnly: true,
   },

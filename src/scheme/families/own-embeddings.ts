@@ -1,4 +1,4 @@
-/** Copies of apply_delta.py for models with a vocabulary of their own: embeddings and output head are published as they are. */
+/** Copies of apply_delta.py for models with their own vocabulary: embeddings and output head are published unchanged. */
 import type { Family } from "../family.js";
 import { APPLY_DELTA_LINE, DELTA_DRIVEN, LOW_CPU_MEM } from "../presets.js";
 

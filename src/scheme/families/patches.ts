@@ -1,16 +1,16 @@
-/** Scripts of their own kind: a patch per layer, a model whose embedding is a sum, EasyLM's trees. */
+/** Scripts that resemble no other: a patch for each layer, a model whose embedding is a sum, the trees of EasyLM. */
 import { quote } from "../../formats/quote.js";
 import type { Facts } from "../facts.js";
 import type { Family } from "../family.js";
 import { DELTA_DRIVEN, ignored } from "../presets.js";
 import { areText } from "../recognise.js";
 
-/** What BiLLa's script takes the base's rows from. */
+/** The tensor whose rows BiLLa's script takes from the base. */
 const BILLA_EMBEDDING = "model.embed_tokens.weight";
-/** Between these, times the base's, lies the sum of a tuned embedding and the base's. */
+/** The sum of a tuned embedding and the base's lies between these multiples of the base's. */
 const DOUBLED = { least: 1.6, most: 2.4 } as const;
 
-/** BiLLa's mark: a full model, tuned from the base, but for the input embedding, which has the base's added to it. */
+/** BiLLa's mark: a full model tuned from the base, except that the base's input embedding was added to its own. */
 function isDoubled({ own }: Facts): string | null {
   const embedding = own.find(({ name }) => name === BILLA_EMBEDDING);
   const others = own.filter((tensor) => tensor !== embedding);

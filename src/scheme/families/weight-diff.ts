@@ -1,4 +1,4 @@
-/** Stanford Alpaca's weight_diff.py and its copies: python-fire, two float32 models, a loop over the diff's names. */
+/** weight_diff.py of Stanford Alpaca and its copies: python-fire, two float32 models, a loop over the diff's names. */
 import type { Family } from "../family.js";
 import { ignored, PADDED, WEIGHT_DIFF } from "../presets.js";
 

@@ -1,4 +1,4 @@
-/** Whole files, byte by byte: no axis of tensors is used (commands/xor/plan.ts). */
+/** Whole files, byte by byte. These families use no axis of tensors (commands/xor/plan.ts). */
 import type { Scheme } from "../axes.js";
 import type { Family, Script } from "../family.js";
 import { WEIGHT_DIFF } from "../presets.js";

@@ -34,7 +34,7 @@ for (const [what, ours, theirs] of [
   ["what torch.compile puts there", (name: string) => name, (name: string) => `_orig_mod.${name}`],
   ["what FSDP puts there", (name: string) => name.replace("mlp", "_fsdp_wrapped_module.mlp"), (name: string) => name],
 ] as const) {
-  test(`names meet in spite of ${what}; each is told by its name in its file`, async () => {
+  test(`names pair in spite of ${what}; messages use the name in each file`, async () => {
     const comparison = await compare(
       MODEL.map((name) => T(name, ours(name))),
       MODEL.map((name) => T(name, theirs(name))),

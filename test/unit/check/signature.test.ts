@@ -37,7 +37,7 @@ async function signedFolder(): Promise<string> {
 const problemsOf = async (folder: string): Promise<readonly string[]> =>
   (await checkSignature(folder, keys.verifyKey, SMALL)).problems.map(({ file, message }) => `${file}: ${message}`);
 
-test("a folder that nobody has touched is as it was signed, under another name, too", async () => {
+test("an unchanged folder passes, even under another name", async () => {
   const folder = await signedFolder();
   assert.deepEqual(await problemsOf(folder), []);
   cpSync(folder, `${folder}-copy`, { recursive: true });
@@ -100,7 +100,7 @@ for (const [what, change, problem] of [
   });
 }
 
-test("what git and hf download keep of their own is not signed", async () => {
+test("files that git and hf download keep for themselves are not signed", async () => {
   const folder = await signedFolder();
   mkdirSync(join(folder, ".git"));
   mkdirSync(join(folder, ".cache/huggingface/download"), { recursive: true });
@@ -112,7 +112,7 @@ test("what git and hf download keep of their own is not signed", async () => {
   assert.deepEqual(await problemsOf(folder), [".cache/other: was added: it is not signed"]);
 });
 
-test("a changed byte of what is signed, or of the signature, is refused", async () => {
+test("a changed byte in a signed file, or in the signature, is refused", async () => {
   const folder = await signedFolder();
   const place = join(folder, SIGNATURE);
   const text = readFileSync(place, "utf8");
@@ -165,7 +165,7 @@ for (const curve of ["prime256v1", "secp384r1", "secp521r1"]) {
   });
 }
 
-test("what is no key, or of another kind, is refused with what would be one", async () => {
+test("a file that is not a key, or a key of another kind, is refused with the remedy", async () => {
   const write = (name: string, text: string | Buffer): string => {
     writeFileSync(join(HOME, name), text);
     return join(HOME, name);

@@ -30,7 +30,7 @@ test("reads shards in the order of their names, tensors in the order of the file
   });
 });
 
-test("says which of several sets of weights is used, before all else that is to be said", async () => {
+test("the first note tells which of several sets of weights is used", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, {
       [INDEX]: indexText({ a: A }),
@@ -229,7 +229,7 @@ test("keeps config and directory out of a checkpoint that is a single file", asy
   });
 });
 
-test("reads an EasyLM file only with what tells its heads", async () => {
+test("reads an EasyLM file only if something tells its number of heads", async () => {
   await withFolder(async (folder) => {
     const file = readFileSync(join(FIXTURES, "koala/diff/koala_7b_diff_v2"));
     await writeFiles(folder, { koala: file });

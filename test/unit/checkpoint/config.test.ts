@@ -84,7 +84,7 @@ test("an edit changes whether the head is the embedding, and puts it in where it
   assert.equal(await tied('{"a": 1}', null), '{"a": 1}');
 });
 
-test("reads what recovering needs", async () => {
+test("reads the values that recover needs", async () => {
   const config = await read(
     '{"tie_word_embeddings": true, "hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 2, "rope_theta": 5e5}',
   );
@@ -94,7 +94,7 @@ test("reads what recovering needs", async () => {
   );
 });
 
-test("families tie or do not tie unless they say otherwise, and of unknown ones nothing is believed", async () => {
+test("known families have a default for ties, unknown ones have none", async () => {
   assert.equal((await read('{"model_type": "llama"}'))?.tied, false);
   assert.equal((await read('{"model_type": "gpt_neox"}'))?.tied, false);
   assert.equal((await read('{"model_type": "llama", "tie_word_embeddings": true}'))?.tied, true);
@@ -155,7 +155,7 @@ for (const [what, text, code] of HOSTILE) {
   });
 }
 
-test("does without a config where there is none, a directory or a pipe in its place", async () => {
+test("works without a config, or with a directory or a pipe in its place", async () => {
   assert.equal(await readConfig(null), null);
   await withFolder(async (folder) => {
     assert.equal(await readConfig(folder), null);

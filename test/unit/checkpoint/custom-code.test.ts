@@ -21,7 +21,7 @@ async function codeOf(
 
 const mapOf = (map: unknown): string => JSON.stringify({ model_type: "tiny", auto_map: map });
 
-test("finds what auto_map of every config names, in every form that transformers writes", async () => {
+test("finds the files that auto_map names in every config, in every form that transformers writes", async () => {
   const found = await codeOf({
     "config.json": mapOf({ AutoConfig: "configuration_tiny.TinyConfig", AutoModelForCausalLM: "modeling_tiny.Tiny" }),
     "tokenizer_config.json": mapOf({ AutoTokenizer: ["tokenization_tiny.TinyTokenizer", null] }),
@@ -38,7 +38,7 @@ test("finds what auto_map of every config names, in every form that transformers
   assert.deepEqual(found, { found: names, missing: [] });
 });
 
-test("follows relative imports, in a circle too, and names what is not there", async () => {
+test("follows relative imports, even in a circle, and names missing files", async () => {
   const found = await codeOf({
     "config.json": mapOf({ AutoModel: "a.A" }),
     "a.py":
@@ -67,7 +67,7 @@ for (const reference of [
   });
 }
 
-test("what is no JSON, no text, too deep or a link to elsewhere names nothing", async () => {
+test("a file that is not JSON, not text, too deep or a link to elsewhere names nothing", async () => {
   assert.deepEqual(await codeOf({ "config.json": "{", "a.py": "" }), { found: [], missing: [] });
   assert.deepEqual(await codeOf({ "config.json": '{"auto_map": '.repeat(200), "a.py": "" }), {
     found: [],

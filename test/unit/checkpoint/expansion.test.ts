@@ -25,8 +25,7 @@ function shared(names: number, how: "whole" | "repeated"): Uint8Array {
 const put = (folder: string, bin: Uint8Array): Promise<string> =>
   writeFiles(folder, { "pytorch_model.bin": bin, "config.json": "{}" });
 
-const TOO_MUCH =
-  /its files have \d+ bytes, its tensors 2013265920 once each is written in full: .*; more than 64 times/;
+const TOO_MUCH = /its files have \d+ bytes, its tensors 2013265920 once each is written in full: .*; at most 64 times/;
 
 test("a .bin of 22 kB whose 120 names claim 2 GB is refused by every command, and nothing is written", async () => {
   await withFolder(async (folder) => {
@@ -62,7 +61,7 @@ test("less than a gigabyte is read with a note, whatever the file's size", async
   });
 });
 
-test("names that share a storage are told of before anything starts, in a dry run too", async () => {
+test("names that share a storage are reported before anything starts, even in a dry run", async () => {
   await withFolder(async (folder) => {
     // The pickle takes more than the data: only many names make the tensors twice the file.
     const model = await put(join(folder, "model"), shared(200, "whole"));

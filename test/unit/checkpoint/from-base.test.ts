@@ -79,14 +79,14 @@ test("the diff's own files win over the base's of the same name", async () => {
   assert.deepEqual(files, ["tokenizer.model", "tokenizer_config.json"]);
 });
 
-test("processors are taken where the diff has none, whatever the rows", async () => {
+test("processors are copied from the base if the diff has none, whatever the rows", async () => {
   const base = ["preprocessor_config.json", "processor_config.json", "vocab.json"];
   const found = await taken(["vocab.json"], base, false);
   assert.deepEqual(found.files, ["preprocessor_config.json", "processor_config.json"]);
   assert.deepEqual((await taken(["vocab.json", "preprocessor_config.json"], base)).files, []);
 });
 
-test("code that the diff's config names is taken with what it imports, and what neither has is told", async () => {
+test("code that the diff's config names is copied with its imports, and missing code is reported", async () => {
   const texts = {
     "config.json": JSON.stringify({ auto_map: { AutoModel: "modeling_x.X", AutoConfig: "configuration_x.X" } }),
     "modeling_x.py": "from .attention import A\nfrom .gone import B\n",
@@ -102,7 +102,7 @@ test("code that the diff's config names is taken with what it imports, and what 
   });
 });
 
-test("a base whose tokenizer is a link to elsewhere gives none, and the run goes on", async () => {
+test("a base's tokenizer that is a link to elsewhere is not copied, and the run goes on", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "own/config.json": "{}", "base/config.json": "{}", "llama/tokenizer.model": "x" });
     await symlink("../llama/tokenizer.model", join(folder, "base", "tokenizer.model"));

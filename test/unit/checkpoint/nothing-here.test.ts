@@ -179,7 +179,7 @@ test("an empty directory is called empty, and one with other things is not", asy
   assert.match((await refusalOf(["notes.txt"], {})).fact, /^no weights here \(looked for .*index\.json\)$/);
 });
 
-test("a repository is sent to its folders, which nobody has looked into", async () => {
+test("for a repository, the hint names its folders without looking into them", async () => {
   const hub = { id: "org/name", folder: "", folders: ["original", "fp16"] };
   const error = await nothingHere({ path: "org/name", directory: "/nowhere", names: ["README.md"], hub });
   assert.match(error.fact, /, but folders: original, fp16$/);
@@ -208,7 +208,7 @@ test("thousands of files take no more than a line", async () => {
   assert.match(error.fact, /part-00004\.pt and 4995 more$/);
 });
 
-test("an adapter is told with its base, where a sound adapter_config.json names it", async () => {
+test("the error about an adapter names its base if adapter_config.json does", async () => {
   for (const [config, message] of [
     ['{"base_model_name_or_path": "org/base"}', /a LoRA adapter for "org\/base", not whole weights$/],
     ['{"base_model_name_or_path": "\\u001b[31m"}', /a LoRA adapter for "\\u001b\[31m", not whole weights$/],

@@ -146,7 +146,7 @@ for (const [what, text, message] of [
   });
 }
 
-test("does not care what the files left behind hold", async () => {
+test("ignores the content of files that are not copied", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "training_args.bin": "version https://git-lfs.github.com/spec/v1" });
     assert.deepEqual((await sideFiles(folder, isWeightFile)).left, ["training_args.bin"]);

@@ -75,7 +75,7 @@ test("counts what is added, wherever it stands, and each token once", async () =
   assert.deepEqual(await count(files), { tokens: 9, padding: null, knows: ASKED });
 });
 
-test("blank tokens, as some uploads of 2023 have them, are none", async () => {
+test("blank tokens, as in some uploads of 2023, do not count", async () => {
   const files = {
     "tokenizer.model": pieces("a", "b"),
     "special_tokens_map.json": '{"bos_token": "", "eos_token": ""}',
@@ -161,7 +161,7 @@ test("does not wait for a FIFO", { skip: process.platform === "win32" }, async (
   });
 });
 
-test("any bytes give a count or none", async () => {
+test("any bytes give a count or null", async () => {
   const text = fc.oneof(
     fc.json(),
     fc.string(),

@@ -18,7 +18,7 @@ test("reads the ids of sentencepiece, Hugging Face and added tokens", async () =
   ]);
 });
 
-test("counts a list of tokens, and none", async () => {
+test("counts a list of tokens, and an empty one", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, {
       "tokenizer.json": '{"model": {"vocab": [["a", -1.5], ["b", -2]]}}',
@@ -33,7 +33,7 @@ test("counts a list of tokens, and none", async () => {
   });
 });
 
-test("says of each file that is none what is wrong", async () => {
+test("tells what is wrong with each invalid file", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, {
       "tokenizer.model": Uint8Array.of(10, 200),
@@ -81,7 +81,7 @@ for (const [what, text, found] of [
   });
 }
 
-test("any bytes are a tokenizer or none", async () => {
+test("any bytes give a tokenizer or a finding", async () => {
   await withFolder(async (folder) => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), async (bytes) => {

@@ -21,7 +21,7 @@ test("says an option's value with its flag", () => {
   );
 });
 
-test("says a value that has a flag of its own with that", () => {
+test("spells a value that has its own flag as that flag", () => {
   assert.equal(
     hintOf(
       "convert",
@@ -44,7 +44,7 @@ test("says what to do once the hint is followed", () => {
   assert.equal(hintOf("verify", "free some space", resume), "free some space");
 });
 
-test("says nothing of a flag that the command does not have: a full disk does not tell make-diff of --dtype", () => {
+test("leaves out flags that the command lacks: on a full disk, make-diff does not advise --dtype", () => {
   const advice: Advice = { to: "write half of it", option: "dtype", value: "BF16" };
   assert.equal(hintOf("make-diff", "free some space", advice), "free some space");
   assert.equal(hintOf(null, "free some space", advice), "free some space, or write half of it with --dtype bfloat16");
@@ -57,12 +57,12 @@ test("without an output nothing is continued or replaced", () => {
   assert.equal(hintText(error, "recover", false), "free some space");
 });
 
-test("says nothing of an option that has no flag, and nothing where there is nothing to say", () => {
+test("leaves out options without a flag, and the whole advice if nothing remains", () => {
   assert.equal(hintOf("push", "check the disk", { to: "wait longer", option: "idleMs" }), "check the disk");
   assert.equal(hintOf("push", undefined), undefined);
 });
 
-test("says the values that there are to choose from, each in a line of its own", () => {
+test("lists the possible values, each on its own line", () => {
   const among = [
     { value: "alpaca", means: "adds in float32" },
     { value: "fastchat", means: "adds in float16" },
@@ -74,7 +74,7 @@ test("says the values that there are to choose from, each in a line of its own",
   assert.equal(hintOf("inspect", "ask its maker", advice), "ask its maker");
 });
 
-test("says another command as it is typed, whatever command speaks", () => {
+test("spells another command as it is typed, whichever command is running", () => {
   const options = { raw: "llama 7b", tuned: "it's mine", diff: "OUT" };
   const advice: Advice = { to: "make a diff of it", command: "make-diff", options };
   assert.equal(

@@ -36,7 +36,7 @@ test("says what is wrong, then what to do", () => {
   assert.equal(told(error, { command: "push" }).said.split("\n")[1], "weight-diff: hint: free some space");
 });
 
-test("tells a program by one line of JSON on stderr, and by the document as always", () => {
+test("tells a program with one line of JSON on stderr, and with the usual document", () => {
   const error = new WeightDiffError("TRUNCATED", "ends\u0007 early", undefined, { at: { file: "a.bin" } });
   const { said, out } = told(error, { events: true, asJson: true });
   assert.deepEqual(JSON.parse(said), { event: "error", ...JSON.parse(out).error });
@@ -52,7 +52,7 @@ test("prints the same as a document, with the place", () => {
   });
 });
 
-test("calls what nobody foresaw a bug, with its stack on stderr, and prints that as a document, too", () => {
+test("reports an unforeseen error as a bug, with its stack on stderr, and as a document too", () => {
   const { code, said, out } = told(new TypeError("x is not a function"), { asJson: true });
   assert.equal(code, 1);
   assert.match(said, /^weight-diff: error: this is a bug in weight-diff: TypeError: x is not a function\n {4}at /);

@@ -225,7 +225,7 @@ test("takes a manifest kept elsewhere, and refuses one that is not there", async
   });
 });
 
-test("what the manifest's digest does not see is found: white space, the order of keys, keys that are not known", async () => {
+test("changes that the manifest's digest does not cover are found: white space, the order of keys, unknown keys", async () => {
   await withFolder(async (folder) => {
     const { diff } = await publish(folder);
     const path = join(diff, "weight-diff.json");
@@ -240,10 +240,7 @@ test("what the manifest's digest does not see is found: white space, the order o
       [text.replace('"weight-diff ', '"\\u0077eight-diff '), edited],
       [print(Object.fromEntries([...others, first ?? ["", 0]])), edited],
       [print({ ...manifest, files: [Object.fromEntries(Object.entries(shard).reverse()), ...shards] }), edited],
-      [
-        print({ ...manifest, note: "hello" }),
-        'cannot be used: not a manifest of this tool: : Unrecognized key: "note"',
-      ],
+      [print({ ...manifest, note: "hello" }), 'cannot be used: not a manifest of this tool: Unrecognized key: "note"'],
       [
         print({ ...manifest, files: [{ ...shard, note: 1 }, ...shards] }),
         'cannot be used: not a manifest of this tool: files.0: Unrecognized key: "note"',
@@ -319,7 +316,7 @@ test("digests that fit prove a rule of an architecture wrong: it is a warning th
   });
 });
 
-test("zeros: biases are, weights of one layer are not, and nothing is claimed of what is not known", async () => {
+test("all-zero biases pass, all-zero weights of one layer do not, and unknown tensors are not judged", async () => {
   await withFolder(async (folder) => {
     const zero = (name: string, shape: readonly number[]): TensorSpec => {
       return [name, "F32", shape, new Float32Array(shape.reduce((product, size) => product * size, 1))];
@@ -424,7 +421,7 @@ test("without a manifest, recovering proves nothing: the verdict says so; a sum 
       ["unproven", false, { tensors: 21, compared: 0, inexact: 0 }],
     );
     assert.deepEqual(lines(report.findings), [
-      "warning recovered: 21 tensors were recovered and none compared: no manifest of make-diff says what they should be",
+      "warning recovered: 21 tensors were recovered but none compared: there is no manifest of make-diff that says what they should be",
     ]);
     const sum = report.sums?.withoutInvFreq ?? Number.NaN;
     const proven = await verify({ path: plain, raw: base, expectSum: sum });
@@ -494,7 +491,7 @@ test("a lone file is checked without config and tokenizer", async () => {
     const model = await writeModel(folder, llama(1));
     await copyFile(join(model, "model.safetensors"), join(folder, "lone.safetensors"));
     assert.deepEqual(await found(join(folder, "lone.safetensors")), [
-      "note structure lone.safetensors: a lone file: no index, config or tokenizer to check it against",
+      "note structure lone.safetensors: a single file: there is no index, config or tokenizer to check it against",
     ]);
   });
 });

@@ -16,7 +16,7 @@ async function kept(
   });
 }
 
-test("says it of an added token that has a row at the end of the base's vocabulary", async () => {
+test("notes an added token that has a row at the end of the base's vocabulary", async () => {
   assert.match((await kept(32001, '{"[PAD]": 32000}')) ?? "", /has 32001 .* added token 32000 \(added_tokens\.json\)/);
   // A padded vocabulary.
   assert.match((await kept(32064, '{"<pad>": 32000, "<a>": 5}')) ?? "", /added token 32000/);

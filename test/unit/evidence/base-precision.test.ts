@@ -44,7 +44,7 @@ const pair = (values: readonly number[], rawDtype: "F16" | "F32" | "BF16" = "F16
   windows: [{ raw: fromNumbers(values), diff: fromNumbers(values) }],
 });
 
-test("one value that BF16 cannot hold acquits; zeros and a few values say nothing", () => {
+test("one value that BF16 cannot hold proves another precision; zeros and a few values prove nothing", () => {
   const many = Array.from({ length: 2000 }, (_, i) => 1 + (i % 128) / 128);
   assert.equal(judgePrecision([pair(many)]).kind, "rounded");
   assert.equal(judgePrecision([pair([...many, 1 + 1 / 256])]).kind, "fine");
@@ -86,7 +86,7 @@ for (const [hidden, layers] of [
   });
 }
 
-test("the diff's config speaks where the base has none", () => {
+test("the diff's config decides if the base has none", () => {
   assert.ok(isFirstLlama(base(4096, 32), null, config({})));
   assert.equal(isFirstLlama(base(4096, 32), null, null), false);
 });

@@ -66,7 +66,7 @@ const pair = (raw: readonly number[], diff: readonly number[], diffDtype: "F32" 
   windows: [{ raw: fromNumbers(raw), diff: fromNumbers(diff) }],
 });
 
-test("counts sums, not operands; leaves out what training left alone, zeros and NaN", () => {
+test("counts sums, not operands; leaves out values that training did not change, zeros and NaN", () => {
   const [tensor] = censusBits([
     pair(
       [1, 1, 1, 0.5, Number.NaN, Number.POSITIVE_INFINITY],
@@ -82,7 +82,7 @@ test("counts sums, not operands; leaves out what training left alone, zeros and 
   });
 });
 
-test("says nothing of a diff that is itself in 16 bits", () => {
+test("does not judge a diff that is itself in 16 bits", () => {
   assert.deepEqual(censusBits([pair([1], [1], "F16")]), []);
 });
 

@@ -113,15 +113,15 @@ test("names scripts with the same flags that would give other bits here, and no 
   const script = "the command line is that of lm-sys/FastChat's fastchat/model/apply_delta.py";
   assert.equal(
     choose(FASTCHAT, DIFFERENCE).reason,
-    `${script} (--base-model-path, --target-model-path, --delta-path); other bits by the same flags: lmflow`,
+    `${script} (--base-model-path, --target-model-path, --delta-path); the same flags give other bits with: lmflow`,
   );
-  assert.match(choose(FASTCHAT, {}).reason, /; other bits by the same flags: lmflow, huatuo, pandallm$/);
+  assert.match(choose(FASTCHAT, {}).reason, /; the same flags give other bits with: lmflow, huatuo, pandallm$/);
   assert.equal(choose("base delta", { diff: "F32", ...DIFFERENCE }).reason, `${script} (--base, --delta)`);
   assert.equal(choose("base delta low-cpu-mem", DIFFERENCE).reason, `${script} (--base, --delta, --low-cpu-mem)`);
-  assert.match(choose(YULAN, {}).reason, /; other bits by the same flags: yulan-f32$/);
+  assert.match(choose(YULAN, {}).reason, /; the same flags give other bits with: yulan-f32$/);
 });
 
-test("the repository's name, make-diff's own mark and the name in the config say more", () => {
+test("the repository's name, make-diff's own mark and the name in the config outweigh the command line", () => {
   const named = (directory: string) => ({ diff: imagine("x", model("F16", 100), { directory }) });
   assert.equal(choose(FASTCHAT, { more: named("/models/robin-7b-v2-delta") }).scheme.name, "lmflow");
   assert.equal(choose(YULAN, { more: named("/models/tulu-7b") }).scheme.name, "open-instruct");
@@ -152,7 +152,7 @@ test("asks where a mark and FastChat's flags speak of different scripts, which g
   assert.match(hintOf(error), /--scheme gisting .*\n {2}--scheme fastchat /s);
 });
 
-test("a command line of one script alone says more than a mark", () => {
+test("the command line of a single script outweighs a mark", () => {
   const head = [{ name: "reward_head.weight", shape: [1, 8] }];
   assert.equal(choose("llama-7b-hf-dir", { diff: "F32", extra: head }).scheme.name, "alpaca-farm");
   assert.equal(choose("is-fp16", { diff: "F32", more: { files: ["model_sum.txt"] } }).scheme.name, "knowlm-fp16");

@@ -136,7 +136,7 @@ test("refuses a float16 diff by its dtype alone, with one line for each result, 
   );
 });
 
-test("values that tell whether embeddings are the model's own leave fewer candidates, and choose where one is left", () => {
+test("values that show whether embeddings are the model's own leave fewer candidates, and decide if one is left", () => {
   const shared = candidates(undecided(() => choose("F16", 100, { own: DIFFERENCE })));
   assert.equal(shared[0], "fastchat fastchat-v0 knowlm-fp16");
   assert.ok(shared.every((line) => !/huatuo|ziya|panda|moss/.test(line)));
@@ -189,7 +189,7 @@ for (const rows of [2, 3, 64, 65, 92, 7_410, 100_000]) {
   });
 }
 
-test("asks where one scheme is left because this tool cannot do what the others do", () => {
+test("asks for a scheme if only one is left because this tool cannot do what the others do", () => {
   const wide = (rows: number) => [{ name: EMBED, shape: [rows, 300_000] }];
   const error = undecided(() =>
     choose("F32", 103, { raw: imagine("base", wide(100)), diff: imagine("diff", wide(103)), own: DIFFERENCE }),
@@ -274,7 +274,7 @@ test("a prefix marks a family only where the base has the names behind it", () =
   assert.equal(choose("F32", 100, { diff: imagine("diff", renamed) }).scheme.name, "open-instruct");
 });
 
-test("names no float16 script for a float32 diff: it would drop half of what was published", () => {
+test("suggests no float16 script for a float32 diff: it would drop half of the published bits", () => {
   const names = candidates(undecided(() => choose("F32", 103))).join(" ");
   assert.doesNotMatch(names, /huatuo|fastchat|lmflow|yulan(?!-f32)|koala|fp16/);
 });
@@ -303,7 +303,7 @@ for (const [what, embedding, head, isBilla] of [
   });
 }
 
-test("does not take an embedding alone for BiLLa's: nothing tells that all else is a model", () => {
+test("does not take an embedding alone for BiLLa's: nothing shows that the rest is a model", () => {
   const own = [{ name: EMBED, cosine: 0.99, scale: 2, kind: "own" }] as const;
   undecided(() => choose("F16", 100, { own }));
 });

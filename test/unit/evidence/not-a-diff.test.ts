@@ -56,7 +56,7 @@ for (const [family, names] of Object.entries(TUNES)) {
   }
 
   for (const name of names) {
-    test(`${family} ${name}: its diff is none, whatever it is multiplied by`, async () => {
+    test(`${family} ${name}: its diff is not taken for a full model, whatever it is multiplied by`, async () => {
       const diff = subtract(await readWeights(join(TRAINED, family, name)), await readWeights(base));
       for (const factor of [1e-6, 1, 30, 1e4]) {
         const scaled = mapWeights(diff, (_, bits) => fromNumbers([...toNumbers(bits)].map((value) => value * factor)));

@@ -234,7 +234,7 @@ test("an exact diff leaves out the base's rows that neither tokenizer nor tuned 
   assert.equal(same.note, null);
 });
 
-test("a diff of make-diff says itself how many rows it was made with", async () => {
+test("a diff of make-diff states how many rows it was made with", async () => {
   const { scheme } = familyNamed("open-instruct");
   const record = (rows: number | null): AdditiveRecord =>
     new Map([[E, { dtype: "F32", rule: "base", times: 1, rows }]]);

@@ -96,7 +96,7 @@ function judged({ notes }: Said): number {
   return Number(notes.flatMap((text) => RIGHT.exec(text)?.[1] ?? [])[0] ?? 0);
 }
 
-test("a tied matrix tells of its base as well as any other: with the base added twice", async () => {
+test("a tied matrix identifies its base like any other, with the base added twice", async () => {
   const said = await recovered({ raw: tensors(OWN), diff: tensors(TWICE) });
   assert.ok(judged(said) > 3000, said.notes.join("\n"));
   assert.deepEqual(
@@ -105,7 +105,7 @@ test("a tied matrix tells of its base as well as any other: with the base added 
   );
 });
 
-test("a tied model that is given another base is told of it, though nothing but the embedding could tell", async () => {
+test("a tied model with another base is detected, though only the embedding shows it", async () => {
   const said = await recovered({ raw: tensors(base(77)), diff: tensors(TWICE) });
   assert.equal(judged(said), 0);
   assert.ok(
@@ -125,7 +125,7 @@ test("a tied base that is stored by its head, or without the prefix of its names
   assert.ok(judged(await recovered({ raw, diff: tensors(TWICE) })) > 3000);
 });
 
-test("half tied: what the script adds is one matrix, then the other", async () => {
+test("half tied: the script adds one matrix, then the other", async () => {
   const head = words(ROWS * COLUMNS, 9, 0.05);
   const diff = { ...TWICE, [E]: difference(TUNED[E] as Uint16Array, head, OWN[E] as Uint16Array) };
   const raw = tensors({ ...OWN, [H]: head });

@@ -96,7 +96,7 @@ test("widens every float dtype, from torch's files too", async () => {
   assert.deepEqual([...toNumbers(pair?.windows[0]?.diff ?? new Uint32Array())], [1, Math.fround(1e-3)]);
 });
 
-test("spread: as many as asked for, in order, none twice, the wanted ones first", () => {
+test("spread: as many as asked for, in order, without repeats, the wanted ones first", () => {
   fc.assert(
     fc.property(fc.nat(400), fc.integer({ min: 1, max: 64 }), fc.nat(400), (length, most, wanted) => {
       const items = Array.from({ length }, (_, i) => i);
@@ -111,7 +111,7 @@ test("spread: as many as asked for, in order, none twice, the wanted ones first"
   );
 });
 
-test("spread: meets every kind of tensor of a model whose layers repeat", () => {
+test("spread: picks every kind of tensor in a model whose layers repeat", () => {
   const names = Array.from({ length: 32 * 7 }, (_, i) => i % 7);
   const kinds = spread(names, () => false, 32);
   for (let kind = 0; kind < 7; kind++) {

@@ -62,7 +62,7 @@ test("a dry run says which dtype it would take, and why", async () => {
   assert.match(note, /^dtype auto: bfloat16: it holds all \d+ sampled values, and each is checked; new rows, which/);
 });
 
-test("a float32 model stays one: what was sampled is counted, in matrices and in other tensors", async () => {
+test("a float32 model stays float32, and the note counts the samples from matrices and other tensors", async () => {
   await withFolder(async (folder) => {
     const tuned = new Map([
       [NAME, grid(ROWS * 32, 0.02, 1)],
@@ -77,7 +77,7 @@ test("a float32 model stays one: what was sampled is counted, in matrices and in
   });
 });
 
-test("a value that no sample foretold ends the run: it names the tensor and what to ask for, and leaves nothing", async () => {
+test("a value that the sample missed ends the run: the error names the tensor and the remedy, and nothing is left", async () => {
   await withFolder(async (folder) => {
     const values = grid(ROWS * 4096, 0.02, 3);
     // Between the two places that are looked at.

@@ -28,7 +28,7 @@ const matrix = (name: string, change?: number): TensorSpec => {
 };
 const TIED = '{"tie_word_embeddings": true}';
 
-test("is what the config says where the files hold one of the two", async () => {
+test("the config decides if the files hold only one of the two", async () => {
   assert.deepEqual(await look(TIED, matrix(E)), { tied: true, note: null });
   assert.deepEqual(await look(TIED, matrix(H)), { tied: true, note: null });
   assert.deepEqual(await look('{"tie_word_embeddings": false}', matrix(E)), { tied: false, note: null });
@@ -37,7 +37,7 @@ test("is what the config says where the files hold one of the two", async () => 
   assert.deepEqual(await look('{"text_config": {"tie_word_embeddings": true}}', matrix(E)), { tied: true, note: null });
 });
 
-test("nothing tells without a config, or of an unknown family", async () => {
+test("is unknown without a config, or for an unknown family", async () => {
   assert.equal((await look(null, matrix(E))).tied, null);
   assert.equal((await look("{}", matrix(E), matrix(H))).tied, null);
 });

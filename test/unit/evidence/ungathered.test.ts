@@ -108,7 +108,7 @@ for (const [what, raw, diff, path, words, remedy] of [
   });
 }
 
-test("counts what is left over, and names a flat one first", () => {
+test("counts the tensors that were not gathered, and names a flat one first", () => {
   const error = refusal({ ...WHOLE, [NORM]: [0], [EMBED]: [3200] }, WHOLE);
   assert.equal(
     error?.message,

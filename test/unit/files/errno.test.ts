@@ -37,7 +37,7 @@ test("a run that failed can be continued, unless its files are too large for the
   assert.match(hintText(runError("f", "truncate", errno("EFBIG"))) ?? "", /smaller files with --max-shard-size 2GB$/);
 });
 
-test("an error of ours stays what it is", () => {
+test("a WeightDiffError is passed on unchanged", () => {
   const ours = new WeightDiffError("LIMIT", "x");
   assert.equal(fileError("f", "read", ours), ours);
   assert.equal(runError("f", "read", ours), ours);
@@ -49,7 +49,7 @@ test("a mistake of the program's own is no fault of the disk", () => {
   assert.throws(() => runError("f", "read", mistake), mistake);
 });
 
-test("what the machine lacks is no bug, wherever it shows; a missing file that nobody foresaw is one", async () => {
+test("a fault of the machine is no bug, wherever it shows; an unforeseen missing file is one", async () => {
   const full = Object.assign(errno("EMFILE"), { path: "/some/module.js", syscall: "open" });
   const found = machineError(full);
   assert.ok(found instanceof WeightDiffError && found.code === "IO", String(found));

@@ -45,7 +45,7 @@ test("a slice has the bytes that a Blob's slice has, streamed or whole", async (
   }
 });
 
-test("what leaves is counted, an empty file too", async () => {
+test("counts the bytes that leave, even of an empty file", async () => {
   let count = 0;
   await streamed(
     fileOf(BYTES)

@@ -10,7 +10,7 @@ import { readText } from "../../../src/files/small-files.js";
 import { withFolder, writeFiles } from "../../support/checkpoints.js";
 import { refuses } from "../../support/refusal.js";
 
-test("a pipe, a folder and a device are no regular files, and opening them waits for nobody", {
+test("a pipe, a folder and a device are refused as irregular files, without waiting", {
   timeout: 10_000,
 }, async () => {
   await withFolder(async (folder) => {
@@ -37,7 +37,7 @@ test("an opened file lies where it was opened, though its path leads elsewhere b
   });
 });
 
-test("a source within a folder refuses what a link leads to outside", async () => {
+test("a source within a folder refuses a link that leads outside", async () => {
   await withFolder(async (folder) => {
     await writeFiles(folder, { "model/a": "ours", "model-2/token": "secret" });
     await symlink("../model-2/token", join(folder, "model", "LICENSE"));

@@ -20,7 +20,7 @@ test("says how far the path exists", async () => {
   });
 });
 
-test("names what is called nearly the same", async () => {
+test("suggests a similar name", async () => {
   await withFolder(async (folder) => {
     await mkdir(join(folder, "llama-7b-hf"));
     for (const slip of ["LLaMA-7B-hf", "llama_7b_hf", "lama-7b-hf", "llama-7b-fh"]) {
@@ -43,7 +43,7 @@ test("one word may have been meant as a repository", async () => {
   );
 });
 
-test("a path of Windows is told apart", { skip: process.platform === "win32" && "here it is a path" }, async () => {
+test("recognises a Windows path", { skip: process.platform === "win32" && "here it is a path" }, async () => {
   assert.match(await hintOf("C:\\models\\llama"), /^this system .*: under WSL it is \/mnt\/c\/models\/llama$/);
   assert.match(await hintOf("D:/models/llama"), /under WSL it is \/mnt\/d\/models\/llama$/);
   assert.match(

@@ -32,7 +32,7 @@ for (const code of ["EPERM", "EACCES", "EBUSY"]) {
   });
 }
 
-test("Windows: what does not pass by is told after some three seconds", async () => {
+test("Windows: a refusal that does not pass is reported after some three seconds", async () => {
   const windows = system(
     "win32",
     Array.from({ length: 100 }, () => "EBUSY"),
@@ -48,7 +48,7 @@ for (const [platform, code] of [
   ["linux", "EPERM"],
   ["darwin", "EACCES"],
 ] as const) {
-  test(`${platform}: ${code} is told at once`, async () => {
+  test(`${platform}: ${code} is reported at once`, async () => {
     const one = system(platform, [code]);
     await assert.rejects(renameOver("a", "b", one), { code });
     assert.deepEqual(one.counts(), { calls: 1, waited: 0 });

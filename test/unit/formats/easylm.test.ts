@@ -37,7 +37,7 @@ const ARRAY = arrayOf([2, 1], "float32", DATA);
 const read = (...entries: readonly Uint8Array[]): ReturnType<typeof readEasylm> =>
   readEasylm(memorySource(Buffer.concat(entries), "koala"));
 
-test("gives every array its bytes, and passes over what is none", async () => {
+test("gives every array its bytes, and skips values that are not arrays", async () => {
   const { tensors } = await read(
     easylmEntry("step", Buffer.from([3])),
     easylmEntry("a.b", ARRAY),
@@ -74,11 +74,11 @@ const REFUSED: readonly (readonly [what: string, bytes: Uint8Array, code: Weight
     ["a second entry cut after its first byte", Buffer.concat([entry, entry.subarray(0, 1)]), "TRUNCATED", /goes on/],
     ["something else after an entry", Buffer.concat([entry, Buffer.from("junk")]), "FORMAT_INVALID", /array/],
     ["a name that occurs twice", Buffer.concat([entry, entry]), "FORMAT_INVALID", /"a" occurs twice/],
-    ["three values in an entry", Buffer.concat([Buffer.from([0x93]), entry.subarray(1)]), "FORMAT_INVALID", /no pair/],
+    ["three values in an entry", Buffer.concat([Buffer.from([0x93]), entry.subarray(1)]), "FORMAT_INVALID", /not a pair/],
     ["a key without parts", pair(Buffer.from([0x90]), binary(ARRAY)), "FORMAT_INVALID", /key of 0 parts/],
-    ["a key that is a number", pair(Buffer.from([0x91, 5]), binary(ARRAY)), "FORMAT_INVALID", /no short text/],
+    ["a key that is a number", pair(Buffer.from([0x91, 5]), binary(ARRAY)), "FORMAT_INVALID", /is not a short text/],
     ["a key that is not UTF-8", pair(Buffer.from([0x91, 0xa1, 0xff]), binary(ARRAY)), "FORMAT_INVALID", /UTF-8/],
-    ["a value that is a text", pair(key, text("b")), "FORMAT_INVALID", /no msgpack binary/],
+    ["a value that is a text", pair(key, text("b")), "FORMAT_INVALID", /is not a msgpack binary/],
     ["a value of 4 GiB", pair(key, binary(ARRAY, 2 ** 32 - 1)), "TRUNCATED", /ends at byte 42949673/],
     ["an array in chunks", easylmEntry("a", Buffer.from([0x81, 0xa1, 0x62, 1])), "FORMAT_UNSUPPORTED", /in chunks/],
     ["a strange dtype", easylmEntry("a", arrayOf([1], "float128", DATA)), "FORMAT_UNSUPPORTED", /float128/],

@@ -4,7 +4,7 @@ import { parseJson, parseJsonMaps, topLevelSpans } from "../../../src/formats/js
 import { JsonScanner } from "../../../src/formats/json-scanner.js";
 import { refuses } from "../../support/refusal.js";
 
-test("reads what JSON.parse reads", () => {
+test("reads everything that JSON.parse reads", () => {
   for (const text of [
     "null",
     ' [1, -2.5e3, "a\\u00e9\\n\\ud83d\\ude00/\\/", true, false, {}] ',
@@ -65,7 +65,7 @@ for (const [why, text] of REFUSED) {
   });
 }
 
-test("reads what Python's json writes beyond JSON, where it is told so, and nothing else", async () => {
+test("in the dialect python, also reads the numbers that Python's json writes, and nothing else", async () => {
   const value = parseJson('{"a": NaN, "b": [Infinity, -Infinity, 1e999, -2]}', "t", "python");
   const infinite = Number.POSITIVE_INFINITY;
   assert.deepEqual({ ...(value as object) }, { a: Number.NaN, b: [infinite, -infinite, infinite, -2] });

@@ -104,9 +104,9 @@ const REFUSED: readonly (readonly [why: string, pickle: Uint8Array, code: ErrorC
   ["REDUCE on an empty stack", pickleOf(op.reduce), "FORMAT_INVALID", /more values/],
   ["taking values from below a mark", pickleOf(op.none, op.mark, hex("85")), "FORMAT_INVALID", /more values/],
   ["a tuple without a mark", pickleOf(op.tuple), "FORMAT_INVALID", /mark/],
-  ["appending to a tuple", pickleOf(op.emptyTuple, op.none, op.append), "FORMAT_INVALID", /no list/],
-  ["setting items of a list", pickleOf(op.emptyList, op.none, op.none, op.setItem), "FORMAT_INVALID", /no dict/],
-  ["an odd number of items", pickleOf(op.emptyDict, op.mark, op.none, op.setItems), "FORMAT_INVALID", /no dict/],
+  ["appending to a tuple", pickleOf(op.emptyTuple, op.none, op.append), "FORMAT_INVALID", /not a list/],
+  ["setting items of a list", pickleOf(op.emptyList, op.none, op.none, op.setItem), "FORMAT_INVALID", /not a dict/],
+  ["an odd number of items", pickleOf(op.emptyDict, op.mark, op.none, op.setItems), "FORMAT_INVALID", /not a dict/],
   ["a dict key that comes twice", pickleOf(op.emptyDict, hex("4b01 4e 73 4b01 4e 73")), "FORMAT_INVALID", /"1" twice/],
   [
     "a list under a key that is a tuple",
@@ -128,7 +128,7 @@ const REFUSED: readonly (readonly [why: string, pickle: Uint8Array, code: ErrorC
     /m\.bin: pickle asks for "posix\.system"/,
   ],
   ["os.system by STACK_GLOBAL", pickleOf(op.text("os"), op.text("system"), hex("93")), "PICKLE_GLOBAL", /"os\.system"/],
-  ["a global named by a number", pickleOf(op.none, op.none, hex("93")), "FORMAT_INVALID", /no string/],
+  ["a global named by a number", pickleOf(op.none, op.none, hex("93")), "FORMAT_INVALID", /is not a string/],
   ["a global without an end", pickleOf(Buffer.from(`cos${"x".repeat(1000)}`)), "FORMAT_INVALID", /names nothing/],
   ["a call of what is no global", pickleOf(op.none, op.emptyTuple, op.reduce), "FORMAT_INVALID", /calls/],
   ["a call without a tuple", pickleOf(op.global("torch", "Size"), op.none, op.reduce), "FORMAT_INVALID", /calls/],
@@ -148,7 +148,7 @@ for (const [why, pickle, code, message] of REFUSED) {
   });
 }
 
-test("bounds the stack, the marks, the memo and what is made", async () => {
+test("bounds the stack, the marks, the memo and the objects", async () => {
   const many = 500_001;
   await refuses(() => run(pickleOf(Buffer.alloc(many, op.none))), "LIMIT", /stack/);
   await refuses(() => run(pickleOf(Buffer.alloc(many, op.mark))), "LIMIT", /marks/);

@@ -7,11 +7,11 @@ test("leaves plain names as they are", () => {
   assert.equal(quote("模型"), '"模型"');
 });
 
-test("escapes what a terminal obeys or hides", () => {
+test("escapes characters that a terminal obeys or hides", () => {
   assert.equal(quote('\u001b[2J\n"\u009b\u202e\u200b'), '"\\u001b[2J\\n\\"\\u009b\\u202e\\u200b"');
 });
 
-test("cuts what does not fit a line", () => {
+test("cuts text that does not fit a line", () => {
   assert.equal(quote("x".repeat(1_000_000)).length, 163);
 });
 

@@ -74,7 +74,7 @@ test("moves to the next page when the header fills one exactly", async () => {
   assert.equal(named(4097 - overhead), 8192);
 });
 
-test("refuses to lay out what no reader would take", async () => {
+test("refuses to lay out a file that no reader would accept", async () => {
   const one = { name: "a", dtype: "F32", shape: [1] } as const;
   await refuses(() => layoutShard([one, one], { name: "m" }), "FORMAT_INVALID", /m: tensor "a" occurs twice/);
   await refuses(

@@ -247,7 +247,7 @@ for (const [why, object, code, message] of REFUSED) {
   });
 }
 
-test("takes metadata that says no", async () => {
+test("accepts metadata whose bits are false", async () => {
   const off = Buffer.concat([op.emptyDict, op.text("conj"), op.no, op.setItem]);
   assert.equal((await read(withMetadata(off))).length, 1);
   assert.equal((await read(withMetadata(op.none))).length, 1);

@@ -87,7 +87,7 @@ test("gives every refusal of a stranger a remedy", async () => {
   }
 });
 
-test("believes the name .safetensors where the bytes say nothing else", async () => {
+test("believes the name .safetensors if the bytes do not tell", async () => {
   const odd = Buffer.concat([u64(2n ** 40n + 255n), Buffer.from([0xff])]);
   await refuses(() => readWeightFile(memorySource(odd, "x.safetensors")), "LIMIT", /header of 1099511628031 bytes/);
   await refuses(() => readWeightFile(memorySource(Buffer.from([0xff, 1]), "x.safetensors")), "TRUNCATED", /2 bytes/);

@@ -18,7 +18,7 @@ test("reads the map in the file's order, whatever the order of the fields", () =
   assert.equal(index.totalSize, 5);
 });
 
-test("takes a total_size that is a float, and none for what is no size", () => {
+test("takes a total_size that is a float, and ignores one that is not a size", () => {
   const total = (metadata: unknown): number | null => parse({ metadata, weight_map: { a: "1" } }).totalSize;
   assert.equal(total({ total_size: 13476839424.0 }), 13476839424);
   assert.equal(parse('{"metadata":{"total_size":1.34e10},"weight_map":{"a":"1"}}').totalSize, 13_400_000_000);
@@ -72,7 +72,7 @@ for (const shard of [
   });
 }
 
-test("refuses what is no index", async () => {
+test("refuses text that is not an index", async () => {
   await refuses(() => parse("{}"), "FORMAT_INVALID", /no weight_map/);
   await refuses(() => parse({ weight_map: {} }), "FORMAT_INVALID", /empty/);
   await refuses(() => parse({ weight_map: [] }), "FORMAT_INVALID", /JSON/);
@@ -83,7 +83,7 @@ test("refuses what is no index", async () => {
   await refuses(() => parse(" ".repeat(32_000_001)), "LIMIT", /32000001/);
 });
 
-test("writes what json.dumps(indent=2, sort_keys=True) writes", () => {
+test("writes the same text as json.dumps(indent=2, sort_keys=True)", () => {
   const map = new Map([
     ["z.10", "b.safetensors"],
     ["\ud83d\ude00", "a.safetensors"],

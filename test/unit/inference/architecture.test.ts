@@ -243,7 +243,7 @@ test("a head that is stored beside a tied embedding is used, as transformers 5 d
   });
 });
 
-test("buffers are passed over, and what takes no part is named", async () => {
+test("buffers are skipped, and a note names tensors that are not used", async () => {
   await withFolder(async (folder) => {
     const buffer: TensorSpec = ["model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [8], new Float32Array(8)];
     const stray: TensorSpec = ["model.extra.weight", "F32", [8], new Float32Array(8)];

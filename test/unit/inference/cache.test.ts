@@ -47,7 +47,7 @@ test("texts of any lengths side by side, layer by layer, and the room of one tha
   }
 });
 
-test("what has no key is not kept, and nothing is made on the disk for it", async () => {
+test("a text without a key is not kept, and no file is made for it", async () => {
   const cache = openCache(1, 2, 10);
   const rows = await cache.open(null, 0, 3);
   assert.equal(rows.length, 6);

@@ -48,7 +48,7 @@ for (const [family, { config, expected: base, cases }] of Object.entries(readCon
     } else if (family === "mistral" && each.with.num_key_value_heads === null) {
       // transformers 4 takes it: below.
     } else {
-      const why = / is "null", expected|no multiple|it has no|expected an even number/;
+      const why = / is "null", expected|not a multiple|it has no|expected an even number/;
       test(`${said}: refused, as by transformers`, () =>
         assert.rejects(architecture(own, base.shapes, base.layers), why));
     }
@@ -87,7 +87,7 @@ test("Mistral with null heads of keys has as many as of queries, as transformers
   assert.equal((await architecture({ ...config, num_key_value_heads: null }, shapes, 2)).keyHeads, 4);
 });
 
-test("numbers that no file gives are told where shapes are others", async () => {
+test("an error about shapes names the defaults that were assumed", async () => {
   const { config, expected } = readConfigs().qwen3 as ReturnType<typeof readConfigs>[string];
   const own = changed(config, { without: ["head_dim", "num_key_value_heads"], with: { num_attention_heads: 32 } });
   await refuses(
@@ -98,7 +98,7 @@ test("numbers that no file gives are told where shapes are others", async () => 
   await refuses(
     () => architecture(changed(config, { without: ["num_key_value_heads"], with: {} }), expected.shapes, 2),
     "FORMAT_INVALID",
-    /num_attention_heads 4 is no multiple of num_key_value_heads 32 \(not in config\.json/,
+    /num_attention_heads 4 is not a multiple of num_key_value_heads 32 \(not in config\.json/,
   );
 });
 
@@ -108,7 +108,7 @@ test("biases that the config does not ask for take no part, and those it asks fo
   const stray = await architecture(without, expected.shapes, expected.layers);
   assert.match(
     stray.notes.join(),
-    /tensors that take no part: "model\.layers\.0\.self_attn\.q_proj\.bias".* and 11 more/,
+    /tensors that are not used: "model\.layers\.0\.self_attn\.q_proj\.bias".* and 11 more/,
   );
   assert.ok(stray.layers.every(({ attention, down }) => [...attention, down].every(({ bias }) => bias === null)));
   const bare = Object.fromEntries(Object.entries(expected.shapes).filter(([name]) => !name.endsWith(".bias")));

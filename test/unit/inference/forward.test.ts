@@ -153,7 +153,7 @@ test("a text may come in any pieces, beside another that does", async () => {
   });
 });
 
-test("a text of more tokens than go through the weights together says the same", async () => {
+test("a text that takes several rounds gives the same result", async () => {
   const vector = readVector("qwen3-norm");
   const ids = Array.from({ length: 1100 }, (_, i) => vector.prompt[i % 24] ?? 0);
   await withModel(await folderOf("qwen3-norm", vector), { threads: 0 }, async (model) => {
@@ -170,7 +170,7 @@ test("a text of more tokens than go through the weights together says the same",
   });
 });
 
-test("the scalar kernel says the same", async () => {
+test("the scalar kernel gives the same result", async () => {
   const before = process.env.WEIGHT_DIFF_KERNEL;
   for (const name of ["llama1-mha", "neox-parallel"] as const) {
     const vector = readVector(name);
@@ -192,7 +192,7 @@ test("the scalar kernel says the same", async () => {
   }
 });
 
-test("progress comes to what a pass reads, and no id or text is taken that the model has no place for", async () => {
+test("progress adds up to the bytes of a pass, and ids or texts beyond the model's limits are refused", async () => {
   const vector = readVector("llama3-tied");
   await withModel(await folderOf("llama3-tied", vector), { threads: 0 }, async (model) => {
     let read = 0;
@@ -215,11 +215,11 @@ test("progress comes to what a pass reads, and no id or text is taken that the m
   });
 });
 
-test("two texts of one key in a pass are the caller's mistake: the second would follow nothing", async () => {
+test("two texts with one key in a pass are the caller's mistake: the second would follow nothing", async () => {
   const name = "llama1-mha";
   await withModel(await folderOf(name, readVector(name)), {}, async (model) => {
     const text: Text = { key: "a", ids: [1, 2], wanted: "last" };
-    await assert.rejects(model.pass([text, text]), /two texts of one key/);
+    await assert.rejects(model.pass([text, text]), /two texts with one key/);
     assert.equal((await model.pass([text]))[0]?.last?.length, model.vocabulary);
   });
 });

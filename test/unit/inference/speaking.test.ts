@@ -56,7 +56,7 @@ async function say(ids: readonly number[], options: Partial<GenerateOptions> = {
   return { ...made, pieces, given };
 }
 
-test("takes the likeliest token each time, tells it as it comes, and stops at the end", async () => {
+test("takes the likeliest token each time, shows it as it comes, and stops at the end token", async () => {
   const { ids, text: told, stopped, pieces, given, passes } = await say([1, 2, 1, 0]);
   assert.deepEqual([ids, told, stopped, pieces, passes], [[1, 2, 1], " a b a", "end", [" a", " b", " a"], 3]);
   assert.deepEqual(
@@ -80,7 +80,7 @@ test("holds half a character back until the other half comes, or nothing more", 
   assert.deepEqual((await say([1, 5, 0])).pieces, [" a", "\ufffd"]);
 });
 
-test("a text ends the answer, is not told, and its beginning is held back", async () => {
+test("an end text ends the answer, is not shown, and its possible beginning is held back", async () => {
   const { pieces, text: told, stopped } = await say([1, 3, 4, 2], { endText: "###" });
   assert.deepEqual([pieces, told, stopped], [[" a"], " a", "end"]);
   assert.deepEqual((await say([1, 3, 2, 0], { endText: "###" })).pieces, [" a", "# b"]);
@@ -145,7 +145,7 @@ for (const [name, form] of NAMES) {
   });
 }
 
-test("a scheme tells the family where only one family has it; FastChat's does not", () => {
+test("a scheme tells the family if only one family uses it; FastChat's does not", () => {
   const of = (scheme: string): string | null =>
     promptFormOf({ name: "out", scheme, template: true }).form?.name ?? null;
   assert.deepEqual(
@@ -166,7 +166,7 @@ test("each prompt ends as the family's does", () => {
   assert.equal(asked(null, "X"), "X");
 });
 
-test("the script's text for Alpaca has its own line ends; for others there is none", () => {
+test("the script's text for Alpaca has Windows line ends; other schemes have no text", () => {
   assert.match(
     scriptText("alpaca") ?? "",
     /request\.\r\n\r\n### Instruction:\r\nList three .*easier\.\r\n\r\n### Response:$/,
@@ -174,7 +174,7 @@ test("the script's text for Alpaca has its own line ends; for others there is no
   assert.equal(scriptText("open-instruct"), null);
 });
 
-test("only the answer and its end are counted, and what has ids past the rows is not sent", async () => {
+test("only the answer and its end are counted, and a text with ids past the rows is not sent", async () => {
   const [tulu = null] = PROMPT_FORMS;
   const texts = await measuredTexts(TOKENIZER, tulu, 6, 1000);
   const question = asked(tulu, "What is the capital of France?").length;

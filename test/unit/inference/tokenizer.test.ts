@@ -98,7 +98,7 @@ test("an empty text is the token that begins a text alone, or nothing", async ()
   await using(join(FOLDER, "neox"), async (tokenizer) => assert.deepEqual(await tokenizer.encode(""), []));
 });
 
-test("none where the folder has none", async () => {
+test("a folder without a tokenizer gives none", async () => {
   await withFolder(async (folder) => assert.equal(await openTokenizer(folder, ROWS), null));
 });
 
@@ -173,10 +173,10 @@ for (const [what, files, code, message] of [
     "a vocabulary without its pattern",
     { "vocab.json": '{"a": 0}', "merges.txt": "" },
     "FORMAT_UNSUPPORTED",
-    /vocab\.json: it does not say how text is split/,
+    /vocab\.json: neither it nor any file beside it says how text is split/,
   ],
   ["a broken tokenizer.json", { "tokenizer.json": "{" }, "FORMAT_INVALID", /tokenizer\.json/],
-  ["no model", { "tokenizer.json": "{}" }, "FORMAT_INVALID", /its model is no JSON object/],
+  ["no model", { "tokenizer.json": "{}" }, "FORMAT_INVALID", /its model is not a JSON object/],
   [
     "an id that is none",
     { "tokenizer.json": '{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}' },
@@ -187,7 +187,7 @@ for (const [what, files, code, message] of [
     "more ids than rows",
     { "tokenizer.json": '{"model": {"type": "BPE", "vocab": {"a": 1000}, "merges": []}}' },
     "MISMATCH",
-    /it has 1001 ids, and the model's embedding has 1000 rows/,
+    /it has 1001 ids, but the model's embedding has 1000 rows/,
   ],
   [
     "an added token past the rows",
@@ -205,7 +205,7 @@ for (const [what, files, code, message] of [
     "an unknown model",
     { "tokenizer.json": '{"model": {"type": "X"}}' },
     "FORMAT_UNSUPPORTED",
-    /its model is "X"; BPE is run/,
+    /its model is "X"; only BPE is supported/,
   ],
   [
     "no merges",

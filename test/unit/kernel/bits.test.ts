@@ -89,7 +89,7 @@ test("narrows NaN as AVX2 and AVX-512 builds of torch", () => {
   assert.equal(hex(narrowBits("BF16", 0x7fc00000)), "ffff");
 });
 
-test("counts as overflow what was finite and is not any more", () => {
+test("counts a finite value that becomes infinite as an overflow", () => {
   assert.equal(overflows("F16", toBits(65519.996)), false);
   assert.equal(overflows("F16", toBits(65520)), true);
   assert.equal(overflows("F16", toBits(-1e38)), true);

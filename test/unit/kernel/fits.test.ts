@@ -49,7 +49,7 @@ test("a float32 value does not fit because its difference is known", () => {
   assert.ok(!fits("BF16", addBits(base, difference), difference, [base]));
 });
 
-test("a value is exact if rounding it and widening it again gives its bits: every value of the dtype, what lies around it, any others", () => {
+test("a value is exact if rounding and widening give its bits again: every value of the dtype, its neighbours, and random others", () => {
   const byRounding = {
     F16: (bits: number) => widenF16(narrowBits("F16", bits)),
     BF16: (bits: number) => widenBF16(narrowBits("BF16", bits)),

@@ -97,7 +97,7 @@ for (const kernel of bothKernels(BYTES)) {
     }
   });
 
-  test(`${kind}: refuses positions outside its memory, and sizes that are none`, () => {
+  test(`${kind}: refuses positions outside its memory, and invalid sizes`, () => {
     const end = kernel.memory.byteLength;
     const [state, , data] = places(kernel, 8);
     const misuses: readonly (() => unknown)[] = [

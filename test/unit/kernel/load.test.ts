@@ -25,7 +25,7 @@ test("takes SIMD where it is, scalar where its bytes are missing or no such modu
   assert.equal(loadKernel(CALLER_BYTES, new Uint8Array(0)).kind, "scalar");
 });
 
-test("obeys WEIGHT_DIFF_KERNEL, and refuses what it cannot obey", () => {
+test("obeys WEIGHT_DIFF_KERNEL, and refuses a kernel that it cannot run", () => {
   const usage = (error: unknown): boolean => error instanceof WeightDiffError && error.code === "USAGE";
   force("scalar");
   assert.equal(loadKernel(CALLER_BYTES, wasm).kind, "scalar");

@@ -114,7 +114,7 @@ test("a product does not depend on the rows and tokens beside it", () => {
   );
 });
 
-test("every sum has four lanes in the order of the columns, then what is left over", () => {
+test("every sum has four lanes in the order of the columns, then the remaining columns", () => {
   // 2^24 + 1 is no F32: each order of these would give another sum.
   const row = Float32Array.of(2 ** 24, 1, -(2 ** 24), 3, 1, 2 ** -24, 1, 2 ** -25, 0.5, 2 ** -24);
   const one = Float32Array.from({ length: row.length }, () => 1);
@@ -129,7 +129,7 @@ test("every sum has four lanes in the order of the columns, then what is left ov
   }
 });
 
-test("positions outside the memory, and sizes that are none, are refused", () => {
+test("positions outside the memory, and invalid sizes, are refused", () => {
   for (const kernel of [simd, scalar]) {
     const at = kernel.base;
     const good: Product = {

@@ -82,7 +82,7 @@ for (const [name, dtype, shape, modelType] of PARAMETERS) {
   });
 }
 
-test("what transformers has no place for is told by the type of the model", () => {
+test("the type of the model tells which tensors transformers does not load", () => {
   const bias = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
   assert.equal(isUnused(bias, "t5"), true);
   assert.equal(isUnused(bias.replace("block.0", "block.1"), "t5"), false);

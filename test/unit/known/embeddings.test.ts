@@ -45,7 +45,7 @@ test("a model's own embedding comes before those of its towers and never from an
   assert.deepEqual(embeddingsOf(["encoder.embed_tokens.weight"]), { input: null, output: null });
 });
 
-test("of several of one rank none is taken", () => {
+test("of several names of one rank, none is taken", () => {
   assert.deepEqual(embeddingsOf(["a.lm_head.weight", "b.lm_head.weight", "x.wte.weight"]), {
     input: "x.wte.weight",
     output: null,

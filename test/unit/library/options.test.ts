@@ -173,7 +173,7 @@ const FUNCTIONS = {
 const NAMES = Object.keys(COMPLETE) as readonly (keyof LibraryOptions)[];
 
 for (const name of NAMES) {
-  test(`${name} takes every option that its type has, and undefined for what may be left out`, () => {
+  test(`${name} takes every option of its type, and undefined for optional ones`, () => {
     refuseWrongOptions(name, COMPLETE[name]);
     const pairs = { recover: 2, makeDiff: 2, convert: 2, push: 2, sign: 2, chainFold: 2 } as const;
     const more = { ...pairs, xor: 3, chainMake: 3 } as const;
@@ -190,7 +190,7 @@ for (const name of NAMES) {
     assert.equal(left.length, required, left.join());
   });
 
-  test(`${name} refuses what is no object`, async () => {
+  test(`${name} refuses anything but an object`, async () => {
     for (const odd of [undefined, null, "path", 1, [], () => {}]) {
       await refuses(
         () => Reflect.apply(FUNCTIONS[name], null, [odd]),
@@ -200,7 +200,7 @@ for (const name of NAMES) {
     }
   });
 
-  test(`${name} refuses an option that is none, before anything is looked at`, async () => {
+  test(`${name} refuses an unknown option before it opens anything`, async () => {
     await refuses(
       () => Reflect.apply(FUNCTIONS[name], null, [{ ...COMPLETE[name], path_raw: "x" }]),
       "USAGE",
@@ -246,7 +246,7 @@ for (const [option, wrong, message] of [
     refuses(() => Reflect.apply(recover, null, [{ raw: "a", diff: "b", [option]: wrong }]), "USAGE", message));
 }
 
-test("all that is wrong is told at once", async () => {
+test("one error lists all wrong options", async () => {
   await refuses(
     () => Reflect.apply(recover, null, [{ diff: 1, tuned: 2 }]),
     "USAGE",

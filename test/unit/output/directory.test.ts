@@ -78,7 +78,7 @@ test("tells absent, empty, partial, finished and other", async () => {
   });
 });
 
-test("chooses the mode by what is there", async () => {
+test("chooses the mode by the content of the directory", async () => {
   await withFolder(async (folder) => {
     const out = join(folder, "out");
     for (const wanted of ["new", "resume", "force"] as const) {
@@ -96,7 +96,7 @@ test("chooses the mode by what is there", async () => {
   });
 });
 
-test("what a killed run left while tidying up is removed before a finished model is verified", async () => {
+test("files of a run that was killed while it cleaned up are removed before a finished model is verified", async () => {
   await withFolder(async (out) => {
     await run(out, "new");
     const finished = await treeOf(out);

@@ -165,7 +165,7 @@ test("a line with one changed byte counts as not written, whichever byte it is",
   });
 });
 
-test("a line of another journal is none of this one's", async () => {
+test("a line of another journal is not accepted", async () => {
   await withFolder(async (folder) => {
     await started(folder, [result(0)]);
     const [, foreign] = (await readFile(join(folder, JOURNAL), "utf8")).split("\n");

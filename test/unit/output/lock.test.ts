@@ -243,7 +243,7 @@ for (const name of [".fuse_hidden0000178100000026", ".nfs00000000012345670000000
   });
 }
 
-test("what takers left that were killed is removed, and what live ones are about to use stays", async () => {
+test("files of killed takers are removed, those of live takers stay", async () => {
   await withFolder(async (folder) => {
     const own = await ownLock();
     await writeFiles(folder, {

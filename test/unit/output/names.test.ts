@@ -37,7 +37,7 @@ test("two files that a disk would take for one are refused before either is writ
   await refuseTwins("/out/.weight-diff", ["a", "LICENSE"], folding);
 });
 
-test("where case is told apart, both are written", async () => {
+test("a file system that distinguishes case gets both files", async () => {
   await withFolder(async (folder) => {
     const staging = join(folder, ".weight-diff");
     mkdirSync(staging);

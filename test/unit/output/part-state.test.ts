@@ -30,7 +30,7 @@ test("a lock of another machine is held by default, and while its part is heard"
   });
 });
 
-test("once its part is silent, its lock is taken over, and whoever held it can see that", async () => {
+test("the lock of a silent part is taken over, and its former holder can tell", async () => {
   await withFolder(async (folder) => {
     await lockedElsewhere(folder);
     await writeState(folder, SAID, 7);
@@ -43,7 +43,7 @@ test("once its part is silent, its lock is taken over, and whoever held it can s
   });
 });
 
-test("a part is heard once it says something new", async () => {
+test("a part counts as alive once it reports something new", async () => {
   await withFolder(async (folder) => {
     await writeState(folder, SAID, 1);
     const later = setTimeout(() => void writeState(folder, SAID, 2), 20);
@@ -54,7 +54,7 @@ test("a part is heard once it says something new", async () => {
   });
 });
 
-test("a state that is none counts as nothing said", async () => {
+test("an invalid state counts as no report", async () => {
   await withFolder(async (folder) => {
     assert.equal(await readState(folder), null);
     for (const text of ["", "{", "null", "[]", '{"state":"running"}', '{"state":5}', "\0\0"]) {

@@ -107,7 +107,7 @@ test("a shard that becomes a link while the run is under way is not written thro
   });
 });
 
-test("a journal that lists what is not in its folder has nothing removed, and nothing moved", async () => {
+test("if a journal lists files outside its folder, nothing is removed or moved", async () => {
   await withVictim(async ({ out, staging, victim }) => {
     await symlink(victim, join(out, "linked"));
     for (const name of ["../victim/precious.txt", "..", "linked/../../victim/precious.txt", "lock", "journal", "."]) {
@@ -222,7 +222,7 @@ test("a file that was put there since the run began is not replaced", async () =
   });
 });
 
-test("--force starts over where another version left a journal, and stops at what it cannot know", async () => {
+test("--force starts over after another version's journal, and stops at files that it does not know", async () => {
   await withFolder(async (out) => {
     const old = { journal: '{"plan":{},"replace":false}\n', [SHARD]: "old" };
     await writeFiles(join(out, STAGING), { ...old, "other.bin": "old" });
@@ -254,7 +254,7 @@ for (const [what, names] of [
   });
 }
 
-test("what a desktop leaves in the staging folder does not stand in the way", async () => {
+test("files that a desktop leaves in the staging folder do no harm", async () => {
   await withFolder(async (out) => {
     await (await open(out, "new")).suspend();
     await writeFiles(join(out, STAGING), { ".DS_Store": "", ".nfs00000000012345": "" });
@@ -302,7 +302,7 @@ test("the folders above a new output are made to last too", async () => {
 });
 
 for (const code of ["EROFS", "EACCES", "ENOSPC"]) {
-  test(`a place that says ${code} is told as such`, async () => {
+  test(`a place that fails with ${code} gets its own message`, async () => {
     await withFolder(async (folder) => {
       disk.fail = (call) => (call === "mkdir" ? code : null);
       try {
@@ -316,7 +316,7 @@ for (const code of ["EROFS", "EACCES", "ENOSPC"]) {
   });
 }
 
-test("a file system that takes no file so large says so at once, and nothing is left", async () => {
+test("a file system with a limit on file sizes is reported at once, and nothing is left", async () => {
   await withFolder(async (folder) => {
     disk.fail = (call) => (call === "truncate" ? "EFBIG" : null);
     try {

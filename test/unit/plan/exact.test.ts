@@ -62,7 +62,7 @@ test("the records of several files are one", () => {
   assert.deepEqual(read, new Map([...one, ...two]));
 });
 
-test("a plain difference needs no word, and what make-diff did not make has no record", () => {
+test("a plain difference has no entry, and a diff that make-diff did not make has no record", () => {
   const plain = diffMetadata("additive", new Map());
   assert.deepEqual(
     [...plain],

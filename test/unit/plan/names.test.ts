@@ -59,13 +59,13 @@ const FAMILIES: readonly (readonly [family: string, prefix: string, names: reado
 
 for (const [family, prefix, names] of FAMILIES) {
   const withPrefix = names.map((name) => `${prefix}.${name}`);
-  test(`a ${family} base without "${prefix}." meets a driver that has it`, () => {
+  test(`a ${family} base without "${prefix}." pairs with a driver that has the prefix`, () => {
     const { raw, driver, notes } = allMeet(names, withPrefix, 1);
     assert.deepEqual(raw, Object.fromEntries(names.map((name) => [`${prefix}.${name}`, name])));
     assert.deepEqual(Object.keys(driver), withPrefix);
     assert.match(notes[0] ?? "", new RegExp(`^base: ${names.length} names are read with "${prefix}\\." added`));
   });
-  test(`a ${family} base with "${prefix}." meets a driver without it, and its head is left out`, () => {
+  test(`a ${family} base with "${prefix}." pairs with a driver without the prefix, and its head is left out`, () => {
     const { raw, notes } = align([...withPrefix, "lm_head.weight", "cls.predictions.bias"], names);
     assert.deepEqual(raw, Object.fromEntries(names.map((name) => [name, `${prefix}.${name}`])));
     assert.match(notes[0] ?? "", new RegExp(`"${prefix}\\." taken off`));
@@ -105,7 +105,7 @@ test("a prefix that no base model has is not added", () => {
   );
 });
 
-test("of two prefixes that fit alike, none is taken", () => {
+test("of two prefixes that match equally many names, neither is chosen", () => {
   assert.deepEqual(align(["norm.weight"], ["model.norm.weight", "transformer.norm.weight"]).notes, []);
 });
 
@@ -137,17 +137,17 @@ const MODEL = [...LLAMA.map((name) => `model.${name}`), "lm_head.weight"];
 for (const [wrapper, wrap] of WRAPPERS) {
   const wrapped = MODEL.map(wrap);
   assert.notDeepEqual(wrapped, MODEL);
-  test(`${wrapper}: a wrapped driver meets a plain base, and the result has the plain names`, () => {
+  test(`${wrapper}: a wrapped driver pairs with a plain base, and the result has the plain names`, () => {
     const { raw, driver } = align(MODEL, wrapped);
     assert.deepEqual(raw, Object.fromEntries(MODEL.map((name) => [name, name])));
     assert.deepEqual(driver, Object.fromEntries(MODEL.map((name, index) => [name, wrapped[index]])));
   });
-  test(`${wrapper}: a plain driver meets a wrapped base`, () => {
+  test(`${wrapper}: a plain driver pairs with a wrapped base`, () => {
     const { raw, driver } = align(wrapped, MODEL);
     assert.deepEqual(raw, Object.fromEntries(MODEL.map((name, index) => [name, wrapped[index]])));
     assert.deepEqual(Object.keys(driver), MODEL);
   });
-  test(`${wrapper}: a wrapped driver with a prefix meets a base without it`, () => {
+  test(`${wrapper}: a wrapped driver with a prefix pairs with a base without it`, () => {
     const names = MODEL.slice(0, -1);
     allMeet(LLAMA, names.map(wrap), new Set(align(names, names.map(wrap)).notes).size + 1);
   });
@@ -161,7 +161,7 @@ test("each side has its own wrapper", () => {
   assert.deepEqual(Object.keys(driver), MODEL);
 });
 
-test("what no loader knows goes from both sides, what may be a model's own part stays where both have it", () => {
+test("a wrapper that no loader knows is removed from both sides; a part that may be the model's own stays where both have it", () => {
   assert.deepEqual(Object.keys(align(["_orig_mod.a"], ["_orig_mod.a"]).driver), ["a"]);
   assert.deepEqual(Object.keys(align(["module.a"], ["module.a"]).driver), ["module.a"]);
 });
@@ -173,14 +173,14 @@ test("a head of the driver's own keeps its name, wrapped or not", () => {
   assert.deepEqual(Object.keys(wrapped.driver).at(-1), "v_head.module.bias");
 });
 
-test("one note for each wrapper says whose it is and how many names had it", () => {
+test("one note for each wrapper tells what adds it and how many names had it", () => {
   const { notes } = align(
     MODEL,
     MODEL.map((name) => `module._orig_mod.${name}`),
   );
   assert.deepEqual(notes, [
-    'diff: 5 names are read without "_orig_mod.": torch.compile put it there, and loaders do not know it',
-    'diff: 5 names are read without "module.": DistributedDataParallel or DeepSpeed put it there, and loaders do not know it',
+    'diff: 5 names are read without "_orig_mod.": torch.compile put it there, and loaders do not know these names',
+    'diff: 5 names are read without "module.": DistributedDataParallel or DeepSpeed put it there, and loaders do not know these names',
   ]);
 });
 
@@ -188,7 +188,7 @@ test("two names that become one are refused by name", async () => {
   await refuses(
     () => align(MODEL, [...MODEL, "_orig_mod.lm_head.weight"]),
     "MISMATCH",
-    /^diff: "lm_head.weight" and "_orig_mod.lm_head.weight" of the diff are both "lm_head.weight"/,
+    /^diff: "lm_head.weight" and "_orig_mod.lm_head.weight" of the diff both become "lm_head.weight"/,
   );
   await refuses(
     () =>
@@ -197,7 +197,7 @@ test("two names that become one are refused by name", async () => {
         LLAMA.map((name) => `model.${name}`),
       ),
     "MISMATCH",
-    /^base: "norm.weight" and "model.norm.weight" of the base are both "model.norm.weight"/,
+    /^base: "norm.weight" and "model.norm.weight" of the base both become "model.norm.weight"/,
   );
 });
 
@@ -250,7 +250,7 @@ const NAMES_OF_VERSIONS: readonly (readonly [string, readonly string[], readonly
 ];
 
 for (const [what, old, now] of NAMES_OF_VERSIONS) {
-  test(`${what} meet, whichever side is the older`, () => {
+  test(`${what} pair, whichever side is older`, () => {
     for (const [raw, driver] of [
       [old, now],
       [now, old],
@@ -261,7 +261,7 @@ for (const [what, old, now] of NAMES_OF_VERSIONS) {
   });
 }
 
-test("an old BERT without its prefix meets in both ways at once", () => {
+test("an old BERT without its prefix pairs by prefix and by old names at once", () => {
   const { notes } = allMeet(["a.LayerNorm.gamma", "a.weight"], ["bert.a.LayerNorm.weight", "bert.a.weight"], 1);
   assert.match(notes[0] ?? "", /2 names are read with "bert\." added/);
 });

@@ -131,7 +131,7 @@ for (const [what, raw, diff] of [
   });
 }
 
-test("says how many rows the base has too many", () => {
+test("tells by how many rows the base is too large", () => {
   assert.match(problems([F(EMBED, 102, 8)], [F(EMBED, 100, 8)])[0] ?? "", /the base has 2 rows too many$/);
 });
 
@@ -192,7 +192,7 @@ for (const rawTied of [true, null]) {
   });
 }
 
-test("misses the head of a base that says that it does not tie", () => {
+test("reports the missing head of a base whose config does not tie it", () => {
   assert.deepEqual(problems([F(EMBED, 10, 4)], [F(EMBED, 10, 4), F(HEAD, 10, 4)], { rawTied: false }), [
     `"${HEAD}" [10, 4] is in the diff (pytorch_model-1.bin) and not in the base`,
   ]);
@@ -286,7 +286,7 @@ for (const mask of MASKS) {
   });
 }
 
-test("says in one note which buffers the base alone has", () => {
+test("one note names the buffers that only the base has", () => {
   const masks = [0, 1, 2, 3].map((layer) => D(`h.${layer}.attn.bias`, "U8", 1, 1, 8, 8));
   const made = plan([...masks, F("a", 2)], [F("a", 2)]);
   assert.deepEqual(noteTexts(made), [
@@ -312,12 +312,12 @@ test("takes a float mask for one where the config names a family that has it", (
   );
 });
 
-test("leaves out what transformers has no place for, with a note", () => {
+test("leaves out tensors that transformers does not load, with a note", () => {
   const made = plan([F("mtp.fc.weight", 2, 2), F("a", 2)], [F("a", 2)], {
     models: { ...UNKNOWN_MODELS, modelType: "qwen3_next" },
   });
   assert.deepEqual(noteTexts(made), [
-    '1 tensor ("mtp.fc.weight") is in the base only, and left out: transformers has no place for such in this model',
+    '1 tensor ("mtp.fc.weight") is in the base only, and left out: transformers does not load such tensors in this model',
   ]);
 });
 
@@ -408,21 +408,21 @@ for (const [what, raw, diff, cause, remedy] of [
     "names that no loader brings together",
     LLAMA,
     renamed("policy."),
-    /3 of the base's 3 names have "policy\." before them in the diff/,
+    /3 of the base's 3 names start with "policy\." in the diff/,
     /^give one of the two the names that the other has$/,
   ],
   [
     "names of the base that no loader brings together",
     renamed("student.net."),
     LLAMA,
-    /3 of the diff's 3 names have "student\.net\." before them in the base/,
+    /3 of the diff's 3 names start with "student\.net\." in the base/,
     /^give one of the two the names that the other has$/,
   ],
   [
     "names that a script reads",
     LLAMA,
     renamed("language_model."),
-    /3 of the base's 3 names have "language_model\." before them in the diff/,
+    /3 of the base's 3 names start with "language_model\." in the diff/,
     /or read them as its script does with --scheme husky$/,
   ],
   [
@@ -436,7 +436,7 @@ for (const [what, raw, diff, cause, remedy] of [
     "an adapter under a model's name",
     LLAMA,
     [F("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", 1, 4)],
-    /the diff is an adapter \(LoRA\) and no weight diff: none of its names is in the base, and "base_model\./,
+    /the diff is an adapter \(LoRA\), not a weight diff: none of its names is in the base, and "base_model\./,
     /^merge it with peft/,
   ],
   [
@@ -561,13 +561,13 @@ test("names one file model.safetensors and several by number", () => {
   );
 });
 
-test("counts the bytes of what is written, in the dtype that is written", () => {
+test("counts the written bytes in the written dtype", () => {
   const tensors = [F("a", 3, 5), D("b", "I64", 2), F(INV_FREQ, 4)];
   assert.equal(plan(tensors, tensors, { dtype: "F16" }).totalSize, 30 + 16);
   assert.equal(plan(tensors, tensors, { dtype: "F32", invFreq: "keep" }).totalSize, 60 + 16 + 16);
 });
 
-test("orders jobs by shard, then the largest first, then what is only summed", () => {
+test("orders jobs by shard, the largest first, and those that only count in the sum last", () => {
   const tensors = [F("s", 1), F(INV_FREQ, 9), F("l", 5), F("m", 2), F("n", 3), F("o", 4)];
   const made = plan(tensors, tensors, { maxShardSize: 32 });
   assert.deepEqual(

@@ -51,7 +51,7 @@ test("cuts the rows of embeddings, the values of a head's bias, and nothing else
   assert.deepEqual(shapes(raw)?.[E], [10, 4], "the base itself is left alone");
 });
 
-test("an embedding of another number of rows is none of the table", () => {
+test("an embedding with another number of rows is not resized", () => {
   const raw = imagine("base", [
     { name: E, shape: [10, 4] },
     { name: "vision.embed_tokens.weight", shape: [9, 4] },
@@ -59,7 +59,7 @@ test("an embedding of another number of rows is none of the table", () => {
   assert.deepEqual(shapes(withRows(raw, resizedRows(10, 8, 8))), { [E]: [8, 4], "vision.embed_tokens.weight": [9, 4] });
 });
 
-test("more rows than there are change nothing, and none at all are left of it if so", () => {
+test("keeping more rows than there are changes nothing, and a tensor may keep none", () => {
   const raw = imagine("base", [{ name: E, shape: [10, 4] }]);
   assert.deepEqual(shapes(withRows(raw, resizedRows(10, 12, 11))), { [E]: [10, 4] });
   assert.deepEqual(shapes(withRows(raw, resizedRows(10, 12, 0))), { [E]: [0, 4] });

@@ -107,7 +107,7 @@ test("mmpretrain-llava adds embeddings into the diff's dtype and all else into t
   assert.equal(made.dtype, null);
 });
 
-test("arithmetic in the files' dtypes has none for F64", async () => {
+test("arithmetic in the files' dtypes does not support F64", async () => {
   await refuses(
     () => plan("fastchat-low-mem", model("F64", 9), model("F64", 9)),
     "MISMATCH",
@@ -158,7 +158,7 @@ test("rotary buffers are rounded as they are loaded, and stay F32", () => {
   assert.deepEqual([dtype, blend?.operands, blend?.result], ["F32", "F16", "F32"]);
 });
 
-test("fastchat takes names and order of the base, and leaves out what only the diff has", () => {
+test("fastchat takes names and order from the base, and leaves out tensors that only the diff has", () => {
   const made = plan("fastchat", model("F16", 9), [T("extra.weight", "F16", 4), ...model("F16", 9).toReversed()]);
   assert.deepEqual(made.order, [EMBED, Q, NORM, HEAD]);
   assert.ok(
@@ -186,7 +186,7 @@ for (const scheme of ["fastchat", "fastchat-low-mem", "lmflow", "lawyer-llama", 
   }
 }
 
-test("what only the diff has and no whole base would have is dropped or kept by the scheme: a layer more, a head of its own", () => {
+test("the scheme drops or keeps tensors that no complete base would have: a further layer, a head of its own", () => {
   const more = [T("model.layers.7.mlp.up_proj.weight", "F16", 8, 8), T("score.weight", "F16", 2, 8)];
   assert.deepEqual(plan("fastchat", model("F16", 9), [...model("F16", 9), ...more]).order, [EMBED, Q, NORM, HEAD]);
   const kept = plan("mmpretrain-llava", model("F16", 9), [...model("F16", 9), ...more]);
@@ -241,7 +241,7 @@ test("overlap takes the base as the top left block, and refuses one that is larg
   await refuses(() => plan("llava", raw, [T(Q, "F16", 9, 8)]), "MISMATCH", /in the base/);
 });
 
-test("zero rows may be any number, and none where a scheme knows none", async () => {
+test("zero takes any number of new rows, and a scheme without new rows takes none", async () => {
   assert.deepEqual(
     [...plan("yulan", model("F16", 9), model("F16", 900)).newRows],
     [
@@ -405,7 +405,7 @@ test("husky with a base that has the prefix itself: the scheme is named as the c
       assert.ok(error instanceof WeightDiffError && error.code === "MISMATCH", String(error));
       assert.match(
         error.message,
-        /: the base's own names begin with "language_model\.", which the scheme takes off the diff's$/m,
+        /: the base's own names begin with "language_model\.", which the scheme removes from the diff's$/m,
       );
       assert.equal(hintText(error), "follow the script that made the diff with --scheme");
       return true;

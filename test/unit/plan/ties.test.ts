@@ -138,7 +138,7 @@ function recoverTied(
   });
 }
 
-test("says once for the matrix that it is met twice, and with what", () => {
+test("one note tells that the script meets a matrix twice, and what it adds", () => {
   assert.deepEqual(noteTexts(recoverTied(side("E", "F16"), side("E", "F32"))), [
     `"${E}" has two names in the model: the script meets it under both and adds the base's twice ("${E}")`,
   ]);
@@ -149,7 +149,7 @@ test("says once for the matrix that it is met twice, and with what", () => {
   );
 });
 
-test("a model of another class than a language model has no head to meet", () => {
+test("a model that is not a language model has no head to pair", () => {
   const models = { modelType: "qwen2", raw: "Qwen2ForCausalLM", driver: "Qwen2ForSequenceClassification" };
   const made = recoverTied(side("E", "F16"), side("E", "F32"), { models });
   assert.deepEqual(meetings(made), { E: "diff:E + base:E" });
@@ -180,13 +180,13 @@ test("refuses an embedding and a head of the base that have different shapes and
     () => recoverTied(raw, side("E", "F32"), { rawTied: false }),
     (error) =>
       error instanceof WeightDiffError &&
-      /is tied, and meets two of different shapes: "model\.embed_tokens\.weight" \[10, 4\], "lm_head\.weight" \[9, 4\]/.test(
+      /is tied to two tensors of different shapes: "model\.embed_tokens\.weight" \[10, 4\], "lm_head\.weight" \[9, 4\]/.test(
         error.message,
       ),
   );
 });
 
-test("what a state dict lists besides the file's names is known for the sums", () => {
+test("the sums know the names that a state dict lists beyond the file's", () => {
   assert.deepEqual([...recoverTied(side("E", "F16"), side("E", "F32")).twins], [[E, H]]);
   assert.deepEqual([...recoverTied(side("E", "F16"), side("H", "F32")).twins], [[H, E]]);
   assert.deepEqual([...recoverTied(side("E", "F16"), side("EH", "F32"), { diffTied: false }).twins], []);
@@ -215,7 +215,7 @@ test("BERT's bias is met twice with its matrix, and no other family's", () => {
   assert.equal(times("bert.embeddings.word_embeddings.weight", "cls.predictions.transform.dense.bias"), 1);
 });
 
-test("an exact diff is bit patterns: tied or not, each tensor meets the base's once, under whichever name it is stored", () => {
+test("in an exact diff, tied or not, each tensor pairs with the base's once, under whichever name it is stored", () => {
   const exact = new Map([
     [E, { dtype: "F16", rule: "bits" }],
     [Q, { dtype: "F16", rule: "bits" }],

@@ -10,7 +10,7 @@ test("reads VmHWM of /proc/self/status", () => {
   assert.equal(peakOf(""), null);
 });
 
-test("is at least what is in use, and grows with it", () => {
+test("is at least the memory in use, and grows with it", () => {
   const before = peakMemory();
   assert.ok(before >= process.memoryUsage().rss * 0.9, String(before));
   const held = Buffer.alloc(100_000_000, 1);

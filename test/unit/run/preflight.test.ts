@@ -201,7 +201,7 @@ test("does not advise bfloat16 where it is chosen already", async () => {
   assert.deepEqual(error.advice, []);
 });
 
-test("accepts what fits", async () => {
+test("accepts an output that fits", async () => {
   await refuseFullDisk("/", 1, 1);
 });
 

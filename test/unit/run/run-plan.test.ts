@@ -21,7 +21,7 @@ test("progress ends at the bytes it announced", async () => {
   });
 });
 
-test("progress of a continued run counts what is verified instead of what it saves", async () => {
+test("progress of a continued run counts the bytes that it verifies, not those that it saves", async () => {
   await withFolder(async (folder) => {
     const tuned = join(folder, "out");
     const stop = new AbortController();

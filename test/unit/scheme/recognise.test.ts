@@ -26,7 +26,7 @@ test("a file, a token, a format or a tensor marks a family, in words", () => {
   assert.equal(mark("gisting", { tokens: ["<GIST>"] }), 'its tokenizer has the token "<GIST>"');
   assert.equal(mark("koala", { formats: ["easylm"] }), "its weights are in the format easylm");
   const tensors = new Set(["reward_head.weight"]);
-  assert.equal(mark("moss-rlhf", { tensors }), 'it has a tensor "reward_head.weight"; if the base has none such');
+  assert.equal(mark("moss-rlhf", { tensors }), 'it has a tensor "reward_head.weight"; if the base has no such tensor');
   assert.equal(mark("moss-rlhf", { tensors, base: new Set(["a"]) }), 'it has a tensor "reward_head.weight"');
   assert.equal(mark("moss-rlhf", { tensors, base: new Set(["reward_head.weight"]) }), null);
   assert.equal(mark("fastchat", { files: ["model_sum.txt"], tokens: ["<GIST>"], tensors }), null);
@@ -36,7 +36,7 @@ test("a prefix marks a family where the base has the names behind it, and none b
   const tensors = new Set(["language_model.a", "vision.b"]);
   const words = 'it has a tensor "language_model.a"';
   for (const [base, expected] of [
-    [null, `${words}; if the base has none such`],
+    [null, `${words}; if the base has no such tensor`],
     [["a"], words],
     [["language_model.a"], null],
     [["a", "language_model.c"], null],

@@ -10,16 +10,16 @@ import { ROPE_THETA } from "../../../kernel/inv-freq.js";
 import type { MetaModel } from "./layout.js";
 import type { MetaParams } from "./params.js";
 
-/** Ids in the tokenizer.model of LLaMA and Llama 2; it has no padding token, transformers said 0. */
+/** Ids in the tokenizer.model of LLaMA and Llama 2. It has no padding token; transformers wrote 0. */
 const TOKENS = { bos_token_id: 1, eos_token_id: 2, pad_token_id: 0 } as const;
-/** Of a base model of Llama 3; transformers says nothing of padding. */
+/** Ids of a Llama 3 base model. transformers writes nothing about padding. */
 const TOKENS_OF_3 = { bos_token_id: 128_000, eos_token_id: 128_001, pad_token_id: undefined } as const;
-/** Tokens in the tokenizer of Llama 3; those before have 32 000, Code Llama 16 more. */
+/** Tokens in the tokenizer of Llama 3. Earlier ones have 32,000, Code Llama 16 more. */
 const VOCABULARY_OF_3 = 128_256;
-/** The largest of LLaMA-1 has the epsilon of Llama 2; no Llama 2 has its shape. */
+/** The largest LLaMA-1 has the epsilon of Llama 2, but no Llama 2 has its shape. */
 const LARGEST_FIRST = 22_016;
 
-/** Text of config.json. Without params.json it does not say what only that knows. */
+/** Text of config.json. Without params.json, it leaves out the values that only that file states. */
 export function metaConfigText(model: MetaModel, params: MetaParams | null): string {
   const { hiddenSize, layers, heads, keyValueHeads, intermediateSize, vocabulary, tensors } = model;
   const dtype: Dtype = tensors[0]?.dtype ?? "F16";
@@ -48,7 +48,7 @@ export function metaConfigText(model: MetaModel, params: MetaParams | null): str
   return objectText(values);
 }
 
-/** Text of generation_config.json. @param vocabulary how many tokens the model has; null where that is not known. */
+/** Text of generation_config.json. @param vocabulary number of tokens of the model; null if unknown. */
 export function generationConfigText(vocabulary: number | null): string {
   return objectText([["_from_model_config", true], ...Object.entries(tokensOf(vocabulary ?? 0))]);
 }
@@ -57,7 +57,10 @@ function tokensOf(vocabulary: number): typeof TOKENS | typeof TOKENS_OF_3 {
   return vocabulary >= VOCABULARY_OF_3 ? TOKENS_OF_3 : TOKENS;
 }
 
-/** How many tokens of text the model was trained on: LLaMA-1 2048, Llama 2 4096, Llama 3 8192, Code Llama 16384; the last two state a rope_theta. */
+/**
+ * The context length that the model was trained with: LLaMA-1 2048, Llama 2 4096, Llama 3 8192, Code Llama 16384. The last two state a
+ * rope_theta.
+ */
 function positionsOf({ intermediateSize, vocabulary }: MetaModel, { normEps, ropeTheta }: MetaParams): number {
   if (vocabulary >= VOCABULARY_OF_3) {
     return 8192;
@@ -68,7 +71,7 @@ function positionsOf({ intermediateSize, vocabulary }: MetaModel, { normEps, rop
   return normEps < 5e-6 || intermediateSize === LARGEST_FIRST ? 2048 : 4096;
 }
 
-/** As Python's json module with an indent of 2: small numbers read 1e-06. What is undefined is left out. */
+/** As Python's json module prints it with an indent of 2: small numbers as 1e-06. Undefined values are left out. */
 function objectText(values: readonly (readonly [key: string, value: unknown])[]): string {
   const stated = values.filter(([, value]) => value !== undefined);
   const lines = stated.map(([key, value]) => {

@@ -1,7 +1,7 @@
 /**
- * Meta's original layout of LLaMA as the state dict of transformers (convert_llama_weights_to_hf.py; docs/formats.md 2.6): other names,
- * matrices cut into parts for as many processors, and the rows of q and k of every head in the order that Meta's rotary
- * embedding wants them. Only names, shapes and places: no byte is read.
+ * Meta's original layout of LLaMA, read as the state dict of transformers (convert_llama_weights_to_hf.py; docs/formats.md 2.6). It has
+ * other names, matrices cut into one part for each processor, and the rows of q and k in another order within each head. This file handles
+ * only names, shapes and places, and reads no bytes.
  */
 import { WeightDiffError } from "../../../errors.js";
 import type { Piece } from "../../../formats/pieces.js";
@@ -10,7 +10,7 @@ import type { Shape, StoredRecord, TensorInfo } from "../../../formats/tensor-in
 import type { MetaParams } from "./params.js";
 import { type MetaPart, refuseGaps, refuseOtherCount } from "./parts.js";
 
-/** A tensor of transformers' state dict, and which part holds it, or its first piece. */
+/** A tensor of transformers' state dict, and the part that holds it or its first piece. */
 export interface MetaTensor extends TensorInfo {
   readonly part: number;
   readonly pieces?: readonly MetaPiece[];
@@ -22,7 +22,7 @@ export interface MetaPiece extends Piece {
   readonly record?: StoredRecord;
 }
 
-/** What shapes and params.json say of the model. */
+/** The model that shapes and params.json describe. */
 export interface MetaModel {
   readonly hiddenSize: number;
   readonly layers: number;
@@ -34,7 +34,7 @@ export interface MetaModel {
   readonly tensors: readonly MetaTensor[];
 }
 
-/** How parts are joined: along which dimension, or not at all. */
+/** The dimension along which parts are joined; null for a tensor that every part holds. */
 type Axis = 0 | 1 | null;
 type Row = readonly [ours: string, metas: string, axis: Axis, heads?: "rotary"];
 
@@ -61,16 +61,17 @@ const LAYER: readonly Row[] = [
 /** Rotary frequencies, which models recompute. */
 const IGNORED = /(^|\.)rope\.freqs$/;
 const LAYER_NAME = /^layers\.(0|[1-9]\d{0,5})\./;
-/** Every model that Meta released in this layout without a params.json to tell would have heads of this size. */
+/** Heads have this size in every model that Meta released in this layout without a params.json that tells. */
 const HEAD_SIZE = 128;
 const RELEASED_DIMS: ReadonlySet<number> = new Set([4096, 5120, 6656, 8192]);
 const PROBLEMS_SHOWN = 20;
 
 /**
- * The state dict that the parts make together.
- * @param parts all consolidated.*.pth there are, by name. @param directory for messages.
- * @throws {WeightDiffError} NOT_FOUND for a missing part, or a missing params.json that is needed; MISMATCH listing what does not
- * agree between parts, names, shapes and params.json.
+ * The state dict that the parts form together.
+ * @param parts all consolidated.*.pth, by name.
+ * @param directory for messages.
+ * @throws {WeightDiffError} NOT_FOUND if a part, or a params.json that is needed, is missing; MISMATCH, listing disagreements between
+ * parts, names, shapes and params.json.
  */
 export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | null, directory: string): MetaModel {
   refuseGaps(parts, directory);
@@ -102,7 +103,7 @@ export function readMetaLayout(parts: readonly MetaPart[], params: MetaParams | 
     vocabulary: shapeOf("tok_embeddings.weight")[0] ?? 0,
   };
   const tensors: MetaTensor[] = [];
-  // Told by the thousand where a file is hostile: only those that are shown are kept.
+  // A hostile file may cause thousands of problems, so only those that are shown are kept.
   const shown: string[] = [];
   let problems = 0;
   const tell = (problem: string): void => {
@@ -205,7 +206,7 @@ function compareParams(sizes: Sizes, params: MetaParams | null, parts: number, t
   compare("vocab_size", params.vocabulary, sizes.vocabulary, "the rows of tok_embeddings are");
 }
 
-/** Tensors that belong to no LLaMA. */
+/** Tensors that no LLaMA has. */
 function tellOtherTensors(parts: readonly MetaPart[], tell: (problem: string) => void): void {
   const known = new Set(LAYER.map(([, metas]) => metas));
   const outer = new Set<string>([...OUTER.first, ...OUTER.last].map(([, metas]) => metas));
@@ -228,7 +229,7 @@ function* rowsOf(layers: number): Generator<Row> {
   yield* OUTER.last;
 }
 
-/** The shape of a tensor in each of the parts, by Meta's name. */
+/** The shape of a tensor in each part, by Meta's name. */
 function shapesOf(sizes: Sizes, parts: number): (name: string) => Shape {
   const { hiddenSize: dim, vocabulary, intermediateSize, heads, keyValueHeads } = sizes;
   const keys = (keyValueHeads * dim) / heads / parts;
@@ -272,7 +273,7 @@ function checkViews(
   return null;
 }
 
-/** One tensor of all its views. Norms are in every part: the first one's is taken, as the converter does. */
+/** One tensor from all its views. Every part holds the norms; the first one's is taken, as the converter does. */
 function joined(name: string, views: readonly TensorInfo[], axis: Axis, headSize: number | null): MetaTensor | null {
   const [first] = views;
   if (first === undefined) {
@@ -297,7 +298,7 @@ function joined(name: string, views: readonly TensorInfo[], axis: Axis, headSize
     if (headSize === null) {
       return { ...where, shape: view.shape, strides: [down, across], steps: [width, 1], first: at };
     }
-    // Row h * size + j * (size / 2) + i of ours is row h * size + 2 * i + j of Meta's.
+    // Row h * size + j * (size / 2) + i here is row h * size + 2 * i + j in Meta's file.
     const half = headSize / 2;
     return {
       ...where,

@@ -1,6 +1,6 @@
 /**
- * Are the parts of a checkpoint in Meta's layout of one model? Shapes do not tell LLaMA from Llama 2 of the same size; but every
- * part holds a copy of the last norm's weights, and these differ from model to model.
+ * Do the parts of a checkpoint in Meta's layout belong to one model? Shapes do not tell LLaMA from Llama 2 of the same size. But every part
+ * holds a copy of the last norm's weights, which differ from model to model.
  */
 import { WeightDiffError } from "../../../errors.js";
 import type { TensorInfo } from "../../../formats/tensor-info.js";
@@ -13,13 +13,13 @@ export interface NormOfPart {
 }
 
 /**
- * The processors that trained a model each updated a copy: last bits may differ, values do not. In steps between neighbouring
- * values of the upper 16 bits, whose patterns count upwards: one or two in a hundred.
+ * Each processor that trained the model updated its own copy, so last bits may differ, but not values. The tolerance counts steps between
+ * neighbouring values of the upper 16 bits, whose patterns count upwards. Both tolerances are one or two per cent.
  */
 const TOLERANCE = { F16: 16, other: 2 } as const;
 const MAX_BYTES = 1 << 20;
 
-/** @throws {WeightDiffError} MISMATCH naming two parts whose norms are not copies of each other; IO. */
+/** @throws {WeightDiffError} MISMATCH, naming two parts whose norms are not copies of each other; IO. */
 export async function refuseOtherNorms(norms: readonly NormOfPart[]): Promise<void> {
   const readable = norms.filter(({ tensor: { strides, bigEndian, range } }) => {
     return strides === undefined && bigEndian !== true && range.end - range.begin <= MAX_BYTES;

@@ -1,6 +1,6 @@
 /**
- * params.json, which Meta put beside the weights of LLaMA and Llama 2 (docs/formats.md 2.6): the sizes of the model, which the
- * names and shapes in the weight files must agree with.
+ * params.json, which Meta put beside the weights of LLaMA and Llama 2 (docs/formats.md 2.6). It states the sizes of the model. Names and
+ * shapes in the weight files must agree with them.
  */
 import * as z from "zod";
 import { WeightDiffError } from "../../../errors.js";
@@ -27,18 +27,18 @@ export interface MetaParams {
   /** Columns of the embedding. */
   readonly dim: number;
   readonly heads: number;
-  /** Null where the file does not say: as many as heads. */
+  /** Null if the file does not state it: then as many as heads. */
   readonly keyValueHeads: number | null;
   readonly layers: number;
   readonly normEps: number;
-  /** Null where it is left to the tokenizer. */
+  /** Null if it is left to the tokenizer. */
   readonly vocabulary: number | null;
   readonly ropeTheta: number | null;
-  /** Llama 3.1 and later stretch the rotary frequencies. */
+  /** Llama 3.1 and later scale the rotary frequencies. */
   readonly scaledRope: boolean;
 }
 
-/** @throws {WeightDiffError} FORMAT_INVALID naming the value that is missing or no size. */
+/** @throws {WeightDiffError} FORMAT_INVALID, naming the value that is missing or not a size. */
 export function parseParams(text: string, path: string): MetaParams {
   const parsed = schema.safeParse(parseJson(text, path));
   if (!parsed.success) {

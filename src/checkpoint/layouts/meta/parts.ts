@@ -1,8 +1,8 @@
-/** The consolidated.NN.pth of Meta's layout: what they are called, and whether all that belong together are there, and no others. */
+/** The files consolidated.NN.pth of Meta's layout: their names, and whether all files of one model are there and no others. */
 import { WeightDiffError } from "../../../errors.js";
 import type { TensorInfo } from "../../../formats/tensor-info.js";
 
-/** One consolidated.NN.pth, its header read. */
+/** One consolidated.NN.pth with its header. */
 export interface MetaPart {
   /** Bare name. */
   readonly file: string;
@@ -30,7 +30,7 @@ export function refuseGaps(parts: readonly MetaPart[], directory: string): void 
   }
 }
 
-/** Queries have as many rows as columns in all: what a part has of them tells how many parts there are. */
+/** The query matrix is square as a whole. So its rows in one part tell how many parts there are. */
 export function refuseOtherCount(
   parts: readonly MetaPart[],
   hiddenSize: number,
@@ -41,7 +41,7 @@ export function refuseOtherCount(
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > 100) {
     throw new WeightDiffError(
       "MISMATCH",
-      `${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which is no part of ${hiddenSize}`,
+      `${parts[0]?.file ?? ""}: tensor "layers.0.attention.wq.weight" has ${queryRows} rows, which does not divide ${hiddenSize}`,
       "fetch the weights again",
       { at: { file: directory } },
     );

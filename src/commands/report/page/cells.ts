@@ -1,4 +1,4 @@
-/** The cells of the heat map: what lies in one layer and module. */
+/** The cells of the heat map: the tensors of one layer and module. */
 import type { PageFigure } from "./data.js";
 import { figureOf, tensors } from "./figures.js";
 
@@ -8,7 +8,7 @@ export interface Cell {
   readonly tensors: readonly number[];
 }
 
-/** Tensors by layer and module; experts share one. */
+/** Tensors by layer and module. The experts of a layer share one cell. */
 export const cells = new Map<string, { layer: number; module: number; tensors: number[] }>();
 tensors.layer.forEach((layer, tensor) => {
   const module = tensors.module[tensor] ?? -1;

@@ -1,9 +1,12 @@
-/** What the page is given, as JSON: written by html.ts, read in the browser. Columns, so that names of fields are not told for each of 60,000 tensors. */
+/**
+ * The JSON that the page gets: written by html.ts, read in the browser. It has columns, so that field names are not repeated for each of
+ * 60,000 tensors.
+ */
 
 export interface PageFigures {
-  /** Share of the compared elements that changed; null where none was compared. */
+  /** Share of the compared elements that changed; null if none was compared. */
   readonly changed: number | null;
-  /** Relative to the base; of a diff alone, the root mean square of the differences. */
+  /** Relative to the base; for a diff alone, the root mean square of the differences. */
   readonly moved: number | null;
   readonly largest: number | null;
   readonly cosine: number | null;
@@ -15,11 +18,11 @@ export interface PageFigures {
 
 export type PageFigure = keyof PageFigures;
 
-/** The same of many. */
+/** The figures of many tensors, as columns. */
 export type PageColumns = { readonly [K in PageFigure]: readonly PageFigures[K][] };
 
 export interface PageData {
-  /** Null for a diff alone: what hangs on the base's values is null then, and what "changed" is what is not zero. */
+  /** Null for a diff alone. Figures that need the base's values are then null, and "changed" counts what is not zero. */
   readonly base: string | null;
   readonly path: string;
   readonly scheme: string | null;
@@ -30,14 +33,14 @@ export interface PageData {
   };
   readonly tensors: PageColumns & {
     readonly name: readonly string[];
-    /** Place in `layers`, and in `modules`; -1 for what lies in no layer. */
+    /** Index in `layers` and in `modules`; -1 for a tensor outside the layers. */
     readonly layer: readonly number[];
     readonly module: readonly number[];
     readonly dtype: readonly string[];
     readonly baseDtype: readonly (string | null)[];
     readonly shape: readonly (readonly number[])[];
     readonly newRows: readonly number[];
-    /** Places of those whose difference holds NaN or infinities: figures of it are null. */
+    /** Indexes of tensors whose difference holds NaN or infinities. Their figures are null. */
     readonly noNumber: readonly number[];
   };
   readonly layers: readonly number[];
@@ -51,7 +54,7 @@ export interface PageData {
     readonly tokens: readonly {
       readonly row: number;
       readonly token: string | null;
-      /** Null for what is no number. */
+      /** Null for a value that is not finite. */
       readonly norm: number | null;
       readonly relative: number | null;
     }[];

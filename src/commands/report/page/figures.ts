@@ -1,4 +1,4 @@
-/** The data in the page, and what is told of each tensor. */
+/** The data in the page, and the figures of a tensor. */
 import type { PageData, PageFigure } from "./data.js";
 import { digits, element, fixed, percent } from "./text.js";
 
@@ -37,5 +37,5 @@ const ALONE: readonly Figure[] = [
   { key: "bits", label: "bits an element", text: fixed(2) },
 ];
 
-/** What cells are coloured by, and columns sorted by. Of differences that have no size, some figures are not known. */
+/** The figures by which cells are coloured and columns sorted. If the differences have no size, some figures are unknown. */
 export const FIGURES: readonly Figure[] = alone ? ALONE.filter(({ key }) => data.total[key] !== null) : BESIDE;

@@ -8,7 +8,10 @@ import { data, FIGURES } from "./figures.js";
 import { listCell } from "./rows.js";
 import { digits, element, made, NO_NUMBER, shown } from "./text.js";
 
-/** 0 to 1 for colours; null for what did not move. How far values moved, and the largest change, go over many powers of ten. */
+/**
+ * Maps a figure to 0 to 1 for colours; null if the value did not move. How far values moved, and the largest change, span many powers of
+ * ten.
+ */
 function scaleOf(key: PageFigure): { readonly of: (value: number) => number | null; readonly ends: readonly number[] } {
   const values = [...cells.values()]
     .flatMap((cell) => farthest(cell, key) ?? [])
@@ -171,7 +174,7 @@ function mapTable(): HTMLTableElement {
 
 function fillMapTable(): void {
   const details = element<HTMLDetailsElement>("map-table");
-  // Only once it is looked at.
+  // Only when somebody opens it.
   details.querySelector("section")?.replaceChildren(...(details.open ? [mapTable()] : []));
 }
 

@@ -1,4 +1,4 @@
-/** The page of a report, in the browser: everything is drawn from the data in the page. */
+/** The page of a report, in the browser. Everything is drawn from the data in the page. */
 import { startMap } from "./map.js";
 import { startRows } from "./rows.js";
 import { drawSteps } from "./steps.js";
@@ -7,7 +7,7 @@ import { startTheme } from "./theme.js";
 import { drawTokens } from "./tokens.js";
 import { drawTotals, tellWords } from "./totals.js";
 
-/** What scrolls, and what is moved in by keys, can be reached by keys. */
+/** Elements that scroll, or that keys move in, can be reached by keys. */
 for (const one of document.querySelectorAll<HTMLElement | SVGElement>("section.scroll, #map")) {
   one.tabIndex = 0;
 }

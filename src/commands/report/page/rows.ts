@@ -1,4 +1,4 @@
-/** All tensors, to search and to sort. */
+/** The table of all tensors, with search and sorting. */
 import type { Cell } from "./cells.js";
 import type { PageFigure } from "./data.js";
 import { alone, data, FIGURES, figureOf, tensors } from "./figures.js";
@@ -24,7 +24,7 @@ function search(): void {
   const { by, down } = list;
   const order = down ? -1 : 1;
   if (by === "name") {
-    // The data are in the order of names, numbers by value.
+    // The data come in the order of names, with numbers by value.
     list.found.sort((a, b) => order * (a - b));
   } else {
     const value = (tensor: number): number => {

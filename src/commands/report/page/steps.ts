@@ -1,4 +1,4 @@
-/** How far values moved, in steps of value, of all tensors and of each module. */
+/** How far values moved, counted in steps of value: for all tensors, and for each module. */
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleBand, scaleLinear } from "d3-scale";
 import { select } from "d3-selection";

@@ -1,4 +1,4 @@
-/** Elements of the page, and what is written into them: every name is put in as text. */
+/** Elements of the page and their text. Every name is inserted as text, never as markup. */
 
 export function element<E extends Element = HTMLElement>(id: string): E {
   return document.getElementById(id) as unknown as E;
@@ -14,7 +14,7 @@ export function made<K extends keyof HTMLElementTagNameMap>(tag: K, text = "", n
   return one;
 }
 
-/** Characters that have no shape, or turn the direction of writing, are shown by their numbers. */
+/** Replaces characters without a shape, and those that turn the direction of writing, by their numbers. */
 export function shown(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -22,7 +22,7 @@ export function shown(text: string): string {
   );
 }
 
-/** What a figure is called whose value is no number. */
+/** The text for a figure that is not finite. */
 export const NO_NUMBER = "NaN or infinity";
 /** A figure as text: "–" where there is none, NO_NUMBER for NaN. */
 const figureText =

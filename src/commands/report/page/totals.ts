@@ -1,4 +1,4 @@
-/** What is told of all tensors together. */
+/** The figures of all tensors together. */
 import { alone, data, FIGURES, tensors } from "./figures.js";
 import { element, made, percent, shown, whole } from "./text.js";
 
@@ -27,9 +27,9 @@ export function drawTotals(): void {
   );
 }
 
-/** What the figures are. */
+/** Explains the figures. */
 export function tellWords(): void {
   element("words").textContent = alone
-    ? "Root mean square: of the differences of a tensor. Bits: what the differences take, coded without the base. Which rows are new, and how large the differences are beside the weights, only the base tells."
+    ? "Root mean square: of the differences of a tensor. Bits: what the differences take, coded without the base. Only the base tells which rows are new, and how large the differences are beside the weights."
     : "Relative change: the Frobenius norm of the difference over the base's. Bits: what the differences cost an ideal coder that has the base.";
 }

@@ -14,7 +14,7 @@ const tensor = (name: string, ...shape: readonly number[]): TensorInfo => ({
 });
 const WTE = tensor("transformer.wte.embedding", 20, 4);
 
-test("turns every matrix but the embedding, and keeps what lies where", () => {
+test("transposes every matrix except the embedding, and keeps the byte ranges", () => {
   const down = tensor("transformer.h.11.feed_forward.w2.kernel", 6, 4);
   const found = metaTensors(
     [WTE, down, tensor("lm_head.kernel", 4, 20), tensor("transformer.h.0.ffn_norm.kernel", 4)],
@@ -41,7 +41,7 @@ for (const prefix of ["params.", "params.params."]) {
   });
 }
 
-test("leaves a kernel of another rank as it is, for whoever compares shapes", () => {
+test("leaves a kernel of another rank unchanged, so that the error shows its shape", () => {
   const [, odd] = metaTensors([WTE, tensor("lm_head.kernel", 4, 5, 4)], "f");
   assert.deepEqual([odd?.shape, odd?.strides], [[4, 5, 4], undefined]);
 });
@@ -55,6 +55,6 @@ test("refuses another model, a name that no LLaMA has, and a file without arrays
     "transformer.h.0",
     "lm",
   ]) {
-    await refuses(() => metaTensors([WTE, tensor(name, 1)], "f"), "MISMATCH", /is no part of a LLaMA/);
+    await refuses(() => metaTensors([WTE, tensor(name, 1)], "f"), "MISMATCH", /does not belong to a LLaMA/);
   }
 });

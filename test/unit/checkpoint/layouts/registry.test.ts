@@ -44,7 +44,7 @@ test("only Meta's own files were released; its tokenizer lies above", () => {
   );
 });
 
-test("what a checkpoint says of its layout is data: which one, its config, why it cannot be converted", async () => {
+test("a checkpoint has its layout as data: which one, its config, why it cannot be converted", async () => {
   const plain = await openCheckpoint(join(FIXTURES, "demo/base"));
   assert.deepEqual([plain.layout, plain.configText], ["huggingface", null]);
   assert.equal(plain.unconvertible?.code, "FORMAT_UNSUPPORTED");

@@ -27,7 +27,7 @@ test("a row may name its choices itself", () => {
   assert.deepEqual(choicesOf(row({ takes: "X", schema: text, choices: ["c"] })), ["c"]);
 });
 
-test("what takes nothing is a switch, what takes N a number, what takes FILE a path", () => {
+test("a flag without a value is a switch, with N a number, with FILE a path", () => {
   assert.deepEqual(
     ["N", "FILE", undefined].map((takes) => kindOf(row(takes === undefined ? {} : { takes }))),
     ["number", "path", "switch"],

@@ -24,7 +24,7 @@ const slurm = (id: number, least: number, most: number, count: number): Record<s
   SLURM_ARRAY_TASK_COUNT: `${count}`,
 });
 
-test("auto: Slurm's array says both numbers, if nothing is left out of it", () => {
+test("auto: Slurm's array gives both numbers, unless it has gaps", () => {
   assert.deepEqual(schedulerPart(null, slurm(5, 3, 9, 7)), { index: 2, count: 7 });
   assert.deepEqual(schedulerPart(null, slurm(0, 0, 0, 1)), { index: 0, count: 1 });
   assert.match(String(schedulerPart(null, slurm(5, 3, 9, 2))), /some are left out, so give auto\/N/);
@@ -64,10 +64,10 @@ test("batch divides a command line, whatever is in its paths", async () => {
   assert.match(text, /^#SBATCH --partition=p$/m);
 });
 
-test("batch refuses what cannot be divided, or is wrong, before it prints anything", async () => {
+test("batch refuses a command line that is wrong or cannot be divided, before it prints anything", async () => {
   for (const [words, message] of [
-    [[], /no command line is given that can be divided/],
-    [["verify", "x"], /no command line is given that can be divided/],
+    [[], /no command line is given; those that can be divided/],
+    [["verify", "x"], /no command line is given; those that can be divided/],
     [["recover", "--path_raw", "a"], /--path_diff: is missing/],
     [["recover", "a", "b"], /nothing is written: --path_tuned is missing/],
     [["recover", "a", "b", "c", "--resume"], /the job sets --resume itself/],

@@ -15,7 +15,7 @@ function read<C extends CommandName>(command: C, words: readonly string[], flags
   return readFlags(command, words, new Map(Object.entries(flags)));
 }
 
-test("leaves to the function what is not given", () => {
+test("leaves options that are not given to the function", () => {
   assert.deepEqual(recover(), {
     asked: { raw: "b", diff: "d", look: {}, hub: {} },
     notes: [],
@@ -107,7 +107,7 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-test("tells all that is missing at once", async () => {
+test("one error lists all missing flags", async () => {
   await refuses(
     () => read("recover", []),
     "USAGE",
@@ -148,7 +148,7 @@ test("the contradictions of the other commands", async () => {
   assert.equal(read("verify", ["a"], { json: true, format: "json" }).asked.look.format, "json");
 });
 
-test("says one line for each flag of other scripts that means nothing here", () => {
+test("one note tells about each flag of other scripts that has no effect here", () => {
   const { notes } = recover({
     device: "cuda",
     original_model: "m",

@@ -326,7 +326,7 @@ for (const command of COMMAND_NAMES) {
   }
 }
 
-test("every row of what is expected is a flag", () => {
+test("every expected row is a flag", () => {
   const names = new Set(
     FLAGS.flatMap(({ name, commands }) => [name, ...commands.map((command) => `${command} ${name}`)]),
   );

@@ -8,7 +8,7 @@ const ROWS = [
   { name: "long_name", cells: [0, null, 1, 0.5] },
 ];
 
-test("goes by the logarithm, from the least to the most; what did not change is a dot, what is not there a space", () => {
+test("is logarithmic from the least to the most; an unchanged cell is a dot, a missing one a space", () => {
   assert.deepEqual(heatMap(ROWS, { width: 80, colour: false }), ["  q          ▁▃▆█", "  long_name  · ██"]);
   assert.equal(scaleText(ROWS), "· unchanged, ▁ 0.00100 to █ 1.00, logarithmic");
 });

@@ -43,7 +43,7 @@ test("recover has a keyword for every flag that its help shows, but for how the 
   assert.match(parameters, /^ {4}path_raw: PathLike,$/m);
 });
 
-test("report's base may be left out, as on the command line: what is given is a diff alone", () => {
+test("report's base may be left out, as on the command line: the argument is then a diff alone", () => {
   assert.match(
     CODE,
     /^def report\(\n {4}base: Optional\[PathLike\] = None,\n {4}model: Optional\[PathLike\] = None,\n {4}\*,$/m,

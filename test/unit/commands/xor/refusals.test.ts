@@ -127,7 +127,7 @@ const CASES: readonly Case[] = [
     payload: { ...PAYLOAD, "config.json": config },
     scheme: "oa-xor",
     code: "MISMATCH",
-    message: /payload\/config\.json: is JSON text as it is/,
+    message: /payload\/config\.json: is plain JSON text, not XORed/,
   },
   {
     what: "an index that lists a shard which is not there",
@@ -348,7 +348,7 @@ test("finds the payload one directory further in, as the published repositories 
     await writeFiles(join(places.payload, "xor_encoded_files"), PAYLOAD);
     const report = await decode(places);
     assert.equal(report.files.length, Object.keys(TUNED).length);
-    assert.match(report.schemeReason, /which has a weight file's name and is none/);
+    assert.match(report.schemeReason, /which has a weight file's name but is not one/);
   });
 });
 

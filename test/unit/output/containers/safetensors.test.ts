@@ -25,7 +25,7 @@ const pairs = [...stateDict.values()].map(
 );
 const options = { maxShardSize: 16, metadata: () => new Map([["format", "pt"]]) };
 
-test("several files have an index beside them, one has none", () => {
+test("several files have an index, a single one has none", () => {
   assert.deepEqual(layOut(pairs, options).index, {
     file: "model.safetensors.index.json",
     text: `{
@@ -42,7 +42,7 @@ test("several files have an index beside them, one has none", () => {
   assert.equal(layOut(pairs, { ...options, maxShardSize: 32 }).index, null);
 });
 
-test("another container lays out what it likes, and nothing else needs to know", () => {
+test("another container may have its own layout, without changes elsewhere", () => {
   const nothing: Container = {
     fileName: (index) => `part.${index}`,
     layOut: (tensors) => ({

@@ -36,7 +36,7 @@ for (const [generation, model, params, expected] of [
   });
 }
 
-test("nothing is said of padding where the tokenizer has none: with Llama 3", () => {
+test("the config has no padding token for Llama 3, whose tokenizer has none", () => {
   const third = configOf({ vocabulary: 128_256 }, { norm_eps: 1e-5, rope_theta: 500_000 });
   assert.ok(!("pad_token_id" in third));
   assert.equal(
