@@ -74,7 +74,12 @@ const REFUSED: readonly (readonly [what: string, bytes: Uint8Array, code: Weight
     ["a second entry cut after its first byte", Buffer.concat([entry, entry.subarray(0, 1)]), "TRUNCATED", /goes on/],
     ["something else after an entry", Buffer.concat([entry, Buffer.from("junk")]), "FORMAT_INVALID", /array/],
     ["a name that occurs twice", Buffer.concat([entry, entry]), "FORMAT_INVALID", /"a" occurs twice/],
-    ["three values in an entry", Buffer.concat([Buffer.from([0x93]), entry.subarray(1)]), "FORMAT_INVALID", /not a pair/],
+    [
+      "three values in an entry",
+      Buffer.concat([Buffer.from([0x93]), entry.subarray(1)]),
+      "FORMAT_INVALID",
+      /not a pair/,
+    ],
     ["a key without parts", pair(Buffer.from([0x90]), binary(ARRAY)), "FORMAT_INVALID", /key of 0 parts/],
     ["a key that is a number", pair(Buffer.from([0x91, 5]), binary(ARRAY)), "FORMAT_INVALID", /is not a short text/],
     ["a key that is not UTF-8", pair(Buffer.from([0x91, 0xa1, 0xff]), binary(ARRAY)), "FORMAT_INVALID", /UTF-8/],
