@@ -27,6 +27,12 @@ const BLOCK = 256;
 /** @throws {Error} naming target, seed and input (base64) of the first failure. */
 export async function fuzz({ seed, count, seconds, only = [], onProgress }: FuzzOptions): Promise<FuzzResult> {
   const targets = TARGETS.filter(({ name }) => only.length === 0 || only.includes(name));
+  const unknown = only.filter((wanted) => !TARGETS.some(({ name }) => name === wanted));
+  if (unknown.length > 0) {
+    throw new Error(
+      `no reader is called ${unknown.join(", ")}; there are ${TARGETS.map(({ name }) => name).join(", ")}`,
+    );
+  }
   const wheel = targets.flatMap((target) => Array.from({ length: target.share }, () => target));
   const counts = new Map(targets.map(({ name }) => [name, { inputs: 0, read: 0 }]));
   const end = performance.now() + seconds * 1000;

@@ -99,7 +99,12 @@ function refuseUnstated(name: string): never {
 async function statedSizes(payloads: readonly Payload[]): Promise<ReadonlyMap<Payload, number | null>> {
   const byShard = new Map<ShardFile, Payload[]>();
   for (const payload of payloads) {
-    byShard.set(payload.shard, [...(byShard.get(payload.shard) ?? []), payload]);
+    const own = byShard.get(payload.shard);
+    if (own === undefined) {
+      byShard.set(payload.shard, [payload]);
+    } else {
+      own.push(payload);
+    }
   }
   const sizes = new Map<Payload, number | null>();
   for (const [shard, own] of byShard) {
