@@ -175,6 +175,18 @@ test("a repository that was found is not taken for a mistyped path", async () =>
   await refuses(() => run("streamed"), "NETWORK", /^org\/diff@[0-9a-f]{8}: 127\.0\.0\.1:\d+ answers 503/);
 });
 
+for (const how of ["cached", "streamed"] as const) {
+  test(`files that are in Xet storage come over plain HTTP, and nobody asks its servers, ${how}`, async () => {
+    const auth = `<${hub.foreign}/api/models/org/diff/xet-read-token/1>; rel="xet-auth"`;
+    const rebuild = `<${hub.foreign}/v1/reconstructions/0>; rel="xet-reconstruction-info"`;
+    const headers = { "x-xet-hash": "0".repeat(64), link: `${auth}, ${rebuild}` };
+    hub.fault(/^HEAD hub .*safetensors/, { kind: "headers", headers }, 100);
+    assertLocalBytes(await run(how));
+    assert.ok(hub.log.every(({ port }) => port !== "foreign"));
+    assertTokenAtHome();
+  });
+}
+
 test("a flipped byte is fetched again into the cache; one that always comes is an error that says so", async () => {
   const whole = /^GET cdn \S+$/;
   hub.fault(whole, { kind: "flip", at: 777 });
