@@ -77,11 +77,7 @@ const packagesBuilt = await Promise.all(
 // As in src/, threads, kernel and the page of a report lie beside what names them.
 const threads = await build({
   ...common,
-  entryPoints: {
-    worker: "src/engine/worker.ts",
-    digester: "src/engine/digester.ts",
-    "tokenizer/thread": "src/inference/tokenizer/thread.ts",
-  },
+  entryPoints: { worker: "src/engine/worker.ts", "tokenizer/thread": "src/inference/tokenizer/thread.ts" },
   format: "esm",
   plugins: packagesApart,
   metafile: true,

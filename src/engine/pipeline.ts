@@ -7,7 +7,6 @@ import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { elementsOf, windowElements } from "./cut.js";
-import type { DigestThread } from "./digest-thread.js";
 import { type Disk, readFully } from "./io/disk.js";
 import { openWorkerFiles, type WorkerFiles } from "./io/files.js";
 import type { MemoryPlan, Slot } from "./io/memory.js";
@@ -31,8 +30,6 @@ import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 /** The worker's side of the pool. */
 export interface PipelineHost {
   readonly disk: Disk;
-  /** Takes the digests of tensors in this thread's place; the kernel's memory is shared with it. */
-  readonly digests?: DigestThread | null;
   /** The next job, or null when there is none left. */
   next(): Promise<Job | null>;
   /** The job is done and all its bytes are with the disk. */
@@ -55,9 +52,8 @@ interface Run {
   work: JobRun | null;
   /** Windows not yet written. */
   open: number;
-  /** Set when the last window is computed; its sha256 is `sha256` where another thread takes it. */
+  /** Set when the last window is computed. */
   result: TensorResult | null;
-  sha256: string | null;
 }
 
 /** Elements [begin, end) of a job. */
@@ -97,7 +93,6 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         )
       : makePayload(job, kernel, areas, files, setup, host),
   );
-  const { digests = null } = host;
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
@@ -117,12 +112,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
     run.work ??=
       run.job.kind === "product"
         ? productOf(run.job)
-        : startRun(run.job, kernel, areas, paths, files, {
-            ...setup,
-            joined,
-            aborted: host.aborted,
-            digestApart: digests !== null,
-          });
+        : startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
@@ -134,9 +124,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   };
 
   const store = async (window: Loaded, { at, bytes, position, tail }: WindowOutput): Promise<void> => {
-    const { run, last } = window.range;
-    const digested = run.work?.digestApart === true ? digests?.take({ at, bytes, last }) : undefined;
-    digested?.catch(() => {}); // awaited below
+    const { run } = window.range;
     let written = 0;
     if (run.job.kind === "tensor" && run.job.output !== null && bytes > 0) {
       const { shard, range } = run.job.output;
@@ -146,12 +134,11 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
       }
       written = bytes + (tail?.length ?? 0);
     }
-    run.sha256 = (await digested) ?? run.sha256;
     free.push(window.slot);
     run.open--;
     host.progress(run.job, window.read, written);
     if (run.result !== null && run.open === 0) {
-      host.finished(run.job, run.sha256 === null ? run.result : { ...run.result, sha256: run.sha256 });
+      host.finished(run.job, run.result);
     }
   };
 
@@ -247,15 +234,7 @@ async function* windowRanges(
     const { first, count } = elementsOf(job);
     const step = windowElements(job, setup.windowBytes);
     const index = await indexOf(job, files, setup);
-    const run: Run = {
-      job,
-      operands: operandsOf(job).distinct,
-      index,
-      work: null,
-      open: 0,
-      result: null,
-      sha256: null,
-    };
+    const run: Run = { job, operands: operandsOf(job).distinct, index, work: null, open: 0, result: null };
     let begin = first;
     do {
       const end = Math.min(begin + step, count);
@@ -272,7 +251,7 @@ function startRun(
   areas: MemoryPlan,
   paths: readonly string[],
   files: WorkerFiles,
-  setup: UpdateSetup & { readonly digestApart: boolean },
+  setup: UpdateSetup,
 ): JobRun {
   if (job.kind === "tensor" && job.rule === "update") {
     return startUpdate(job, kernel, areas, files, setup);
@@ -283,7 +262,7 @@ function startRun(
       ? startEncode(job, kernel, areas)
       : coding === "decode"
         ? startDecode(job, kernel, areas, paths)
-        : startTensor(job, kernel, areas, setup.digestApart)
+        : startTensor(job, kernel, areas)
     : job.kind === "digest"
       ? startDigest(job, kernel, areas)
       : startCompare(job, kernel, areas);

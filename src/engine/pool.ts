@@ -6,7 +6,6 @@ import { readFileSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
 import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
-import { startDigestThread } from "./digest-thread.js";
 import { type EarlyThreads, startWorker } from "./early.js";
 import { errorOf, type Failure } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
@@ -31,8 +30,6 @@ export type FromWorker =
 export interface PoolOptions {
   /** Worker threads; 0 works in this thread. */
   readonly threads: number;
-  /** Where this thread works: does another one take the digests? */
-  readonly digestApart?: boolean;
   /** Those that have started already: they are taken first. */
   readonly early?: EarlyThreads | undefined;
   /** Another disk, for tests; it implies this thread. */
@@ -62,25 +59,17 @@ export async function runJobs(setup: PipelineSetup, jobs: Iterable<Job>, options
 }
 
 async function runHere(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
-  const apart = options.digestApart === true;
-  const kernel = pipelineKernel(setup, readFileSync(KERNEL_WASM_URL), apart);
-  const digests = apart ? startDigestThread(kernel.memory) : null;
-  try {
-    await runPipeline(setup, kernel, {
-      disk: options.disk ?? localDisk,
-      digests,
-      next: async () => take(),
-      finished: (job, result) => options.onResult?.(job, result),
-      progress: (job, read, written) => options.onProgress?.(job, read, written),
-      aborted: () => options.signal?.aborted === true,
-      signal: options.signal,
-    });
-  } catch (error) {
+  await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
+    disk: options.disk ?? localDisk,
+    next: async () => take(),
+    finished: (job, result) => options.onResult?.(job, result),
+    progress: (job, read, written) => options.onProgress?.(job, read, written),
+    aborted: () => options.signal?.aborted === true,
+    signal: options.signal,
+  }).catch((error: unknown) => {
     throwIfAborted(options.signal);
     throw error;
-  } finally {
-    await digests?.close();
-  }
+  });
 }
 
 async function runThreads(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {

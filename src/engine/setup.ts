@@ -77,11 +77,11 @@ export function needsOf(
   );
 }
 
-/** A kernel with the memory that `runPipeline` needs. `shared`: another thread may look at it. @throws {WeightDiffError} LIMIT. */
-export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefined, shared = false): Kernel {
+/** A kernel with the memory that `runPipeline` needs. @throws {WeightDiffError} LIMIT. */
+export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefined): Kernel {
   // The smallest kernel knows how large its states are.
   const { end } = memoryOf(setup, { ...loadKernel(0, wasm), base: 0 });
-  return loadKernel(end, wasm, shared);
+  return loadKernel(end, wasm);
 }
 
 /** How that memory is divided. */

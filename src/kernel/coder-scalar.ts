@@ -61,7 +61,7 @@ interface OpenBits {
   close(): void;
 }
 
-export function scalarCoder(memory: ArrayBufferLike): Coder {
+export function scalarCoder(memory: ArrayBuffer): Coder {
   const view = new DataView(memory);
   const load = (width: Unit["width"], at: number): number =>
     width === 1 ? view.getUint8(at) : width === 2 ? view.getUint16(at, true) : view.getUint32(at, true);

@@ -71,7 +71,7 @@ export interface Coder {
 }
 
 export function assertCoding(
-  memory: ArrayBufferLike,
+  memory: ArrayBuffer,
   base: number,
   { from, tuned, tokens, classes, histogram, state }: TokenPlaces,
   width: number,
@@ -86,7 +86,7 @@ export function assertCoding(
 }
 
 export function assertDecoding(
-  memory: ArrayBufferLike,
+  memory: ArrayBuffer,
   base: number,
   { from, target, tokens, tables, state }: DecodePlaces,
   width: number,

@@ -15,7 +15,7 @@ export type NarrowDtype = "F16" | "BF16";
 export interface Kernel extends Coder, Measure, Multiply {
   readonly kind: "simd" | "scalar";
   /** Never grows, so views on it stay valid. */
-  readonly memory: ArrayBufferLike;
+  readonly memory: ArrayBuffer;
   /** First byte that belongs to the caller; a multiple of 4096. */
   readonly base: number;
 

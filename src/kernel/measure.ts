@@ -38,7 +38,7 @@ export interface UnitPlaces {
 }
 
 export function assertMeasuring(
-  memory: ArrayBufferLike,
+  memory: ArrayBuffer,
   from: number,
   { width }: Unit,
   places: UnitPlaces,
@@ -75,7 +75,7 @@ export function stepsOf({ width }: Unit, tokens: Float64Array, ones: Float64Arra
   return [...steps.slice(0, steps.findLastIndex((count) => count > 0) + 1)];
 }
 
-export function scalarMeasure(memory: ArrayBufferLike): Measure {
+export function scalarMeasure(memory: ArrayBuffer): Measure {
   const view = new DataView(memory);
   const value = (at: number): number => view.getFloat32(at, true);
   const count = (at: number): void => view.setUint32(at, view.getUint32(at, true) + 1, true);

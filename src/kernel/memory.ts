@@ -6,20 +6,17 @@ import { WeightDiffError } from "../errors.js";
 
 const WASM_PAGE = 65536;
 
-/**
- * WebAssembly memory of at least `bytes` bytes. `shared`: its buffer is a SharedArrayBuffer, which other threads can be given.
- * @throws {WeightDiffError} LIMIT if the system has no such block.
- */
-export function createWasmMemory(bytes: number, shared = false): WebAssembly.Memory {
+/** WebAssembly memory of at least `bytes` bytes. @throws {WeightDiffError} LIMIT if the system has no such block. */
+export function createWasmMemory(bytes: number): WebAssembly.Memory {
   const pages = Math.ceil(bytes / WASM_PAGE);
-  return orLimit(bytes, () => new WebAssembly.Memory({ initial: pages, maximum: pages, shared }));
+  return orLimit(bytes, () => new WebAssembly.Memory({ initial: pages, maximum: pages }));
 }
 
 /** Memory of at least `bytes` bytes, page-aligned where WebAssembly exists. @throws {WeightDiffError} LIMIT, as above. */
-export function createMemory(bytes: number, shared = false): ArrayBufferLike {
+export function createMemory(bytes: number): ArrayBuffer {
   return typeof WebAssembly === "undefined"
-    ? orLimit(bytes, () => (shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)))
-    : createWasmMemory(bytes, shared).buffer;
+    ? orLimit(bytes, () => new ArrayBuffer(bytes))
+    : createWasmMemory(bytes).buffer;
 }
 
 function orLimit<T>(bytes: number, allocate: () => T): T {
@@ -37,7 +34,7 @@ function orLimit<T>(bytes: number, allocate: () => T): T {
 }
 
 /** A position outside the caller's part of the memory is a bug of the caller, and must not become a wrong number. */
-export function assertSpan(memory: ArrayBufferLike, base: number, at: number, bytes: number): void {
+export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes: number): void {
   if (!(Number.isSafeInteger(at) && Number.isSafeInteger(bytes) && at >= base && bytes >= 0)) {
     throw new RangeError(`kernel: ${bytes} bytes at ${at}`);
   }

@@ -25,7 +25,7 @@ export interface Multiply {
   multiply(product: Product): void;
 }
 
-export function assertProduct(memory: ArrayBufferLike, from: number, product: Product): void {
+export function assertProduct(memory: ArrayBuffer, from: number, product: Product): void {
   const { weights, rows, columns, inputs, tokens, outputs, stride } = product;
   for (const size of [rows, columns, tokens, stride]) {
     assertSize(size, 1);
@@ -35,7 +35,7 @@ export function assertProduct(memory: ArrayBufferLike, from: number, product: Pr
   assertSpan(memory, from, outputs, 4 * (stride * (tokens - 1) + rows));
 }
 
-export function scalarMultiply(memory: ArrayBufferLike): Multiply {
+export function scalarMultiply(memory: ArrayBuffer): Multiply {
   const view = new DataView(memory);
   const value = (at: number): number => view.getFloat32(at, true);
   return {

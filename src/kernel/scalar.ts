@@ -28,8 +28,8 @@ const STATE_BYTES = 64;
 let widened: Uint32Array | undefined;
 
 /** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
-export function createScalarKernel(bytes: number, shared = false): Kernel {
-  const memory = createMemory(bytes, shared);
+export function createScalarKernel(bytes: number): Kernel {
+  const memory = createMemory(bytes);
   const view = new DataView(memory);
   const states = new Map<number, Accumulator>();
 

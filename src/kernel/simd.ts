@@ -46,8 +46,8 @@ const ADD = 0;
 const SUBTRACT = 0x80000000;
 
 /** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
-export function createSimdKernel(bytes: number, module: WebAssembly.Module, shared = false): Kernel {
-  const wasmMemory = createWasmMemory(bytes + BASE_AT_MOST, shared);
+export function createSimdKernel(bytes: number, module: WebAssembly.Module): Kernel {
+  const wasmMemory = createWasmMemory(bytes + BASE_AT_MOST);
   const instance = new WebAssembly.Instance(module, { env: { memory: wasmMemory } });
   const wasm = instance.exports as unknown as KernelExports;
   const memory = wasmMemory.buffer;
@@ -190,7 +190,7 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module, shar
 }
 
 /** Booleans cross as numbers. */
-function simdCoder(memory: ArrayBufferLike, base: number, wasm: KernelExports): Coder {
+function simdCoder(memory: ArrayBuffer, base: number, wasm: KernelExports): Coder {
   return {
     tokenise({ width, ordered, shift, mask }, alone, places, units) {
       assertCoding(memory, base, places, width, units);

@@ -9,9 +9,9 @@ declare namespace WebAssembly {
   const Module: new (bytes: Uint8Array) => Module;
 
   interface Memory {
-    readonly buffer: ArrayBufferLike;
+    readonly buffer: ArrayBuffer;
   }
-  const Memory: new (size: { readonly initial: number; readonly maximum: number; readonly shared?: boolean }) => Memory;
+  const Memory: new (size: { readonly initial: number; readonly maximum: number }) => Memory;
 
   interface Global {
     readonly value: number;

@@ -33,7 +33,7 @@ export interface RunOptions extends HubRunOptions, PaceOptions {
 export interface PlanRunOptions extends RunOptions, EarlyOption {
   /** Called with every result as soon as it exists. The run ends if it throws. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
-  /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread, and digested in another. */
+  /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread. */
   readonly stream?: OutputStream;
   /** Take the sha256 of each file while it grows. */
   readonly digestFiles?: boolean | undefined;
@@ -109,7 +109,6 @@ export async function runPlan(
   };
   const pool = {
     threads,
-    digestApart: stream !== null && chosen > 1 && options.disk === undefined,
     early: options.early,
     ...(disk === undefined ? {} : { disk }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),

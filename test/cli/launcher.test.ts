@@ -81,7 +81,6 @@ test("the package has the launcher, the bundle with its source maps and licences
       "hash-wasm.cjs",
       "worker.js",
       "worker.js.map",
-      "digester.js",
       "tokenizer/thread.js",
       "kernel.wasm",
       "LICENSES.txt",

@@ -75,24 +75,6 @@ test("an exact diff, a compressed one and an additive one go out and come back, 
   });
 });
 
-test("the manifest of a stream is the same where another thread takes the digests", async () => {
-  await withFolder(async (folder) => {
-    const { raw, diff } = await writePair(folder, midSize());
-    const ignore = ["--ignore", "not-a-diff,wrong-base,swapped,bit-census", "--scheme", "open-instruct"];
-    const manifests = ["1", "2"].map(async (threads) => {
-      const path = join(folder, `m${threads}.json`);
-      const more = [...ignore, "--manifest-out", path, "--threads", threads];
-      const { code, bytes, said } = streamed(["recover", raw, diff, "-", ...more]);
-      assert.equal(code, 0, said);
-      const text = await readFile(path, "utf8");
-      assert.equal(JSON.parse(text).files[0].sha256, sha256(bytes));
-      return text;
-    });
-    const [one, two] = await Promise.all(manifests);
-    assert.equal(two, one);
-  });
-});
-
 test("the result, an error and a document go to stderr; the manifest to its own file, with the stream's sha256", async () => {
   await withFolder(async (folder) => {
     const manifest = join(folder, "m.json");
@@ -190,29 +172,27 @@ test("a reader that closes early ends the run with one error, and leaves no mani
   });
 });
 
-for (const threads of ["1", "2"]) {
-  test(`SIGTERM ends a run whose reader does not read, with --threads ${threads}`, async () => {
-    await withFolder(async (folder) => {
-      const { raw, diff } = await writePair(folder, midSize());
-      const ignore = ["--ignore", "not-a-diff,wrong-base,swapped,bit-census", "--scheme", "open-instruct"];
-      const child = spawn(process.execPath, [BIN, "recover", raw, diff, "-", "--threads", threads, ...ignore], {
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      let said = "";
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-      });
-      // The first byte is there, and no other is taken.
-      await new Promise((resolve) => child.stdout.once("readable", resolve));
-      child.kill("SIGTERM");
-      const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
-        child.on("exit", (...end) => resolve(end)),
-      );
-      assert.ok(code === 143 || signal === "SIGTERM", `${code} ${signal} ${said}`);
-      assert.match(said, /error: interrupted/);
+test("SIGTERM ends a run whose reader does not read", async () => {
+  await withFolder(async (folder) => {
+    const { raw, diff } = await writePair(folder, midSize());
+    const ignore = ["--ignore", "not-a-diff,wrong-base,swapped,bit-census", "--scheme", "open-instruct"];
+    const child = spawn(process.execPath, [BIN, "recover", raw, diff, "-", ...ignore], {
+      stdio: ["ignore", "pipe", "pipe"],
     });
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    // The first byte is there, and no other is taken.
+    await new Promise((resolve) => child.stdout.once("readable", resolve));
+    child.kill("SIGTERM");
+    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+      child.on("exit", (...end) => resolve(end)),
+    );
+    assert.ok(code === 143 || signal === "SIGTERM", `${code} ${signal} ${said}`);
+    assert.match(said, /error: interrupted/);
   });
-}
+});
 
 test("a result that is not what the diff's manifest says never becomes a whole file", async () => {
   await withFolder(async (folder) => {
@@ -224,12 +204,10 @@ test("a result that is not what the diff's manifest says never becomes a whole f
     const bytes = await readFile(path);
     bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
     await writeFile(path, bytes);
-    for (const threads of ["1", "2"]) {
-      const { code, bytes: sent, said } = streamed(["recover", base, diff, "-", "--threads", threads]);
-      assert.notEqual(code, 0);
-      assert.match(said, /weight-diff: error: /);
-      assert.equal(sent.length, whole.bytes.length - 1, said);
-    }
+    const { code, bytes: sent, said } = streamed(["recover", base, diff, "-"]);
+    assert.notEqual(code, 0);
+    assert.match(said, /weight-diff: error: /);
+    assert.equal(sent.length, whole.bytes.length - 1, said);
   });
 });
 

@@ -80,7 +80,7 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
 
 /** `items` F32 values at each of two aligned places. */
 function compareBlocks(
-  memory: ArrayBufferLike,
+  memory: ArrayBuffer,
   left: number,
   right: number,
   items: number,
@@ -128,7 +128,7 @@ function sameRounded(
 }
 
 /** Are both NaN wherever their bits differ? */
-function onlyNaN(memory: ArrayBufferLike, left: number, right: number, items: number): boolean {
+function onlyNaN(memory: ArrayBuffer, left: number, right: number, items: number): boolean {
   const leftBits = new Int32Array(memory, left, items);
   const rightBits = new Int32Array(memory, right, items);
   const values = new Float32Array(memory, left, items);

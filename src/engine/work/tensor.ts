@@ -18,8 +18,8 @@ import type { Part } from "./stage.js";
 import { STAGES } from "./stages.js";
 import type { SyncJobRun } from "./window.js";
 
-/** Starts the job on this worker's kernel. Only one run at a time may use the kernel. @param digestApart somebody else takes the sha256. */
-export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan, digestApart = false): SyncJobRun {
+/** Starts the job on this worker's kernel. Only one run at a time may use the kernel. */
+export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): SyncJobRun {
   const memory = new Uint8Array(kernel.memory);
   const start = job.start.operand;
   const outWidth = widthOf(job.dtype);
@@ -27,8 +27,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan, d
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const measure = startMeasure(job, kernel, areas);
   // What is only measured needs no digest.
-  const wanted = measure === null || job.output !== null;
-  const hash = wanted && !digestApart ? createHash("sha256") : null;
+  const hash = measure !== null && job.output === null ? null : createHash("sha256");
   const startStage = STAGES[job.rule];
   if (startStage === undefined) {
     throw new TypeError(`job ${job.id}: ${job.rule} goes by windows`);
@@ -44,7 +43,6 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan, d
     (measure === null || job.rule === "copy") &&
     (job.rule !== "blend" || blendsInPlace(job));
   return {
-    digestApart: wanted && digestApart,
     push(window, aligned) {
       const startAt = window.at[0] ?? 0;
       const outAt = fits && (!aligned || startAt % PAGE === 0) ? startAt : window.outAt;

@@ -27,8 +27,6 @@ export interface WindowOutput {
 }
 
 export interface JobRun {
-  /** Its result has no sha256: whoever takes its windows is to take that of their bytes. */
-  readonly digestApart?: boolean;
   /** `aligned`: the output must begin on a page, where its pages are written as they are. */
   push(window: LoadedWindow, aligned: boolean): WindowOutput | Promise<WindowOutput>;
   /** After the last window. @throws {WeightDiffError} CRC_MISMATCH. */

@@ -47,26 +47,6 @@ test("gives the caller the bytes asked for, from a base that is a multiple of 40
   }
 });
 
-test("a kernel over shared memory does what one over its own does", () => {
-  for (const kind of ["simd", "scalar"]) {
-    force(kind);
-    const [own, shared] = [loadKernel(CALLER_BYTES, wasm), loadKernel(CALLER_BYTES, wasm, true)];
-    assert.deepEqual([own.kind, shared.kind], [kind, kind]);
-    assert.ok(own.memory instanceof ArrayBuffer && shared.memory instanceof SharedArrayBuffer, kind);
-    const [bytes, other] = [own, shared].map((kernel) => {
-      const [from, to] = [kernel.base, kernel.base + 40_000];
-      new Uint8Array(kernel.memory, from, 20_000).forEach((_, i, all) => {
-        all[i] = i * 89;
-      });
-      kernel.widen("F16", from, to, 10_000);
-      kernel.add("F16", from, to, 10_000);
-      assert.equal(kernel.narrow("BF16", to, to, 10_000) > 0, false);
-      return Buffer.from(new Uint8Array(kernel.memory, to, 20_000)).toString("hex");
-    });
-    assert.equal(other, bytes);
-  }
-});
-
 test("gives every kernel its own memory", () => {
   const [one, other] = [loadKernel(CALLER_BYTES, wasm), loadKernel(CALLER_BYTES, wasm)];
   new Uint8Array(one.memory)[one.base] = 7;
