@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { withFolder } from "../support/checkpoints.js";
+import { safetensors, type TensorSpec, withFolder, writeFiles } from "../support/checkpoints.js";
 import { publish } from "../support/diffs.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
@@ -122,7 +122,15 @@ test("--against: identical and equal after rounding are exit code 0, different i
     assert.deepEqual(await against(full, full), [0, `  against  ${full}: identical, 21 tensors compared`]);
     assert.deepEqual(await against(full, half), [0, `  against  ${half}: equal after rounding, 21 tensors compared`]);
     assert.deepEqual(await against(half, full), [0, `  against  ${full}: equal after rounding, 21 tensors compared`]);
-    assert.deepEqual(await against(full, BASE), [3, `  against  ${BASE}: different, 21 tensors compared`]);
+    assert.deepEqual(await against(full, BASE), [
+      3,
+      `  against  ${BASE}: different, 19 of 21 tensors could be compared`,
+    ]);
+    const [square, row] = [join(folder, "square"), join(folder, "row")];
+    const same: TensorSpec = ["b", "F32", [2], new Float32Array(2)];
+    await writeFiles(square, { "model.safetensors": safetensors(["a", "F32", [2, 2], new Float32Array(4)], same) });
+    await writeFiles(row, { "model.safetensors": safetensors(["a", "F32", [4], new Float32Array(4)], same) });
+    assert.deepEqual(await against(square, row), [3, `  against  ${row}: different, 1 of 2 tensors could be compared`]);
   });
 });
 

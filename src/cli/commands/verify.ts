@@ -59,10 +59,18 @@ function summary(report: VerifyReport): string {
     ...(comparison === null
       ? []
       : [
-          `  against  ${printable(comparison.other)}: ${SAMENESS[comparison.verdict]}, ${comparison.tensors.length} tensors compared`,
+          `  against  ${printable(comparison.other)}: ${SAMENESS[comparison.verdict]}, ${comparedText(comparison.tensors)}`,
         ]),
     `  took     ${report.seconds.toFixed(2)} s: read ${bytesText(report.bytesRead)}`,
   ].join("\n");
+}
+
+/** Tensors whose shapes or dtypes differ have no values to compare. */
+function comparedText(tensors: NonNullable<VerifyReport["comparison"]>["tensors"]): string {
+  const compared = tensors.filter(({ reason }) => reason === null).length;
+  return compared === tensors.length
+    ? `${countText(compared, "tensor")} compared`
+    : `${compared} of ${countText(tensors.length, "tensor")} could be compared`;
 }
 
 const SAMENESS = { identical: "identical", rounded: "equal after rounding", different: "different" } as const;
