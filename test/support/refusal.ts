@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { hintText } from "../../src/cli/advice.js";
-import { type ErrorCode, WeightDiffError } from "../../src/errors.js";
+import { type ErrorCode, EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 
 /** `run` must throw or reject with this code and a message that matches. */
 export async function refuses(run: () => unknown, code: ErrorCode, message: RegExp): Promise<void> {
@@ -15,6 +15,14 @@ export async function refuses(run: () => unknown, code: ErrorCode, message: RegE
       return true;
     },
   );
+}
+
+/** The error of a run that must find its input unusable. */
+export async function refusalOf(run: () => Promise<unknown>): Promise<WeightDiffError> {
+  const error = await run().catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof WeightDiffError, String(error));
+  assert.equal(EXIT_CODES[error.code], 4, error.message);
+  return error;
 }
 
 /** The error of a run that must not choose a scheme. */

@@ -5,22 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { chainInspect } from "../../../src/commands/chain/inspect.js";
 import { chainMaterialize } from "../../../src/commands/chain/materialize.js";
-import { EXIT_CODES, WeightDiffError } from "../../../src/errors.js";
 import { placeIn, type State, TRAINERS, writeModel, writeSteps, writeTrlSteps } from "../../support/chain-layouts.js";
 import { withFolder } from "../../support/checkpoints.js";
+import { refusalOf } from "../../support/refusal.js";
 
 const STATES: readonly State[] = [0, 1, 2, 3].map((step) => ({
   a: Uint8Array.from({ length: 20 }, (_, i) => i + step),
 }));
 const skip = process.platform === "win32" ? "links need rights there" : false;
 const quiet = { onNote: () => {}, onWarning: () => {}, threads: 0 } as const;
-
-async function refusal(run: () => Promise<unknown>): Promise<WeightDiffError> {
-  const error = await run().catch((thrown: unknown) => thrown);
-  assert.ok(error instanceof WeightDiffError, String(error));
-  assert.equal(EXIT_CODES[error.code], 4, error.message);
-  return error;
-}
 
 /** Puts a link that leads nowhere in a file's or folder's place. */
 function breakLink(path: string): void {
@@ -42,14 +35,14 @@ for (const trainer of TRAINERS) {
         const options = { chain, raw, ...quiet };
         assert.equal((await chainMaterialize({ ...options, to: 1 })).outcome, "checked");
 
-        const asked = await refusal(() => chainMaterialize({ ...options, to: 2 }));
+        const asked = await refusalOf(() => chainMaterialize({ ...options, to: 2 }));
         assert.equal(asked.why, "incomplete", asked.message);
         assert.match(asked.message, /a link that leads nowhere/);
         assert.deepEqual(
           asked.advice.map((one) => "option" in one && [one.option, one.value]),
           [["to", "1"]],
         );
-        const onTheWay = await refusal(() => chainMaterialize(options));
+        const onTheWay = await refusalOf(() => chainMaterialize(options));
         // What a version of ModelExpress is called is in its index, which cannot be read.
         assert.equal(onTheWay.why, trainer === "modelexpress" ? "version-gap" : "incomplete", onTheWay.message);
         assert.match(`${onTheWay.message} ${onTheWay.hint}`, /a link that leads nowhere/);
@@ -84,7 +77,7 @@ test("trl: a step that is a link that leads nowhere is told where it is needed",
     const raw = await writeModel(join(folder, "base"), STATES[0] as State);
     breakLink(join(chain, "deltas/step_000002.safetensors"));
     assert.equal((await chainMaterialize({ chain, raw, to: 1, ...quiet })).outcome, "checked");
-    const error = await refusal(() => chainMaterialize({ chain, raw, ...quiet }));
+    const error = await refusalOf(() => chainMaterialize({ chain, raw, ...quiet }));
     assert.deepEqual([error.why, error.at.version], ["incomplete", "000002"]);
     assert.match(error.message, /step_000002\.safetensors: a link that leads nowhere/);
   }),
@@ -102,7 +95,7 @@ for (const [what, write, words] of [
       renameSync(join(chain, "run"), join(chain, "updates"));
       const raw = await writeModel(join(folder, "base"), STATES[0] as State);
       write(join(chain, "latest"));
-      const error = await refusal(() => chainMaterialize({ chain, raw, ...quiet }));
+      const error = await refusalOf(() => chainMaterialize({ chain, raw, ...quiet }));
       assert.equal(error.why, "link");
       assert.match(error.message, words);
       assert.deepEqual(

@@ -6,20 +6,13 @@ import { test } from "node:test";
 import { openChain } from "../../../src/chain/open.js";
 import { pathTo } from "../../../src/chain/path.js";
 import { chainMaterialize } from "../../../src/commands/chain/materialize.js";
-import { EXIT_CODES, WeightDiffError } from "../../../src/errors.js";
 import { rawFrame } from "../../support/chain-files.js";
 import { placeIn, type State, TRAINERS, writeModel, writeSteps } from "../../support/chain-layouts.js";
 import { safetensorsWith, withFolder, writeFiles } from "../../support/checkpoints.js";
+import { refusalOf } from "../../support/refusal.js";
 
 const STATES: readonly State[] = [0, 1, 2, 3].map((step) => ({ a: Uint8Array.of(step, 7) }));
 const quiet = { onNote: () => {}, onWarning: () => {}, threads: 0 } as const;
-
-async function refusal(run: () => Promise<unknown>): Promise<WeightDiffError> {
-  const error = await run().catch((thrown: unknown) => thrown);
-  assert.ok(error instanceof WeightDiffError, String(error));
-  assert.equal(EXIT_CODES[error.code], 4, error.message);
-  return error;
-}
 
 for (const trainer of TRAINERS) {
   test(`${trainer}: so many steps lead there as are allowed, and not one more`, () =>
@@ -28,7 +21,7 @@ for (const trainer of TRAINERS) {
       const chain = await openChain(folder, null);
       const way = (maxSteps: number) => pathTo(chain, { to: null, base: 0, maxSteps });
       assert.equal((await way(3)).steps.length, 3);
-      const error = await refusal(() => way(2));
+      const error = await refusalOf(() => way(2));
       assert.equal(error.code, "LIMIT");
       assert.match(error.message, /more than 2 steps lead to version 0*3/);
       assert.deepEqual(
@@ -44,7 +37,7 @@ for (const trainer of TRAINERS) {
       const raw = await writeModel(join(folder, "base"), STATES[0] as State);
       const { folder: place, last } = placeIn(trainer, 3);
       truncateSync(join(chain, place, last), 26_000_000);
-      const error = await refusal(() => chainMaterialize({ chain, raw, ...quiet, to: 3 }));
+      const error = await refusalOf(() => chainMaterialize({ chain, raw, ...quiet, to: 3 }));
       assert.equal(error.why, "incomplete");
       assert.match(error.message, /cannot be read: 26000000 bytes, at most 25000000 are read/);
       assert.equal((await chainMaterialize({ chain, raw, ...quiet, to: 2 })).outcome, "checked");
@@ -75,7 +68,7 @@ test("positions that wrapped at 4 GiB are told as that", () =>
       join(place, "model.safetensors.index.json"),
       JSON.stringify({ metadata, weight_map: { a: "model-00000-of-00001.safetensors" } }),
     );
-    const error = await refusal(() =>
+    const error = await refusalOf(() =>
       chainMaterialize({ chain: join(folder, "chain"), raw: join(folder, "base"), ...quiet }),
     );
     assert.equal(error.why, "positions-order");

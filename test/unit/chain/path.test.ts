@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { openChain } from "../../../src/chain/open.js";
 import { pathTo } from "../../../src/chain/path.js";
 import { chainMaterialize } from "../../../src/commands/chain/materialize.js";
-import { EXIT_CODES, WeightDiffError } from "../../../src/errors.js";
+import type { WeightDiffError } from "../../../src/errors.js";
 import {
   placeIn,
   type State,
@@ -17,6 +17,7 @@ import {
   writeUpdate,
 } from "../../support/chain-layouts.js";
 import { withFolder } from "../../support/checkpoints.js";
+import { refusalOf } from "../../support/refusal.js";
 
 /** The third step changes nothing. */
 const STATES: readonly State[] = [0, 1, 2, 2, 3].map((step) => ({
@@ -28,11 +29,8 @@ async function way(chain: string, base = 0, to: number | null = null): Promise<r
   return steps.map(({ id, base: link }) => `${Number(link)}>${Number(id)}`);
 }
 
-async function refusal(chain: string, base = 0, to: number | null = null): Promise<WeightDiffError> {
-  const error = await way(chain, base, to).catch((thrown: unknown) => thrown);
-  assert.ok(error instanceof WeightDiffError, String(error));
-  assert.equal(EXIT_CODES[error.code], 4);
-  return error;
+function refusal(chain: string, base = 0, to: number | null = null): Promise<WeightDiffError> {
+  return refusalOf(() => way(chain, base, to));
 }
 
 const adviceOf = (error: WeightDiffError): unknown =>

@@ -7,10 +7,11 @@ import { chainFold } from "../../../../src/commands/chain/fold.js";
 import { chainInspect } from "../../../../src/commands/chain/inspect.js";
 import { chainMake } from "../../../../src/commands/chain/make.js";
 import { chainMaterialize } from "../../../../src/commands/chain/materialize.js";
-import { EXIT_CODES, WeightDiffError } from "../../../../src/errors.js";
+import { WeightDiffError } from "../../../../src/errors.js";
 import { canEncode } from "../../../../src/formats/zstd/encoder.js";
 import { placeIn, type State, TRAINERS, writeModel, writeSteps } from "../../../support/chain-layouts.js";
 import { withFolder } from "../../../support/checkpoints.js";
+import { refusalOf } from "../../../support/refusal.js";
 
 const STATES: readonly State[] = [0, 1, 2, 3, 4].map((step) => ({
   a: Uint8Array.from({ length: 600 }, (_, i) => (i % 7 === 0 ? i + step : i) & 255),
@@ -19,13 +20,6 @@ const STATES: readonly State[] = [0, 1, 2, 3, 4].map((step) => ({
 const notes: string[] = [];
 const quiet = { onNote: (text: string) => void notes.push(text), onWarning: () => {}, threads: 0 } as const;
 const coded = { encoding: "exact-compressed" } as const;
-
-async function refusal(run: () => Promise<unknown>): Promise<WeightDiffError> {
-  const error = await run().catch((thrown: unknown) => thrown);
-  assert.ok(error instanceof WeightDiffError, String(error));
-  assert.equal(EXIT_CODES[error.code], 4, error.message);
-  return error;
-}
 
 /** A chain, and the model of each of its versions. */
 async function written(folder: string, trainer: (typeof TRAINERS)[number] = "slime") {
@@ -46,14 +40,14 @@ for (const trainer of TRAINERS) {
       const { chain, models } = await written(folder, trainer);
       const { folder: place } = placeIn(trainer, 1);
       for (const raw of [chain, join(chain, place)]) {
-        const error = await refusal(() => chainMaterialize({ chain, raw, ...quiet }));
+        const error = await refusalOf(() => chainMaterialize({ chain, raw, ...quiet }));
         // SkyRL names its payloads in no metadata.
         if (trainer !== "skyrl" || raw === chain) {
           assert.equal(error.why, "wrong-base", error.message);
           assert.match(error.message, /the base holds updates of a chain, and no model/);
         }
       }
-      const swapped = await refusal(() => chainMaterialize({ chain: models[0] ?? "", raw: chain, ...quiet }));
+      const swapped = await refusalOf(() => chainMaterialize({ chain: models[0] ?? "", raw: chain, ...quiet }));
       assert.equal(swapped.hint, `${chain} is one: the two paths are swapped`);
     }));
 }
@@ -73,7 +67,7 @@ test("a fold with the base of another version says where to begin, and that work
   withFolder(async (folder) => {
     const { chain, models } = await written(folder);
     const fold = { chain, raw: models[2] ?? "", output: join(folder, "out"), ...coded, ...quiet };
-    const error = await refusal(() => chainFold(fold));
+    const error = await refusalOf(() => chainFold(fold));
     assert.equal(error.why, "already-applied");
     assert.deepEqual(error.advice, [{ to: "fold from there", option: "from", value: "2" }]);
     const { output } = await chainFold({ ...fold, from: 2 });
@@ -92,10 +86,10 @@ test("an archive of every second version is a chain of its own: what number a mo
     const direct = await chainMaterialize({ chain, raw: models[0] ?? "", ...quiet });
     assert.deepEqual(tensors, direct.tensors);
     // On the chain that it is of, an earlier version is told by its name.
-    const error = await refusal(() => make(2, 3, chain));
+    const error = await refusalOf(() => make(2, 3, chain));
     assert.equal(error.why, "wrong-base");
     assert.match(error.message, /is version 000002 of this chain, and the newest is 000004/);
-    const other = await refusal(() => make(0, 4));
+    const other = await refusalOf(() => make(0, 4));
     assert.equal(other.why, "wrong-base");
     assert.match(other.message, /tensor "[ab]" of the model before is not as in version 000002/);
   }));
@@ -105,7 +99,7 @@ test("a model's folder is no place for a chain", () =>
     const { models } = await written(folder);
     const [raw = "", tuned = ""] = models;
     for (const chain of models.slice(0, 3)) {
-      const error = await refusal(() => chainMake({ chain, raw, tuned, ...coded, ...quiet }));
+      const error = await refusalOf(() => chainMake({ chain, raw, tuned, ...coded, ...quiet }));
       assert.equal(error.code, "OUTPUT_REFUSED");
       assert.match(error.message, /holds a model, and no version of a chain/);
       assert.ok(!readdirSync(chain).includes("weight_v000001"));
