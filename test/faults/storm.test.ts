@@ -24,7 +24,7 @@ const NAMES = [
 const EVERY =
   process.env.WEIGHT_DIFF_STORM === "all"
     ? { first: 1, second: 1, again: 1, killed: 1 }
-    : { first: 3, second: 9, again: 9, killed: 20 };
+    : { first: 5, second: 9, again: 9, killed: 20 };
 
 type Tree = Readonly<Record<string, string>>;
 

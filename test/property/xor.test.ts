@@ -44,7 +44,7 @@ test("any files: a result or a WeightDiffError, with the base trusted and withou
         });
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });
 
