@@ -122,7 +122,7 @@ function byCodePoint(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-/** Like json.dumps with ensure_ascii: \uXXXX for each UTF-16 unit after "~". */
+/** Like json.dumps with ensure_ascii: an escape of four hex digits for each UTF-16 unit after "~". */
 export function ascii(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,

@@ -1,20 +1,14 @@
 /** Flags that name the inputs. */
-import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../../chain/chain.js";
 import { QUESTION } from "../../inference/prompts.js";
-import { DEFAULTS } from "../../plan/defaults.js";
-import { type CommandName, type Flag, flag, SHELLS } from "./flag.js";
+import { type Flag, flag, SHELLS } from "./flag.js";
 import { aliasesOf } from "./scripts.js";
-import { anyText, ids, like, oneOf, text, version } from "./values.js";
+import { anyText, ids, like, oneOf, text } from "./values.js";
 
-const PLACE = "a directory, one weight file, or org/name on the Hub";
-const WITH_BASE = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
-const CHAINS = [...WITH_BASE, "chain-fold"] as const satisfies readonly CommandName[];
-const CHAIN =
-  "the versions: weight_v000001 … (slime, miles, stitch), v1 … (ModelExpress), delta-00000001 … (SkyRL), deltas and anchors (TRL), or org/name on the Hub";
-const CHECKPOINT = { group: "inputs", schema: text } as const;
-const ARGUMENT = { group: "inputs", schema: text, argument: true } as const;
+export const PLACE = "a directory, one weight file, or org/name on the Hub";
+export const CHECKPOINT = { group: "inputs", schema: text } as const;
+export const ARGUMENT = { group: "inputs", schema: text, argument: true } as const;
 
-const BASE_ALIASES = aliasesOf("raw");
+export const BASE_ALIASES = aliasesOf("raw");
 export const DIFF_ALIASES = aliasesOf("diff");
 export const TUNED_ALIASES = aliasesOf("tuned");
 
@@ -258,141 +252,6 @@ export const INPUTS: readonly Flag[] = [
     takes: "FILE",
     default: "weight-diff.json beside the weights",
     help: "the manifest to check against",
-  }),
-  flag({
-    ...ARGUMENT,
-    name: "chain",
-    commands: ["chain-inspect", "chain-verify"],
-    option: "chain",
-    takes: "CHAIN",
-    required: "give the chain",
-    help: CHAIN,
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_diff",
-    aliases: DIFF_ALIASES,
-    commands: ["chain-materialize", "chain-fold"],
-    option: "chain",
-    takes: "CHAIN",
-    required: "give the chain",
-    help: CHAIN,
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_raw",
-    aliases: BASE_ALIASES,
-    commands: ["chain-materialize"],
-    option: "raw",
-    takes: "BASE",
-    help: `the model that the chain starts from: ${PLACE}; not needed where the chain has a full version to start from`,
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_raw",
-    aliases: BASE_ALIASES,
-    commands: ["chain-verify"],
-    option: "raw",
-    takes: "BASE",
-    help: "the model that the chain starts from: with it, every checksum of every step is computed",
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_raw",
-    aliases: BASE_ALIASES,
-    commands: ["chain-fold"],
-    option: "raw",
-    takes: "BASE",
-    help: "the model that the first step applies to: with it, every tensor's last checksum is computed; steps of one encoding can be folded without it",
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_raw",
-    aliases: BASE_ALIASES,
-    commands: ["chain-make"],
-    option: "raw",
-    takes: "BASE",
-    required: "give the model before",
-    help: `the chain's newest version, from which the new one was trained: ${PLACE}`,
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_tuned",
-    aliases: TUNED_ALIASES,
-    commands: ["chain-make"],
-    option: "tuned",
-    takes: "TUNED",
-    required: "give the new model",
-    help: `the new model: ${PLACE}`,
-  }),
-  flag({
-    ...CHECKPOINT,
-    name: "path_diff",
-    aliases: DIFF_ALIASES,
-    commands: ["chain-make"],
-    option: "chain",
-    takes: "CHAIN",
-    required: "say where the chain is",
-    help: "the directory of the chain: the version's folder is made in it",
-  }),
-  flag({
-    name: "from",
-    commands: ["chain-fold"],
-    option: "from",
-    takes: "N",
-    schema: version,
-    default: String(DEFAULTS.baseVersion),
-    group: "inputs",
-    help: "fold the steps after this version",
-  }),
-  flag({
-    name: "to",
-    commands: [...CHAINS, "recover"],
-    option: "to",
-    takes: "N",
-    schema: version,
-    default: "the one that the publisher points at, else the newest that is complete",
-    group: "inputs",
-    help: "of a chain: the version to make or look at",
-  }),
-  flag({
-    name: "base-version",
-    commands: [...WITH_BASE, "recover"],
-    option: "baseVersion",
-    takes: "N",
-    schema: version,
-    default: String(DEFAULTS.baseVersion),
-    group: "inputs",
-    help: "of a chain: the version that BASE holds",
-  }),
-  flag({
-    name: "layout",
-    commands: CHAINS,
-    option: "layout",
-    takes: "NAME",
-    schema: oneOf(CHAIN_LAYOUTS),
-    group: "inputs",
-    help: `the layout of the chain, if its names do not show it: ${CHAIN_LAYOUTS.join(", ")}`,
-  }),
-  flag({
-    name: "format",
-    commands: CHAINS,
-    option: "format",
-    takes: "NAME",
-    schema: oneOf(FIREWORKS_FORMATS),
-    default: "what the payloads are",
-    group: "inputs",
-    help: `the format of Fireworks' payloads: ${FIREWORKS_FORMATS.join(", ")}`,
-  }),
-  flag({
-    name: "max-steps",
-    commands: CHAINS,
-    option: "maxSteps",
-    takes: "N",
-    schema: version,
-    default: String(DEFAULTS.maxSteps),
-    group: "inputs",
-    help: "the most steps that may lead to the version",
   }),
   flag({
     name: "encode",

@@ -1,4 +1,5 @@
 /** The table of flags: every flag of every command is a row of it. No other code lists flags. */
+import { CHAIN_INPUTS } from "./chain.js";
 import { CHECKS } from "./checks.js";
 import type { CommandName, Flag } from "./flag.js";
 import { HUB } from "./hub.js";
@@ -11,6 +12,7 @@ import { IGNORED } from "./scripts.js";
 
 export const FLAGS: readonly Flag[] = [
   ...INPUTS,
+  ...CHAIN_INPUTS,
   ...OUTPUT,
   ...PARTS,
   ...SCHEME,
