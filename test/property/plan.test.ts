@@ -62,7 +62,7 @@ test("tiles every output file without gap or overlap, or refuses", () => {
     ),
     { seed: 20230613, numRuns: 600 },
   );
-  assert.ok(plans > 300, `only ${plans} pairs fitted`);
+  assert.ok(plans > 250, `only ${plans} pairs fitted`);
 });
 
 function checkTiling(plan: Plan, invFreq: "drop" | "keep"): void {
