@@ -124,16 +124,16 @@ export function status(options: StatusOptions): Promise<StatusReport> {
 }
 
 /**
- * Decodes a model whose files were published XORed with the files of its base, or encodes a model so (docs/schemes.md). @throws
- * {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed.
+ * Decodes a model whose files were published XORed with the files of its base, or encodes a model so (docs/schemes.md).
+ * @throws {WeightDiffError} as recover; NOT_A_DIFF if nothing is XORed.
  */
 export function xor(options: XorCommandOptions): Promise<XorReport> {
   return call("xor", options, runXor);
 }
 
 /**
- * Checks whether a checkpoint is complete and unchanged (docs/checks.md). The report lists what is wrong; damage is no error. @throws
- * {WeightDiffError} USAGE, INTERRUPTED; as recover for a path that cannot be opened at all.
+ * Checks whether a checkpoint is complete and unchanged (docs/checks.md). The report lists what is wrong; damage is no error.
+ * @throws {WeightDiffError} USAGE, INTERRUPTED; as recover for a path that cannot be opened at all.
  */
 export function verify(options: VerifyOptions): Promise<VerifyReport> {
   return call("verify", options, runVerify);
@@ -162,8 +162,8 @@ export function tryModel(options: TryOptions): Promise<TryReport> {
 }
 
 /**
- * Uploads a diff or a model to the Hub. Verifies it before, and compares it with the Hub's list of files after (docs/hub.md). @throws
- * {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE.
+ * Uploads a diff or a model to the Hub. Verifies it before, and compares it with the Hub's list of files after (docs/hub.md).
+ * @throws {WeightDiffError} CHECK_FAILED for a directory that is damaged; HUB_…, NETWORK, OUTPUT_REFUSED, USAGE.
  */
 export function push(options: PushOptions): Promise<PushReport> {
   return call("push", options, runPush);

@@ -1,7 +1,7 @@
 /** The files in OUT/.weight-diff, where everything grows. Opens and removes only what a journal lists there, and follows no link. */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readdir, rmdir } from "node:fs/promises";
+import { type FileHandle, open, readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SideFile } from "../checkpoint/side-files.js";
 import { traceAside } from "../engine/io/trace.js";
@@ -186,18 +186,21 @@ export async function removeFolders(made: readonly string[]): Promise<void> {
 
 export async function syncFile(path: string): Promise<void> {
   try {
-    const handle = await openOwn(path, constants.O_RDWR);
-    try {
-      await traceAside(
-        "fsync",
-        () => handle.sync(),
-        () => ({ path }),
-      );
-    } finally {
-      await handle.close();
-    }
+    await syncAndClose(await openOwn(path, constants.O_RDWR), path);
   } catch (error) {
     throw runError(path, "sync", error);
+  }
+}
+
+async function syncAndClose(handle: FileHandle, path: string): Promise<void> {
+  try {
+    await traceAside(
+      "fsync",
+      () => handle.sync(),
+      () => ({ path }),
+    );
+  } finally {
+    await handle.close();
   }
 }
 
@@ -210,16 +213,7 @@ export async function syncDirectory(path: string): Promise<void> {
     return;
   }
   try {
-    const handle = await open(path, "r");
-    try {
-      await traceAside(
-        "fsync",
-        () => handle.sync(),
-        () => ({ path }),
-      );
-    } finally {
-      await handle.close();
-    }
+    await syncAndClose(await open(path, "r"), path);
   } catch (error) {
     if (!NO_SYNC.has(errnoOf(error) ?? "")) {
       throw runError(path, "sync", error);
