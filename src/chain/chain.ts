@@ -141,15 +141,19 @@ export function versionText(number: number): string {
   return String(number).padStart(6, "0");
 }
 
-/** What is wrong with the chain itself, to be told with what else is; any other failure is thrown. */
-export function faultOf(error: unknown): WeightDiffError {
-  if (error instanceof WeightDiffError && error.why !== null) {
+/** An error about the chain itself, which can be told together with others. @throws {unknown} every other error. */
+export function faultOf(error: unknown): WeightDiffError & { readonly why: ChainFault } {
+  if (isFault(error)) {
     return error;
   }
   throw error;
 }
 
-/** One error of several: the first, and the others as its problems. */
+function isFault(error: unknown): error is WeightDiffError & { readonly why: ChainFault } {
+  return error instanceof WeightDiffError && error.why !== null;
+}
+
+/** Makes one error of several: the first one, with the messages of all as its problems. */
 export function together(errors: readonly WeightDiffError[]): WeightDiffError {
   const [first] = errors;
   if (first === undefined || errors.length === 1) {
@@ -160,5 +164,11 @@ export function together(errors: readonly WeightDiffError[]): WeightDiffError {
     why: first.why,
     advice: first.advice,
     problems: errors.map(({ message }) => message),
+    cause: new AggregateError(errors),
   });
+}
+
+/** The errors that `together` made one of; null for any other error. */
+export function separated(error: unknown): readonly unknown[] | null {
+  return error instanceof WeightDiffError && error.cause instanceof AggregateError ? error.cause.errors : null;
 }

@@ -22,23 +22,28 @@ export interface ChainPath {
   readonly notes: readonly string[];
 }
 
+/** The option that says which version the base is: a fold calls it "from". */
+export type BaseOption = "baseVersion" | "from";
+
 export interface PathOptions {
   /** Null takes the pointer's, else the newest that is complete. */
   readonly to: number | null;
   /** The version that the base is: 0, or what the user says. */
   readonly base: number;
+  /** "baseVersion" by default. */
+  readonly baseOption?: BaseOption;
   /** Steps on one path. */
   readonly maxSteps: number;
 }
 
 /** Where the chain begins with a version that is not there, the base may be that one. */
-function startAt(link: number): NonNullable<ErrorDetails["advice"]> {
-  return [{ to: "if the base is that version, say so", option: "baseVersion", value: String(link) }];
+function startAt(link: number, option: BaseOption): NonNullable<ErrorDetails["advice"]> {
+  return [{ to: "if the base is that version, say so", option, value: String(link) }];
 }
 
 /** @throws {WeightDiffError} with `why`: "incomplete", "link", "version-gap", "base-unreachable", and what the versions' own files are refused for, all at once; LIMIT. */
 export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainPath> {
-  const { base } = options;
+  const { base, baseOption = "baseVersion" } = options;
   const { target, notes: told } = await targetOf(chain, options.to);
   const notes = [...told];
   if (target.number <= base) {
@@ -87,12 +92,12 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
         `${at.place} is made on ${spelled(chain, link)}, and the base is said to be ${spelled(chain, base)}`,
         "give the model of that version",
         { file: chain.path, version: at.id },
-        { advice: startAt(link) },
+        { advice: startAt(link, baseOption) },
       );
     }
     const next = byNumber.get(link);
     if (next === undefined) {
-      throw missing(chain, at, link);
+      throw missing(chain, at, link, baseOption);
     }
     if (way.includes(next)) {
       throw chainError(
@@ -136,7 +141,7 @@ async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[
   return opened;
 }
 
-function missing(chain: Chain, at: ListedVersion, link: number): WeightDiffError {
+function missing(chain: Chain, at: ListedVersion, link: number, option: BaseOption): WeightDiffError {
   const there = chain.versions.map(({ id }) => id);
   const listed = there.length > 12 ? [...there.slice(0, 5), "…", ...there.slice(-5)] : there;
   const place = { file: at.place, version: at.id };
@@ -152,7 +157,7 @@ function missing(chain: Chain, at: ListedVersion, link: number): WeightDiffError
         `is made on ${spelled(chain, link)}, and nothing says that the base is that version`,
         "fetch the earlier versions, which are not there",
         place,
-        { advice: startAt(link) },
+        { advice: startAt(link, option) },
       );
 }
 

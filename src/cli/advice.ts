@@ -17,7 +17,7 @@ import { shellWord } from "./output/shell.js";
  * @param writes is there an output to continue or to replace?
  */
 export function hintText(
-  { hint, advice }: WeightDiffError,
+  { hint, advice }: Pick<WeightDiffError, "hint" | "advice">,
   command: CommandName | null = null,
   writes = true,
 ): string | undefined {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
+import { hintText } from "../../src/cli/advice.js";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { chainVerify } from "../../src/commands/chain/verify.js";
 import { recover } from "../../src/commands/recover.js";
@@ -41,6 +42,12 @@ for (const [vectors, vector] of [VECTORS, ODD_VECTORS].flatMap((all) => all.case
           assert.equal(error.at.tensor, expect.tensor, error.message);
         }
         assert.ok(error.at.file?.endsWith(expect.file ?? "") === true, error.message);
+        const { tuned: _, ...asked } = await optionsOf(vector, folder, vectors.root);
+        const { findings } = await chainVerify({ ...asked, ...WINDOW, threads: 0 });
+        for (const { why, message, hint, advice } of findings) {
+          const said = hintText({ hint: hint ?? undefined, advice }, "chain-verify", false);
+          assert.ok(said !== undefined, `${why}: ${message}: nothing says what to do`);
+        }
       }));
     continue;
   }

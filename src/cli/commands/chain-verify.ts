@@ -1,8 +1,9 @@
 /** chain verify: from its flags' options to the findings, as text or JSON. */
-import { type ChainVerifyReport, chainVerify } from "../../commands/chain/verify.js";
+import { type ChainFinding, type ChainVerifyReport, chainVerify } from "../../commands/chain/verify.js";
 import { EXIT_CODES } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
+import { hintText } from "../advice.js";
 import type { Asked } from "../flags/flag.js";
 import { summaryJson, sumsText } from "../output/chain-text.js";
 import { json } from "../output/json.js";
@@ -24,7 +25,7 @@ export async function run(
 
 function verifyText(report: ChainVerifyReport): string {
   const { path, verdict, findings, chain, coverage, sums, notes, bytesRead, seconds } = report;
-  const rows = findings.map(({ why, message }) => ["error", why ?? "", printable(message.split("\n")[0] ?? "")]);
+  const rows = tableText(findings.map(({ why, message }) => ["error", why, printable(message.split("\n")[0] ?? "")]));
   const what = chain === null ? "" : `: ${countText(chain.steps.length, "step")} to version ${chain.version}`;
   const faults = findings.length === 0 ? "" : `: ${countText(findings.length, "error")}`;
   const checked =
@@ -32,12 +33,22 @@ function verifyText(report: ChainVerifyReport): string {
       ? `structure, frames, ${countText(sums, "checksum")}${chain === null ? "" : ` (${sumsText(chain)})`}`
       : "structure and frames only: without the base no checksum is computed (--path_raw)";
   return `${[
-    ...tableText(rows),
+    ...findings.flatMap((finding, index) => [rows[index] ?? "", ...hintLines(finding, findings[index + 1])]),
     ...notes.map((note) => `note  ${printable(note)}`),
     `${verdict}: ${printable(path)}${what}${faults}`,
     `  checked  ${checked}`,
     `  took     ${seconds.toFixed(2)} s: read ${bytesText(bytesRead)}`,
   ].join("\n")}\n`;
+}
+
+/** Says what to do once, behind the last of the findings in a row that have the same remedy. */
+function hintLines(finding: ChainFinding, next: ChainFinding | undefined): readonly string[] {
+  const hint = remedyOf(finding);
+  return hint === null || (next !== undefined && remedyOf(next) === hint) ? [] : [`  hint: ${printable(hint)}`];
+}
+
+function remedyOf({ hint, advice }: Pick<ChainFinding, "hint" | "advice">): string | null {
+  return hintText({ hint: hint ?? undefined, advice }, "chain-verify", false) ?? null;
 }
 
 function verifyJson(report: ChainVerifyReport): string {
@@ -46,7 +57,7 @@ function verifyJson(report: ChainVerifyReport): string {
     command: "chain verify",
     path,
     verdict,
-    findings,
+    findings: findings.map(({ advice, hint, ...finding }) => ({ ...finding, hint: remedyOf({ advice, hint }) })),
     ...(chain === null ? {} : summaryJson(chain)),
     coverage,
     checksums_that_fit: sums,

@@ -19,17 +19,20 @@ export function wrongSum(
   return sum === undefined ? null : checksumError(name, sum, checksums?.[at] ?? "");
 }
 
+/** @param remedy what to do, where more is known than that this one does not fit. */
 export function checksumError(
   name: string,
   { version, file, checksum, full }: ExpectedSum,
   found: string,
+  remedy?: string,
 ): WeightDiffError {
   return chainError(
     "checksum",
     `tensor ${quote(name)}: ${checksum.algorithm} ${found} ${full === true ? "in" : "after"} version ${version}, expected ${checksum.hex}`,
-    full === true
-      ? "the full version is damaged, or of another run: fetch it again"
-      : "this version or one before it is damaged, or of another run; or the base is not the one that the chain starts from",
+    remedy ??
+      (full === true
+        ? "the full version is damaged, or of another run: fetch it again"
+        : "this version or one before it is damaged, or of another run; or the base is not the one that the chain starts from"),
     { file, tensor: name, version },
   );
 }

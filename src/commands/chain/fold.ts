@@ -2,13 +2,12 @@
 import { join } from "node:path";
 import type { Say } from "../../advice.js";
 import { chainError, type Version, versionText } from "../../chain/chain.js";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { defaultThreads } from "../../engine/cpu.js";
 import { WeightDiffError } from "../../errors.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
-import type { UpdateEncoding } from "../../formats/update.js";
 import { refuseNoEncoder } from "../../formats/zstd/encoder.js";
-import type { Hub } from "../../hub/place.js";
 import { make } from "../../make/make.js";
 import { sourceOf } from "../../manifest/manifest.js";
 import { DEFAULTS } from "../../plan/defaults.js";
@@ -21,10 +20,10 @@ import { refuseRemote } from "../../run/preflight.js";
 import { chooseFold, refuseWithoutBase } from "./fold/choose.js";
 import { baseEntries, freeEntries } from "./fold/entries.js";
 import { judgeBase } from "./judge-base.js";
-import type { ChainChoice, ChainFoldOptions, Opened } from "./options.js";
+import type { ChainFoldOptions, Opened } from "./options.js";
 import { chainOf, placeOf } from "./recipe.js";
 import { refuseRepublished } from "./republished.js";
-import { type ChainSource, openSource, readPath } from "./source.js";
+import { openSource, readPath } from "./source.js";
 import { codedKeysOf, type UpdateReport, updateRecipe } from "./update-recipe.js";
 import { refuseOtherWhole, statesWhole } from "./whole.js";
 
@@ -36,26 +35,15 @@ export async function chainFold(options: ChainFoldOptions): Promise<UpdateReport
   if ((options.encoding ?? null) !== null && options.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
-  return withHub(options, (opened) => foldWith(opened).catch(inFoldsWords));
-}
-
-/** The version that the base is, is the one after which the fold begins. */
-function inFoldsWords(error: unknown): never {
-  if (error instanceof WeightDiffError && error.advice.some((one) => "option" in one && one.option === "baseVersion")) {
-    const { code, fact, hint, at, why, problems } = error;
-    const advice = error.advice.map((one) =>
-      "option" in one && one.option === "baseVersion" ? { ...one, to: "fold from there", option: "from" } : one,
-    );
-    throw new WeightDiffError(code, fact, hint, { at, why, problems, advice, cause: error });
-  }
-  throw error;
+  return withHub(options, foldWith);
 }
 
 async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport> {
   const started = performance.now();
   const { hub, raw = null, from = DEFAULTS.baseVersion, onNote = () => {} } = options;
   refuseRemote(options.output);
-  const found = await readPath({ ...options, baseVersion: from }, hub);
+  const asked = { ...options, baseVersion: from, baseOption: "from" } as const;
+  const found = await readPath(asked, hub);
   const { chain, path } = found;
   const { steps, start, target } = path;
   for (const note of [...chain.notes, ...path.notes]) {
@@ -70,13 +58,20 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   if (choice.encoding !== "exact-compressed") {
     refuseNoEncoder();
   }
-  const needs = choice.needs ?? (start === null ? null : await unstatedSize(steps, choice.encoding));
-  const source = await openBase(found, needs, raw, { ...options, baseVersion: from });
-  const base = source?.model ?? null;
+  const payloads = steps.flatMap((version) => payloadInputs(version));
+  // A base that is given is judged, whether the fold needs it or not.
+  const isJudged = raw !== null && start === null;
+  const free = choice.needs ?? (isJudged ? null : await freeEntries(steps, payloads, choice.encoding));
+  let base: Checkpoint | null = null;
   let whole: (() => Promise<void>) | null = null;
-  if (source === null || base === null) {
-    onNote("the base is not needed: the folded step states the steps' own checksums, and none of them is computed");
-  } else {
+  let inputs: readonly PlanInput[] = payloads;
+  let entries: readonly PayloadEntry[];
+  if (free === null || typeof free === "string") {
+    if (free !== null && raw === null && start === null) {
+      refuseWithoutBase(free);
+    }
+    const source = await openSource(found, raw, asked, hub);
+    base = source.model;
     const every = planUpdate(base, steps, source.sums, { ...DEFAULTS, everySum: true });
     if (source.isBase) {
       await judgeBase(source, every, options);
@@ -85,15 +80,12 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     if (whole === null) {
       warnOfUnstated(steps, options.onWarning ?? (() => {}));
     }
+    inputs = [...listInputs(base, "raw"), ...payloads];
+    entries = baseEntries(base, steps, inputs, choice.checksum);
+  } else {
+    onNote("the base is not needed: the folded step states the steps' own checksums, and none of them is computed");
+    entries = free;
   }
-  const inputs: readonly PlanInput[] = [
-    ...(base === null ? [] : listInputs(base, "raw")),
-    ...steps.flatMap((version) => payloadInputs(version)),
-  ];
-  const entries: readonly PayloadEntry[] =
-    base === null
-      ? await freeEntries(steps, inputs, choice.encoding)
-      : baseEntries(base, steps, inputs, choice.checksum);
   const { maxShardSize = DEFAULTS.maxShardSize } = options;
   const first = start?.number ?? from;
   const number = options.renumber === true ? first + 1 : target.number;
@@ -133,36 +125,6 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
   const open = base === null && choice.encoding === "overwrite" ? 2 * steps.length : 1;
   const threads = Math.min(options.threads ?? defaultThreads(), threadsWith(open));
   return make(recipe, open === 1 ? options : { ...options, threads });
-}
-
-/** Why a fold that begins with a full version takes it; null where the frames say enough. */
-function unstatedSize(steps: readonly Version[], encoding: UpdateEncoding): Promise<string | null> {
-  const inputs = steps.flatMap((version) => payloadInputs(version));
-  return freeEntries(steps, inputs, encoding).then(
-    () => null,
-    (error: unknown) => {
-      if (error instanceof WeightDiffError && error.code === "USAGE") {
-        return error.fact;
-      }
-      throw error;
-    },
-  );
-}
-
-/** What the first step is applied to, where the fold takes it; null where it does without. @throws {WeightDiffError} USAGE where it is not there. */
-async function openBase(
-  found: Awaited<ReturnType<typeof readPath>>,
-  needs: string | null,
-  raw: string | null,
-  options: ChainChoice & { readonly hub: Hub },
-): Promise<ChainSource | null> {
-  if (needs === null && (raw === null || found.path.start !== null)) {
-    return null;
-  }
-  if (needs !== null && raw === null && found.path.start === null) {
-    refuseWithoutBase(needs);
-  }
-  return openSource(found, raw, options, options.hub);
 }
 
 interface Stated {

@@ -14,7 +14,7 @@ import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 import { checksumError } from "./checksums.js";
 import { type EngineState, engineState, heldLock } from "./engine-state.js";
-import { isOtherVersion, versionOf } from "./other-version.js";
+import { comparedText, type FoundVersion, isOtherVersion, versionOf } from "./other-version.js";
 import type { ChainSource } from "./source.js";
 
 /** Bytes of the base: read until this many of at least so many tensors are judged, and never more than the last. */
@@ -59,15 +59,15 @@ export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Ju
     return probes.length;
   }
   const at = await versionOf(source, new Set(probes.map(({ job }) => job.name)), options);
-  const count = `${probes.length} probed tensor${probes.length === 1 ? "" : "s"}`;
-  if (at !== null && at !== baseVersion) {
-    throw isOtherVersion(source, at, `${probes.length} of ${count}`);
+  if (at !== null && at.number !== baseVersion) {
+    throw isOtherVersion(source, at.number, comparedText(at));
   }
+  const count = `${probes.length} probed tensor${probes.length === 1 ? "" : "s"}`;
   const fit = probes.filter(({ first }, id) => found[id] === first.checksum.hex).length;
   const first = new Set(probes.map(({ first: { version } }) => path.steps.find(({ id }) => id === version)?.place));
   const [place] = first.size === 1 ? first : ["its first step"];
   const stated = `the checksum of ${place}`;
-  throw unlike(source, probe, found[wrong] ?? "", { fit, count, stated, isSaid: at === baseVersion, engine });
+  throw unlike(source, probe, found[wrong] ?? "", { fit, count, stated, said: at, engine });
 }
 
 /** It takes as long as threads take to start: those of the run start meanwhile. What comes over the network has several lines. */
@@ -81,8 +81,8 @@ interface Unlike {
   readonly count: string;
   /** What they must have: "the checksum of weight_v000001". */
   readonly stated: string;
-  /** Has the base all checksums of the version that it is said to be? */
-  readonly isSaid: boolean;
+  /** The version that the base is said to be, if the base has all of its checksums. */
+  readonly said: FoundVersion | null;
   readonly engine: EngineState | null;
 }
 
@@ -90,13 +90,13 @@ function unlike(
   { chain, path, model }: ChainSource,
   { job, first }: Probe,
   found: string,
-  { fit, count, stated, isSaid, engine }: Unlike,
+  { fit, count, stated, said, engine }: Unlike,
 ): WeightDiffError {
   const says =
     engine === null || engine.version === null
       ? ""
       : `${engine.file} says that an engine made it version ${spelled(chain, engine.version)}: `;
-  if (fit === 0 && !isSaid) {
+  if (fit === 0 && said === null) {
     return chainError(
       "wrong-base",
       `the base is another one: none of ${count} has ${stated}`,
@@ -105,9 +105,10 @@ function unlike(
     );
   }
   const error = checksumError(job.name, first, found);
-  const why = isSaid
-    ? `the base is what it is said to be, by all ${count}: the payload is damaged, or its checksum`
-    : `${fit} of ${count} fit: of the others the payloads are damaged or of another run, or the base differs from the trainer's`;
+  const why =
+    said !== null
+      ? `the base is what it is said to be, ${comparedText(said)}: the payload is damaged, or its checksum`
+      : `${fit} of ${count} fit: of the others the payloads are damaged or of another run, or the base differs from the trainer's`;
   return chainError("checksum", error.fact, `${says}${why}`, { ...error.at });
 }
 

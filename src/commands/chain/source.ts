@@ -1,7 +1,7 @@
 /** A chain with its path to the wanted version, and the model that the path begins with. */
 import { type Chain, chainError, type Version } from "../../chain/chain.js";
 import { findChain, openChain } from "../../chain/open.js";
-import { type ChainPath, pathTo } from "../../chain/path.js";
+import { type BaseOption, type ChainPath, pathTo } from "../../chain/path.js";
 import { holdsPayloads } from "../../chain/shards.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../../checkpoint/config.js";
@@ -17,6 +17,7 @@ export interface ChainSource {
   readonly path: ChainPath;
   /** The version that `model` is. */
   readonly baseVersion: number;
+  readonly baseOption: BaseOption;
   readonly model: Checkpoint;
   readonly config: ModelConfig | null;
   /** Is it the base, and no full version of the chain? */
@@ -25,9 +26,14 @@ export interface ChainSource {
   readonly sums: ReadonlyMap<string, ExpectedSum>;
 }
 
+/** A choice, with the name of the option by which the user says what the base is: "baseVersion" by default. */
+export interface NamedChoice extends ChainChoice {
+  readonly baseOption?: BaseOption;
+}
+
 /** @throws {WeightDiffError} as openChain and pathTo. */
 export async function readPath(
-  choice: ChainChoice & { readonly raw?: string | null },
+  choice: NamedChoice & { readonly raw?: string | null },
   hub: Hub,
 ): Promise<{ readonly chain: Chain; readonly path: ChainPath }> {
   const chain = await openChain(choice.chain, hub, choice).catch(async (error: unknown) => {
@@ -41,6 +47,7 @@ export async function readPath(
   const path = await pathTo(chain, {
     to: choice.to ?? null,
     base: choice.baseVersion ?? DEFAULTS.baseVersion,
+    baseOption: choice.baseOption ?? "baseVersion",
     maxSteps: choice.maxSteps ?? DEFAULTS.maxSteps,
   });
   return { chain, path };
@@ -50,10 +57,11 @@ export async function readPath(
 export async function openSource(
   { chain, path }: { readonly chain: Chain; readonly path: ChainPath },
   raw: string | null,
-  choice: ChainChoice,
+  choice: NamedChoice,
   hub: Hub,
 ): Promise<ChainSource> {
   const { start } = path;
+  const { baseOption = "baseVersion" } = choice;
   if (start?.checkpoint != null) {
     const model = start.checkpoint;
     if (chain.layout === "modelexpress" && raw !== null) {
@@ -61,7 +69,8 @@ export async function openSource(
       refuseOtherTensors(start, base, await configOf(base));
     }
     const baseVersion = start.number;
-    return { chain, path, baseVersion, model, config: await configOf(model), isBase: false, sums: sumsOf(start) };
+    const sums = sumsOf(start);
+    return { chain, path, baseVersion, baseOption, model, config: await configOf(model), isBase: false, sums };
   }
   if (raw === null) {
     throw new WeightDiffError(
@@ -73,7 +82,8 @@ export async function openSource(
   }
   const model = await openBase(raw, hub);
   const baseVersion = choice.baseVersion ?? DEFAULTS.baseVersion;
-  return { chain, path, baseVersion, model, config: await configOf(model), isBase: true, sums: new Map() };
+  const config = await configOf(model);
+  return { chain, path, baseVersion, baseOption, model, config, isBase: true, sums: new Map() };
 }
 
 /** @throws {WeightDiffError} with `why` "wrong-base" for a chain, or one of its versions, in a model's place; as openCheckpoint. */

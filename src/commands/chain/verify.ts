@@ -3,7 +3,8 @@
  * structure of each payload are looked at. What is wrong is listed, and nothing is written.
  */
 import { crc32 } from "node:zlib";
-import type { Payload, Version } from "../../chain/chain.js";
+import type { Advice } from "../../advice.js";
+import { faultOf, type Payload, separated, type Version } from "../../chain/chain.js";
 import { throwIfAborted } from "../../engine/io/abort.js";
 import type { ChainFault } from "../../errors.js";
 import { WeightDiffError } from "../../errors.js";
@@ -13,7 +14,7 @@ import { rangeLength } from "../../formats/tensor-info.js";
 import { walkFrame } from "../../formats/zstd/walk.js";
 import { openShardSource } from "../../hub/source.js";
 import { DEFAULTS } from "../../plan/defaults.js";
-import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
+import { type ExpectedSum, planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
 import { provideInputs, withHub } from "../../run/inputs.js";
 import { clock, runPlan } from "../../run/run-plan.js";
 import { checksumError } from "./checksums.js";
@@ -25,9 +26,13 @@ import { warnOf } from "./warnings.js";
 import { refuseOtherWhole } from "./whole.js";
 
 export interface ChainFinding {
-  /** Which rule is broken; null where it is none of the chain's own. */
-  readonly why: ChainFault | null;
+  /** The rule that is broken. */
+  readonly why: ChainFault;
   readonly message: string;
+  /** What to do, in lower case, without a full stop; null where `advice` alone says it. */
+  readonly hint: string | null;
+  /** Options that may help. `hint` does not repeat them. */
+  readonly advice: readonly Advice[];
   readonly version: string | null;
   readonly file: string | null;
   readonly tensor: string | null;
@@ -135,12 +140,14 @@ async function computeAll(
         ...options,
         judge(job, { checksums = [] }) {
           done.add(job.name);
+          const stated = expected.get(job.name) ?? [];
+          const wrong = checksums.findIndex((found, index) => found !== stated[index]?.checksum.hex);
           checksums.forEach((found, index) => {
-            const sum = expected.get(job.name)?.[index];
+            const sum = stated[index];
             if (sum !== undefined && sum.checksum.hex === found) {
               sums++;
             } else if (sum !== undefined && findings.length < MOST_FINDINGS) {
-              findings.push(...findingsOf(checksumError(job.name, sum, found)));
+              findings.push(...findingsOf(checksumError(job.name, sum, found, remedy(stated, wrong, index))));
             }
           });
         },
@@ -157,20 +164,29 @@ async function computeAll(
   }
 }
 
-/** Of what is wrong with the chain. @throws everything else. */
-function findingsOf(error: unknown): readonly ChainFinding[] {
-  if (!(error instanceof WeightDiffError) || error.why === null) {
-    throw error;
+/**
+ * What to do about a tensor's checksum at `index`. @param wrong index of its first one that does not fit.
+ * @returns undefined where no earlier checksum tells more.
+ */
+function remedy(stated: readonly ExpectedSum[], wrong: number, index: number): string | undefined {
+  const [before, first] = [stated[wrong - 1], stated[wrong]];
+  if (index > wrong && first !== undefined) {
+    return `it already does not fit after version ${first.version}: mend that first`;
   }
-  const { why, message, at, problems } = error;
-  const place = { version: at.version ?? null, file: at.file ?? null, tensor: at.tensor ?? null };
-  return problems.length < 2
-    ? [{ why, message, ...place }]
-    : problems.map((problem, index) =>
-        index === 0
-          ? { why, message: problem, ...place }
-          : { why: null, message: problem, version: null, file: null, tensor: null },
-      );
+  return before === undefined
+    ? undefined
+    : `it fits ${before.full === true ? "in" : "after"} version ${before.version}: what changes the tensor after that is damaged or of another run, so fetch it again`;
+}
+
+/** One finding for each error about the chain. @throws {unknown} the error itself if it is not about the chain. */
+function findingsOf(error: unknown): readonly ChainFinding[] {
+  return (separated(error) ?? [error]).map((one) => {
+    const { why, message, hint = null, advice, at } = faultOf(one);
+    return {
+      ...{ why, message, hint, advice },
+      ...{ version: at.version ?? null, file: at.file ?? null, tensor: at.tensor ?? null },
+    };
+  });
 }
 
 /** Bytes of a shard that are read at once. */

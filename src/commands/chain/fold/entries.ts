@@ -14,7 +14,6 @@ import { storedOperand } from "../../../plan/operands.js";
 import type { PlanInput } from "../../../plan/plan.js";
 import type { PayloadEntry } from "../../../plan/plan-payloads.js";
 import { asBytes, stepOf } from "../../../plan/plan-update.js";
-import { refuseWithoutBase } from "./choose.js";
 
 /** The steps by tensor, in order, and the last payload of each. */
 interface Touched {
@@ -64,35 +63,35 @@ export function baseEntries(
   });
 }
 
-/** Without it. @throws {WeightDiffError} USAGE where a tensor's size is stated nowhere. */
+/** Positions of overwrite have four bytes, so no tensor of such steps is longer. */
+const MOST_BYTES = 2 ** 32;
+
+/** Overwritten bytes that a payload of so many bytes may have: a count, then a position and a value for each. */
+function overwritten(payloadBytes: number): number {
+  return Math.max(0, Math.floor((payloadBytes - 4) / 5));
+}
+
+/** The entries of a fold without the base. @returns why it takes the base, where no frame states the size of a tensor. */
 export async function freeEntries(
   steps: readonly Version[],
   inputs: readonly PlanInput[],
   encoding: UpdateEncoding,
-): Promise<readonly PayloadEntry[]> {
+): Promise<readonly PayloadEntry[] | string> {
   const found = touched(steps, inputs);
   const sizes = await statedSizes([...found.values()].flatMap(({ payloads }) => payloads));
-  return [...found].map(([name, own]): PayloadEntry => {
+  const entries: PayloadEntry[] = [];
+  for (const [name, own] of found) {
     const stated = own.payloads.map((payload) => sizes.get(payload) ?? null);
     const known = stated.filter((size) => size !== null);
-    const free = { name, width: 1, base: null, tuned: null, steps: own.steps, sums: [], baseSums: [] };
-    if (encoding === "xor") {
-      const dense = own.payloads.findIndex((payload, i) => payload.encoding === "xor" && stated[i] !== null);
-      const bytes = stated[dense] ?? null;
-      return bytes === null ? refuseUnstated(name) : { ...free, bytes, most: bytes };
+    const dense = own.payloads.findIndex((payload, i) => payload.encoding === "xor" && stated[i] !== null);
+    const bytes = encoding === "xor" ? (stated[dense] ?? null) : known.length < stated.length ? null : MOST_BYTES;
+    if (bytes === null) {
+      return `the size of tensor ${quote(name)} is in none of its frames: only the base tells it`;
     }
-    return known.length < stated.length
-      ? refuseUnstated(name)
-      : {
-          ...free,
-          bytes: 2 ** 32,
-          most: known.reduce((sum, size) => sum + Math.max(0, Math.floor((size - 4) / 5)), 0),
-        };
-  });
-}
-
-function refuseUnstated(name: string): never {
-  return refuseWithoutBase(`the size of tensor ${quote(name)} is in none of its frames: only the base tells it`);
+    const most = encoding === "xor" ? bytes : known.reduce((sum, size) => sum + overwritten(size), 0);
+    entries.push({ name, bytes, most, width: 1, base: null, tuned: null, steps: own.steps, sums: [], baseSums: [] });
+  }
+  return entries;
 }
 
 /** The decoded bytes that the frames' headers state. What is wrong with a frame is told when it is decoded. */

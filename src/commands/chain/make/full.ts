@@ -36,6 +36,7 @@ export async function makeFull(
     },
     path: { target, start: null, steps: [], notes: [] },
     baseVersion: number,
+    baseOption: "baseVersion",
     model: tuned,
     config: await configOf(tuned),
     isBase: true,

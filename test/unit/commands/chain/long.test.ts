@@ -1,6 +1,7 @@
 /** Chains of more steps than decoders may be open: the same bytes, whatever the threads; and which step is at fault. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { chainMaterialize } from "../../../../src/commands/chain/materialize.js";
 import { chainVerify } from "../../../../src/commands/chain/verify.js";
@@ -77,9 +78,46 @@ test("a wrong checksum in the middle is damage for verify only; a wrong last one
       [verified.verdict, verified.findings.map(({ why, version, tensor }) => [why, version, tensor])],
       ["failed", [["checksum", "000020", "w"]]],
     );
+    assert.match(verified.findings[0]?.hint ?? "", /^it fits after version 000019: what changes the tensor after that/);
     const error = await chainMaterialize({ ...options, tuned: `${folder}/out`, to: 20 }).catch(
       (thrown: unknown) => thrown,
     );
     assert.ok(error instanceof WeightDiffError && error.code === "CHECK_FAILED", String(error));
     assert.deepEqual([error.why, error.at.version], ["checksum", "000020"]);
+  }));
+
+test("after the first wrong checksum of a tensor, verify's other findings about it say to mend that one first", () =>
+  withFolder(async (folder) => {
+    await writeChain(folder, states(), new Set([1, 20]));
+    const options = { chain: `${folder}/chain`, raw: `${folder}/base`, threads: 0, windowBytes: 65_536 };
+    const { findings } = await chainVerify(options);
+    assert.deepEqual(
+      findings.map(({ version, hint }) => [version, hint]),
+      [
+        [
+          "000001",
+          "this version or one before it is damaged, or of another run; or the base is not the one that the chain starts from",
+        ],
+        ["000020", "it already does not fit after version 000001: mend that first"],
+      ],
+    );
+  }));
+
+test("verify's findings about one version each have their own rule, place and remedy", () =>
+  withFolder(async (folder) => {
+    const step = { version: 1, encoding: "xor" } as const;
+    const pair = [Uint8Array.of(1, 2), Uint8Array.of(3, 2)] as const;
+    await writeStep(`${folder}/chain`, { ...step, tensors: { other: pair, w: pair } });
+    await writeFiles(`${folder}/base`, { "model.safetensors": safetensors(["w", "BF16", [1], Uint8Array.of(1, 2)]) });
+    const index = `${folder}/chain/weight_v000001/model.safetensors.index.json`;
+    const text = await readFile(index, "utf8");
+    await writeFile(index, text.replace('"xor"', '"new"').replace('"zstd"', '"lzma"'));
+    const { findings } = await chainVerify({ chain: `${folder}/chain`, raw: `${folder}/base`, threads: 0 });
+    assert.deepEqual(
+      findings.map(({ why, version, file, hint }) => [why, version, file === null, hint === null]),
+      [
+        ["unknown-encoding", "000001", false, false],
+        ["unknown-compression", "000001", false, false],
+      ],
+    );
   }));

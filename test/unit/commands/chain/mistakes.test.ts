@@ -1,6 +1,6 @@
 /** What a user does wrong: the message says what it is, and what its remedy says works. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chainFold } from "../../../../src/commands/chain/fold.js";
@@ -69,7 +69,11 @@ test("a fold with the base of another version says where to begin, and that work
     const fold = { chain, raw: models[2] ?? "", output: join(folder, "out"), ...coded, ...quiet };
     const error = await refusalOf(() => chainFold(fold));
     assert.equal(error.why, "already-applied");
-    assert.deepEqual(error.advice, [{ to: "fold from there", option: "from", value: "2" }]);
+    assert.deepEqual(error.advice, [{ to: "go on from there", option: "from", value: "2" }]);
+    renameSync(join(chain, placeIn("slime", 1).folder), join(folder, "away"));
+    const unreachable = await refusalOf(() => chainFold(fold));
+    assert.equal(unreachable.why, "base-unreachable");
+    assert.deepEqual(unreachable.advice, [{ to: "if the base is that version, say so", option: "from", value: "1" }]);
     const { output } = await chainFold({ ...fold, from: 2 });
     assert.deepEqual(readdirSync(output).includes("model.safetensors.index.json"), true);
   }));

@@ -34,7 +34,14 @@ async function failure(run: () => Promise<unknown>): Promise<WeightDiffError> {
 
 /** [the version that the base is, the one it is said to be, the wanted one] -> why, what is said, what is advised. */
 const CASES = [
-  [2, 0, 4, "already-applied", /already is version 0*2 of this chain \(2 of 2 probed/, { baseVersion: "2" }],
+  [
+    2,
+    0,
+    4,
+    "already-applied",
+    /already is version 0*2 of this chain \(by all 2 tensors that were compared\)/,
+    { baseVersion: "2" },
+  ],
   [1, 0, 1, "already-applied", /already is version 0*1 of this chain, which is the wanted one/, { to: undefined }],
   [4, 0, 4, "already-applied", /already is version 0*4 of this chain, which is the wanted one/, {}],
   [4, 0, 1, "already-applied", /already is version 0*4 of this chain, later than the wanted 0*1/, {}],
@@ -131,7 +138,35 @@ test("a base whose checksums are right where it is said to stand clears it: the 
       chainMaterialize({ chain: join(folder, "chain"), raw: join(folder, "at-1"), baseVersion: 1, ...quiet }),
     );
     assert.deepEqual([error.why, EXIT_CODES[error.code]], ["checksum", 3]);
-    assert.match(error.hint ?? "", /the base is what it is said to be, by all 1 probed tensor: the payload is damaged/);
+    assert.match(
+      error.hint ?? "",
+      /the base is what it is said to be, by the only tensor that was compared: the payload is/,
+    );
+  }));
+
+test("a version that one probed tensor suggests is believed only if other tensors fit it", () =>
+  withFolder(async (folder) => {
+    const all = states();
+    await writeSteps("slime", join(folder, "chain"), all);
+    const run = async (name: string, state: State) =>
+      failure(async () =>
+        chainMaterialize({
+          ...{ chain: join(folder, "chain"), raw: await writeModel(join(folder, name), state) },
+          ...{ to: 1, ...quiet },
+        }),
+      );
+    // Version 1 changes "a" alone, so nothing else is probed; version 2 changes "b", too.
+    const fits = await run("fits", all[2] as State);
+    assert.match(fits.message, /already is version 000002 .* \(by all 2 tensors that were compared\)/);
+    const differs = await run("differs", { ...all[2], b: Uint8Array.of(1, 1, 1, 1) } as State);
+    assert.equal(differs.why, "wrong-base", differs.message);
+    await writeSteps("slime", join(folder, "one"), [all[0] as State, { ...all[0], a: all[1]?.a } as State]);
+    const only = await failure(() =>
+      chainMaterialize({ chain: join(folder, "one"), raw: join(folder, "fits"), to: 1, ...quiet }),
+    );
+    assert.equal(only.why, "wrong-base", only.message);
+    const one = await run("one-changed", all[1] as State);
+    assert.match(one.message, /already is version 000001 .* \(by the only tensor that was compared\)/);
   }));
 
 const skipLocks =
