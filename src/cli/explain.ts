@@ -2,10 +2,10 @@
 import { EXIT_CODES, listed, WeightDiffError } from "../errors.js";
 import { machineError } from "../files/errno.js";
 import { STREAM } from "../files/pipe.js";
-import { hintText } from "./advice.js";
 import type { CommandName } from "./flags/flag.js";
 import { OUTPUTS } from "./flags/rules.js";
 import { commandOf } from "./line/argv.js";
+import { hintText } from "./output/advice.js";
 import { json } from "./output/json.js";
 import { say, sayEvent } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";

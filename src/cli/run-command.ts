@@ -2,10 +2,10 @@
 import type { Say } from "../advice.js";
 import { trace, traceStart } from "../engine/io/trace.js";
 import { WeightDiffError } from "../errors.js";
-import { adviceAfter } from "./advice.js";
 import type { Story } from "./commands/story.js";
 import type { CommandName } from "./flags/flag.js";
 import type { FlagReading } from "./flags/read.js";
+import { adviceAfter } from "./output/advice.js";
 import { openSpeaker } from "./output/stderr.js";
 import type { ResultWriter } from "./output/stdout.js";
 

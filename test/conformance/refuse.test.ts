@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hintText } from "../../src/cli/advice.js";
+import { hintText } from "../../src/cli/output/advice.js";
 import { recover } from "../../src/commands/recover.js";
 import { EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 import { FIXTURES } from "../support/fixtures.js";

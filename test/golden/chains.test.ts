@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { hintText } from "../../src/cli/advice.js";
+import { hintText } from "../../src/cli/output/advice.js";
 import { chainMaterialize } from "../../src/commands/chain/materialize.js";
 import { chainVerify } from "../../src/commands/chain/verify.js";
 import { recover } from "../../src/commands/recover.js";

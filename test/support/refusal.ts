@@ -1,7 +1,7 @@
 /** Asserts that something is refused, and how. */
 
 import assert from "node:assert/strict";
-import { hintText } from "../../src/cli/advice.js";
+import { hintText } from "../../src/cli/output/advice.js";
 import { type ErrorCode, EXIT_CODES, WeightDiffError } from "../../src/errors.js";
 
 /** `run` must throw or reject with this code and a message that matches. */

@@ -1,4 +1,4 @@
-/** Below cli/ nobody names a flag: errors, warnings and notes name options, and cli/advice.ts says how the running command spells them. */
+/** Below cli/ nobody names a flag: errors, warnings and notes name options, and cli/output/advice.ts says how the running command spells them. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -3,8 +3,8 @@ import { type ChainFinding, type ChainVerifyReport, chainVerify } from "../../co
 import { EXIT_CODES } from "../../errors.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
-import { hintText } from "../advice.js";
 import type { Asked } from "../flags/flag.js";
+import { hintText } from "../output/advice.js";
 import { summaryJson, sumsText } from "../output/chain-text.js";
 import { json } from "../output/json.js";
 import { tableText } from "../output/table.js";

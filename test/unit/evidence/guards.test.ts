@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../../src/checkpoint/config.js";
-import { adviceAfter } from "../../../src/cli/advice.js";
+import { adviceAfter } from "../../../src/cli/output/advice.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";

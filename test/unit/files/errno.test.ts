@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hintText } from "../../../src/cli/advice.js";
+import { hintText } from "../../../src/cli/output/advice.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { errnoOf, fileError, machineError, runError } from "../../../src/files/errno.js";
 import { errno } from "../../support/faulty-disk.js";

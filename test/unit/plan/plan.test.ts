@@ -1,7 +1,7 @@
 /** Pairing, mismatches and layout: what planRecover makes of two state dicts that exist in memory only. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hintText } from "../../../src/cli/advice.js";
+import { hintText } from "../../../src/cli/output/advice.js";
 import type { Job, TensorJob } from "../../../src/engine/job/job.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";

@@ -1,7 +1,7 @@
 /** What planRecover makes of each axis of a scheme: which tensors are summed, in which arithmetic, and whose names come out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hintText } from "../../../src/cli/advice.js";
+import { hintText } from "../../../src/cli/output/advice.js";
 import type { TensorJob } from "../../../src/engine/job/job.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { Dtype } from "../../../src/formats/dtype.js";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import "../../../support/seed.js";
-import { hintText } from "../../../../src/cli/advice.js";
+import { hintText } from "../../../../src/cli/output/advice.js";
 import { PAGE, readFully, writeFully } from "../../../../src/engine/io/disk.js";
 import { WeightDiffError } from "../../../../src/errors.js";
 import { errno, type Faults, faultyFile, insistOnPages, memoryFile } from "../../../support/faulty-disk.js";

@@ -2,13 +2,13 @@
  * Turns the advice of an error, a warning or a note into flags. The code below here names options; only the table of flags knows their
  * spelling.
  */
-import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../advice.js";
-import type { WeightDiffError } from "../errors.js";
-import { torchName } from "../formats/dtype.js";
-import { typed } from "./flags/commands.js";
-import type { CommandName, Flag } from "./flags/flag.js";
-import { FLAGS, flagsOf, shownName } from "./flags/table.js";
-import { shellWord } from "./output/shell.js";
+import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../../advice.js";
+import type { WeightDiffError } from "../../errors.js";
+import { torchName } from "../../formats/dtype.js";
+import { typed } from "../flags/commands.js";
+import type { CommandName, Flag } from "../flags/flag.js";
+import { FLAGS, flagsOf, shownName } from "../flags/table.js";
+import { shellWord } from "./shell.js";
 
 /**
  * What to do: the error's hint and its advice in one sentence; undefined if there is neither. Leaves out advice whose flag the command

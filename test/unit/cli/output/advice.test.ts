@@ -1,10 +1,10 @@
 /** An error's advice, in flags. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Advice } from "../../../src/advice.js";
-import { adviceAfter, hintText } from "../../../src/cli/advice.js";
-import type { CommandName } from "../../../src/cli/flags/flag.js";
-import { WeightDiffError } from "../../../src/errors.js";
+import type { Advice } from "../../../../src/advice.js";
+import type { CommandName } from "../../../../src/cli/flags/flag.js";
+import { adviceAfter, hintText } from "../../../../src/cli/output/advice.js";
+import { WeightDiffError } from "../../../../src/errors.js";
 
 function hintOf(command: CommandName | null, hint: string | undefined, ...advice: Advice[]): string | undefined {
   return hintText(new WeightDiffError("IO", "x", hint, { advice }), command);
