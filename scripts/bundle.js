@@ -74,14 +74,16 @@ const packagesBuilt = await Promise.all(
     build({ ...commonJs, entryPoints: { [file]: name }, mainFields: ["module", "main"], metafile: true }),
   ),
 );
-// As in src/, threads, kernel and the page of a report lie beside what names them.
+// As in src/, threads, kernel and the page of a report lie beside what names them. Threads are CommonJS, too: a module that imports node:http
+// takes all that it exports, and so loads a client that nobody uses.
 const threads = await build({
-  ...common,
+  ...commonJs,
   entryPoints: { worker: "src/engine/worker.ts", "tokenizer/thread": "src/inference/tokenizer/thread.ts" },
-  format: "esm",
+  outExtension: {},
   plugins: packagesApart,
   metafile: true,
 });
+writeFileSync(join(out, "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
 copyFileSync(join(root, "dist/src/kernel/kernel.wasm"), join(out, "kernel.wasm"));
 copyFileSync(join(root, "dist/src/commands/report/page.html"), join(out, "page.html"));
 

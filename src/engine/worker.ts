@@ -1,6 +1,6 @@
 /** The shell of a worker thread: messages in and out, nothing else. The work is `runPipeline`. */
 import { readFileSync } from "node:fs";
-import { parentPort } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
 import { failureOf } from "./failure.js";
 import { localDisk } from "./io/disk.js";
@@ -9,10 +9,7 @@ import { runPipeline } from "./pipeline.js";
 import type { FromWorker, ToWorker } from "./pool.js";
 import { type PipelineSetup, pipelineKernel } from "./setup.js";
 
-const port = parentPort;
-if (port === null) {
-  throw new Error("worker.js runs only as a worker thread");
-}
+const port = threadPort();
 const send = (message: FromWorker): void => port.postMessage(message);
 const stop = new AbortController();
 let deliver: (job: Job | null) => void = () => {};
@@ -50,38 +47,49 @@ function ask(): Promise<Job | null> {
 }
 
 send({ type: "ready" });
-const setup = await setUp;
-// The next job is asked for while one is under way, so that reading ahead never waits for the main thread.
-let ahead = ask();
-try {
-  await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
-    disk: localDisk,
-    aborted: () => stop.signal.aborted,
-    signal: stop.signal,
-    async next() {
-      const job = await ahead;
-      if (job !== null) {
-        ahead = ask();
-      }
-      return job;
-    },
-    finished(job, result) {
-      tell();
-      send({ type: "finished", id: job.id, result });
-    },
-    progress(job, read, written) {
-      if (job.id !== untold.id) {
+void work();
+
+async function work(): Promise<void> {
+  const setup = await setUp;
+  // The next job is asked for while one is under way, so that reading ahead never waits for the main thread.
+  let ahead = ask();
+  try {
+    await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
+      disk: localDisk,
+      aborted: () => stop.signal.aborted,
+      signal: stop.signal,
+      async next() {
+        const job = await ahead;
+        if (job !== null) {
+          ahead = ask();
+        }
+        return job;
+      },
+      finished(job, result) {
         tell();
-      }
-      untold = { id: job.id, read: untold.read + read, written: untold.written + written };
-      if (performance.now() - toldAt >= TELL_EVERY_MS) {
-        tell();
-      }
-    },
-  });
-  send({ type: "done" });
-} catch (error) {
-  send(failureOf(error));
-} finally {
-  port.close();
+        send({ type: "finished", id: job.id, result });
+      },
+      progress(job, read, written) {
+        if (job.id !== untold.id) {
+          tell();
+        }
+        untold = { id: job.id, read: untold.read + read, written: untold.written + written };
+        if (performance.now() - toldAt >= TELL_EVERY_MS) {
+          tell();
+        }
+      },
+    });
+    send({ type: "done" });
+  } catch (error) {
+    send(failureOf(error));
+  } finally {
+    port.close();
+  }
+}
+
+function threadPort(): MessagePort {
+  if (parentPort === null) {
+    throw new Error("worker.js runs only as a worker thread");
+  }
+  return parentPort;
 }

@@ -18,6 +18,8 @@ export interface ChainFiles {
 export const STEPS = 64;
 export const CHANGED = 0.01;
 const TENSORS = 24;
+/** As a model's matrices have: rows of whole pages, so that a tensor is written past the page cache. */
+const COLUMNS = 4096;
 const SHARD = "model-00000-of-00001.safetensors";
 
 const number = (value: number): string => String(value).padStart(6, "0");
@@ -26,18 +28,19 @@ const exists = async (path: string): Promise<boolean> =>
 
 /** bfloat16 in 24 tensors. A step's index, which comes last, says that the step is whole. */
 export async function prepareChain(dir: string, parameters: number): Promise<ChainFiles> {
-  const root = join(dir, `chain-${parameters}`);
+  const rows = Math.ceil(parameters / TENSORS / COLUMNS);
+  const root = join(dir, `chain-${TENSORS}x${rows}x${COLUMNS}`);
   const [base, chain] = [join(root, "base"), join(root, "steps")];
   if (await exists(indexOf(chain, STEPS))) {
     return { base, chain };
   }
   await rm(root, { recursive: true, force: true });
   await mkdir(base, { recursive: true });
-  const elements = Math.ceil(parameters / TENSORS);
+  const elements = rows * COLUMNS;
   const names = Array.from({ length: TENSORS }, (_, k) => `model.layers.${k}.mlp.up_proj.weight`);
   const random = uniform(1);
   const state = names.map(() => Uint16Array.from({ length: elements }, () => 0x3c00 ^ (random() & 0x83ff)));
-  const tensors = names.map((name) => ({ name, dtype: "BF16" as const, shape: [elements] }));
+  const tensors = names.map((name) => ({ name, dtype: "BF16" as const, shape: [rows, COLUMNS] }));
   const { header } = layoutShard(tensors, { name: "base", paged: false });
   await writeFile(join(base, "model.safetensors"), [header, ...state.map(({ buffer }) => Buffer.from(buffer))]);
   const create = await loadChecksums(["xxh3-128"]);

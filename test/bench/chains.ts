@@ -2,7 +2,7 @@
  * Part 12: versions of a chain made into models, beside copying the base and beside an engine's way in Python; its steps folded into one,
  * beside decoding them once; and the plan of a terabyte. Needs a Node with zstd. WEIGHT_DIFF_BENCH_PARAMETERS says how many elements there are.
  */
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Bench, clearOutput, outputOf, weightDiff } from "./bench.js";
@@ -40,7 +40,7 @@ const REFERENCE = script("../../../test/bench/chain_reference.py");
 export async function chains(bench: Bench): Promise<void> {
   const files = await prepareChain(bench.dir, PARAMETERS);
   const [model, out] = [join(files.base, "model.safetensors"), outputOf(bench)];
-  const bytes = String(2 * PARAMETERS);
+  const { size } = await stat(model);
   const steps = await readdir(files.chain);
   const inputs = [model, ...steps.map((step) => join(files.chain, step, "model-00000-of-00001.safetensors"))];
   const rival = (name: string, command: readonly string[]) => ({
@@ -64,7 +64,7 @@ export async function chains(bench: Bench): Promise<void> {
   const engine = (to: number): readonly string[] => [bench.python, REFERENCE, files.base, files.chain, out, `${to}`];
   const costs = await interleave(
     [
-      rival(NAMES.copy, [process.execPath, script("floor.js"), "--no-crc", out, bytes, model]),
+      rival(NAMES.copy, [process.execPath, script("floor.js"), "--no-crc", out, `${size}`, model]),
       rival(NAMES.one, materialize(1)),
       rival(NAMES.all, materialize(STEPS)),
       ...(python ? [rival(NAMES.onePython, engine(1)), rival(NAMES.allPython, engine(STEPS))] : []),

@@ -82,6 +82,7 @@ test("the package has the launcher, the bundle with its source maps and licences
       "worker.js",
       "worker.js.map",
       "tokenizer/thread.js",
+      "package.json",
       "kernel.wasm",
       "LICENSES.txt",
     ].map((name) => `dist/cli/${name}`),
