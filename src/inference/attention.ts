@@ -26,7 +26,7 @@ const ROOM_BYTES = 16 * 2 ** 20;
 
 /** @param capacity the most tokens of a text. */
 export function openAttention(architecture: Architecture, vectors: Vectors, capacity: number): Attention {
-  const { layers, heads, keyHeads, headSize: size, window } = architecture;
+  const { layers, heads, keyHeads, headSize: size, windows } = architecture;
   const together = headsTogether(keyHeads, 8 * size * capacity);
   const groups = keyHeads / together;
   const row = 2 * together * size;
@@ -38,13 +38,14 @@ export function openAttention(architecture: Architecture, vectors: Vectors, capa
     return known;
   };
   const perKey = heads / keyHeads;
-  const shown = { heads: together * perKey, keyHeads: together, size, window };
+  const shown = { heads: together * perKey, keyHeads: together, size };
   const queries = new Float32Array(shown.heads * size);
   const places = headPlaces(architecture);
   return {
     length: cache.length,
     async run(index, round, products, inputs) {
       const layer = layers[index] as Architecture["layers"][number];
+      const seen = { ...shown, window: windows[index] ?? null };
       const stride = productsOf(layer.attention);
       const [queryNorm, keyNorm] = layer.heads;
       const put = (from: number, target: Float32Array, to: number): void =>
@@ -73,7 +74,7 @@ export function openAttention(architecture: Architecture, vectors: Vectors, capa
               }
               rotate(rows, to, turn);
             }
-            attend(shown, queries, 0, rows, past + i, inputs, (token * heads + firstQuery) * size);
+            attend(seen, queries, 0, rows, past + i, inputs, (token * heads + firstQuery) * size);
           }
           await cache.keep(key, index * groups + group, ids.length);
         }

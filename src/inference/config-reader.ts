@@ -1,6 +1,6 @@
 /** Reads the values of a config.json that a forward pass needs. A value of a wrong type makes the file refused. */
 import { WeightDiffError } from "../errors.js";
-import { quote } from "../formats/quote.js";
+import { printable, quote } from "../formats/quote.js";
 
 /** The defaults of a config class for keys that a file leaves out. */
 export interface ConfigDefaults {
@@ -15,6 +15,7 @@ export interface ConfigReader {
   number(key: string): number;
   text(key: string): string;
   flag(key: string): boolean;
+  texts(key: string): readonly string[];
   /** A whole number of at least 1. */
   count(key: string): number;
   /** A number above 0. */
@@ -57,7 +58,7 @@ export function configReader(
     return invalid(
       value === undefined
         ? `it has no ${key}`
-        : `${key} is ${quote(String(JSON.stringify(value)).slice(0, 40))}, expected ${wanted}`,
+        : `${key} is ${typeof value === "string" ? quote(value.slice(0, 40)) : shown(value)}, expected ${wanted}`,
     );
   };
   const read =
@@ -74,6 +75,10 @@ export function configReader(
     number: read("a number", isNumber),
     text: read("a text", (value) => typeof value === "string"),
     flag: read("true or false", (value) => typeof value === "boolean"),
+    texts: read(
+      "a list of texts",
+      (value): value is readonly string[] => Array.isArray(value) && value.every((each) => typeof each === "string"),
+    ),
     count: read(
       "a whole number of at least 1",
       (value): value is number => Number.isSafeInteger(value) && isNumber(value) && value >= 1 && value <= MOST,
@@ -96,6 +101,11 @@ export function configReader(
     invalid,
     unsupported: (what, hint) => new WeightDiffError("FORMAT_UNSUPPORTED", what, hint, { at: { file: path } }),
   };
+}
+
+/** A value that is no text, as the file has it. */
+function shown(value: unknown): string {
+  return printable(String(JSON.stringify(value)).slice(0, 40));
 }
 
 function isNumber(value: unknown): value is number {

@@ -17,8 +17,8 @@ export interface Dimensions {
   readonly inner: number;
   readonly eps: number;
   readonly rope: Rope;
-  /** A token sees so many tokens, itself included; null sees all. */
-  readonly window: number | null;
+  /** By layer: a token sees so many tokens, itself included; null sees all. */
+  readonly windows: readonly (number | null)[];
   readonly parallel: boolean;
   readonly positions: number;
   /** The numbers that the config leaves out, for example "head_dim 128". */
@@ -74,7 +74,7 @@ export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
   return {
     ...{ layerCount, hidden, heads, keyHeads, headSize, inner, eps, assumed },
     rope: ropeOf(config, turned, family.rope),
-    window: windowOf(config, family),
+    windows: windowsOf(config, family, layerCount),
     parallel: family.parallel && config.flag("use_parallel_residual"),
     positions: config.count("max_position_embeddings"),
   };
@@ -85,12 +85,30 @@ export function assumedText(assumed: readonly string[]): string {
   return assumed.length === 0 ? "" : ` (not in config.json, so transformers' defaults: ${assumed.join(", ")})`;
 }
 
-function windowOf(config: ConfigReader, { window }: Family): number | null {
-  if (window === "always") {
-    return config.orNull("sliding_window", config.count);
+function windowsOf(config: ConfigReader, { window }: Family, layerCount: number): readonly (number | null)[] {
+  const slides = window === "always" || (window === "asked" && config.flag("use_sliding_window"));
+  const size = slides ? config.orNull("sliding_window", config.count) : null;
+  const kinds = window === "none" ? null : config.orNull("layer_types", config.texts);
+  if (kinds === null) {
+    const first = window === "asked" && size !== null ? config.number("max_window_layers") : 0;
+    return Array.from({ length: layerCount }, (_, layer) => (layer < first ? null : size));
   }
-  if (window === "asked" && config.flag("use_sliding_window")) {
-    throw config.unsupported("use_sliding_window is true", "models of this family run without it");
+  if (kinds.length !== layerCount) {
+    throw config.invalid(`layer_types names ${kinds.length} layers, num_hidden_layers is ${layerCount}`);
   }
-  return null;
+  return kinds.map((kind) => {
+    if (kind === "full_attention") {
+      return null;
+    }
+    if (kind !== "sliding_attention") {
+      throw config.unsupported(
+        `layer_types has ${quote(kind)}`,
+        "full_attention and sliding_attention run for this family",
+      );
+    }
+    if (size === null) {
+      throw config.invalid("layer_types has sliding_attention, but no sliding_window is in use");
+    }
+    return size;
+  });
 }

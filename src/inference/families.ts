@@ -43,11 +43,14 @@ export interface Family {
   readonly rope: { readonly theta: string; readonly share: string | null };
   /** May attention and MLP read the same input? */
   readonly parallel: boolean;
-  /** "always": a token sees sliding_window tokens. "asked": only if use_sliding_window is true, which is not supported. */
+  /**
+   * Does a token see only sliding_window tokens? "always": in every layer. "asked": if use_sliding_window is true, in layers from
+   * max_window_layers on. If there are layer_types, they tell the layers.
+   */
   readonly window: "none" | "always" | "asked";
 }
 
-const NULLS = ["num_key_value_heads", "sliding_window"];
+const NULLS = ["num_key_value_heads", "sliding_window", "layer_types"];
 
 const LLAMA: Family = {
   names: {
@@ -117,6 +120,8 @@ const QWEN2: Family = {
       num_key_value_heads: 32,
       max_position_embeddings: 32768,
       use_sliding_window: false,
+      sliding_window: 4096,
+      max_window_layers: 28,
     },
     nulls: new Set(NULLS),
   },
@@ -165,7 +170,7 @@ const GPT_NEOX: Family = {
       attention_bias: true,
       use_parallel_residual: true,
     },
-    nulls: new Set(),
+    nulls: new Set(["head_dim"]),
   },
   norm: "layer",
   eps: "layer_norm_eps",
@@ -194,11 +199,13 @@ const ALIASES: ReadonlyMap<string, { readonly family: string; readonly note: str
   ["llava_llama", { family: "llama", note: "only the text part runs: pictures are ignored" }],
 ]);
 
-/** Config classes without a model_type, as in some configs of 2023. */
+/** Classes of models, for a config without a model_type, as some of 2023. */
 const CLASSES: ReadonlyMap<string, string> = new Map([
   ["LLaMAForCausalLM", "llama"],
   ["LlamaForCausalLM", "llama"],
   ["MistralForCausalLM", "mistral"],
+  ["Qwen2ForCausalLM", "qwen2"],
+  ["Qwen3ForCausalLM", "qwen3"],
   ["GPTNeoXForCausalLM", "gpt_neox"],
 ]);
 

@@ -79,8 +79,13 @@ export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"])
     );
   }
   const turning = Math.floor(size * shareOf(config, scaling, keys));
-  if (turning % 2 !== 0 || turning < 2 || turning > size) {
+  const odd = turning % 2;
+  if (turning < 1 || turning + odd > size) {
     throw config.invalid(`${turning} elements of a head turn, expected an even number from 2 to ${size}`);
+  }
+  if (odd !== 0) {
+    // transformers gives the last of them a frequency of its own.
+    throw config.unsupported(`${turning} of ${size} elements of a head turn`, "an even number runs");
   }
   return { inverse: rule(invFreq(turning / 2, theta, 0, turning / 2), scaling ?? config, config) };
 }

@@ -54,6 +54,12 @@ def config_of(family, draw):
         config |= {"attention_bias": draw.random() < 0.4, "mlp_bias": draw.random() < 0.4}
     if family == "mistral":
         config["sliding_window"] = draw.choice([None, 5, 16, 4096])
+    windows = random.Random(f"windows {family} {config}")  # a draw of its own, so that the others stay as they were
+    if family == "mistral" and windows.random() < 0.3:
+        config |= {"layer_types": [windows.choice(["sliding_attention", "full_attention"]) for _ in range(config["num_hidden_layers"])],
+            "sliding_window": windows.choice([3, 7])}
+    if family.startswith("qwen") and windows.random() < 0.5:
+        config |= {"use_sliding_window": True, "sliding_window": windows.choice([3, 7]), "max_window_layers": windows.choice([0, 1, 2])}
     if family == "qwen2" and own_size:
         config["hidden_size"] = heads * size
         del config["head_dim"]

@@ -58,7 +58,8 @@ export interface ConfigExpected {
   readonly key_heads: number;
   readonly head_size: number;
   readonly eps: number;
-  readonly window: number | null;
+  /** Of each layer. */
+  readonly windows: readonly (number | null)[];
   readonly positions: number;
   readonly parallel: boolean;
   /** How many, one in the middle, and the last. */

@@ -169,6 +169,14 @@ for (const [what, change] of [
     refusesModel({ ...NEOX, ...change }, tensors("neox-parallel"), "FORMAT_INVALID", /rotary|turn|head_dim/));
 }
 
+test("refuses a config where an odd number of elements turns as unsupported: transformers takes it", () =>
+  refusesModel(
+    { ...NEOX, rotary_pct: 3 / 16 },
+    tensors("neox-parallel"),
+    "FORMAT_UNSUPPORTED",
+    /3 of 16 elements of a head turn/,
+  ));
+
 test("refuses a factor that is no number", () => {
   const text = JSON.stringify({ ...LLAMA, rope_scaling: { type: "linear", factor: 12345 } }).replace("12345", "NaN");
   return refusesModel(text, tensors("llama1-mha"), "FORMAT_INVALID", /factor/);
@@ -185,13 +193,25 @@ for (const [what, config, code, message] of [
   test(`refuses a config.json that is ${what}`, () => refusesModel(config, tensors("llama1-mha"), code, message));
 }
 
-test("a window that slides by use_sliding_window is refused", () =>
+test("refuses a kind of attention that does not run, by name", () =>
   refusesModel(
-    { ...readVector("qwen2-bias").config, use_sliding_window: true },
+    { ...readVector("qwen2-bias").config, num_hidden_layers: 1, layer_types: ["chunked_attention"] },
     tensors("qwen2-bias"),
     "FORMAT_UNSUPPORTED",
-    /use_sliding_window/,
+    /layer_types has "chunked_attention"/,
   ));
+
+test("a value of a wrong kind is shown as the file has it", async () => {
+  const { config } = readVector("qwen2-bias");
+  for (const [value, shown] of [
+    [null, "null"],
+    ["10", '"10"'],
+    [[1], "[1]"],
+  ] as const) {
+    const message = new RegExp(`hidden_size is ${shown.replace("[", "\\[")}, expected a whole number`);
+    await refusesModel({ ...config, hidden_size: value }, tensors("qwen2-bias"), "FORMAT_INVALID", message);
+  }
+});
 
 test("refuses a model without a head, as reward models are, and takes the embedding only where the config says so", async () => {
   const headless = without("llama1-mha", /^lm_head/);
@@ -336,6 +356,7 @@ const KEYS = [
   ...["num_hidden_layers", "intermediate_size", "vocab_size", "rms_norm_eps", "layer_norm_eps", "rope_theta"],
   ...["rope_scaling", "rope_parameters", "rotary_pct", "rotary_emb_base", "partial_rotary_factor", "hidden_act"],
   ...["sliding_window", "use_sliding_window", "use_parallel_residual", "max_position_embeddings"],
+  ...["max_window_layers", "layer_types"],
   ...["tie_word_embeddings", "quantization_config", "attention_bias"],
 ];
 
