@@ -6,6 +6,8 @@ import { requireSignature } from "../check/signature.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { type EarlyThreads, withEarlyThreads } from "../engine/early.js";
+import { missingPath } from "../files/missing-path.js";
+import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import type { Gathering } from "../make/recipe.js";
 import { optionsFor } from "../make/stream.js";
@@ -50,6 +52,8 @@ async function recoverWith(
   if (await isChain(options)) {
     return recoverChain(options);
   }
+  await refuseMissing(options.raw, options.hub);
+  await refuseMissing(options.diff, options.hub);
   const payload = await findXorPayload({ ...options, scheme: options.scheme ?? DEFAULTS.scheme });
   if (payload !== null) {
     return recoverFiles(payload, options);
@@ -70,4 +74,13 @@ async function recoverWith(
     { ...options, early },
     gathering,
   );
+}
+
+/** A path at which nothing is: it is told before what is wrong with the other input. @throws {WeightDiffError} NOT_FOUND. */
+async function refuseMissing(path: string, hub: Hub): Promise<void> {
+  const place = await hub.find(path).catch(() => undefined); // whoever opens it tells what is wrong
+  const missing = place === null ? await missingPath(path) : null;
+  if (missing !== null) {
+    throw missing;
+  }
 }

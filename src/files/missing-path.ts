@@ -36,9 +36,22 @@ async function remedy(path: string): Promise<string> {
       ? `did you mean ${printable(meant)}?`
       : `did you mean ${quote(alike)} for ${quote(name)}? It is in ${printable(folder)}`;
   }
-  const bare = !/[\\/.~]/.test(path);
-  return `check the path: ${printable(folder)} has no ${quote(name)}${bare ? "; the name of a repository on the Hub has two parts, as org/name" : ""}`;
+  return `check the path: ${printable(folder)} has no ${quote(name)}${asRepository(path, name)}`;
 }
+
+/** How a repository is named, where the path may have been meant as one. @param missing the first name of the path that is not there. */
+function asRepository(path: string, missing: string): string {
+  if (!/[\\/.~]/.test(path)) {
+    return "; the name of a repository on the Hub has two parts, as org/name";
+  }
+  const { org, name, inside } = IN_REPOSITORY.exec(path)?.groups ?? {};
+  return org === undefined || org !== missing
+    ? ""
+    : `; if it is ${printable(inside ?? "")} in the repository ${org}/${name} on the Hub, write ${printable(`hf://${org}/${name}/${inside}`)}`;
+}
+
+/** A folder or a file below org/name. */
+const IN_REPOSITORY = /^(?<org>\w[\w.-]*)\/(?<name>\w[\w.-]*)\/(?<inside>[^/@].*?)\/?$/s;
 
 /** For Linux on Windows, C:\models\llama is /mnt/c/models/llama. */
 function unixPath(path: string): string {

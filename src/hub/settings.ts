@@ -124,14 +124,11 @@ function endpointOf(text: string): string {
 }
 
 async function tokenOf(options: HubOptions, env: Environment): Promise<string | null> {
-  if (options.tokenFile !== undefined) {
-    const token = cleaned(await readText(expandHome(options.tokenFile), MAX_TOKEN_BYTES), options.tokenFile);
-    if (token === null) {
-      throw new WeightDiffError("USAGE", "holds no token", "hf auth login writes one", {
-        at: { file: options.tokenFile },
-      });
-    }
-    return token;
+  const { tokenFile } = options;
+  if (tokenFile !== undefined) {
+    return readToken(tokenFile).catch((error: unknown) => {
+      throw error instanceof WeightDiffError ? aboutTokenFile(error, tokenFile) : error;
+    });
   }
   if (options.token !== undefined || isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) {
     return cleaned(options.token ?? "", "the token");
@@ -143,6 +140,20 @@ async function tokenOf(options: HubOptions, env: Environment): Promise<string | 
   const path = expand(env.HF_TOKEN_PATH || join(hubHome(env), "token"), env);
   // Without a login there is no such file.
   return cleaned(await readText(path, MAX_TOKEN_BYTES).catch(() => ""), path);
+}
+
+async function readToken(file: string): Promise<string> {
+  const token = cleaned(await readText(expandHome(file), MAX_TOKEN_BYTES), file);
+  if (token === null) {
+    throw new WeightDiffError("USAGE", "holds no token", "hf auth login writes one", { at: { file } });
+  }
+  return token;
+}
+
+/** A bare "no such file" could be about any of the inputs. */
+function aboutTokenFile({ code, fact, hint }: WeightDiffError, file: string): WeightDiffError {
+  const advice = [{ to: "give another file", option: "hub.tokenFile" }];
+  return new WeightDiffError(code, `gives no token for the Hub: ${fact}`, hint, { at: { file }, advice });
 }
 
 /** Refuses a token that no header can hold: the error of an attempt to send it would show it. */

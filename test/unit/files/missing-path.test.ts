@@ -43,6 +43,24 @@ test("one word may have been meant as a repository", async () => {
   );
 });
 
+test("three parts may have been meant as a folder in a repository", async () => {
+  const here = `check the path: ${process.cwd()} has no "org"`;
+  for (const [path, inside] of [
+    ["org/chain/weight_v000002", "weight_v000002"],
+    ["org/chain/a/b.safetensors/", "a/b.safetensors"],
+  ] as const) {
+    assert.equal(
+      await hintOf(path),
+      `${here}; if it is ${inside} in the repository org/chain on the Hub, write hf://org/chain/${inside}`,
+    );
+  }
+  for (const path of ["./org/chain/x", "org/chain//x", "org/-/x", `${process.cwd()}/org/chain/x`, "org/chain"]) {
+    assert.equal(await hintOf(path), here, path);
+  }
+  // The folder is there, so the path is one.
+  assert.equal(await hintOf("src/nosuch/x"), `check the path: ${join(process.cwd(), "src")} has no "nosuch"`);
+});
+
 test("recognises a Windows path", { skip: process.platform === "win32" && "here it is a path" }, async () => {
   assert.match(await hintOf("C:\\models\\llama"), /^this system .*: under WSL it is \/mnt\/c\/models\/llama$/);
   assert.match(await hintOf("D:/models/llama"), /under WSL it is \/mnt\/d\/models\/llama$/);

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { hintText } from "../../../src/cli/output/advice.js";
+import { WeightDiffError } from "../../../src/errors.js";
 import { cacheFolder, hubSettings } from "../../../src/hub/settings.js";
 import { refuses } from "../../support/refusal.js";
 
@@ -54,11 +56,25 @@ test("a token that no header can hold is refused, and not shown", async () => {
     assert.doesNotMatch(JSON.stringify(error) + error.message, /cret/);
     return true;
   });
-  await refuses(
-    () => hubSettings({ environment: { HOME: home }, tokenFile: join(home, "nothing") }),
-    "NOT_FOUND",
-    /nothing/,
-  );
+});
+
+test("what is wrong with a token's file names the option that gives it", async () => {
+  writeFileSync(join(home, "empty"), "\n");
+  writeFileSync(join(home, "long"), "x".repeat(20_000));
+  writeFileSync(join(home, "binary"), Uint8Array.of(0xff, 0xfe));
+  for (const [file, code] of [
+    ["nothing", "NOT_FOUND"],
+    ["empty", "USAGE"],
+    ["long", "LIMIT"],
+    ["binary", "FORMAT_INVALID"],
+    [".", "NOT_FOUND"],
+  ] as const) {
+    const tokenFile = join(home, file);
+    const error = await hubSettings({ environment: { HOME: home }, tokenFile }).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof WeightDiffError && error.code === code, String(error));
+    assert.ok(error.message.startsWith(`${tokenFile}: gives no token for the Hub: `), error.message);
+    assert.match(hintText(error, "recover") ?? "", /give another file with --token-file$/);
+  }
 });
 
 test("the endpoint, timeouts and offline", async () => {

@@ -7,9 +7,11 @@ import { chainFold } from "../../../../src/commands/chain/fold.js";
 import { chainInspect } from "../../../../src/commands/chain/inspect.js";
 import { chainMake } from "../../../../src/commands/chain/make.js";
 import { chainMaterialize } from "../../../../src/commands/chain/materialize.js";
+import { recover } from "../../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../../src/errors.js";
 import { canEncode } from "../../../../src/formats/zstd/encoder.js";
 import { placeIn, type State, TRAINERS, writeModel, writeSteps } from "../../../support/chain-layouts.js";
+import { CHAINS } from "../../../support/chains.js";
 import { withFolder } from "../../../support/checkpoints.js";
 import { refusalOf } from "../../../support/refusal.js";
 
@@ -118,4 +120,12 @@ test("a Node without zstd says what it can write", { skip: canEncode() && "this 
   assert.deepEqual(error.advice, [
     { to: "write what only weight-diff reads", option: "encoding", value: "exact-compressed" },
   ]);
+});
+
+test("recover tells of a diff that is not there before it judges the base, which a chain may well have", async () => {
+  const diff = "org/chain/weight_v000002";
+  const options = { raw: join(CHAINS, "base"), diff, tuned: "out", ...quiet };
+  const error = await refusalOf(() => recover(options));
+  assert.deepEqual([error.code, error.at.file], ["NOT_FOUND", diff]);
+  assert.match(error.hint ?? "", /in the repository org\/chain on the Hub, write hf:\/\/org\/chain\/weight_v000002$/);
 });
