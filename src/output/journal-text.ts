@@ -76,8 +76,8 @@ export function lineOf(salt: string, value: object): string {
   return `${checksum(salt, json)} ${json}\n`;
 }
 
-/** The content of the line of a finished tensor. */
-export function resultFields({ id, sha256, sum, overflow, size, unchanged, proof }: TensorResult): object {
+/** The content of the line of a finished job: sha256 is "" where the job takes none. */
+export function resultFields({ id, sha256 = "", sum, overflow, size, unchanged, proof }: TensorResult): object {
   return { id, sha256, sum: numberText(sum), overflow, size, unchanged, proof };
 }
 
@@ -155,7 +155,7 @@ function resultOf({ id, sha256, sum, overflow, size, unchanged, proof }: Line): 
     ? [
         {
           id,
-          sha256,
+          ...(sha256 === "" ? {} : { sha256 }),
           sum: typeof sum === "number" ? sum : specialNumber(sum),
           overflow,
           ...(typeof size === "number" ? { size } : {}),

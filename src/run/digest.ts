@@ -4,7 +4,7 @@ import type { Shard } from "../checkpoint/shard.js";
 import type { InputFile } from "../engine/io/files.js";
 import { damagedTensor } from "../engine/io/record-check.js";
 import type { DigestJob, StoredOperand } from "../engine/job/job.js";
-import type { TensorResult } from "../engine/job/result.js";
+import { digestOf, type TensorResult } from "../engine/job/result.js";
 import { WeightDiffError } from "../errors.js";
 import { openFileSource } from "../files/file-source.js";
 import { dtypeBits, tensorBytes } from "../formats/dtype.js";
@@ -57,7 +57,7 @@ export function sha256ByName({ tensors, damaged }: Reading): ReadonlyMap<string,
   if (first !== undefined) {
     throw damagedTensor(first.shard.path, first.tensor, first.how);
   }
-  return new Map([...tensors].map(([name, { sha256 }]) => [name, sha256]));
+  return new Map([...tensors].map(([name, result]) => [name, digestOf(result)]));
 }
 
 /**
@@ -102,10 +102,10 @@ export async function readTensors(checkpoint: Checkpoint, options: ReadingOption
     add(shard.file, shard, shard.file, bytesOperand(place.get(shard) ?? 0, shard.file, range));
   }
   const { results, read } = await readAll(shards, jobs, options);
-  const found = (id: number): TensorResult => results.get(id) ?? { id, sha256: "", sum: 0, overflow: 0 };
+  const found = (id: number): TensorResult => results.get(id) ?? { id, sum: 0, overflow: 0 };
   return {
     tensors: new Map(names.map((name, id) => [name, found(id)])),
-    files: new Map(whole.map(({ file }, index) => [file, found(firstFile + index).sha256])),
+    files: new Map(whole.map(({ file }, index) => [file, digestOf(found(firstFile + index))])),
     damaged: jobs.flatMap(({ id }) => {
       const { damage } = found(id);
       const place = about[id];

@@ -40,7 +40,7 @@ export async function proveFinished(
       ...pool,
       onResult(job, found) {
         const claim = claimed.get(job.id);
-        if (claim?.sha256 !== found.sha256) {
+        if (claim === undefined || claim.sha256 === undefined || claim.sha256 !== found.sha256) {
           return;
         }
         if (job.kind === "file") {

@@ -209,7 +209,7 @@ test("a path that is not there is exit code 4", async () => {
     out: "",
     said: [
       "weight-diff: error: no/such/model: no such file or directory",
-      `weight-diff: hint: check the path: ${process.cwd()} has no "no"`,
+      `weight-diff: hint: check the path: ${process.cwd()} has no "no"; if it is model in the repository no/such on the Hub, write hf://no/such/model`,
     ],
   });
 });

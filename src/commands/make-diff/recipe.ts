@@ -4,6 +4,7 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { NO_SIDE_FILES, type SideFiles } from "../../checkpoint/side-files.js";
 import type { StoredOperand, TensorJob } from "../../engine/job/job.js";
 import { codingOf } from "../../engine/job/operand.js";
+import { digestOf } from "../../engine/job/result.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { readText, sizeOf } from "../../files/small-files.js";
 import { elementCount } from "../../formats/dtype.js";
@@ -270,7 +271,7 @@ function provenTensors(plan: Plan, run: RunResult): MakeDiffManifest["tensors"] 
         name: job.name,
         dtype: stored.dtype,
         shape: [...stored.shape],
-        sha256: result.sha256,
+        sha256: digestOf(result),
         raw: raw === null || base?.operand.kind !== "stored" ? null : contentsOf(base.operand, raw),
         tuned: contentsOf(job.start.operand as StoredOperand, tuned),
         recovered,

@@ -151,7 +151,7 @@ export interface Likeness {
 
 /** The known model to which at least one of the files belongs; null if none. @param hashes by file. */
 export function recognise(
-  hashes: ReadonlyMap<string, { readonly sha256: string; readonly md5?: string }>,
+  hashes: ReadonlyMap<string, { readonly sha256?: string; readonly md5?: string }>,
   known: readonly KnownSet[] = KNOWN_RESULTS,
 ): Likeness | null {
   const candidates = known.map((set) => ({

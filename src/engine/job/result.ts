@@ -2,8 +2,8 @@
 
 export interface TensorResult {
   readonly id: number;
-  /** sha256 (hex) of the output's, or the digested tensor's, contiguous little-endian bytes; "" for a comparison. */
-  readonly sha256: string;
+  /** sha256 (hex) of the contiguous little-endian bytes of the output, or of the digested tensor. Absent where the job takes none. */
+  readonly sha256?: string;
   /** The F32 sum of the float32 values, before rounding to the output dtype; for integers their exact sum; 0 otherwise (docs/arithmetic.md 6, 7). */
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
@@ -27,6 +27,14 @@ export interface TensorResult {
   readonly measured?: Measured;
   /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
+}
+
+/** The digest of a job that takes one. @throws {TypeError} for any other job: a bug. */
+export function digestOf({ id, sha256 }: TensorResult): string {
+  if (sha256 === undefined) {
+    throw new TypeError(`job ${id} takes no sha256`);
+  }
+  return sha256;
 }
 
 /** Elements of a float tensor that are no ordinary number. */

@@ -69,7 +69,6 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
       const float = isFloatDtype(left.dtype);
       return {
         id: job.id,
-        sha256: "",
         sum: 0,
         overflow: 0,
         comparison: { different, maxDifference: float ? maxDifference : null, equalRounded },

@@ -85,7 +85,7 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
       parts.finish(all);
       const sum = summed === null ? 0 : kernel.sumEnd(areas.sumState);
       const measured = measure === null ? {} : { measured: measure.finish() };
-      return { id: job.id, sha256: hash?.digest("hex") ?? "", sum, overflow: 0, ...measured };
+      return { id: job.id, ...(hash === null ? {} : { sha256: hash.digest("hex") }), sum, overflow: 0, ...measured };
     },
   };
 }

@@ -58,7 +58,7 @@ export function startDigest(job: DigestJob, kernel: Kernel, areas: MemoryPlan): 
       const counted: ValueCounts | null = job.count === true && float !== null ? counts : null;
       return {
         id: job.id,
-        sha256: hash?.digest("hex") ?? "",
+        ...(hash === null ? {} : { sha256: hash.digest("hex") }),
         sum,
         overflow: 0,
         ...(counted === null ? {} : { counts: counted }),

@@ -81,7 +81,7 @@ export function startProducts(
         }
         return nothing;
       },
-      finish: () => ({ id: job.id, sha256: "", sum: 0, overflow: 0, ...(job.count ? { counts } : {}) }),
+      finish: () => ({ id: job.id, sum: 0, overflow: 0, ...(job.count ? { counts } : {}) }),
     };
   };
 }

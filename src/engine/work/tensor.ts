@@ -63,7 +63,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     },
     finish(paths) {
       parts.finish(paths);
-      const result = { id: job.id, sha256: hash?.digest("hex") ?? "", ...stage.finish() };
+      const result = { id: job.id, ...(hash === null ? {} : { sha256: hash.digest("hex") }), ...stage.finish() };
       return {
         ...result,
         ...(proof === null ? {} : { proof: proof.finish() }),

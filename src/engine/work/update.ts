@@ -172,7 +172,13 @@ export function startUpdate(
       order.finish(paths);
       await end();
       const found = checksums.map((checksum) => checksum.digest());
-      const result = { id: job.id, sha256: hash?.digest("hex") ?? "", sum: 0, overflow: 0, checksums: found };
+      const result = {
+        id: job.id,
+        ...(hash === null ? {} : { sha256: hash.digest("hex") }),
+        sum: 0,
+        overflow: 0,
+        checksums: found,
+      };
       return updates.joined === true ? { ...result, joined: joined.copy().digest("hex") } : result;
     },
     async close() {

@@ -9,6 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { type EarlyThreads, withEarlyThreads } from "../../../src/engine/early.js";
 import type { Job } from "../../../src/engine/job/job.js";
+import { digestOf } from "../../../src/engine/job/result.js";
 import { runJobs } from "../../../src/engine/pool.js";
 import { needsOf } from "../../../src/engine/setup.js";
 
@@ -35,7 +36,7 @@ async function digests(early: EarlyThreads): Promise<readonly string[]> {
       ...needsOf(jobs),
     };
     const found: string[] = [];
-    await runJobs(setup, jobs, { threads: 2, early, onResult: (job, { sha256 }) => (found[job.id] = sha256) });
+    await runJobs(setup, jobs, { threads: 2, early, onResult: (job, result) => (found[job.id] = digestOf(result)) });
     return found;
   } finally {
     await rm(folder, { recursive: true });

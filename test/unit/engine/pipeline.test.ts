@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../../src/engine/io/disk.js";
 import type { Job, StoredOperand, TensorJob, Term } from "../../../src/engine/job/job.js";
-import type { TensorResult } from "../../../src/engine/job/result.js";
+import { digestOf, type TensorResult } from "../../../src/engine/job/result.js";
 import { type PoolOptions, runJobs } from "../../../src/engine/pool.js";
 import { needsOf } from "../../../src/engine/setup.js";
 import { WeightDiffError } from "../../../src/errors.js";
@@ -107,6 +107,25 @@ for (const dtype of ["F16", "F32", "F64", "I64"] as const) {
     assert.deepEqual(result, { id: 3, sha256: sha256(little), sum: 0, overflow: 0 });
   });
 }
+
+test("a job of which only the checksum is wanted has no sha256, in place of an empty one", async () => {
+  const files = { diff: Uint8Array.of(1, 2, 3, 4) };
+  const source = operand(0, "U8", [4]);
+  const sums = [{ after: 0, algorithm: "adler32" }] as const;
+  const updates = { steps: [], sums, sumsOnly: true } as const;
+  const jobs: readonly Job[] = [
+    { kind: "digest", id: 0, name: "t", source, checksumOnly: true },
+    { ...tensorJob("U8", [4], { rule: "update", terms: [], output: null }), id: 1, updates },
+    { kind: "digest", id: 2, name: "t", source },
+  ];
+  const results = await run(files, jobs);
+  assert.deepEqual(
+    results.map((result) => "sha256" in result),
+    [false, false, true],
+  );
+  assert.throws(() => digestOf(results[0] as TensorResult), TypeError);
+  assert.equal(digestOf(results[2] as TensorResult), createHash("sha256").update(files.diff).digest("hex"));
+});
 
 test("adds a big-endian base to a little-endian diff", async () => {
   const out = new Uint8Array(12);
