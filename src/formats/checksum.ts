@@ -1,22 +1,22 @@
 /**
- * The checksums of updates: xxh3-128 with seed 0 as canonical hex, blake3, adler32, sha256; in lower case, padded with zeros. One
- * instance of each algorithm serves all that are under way in a thread: the state of whoever comes next is put into it.
+ * The checksums of updates: xxh3-128 (seed 0, canonical form), blake3, adler32, sha256, in lower-case hex padded with zeros. A thread has
+ * one instance of each algorithm. All checksums that are under way share it: it takes over the state of the one that continues.
  */
 import { createHash } from "node:crypto";
 
-/** The names that an update's `checksum_format` may have, and the digits of each; sha256 is in older records of SkyRL. */
+/** The names of the algorithms, and the number of hex digits of each. An update's `checksum_format` is one of the first three; older records of SkyRL have sha256. */
 export const CHECKSUM_DIGITS = { "xxh3-128": 32, blake3: 64, adler32: 8, sha256: 64 } as const;
 export type ChecksumName = keyof typeof CHECKSUM_DIGITS;
 
 export interface Checksum {
   update(bytes: Uint8Array): void;
-  /** Hex. Nothing may be updated after it. */
+  /** The checksum in hex. `update` must not be called after it. */
   digest(): string;
 }
 
 export type CreateChecksum = (name: ChecksumName) => Checksum;
 
-/** hash-wasm's IHasher, as far as it is used. */
+/** The part of hash-wasm's IHasher that is used here. */
 interface Hasher {
   init(): unknown;
   update(bytes: Uint8Array): unknown;
@@ -27,7 +27,7 @@ interface Hasher {
 
 const loaded = new Map<ChecksumName, Promise<() => Checksum>>();
 
-/** Loads algorithms, each once in a thread: one takes a megabyte or two. What it gives works synchronously. @throws {TypeError} for one that is not among them. */
+/** Loads algorithms, each once in a thread, since one takes a megabyte or two. The result works synchronously. It throws a TypeError for an algorithm that was not loaded. */
 export async function loadChecksums(names: readonly ChecksumName[]): Promise<CreateChecksum> {
   const shared = new Map<ChecksumName, () => Checksum>();
   for (const name of new Set(names)) {
@@ -53,7 +53,7 @@ async function load(name: ChecksumName): Promise<() => Checksum> {
   return share(await create());
 }
 
-/** Many sums in turn by one hasher. */
+/** Lets many checksums use one hasher in turn. */
 function share(hasher: Hasher): () => Checksum {
   interface Sum {
     state: Uint8Array | null;

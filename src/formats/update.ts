@@ -9,7 +9,7 @@
  */
 import type { ChecksumName } from "./checksum.js";
 
-/** Of all bytes of a tensor as it is after a step, in hex. */
+/** The checksum that a tensor's bytes must have after a step. */
 export interface StatedChecksum {
   readonly algorithm: ChecksumName;
   /** Lower case; as many digits as CHECKSUM_DIGITS says. */
@@ -19,22 +19,22 @@ export interface StatedChecksum {
 export const STEP_ENCODINGS = ["xor", "overwrite", "xor_sparse", "elements", "exact-compressed"] as const;
 export type StepEncoding = (typeof STEP_ENCODINGS)[number];
 
-/** What updates are written in: those that the trainers' readers know, and the one that takes this tool. */
+/** The encodings that this tool writes. The trainers' readers know the first two, and only this tool reads the last. */
 export const UPDATE_ENCODINGS = ["xor", "overwrite", "exact-compressed"] as const;
 export type UpdateEncoding = (typeof UPDATE_ENCODINGS)[number];
 
 export type StepCompression = "zstd" | "zlib" | "none" | "coded";
 
-/** How a list of positions is stored: as they are, or as the number of elements between one and the next. */
+/** How a list of positions is stored. `gaps`: as the number of elements between one position and the next. */
 export interface PositionList {
   readonly dtype: "I32" | "U16" | "U32";
   readonly gaps: boolean;
 }
 
-/** Bytes of count and position where both have the same width. */
+/** The width in bytes of the count and of each position. */
 export const POSITION_BYTES = { overwrite: 4, xor_sparse: 8 } as const;
 
-/** Bytes that a payload can have for a tensor of so many. */
+/** How many bytes a payload can have. @param bytes of the tensor. */
 export function payloadLength(
   encoding: Exclude<StepEncoding, "elements" | "exact-compressed">,
   bytes: number,
@@ -46,24 +46,24 @@ export function payloadLength(
   return { least: width, most: width + (width + 1) * bytes };
 }
 
-/** Steps of overwrite that fold without the base: what they mark is nowhere set aside, so that all are open at a time. */
+/** The most overwrite steps that fold without the base. Nothing stores which bytes they mark, so all of them are open at the same time. */
 export const MOST_OVERWRITES = 16;
 
-/** Where in its room a payload that is being made sets aside what it needs later: bytes from the room's first. */
+/** While a payload is made, its room in the file also holds what is needed later. All fields are byte positions in the room. */
 export interface PayloadRoom {
-  /** Overwritten positions, four bytes each, and their values. */
+  /** Where the overwritten positions begin (four bytes each), and where their values begin. */
   readonly positions: number;
   readonly values: number;
-  /** The tensor between two groups of steps. */
+  /** Where the tensor is kept between two groups of steps. */
   readonly state: number;
-  /** Bytes in all. */
+  /** The length of the room in bytes. */
   readonly size: number;
 }
 
 /**
- * The payload comes first, with room for the most that it can take: a frame (zstd.h, ZSTD_COMPRESSBOUND), or windows of bytes that are
- * stored as they are, and their index.
- * @param bytes of the tensor. @param most of them that can be overwritten. @param steps that lead to it.
+ * The payload comes first. It gets room for the most bytes that it can take: those of a frame (zstd.h, ZSTD_COMPRESSBOUND), which are more
+ * than those of stored windows and their index.
+ * @param bytes of the tensor. @param most of its bytes that can be overwritten. @param steps that change it.
  */
 export function payloadRoom(
   encoding: UpdateEncoding,

@@ -13,13 +13,13 @@ export const KERNEL_WASM_URL = new URL("./kernel.wasm", import.meta.url);
 const CHOICES = ["simd", "scalar"] as const;
 type Choice = (typeof CHOICES)[number];
 
-/** One compilation per thread, however many kernels it makes. */
+/** A thread compiles the module once, however many kernels it makes. */
 const modules = new WeakMap<Uint8Array, WebAssembly.Module>();
 
 /**
- * A kernel with at least `bytes` bytes of memory from its `base` on. `wasm`: the bytes of KERNEL_WASM_URL; without them, or
- * without SIMD, the scalar kernel is used.
- * @throws {WeightDiffError} USAGE if WEIGHT_DIFF_KERNEL is unknown or asks for SIMD in vain, LIMIT if memory is short.
+ * Makes a kernel with at least `bytes` bytes of memory from its `base` on.
+ * @param wasm the bytes of KERNEL_WASM_URL. Without them, or without SIMD, the scalar kernel is used.
+ * @throws {WeightDiffError} USAGE if WEIGHT_DIFF_KERNEL is unknown, or asks for SIMD where there is none; LIMIT if memory is short.
  */
 export function loadKernel(bytes: number, wasm?: Uint8Array): Kernel {
   const forced = forcedChoice();
@@ -45,7 +45,7 @@ function forcedChoice(): Choice | undefined {
   return choice;
 }
 
-/** undefined where there is no WebAssembly (node --jitless) or no SIMD, which `validate` tells. */
+/** Undefined if there is no WebAssembly (node --jitless) or no SIMD. `validate` finds out about SIMD. */
 function compile(wasm: Uint8Array): WebAssembly.Module | undefined {
   if (typeof WebAssembly === "undefined") {
     return undefined;

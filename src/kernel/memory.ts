@@ -1,6 +1,6 @@
 /**
- * The block of memory in which a kernel works. It never grows. WebAssembly memory starts on a page of the operating system, as direct I/O
- * requires, so the scalar kernel also uses it where it exists.
+ * The block of memory in which a kernel works. It never grows. Direct I/O needs memory that starts on a page of the operating system.
+ * WebAssembly memory does, so the scalar kernel uses it too, if there is WebAssembly.
  */
 import { WeightDiffError } from "../errors.js";
 
@@ -12,7 +12,7 @@ export function createWasmMemory(bytes: number): WebAssembly.Memory {
   return orLimit(bytes, () => new WebAssembly.Memory({ initial: pages, maximum: pages }));
 }
 
-/** Memory of at least `bytes` bytes, page-aligned where WebAssembly exists. @throws {WeightDiffError} LIMIT, as above. */
+/** Memory of at least `bytes` bytes. It starts on a page if there is WebAssembly. @throws {WeightDiffError} LIMIT if the system has no such block. */
 export function createMemory(bytes: number): ArrayBuffer {
   return typeof WebAssembly === "undefined"
     ? orLimit(bytes, () => new ArrayBuffer(bytes))
@@ -23,7 +23,7 @@ function orLimit<T>(bytes: number, allocate: () => T): T {
   try {
     return allocate();
   } catch (cause) {
-    // V8 reserves some 10 GB of addresses for each memory, however small, so a limit of addresses is what refuses it first.
+    // V8 reserves some 10 GB of addresses for each memory, even a small one. So a limit on addresses is the first thing that refuses it.
     throw new WeightDiffError(
       "LIMIT",
       `the system refuses a worker its block of ${(bytes / 2 ** 20).toFixed(1)} MiB, for which WebAssembly reserves some 10 GB of addresses`,
@@ -33,7 +33,7 @@ function orLimit<T>(bytes: number, allocate: () => T): T {
   }
 }
 
-/** A position outside the caller's part of the memory is a bug of the caller, and must not become a wrong number. */
+/** Refuses a position outside the caller's part of the memory. It is a bug of the caller, and must not turn into wrong numbers. @throws {RangeError} */
 export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes: number): void {
   if (!(Number.isSafeInteger(at) && Number.isSafeInteger(bytes) && at >= base && bytes >= 0)) {
     throw new RangeError(`kernel: ${bytes} bytes at ${at}`);
@@ -43,14 +43,14 @@ export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes:
   }
 }
 
-/** Refuses anything but the width of an integer in bytes. */
+/** Refuses anything but the width of an integer in bytes. @throws {RangeError} */
 export function assertWidth(width: number): void {
   if (![1, 2, 4, 8].includes(width)) {
     throw new RangeError(`kernel: integers of ${width} bytes`);
   }
 }
 
-/** Rows, columns, totals: whole numbers of at least `least`. */
+/** Refuses a number of rows, columns or elements that is not a whole number, or is below `least`. @throws {RangeError} */
 export function assertSize(size: number, least: number): void {
   if (!Number.isSafeInteger(size) || size < least) {
     throw new RangeError(`kernel: a size of ${size}`);

@@ -45,7 +45,7 @@ const COLUMNS_AT_MOST = 2 ** 25;
 const ADD = 0;
 const SUBTRACT = 0x80000000;
 
-/** A kernel with at least `bytes` bytes for the caller. @throws {WeightDiffError} LIMIT if there is no such block. */
+/** Makes a kernel with at least `bytes` bytes of memory for the caller. @throws {WeightDiffError} LIMIT if the system has no such block. */
 export function createSimdKernel(bytes: number, module: WebAssembly.Module): Kernel {
   const wasmMemory = createWasmMemory(bytes + BASE_AT_MOST);
   const instance = new WebAssembly.Instance(module, { env: { memory: wasmMemory } });
@@ -81,7 +81,7 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     assertSpan(memory, base, state, sumBytes);
     return wasm.addNarrowSummed(wasm[dtype].value, source, target, count, flip, state) >>> 0;
   };
-  /** Columns by the position of a mean's state, to check the place of its row. */
+  /** The number of columns by the position of a mean's state. meanEnd checks the place of the row with it. */
   const meanColumns = new Map<number, number>();
 
   return {
@@ -189,7 +189,7 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
   };
 }
 
-/** Booleans cross as numbers. */
+/** Calls the module's coder. Booleans are passed as numbers. */
 function simdCoder(memory: ArrayBuffer, base: number, wasm: KernelExports): Coder {
   return {
     tokenise({ width, ordered, shift, mask }, alone, places, units) {

@@ -1,6 +1,6 @@
 /**
- * Whole files digested while they grow: each is read in its own order, as far as its tensors are with the disk, beside the workers who
- * make the rest. So nobody waits for a second pass when all tensors are there.
+ * Digests whole files while they grow. A file is read from its start as far as its tensors are written, while workers make the rest. So no
+ * second pass over the files is needed when all tensors are written.
  */
 import { createHash, type Hash } from "node:crypto";
 import { type Disk, type DiskFile, PAGE, readFully } from "../engine/io/disk.js";
@@ -9,30 +9,30 @@ import type { ByteRange } from "../formats/tensor-info.js";
 import { createMemory } from "../kernel/memory.js";
 import type { RunPlan } from "../plan/plan.js";
 
-/** A file that is laid out: its header is there, and it has its length. */
+/** A file that already has its header and its final length. */
 export interface GrowingFile {
-  /** Its name, and that of the tensor at its end. */
+  /** The names of the file and of the last tensor in it. */
   readonly file: string;
   readonly last: string;
   readonly path: string;
-  /** Bytes. */
+  /** In bytes. */
   readonly size: number;
-  /** Where its tensors go, by the ids of their jobs. */
+  /** The ranges of its tensors, by the ids of their jobs. */
   readonly tensors: ReadonlyMap<number, ByteRange>;
-  /** Read past the page cache, as it is written. */
+  /** Is it read past the page cache? It is written in the same way. */
   readonly direct: boolean;
 }
 
 export interface Follower {
-  /** The tensor's bytes are with the disk. */
+  /** Says that the tensor's bytes are written. */
   take(job: number): void;
-  /** Once all tensors were taken: sha256 (hex) of each file, by name. @throws {WeightDiffError} IO, INPUT_CHANGED. */
+  /** Call it once all tensors were taken. @returns sha256 (hex) of each file, by name. @throws {WeightDiffError} IO, INPUT_CHANGED. */
   finish(): Promise<ReadonlyMap<string, string>>;
-  /** Ends at once, whatever is left. */
+  /** Ends at once, even if bytes are left. */
   stop(): Promise<void>;
 }
 
-/** The files of a plan whose lengths it tells. @param staged where file `name` grows. */
+/** The files of a plan whose lengths are known. @param staged gives the path at which file `name` grows. */
 export function growingFiles(
   { shards, jobs }: RunPlan,
   staged: (name: string) => string,
@@ -59,28 +59,28 @@ export function growingFiles(
   );
 }
 
-/** Bytes that are read at a time: whole pages, and few calls. */
+/** How many bytes are read at a time: whole pages, and enough to need few calls. */
 const PIECE = 1 << 20;
 
-/** One file under way. */
+/** A file that is being digested. */
 interface Growing {
   readonly file: GrowingFile;
   readonly hash: Hash;
-  /** In the order of the file; all before `next` are with the disk. */
+  /** The tensors in the order of the file. All before `next` are written. */
   readonly order: readonly (readonly [job: number, range: ByteRange])[];
   next: number;
   opened: DiskFile | null;
-  /** Bytes that are digested. */
+  /** How many bytes are digested. */
   done: number;
 }
 
-/** It was only read: nothing is lost where that fails. */
+/** The file was only read, so nothing is lost if closing it fails. */
 async function closeRead(each: Growing): Promise<void> {
   await each.opened?.close().catch(() => {});
   each.opened = null;
 }
 
-/** Files are read one after the other, in the order given. @param onRead bytes that came. */
+/** Reads files one after the other, in the given order. @param onRead is told how many bytes were read. */
 export function followFiles(
   disk: Disk,
   files: readonly GrowingFile[],
@@ -93,12 +93,12 @@ export function followFiles(
   const byJob = new Map(growing.flatMap((each) => each.order.map(([job]) => [job, each] as const)));
   const written = new Set<number>();
   const memory = new Uint8Array(files.length === 0 ? new ArrayBuffer(0) : createMemory(2 * PIECE));
-  /** One is digested while the other is read. */
+  /** One buffer is digested while the other is filled. */
   const buffers = [0, PIECE].map((at) => memory.subarray(at, at + PIECE)) as [Uint8Array, Uint8Array];
   const digests = new Map<string, string>();
   let stopped = false;
 
-  /** How far the file is as it will be. */
+  /** Up to which byte the file is final. */
   const readyOf = (each: Growing): number => {
     while (each.next < each.order.length && written.has(each.order[each.next]?.[0] ?? -1)) {
       each.next++;
@@ -113,7 +113,7 @@ export function followFiles(
     try {
       await readFully(each.opened, buffer.subarray(0, each.opened.direct ? pages : count), at, count);
     } catch (error) {
-      // Some file systems take O_DIRECT at open and refuse the read itself.
+      // Some file systems accept O_DIRECT when a file is opened, but refuse to read that way.
       if (!each.opened.direct) {
         throw error;
       }
@@ -123,10 +123,10 @@ export function followFiles(
     }
     return buffer.subarray(0, count);
   };
-  /** The bytes from `at` on; null where the file is at its end, or they are not with the disk yet. */
+  /** The bytes from `at` on; null at the end of the file, or if they are not written yet. */
   const pieceAt = (each: Growing, at: number): Promise<Uint8Array> | null => {
     const count = Math.min(PIECE, each.file.size - at);
-    // Whole pieces only: no page is read that somebody still writes to.
+    // Only whole pieces are read, so that no page is read while a worker still writes to it.
     return count === 0 || at + count > readyOf(each) || stopped ? null : readPiece(each, at, count);
   };
   const follow = async (): Promise<void> => {
@@ -149,7 +149,7 @@ export function followFiles(
     }
   };
 
-  /** One after the other: there is one pair of buffers. */
+  /** Only one run at a time, since there is one pair of buffers. */
   let following: Promise<void> | null = null;
   let failure: { readonly error: unknown } | null = null;
   const start = (): void => {

@@ -1,4 +1,4 @@
-/** The index of a coded tensor (docs/formats.md 3.2): behind its windows, the bytes and the CRC-32 of each. */
+/** The index of a coded tensor (docs/formats.md 3.2). It follows the windows and has the length and the CRC-32 of each. */
 import { type ChainFault, WeightDiffError } from "../../errors.js";
 import type { Dtype } from "../dtype.js";
 import { quote } from "../quote.js";
@@ -6,40 +6,40 @@ import type { ByteRange } from "../tensor-info.js";
 import { unitCount, unitOf, WINDOW_UNITS, windowCount } from "./units.js";
 import { mostBytes } from "./window.js";
 
-/** Metadata keys: the version of the format of coded tensors, and the tensors. */
+/** Metadata keys: the version of the format of coded tensors, and the list of the tensors. */
 export const CODEC_KEY = "weight_diff_codec";
 export const CODED_KEY = "weight_diff_coded";
-/** Another one is refused. */
+/** The only version that is read. */
 export const CODEC = "1";
 
-/** Of an entry: both numbers have 32 bits. */
+/** The bytes of an entry: two numbers of 32 bits. */
 const ENTRY = 8;
 
 export interface WindowRange {
-  /** Bytes from the tensor's first. */
+  /** In bytes, from the tensor's first byte. */
   readonly position: number;
   readonly length: number;
   readonly crc32: number;
 }
 
-/** What is coded: dtype and shape are those of what comes out. */
+/** A coded tensor, with the dtype and shape that it has when it is decoded. */
 export interface CodedTensor {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
 }
 
-/** Bytes of a tensor's index. */
+/** The length of a tensor's index in bytes. */
 export function indexBytes({ dtype, shape }: CodedTensor): number {
   return ENTRY * windowCount(dtype, shape);
 }
 
-/** The least bytes that a coded tensor can take: every window the base's. */
+/** The fewest bytes that a coded tensor can take: every window is that of the base. */
 export function leastCodedBytes(tensor: CodedTensor): number {
   return (ENTRY + 1) * windowCount(tensor.dtype, tensor.shape);
 }
 
-/** The most bytes that a coded tensor can take: every window stored. Undefined where they overflow. */
+/** The most bytes that a coded tensor can take: every window is stored. Undefined if the number overflows. */
 export function mostCodedBytes(tensor: CodedTensor): number | undefined {
   const units = unitCount(tensor.dtype, tensor.shape);
   return units === undefined
@@ -47,7 +47,7 @@ export function mostCodedBytes(tensor: CodedTensor): number | undefined {
     : units * unitOf(tensor.dtype).width + windowCount(tensor.dtype, tensor.shape) + indexBytes(tensor);
 }
 
-/** Bytes that window `number` stands for. */
+/** The length of window `number` in bytes when it is decoded. */
 export function plainBytes({ dtype, shape }: CodedTensor, number: number): number {
   return Math.min(WINDOW_UNITS, (unitCount(dtype, shape) ?? 0) - number * WINDOW_UNITS) * unitOf(dtype).width;
 }
@@ -63,9 +63,9 @@ export function writeIndex(windows: readonly Omit<WindowRange, "position">[]): U
 }
 
 /**
- * Where a tensor's windows are. @param bytes its index: the last indexBytes(tensor) bytes of `range`. @param at for messages; of a step of a chain
- * with the rule that is broken.
- * @throws {WeightDiffError} FORMAT_INVALID where windows and index are not all of the range, or a window is too long.
+ * Reads where a tensor's windows are. @param bytes its index: the last indexBytes(tensor) bytes of `range`. @param at for messages; for a step of a
+ * chain `why` is the rule that is broken.
+ * @throws {WeightDiffError} FORMAT_INVALID if windows and index do not fill the range exactly, or if a window has no bytes or too many.
  */
 export function readIndex(
   bytes: Uint8Array,

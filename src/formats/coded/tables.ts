@@ -1,6 +1,7 @@
 /**
- * The encoder's choices for a window: which classes share a table, the tables, and what they cost. Integers, and doubles that only
- * multiply: the same everywhere. Another encoder may choose otherwise; a decoder takes what is written.
+ * The encoder's choices for a window: which classes share a table, the tables, and what they cost. It computes with integers and with doubles
+ * that it only adds, multiplies and divides, so the result is the same on every machine. Another encoder may choose differently: a decoder
+ * takes what is written.
  */
 
 import { extraBits, type Unit } from "./units.js";
@@ -10,19 +11,19 @@ import { MOST_CLUSTERS } from "./window.js";
 const TOTAL = 2048;
 const TOKENS = 256;
 const CLASSES = 256;
-/** Classes with fewer units than this, or than one in 2048 of the window, begin together with their neighbours. */
+/** A class with fewer units than this, or than one in 2048 of the window, shares a table with its neighbours from the start. */
 const LEAST_UNITS = 128;
 const SHARE = 2048;
-/** Bytes of a window besides its tables, words and extra bits. */
+/** The bytes of a window without its tables, words and extra bits. */
 const OVERHEAD = 2 + 4 + 32;
 
-/** What a window would be coded with, and the bytes that it would take. */
+/** The tables for a window, and the bytes that the window would take. */
 export interface Choice {
   readonly clusters: readonly Cluster[];
   readonly bytes: number;
 }
 
-/** Classes that would share a table, and what they would cost: of their tokens without extra bits, and of the table. */
+/** Classes that would share a table. `bits`: the cost of their tokens without extra bits, and of the table. */
 interface Group {
   readonly last: number;
   readonly counts: Uint32Array;
@@ -31,8 +32,8 @@ interface Group {
 }
 
 /**
- * Each class with enough units has a table of its own at first; then those neighbours share one whose tables save the most by it, as long
- * as any do. @param histogram counts by class and token.
+ * At first each class with enough units has its own table. Then two neighbours are joined, again and again, those first that save the most
+ * bits, as long as any save some. @param histogram counts by class and token.
  */
 export function chooseTables(histogram: Uint32Array, unit: Unit, alone: boolean, units: number): Choice {
   const groups = firstGroups(histogram, unit, units);
@@ -66,10 +67,10 @@ export function chooseTables(histogram: Uint32Array, unit: Unit, alone: boolean,
   return { clusters: groups.map(({ last, table }) => ({ last, table })), bytes: OVERHEAD + Math.ceil(bits / 8) };
 }
 
-/** The counters of a class without units. */
+/** The counters of a class that has no units. */
 const NONE = Buffer.alloc(4 * TOKENS);
 
-/** At most MOST_CLUSTERS of them. */
+/** @returns at most MOST_CLUSTERS groups. */
 function firstGroups(histogram: Uint32Array, unit: Unit, units: number): Group[] {
   const least = Math.max(LEAST_UNITS, Math.ceil(units / SHARE));
   const bytes = Buffer.from(histogram.buffer, histogram.byteOffset, histogram.byteLength);
@@ -78,7 +79,7 @@ function firstGroups(histogram: Uint32Array, unit: Unit, units: number): Group[]
   let open = 0;
   for (let group = 0; group <= unit.mask; group++) {
     const begin = group * TOKENS;
-    // Most classes have no unit, and this is done for every window: they are told by a comparison, which is faster than a loop.
+    // Most classes have no units. A comparison finds that faster than a loop, and this runs for every window.
     if (bytes.compare(NONE, 0, NONE.length, 4 * begin, 4 * (begin + TOKENS)) === 0) {
       continue;
     }
@@ -120,7 +121,7 @@ function groupOf(last: number, counts: Uint32Array): Group {
   return { last, counts, table, bits };
 }
 
-/** As a window has it: of frequencies, and of runs of none. */
+/** The bytes that a table takes in a window: one or two for each frequency, two for each run of zeros. */
 function tableBytes(table: Table): number {
   let bytes = 0;
   for (let token = 0; token < table.length; token++) {
@@ -134,14 +135,14 @@ function extraOf(counts: Uint32Array, unit: Unit, alone: boolean): number {
   return counts.reduce((sum, count, token) => (count === 0 ? sum : sum + count * extraBits(unit, alone, token)), 0);
 }
 
-/** Units that tell what a window would take alone. */
+/** How many units are sampled to estimate what a window would take alone. */
 const SAMPLED = 1 << 15;
 
-/** About how many bytes a window would take alone. @param most more than this are not counted, and Infinity stands for them. */
+/** Estimates how many bytes a window would take alone. @param most if it would certainly take as many, the result is Infinity. */
 export function aloneBytes(bytes: Uint8Array, unit: Unit, most: number): number {
   const { width } = unit;
   const units = bytes.length / width;
-  // All but eight bits of a unit are written as they are.
+  // All bits of a unit but eight are written as they are.
   const extra = units * (width - 1);
   if (extra >= most) {
     return Number.POSITIVE_INFINITY;
@@ -160,12 +161,12 @@ export function aloneBytes(bytes: Uint8Array, unit: Unit, most: number): number 
   return OVERHEAD + table.length + extra + (bits / 8) * (units / sampled);
 }
 
-/** The bit below a unit's highest byte; of a unit of one byte its sign. */
+/** The bit below a unit's highest byte; the sign if the unit has one byte. */
 function nextBit(bytes: Uint8Array, at: number, width: number): number {
   return (bytes[width === 1 ? at : at - 1] ?? 0) >> 7;
 }
 
-/** Frequencies in proportion to the counts, at least 1 for what occurs, TOTAL in all. */
+/** Frequencies in proportion to the counts. A token that occurs has at least 1, and all add up to TOTAL. */
 function normalise(counts: Uint32Array): Table {
   let [last, sum] = [-1, 0];
   for (let token = 0; token < TOKENS; token++) {
@@ -182,7 +183,8 @@ function normalise(counts: Uint32Array): Table {
     rest -= frequency;
     most = frequency > (table[most] ?? 0) ? token : most;
   }
-  // One by one from whichever has the most, the first of equals unless it was another's turn; what is missing goes to it at once.
+  // Too many: the highest frequency gives one, again and again. Of equal ones it is the first, except while it is another's turn. Too few: the
+  // highest frequency takes all that are missing at once.
   while (rest < 0) {
     let [next, second] = [most, 0];
     for (let token = 0; token <= last; token++) {
@@ -202,10 +204,10 @@ function normalise(counts: Uint32Array): Table {
   return table;
 }
 
-/** Bits that a token of this frequency costs, to 2^-16. */
+/** How many bits a token of this frequency costs, exact to 2^-16. */
 const COST = Float64Array.from({ length: TOTAL + 1 }, (_, frequency) => (frequency === 0 ? 0 : 11 - log2(frequency)));
 
-/** By squaring, which is the same on every machine; Math.log2 need not be. */
+/** Computed by squaring, which gives the same result on every machine. Math.log2 need not. */
 function log2(value: number): number {
   let whole = 0;
   let x = value;

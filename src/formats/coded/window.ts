@@ -1,6 +1,6 @@
 /**
- * One coded window (docs/formats.md 3.3): its mode, and for the coded modes the table of each cluster of classes, the number of
- * words, the eight lanes, the words and the extra bits. All numbers are little-endian.
+ * One coded window (docs/formats.md 3.3): its mode; then, if the mode is a coded one, the table of each cluster of classes, the number of words,
+ * the eight lanes, the words and the extra bits. All numbers are little-endian.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { highestToken, type Unit } from "./units.js";
@@ -13,16 +13,16 @@ export const MOST_CLUSTERS = 32;
 /** Eight lanes of 4 bytes. */
 const LANE_BYTES = 32;
 
-/** Frequencies of tokens, from 0 up. */
+/** The frequency of each token, from token 0 on. */
 export type Table = readonly number[];
 
-/** Classes that share a table: those up to `last` that no cluster before has. */
+/** Classes that share a table: those up to `last` that no earlier cluster has. */
 export interface Cluster {
   readonly last: number;
   readonly table: Table;
 }
 
-/** A window, taken apart; positions are bytes in it. */
+/** The parts of a window. Positions are in bytes, from the window's first byte. */
 export type CodedWindow =
   | { readonly mode: "base" }
   | { readonly mode: "stored"; readonly at: number }
@@ -31,17 +31,17 @@ export type CodedWindow =
       readonly clusters: readonly Cluster[];
       readonly lanes: number;
       readonly words: number;
-      /** Extra bits begin where words end, and go to the window's end. */
+      /** The extra bits begin where the words end, and fill the rest of the window. */
       readonly extra: number;
     };
 
-/** The most bytes that a window of so many can take. */
+/** The most bytes that a coded window can take. @param plain its length when it is decoded. */
 export function mostBytes(plain: number): number {
   return plain + 1;
 }
 
 /**
- * Takes a window apart. @param bytes all of it. @param plain bytes that it stands for.
+ * Takes a window apart. @param bytes the whole window. @param plain its length in bytes when it is decoded.
  * @throws {WeightDiffError} FORMAT_INVALID.
  */
 export function readWindow(bytes: Uint8Array, unit: Unit, plain: number, at: ErrorPlace): CodedWindow {
@@ -102,7 +102,7 @@ export function readWindow(bytes: Uint8Array, unit: Unit, plain: number, at: Err
   return { mode: alone ? "alone" : "given", clusters, lanes, words, extra };
 }
 
-/** What stands before a coded window's lanes. */
+/** Writes the part of a coded window that comes before its lanes. */
 export function writeWindowStart(mode: "alone" | "given", clusters: readonly Cluster[], wordCount: number): Uint8Array {
   const bytes = [MODE[mode], clusters.length - 1, ...clusters.map(({ last }) => last)];
   for (const { table } of clusters) {

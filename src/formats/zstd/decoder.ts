@@ -1,29 +1,29 @@
 /**
- * What decodes the blocks of a frame: Node's libzstd where it has one (22.15, 23.8 and later), elsewhere the same library in WebAssembly.
- * Both go synchronously, so that a worker that computes waits for no other thread. They are fed only what was walked (walk.ts): one frame,
- * of a bounded window, that ends where its bytes do. What is damaged inside a block they need not find alike (with 64 bits libzstd checks
- * less of the literals than with 32): the checksum of the tensor finds it in any case.
+ * Decodes the blocks of a frame: with Node's libzstd if it has one (22.15, 23.8 and later), else with the same library in WebAssembly. Both
+ * run synchronously, so a worker that computes waits for no other thread. They get only bytes that were walked (walk.ts): one frame with a
+ * bounded window, which ends where its bytes end. They may differ in the damage that they find inside a block (with 64 bits, libzstd checks
+ * less of the literals than with 32). The tensor's checksum finds such damage in any case.
  */
 import { nodeDecompress, type Zlib } from "./handle.js";
 import { loadWasmDecompress } from "./wasm.js";
 
-/** One frame on its way out. */
+/** Decodes one frame. */
 export interface Decoder {
-  /** Takes the next compressed bytes; they are read later. Only after all that came before are decoded. */
+  /** Takes the next compressed bytes. Call it only once all earlier bytes are decoded. These bytes must not change before they are decoded. */
   push(bytes: Uint8Array): void;
-  /** Decodes into `target`. @returns how many bytes came: fewer than it holds only where the bytes are used up; null where the frame is damaged. */
+  /** Decodes into `target`. @returns the number of decoded bytes, which is less than `target` holds only if the input is used up; null if the frame is damaged. */
   read(target: Uint8Array): number | null;
   close(): void;
 }
 
 export type OpenDecoder = () => Decoder;
 
-/** Which decoder: what is fastest here, or the one that every Node has. */
+/** "fastest": the fastest decoder that this Node has. "wasm": the one that works on every Node. */
 export type DecoderKind = "fastest" | "wasm";
 
 let wasm: Promise<() => Zlib> | undefined;
 
-/** Loads a decoder. In each thread it is loaded once. */
+/** Loads a decoder, once in each thread. */
 export async function loadDecoder(kind: DecoderKind = "fastest"): Promise<OpenDecoder> {
   if (kind === "fastest" && decodesHere()) {
     return () => startDecoder(nodeDecompress() as Zlib);
@@ -33,10 +33,10 @@ export async function loadDecoder(kind: DecoderKind = "fastest"): Promise<OpenDe
   return () => startDecoder(open());
 }
 
-/** Nine bytes as they are, and what a decoder must make of them. */
+/** A frame with nine stored bytes, to try a decoder with. */
 const TRIAL = Buffer.from("\x28\xb5\x2f\xfd\x20\x09\x49\x00\x00abcdefghi", "latin1");
 
-/** Is Node's inside as it was when this was written? */
+/** Do the undocumented parts of Node (handle.ts) still work as they did when this was written? */
 function decodesHere(): boolean {
   const zlib = nodeDecompress();
   if (zlib === null) {
@@ -51,7 +51,7 @@ function decodesHere(): boolean {
     const rest = decoder.read(target.subarray(first));
     return rest !== null && first + rest === 9 && target.toString() === "abcdefghi\0";
   } catch {
-    return false; // whatever it is, the other decoder is there
+    return false; // whatever failed, the other decoder works
   } finally {
     decoder.close();
   }
@@ -72,7 +72,7 @@ function startDecoder(zlib: Zlib): Decoder {
         }
         input = input.subarray(step.taken);
         filled += step.given;
-        // A decoder holds back what had no room; the bytes are used up only once nothing comes.
+        // A decoder holds back bytes for which there was no room. The input is used up only when no more bytes come.
         if (step.given === 0 && input.length === 0) {
           break;
         }

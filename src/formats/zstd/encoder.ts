@@ -1,14 +1,14 @@
 /**
  * Writes one zstd frame as the trainers do: level 1, the content size in the header, no checksum, no dictionary. Only Node's own libzstd
- * writes such a frame piece by piece (22.15, 23.8 and later); no library in WebAssembly states the size of what it has not seen yet.
+ * (22.15, 23.8 and later) writes such a frame piece by piece. No library in WebAssembly can state the size before it has seen all bytes.
  */
 import { WeightDiffError } from "../../errors.js";
 import { nodeCompress } from "./handle.js";
 
 export interface Encoder {
-  /** @param put takes what comes out; the bytes are used again after it returns. */
+  /** @param put takes the compressed bytes. They are overwritten after it returns. */
   push(bytes: Uint8Array, put: (bytes: Uint8Array) => void): void;
-  /** After the last. */
+  /** Call it after the last bytes. */
   end(put: (bytes: Uint8Array) => void): void;
   close(): void;
 }
@@ -20,7 +20,7 @@ export function canEncode(): boolean {
   return zlib !== null;
 }
 
-/** @throws {WeightDiffError} USAGE where this Node cannot write zstd frames. */
+/** @throws {WeightDiffError} USAGE if this Node cannot write zstd frames. */
 export function refuseNoEncoder(): void {
   if (!canEncode()) {
     throw noEncoder();
@@ -36,10 +36,10 @@ function noEncoder(): WeightDiffError {
   );
 }
 
-/** Of what comes out at a time. */
+/** The most compressed bytes that one call of `put` gets. */
 const OUTPUT = 128 << 10;
 
-/** Starts a frame of exactly `size` bytes. @throws {WeightDiffError} USAGE where this Node cannot; RangeError where other than `size` bytes are pushed. */
+/** Starts a frame that holds exactly `size` bytes. @throws {WeightDiffError} USAGE if this Node cannot write one. @throws {RangeError} if more or fewer bytes are pushed. */
 export function startEncoder(size: number): Encoder {
   const zlib = nodeCompress(size);
   if (zlib === null) {

@@ -1,26 +1,30 @@
 /**
- * One zstd frame as a stream: compressed bytes in, decoded bytes out, both in pieces of any size, in the memory of one decoder. A frame that
- * is not whole, not alone, or not of the expected length is refused, whatever decodes it and however its bytes are cut.
+ * One zstd frame as a stream: compressed bytes go in, decoded bytes come out, both in pieces of any size. It takes the memory of one decoder.
+ * A frame that is incomplete, is followed by more bytes, or has another length than expected is refused. This depends neither on the decoder
+ * nor on how the bytes are cut into pieces.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import type { OpenDecoder } from "./decoder.js";
 import { type FrameLength, frameLengthError, walkFrame } from "./walk.js";
 
 export interface Frame {
-  /** Takes the next compressed bytes; they are read later. Only after `read` has given fewer bytes than it was asked for. @throws {WeightDiffError} as walkFrame. */
+  /**
+   * Takes the next compressed bytes, which must not change until they are decoded. Call it only after `read` gave fewer bytes than it was asked for.
+   * @throws {WeightDiffError} as walkFrame.
+   */
   push(bytes: Uint8Array): void;
-  /** After the last. @throws {WeightDiffError} TRUNCATED. */
+  /** Call it after the last bytes. @throws {WeightDiffError} TRUNCATED if the frame is not complete. */
   end(): void;
   /**
-   * Fills `target` as far as the bytes go. @returns how many came: fewer only where more must be pushed, and none after the last.
-   * @throws {WeightDiffError} FORMAT_INVALID: `why` is "frame" where the blocks are damaged, "length" where they hold more or less than they may.
+   * Decodes into `target`. @returns the number of decoded bytes, which is less than `target` holds only if more must be pushed or the frame is over.
+   * @throws {WeightDiffError} FORMAT_INVALID with `why` "frame" if the blocks are damaged, "length" if they hold too many or too few bytes.
    */
   read(target: Uint8Array): number;
-  /** Gives the decoder's memory back. */
+  /** Frees the decoder's memory. */
   close(): void;
 }
 
-/** Starts a frame that must decode to `length` bytes. @throws {WeightDiffError} LIMIT where no memory is left for a decoder. */
+/** Starts a frame that must decode to `length` bytes. @throws {WeightDiffError} LIMIT if no memory is left for a decoder. */
 export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorPlace): Frame {
   const walk = walkFrame(length, place);
   const decoder = open();
@@ -66,14 +70,14 @@ export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorP
   };
 }
 
-/** The decoded bytes of a frame, at the pace of its reader. */
+/** The decoded bytes of a frame. Compressed bytes are read only as they are needed. */
 export interface FrameReader {
-  /** Fills `target`; fewer bytes come only at the end, where the frame is known to be whole. @throws {WeightDiffError} as Frame. */
+  /** Fills `target`. Fewer bytes come only at the end, when the frame is known to be complete. @throws {WeightDiffError} as Frame. */
   read(target: Uint8Array): Promise<number>;
   close(): void;
 }
 
-/** Reads a frame. @param next its compressed bytes, in order, and null after the last; a piece must stay as it is until the next one is asked for. */
+/** Reads a frame. @param next gives its compressed bytes in order, and null after the last. A piece must not change until the next one is asked for. */
 export function readFrame(frame: Frame, next: () => Promise<Uint8Array | null>): FrameReader {
   let over = false;
   return {

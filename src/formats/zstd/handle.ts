@@ -1,7 +1,7 @@
 /**
- * Node's libzstd, driven synchronously. Its streams have a handle whose `writeSync` does that (lib/zlib.js, processChunkSync), and which
- * Node does not document; through the documented, asynchronous way decoding took twice as long. Whether it is there and does what it
- * did is tried before it is used; where it is not, callers do without.
+ * Runs Node's libzstd synchronously. Node's streams have an undocumented handle with a method `writeSync` (lib/zlib.js, processChunkSync).
+ * Decoding through the documented, asynchronous interface took twice as long. decoder.ts tries the handle before it uses it. Where there is
+ * none, callers work without it.
  */
 import * as zlib from "node:zlib";
 
@@ -22,7 +22,7 @@ interface Handle {
 
 interface Stream {
   readonly _handle?: Handle | null;
-  /** After a write: bytes of the output that are left, then bytes of the input. */
+  /** After a write: the free bytes of the output, then the bytes of the input that were not taken. */
   readonly _writeState?: Uint32Array;
   on(event: "error", listener: () => void): void;
 }
@@ -32,7 +32,7 @@ interface StreamOptions {
   readonly pledgedSrcSize?: number;
 }
 
-/** What Node 22.15 adds; the types are those of Node 20. */
+/** Node 22.15 added these. The installed types are those of Node 20. */
 const { createZstdDecompress, createZstdCompress, constants } = zlib as unknown as {
   readonly createZstdDecompress?: (options: StreamOptions) => Stream;
   readonly createZstdCompress?: (options: StreamOptions) => Stream;
@@ -40,18 +40,18 @@ const { createZstdDecompress, createZstdCompress, constants } = zlib as unknown 
 };
 
 export interface Zlib {
-  /** @param last nothing comes after `input`. @returns bytes taken and given; null after an error, which is for good. */
+  /** @param last true if no bytes come after `input`. @returns the number of bytes taken and given; null after an error, from which it does not recover. */
   run(input: Uint8Array, output: Uint8Array, last: boolean): { readonly taken: number; readonly given: number } | null;
   close(): void;
 }
 
 /**
- * Decoders that are closed, to be used again. Node 22 and 24 give the memory of a closed one back only when its object is collected, which
- * nothing hastens; a reset gives back most of it, but on Node 22 the encoder has lost its level then.
+ * Closed decoders, which are used again. Node 22 and 24 free a closed decoder's memory only when its object is collected, and nothing speeds
+ * that up. A reset frees most of it. Encoders are not used again: on Node 22 a reset makes them forget their level.
  */
 const idle: Zlib[] = [];
 
-/** @param again is it for another frame once it is closed? */
+/** @param again may it be used for another frame once it is closed? */
 function drive(stream: Stream, again: boolean): Zlib | null {
   const { _handle: handle, _writeState: state } = stream;
   if (typeof handle?.writeSync !== "function" || state === undefined) {
@@ -81,14 +81,14 @@ function drive(stream: Stream, again: boolean): Zlib | null {
   return own;
 }
 
-/** Null where this Node has none. Frames have windows of at most 8 MiB (walk.ts). */
+/** Null if this Node has no zstd. The frames' windows have at most 8 MiB (walk.ts). */
 export function nodeDecompress(): Zlib | null {
   const { ZSTD_d_windowLogMax: windowLogMax = 0 } = constants;
   const params = { [windowLogMax]: 23 };
   return createZstdDecompress === undefined ? null : (idle.pop() ?? drive(createZstdDecompress({ params }), true));
 }
 
-/** Level 1, as the trainers write; the header states `size`, the bytes that must come, and there is no checksum. Null where this Node has none. */
+/** Level 1, as the trainers write. The header states `size`, the number of bytes that must come. There is no checksum. Null if this Node has no zstd. */
 export function nodeCompress(size: number): Zlib | null {
   const {
     ZSTD_c_compressionLevel: level = 0,

@@ -1,50 +1,50 @@
 /**
- * The structure of one zstd frame (RFC 8878, 3.1.1): header, blocks, checksum. Bytes come in pieces of any size; where they are cut
- * changes nothing. Decoders differ in what they let pass (a frame cut short, a second one, bytes behind it), so that a frame is walked
- * before it is decoded: what is refused here is refused by every Node. What a compressed block holds is the decoder's to judge.
+ * Checks the structure of one zstd frame (RFC 8878, 3.1.1): header, blocks, checksum. Bytes come in pieces of any size, and the result does
+ * not depend on how they are cut. Decoders differ in what they accept (an incomplete frame, a second frame, bytes after the frame). So a frame
+ * is walked before it is decoded, and every Node refuses the same frames. Only the decoder looks into a compressed block.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 
-/** Decoded bytes that a frame may have. */
+/** How many decoded bytes a frame may have. */
 export interface FrameLength {
   readonly least: number;
   readonly most: number;
 }
 
-/** A frame's way through, piece by piece. */
+/** Walks a frame, piece by piece. */
 export interface FrameWalk {
-  /** @throws {WeightDiffError} FORMAT_INVALID: `why` is "frame", or "length" where the decoded bytes cannot be `length`. */
+  /** @throws {WeightDiffError} FORMAT_INVALID with `why` "frame", or "length" if the frame cannot decode to the expected number of bytes. */
   push(bytes: Uint8Array): void;
-  /** After the last byte. @throws {WeightDiffError} TRUNCATED, "frame". */
+  /** Call it after the last byte. @throws {WeightDiffError} TRUNCATED with `why` "frame" if the frame is not complete. */
   end(): void;
-  /** The decoded bytes that the header states; null where it states none, or is not complete. */
+  /** The number of decoded bytes that the header states; null if it states none, or has not come completely. */
   readonly contentSize: number | null;
 }
 
-/** The most bytes that a frame's header has: magic, descriptor, window, content size. */
+/** The most bytes that a frame's header can have: magic, descriptor, window, content size. */
 export const FRAME_HEADER = 14;
 
 /** 28 b5 2f fd. */
 const MAGIC = 0xfd2fb528;
-/** Skippable frames have sixteen; the formats before v0.8 had each its own. */
+/** Skippable frames have sixteen magic numbers. Each format before v0.8 had its own. */
 const SKIPPABLE = 0x184d2a5;
 const LEGACY = { first: 0xfd2fb522, last: 0xfd2fb527 };
 
-/** The trainers' writers take 512 KiB, level 3 takes 2 MiB. A decoder holds this much for every frame that is open. */
+/** The largest window. The trainers' writers take 512 KiB, and level 3 takes 2 MiB. A decoder holds this much memory for every open frame. */
 const MOST_WINDOW = 8 << 20;
-/** Of a block, decoded or not (RFC 8878, 3.1.1.2.4). */
+/** The most bytes of a block, decoded or not (RFC 8878, 3.1.1.2.4). */
 const MOST_BLOCK = 128 << 10;
-/** Blocks without content: so many, and one for each 64 KiB. A writer that flushes may leave some. */
+/** A frame may have so many blocks without content, and one more for each 64 KiB. A writer that flushes leaves some. */
 const EMPTY_BLOCKS = { free: 64, per: 64 << 10 };
 
 const BLOCK_HEADER = 3;
 const CHECKSUM = 4;
 const BLOCK = { raw: 0, rle: 1, compressed: 2 } as const;
 
-/** Bytes of the content size, by the two highest bits of the descriptor. */
+/** The width of the content size in bytes, by the two highest bits of the descriptor. */
 const SIZE_BYTES = [0, 2, 4, 8] as const;
 
-/** What the bytes that come next are. */
+/** The part of the frame to which the next bytes belong. */
 type Part = "magic" | "descriptor" | "header" | "block header" | "block" | "checksum" | "nothing";
 
 /** Walks a frame that must decode to `length` bytes. @param place for messages. */
@@ -59,7 +59,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
   let descriptor = 0;
   let mostBlock = MOST_BLOCK;
   let last = false;
-  // Decoded bytes of the raw and the repeated blocks, which the walk knows without a decoder.
+  // The decoded bytes of raw and repeated blocks. The walk knows their number without a decoder.
   let known = 0;
   let empty = 0;
 
@@ -76,7 +76,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
     have = 0;
   };
 
-  /** What stands in `small` is complete. */
+  /** Takes a complete part, which is in `small`. */
   const take = (): void => {
     if (part === "magic") {
       refuseMagic(view.getUint32(0, true), invalid);
@@ -177,7 +177,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
   };
 }
 
-/** The decoded bytes are not as many as they must be. */
+/** The error for a frame with too many or too few decoded bytes. */
 export function frameLengthError(what: string, { least, most }: FrameLength, at: ErrorPlace): WeightDiffError {
   const wanted = least === most ? `${most}` : `${least} to ${most}`;
   return new WeightDiffError(
@@ -200,7 +200,7 @@ function refuseMagic(magic: number, invalid: (what: string) => WeightDiffError):
   }
 }
 
-/** A single segment has no window of its own: the content is the window. */
+/** The width of the window's size in bytes. A single segment states no window: the whole content is the window. */
 function windowBytes(descriptor: number): 0 | 1 {
   return (descriptor & 32) === 0 ? 1 : 0;
 }
@@ -214,7 +214,7 @@ function windowSize(byte: number): number {
   return (8 + (byte & 7)) * 2 ** (7 + (byte >> 3));
 }
 
-/** Past 2^53 it is not exact, and too much in any case. */
+/** A size above 2^53 is not exact, but it is too large in any case. */
 function readContentSize(view: DataView, descriptor: number): number | null {
   const at = windowBytes(descriptor);
   switch (sizeBytes(descriptor)) {

@@ -1,12 +1,12 @@
 /**
- * libzstd in WebAssembly, from zstddec, for Nodes that have none. zstddec's own loop (decodeStreaming) does not look at what libzstd
- * returns and goes round for ever in a damaged frame, so that libzstd's ZSTD_decompressStream is called here instead (zstd.h, "Streaming
- * decompression"; the structs and their use as in zstddec 0.3.4, src/zstddec-stream.ts).
+ * libzstd in WebAssembly, from zstddec, for a Node without zstd. zstddec's own loop (decodeStreaming) ignores libzstd's return value and never
+ * ends on a damaged frame. So this file calls libzstd's ZSTD_decompressStream itself (zstd.h, "Streaming decompression"; the structs and their
+ * use are those of zstddec 0.3.4, src/zstddec-stream.ts).
  */
 import { WeightDiffError } from "../../errors.js";
 import type { Zlib } from "./handle.js";
 
-/** What zstddec's module exports, as far as it is used (src/types.ts). Pointers and sizes have 32 bits. */
+/** The exports of zstddec's module that are used here (its src/types.ts). Pointers and sizes have 32 bits. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   malloc(bytes: number): number;
@@ -15,13 +15,13 @@ interface Exports {
   ZSTD_freeDCtx(context: number): void;
 }
 
-/** Bytes that go in and come out in one step. All frames of a thread share the buffers, as they take turns. */
+/** The most bytes that go in and come out in one step. All frames of a thread share the buffers, since they take turns. */
 const INPUT = 64 << 10;
 const OUTPUT = 128 << 10;
 /** { pointer, size, position }: ZSTD_inBuffer and ZSTD_outBuffer. */
 const STRUCT = 12;
 
-/** Loads the module. @returns what starts a frame. */
+/** Loads the module. @returns a function that starts a frame. */
 export async function loadWasmDecompress(): Promise<() => Zlib> {
   const { ZSTDDecoder } = await import("zstddec/stream");
   let exports: Exports | undefined;
@@ -59,7 +59,7 @@ function decompress(library: Exports, place: number): Zlib {
       [outputAt, room, 0].forEach((value, i) => {
         before.setUint32(outStruct + 4 * i, value, true);
       });
-      // Errors are -1 to -119 as a size_t (ZSTD_isError).
+      // An error is -1 to -119, as a size_t (ZSTD_isError).
       if (library.ZSTD_decompressStream(context, outStruct, inStruct) < 0) {
         return null;
       }
