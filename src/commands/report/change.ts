@@ -33,7 +33,8 @@ export function changeOf(parts: readonly Measured[]): Change {
     tunedNorm: Math.sqrt(squares.tuned),
     differenceNorm: Math.sqrt(squares.difference),
     relative: squares.base === 0 ? null : Math.sqrt(squares.difference / squares.base),
-    largest: squares.most,
+    // The kernel leaves NaN out of it. Where there is one, the largest difference of the others would read as that of all.
+    largest: Number.isNaN(squares.difference) ? Number.NaN : squares.most,
     cosine:
       squares.base * squares.tuned === 0 ? null : squares.product / Math.sqrt(squares.base) / Math.sqrt(squares.tuned),
     steps: counted === 0 ? null : addLists(stepped.map(({ steps }) => steps)),
