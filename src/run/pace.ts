@@ -17,7 +17,7 @@ const FILE_WINDOW_BYTES = 1 << 20;
 /** The smallest window that the layout of the kernel's memory allows. */
 const LEAST_WINDOW_BYTES = 1 << 16;
 /** For steps of a chain, since the decoders take the rest of the memory. */
-const UPDATE_WINDOW_BYTES = 1 << 20;
+const UPDATE_WINDOW_BYTES = 1 << 21;
 /** Windows in flight: one is read, one computed and one written. */
 const SLOTS = 3;
 /** Below this, the work is done before a thread has started. Such work does not bypass the page cache either. */

@@ -11,8 +11,11 @@ import { readAtOnce } from "./disk.js";
 import type { WorkerFiles } from "./files.js";
 
 export interface PayloadReader {
-  /** Fills `target`; fewer bytes come only at the end, where the payload is known to be whole. @throws {WeightDiffError} with `why` "frame" or "length". */
-  read(target: Uint8Array): Promise<number>;
+  /**
+   * Fills `target`, at once where nothing more must be read; fewer bytes come only at the end, where the payload is known to be whole.
+   * @throws {WeightDiffError} with `why` "frame" or "length".
+   */
+  read(target: Uint8Array): number | Promise<number>;
   close(): void;
 }
 
@@ -46,21 +49,21 @@ export async function openPayload(files: WorkerFiles, payload: PayloadPlace, rem
 
 /** What is wrong with the bytes is said of the tensor that they are for. */
 function named(reader: PayloadReader, place: ErrorPlace): PayloadReader {
+  const tell = (error: unknown): never => {
+    if (error instanceof WeightDiffError && error.why !== null) {
+      const { code, fact, hint, at, why } = error;
+      throw new WeightDiffError(code, `tensor ${quote(place.tensor ?? "")}: ${fact}`, hint, { at, why, cause: error });
+    }
+    throw error;
+  };
   return {
     close: reader.close,
-    async read(target) {
+    read(target) {
       try {
-        return await reader.read(target);
+        const count = reader.read(target);
+        return typeof count === "number" ? count : count.catch(tell);
       } catch (error) {
-        if (error instanceof WeightDiffError && error.why !== null) {
-          const { code, fact, hint, at, why } = error;
-          throw new WeightDiffError(code, `tensor ${quote(place.tensor ?? "")}: ${fact}`, hint, {
-            at,
-            why,
-            cause: error,
-          });
-        }
-        throw error;
+        return tell(error);
       }
     },
   };

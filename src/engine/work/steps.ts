@@ -43,11 +43,15 @@ async function startDense(step: UpdateStep, setup: StepSetup): Promise<StepRun> 
   const { kernel, files, scratch, scratchBytes, bytes, place, remote } = setup;
   const memory = new Uint8Array(kernel.memory);
   const payload = await openPayload(files, { ...step, length: payloadLength("xor", bytes), place }, remote);
+  const decoded = memory.subarray(scratch, scratch + scratchBytes);
   return {
     async apply(at, count) {
       for (let done = 0; done < count; done += scratchBytes) {
         const part = Math.min(scratchBytes, count - done);
-        await fill(payload, memory.subarray(scratch, scratch + part), place);
+        const filling = fill(payload, part === scratchBytes ? decoded : decoded.subarray(0, part), place);
+        if (filling !== null) {
+          await filling;
+        }
         kernel.xor(scratch, at + done, part);
       }
     },
@@ -68,10 +72,19 @@ function wrong(
   });
 }
 
-async function fill(payload: PayloadReader, target: Uint8Array, place: ErrorPlace): Promise<void> {
-  if ((await payload.read(target)) < target.length) {
-    throw wrong("length", "the payload ends too early", place);
+/** Null where the bytes are there at once: a promise for each piece of a long chain would take longer than to read it. */
+function fill(payload: PayloadReader, target: Uint8Array, place: ErrorPlace): Promise<void> | null {
+  const check = (count: number): void => {
+    if (count < target.length) {
+      throw wrong("length", "the payload ends too early", place);
+    }
+  };
+  const count = payload.read(target);
+  if (typeof count !== "number") {
+    return count.then(check);
   }
+  check(count);
+  return null;
 }
 
 async function nothingLeft(payload: PayloadReader, place: ErrorPlace): Promise<void> {

@@ -59,21 +59,23 @@ function decodesHere(): boolean {
 
 function startDecoder(zlib: Zlib): Decoder {
   let input: Uint8Array = new Uint8Array();
+  let at = 0;
   return {
     push(bytes) {
       input = bytes;
+      at = 0;
     },
     read(target) {
       let filled = 0;
       while (filled < target.length) {
-        const step = zlib.run(input, target.subarray(filled), false);
-        if (step === null || (step.taken === 0 && step.given === 0 && input.length > 0)) {
+        const step = zlib.run(input, at, target, filled, false);
+        if (step === null || (step.taken === 0 && step.given === 0 && at < input.length)) {
           return null;
         }
-        input = input.subarray(step.taken);
+        at += step.taken;
         filled += step.given;
         // A decoder holds back bytes for which there was no room. The input is used up only when no more bytes come.
-        if (step.given === 0 && input.length === 0) {
+        if (step.given === 0 && at === input.length) {
           break;
         }
       }

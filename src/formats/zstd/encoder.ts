@@ -47,14 +47,14 @@ export function startEncoder(size: number): Encoder {
   }
   const output = new Uint8Array(OUTPUT);
   const run = (bytes: Uint8Array, last: boolean, put: (bytes: Uint8Array) => void): void => {
-    for (let rest = bytes; ; ) {
-      const step = zlib.run(rest, output, last);
+    for (let at = 0; ; ) {
+      const step = zlib.run(bytes, at, output, 0, last);
       if (step === null) {
         throw new RangeError(`a frame of ${size} bytes got another number of them`);
       }
       put(output.subarray(0, step.given));
-      rest = rest.subarray(step.taken);
-      if (step.given < output.length && rest.length === 0) {
+      at += step.taken;
+      if (step.given < output.length && at === bytes.length) {
         return;
       }
     }

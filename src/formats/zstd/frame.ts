@@ -53,11 +53,11 @@ export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorP
       ended = true;
     },
     read(target) {
-      const wanted = target.subarray(0, length.most - given);
-      const count = decode(wanted);
+      const wanted = Math.min(target.length, length.most - given);
+      const count = decode(wanted === target.length ? target : target.subarray(0, wanted));
       given += count;
       if (count < target.length) {
-        if (count === wanted.length && decode(spare) > 0) {
+        if (count === wanted && decode(spare) > 0) {
           throw frameLengthError(`has more than ${length.most} bytes`, length, place);
         }
         if (ended && given < length.least) {
@@ -72,28 +72,35 @@ export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorP
 
 /** The decoded bytes of a frame. Compressed bytes are read only as they are needed. */
 export interface FrameReader {
-  /** Fills `target`. Fewer bytes come only at the end, when the frame is known to be complete. @throws {WeightDiffError} as Frame. */
-  read(target: Uint8Array): Promise<number>;
+  /**
+   * Fills `target`: at once where no more compressed bytes are needed. Fewer bytes come only at the end, when the frame is known to be
+   * complete. @throws {WeightDiffError} as Frame.
+   */
+  read(target: Uint8Array): number | Promise<number>;
   close(): void;
 }
 
 /** Reads a frame. @param next gives its compressed bytes in order, and null after the last. A piece must not change until the next one is asked for. */
 export function readFrame(frame: Frame, next: () => Promise<Uint8Array | null>): FrameReader {
   let over = false;
-  return {
-    async read(target) {
-      let filled = frame.read(target);
-      while (filled < target.length && !over) {
-        const piece = await next();
-        if (piece === null) {
-          over = true;
-          frame.end();
-        } else {
-          frame.push(piece);
-        }
-        filled += frame.read(target.subarray(filled));
+  const goOn = async (target: Uint8Array, from: number): Promise<number> => {
+    let filled = from;
+    while (filled < target.length && !over) {
+      const piece = await next();
+      if (piece === null) {
+        over = true;
+        frame.end();
+      } else {
+        frame.push(piece);
       }
-      return filled;
+      filled += frame.read(target.subarray(filled));
+    }
+    return filled;
+  };
+  return {
+    read(target) {
+      const filled = frame.read(target);
+      return filled === target.length ? filled : goOn(target, filled);
     },
     close: frame.close,
   };

@@ -40,8 +40,17 @@ const { createZstdDecompress, createZstdCompress, constants } = zlib as unknown 
 };
 
 export interface Zlib {
-  /** @param last true if no bytes come after `input`. @returns the number of bytes taken and given; null after an error, from which it does not recover. */
-  run(input: Uint8Array, output: Uint8Array, last: boolean): { readonly taken: number; readonly given: number } | null;
+  /**
+   * Takes `input` from byte `from` on, and fills `output` from byte `to` on.
+   * @param last true if no bytes come after `input`. @returns the number of bytes taken and given; null after an error, from which it does not recover.
+   */
+  run(
+    input: Uint8Array,
+    from: number,
+    output: Uint8Array,
+    to: number,
+    last: boolean,
+  ): { readonly taken: number; readonly given: number } | null;
   close(): void;
 }
 
@@ -64,10 +73,10 @@ function drive(stream: Stream, again: boolean): Zlib | null {
     failed = true;
   };
   const own: Zlib = {
-    run(input, output, last) {
-      handle.writeSync(last ? end : goOn, input, 0, input.length, output, 0, output.length);
-      const [room = output.length, rest = input.length] = state;
-      return failed ? null : { taken: input.length - rest, given: output.length - room };
+    run(input, from, output, to, last) {
+      const [most, room] = [input.length - from, output.length - to];
+      handle.writeSync(last ? end : goOn, input, from, most, output, to, room);
+      return failed ? null : { taken: most - (state[1] ?? most), given: room - (state[0] ?? room) };
     },
     close() {
       handle.reset();

@@ -49,10 +49,10 @@ function decompress(library: Exports, place: number): Zlib {
   const inStruct = outputAt + OUTPUT;
   const outStruct = inStruct + STRUCT;
   return {
-    run(input, output) {
+    run(input, from, output, to) {
       const before = new DataView(library.memory.buffer);
-      const [most, room] = [Math.min(input.length, INPUT), Math.min(output.length, OUTPUT)];
-      new Uint8Array(library.memory.buffer).set(input.subarray(0, most), place);
+      const [most, room] = [Math.min(input.length - from, INPUT), Math.min(output.length - to, OUTPUT)];
+      new Uint8Array(library.memory.buffer).set(input.subarray(from, from + most), place);
       [place, most, 0].forEach((value, i) => {
         before.setUint32(inStruct + 4 * i, value, true);
       });
@@ -66,7 +66,7 @@ function decompress(library: Exports, place: number): Zlib {
       // The memory may have grown.
       const after = new DataView(library.memory.buffer);
       const given = after.getUint32(outStruct + 8, true);
-      output.set(new Uint8Array(library.memory.buffer, outputAt, given));
+      output.set(new Uint8Array(library.memory.buffer, outputAt, given), to);
       return { taken: after.getUint32(inStruct + 8, true), given };
     },
     close() {
