@@ -1,4 +1,4 @@
-/** How many processors this process may use: Linux containers limit them in cgroups, which Node 20 does not look at. */
+/** How many processors this process may use. */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
@@ -7,7 +7,12 @@ const MAX_WORKERS = 8;
 
 /** Workers to start when the user says nothing. */
 export function defaultThreads(): number {
-  return Math.max(1, Math.min(availableParallelism(), cgroupProcessors(), MAX_WORKERS));
+  return Math.min(processors(), MAX_WORKERS);
+}
+
+/** At least one. Linux containers limit them in cgroups, which Node 20 does not look at. */
+export function processors(): number {
+  return Math.max(1, Math.min(availableParallelism(), cgroupProcessors()));
 }
 
 /** Whole processors that cpu.max (cgroup v2) or cpu.cfs_quota_us (v1) grants; Infinity without a limit. */
@@ -20,16 +25,16 @@ export function cgroupProcessors(read: (path: string) => string | null = readTex
     const [quota, period] = (read(["/sys/fs/cgroup", ...parts.slice(0, depth), "cpu.max"].join("/")) ?? "max").split(
       /\s+/,
     );
-    least = Math.min(least, processors(quota, period));
+    least = Math.min(least, wholeProcessors(quota, period));
   }
-  const v1 = processors(
+  const v1 = wholeProcessors(
     read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? "max",
     read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? undefined,
   );
   return Math.min(least, v1);
 }
 
-function processors(quota: string | undefined, period: string | undefined): number {
+function wholeProcessors(quota: string | undefined, period: string | undefined): number {
   const ratio = Number(quota?.trim()) / Number(period?.trim() ?? "100000");
   return Number.isFinite(ratio) && ratio > 0 ? Math.max(1, Math.ceil(ratio)) : Number.POSITIVE_INFINITY;
 }

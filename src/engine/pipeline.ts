@@ -75,7 +75,8 @@ interface Loaded extends LoadedWindow {
 
 /** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */
 export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: PipelineHost): Promise<void> {
-  const files = openWorkerFiles(host.disk, setup.inputs, setup.outputs, host.signal);
+  const { inputs, outputs, readsHere } = setup;
+  const files = openWorkerFiles(host.disk, inputs, outputs, { signal: host.signal, readsHere });
   const areas = memoryOf(setup, kernel);
   const memory = new Uint8Array(kernel.memory);
   const paths = setup.inputs.map(({ path }) => path);
@@ -144,7 +145,8 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
 
   try {
     for (;;) {
-      while (free.length > 0 && !exhausted && failures.length === 0) {
+      const here = files.readsHere();
+      while (free.length > 0 && !(here && loading.length > 0) && !exhausted && failures.length === 0) {
         const { value: range, done } = await ranges.next();
         if (done === true) {
           exhausted = true;
@@ -161,7 +163,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
         loading.push(load);
       }
       const next = loading.shift();
-      const window = await (next === undefined ? next : trace("wait for a read", () => next));
+      const window = await (next === undefined ? next : trace(here ? "read here" : "wait for a read", () => next));
       if (failures.length > 0) {
         throw failures[0];
       }

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
 import { WeightDiffError } from "../errors.js";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
+import { processors } from "./cpu.js";
 import { type EarlyThreads, startWorker } from "./early.js";
 import { errorOf, type Failure } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
@@ -81,6 +82,7 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
     }
     return job;
   };
+  const own = { ...setup, readsHere: options.threads >= processors() };
   const workers: Worker[] = [];
   let failure: unknown;
   const fail = (error: unknown): void => {
@@ -94,7 +96,7 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   const exits = Array.from({ length: options.threads }, () => {
     const worker = options.early?.take() ?? startWorker();
     workers.push(worker);
-    worker.postMessage({ type: "setup", setup } satisfies ToWorker);
+    worker.postMessage({ type: "setup", setup: own } satisfies ToWorker);
     return new Promise<void>((resolve) => {
       let ended = false;
       worker.on("message", (message: FromWorker) => {

@@ -36,6 +36,8 @@ export interface PipelineSetup {
   readonly product?: ProductNeeds & { readonly exchange: ExchangeMemory };
   /** Decoders of updates that one worker has open at a time. */
   readonly decoders: number;
+  /** Has every processor a worker? Then each reads for itself what is in the page cache. */
+  readonly readsHere?: boolean;
 }
 
 /** What the memory of a run must have room for. */

@@ -127,7 +127,10 @@ async function ofThreads(bench: Bench, model: Model): Promise<readonly Row[]> {
   const threads = new Set(ofWorkers.map(({ tid }) => tid)).size;
   const share = (is: (name: string) => boolean): number =>
     ofWorkers.reduce((sum, { name, dur = 0 }) => sum + (is(name) ? dur : 0), 0) / (threads * (last - first));
-  const [work, waits] = [share((name) => name === "compute"), share((name) => name.startsWith("wait"))];
+  const [work, waits] = [
+    share((name) => ["compute", "read here"].includes(name)),
+    share((name) => name.startsWith("wait")),
+  ];
   await rm(trace);
   return [
     ["start of the process to its first read, seconds", seconds((first - start) / 1e6), ""],

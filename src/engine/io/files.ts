@@ -5,6 +5,7 @@ import { errnoOf, runError } from "../../files/errno.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
 import { changedInput, type Disk, type DiskFile, PAGE, readFully, writeFully } from "./disk.js";
+import { readingHere } from "./here.js";
 import { openRemote } from "./remote.js";
 
 /** An input file as it was when the run was planned. */
@@ -45,18 +46,26 @@ export interface WorkerFiles {
   write(index: number, tensor: ByteRange, source: Uint8Array, position: number): Promise<void>;
   /** Reads what was written into an output before. */
   reread(index: number, target: Uint8Array, position: number): Promise<void>;
+  /** Does this thread do the next read itself? Then nothing is gained by beginning it early. */
+  readsHere(): boolean;
   /** Cuts an output off after `size` bytes: an earlier run may have left more. */
   truncate(index: number, size: number): Promise<void>;
   /** @throws {WeightDiffError} IO, DISK_FULL: network file systems may report a failed write only now. */
   close(): Promise<void>;
 }
 
+/** @param readsHere read what is in the page cache in this thread. */
 export function openWorkerFiles(
   disk: Disk,
   inputs: readonly InputFile[],
   outputs: readonly OutputFile[],
-  signal?: AbortSignal,
+  {
+    signal,
+    readsHere = false,
+  }: { readonly signal?: AbortSignal | undefined; readonly readsHere?: boolean | undefined } = {},
 ): WorkerFiles {
+  const here = readingHere(readsHere);
+  const elsewhere = inputs.some(({ direct, remote }) => direct || remote !== undefined);
   const opened = new Map<string, Promise<DiskFile>>();
   const once = (key: string, open: () => Promise<DiskFile>): Promise<DiskFile> => {
     const file = opened.get(key) ?? open();
@@ -76,7 +85,7 @@ export function openWorkerFiles(
       const file = await openInput(disk, planned, direct, signal);
       try {
         await refuseChange(planned, await file.stat());
-        return file;
+        return file.direct ? file : here.of(file);
       } catch (error) {
         await file.close().catch(() => {}); // the file was only read
         throw runError(planned.path, "look at", error);
@@ -128,6 +137,7 @@ export function openWorkerFiles(
     async reread(index, target, position) {
       await readFully(await output(index, false), target, position);
     },
+    readsHere: () => !elsewhere && here.now(),
     async truncate(index, size) {
       const file = await output(index, false);
       await file.truncate(size);

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
-import type { Disk } from "../../../src/engine/io/disk.js";
+import type { Disk, DiskFile } from "../../../src/engine/io/disk.js";
 import type { Job, StoredOperand, TensorJob, Term } from "../../../src/engine/job/job.js";
 import { digestOf, type TensorResult } from "../../../src/engine/job/result.js";
 import { type PoolOptions, runJobs } from "../../../src/engine/pool.js";
@@ -177,6 +177,47 @@ test("rounds to 16 bits once, counts what overflows, and sums before rounding", 
   assert.deepEqual(out, Uint8Array.of(0x00, 0x7c, 0x00, 0x3c));
   assert.equal(result?.overflow, 1);
   assert.equal(result?.sum, Math.fround(1e5 + 1 + 2 ** -20));
+});
+
+test("reads a window itself only when it is needed, and hears that it is to stop", async () => {
+  const stop = new AbortController();
+  const size = 4000 << 16;
+  const setup = {
+    inputs: [{ path: "diff", size, modified: "0", direct: false }],
+    outputs: [],
+    ...{ windowBytes: 1 << 16, slots: 3, decoders: 1, fileWindowBytes: 1 << 16, readsHere: true },
+  };
+  const job: Job = { kind: "digest", id: 0, name: "t", source: operand(0, "U8", [size]) };
+  let read = 0;
+  // On a busy machine a read may take so long that others do the next.
+  let others = false;
+  const file: DiskFile = {
+    ...memoryFile(new Uint8Array(), "diff"),
+    stat: async () => ({ size, modified: "0" }),
+    async read(target) {
+      others = true;
+      return target.length;
+    },
+    readNow(target, position) {
+      if (position === 0) {
+        setImmediate(() => stop.abort(new WeightDiffError("TERMINATED", "stop")));
+      }
+      read += target.length;
+      return target.length;
+    },
+  };
+  let windows = 0;
+  const running = runJobs({ ...setup, ...needsOf([job]) }, [job], {
+    threads: 0,
+    disk: { openFile: async () => file },
+    signal: stop.signal,
+    onProgress() {
+      windows++;
+      assert.ok(others || read === windows << 16, "nothing is read ahead");
+    },
+  });
+  await refuses(() => running, "TERMINATED", /stop/);
+  assert.ok(windows > 0 && windows < 2000, `${windows} windows`);
 });
 
 for (const threads of [0, 2]) {
