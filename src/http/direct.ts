@@ -1,12 +1,9 @@
 /**
- * One GET over a connection of our own, for the bytes of large files. Without TLS they arrive in one buffer per connection, which costs an
- * eighth of the processor time of fetch; over TLS, with digests, it is two thirds (docs/benchmarks.md). It knows HTTP/1.1 (RFC 9112) as
- * far as storages speak it: an answer with a Content-Length. What is sent otherwise is left to fetch. Connections are used again.
+ * One GET over a connection of our own, for the bytes of large files. They arrive in one buffer per connection, which takes much less of the
+ * processor than fetch does (docs/benchmarks.md). It knows HTTP/1.1 (RFC 9112) as far as storages speak it: an answer with a Content-Length.
+ * What is sent otherwise is left to fetch. Connections are used again.
  */
-import { connect as connectPlain, isIP, type Socket } from "node:net";
-import { setImmediate as turn } from "node:timers/promises";
-import { connect as connectSecure } from "node:tls";
-import { trusting } from "./trust.js";
+import { type Connection, keep, newConnection, takeQuiet, wayOf } from "./connection.js";
 
 /** An answer, as it comes. */
 export interface Incoming {
@@ -18,12 +15,6 @@ export interface Incoming {
   cancel(): void;
 }
 
-interface Connection {
-  readonly socket: Socket;
-  /** What came next; null if the other end has closed. */
-  receive(): Promise<Uint8Array | null>;
-}
-
 interface Head {
   readonly status: number;
   readonly headers: Headers;
@@ -33,18 +24,10 @@ interface Head {
   readonly rest: Uint8Array;
 }
 
-/** Bytes read at once. */
-const PIECE = 1 << 18;
 /** The longest head of an answer, in bytes; Node's own limit is 16 KiB. */
 const MAX_HEAD = 32_768;
-/** A connection that rests longer may be closed by the other end at any moment. */
-const REST_MS = 4000;
 const HEAD_END = "\r\n\r\n";
 const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
-
-const resting = new Map<string, Connection[]>();
-/** Of each way to a server that speaks TLS: a second handshake is shorter. */
-const sessions = new Map<string, Buffer>();
 
 /**
  * Asks for `url`. @param headers without Host. @param signal ends the exchange, the body included.
@@ -133,133 +116,6 @@ function fields(headers: Readonly<Record<string, string>>): readonly string[] {
     }
     return `${name}: ${value}`;
   });
-}
-
-/** Connections of one way are alike: to the same server, which was trusted for the same reasons. */
-function wayOf(url: URL, authorities: string | null): string {
-  return `${url.origin} ${authorities ?? ""}`;
-}
-
-function newConnection(url: URL, authorities: string | null): Connection {
-  let waiting: { resolve(piece: Uint8Array | null): void; reject(error: Error): void } | null = null;
-  let early: Uint8Array | null = null;
-  let fault: Error | null = null;
-  let closed = false;
-  const socket = connectTo(url, authorities, (piece) => {
-    if (waiting === null) {
-      early = piece;
-    } else {
-      waiting.resolve(piece);
-      waiting = null;
-    }
-  });
-  socket.setNoDelay(true);
-  socket.on("error", (error) => {
-    fault = error;
-  });
-  socket.on("close", () => {
-    closed = true;
-    if (fault === null) {
-      waiting?.resolve(null);
-    } else {
-      waiting?.reject(fault);
-    }
-    waiting = null;
-  });
-  return {
-    socket,
-    receive() {
-      if (early !== null) {
-        const piece = early;
-        early = null;
-        return Promise.resolve(piece);
-      }
-      if (closed) {
-        return fault === null ? Promise.resolve(null) : Promise.reject(fault);
-      }
-      return new Promise((resolve, reject) => {
-        waiting = { resolve, reject };
-        socket.resume();
-      });
-    },
-  };
-}
-
-/** @param take gets one piece after each resume(). */
-function connectTo(url: URL, authorities: string | null, take: (piece: Uint8Array) => void): Socket {
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  if (url.protocol === "http:") {
-    const buffer = Buffer.allocUnsafeSlow(PIECE);
-    return connectPlain({
-      host,
-      port: Number(url.port || 80),
-      onread: {
-        buffer,
-        callback(count) {
-          take(buffer.subarray(0, count));
-          return false; // no more until somebody asks: the buffer is in use
-        },
-      },
-    });
-  }
-  const way = wayOf(url, authorities);
-  const session = sessions.get(way);
-  const secured = connectSecure({
-    host,
-    port: Number(url.port || 443),
-    ALPNProtocols: ["http/1.1"],
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...(session === undefined ? {} : { session }),
-    ...(authorities === null ? {} : { secureContext: trusting(authorities) }),
-  });
-  secured.on("session", (given: Buffer) => sessions.set(way, given));
-  // Not into one buffer: what has been decrypted comes, whatever `onread` answers, and would overwrite what is in use.
-  secured.pause();
-  secured.on("data", (piece: Buffer) => {
-    secured.pause();
-    take(piece);
-  });
-  return secured;
-}
-
-/** Lets the connection rest until somebody wants it; not one that has rested too long, was closed, or brings what nobody asked for. */
-function keep(way: string, connection: Connection): void {
-  const { socket } = connection;
-  const others = resting.get(way) ?? [];
-  resting.set(way, others);
-  others.push(connection);
-  const leave = (): void => {
-    const at = others.indexOf(connection);
-    if (at >= 0) {
-      others.splice(at, 1);
-    }
-    socket.destroy();
-  };
-  socket.unref();
-  socket.setTimeout(REST_MS, leave);
-  // Whoever takes it receives in the place of this.
-  connection.receive().then(leave, leave);
-}
-
-/**
- * A connection that rested and is still silent; null without one. It is asked for in two turns of the event loop, of which the second begins
- * after all sockets were looked at: what a server had sent beyond the length that it announced is found by then (`keep` ends the connection),
- * and is not read as the next answer's head.
- */
-async function takeQuiet(way: string): Promise<Connection | null> {
-  for (;;) {
-    const rested = resting.get(way)?.pop();
-    if (rested === undefined) {
-      return null;
-    }
-    const { socket } = rested;
-    socket.removeAllListeners("timeout").setTimeout(0).ref();
-    await turn();
-    await turn();
-    if (!socket.destroyed) {
-      return rested;
-    }
-  }
 }
 
 /** @throws {Error} for what is no head of an answer. */

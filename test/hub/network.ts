@@ -11,7 +11,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { FIXTURES } from "../support/fixtures.js";
 
 export const AUTHORITY = join(FIXTURES, "tls/authority.pem");
-const IDENTITY = {
+export const IDENTITY = {
   cert: readFileSync(join(FIXTURES, "tls/server.pem")),
   key: readFileSync(join(FIXTURES, "tls/server.key")),
 };

@@ -77,7 +77,7 @@ const ONLY: readonly (readonly [packages: RegExp, importers: RegExp])[] = [
   [/^(node:)?fs(\/promises)?$/, /^(checkpoint|files|hub|output|engine\/io|run|manifest|engine)\//],
   [/^(node:)?worker_threads$/, /^engine\//],
   [/^@huggingface\/hub$/, /^hub\//],
-  [/^(node:)?(net|http|https|tls)$/, /^http\/(direct|exchange|network|trust)\.ts$/],
+  [/^(node:)?(net|http|https|tls)$/, /^http\/(connection|exchange|network|trust)\.ts$/],
   [/^(node:)?(dns|child_process|vm|cluster)$/, /^$/],
 ];
 
