@@ -1,6 +1,6 @@
 /**
- * A chain of weight updates, whatever the layout: versions that build on one another, each a whole model or what changed in some of
- * its tensors. docs/chains.md has the layouts, and where each rule comes from.
+ * A chain of weight updates in any layout. Its versions build on one another. Each is either a whole model, or holds the changes to some
+ * tensors. docs/chains.md lists the layouts and the source of each rule.
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ListedFile } from "../checkpoint/file-list.js";
@@ -11,50 +11,50 @@ import type { ByteRange, Shape } from "../formats/tensor-info.js";
 import type { PositionList, StatedChecksum, StepCompression, StepEncoding } from "../formats/update.js";
 
 export const CHAIN_LAYOUTS = ["slime", "stitch", "modelexpress", "skyrl", "trl", "fireworks"] as const;
-/** What Fireworks calls its codecs: zlib, zstd, and a container. */
+/** Fireworks' names for its codecs: zlib, zstd, and a container. */
 export const FIREWORKS_FORMATS = ["arc_v1", "arc_v2", "arc_v3"] as const;
 
 export type ChainLayoutName = (typeof CHAIN_LAYOUTS)[number];
 
-/** Bytes of a file of the chain. */
+/** A range of bytes in a file of the chain. */
 export interface StoredBytes {
   readonly shard: ShardFile;
   readonly range: ByteRange;
 }
 
-/** What a step does to one tensor. */
+/** The change that one step makes to one tensor. */
 export interface Payload extends StoredBytes {
-  /** Of the tensor that it changes. */
+  /** The name of the tensor that it changes. */
   readonly name: string;
   readonly encoding: StepEncoding;
   readonly compression: StepCompression;
-  /** Null where the layout has none. */
+  /** Null if the layout has no checksums of single tensors. */
   readonly checksum: StatedChecksum | null;
-  /** Of "elements": the new values, which lie apart, and what the positions are. */
+  /** Only for the encoding "elements": the new values, which are stored separately, and the form of the positions. */
   readonly values?: StoredBytes & { readonly dtype: Dtype };
   readonly positions?: PositionList;
-  /** What the chain says of the tensor, where it says it. */
+  /** The tensor's dtype and shape, if the chain states them. */
   readonly dtype?: Dtype | undefined;
   readonly shape?: Shape | undefined;
 }
 
-/** By tensor: a Map, or what takes less memory. */
+/** Payloads by the name of the tensor: a Map, or a table that takes less memory. */
 export type Payloads = Pick<ReadonlyMap<string, Payload>, "size" | "has" | "get" | "keys" | "values"> &
   Iterable<readonly [string, Payload]>;
 
 export type VersionKind = "delta" | "full";
 
-/** What a version says of itself, before its shards are opened. */
+/** What a version states about itself. Its shards need not be opened for it. */
 export interface VersionHead {
   readonly kind: VersionKind;
-  /** The version it is made on; of a full one null. */
+  /** The number of the version on which it is made; null for a full version. */
   readonly base: number | null;
-  /** What it calls that version, where no version here has the name: `base` is then a guess, and 0 stands for the base, whatever its number. */
+  /** The name by which it calls that version, if no version here has that name. Then `base` is a guess, and 0 stands for the base, whatever its number. */
   readonly unnamed?: string;
-  /** As its index spells its encoding and checksums; null where it has none. */
+  /** The encoding and the checksum as its index spells them; null if it has none. */
   readonly encoding: string | null;
   readonly checksum: string | null;
-  /** The file that is written last, and its digest; null where there is none. */
+  /** The file that the publisher writes last, and its digest; null if there is none. */
   readonly index: { readonly file: ListedFile; readonly sha256: string } | null;
 }
 
@@ -62,33 +62,33 @@ export interface VersionHead {
 export interface Version extends VersionHead {
   readonly id: string;
   readonly number: number;
-  /** Its folder or file, as messages name it. */
+  /** Its folder or file, in the spelling of messages. */
   readonly place: string;
   readonly shards: readonly ShardFile[];
-  /** Empty of a full version. */
+  /** Empty for a full version. */
   readonly payloads: Payloads;
-  /** A full version as a model; null of an update. */
+  /** The model of a full version; null for an update. */
   readonly checkpoint: Checkpoint | null;
-  /** Of a full version that states them: by tensor. */
+  /** The checksums by tensor that a full version states of itself. */
   readonly sums: ReadonlyMap<string, StatedChecksum>;
-  /** sha256 over all tensors in the order of their names, where the layout has that. */
+  /** sha256 over all tensors in the order of their names; null if the layout has none. */
   readonly whole: string | null;
-  /** Does an update name every tensor of the model, those that it does not change, too? */
+  /** Must the update name every tensor of the model, even those that it does not change? */
   readonly every?: true;
-  /** What is odd and harmless. */
+  /** Oddities that do no harm. */
   readonly notes: readonly string[];
 }
 
-/** A version by name: nothing of it is read before it is asked for. */
+/** A version whose name is known. Nothing in it is read until somebody asks. */
 export interface ListedVersion {
   readonly id: string;
   readonly number: number;
   readonly place: string;
   /** @throws {WeightDiffError} with `why`: "incomplete", "old-layout", "link" and so on. */
   head(): Promise<VersionHead>;
-  /** @throws {WeightDiffError} with `why`; all that is wrong is listed. */
+  /** @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
   open(): Promise<Version>;
-  /** Is what is written last not there yet? */
+  /** Is the file missing that the publisher writes last? */
   isUnfinished(): Promise<boolean>;
 }
 
@@ -99,13 +99,13 @@ export interface Chain {
   readonly repo: string | null;
   readonly commit: string | null;
   readonly layout: ChainLayoutName;
-  /** By number, ascending. */
+  /** Sorted by number. */
   readonly versions: readonly ListedVersion[];
-  /** The version that the publisher points at, where the layout has a pointer; or that the user named. */
+  /** The version to which the publisher's pointer points, if there is a pointer; or the version whose own folder was given. */
   readonly pointer: number | null;
-  /** Why it cannot be followed. */
+  /** Why the pointer cannot be followed. */
   readonly pointerFault?: WeightDiffError | null;
-  /** May numbers be missing, since a step that changes nothing is not published? */
+  /** May numbers be missing? Some publishers leave out a step that changes nothing. */
   readonly gaps?: true;
   readonly notes: readonly string[];
 }

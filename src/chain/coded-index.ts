@@ -1,6 +1,6 @@
 /**
- * What the index of an update says of payloads that are coded (docs/formats.md 3.5): the coder's version, and each tensor's dtype and shape, which a
- * reader without the base needs to find its windows.
+ * The entries of an update's index about coded payloads (docs/formats.md 3.5): the coder's version, and each tensor's dtype and shape. A reader
+ * without the base needs dtype and shape to find the windows.
  */
 import type { WeightDiffError } from "../errors.js";
 import { CODEC, CODEC_KEY, CODED_KEY, type CodedTensor } from "../formats/coded/index.js";
@@ -10,10 +10,10 @@ import { quote } from "../formats/quote.js";
 import { chainError } from "./chain.js";
 import { jsonOf } from "./small-file.js";
 
-/** By name. */
+/** Coded tensors by name. */
 export type CodedTensors = ReadonlyMap<string, CodedTensor>;
 
-/** Keys of our own, which other readers pass over. */
+/** Our own keys. Other readers ignore them. */
 export function codedKeys(tensors: readonly CodedTensor[]): ReadonlyMap<string, string> {
   const list = tensors.map(({ name, dtype, shape }) => [name, dtype, shape]);
   return new Map([
@@ -22,7 +22,7 @@ export function codedKeys(tensors: readonly CodedTensor[]): ReadonlyMap<string, 
   ]);
 }
 
-/** An error with `why` where the coder is another one, or the list is none. */
+/** @returns an error with `why` if the coder's version is not known, or if the list is not valid. */
 export function readCodedKeys(
   metadata: ReadonlyMap<string, unknown>,
   at: { readonly file: string; readonly version: string },
@@ -30,14 +30,14 @@ export function readCodedKeys(
   const codec = metadata.get(CODEC_KEY);
   if (codec !== CODEC) {
     const found = typeof codec === "string" ? quote(codec) : codec === undefined ? "(missing)" : jsonOf(codec);
-    const what = `${CODEC_KEY} ${found} is not known: ${quote(CODEC)} is`;
+    const what = `${CODEC_KEY} ${found} is not known: expected ${quote(CODEC)}`;
     return chainError("unknown-compression", what, "update weight-diff, or publish it in another form", at);
   }
   const tensors = new Map<string, CodedTensor>();
   for (const entry of listIn(metadata.get(CODED_KEY), at.file) ?? [null]) {
     const tensor = tensorOf(entry);
     if (tensor === null || tensors.has(tensor.name)) {
-      const what = `${CODED_KEY} is no list of [name, dtype, shape] with each tensor once`;
+      const what = `${CODED_KEY} is not a list of [name, dtype, shape] that names each tensor once`;
       return chainError("incomplete", what, "the index is damaged: fetch this version again, or stop before it", at);
     }
     tensors.set(tensor.name, tensor);
@@ -53,7 +53,7 @@ function listIn(text: unknown, file: string): readonly unknown[] | null {
     const list = parseJson(text, file);
     return Array.isArray(list) ? list : null;
   } catch {
-    return null; // whoever asks says what is wrong
+    return null; // the caller tells what is wrong
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A folder of payloads with the source's file names: Fireworks (fireworks_delta_compression 0.1.0). It looks like a model of flat U8
- * tensors, has no version, and says nowhere how it is compressed; the payloads tell. A pickle among them is never opened.
+ * Fireworks (fireworks_delta_compression 0.1.0): a folder of payloads, whose files have the names of the model's files. It looks like a model of
+ * flat U8 tensors. It states neither a version nor a compression: the payloads show how they are compressed. A pickle among them is never opened.
  */
 import type { Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
@@ -23,7 +23,7 @@ import {
 import { type ChainLayout, once } from "./layout.js";
 import { holdsPayloads, openShardIn, wrongPayload } from "./shards.js";
 
-/** There is one step, which has no name. */
+/** There is only one step, and it has no name. */
 const ONLY = { id: "1", number: 1 } as const;
 const AGAIN = "it is damaged: fetch it again";
 
@@ -39,7 +39,7 @@ export const FIREWORKS: ChainLayout = {
     }
     const shard = await openShardIn(folder, first, ONLY.id).catch((error: unknown) => {
       if (error instanceof WeightDiffError && layout === null) {
-        return null; // whoever opens it as a model says what is wrong with it
+        return null; // whoever opens it as a model tells what is wrong with it
       }
       throw error;
     });
@@ -50,7 +50,7 @@ export const FIREWORKS: ChainLayout = {
   },
 };
 
-/** Checksums are decimal numbers: an update of slime without its index has others. */
+/** Are the checksums decimal numbers? An update of slime without its index looks alike, but has hex ones. */
 function decimalSums({ header }: Shard): boolean {
   return header.tensors.every(({ name }) => /^\d{1,10}$/.test(header.metadata.get(name) ?? ""));
 }
@@ -103,10 +103,10 @@ function placeOf(shard: Shard, { name }: TensorInfo) {
   return { file: shard.path, tensor: name, version: ONLY.id };
 }
 
-/** What arc_v3 pickles. */
+/** How a payload of arc_v3 begins that holds a pickle. */
 const ENVELOPE = "ARC3_ENVELOPE\0";
 
-/** How a payload begins. @throws {WeightDiffError} with `why` "pickle", "frame", "no-checksum", "dtype", "unknown-compression". */
+/** Reads how a payload begins. @throws {WeightDiffError} with `why` "pickle", "frame", "no-checksum", "dtype", "unknown-compression". */
 async function payloadOf(shard: Shard, tensor: TensorInfo, wanted: string | null): Promise<Payload> {
   const { name, range } = tensor;
   const at = placeOf(shard, tensor);
@@ -122,7 +122,7 @@ async function payloadOf(shard: Shard, tensor: TensorInfo, wanted: string | null
     if (head.startsWith(ENVELOPE)) {
       throw chainError(
         "pickle",
-        `tensor ${quote(name)} is an envelope of arc_v3 with a pickle in it: pickles can run any code, and this one is not opened`,
+        `tensor ${quote(name)} is an envelope of arc_v3 with a pickle in it: a pickle can run any code, so it is not opened`,
         "publish it as arc_v1 or arc_v2",
         at,
       );
@@ -171,7 +171,7 @@ async function payloadOf(shard: Shard, tensor: TensorInfo, wanted: string | null
   }
 }
 
-/** A safetensors file: its header's length may begin as zlib does. */
+/** Is it a safetensors file? Its first bytes, the header's length, can look like the start of zlib data. */
 function isContainer(head: string, size: number): boolean {
   return head.length > 8 && head[8] === "{" && Buffer.from(head, "latin1").readBigUInt64LE() <= size - 8;
 }
@@ -182,19 +182,19 @@ function compressionOf(head: string): "zlib" | "zstd" | null {
 
 function refuseOther(found: Format, wanted: string | null, name: string, at: ReturnType<typeof placeOf>): void {
   if (wanted !== null && wanted !== found) {
-    const what = `tensor ${quote(name)} is of ${found}, and ${wanted} is asked for`;
-    throw chainError("unknown-compression", what, "leave it out: the payloads tell", at);
+    const what = `tensor ${quote(name)} is of the format ${found}, not ${wanted}`;
+    throw chainError("unknown-compression", what, "ask for no format: the payloads show which one they have", at);
   }
 }
 
-/** A decimal number. */
+/** Reads a checksum, which is a decimal number. */
 function sumOf(stated: string | undefined, name: string, at: ReturnType<typeof placeOf>): StatedChecksum {
   const value = Number(stated);
   if (stated === undefined || !/^\d{1,10}$/.test(stated) || value >= 2 ** 32) {
     throw chainError(
       "no-checksum",
       `tensor ${quote(name)} has no checksum`,
-      "what cannot be checked is not applied",
+      "a payload without a checksum is not applied: fetch it again",
       at,
     );
   }

@@ -1,4 +1,4 @@
-/** A version that has an index, by name: slime's and ModelExpress's are alike but for their links. */
+/** A listed version that has an index. Those of slime and of ModelExpress differ only in how they name the version on which they are made. */
 import type { Folder } from "../checkpoint/file-list.js";
 import type { Hub } from "../hub/place.js";
 import { chainError, type ListedVersion, type Version } from "./chain.js";
@@ -18,11 +18,11 @@ export interface IndexedPlace {
   readonly id: string;
   readonly number: number;
   readonly place: string;
-  /** Its folder; null where it is gone. */
+  /** Enters its folder; null if it is gone. */
   enter(): Promise<Folder | null>;
   /** @throws {WeightDiffError} with `why`. */
   linkOf(index: DeltaIndex | FullIndex): Link | Promise<Link>;
-  /** Checksums that a full version states of its tensors. @throws {WeightDiffError} with `why`. */
+  /** The checksums that a full version states of its tensors. @throws {WeightDiffError} with `why`. */
   readonly sumsOf?: (
     version: Pick<Version, "checkpoint">,
     index: FullIndex,
@@ -44,7 +44,7 @@ export function indexedVersion(
     }
     return found;
   };
-  // An index may name 35,000 tensors: it is not kept once the version is open.
+  // An index may name 35,000 tensors, so it is not kept once the version is open.
   let index: Promise<DeltaIndex | FullIndex> | undefined;
   const read = (): Promise<DeltaIndex | FullIndex> => {
     index ??= folder().then((found) => readVersionIndex(found, id));

@@ -1,6 +1,6 @@
 /**
- * One version as slime, miles, stitch, vime and ModelExpress publish it: an index with five words about the update in its metadata, and
- * shards with one compressed payload for each tensor (docs/chains.md 1; slime 624b824a, update_weight_from_disk_delta.py 131-168).
+ * One version as slime, miles, stitch, vime and ModelExpress publish it. It has an index, whose metadata has five entries about the update,
+ * and shards with one compressed payload for each tensor (docs/chains.md 1; slime 624b824a, update_weight_from_disk_delta.py 131-168).
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import type { Folder } from "../checkpoint/file-list.js";
@@ -32,29 +32,29 @@ export interface DeltaIndex {
   readonly weightMap: ReadonlyMap<string, unknown>;
   readonly encoding: keyof typeof COMPRESSIONS;
   readonly algorithm: ChecksumName;
-  /** Of coded payloads; null of others. */
+  /** The tensors if the payloads are coded; else null. */
   readonly coded: CodedTensors | null;
 }
 
-/** What a whole model has: an index of another kind, or none. */
+/** A whole model: it has an ordinary index, or none. */
 export interface FullIndex {
   readonly kind: "full";
   readonly small: SmallFile | null;
   readonly metadata: ReadonlyMap<string, unknown>;
 }
 
-/** What slime wrote before July 2026, under the same names of folders (slime 987b3149). */
+/** The shards that slime wrote before July 2026. Its folders had the same names (slime 987b3149). */
 const OLD_SHARD = /^rank\d+_flush\d+\.safetensors$/;
 
 const UNFINISHED_HINT = "wait until it is published, or stop at an earlier version";
 
-/** No index yet, and no whole model: it is being published, or was interrupted. */
+/** Has it neither an index nor a whole model? Then it is being published, or its publisher was interrupted. */
 export function isUnfinished({ files }: Folder): boolean {
   const names = new Set(files.map(({ file }) => file));
   return findHuggingface(names) === null && ![...names].some((name) => OLD_SHARD.test(name) || name === "DONE");
 }
 
-/** Reads the index alone. @throws {WeightDiffError} with `why`. */
+/** Reads only the index. @throws {WeightDiffError} with `why`. */
 export async function readVersionIndex(folder: Folder, id: string): Promise<DeltaIndex | FullIndex> {
   const at = { file: folder.path, version: id };
   const old = folder.files.find(({ file }) => OLD_SHARD.test(file));
@@ -90,12 +90,12 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
     metadata.get(key),
   );
   if (!isEncoding(encoding)) {
-    const what = `delta_encoding ${shown(encoding)} is not known: xor, overwrite, xor_sparse and exact-compressed are`;
+    const what = `delta_encoding ${shown(encoding)} is not known; known are xor, overwrite, xor_sparse and exact-compressed`;
     errors.push(chainError("unknown-encoding", what, NEWER, where));
   }
   const expected = isEncoding(encoding) ? COMPRESSIONS[encoding] : "zstd";
   if (compression !== expected) {
-    const what = `compression_format ${shown(compression)} is not known: ${expected} is`;
+    const what = `compression_format ${shown(compression)} is not known: expected ${quote(expected)}`;
     errors.push(chainError("unknown-compression", what, NEWER, where));
   }
   const coded = encoding === "exact-compressed" ? readCodedKeys(metadata, where) : null;
@@ -103,7 +103,7 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
     errors.push(coded);
   }
   if (!isChecksumName(algorithm) || algorithm === "sha256") {
-    const what = `checksum_format ${shown(algorithm)} is not known: xxh3-128, blake3 and adler32 are`;
+    const what = `checksum_format ${shown(algorithm)} is not known; known are xxh3-128, blake3 and adler32`;
     errors.push(chainError("unknown-checksum", what, NEWER, where));
   }
   if (errors.length > 0 || !isEncoding(encoding) || coded instanceof WeightDiffError) {
@@ -122,7 +122,7 @@ export function shown(value: unknown): string {
   return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : jsonOf(value);
 }
 
-/** What an update is made on; of a full version null. */
+/** The version on which an update is made; `base` is null for a full version. */
 export type Link = Pick<VersionHead, "base" | "unnamed">;
 
 export function headOf(index: DeltaIndex | FullIndex, link: Link): VersionHead {
@@ -138,7 +138,7 @@ export function headOf(index: DeltaIndex | FullIndex, link: Link): VersionHead {
 
 type Opened = Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoint">;
 
-/** The payloads of an update. @throws {WeightDiffError} with `why`: all that is wrong. */
+/** Opens the payloads of an update. @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
 export async function openDelta(
   folder: Folder,
   { weightMap, small, encoding, algorithm, coded }: DeltaIndex,
@@ -160,7 +160,7 @@ export async function openDelta(
       named.add(file);
     }
   }
-  // What the index does not name counts, too: readers in the field open every shard that lies there.
+  // Shards that the index does not name count, too: the trainers' readers open every shard in the folder.
   for (const { file } of folder.files) {
     if (file.endsWith(".safetensors") && !file.startsWith(".")) {
       named.add(file);
@@ -211,7 +211,7 @@ export async function openDelta(
     }
     const { shard, names } = held.get(String(file)) ?? {};
     if (shard !== undefined && names?.().has(tensor) === false) {
-      const what = `tensor ${quote(tensor)} is named in the index, and is not in the shard`;
+      const what = `tensor ${quote(tensor)} is named in the index, but is not in the shard`;
       errors.push(chainError("index-tensor", what, MIXED, { file: shard.path, tensor, version: id }));
     }
   }
@@ -232,12 +232,12 @@ function namesOnce({ header }: Shard): () => ReadonlySet<string> {
 const MIXED =
   "index and shards are of different publishes, or it was damaged: fetch this version again, or stop before it";
 
-/** The name of a shard beside the index. */
+/** Is it the bare name of a shard, which lies beside the index? */
 export function isPlainShard(name: string): boolean {
   return isBareFileName(name) && !name.startsWith(".") && name.endsWith(".safetensors");
 }
 
-/** @param shard the same one without its tensors. */
+/** @param shard the same shard without its list of tensors. */
 function payloadIn(
   { header }: Shard,
   shard: ShardFile,
@@ -260,7 +260,7 @@ function payloadIn(
   return coded === null ? payload : codedPayload(payload, coded.get(name), at);
 }
 
-/** The least and the most bytes that its windows can take are known. */
+/** Refuses a coded payload that is shorter or longer than its windows can be. */
 function codedPayload(
   payload: StatedPayload,
   tensor: CodedTensor | undefined,
@@ -283,7 +283,7 @@ function codedPayload(
     : { ...payload, dtype, shape };
 }
 
-/** Pipelines that share a tensor publish it more than once: the same payload with the same checksum changes nothing. */
+/** Pipelines that share a tensor publish it more than once. A second payload with the same bytes and the same checksum does no harm. */
 async function isSame(one: Payload, other: StatedPayload): Promise<boolean> {
   const length = one.range.end - one.range.begin;
   if (one.checksum?.hex !== other.checksum.hex || other.range.end - other.range.begin !== length) {
@@ -308,10 +308,10 @@ async function isSame(one: Payload, other: StatedPayload): Promise<boolean> {
   }
 }
 
-/** Bytes compared at once. */
+/** How many bytes are compared at a time. */
 const PIECE = 1 << 20;
 
-/** A whole model. @throws {WeightDiffError} with `why` "incomplete" where it holds payloads, or cannot be opened. */
+/** Opens a whole model. @throws {WeightDiffError} with `why` "incomplete" if it holds payloads, or cannot be opened. */
 export async function openFull(folder: Folder, id: string, hub: Hub | null): Promise<Opened> {
   let checkpoint: Checkpoint;
   try {

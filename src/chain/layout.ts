@@ -1,38 +1,38 @@
-/** What a layout of chains is to the rest: how it is recognised, and its versions by name. */
+/** What every layout of chains provides: it recognises its folders, and lists their versions. */
 import { brokenLink, enterFolder, type Folder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { type Chain, type ChainLayoutName, faultOf, type ListedVersion } from "./chain.js";
 
-/** What the user says of the chain; what is left out, its files tell. */
+/** What the user says about the chain. Anything that is left out is read from its files. */
 export interface ChainQuestion {
   readonly layout?: ChainLayoutName | null;
-  /** Of Fireworks' payloads. */
+  /** The format of Fireworks' payloads. */
   readonly format?: string | null;
 }
 
 export interface FoundVersions extends Pick<Chain, "pointer" | "pointerFault" | "notes" | "gaps"> {
   readonly layout: ChainLayoutName;
   readonly versions: readonly ListedVersion[];
-  /** The folder that holds them, where it is not the one that was given. */
+  /** The folder that holds the versions, if it is not the given one. */
   readonly folder?: Folder;
 }
 
 export interface ChainLayout {
-  /** The names that it is asked for by. */
+  /** The names by which the user may ask for it. */
   readonly names: readonly ChainLayoutName[];
-  /** The folder's versions; null where it is no chain of this layout. @throws {WeightDiffError} IO, HUB_…, NETWORK. */
+  /** Lists the folder's versions; null if it is not a chain of this layout. @throws {WeightDiffError} IO, HUB_…, NETWORK. */
   find(folder: Folder, hub: Hub | null, question: ChainQuestion): Promise<FoundVersions | null>;
 }
 
-/** What may be a version: folders, and links that should lead to one. */
+/** Everything that may be a version: folders, and broken links, which should lead to one. */
 export function versionNames({ folders, broken }: Folder): readonly string[] {
   return [...folders, ...broken];
 }
 
 /**
- * A version's own folder; null where it is gone. A link that leads nowhere, in its place or in it, is this version's fault and no other's.
+ * Enters a version's own folder; null if it is gone. The folder may be a broken link, or hold one: that is a fault of this version alone.
  * @throws {WeightDiffError} with `why` "incomplete" for such a link; as enterFolder.
  */
 export async function enterVersion(
@@ -55,7 +55,7 @@ export async function enterVersion(
   }
 }
 
-/** Is the folder not there, or not there whole? What is wrong with it is told by whoever opens it. */
+/** Is the folder missing, or incomplete? Whoever opens it tells what is wrong. */
 export async function isMissing(
   enter: () => Promise<Folder | null>,
   last: (folder: Folder) => boolean,
@@ -67,17 +67,17 @@ export async function isMissing(
   return folder === null || last(folder);
 }
 
-/** Of folders that are called nearly as versions are, and are none: publishers write each number in one way. */
+/** Notes of folders whose names are almost those of versions. Publishers write each number in one way only. */
 export function oddNames(folder: Folder, like: RegExp, version: RegExp): readonly string[] {
   const odd = versionNames(folder).filter((name) => like.test(name) && !version.test(name));
   return odd.length === 0
     ? []
     : [
-        `passed over, since no version is called so: ${odd.slice(0, 5).map(quote).join(", ")}${odd.length > 5 ? ` and ${odd.length - 5} more` : ""}`,
+        `not read, since no version has such a name: ${odd.slice(0, 5).map(quote).join(", ")}${odd.length > 5 ? ` and ${odd.length - 5} more` : ""}`,
       ];
 }
 
-/** Runs once, however often it is asked for. */
+/** @returns a function that runs `make` once, and gives the same result every time. */
 export function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {

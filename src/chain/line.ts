@@ -1,15 +1,15 @@
-/** The versions that belong to one line with a path, before its base and after its target: where the base may stand that is not where it was said to be. */
+/** The versions before a path's base and after its target that belong to the same line. A base that is not the version it is said to be may be one of them. */
 import type { Chain, ListedVersion, Version } from "./chain.js";
 import type { ChainPath } from "./path.js";
 
 export interface Line {
-  /** The version that the first one is made on. */
+  /** The number of the version on which the first one is made. */
   readonly root: number;
-  /** Updates, each made on the one before. */
+  /** Updates. Each is made on the one before. */
   readonly versions: readonly Version[];
 }
 
-/** As far as the versions are there and can be read. @param base the version that the path's first step is made on. */
+/** Follows the line as far as versions are there and can be read. @param base the number of the version on which the path's first step is made. */
 export async function lineOf({ versions }: Chain, { steps, target }: ChainPath, base: number): Promise<Line> {
   const before: Version[] = [];
   let root = base;
@@ -33,7 +33,7 @@ export async function lineOf({ versions }: Chain, { steps, target }: ChainPath, 
   return { root, versions: [...before, ...steps, ...after] };
 }
 
-/** Null of a full version, and of one that cannot be read: nothing is known of it then. */
+/** Null for a full version, and for one that cannot be read, since nothing is known about it. */
 async function opened(listed: ListedVersion | undefined): Promise<Version | null> {
   const version = (await listed?.open().catch(() => null)) ?? null;
   return version?.kind === "delta" ? version : null;

@@ -1,6 +1,6 @@
 /**
- * `v4/`: ModelExpress. Versions are named by words of a catalogue, which have nothing to do with the folders' numbers; a full version's own
- * word is in no file (ModelExpress 008f0da0, canonical_delta.py; 50b1b429, receiver.py).
+ * `v4/`: ModelExpress. Versions have names from a catalogue, which are unrelated to the folders' numbers. The name of a full version is in no
+ * file (ModelExpress 008f0da0, canonical_delta.py; 50b1b429, receiver.py).
  */
 import type { Folder } from "../checkpoint/file-list.js";
 import { quote } from "../formats/quote.js";
@@ -14,7 +14,7 @@ import { checksumOf, isChecksumName, noChecksum } from "./shards.js";
 import { fileNamed, readSmall } from "./small-file.js";
 
 const VERSION_FOLDER = /^v(0|[1-9]\d{0,14})$/;
-/** The base, which every receiver has before anything is published. */
+/** The number of the base, which every receiver has before anything is published. */
 const SEED = 0;
 
 export const MODEL_EXPRESS: ChainLayout = {
@@ -42,7 +42,7 @@ export const MODEL_EXPRESS: ChainLayout = {
   },
 };
 
-/** Any folder may hold others called v1: an index that speaks of an update tells. */
+/** Does the index of one of them describe an update? Many folders that are not chains hold a folder v1. */
 async function hasUpdate(folder: Folder, numbers: readonly number[], hub: Hub | null): Promise<boolean> {
   for (const number of numbers) {
     const inner = await enterVersion(folder, `v${number}`, String(number), hub).catch(nothing);
@@ -54,7 +54,7 @@ async function hasUpdate(folder: Folder, numbers: readonly number[], hub: Hub | 
   return false;
 }
 
-/** Of a version that is at fault. */
+/** A version with a fault tells nothing here. */
 function nothing(error: unknown): null {
   faultOf(error);
   return null;
@@ -63,7 +63,7 @@ function nothing(error: unknown): null {
 export async function speaksOfUpdate(index: Parameters<typeof readSmall>[0], directory: string): Promise<boolean> {
   const text = await readSmall(index, directory)
     .then((small) => small.text)
-    .catch(() => ""); // whoever reads it says what is wrong
+    .catch(() => ""); // whoever reads it tells what is wrong
   return text.includes('"delta_encoding"');
 }
 
@@ -73,20 +73,20 @@ interface Place {
   enter(): Promise<Folder | null>;
 }
 
-/** The folders by the names of their versions, the full ones, which have none, and what updates are made on. All by number, ascending. */
+/** The numbers of the folders by the names of their versions; the full versions, which have no names; and on what each update is made. All sorted by number. */
 interface Names {
   readonly byName: ReadonlyMap<string, number>;
   readonly full: readonly number[];
   readonly made: readonly { readonly number: number; readonly on: string | null }[];
 }
 
-/** @throws {WeightDiffError} with `why` "link" for a name that two have. */
+/** @throws {WeightDiffError} with `why` "link" for a name that two versions have. */
 async function namesOf(places: readonly Place[]): Promise<Names> {
   const byName = new Map<string, number>();
   const full: number[] = [];
   const made: { readonly number: number; readonly on: string | null }[] = [];
   for (const { number, place, enter } of places) {
-    // One that cannot be read has no name; on the way to the wanted version it is told.
+    // A version that cannot be read has no name. If it lies on the way to the wanted version, its fault is told there.
     const folder = await enter().catch(nothing);
     const index = folder === null ? null : await readVersionIndex(folder, String(number)).catch(() => null);
     if (index?.kind === "full") {
@@ -116,8 +116,8 @@ function nameOf(value: unknown): string | null {
 }
 
 /**
- * A name that no index has: the first one after a full version is that version's own, and any other is of the base, or of a version that
- * is missing. Whoever goes the way tells those apart, and the checksums tell whether it was right.
+ * An update may name a version that no index here names. The first such name after a full version belongs to that version. Any other belongs to
+ * the base, or to a missing version: path.ts tells these apart, and the checksums show whether that was right.
  */
 function linkTo({ byName, full, made }: Names, { metadata }: DeltaIndex, number: number, place: string): Link {
   const [own, base] = [nameOf(metadata.get("version")), nameOf(metadata.get("base_version"))];
@@ -139,8 +139,8 @@ function linkTo({ byName, full, made }: Names, { metadata }: DeltaIndex, number:
 }
 
 /**
- * Of a full version: by the tensor's name, with or without a word before it. Where its index says which checksum it is, every tensor must
- * have one, as receivers want it (modelexpress 0.7.0, inference/receiver.py).
+ * The checksums of a full version. Their keys are the tensors' names, with or without a prefix. If the index names the algorithm, every tensor
+ * must have a checksum, as receivers demand (modelexpress 0.7.0, inference/receiver.py).
  */
 function sumsOf(
   { checkpoint }: Pick<Version, "checkpoint">,
@@ -149,7 +149,12 @@ function sumsOf(
 ): Version["sums"] {
   const algorithm = about.get("checksum_format") ?? "adler32";
   if (!isChecksumName(algorithm)) {
-    throw chainError("unknown-checksum", `checksum_format ${shown(algorithm)} is not known: adler32 is`, NEWER, at);
+    throw chainError(
+      "unknown-checksum",
+      `checksum_format ${shown(algorithm)} is not known: expected "adler32"`,
+      NEWER,
+      at,
+    );
   }
   const sums = new Map<string, StatedChecksum>();
   for (const [name, { shard }] of checkpoint?.stateDict ?? []) {

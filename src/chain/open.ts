@@ -1,4 +1,4 @@
-/** From a path to a chain: a directory or a repository, whatever the layout. Names only; what lies in a version is read when it is asked for. */
+/** Opens a chain, in any layout, from a directory or a repository. It only looks at names. A version is read when somebody asks for it. */
 import { findAnyFolder, noFolder } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
@@ -13,10 +13,10 @@ import { TRL } from "./trl.js";
 /** Add a row to add a layout. */
 const LAYOUTS: readonly ChainLayout[] = [SLIME, SKYRL, TRL, MODEL_EXPRESS, FIREWORKS];
 
-/** Versions that are listed; nobody publishes more. */
+/** The most versions that are listed. Nobody publishes more. */
 const MOST_VERSIONS = 100_000;
 
-/** @returns null where the path is no chain. @throws {WeightDiffError} LIMIT, IO, HUB_…, NETWORK; with `why` for a damaged pointer. */
+/** @returns null if the path is not a chain. @throws {WeightDiffError} LIMIT, IO, HUB_…, NETWORK; with `why` for a damaged pointer. */
 export async function findChain(path: string, hub: Hub | null, question: ChainQuestion = {}): Promise<Chain | null> {
   const { layout = null } = question;
   const folder = await findAnyFolder(path, hub);
@@ -43,7 +43,7 @@ export async function findChain(path: string, hub: Hub | null, question: ChainQu
   return null;
 }
 
-/** @throws {WeightDiffError} NOT_FOUND where it is none; as findChain. */
+/** @throws {WeightDiffError} NOT_FOUND if it is not a chain; as findChain. */
 export async function openChain(path: string, hub: Hub | null, question: ChainQuestion = {}): Promise<Chain> {
   const { layout = null } = question;
   const chain = await findChain(path, hub, question);

@@ -1,4 +1,4 @@
-/** From the wanted version back to where it starts: the base, or a full version. Every version on the way is opened; no other is read. */
+/** Finds the path from the wanted version back to its start: the base, or a full version. Opens every version on the path, and reads no other. */
 import { type ErrorDetails, WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import {
@@ -15,9 +15,9 @@ import {
 export interface ChainPath {
   /** The version that is wanted. */
   readonly target: ListedVersion;
-  /** The full version that it starts from; null: the base. */
+  /** The full version from which it starts; null for the base. */
   readonly start: Version | null;
-  /** What is applied, in this order. */
+  /** The updates, in the order in which they are applied. */
   readonly steps: readonly Version[];
   readonly notes: readonly string[];
 }
@@ -26,22 +26,22 @@ export interface ChainPath {
 export type BaseOption = "baseVersion" | "from";
 
 export interface PathOptions {
-  /** Null takes the pointer's, else the newest that is complete. */
+  /** Null takes the version of the pointer, else the newest complete one. */
   readonly to: number | null;
-  /** The version that the base is: 0, or what the user says. */
+  /** Which version the base is: 0, or what the user says. */
   readonly base: number;
   /** "baseVersion" by default. */
   readonly baseOption?: BaseOption;
-  /** Steps on one path. */
+  /** The most steps on a path. */
   readonly maxSteps: number;
 }
 
-/** Where the chain begins with a version that is not there, the base may be that one. */
+/** If the chain is made on a version that is not there, the base may be that version. */
 function startAt(link: number, option: BaseOption): NonNullable<ErrorDetails["advice"]> {
   return [{ to: "if the base is that version, say so", option, value: String(link) }];
 }
 
-/** @throws {WeightDiffError} with `why`: "incomplete", "link", "version-gap", "base-unreachable", and what the versions' own files are refused for, all at once; LIMIT. */
+/** @throws {WeightDiffError} with `why` "already-applied", "incomplete", "link", "version-gap" or "base-unreachable"; with all faults of the versions' files together; LIMIT. */
 export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainPath> {
   const { base, baseOption = "baseVersion" } = options;
   const { target, notes: told } = await targetOf(chain, options.to);
@@ -52,7 +52,7 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
       target.number === base
         ? `the base already is version ${target.id}: nothing is to be applied`
         : `version ${target.id} is earlier than the base, which is version ${spelled(chain, base)}`,
-      target.number === base ? undefined : "no update is undone: give an earlier base",
+      target.number === base ? undefined : "updates cannot be undone: give an earlier base",
       { file: chain.path, version: target.id },
       { advice: [{ to: "choose a later version", option: "to" }] },
     );
@@ -103,7 +103,7 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
       throw chainError(
         "link",
         `is made on ${next.place}, which is made on it`,
-        "the links go round: fetch the chain again",
+        "these versions are made on each other in a circle: fetch the chain again",
         {
           file: at.place,
           version: at.id,
@@ -124,7 +124,7 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
   };
 }
 
-/** What is wrong is told of every version at once. */
+/** Tells the faults of all versions together. */
 async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[]> {
   const opened: Version[] = [];
   const errors: WeightDiffError[] = [];
@@ -198,7 +198,7 @@ async function targetOf(
   const unfinished: string[] = [];
   for (const version of [...versions].reverse()) {
     if (!(await version.isUnfinished())) {
-      const note = `${unfinished.join(", ")}: not complete yet, or interrupted: version ${version.id} is the newest that is`;
+      const note = `${unfinished.join(", ")}: not complete yet, or interrupted; the newest complete version is ${version.id}`;
       return { target: version, notes: unfinished.length === 0 ? [] : [note] };
     }
     unfinished.push(version.place);
@@ -210,7 +210,7 @@ async function targetOf(
   return { target: newest, notes: [] };
 }
 
-/** The newest complete one before it is what can be had. @param later a version that is made on it: nobody is publishing it any more. */
+/** Refuses a version that is not complete, and names the newest complete one before it. @param later a version that is made on it, so it is not being published any more. */
 async function refuseUnfinished(
   version: ListedVersion,
   versions: readonly ListedVersion[],
@@ -243,7 +243,7 @@ async function refuseUnfinished(
   });
 }
 
-/** @param later the version on the way that is made on it; null of the wanted one. @throws {WeightDiffError} as its own head. */
+/** @param later the version on the path that is made on it; null for the wanted version. @throws {WeightDiffError} as its own head. */
 async function headOf(version: ListedVersion, later: ListedVersion | null, { versions }: Chain): Promise<VersionHead> {
   if (later !== null) {
     await refuseUnfinished(version, versions, later);
@@ -252,9 +252,9 @@ async function headOf(version: ListedVersion, later: ListedVersion | null, { ver
 }
 
 /**
- * What a version is made on, whose name no version here has: the full version before it, or the base. There is one base: where an
- * earlier version is made on it by another name, this one's is missing.
- * @returns what it is taken for. @throws {WeightDiffError} with `why` "version-gap".
+ * A version may be made on one whose name no version here has. That is the full version before it, or the base. The base has one name. If an
+ * earlier version calls the base by another name, the version that is meant here is missing.
+ * @returns what the unknown version is taken for. @throws {WeightDiffError} with `why` "version-gap".
  */
 async function takenFor(chain: Chain, at: ListedVersion, name: string, link: number, base: number): Promise<string> {
   if (link !== 0) {
@@ -263,7 +263,7 @@ async function takenFor(chain: Chain, at: ListedVersion, name: string, link: num
   const unread: string[] = [];
   let other = false;
   for (const version of chain.versions.filter(({ number }) => number > base && number < at.number)) {
-    // One that cannot be read may be the one that is missing.
+    // A version that cannot be read may be the one that is meant.
     const head = await version.head().catch((error: unknown) => {
       unread.push(`${version.place} cannot be read (${faultOf(error).fact})`);
       return null;
@@ -275,7 +275,7 @@ async function takenFor(chain: Chain, at: ListedVersion, name: string, link: num
       "version-gap",
       `is made on ${quote(name)}, and no version here has that name`,
       unread.length > 0
-        ? `${unread.join(", ")}, and may be it: fetch the chain again`
+        ? `${unread.join(", ")}, and may be the one that is meant: fetch the chain again`
         : "fetch the missing version; without it nothing after it can be computed",
       { file: at.place, version: at.id },
     );
@@ -283,7 +283,7 @@ async function takenFor(chain: Chain, at: ListedVersion, name: string, link: num
   return "taken for the base";
 }
 
-/** A number as this chain's versions spell theirs. */
+/** A version's number in the spelling of this chain. */
 export function spelled({ versions }: Pick<Chain, "versions">, number: number): string {
   return versions.some((one) => one.id !== versionText(one.number)) ? String(number) : versionText(number);
 }

@@ -1,6 +1,6 @@
 /**
- * The payloads of one version as columns. A mixture of experts has 35,000 in each of its steps: as objects, 64 steps take gigabytes; here
- * a payload takes some 40 bytes, and is put together when it is asked for.
+ * The payloads of one version, stored in columns. A mixture of experts has 35,000 in each step. As objects, those of 64 steps take gigabytes.
+ * Here a payload takes some 40 bytes, and its object is made when somebody asks for it.
  */
 import type { ShardFile } from "../checkpoint/shard.js";
 import type { Dtype } from "../formats/dtype.js";
@@ -8,26 +8,26 @@ import type { ByteRange, Shape } from "../formats/tensor-info.js";
 import type { StatedChecksum, StepCompression, StepEncoding } from "../formats/update.js";
 import type { Payload, Payloads } from "./chain.js";
 
-/** What all payloads of a table have in common. */
+/** The properties that all payloads of a table share. */
 export interface Common {
   readonly encoding: StepEncoding;
   readonly compression: StepCompression;
   readonly algorithm: StatedChecksum["algorithm"];
 }
 
-/** A payload whose checksum is stated. */
+/** A payload that has a checksum. */
 export type StatedPayload = Pick<Payload, "name" | "range" | "dtype" | "shape"> & {
   readonly shard: ShardFile;
   readonly checksum: StatedChecksum;
 };
 
-/** Names by row. A table has the first of them, and may share them with others: they only grow. */
+/** Names by row. Tables may share one list, of which each takes the first names. The list only grows. */
 interface Names {
   readonly list: string[];
   readonly rows: Map<string, number>;
 }
 
-/** Of the table before: the steps of a chain mostly name the same tensors in the same order. */
+/** The names of the latest table: the steps of a chain mostly name the same tensors in the same order. */
 let latest: Names = { list: [], rows: new Map() };
 
 export class PayloadTable implements Payloads {
@@ -35,19 +35,19 @@ export class PayloadTable implements Payloads {
   #names = latest;
   #size = 0;
   readonly shards: ShardFile[] = [];
-  /** By row: the place of its shard, where it begins and ends, and its checksum as bytes. */
+  /** For each row: the index of the shard, where the payload begins and ends, and the bytes of its checksum. */
   #shard = new Uint32Array(64);
   #range = new Float64Array(128);
   #sums = Buffer.alloc(0);
   #sumBytes = 0;
-  /** By row, where the index says it. */
+  /** For each row, if the index states it. */
   readonly #tensors: { readonly dtype: Dtype; readonly shape: Shape }[] = [];
 
   constructor(common: Common) {
     this.common = common;
   }
 
-  /** @param payload of a name that is not there yet. */
+  /** @param payload its name must not be in the table yet. */
   add({ name, shard, range, checksum: { hex }, dtype, shape }: StatedPayload): void {
     const row = this.#size;
     if (row === 0) {
@@ -73,7 +73,7 @@ export class PayloadTable implements Payloads {
     }
   }
 
-  /** Names of its own begin where they are not those of the table before. */
+  /** As soon as a name is not that of the latest table, this table gets a list of its own. */
   #name(row: number, name: string): void {
     const { list, rows } = this.#names;
     if (list[row] === name) {

@@ -1,4 +1,4 @@
-/** The shards of one version: safetensors files with a payload for each tensor, and what must be true of their headers. */
+/** The shards of one version: safetensors files with one payload for each tensor. This file has the rules for their headers. */
 import { brokenLink, type Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
@@ -12,7 +12,7 @@ import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 import { fileNamed, strayLink } from "./small-file.js";
 
-/** Reads one header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
+/** Opens one shard and reads its header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
 export async function openShardIn(
   folder: Folder,
   name: string,
@@ -60,8 +60,8 @@ export async function openShardIn(
 const AGAIN = "it was cut short, damaged, or mixed with another run's: fetch this version again, or stop before it";
 
 /**
- * Are these payloads and no weights? A shard of updates has flat U8 tensors only, and names each in its metadata; so that an unfinished
- * version, or a folder of payloads with an ordinary index, is never taken for a model.
+ * Does the shard hold payloads, and not weights? A shard of updates has only flat U8 tensors, and its metadata names each of them. So neither an
+ * unfinished version nor a folder of payloads with an ordinary index is ever taken for a model.
  */
 export function holdsPayloads({ tensors, metadata }: ShardHeader): boolean {
   return (
@@ -70,7 +70,7 @@ export function holdsPayloads({ tensors, metadata }: ShardHeader): boolean {
   );
 }
 
-/** Why it is no payload: an error, or null if it is one. */
+/** The error for a tensor that cannot be a payload; null if it can. */
 export function wrongPayload(
   { name, dtype, shape }: TensorInfo,
   file: string,
@@ -81,12 +81,12 @@ export function wrongPayload(
     : chainError(
         "dtype",
         `tensor ${quote(name)} is ${dtype} ${shapeText(shape)}, and payloads are flat U8`,
-        "this is no shard of an update: fetch this version again",
+        "this is not a shard of an update: fetch this version again",
         { file, tensor: name, version },
       );
 }
 
-/** The checksum as a publisher writes it; null if it is none. */
+/** Reads a checksum as publishers write it; null if it is not one. */
 export function checksumOf(algorithm: ChecksumName, hex: unknown): StatedChecksum | null {
   return typeof hex === "string" && hex.length === CHECKSUM_DIGITS[algorithm] && /^[0-9a-f]*$/.test(hex)
     ? { algorithm, hex }
@@ -97,7 +97,7 @@ export function isChecksumName(name: unknown): name is ChecksumName {
   return typeof name === "string" && Object.hasOwn(CHECKSUM_DIGITS, name);
 }
 
-/** @param stated in its place. */
+/** The error for a payload without a checksum. @param stated what stands in the checksum's place. */
 export function noChecksum(
   name: string,
   stated: string | undefined,
@@ -109,7 +109,7 @@ export function noChecksum(
     stated === undefined
       ? `tensor ${quote(name)} has no checksum`
       : `tensor ${quote(name)}: ${quote(stated)} is no ${algorithm} checksum`,
-    "what cannot be checked is not applied: fetch this version again, or stop before it",
+    "a payload without a checksum is not applied: fetch this version again, or stop before it",
     at,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * `delta-00000004/`: SkyRL. A manifest, written last, lists every tensor with its dtype and shape, and where its payload is (SkyRL a9564572,
- * delta_checkpoint.py 78-88, 257-273, 710-726).
+ * `delta-00000004/`: SkyRL. A manifest, which is written last, lists every tensor with its dtype, its shape and the place of its payload (SkyRL
+ * a9564572, delta_checkpoint.py 78-88, 257-273, 710-726).
  */
 import type { Folder } from "../checkpoint/file-list.js";
 import type { Shard } from "../checkpoint/shard.js";
@@ -46,7 +46,7 @@ interface Read {
   readonly small: SmallFile;
   readonly base: number;
   readonly tensors: readonly unknown[];
-  /** What the manifest says of all tensors together. */
+  /** The manifest's entries about all tensors together. */
   readonly stated: ReadonlyMap<string, unknown>;
 }
 
@@ -104,7 +104,7 @@ function listed(place: string, number: number, enter: () => Promise<Folder | nul
   };
 }
 
-/** @throws {WeightDiffError} with `why`: all that is wrong. */
+/** @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
 async function openTensors(
   { folder, tensors, stated }: Read,
   place: string,
@@ -126,7 +126,7 @@ async function openTensors(
   const listed = fileList(stated.get("payload_files"));
   if (listed === null) {
     const at = { file: `${place}/${MANIFEST}`, version: id };
-    const what = `payload_files is ${shown(stated.get("payload_files"))}, and no list of bare names of .safetensors files`;
+    const what = `payload_files is ${shown(stated.get("payload_files"))}, not a list of bare names of .safetensors files`;
     errors.push(chainError("index-path", what, "a manifest may only name files beside itself", at));
   }
   const budget = headerBudget();
@@ -177,13 +177,13 @@ async function openTensors(
   if (errors.length > 0) {
     throw together(errors);
   }
-  // Readers open what the manifest names: a run that began anew may have left others.
+  // Readers open only the files that the manifest names. A run that started over may have left others.
   const others = folder.files.filter(({ file }) => isPlainShard(file) && !shards.has(file));
   const notes = others.map(({ file }) => `${file} is not named in ${MANIFEST}, and is not read`);
   return { shards: [...shards.values()], payloads, sums: new Map(), notes, checkpoint: null, whole: null };
 }
 
-/** Left out it is empty, as its reader has it; null where it is no list of names. */
+/** A missing list is empty, as in SkyRL's own reader; null if it is not a list of names. */
 function fileList(value: unknown): readonly string[] | null {
   const files: readonly unknown[] = value === undefined ? [] : Array.isArray(value) ? value : [value];
   const names = files.filter((file) => typeof file === "string" && isPlainShard(file));
@@ -191,8 +191,8 @@ function fileList(value: unknown): readonly string[] | null {
 }
 
 /**
- * The publisher writes the files and the totals from the list of tensors (a9564572, delta_checkpoint.py 1297-1304), and its reader fetches the files by
- * their own list (258-273): where the two differ, something is missing. Keys that are left out say nothing.
+ * The publisher writes the list of files and the totals from the list of tensors (a9564572, delta_checkpoint.py 1297-1304). Its reader fetches the
+ * files by the list of files (258-273). If the lists differ, something is missing. A missing key proves nothing.
  */
 function contradictions(
   stated: ReadonlyMap<string, unknown>,
@@ -204,13 +204,13 @@ function contradictions(
     const [total, sum] = [stated.get(`total_${key}`), records.reduce((all, one) => all + Number(one?.get(key)), 0)];
     return total === undefined || total === sum
       ? []
-      : [chainError("length", `total_${key} is ${shown(total)}, and its tensors have ${sum} together`, AGAIN, at)];
+      : [chainError("length", `total_${key} is ${shown(total)}, but its tensors have ${sum} together`, AGAIN, at)];
   });
   const unlisted = stated.has("payload_files") ? [...files].filter((file) => listed?.includes(file) === false) : [];
   return [
     ...totals,
     ...unlisted.map((file) =>
-      chainError("index-tensor", `${quote(file)} has payloads of tensors, and is not in payload_files`, AGAIN, at),
+      chainError("index-tensor", `${quote(file)} has payloads of tensors, but is not in payload_files`, AGAIN, at),
     ),
   ];
 }
@@ -262,7 +262,7 @@ function payloadOf(
     : { name, shard, range: tensor.range, encoding: "xor", compression: "zstd", checksum, dtype, shape };
 }
 
-/** Older records have `sha256` in place of a checksum and its algorithm; where that is left out, it is what its reader takes it for (78-88). */
+/** Older records have `sha256` in place of a checksum and its algorithm. If the algorithm is left out, it is the one that SkyRL's reader assumes (78-88). */
 function statedSum(
   record: ReadonlyMap<string, unknown>,
   name: string,
@@ -279,7 +279,7 @@ function statedSum(
     chainError(
       "no-checksum",
       `tensor ${quote(name)} has no checksum: ${shown(hex)} is no ${algorithm}`,
-      "what cannot be checked is not applied",
+      "a payload without a checksum is not applied: fetch this version again, or stop before it",
       at,
     )
   );

@@ -1,6 +1,6 @@
 /**
- * `weight_v000004/`: slime, miles, vime and stitch. Numbers count from 1 above the base; a version says which one it is made on. stitch keeps
- * the versions in `updates/` and a pointer to the newest in `latest` (stitch a250dc30, types.py 37-46).
+ * `weight_v000004/`: slime, miles, vime and stitch. The first version after the base has the number 1, and each version says on which one it is
+ * made. stitch keeps the versions in `updates/`, and a pointer to the newest in `latest` (stitch a250dc30, types.py 37-46).
  */
 import { basename, dirname } from "node:path";
 import { brokenLink, enterAnyFolder, type Folder, findAnyFolder } from "../checkpoint/file-list.js";
@@ -13,7 +13,7 @@ import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, enterVersion, type FoundVersions, oddNames, once, versionNames } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
 
-/** More digits above 999999. */
+/** Numbers above 999999 have more digits. */
 const VERSION_FOLDER = /^weight_v(\d{6}|[1-9]\d{6,14})$/;
 const UPDATES = "updates";
 const POINTER = "latest";
@@ -56,7 +56,7 @@ function versionsOf(root: Folder, hub: Hub | null): Pick<Chain, "versions" | "no
   return { versions: versions.sort((a, b) => a.number - b.number), notes };
 }
 
-/** @param enter its folder; null where it is gone. */
+/** @param enter enters its folder; null if it is gone. */
 function listed(place: string, number: number, enter: () => Promise<Folder | null>, hub: Hub | null): ListedVersion {
   const id = versionText(number);
   return indexedVersion({ id, number, place, enter, linkOf: (index) => linkOf(index, number, place, id) }, hub);
@@ -81,7 +81,7 @@ function linkOf(index: DeltaIndex | FullIndex, number: number, place: string, id
   return { base: link };
 }
 
-/** "run-7/weight_v000002", "weight_v000002" or "000002"; what is wrong with it matters only where nobody says which version is wanted. */
+/** Reads the pointer: "run-7/weight_v000002", "weight_v000002" or "000002". A fault in it matters only if the user names no version. */
 async function pointerOf(folder: Folder): Promise<number | WeightDiffError | null> {
   const wrong = (what: string, file: string): WeightDiffError =>
     chainError(
@@ -102,7 +102,7 @@ async function pointerOf(folder: Folder): Promise<number | WeightDiffError | nul
     const { text } = await readSmall(file, folder.directory);
     const [, digits] = /^(?:[^/\s]+\/)?(?:weight_v)?([0-9]{1,15})$/.exec(text.trim()) ?? [];
     return digits === undefined
-      ? wrong(`points at ${quote(text.trim().slice(0, 100))}, which is no version`, file.name)
+      ? wrong(`points at ${quote(text.trim().slice(0, 100))}, which is not a version`, file.name)
       : Number(digits);
   } catch (error) {
     if (error instanceof WeightDiffError && ["input", "limit"].includes(error.kind)) {
@@ -112,7 +112,7 @@ async function pointerOf(folder: Folder): Promise<number | WeightDiffError | nul
   }
 }
 
-/** A folder that is one version: those beside it are the rest of the chain. */
+/** The given folder is itself one version. The folders beside it are the rest of the chain. */
 async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersions | null> {
   const digits = VERSION_FOLDER.exec(basename(folder.directory))?.[1];
   if (digits !== undefined) {
@@ -135,7 +135,7 @@ async function loneVersion(folder: Folder, hub: Hub | null): Promise<FoundVersio
       };
 }
 
-/** The folder above, of a repository. */
+/** The folder above, also in a repository. */
 async function above({ place }: Folder, hub: Hub | null): Promise<Folder | null> {
   if (place === null) {
     return null;
@@ -144,8 +144,8 @@ async function above({ place }: Folder, hub: Hub | null): Promise<Folder | null>
   return findAnyFolder(`hf://${place.id}@${place.commit}${folder === "." ? "" : `/${folder}`}`, hub);
 }
 
-/** The number that an update outside of any chain gives itself. */
+/** The number that an update states of itself, if its folder's name is not that of a version. */
 async function ownNumber(folder: Folder): Promise<number | null> {
-  const index = await readVersionIndex(folder, "?").catch(() => null); // what it is, is told by whoever opens it
+  const index = await readVersionIndex(folder, "?").catch(() => null); // whoever opens it tells what is wrong
   return index?.kind === "delta" ? numberOf(index.metadata.get("version")) : null;
 }

@@ -1,4 +1,4 @@
-/** The small file that makes a version complete: an index, a manifest, a pointer. Read whole, wherever it is. */
+/** The small files of a version: its index or manifest, and the pointer. They are read as a whole, from the disk or from the Hub. */
 import { createHash } from "node:crypto";
 import type { Folder, ListedFile } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
@@ -7,7 +7,7 @@ import { parseJsonMaps } from "../formats/json.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 
-/** Bytes: as headers may have. A tensor takes some hundred. */
+/** The most bytes: as many as a header may have. A tensor takes some hundred. */
 const MOST = 25_000_000;
 
 export interface SmallFile {
@@ -19,7 +19,7 @@ export function fileNamed({ files }: Folder, name: string): ListedFile | undefin
   return files.find(({ file }) => file === name);
 }
 
-/** @param version that it belongs to, for messages. @throws {WeightDiffError} LIMIT, FORMAT_INVALID, LINK_OUTSIDE, IO, HUB_…. */
+/** @throws {WeightDiffError} LIMIT, FORMAT_INVALID, LINK_OUTSIDE, IO, HUB_…. */
 export async function readSmall(file: ListedFile, directory: string): Promise<SmallFile & { readonly text: string }> {
   const source = await openShardSource({ ...file, within: directory });
   try {
@@ -39,7 +39,7 @@ export async function readSmall(file: ListedFile, directory: string): Promise<Sm
   }
 }
 
-/** A JSON object, each key once. @throws {WeightDiffError} with `why` "incomplete" where it is none: cut short, or damaged. */
+/** Reads a JSON object that has each key once. @param version to which the file belongs, for messages. @throws {WeightDiffError} with `why` "incomplete" if it is cut short or damaged. */
 export async function readRecord(
   file: ListedFile,
   directory: string,
@@ -49,7 +49,7 @@ export async function readRecord(
     const { text, ...small } = await readSmall(file, directory);
     const record = fieldsOf(parseJsonMaps(text, file.name, "python"));
     if (record === null) {
-      throw new WeightDiffError("FORMAT_INVALID", "is no JSON object");
+      throw new WeightDiffError("FORMAT_INVALID", "is not a JSON object");
     }
     return { ...small, record };
   } catch (error) {
@@ -69,19 +69,19 @@ export async function readRecord(
   }
 }
 
-/** A link out of the version's folder is not followed. */
+/** The error for a link that leads out of the version's folder. */
 export function strayLink(error: WeightDiffError, version: string): WeightDiffError {
   const { code, fact, at } = error;
   const hint = "put the file itself in place of the link";
   return new WeightDiffError(code, fact, hint, { at: { ...at, version }, why: "index-path", cause: error });
 }
 
-/** The fields of an object that was parsed as a Map; null if it is none. */
+/** The fields of an object that was parsed as a Map; null if it is not an object. */
 export function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | null {
   return value instanceof Map ? value : null;
 }
 
-/** A value that was parsed so, as JSON again: for messages. */
+/** Turns a value that was parsed in this way into JSON again, for messages. */
 export function jsonOf(value: unknown): string {
   return JSON.stringify(value, (_, inner) => (inner instanceof Map ? Object.fromEntries(inner) : inner));
 }

@@ -1,6 +1,6 @@
 /**
- * `deltas/step_000004.safetensors` and `anchors/`: TRL, in two forms. The earlier one (pull request 5417, a46bf262) links steps and has one sha256
- * over the whole model; the later one (5937, 019ac735) has neither, and leaves out steps that change nothing.
+ * `deltas/step_000004.safetensors` and `anchors/`: TRL, in two forms. In the earlier one (pull request 5417, a46bf262) each step names the step
+ * before it, and has one sha256 over the whole model. The later one (5937, 019ac735) has neither, and leaves out steps that change nothing.
  */
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { enterAnyFolder, type Folder } from "../checkpoint/file-list.js";
@@ -27,10 +27,10 @@ import { numberOf } from "./small-file.js";
 
 const STEP_FILE = /^step_(\d{6}|[1-9]\d{6,14})\.safetensors$/;
 const AGAIN = "it was cut short, or damaged: fetch this step again, or stop before it";
-/** A step of the earlier form that changes nothing. */
+/** The name of the only tensor in a step of the earlier form that changes nothing. */
 const EMPTY = "__empty_delta__";
 
-/** How each form calls a tensor's positions and values. */
+/** How each form names a tensor's positions and values. */
 const FORMS = [
   { positions: ".indices", values: ".values" },
   { positions: ".idx", values: ".val" },
@@ -48,7 +48,7 @@ export const TRL: ChainLayout = {
     if (full.size + steps.size === 0) {
       return null;
     }
-    // Where a step has both, the whole model is the shorter way.
+    // If a step has both, the whole model is taken: no earlier step is needed then.
     const numbers = [...new Set([...full.keys(), ...steps.keys()])].sort((a, b) => a - b);
     const versions = numbers.map((number, index): ListedVersion => {
       const [anchor, step] = [full.get(number), steps.get(number)];
@@ -90,7 +90,7 @@ function anchorVersion(folder: Folder, file: string, number: number, hub: Hub | 
   };
 }
 
-/** @param before the step before it, for the form that does not name it. */
+/** @param before the number of the step before it, for the form that does not state it. */
 function deltaVersion(folder: Folder, file: string, number: number, before: number): ListedVersion {
   const id = versionText(number);
   const place = `deltas/${file}`;
@@ -149,12 +149,12 @@ function wholeOf({ header }: Shard): string | null {
   return stated !== undefined && /^[0-9a-f]{64}$/.test(stated) ? stated : null;
 }
 
-/** @throws {WeightDiffError} with `why`: all that is wrong. */
+/** @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
 function payloadsOf(shard: Shard, id: string): Version["payloads"] {
   const { tensors, metadata } = shard.header;
   const encoding = metadata.get("encoding") ?? "raw";
   if (encoding !== "raw" && encoding !== "gap_delta") {
-    const what = `encoding ${quote(encoding)} is not known: raw and gap_delta are`;
+    const what = `encoding ${quote(encoding)} is not known; known are raw and gap_delta`;
     throw chainError("unknown-encoding", what, "publish it in another form", { file: shard.path, version: id });
   }
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -178,7 +178,7 @@ function payloadsOf(shard: Shard, id: string): Version["payloads"] {
   }
   for (const { name } of tensors) {
     if (!used.has(name) && errors.length === 0) {
-      const what = `tensor ${quote(name)} is neither positions nor values of any`;
+      const what = `tensor ${quote(name)} is neither positions nor values of another tensor`;
       errors.push(chainError("shard-extra", what, AGAIN, { file: shard.path, tensor: name, version: id }));
     }
   }
@@ -200,7 +200,7 @@ function payloadOf(
 ): Payload | WeightDiffError {
   const at = { file: shard.path, tensor: name, version: id };
   if (values === undefined) {
-    return chainError("index-tensor", `tensor ${quote(name)} has positions and no values`, AGAIN, at);
+    return chainError("index-tensor", `tensor ${quote(name)} has positions, but no values`, AGAIN, at);
   }
   const dtype = listDtype(tensor, gaps);
   if (dtype === null) {

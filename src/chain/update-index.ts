@@ -1,8 +1,8 @@
-/** The index of an update, as slime writes it: one line, with the numbers as text of six digits (slime 624b824a, update_weight_from_disk_delta.py 158-168). */
+/** Writes the index of an update as slime does: one line, with version numbers as text of six digits (slime 624b824a, update_weight_from_disk_delta.py 158-168). */
 import type { UpdateEncoding } from "../formats/update.js";
 import { ascii } from "../formats/weight-index.js";
 
-/** The word for `compression_format` that goes with each encoding. */
+/** The value of `compression_format` for each encoding. */
 export const COMPRESSIONS = {
   xor: "zstd",
   overwrite: "zstd",
@@ -18,11 +18,11 @@ export interface UpdateHead {
   readonly baseVersion: string;
   readonly encoding: UpdateEncoding;
   readonly checksum: string;
-  /** Keys of our own, which readers pass over. */
+  /** Our own keys. The trainers' readers ignore them. */
   readonly own?: ReadonlyMap<string, string>;
 }
 
-/** @param weightMap tensor -> shard. */
+/** @param weightMap the shard by tensor. */
 export function writeUpdateIndex(
   { version, baseVersion, encoding, checksum, own = new Map() }: UpdateHead,
   weightMap: ReadonlyMap<string, string>,
@@ -38,7 +38,7 @@ export function writeUpdateIndex(
   return `{"metadata": ${flat(metadata)}, "weight_map": ${flat(weightMap)}}`;
 }
 
-/** As Python's json.dumps. */
+/** Writes an object as Python's json.dumps does. */
 function flat(texts: ReadonlyMap<string, string>): string {
   return `{${[...texts].map(([key, value]) => `${ascii(key)}: ${ascii(value)}`).join(", ")}}`;
 }

@@ -202,14 +202,19 @@ test("the index has the coder's version and each tensor's dtype and shape; anoth
     const list = JSON.parse(metadata.weight_diff_coded ?? "") as readonly (readonly unknown[])[];
     assert.equal(list.length, 3);
     const refusals = [
-      [/"weight_diff_codec": "1"/, '"weight_diff_codec": "2"', "unknown-compression", /codec "2" is not known: "1" is/],
+      [
+        /"weight_diff_codec": "1"/,
+        '"weight_diff_codec": "2"',
+        "unknown-compression",
+        /codec "2" is not known: expected "1"/,
+      ],
       [/"weight_diff_codec": "1", /, "", "unknown-compression", /\(missing\) is not known/],
-      [/"coded"/, '"zstd"', "unknown-compression", /compression_format "zstd" is not known: coded is/],
+      [/"coded"/, '"zstd"', "unknown-compression", /compression_format "zstd" is not known: expected "coded"/],
       [/"exact-compressed"/, '"exact"', "unknown-encoding", /delta_encoding "exact" is not known/],
-      [/"weight_diff_coded": "\[/, '"weight_diff_coded": "[[],', "incomplete", /is no list/],
+      [/"weight_diff_coded": "\[/, '"weight_diff_coded": "[[],', "incomplete", /is not a list/],
       [/"weight_diff_coded": "\[\[\\"/, '"weight_diff_coded": "[[\\"x', "index-tensor", /is not in the index's/],
       [/BF16/, "F32", "dtype", /is F32 .* for the publisher, and BF16/],
-      [/BF16/, "F3", "incomplete", /is no list/],
+      [/BF16/, "F3", "incomplete", /is not a list/],
     ] as const;
     for (const [from, to, why, words] of refusals) {
       assert.match(text, from);

@@ -65,7 +65,7 @@ for (const trainer of TRAINERS) {
       const notes: string[] = [];
       const report = await chainMaterialize({ chain, raw, ...quiet, onNote: (text) => void notes.push(text) });
       assert.equal(Number(report.chain.version), 2);
-      assert.match(notes.join("\n"), /not complete yet, or interrupted: version 0*2 is the newest that is/);
+      assert.match(notes.join("\n"), /not complete yet, or interrupted; the newest complete version is 0*2/);
     }),
   );
 }
@@ -84,7 +84,7 @@ test("trl: a step that is a link that leads nowhere is told where it is needed",
 );
 
 for (const [what, write, words] of [
-  ["says nothing", (path: string) => writeFileSync(path, "the newest"), /points at "the newest", which is no version/],
+  ["says nothing", (path: string) => writeFileSync(path, "the newest"), /points at "the newest", which is not a version/],
   ["is no text", (path: string) => writeFileSync(path, Buffer.of(0xff, 0xfe, 0x80)), /latest: /],
   ["is a link that leads nowhere", (path: string) => symlinkSync("nowhere", path), /a link that leads nowhere/],
 ] as const) {

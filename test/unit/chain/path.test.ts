@@ -76,7 +76,7 @@ for (const trainer of TRAINERS) {
       if (trainer === "modelexpress") {
         // Its name was in the index that is not there.
         assert.equal(middle.why, "version-gap");
-        assert.match(middle.hint ?? "", /v2 cannot be read \(has .*\), and may be it/);
+        assert.match(middle.hint ?? "", /v2 cannot be read \(has .*\), and may be the one that is meant/);
       } else {
         assert.deepEqual([middle.why, adviceOf(middle)], ["incomplete", [["to", "1"]]]);
         assert.match(middle.message, /is not complete, and .*3 is made on it/);

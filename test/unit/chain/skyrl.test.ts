@@ -41,7 +41,7 @@ for (const [what, why, words, change] of [
   [
     "a total that is not its tensors'",
     "length",
-    /total_uncompressed_num_bytes is 23, and its tensors have 22 together/,
+    /total_uncompressed_num_bytes is 23, but its tensors have 22 together/,
     (m) => {
       m.total_uncompressed_num_bytes = 23;
     },
@@ -49,7 +49,7 @@ for (const [what, why, words, change] of [
   [
     "a total of compressed bytes that is none",
     "length",
-    /total_compressed_num_bytes is "44", and its tensors have \d+/,
+    /total_compressed_num_bytes is "44", but its tensors have \d+/,
     (m) => {
       m.total_compressed_num_bytes = "44";
     },
@@ -65,7 +65,7 @@ for (const [what, why, words, change] of [
   [
     "a list that lacks a tensor's file",
     "index-tensor",
-    /has payloads of tensors, and is not in payload_files/,
+    /has payloads of tensors, but is not in payload_files/,
     (m) => {
       m.payload_files = [];
     },
@@ -82,7 +82,7 @@ for (const [what, why, words, change] of [
   [
     "a path",
     "index-path",
-    /payload_files is \["\.\.\/x\.safetensors"\], and no list of bare names/,
+    /payload_files is \["\.\.\/x\.safetensors"\], not a list of bare names/,
     (m) => {
       m.payload_files = ["../x.safetensors"];
     },
@@ -90,7 +90,7 @@ for (const [what, why, words, change] of [
   [
     "no list",
     "index-path",
-    /payload_files is null, and no list/,
+    /payload_files is null, not a list/,
     (m) => {
       m.payload_files = null;
     },
