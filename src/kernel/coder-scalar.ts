@@ -13,13 +13,13 @@ import {
 } from "./coder.js";
 import { assertSpan } from "./memory.js";
 
-/** How far `tuned` lies from `base`, as an unsigned number of the unit's bits: 0, -1, 1, -2 … are 0, 1, 2, 3 … */
+/** The difference of `tuned` from `base` as an unsigned number of the unit's bits: 0, -1, 1, -2 … are 0, 1, 2, 3 … */
 export function difference({ width, ordered }: Unit, base: number, tuned: number): number {
   const all = 2 ** (8 * width);
   const low = all / 2 - 1;
   let steps = tuned - base;
   if (ordered) {
-    // Seen from the base's sign: of values of the other sign, the magnitudes run the other way.
+    // The base's sign decides the direction: on the other side of zero, magnitudes run the other way.
     const same = tuned > low === base > low;
     const magnitude = tuned % (low + 1);
     steps = (same ? magnitude : -1 - magnitude) - (base % (low + 1));
@@ -29,7 +29,7 @@ export function difference({ width, ordered }: Unit, base: number, tuned: number
   return signed < 0 ? -2 * signed - 1 : 2 * signed;
 }
 
-/** The unit that lies so far from `base`. */
+/** The unit at that difference from `base`. */
 function apply({ width, ordered }: Unit, base: number, distance: number): number {
   const all = 2 ** (8 * width);
   const half = all / 2;
@@ -43,7 +43,7 @@ function apply({ width, ordered }: Unit, base: number, distance: number): number
   return base >= half !== other ? magnitude + half : magnitude;
 }
 
-/** An ordered unit with its sign as the lowest bit. */
+/** Moves the sign of an ordered unit to its lowest bit. */
 function rotate({ width, ordered }: Unit, unit: number): number {
   const half = 2 ** (8 * width - 1);
   return ordered ? (unit % half) * 2 + Math.floor(unit / half) : unit;
@@ -76,7 +76,7 @@ export function scalarCoder(memory: ArrayBuffer): Coder {
   };
   const word = (at: number): number => view.getUint32(at, true);
 
-  /** The extra bits behind those of a state that have passed. */
+  /** Reads or writes the extra bits after those that the state has passed. */
   const openBits = (state: number): OpenBits => {
     const start = word(state + STATE.extra);
     let passed = word(state + STATE.bits);

@@ -1,4 +1,4 @@
-/** The checksums that a chain states, held against those that were found. */
+/** Compares the checksums that a chain states with those of the tensors. */
 import { chainError } from "../../chain/chain.js";
 import type { TensorJob } from "../../engine/job/job.js";
 import type { TensorResult } from "../../engine/job/result.js";
@@ -8,7 +8,7 @@ import type { ExpectedSum, UpdatePlan } from "../../plan/plan-update.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
-/** The first that does not fit; null if all do, or if an earlier run has compared them. */
+/** The error for the first checksum that does not fit; null if all fit, or if an earlier run has compared them. */
 export function wrongSum(
   name: string,
   expected: readonly ExpectedSum[],
@@ -19,7 +19,7 @@ export function wrongSum(
   return sum === undefined ? null : checksumError(name, sum, checksums?.[at] ?? "");
 }
 
-/** @param remedy what to do, where more is known than that this one does not fit. */
+/** The error for a checksum that does not fit. @param remedy what to do, if more is known than that it does not fit. */
 export function checksumError(
   name: string,
   { version, file, checksum, full }: ExpectedSum,
@@ -37,7 +37,7 @@ export function checksumError(
   );
 }
 
-/** After a tensor's last checksum did not fit: which of its steps is the first that is wrong. */
+/** A tensor's last checksum did not fit: finds the first of its steps after which the tensor is wrong. */
 export async function firstWrong(
   every: UpdatePlan,
   tensor: string,

@@ -1,4 +1,4 @@
-/** What an engine leaves beside a checkpoint that it changes in place: which version it is, and whether it was still at it. */
+/** Reads what an engine leaves beside a checkpoint that it changes in place: which version the checkpoint is, and whether a change was interrupted. */
 import { basename, dirname, join } from "node:path";
 import { fieldsOf, numberOf } from "../../chain/small-file.js";
 import { isHeld } from "../../files/held.js";
@@ -6,7 +6,7 @@ import { readText } from "../../files/small-files.js";
 import { parseJsonMaps } from "../../formats/json.js";
 
 /**
- * sglang keeps them in the checkpoint (local_checkpoint.py, in slime 624b824a's docker/patch/latest/sglang-pull_weights.patch), SkyRL beside the folder
+ * Where engines keep their state and their lock. sglang keeps them in the checkpoint (local_checkpoint.py, in slime 624b824a's docker/patch/latest/sglang-pull_weights.patch), SkyRL beside the folder
  * `weights`, which is the checkpoint (a9564572, delta_checkpoint.py 107-108, 553-559).
  */
 function placesOf(directory: string): readonly { readonly folder: string; readonly lock: string }[] {
@@ -22,19 +22,19 @@ const MOST_BYTES = 100_000;
 
 export interface EngineState {
   readonly file: string;
-  /** Null where it does not say. */
+  /** Null if it does not say. */
   readonly version: number | null;
-  /** It was stopped while it wrote. */
+  /** Was the engine stopped while it wrote? */
   readonly half: boolean;
 }
 
-/** Null where there is none, or one that says nothing. */
+/** Null if there is no state, or none that can be read. */
 export async function engineState(directory: string): Promise<EngineState | null> {
   for (const { folder } of placesOf(directory)) {
     const file = join(folder, STATE);
     const record = await readText(file, MOST_BYTES, dirname(folder))
       .then((text) => fieldsOf(parseJsonMaps(text, file, "python")))
-      .catch(() => null); // the checksums decide alone then
+      .catch(() => null); // then only the checksums decide
     if (record !== null) {
       const half = record.get("write_in_progress") === true || record.get("valid") === false;
       return { file, version: numberOf(record.get("version")), half };
@@ -43,7 +43,7 @@ export async function engineState(directory: string): Promise<EngineState | null
   return null;
 }
 
-/** The lock that an engine holds while it changes the files; null where nobody is known to hold one. */
+/** The lock that an engine holds while it changes the files; null if nobody is known to hold one. */
 export async function heldLock(directory: string): Promise<string | null> {
   for (const { folder, lock } of placesOf(directory)) {
     const file = join(folder, lock);

@@ -1,4 +1,4 @@
-/** chain fold: several steps of a chain as one, which does the same: for who joins late, and for an archive of every k-th version. */
+/** chain fold: makes one step of several steps of a chain, with the same effect. It helps those who join late, and archives of every k-th version. */
 import { join } from "node:path";
 import type { Say } from "../../advice.js";
 import { chainError, type Version, versionText } from "../../chain/chain.js";
@@ -59,7 +59,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     refuseNoEncoder();
   }
   const payloads = steps.flatMap((version) => payloadInputs(version));
-  // A base that is given is judged, whether the fold needs it or not.
+  // A given base is judged, even if the fold does not need it.
   const isJudged = raw !== null && start === null;
   const free = choice.needs ?? (isJudged ? null : await freeEntries(steps, payloads, choice.encoding));
   let base: Checkpoint | null = null;
@@ -121,7 +121,7 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     },
     options,
   );
-  // Steps of overwrite without a base are all open at a time, each with two decoders.
+  // Without a base, all overwrite steps are open at the same time, each with two decoders.
   const open = base === null && choice.encoding === "overwrite" ? 2 * steps.length : 1;
   const threads = Math.min(options.threads ?? defaultThreads(), threadsWith(open));
   return make(recipe, open === 1 ? options : { ...options, threads });
@@ -134,7 +134,7 @@ interface Stated {
   readonly file: string;
 }
 
-/** By tensor, the checksum of the last step that changes it. */
+/** The checksum by tensor that the last step to change the tensor states. */
 function lastStated(steps: readonly Version[]): ReadonlyMap<string, Stated> {
   return new Map(
     steps.flatMap(({ id, payloads }) =>
@@ -145,7 +145,7 @@ function lastStated(steps: readonly Version[]): ReadonlyMap<string, Stated> {
   );
 }
 
-/** What no checksum covered before, one covers afterwards: of whatever came of it. */
+/** Warns of tensors without a checksum: the folded step states one of whatever they have become. */
 function warnOfUnstated(steps: readonly Version[], warn: Say): void {
   const names = new Set(steps.flatMap(({ payloads }) => [...payloads.keys()]));
   const stated = lastStated(steps);

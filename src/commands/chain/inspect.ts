@@ -1,4 +1,4 @@
-/** chain inspect: what a chain holds, version by version, and the way to the one that is wanted. Indexes and headers are read, no payload and no base. */
+/** chain inspect: lists the versions of a chain, and the path to the wanted one. It reads indexes and headers, but neither payloads nor the base. */
 import type { ChainLayoutName, ListedVersion, VersionKind } from "../../chain/chain.js";
 import { openChain } from "../../chain/open.js";
 import { pathTo } from "../../chain/path.js";
@@ -11,14 +11,14 @@ import type { ChainInspectOptions, Opened } from "./options.js";
 export interface InspectedVersion {
   readonly version: string;
   readonly place: string;
-  /** Null where it cannot be read, or is not complete. */
+  /** Null if it cannot be read, or is not complete. */
   readonly kind: VersionKind | null;
-  /** The version it is made on. */
+  /** The number of the version on which it is made. */
   readonly base: number | null;
   readonly encoding: string | null;
   readonly checksum: string | null;
   readonly tensors: number;
-  /** Of its shards. */
+  /** The size of its shards. */
   readonly bytes: number;
   readonly complete: boolean;
   readonly fault: { readonly why: ChainFault | null; readonly message: string } | null;
@@ -29,17 +29,17 @@ export interface ChainInspectReport {
   readonly layout: ChainLayoutName;
   readonly repo: string | null;
   readonly commit: string | null;
-  /** The version that the publisher points at. */
+  /** The version to which the publisher's pointer points. */
   readonly pointer: number | null;
   readonly versions: readonly InspectedVersion[];
-  /** The way to the version that is wanted: from the base (null) or a full version. Null where there is none. */
+  /** The path to the wanted version, from the base (null) or from a full version. Null if there is no path. */
   readonly way: { readonly start: string | null; readonly steps: readonly string[]; readonly bytes: number } | null;
-  /** Why there is no way. */
+  /** Why there is no path. */
   readonly fault: { readonly why: ChainFault | null; readonly message: string } | null;
   readonly notes: readonly string[];
 }
 
-/** @throws {WeightDiffError} NOT_FOUND where it is no chain; LIMIT, IO, HUB_…, NETWORK. */
+/** @throws {WeightDiffError} NOT_FOUND if it is not a chain; LIMIT, IO, HUB_…, NETWORK. */
 export async function chainInspect(options: ChainInspectOptions): Promise<ChainInspectReport> {
   return withHub(options, inspectWith);
 }
@@ -93,7 +93,7 @@ async function look(listed: ListedVersion): Promise<InspectedVersion> {
   }
 }
 
-/** @throws what is no fault of an input. */
+/** @throws {unknown} the error itself if it is not about an input. */
 function faultOf(error: unknown): NonNullable<InspectedVersion["fault"]> {
   if (error instanceof WeightDiffError && ["input", "limit", "check"].includes(error.kind)) {
     return { why: error.why, message: error.message };

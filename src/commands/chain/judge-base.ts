@@ -1,6 +1,6 @@
 /**
- * Is the base the model that the chain starts from? Judged before anything is written: some tensors meet the first step that changes
- * them, and must then have its checksum. Where they do not, the base may be another version of the chain, or another model.
+ * Is the base the model that the chain starts from? This is judged before anything is written. The first step that changes a tensor is applied to
+ * some tensors, which must then have its checksum. If they do not, the base may be another version of the chain, or another model.
  */
 import { dirname } from "node:path";
 import type { Say } from "../../advice.js";
@@ -17,7 +17,7 @@ import { type EngineState, engineState, heldLock } from "./engine-state.js";
 import { comparedText, type FoundVersion, isOtherVersion, versionOf } from "./other-version.js";
 import type { ChainSource } from "./source.js";
 
-/** Bytes of the base: read until this many of at least so many tensors are judged, and never more than the last. */
+/** Tensors are probed until there are at least so many, with at least so many bytes, but never with more than `most` bytes together. */
 const ENOUGH = { bytes: 64e6, tensors: 3, most: 512e6 };
 
 interface Probe {
@@ -31,13 +31,13 @@ export interface Judging extends RunOptions {
 }
 
 /**
- * @param plan of the path's steps. @returns how many tensors the base is proven by; 0 where the chain states no checksums.
+ * @param plan of the path's steps. @returns how many tensors prove the base; 0 if the chain states no checksums.
  * @throws {WeightDiffError} with `why` "already-applied", "wrong-base", "checksum"; as readAll.
  */
 export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Judging): Promise<number> {
   const { chain, path, baseVersion } = source;
   const engine = await askEngine(source, asked);
-  // It takes a moment: the progress that is shown is that of the run.
+  // This takes only a moment. The shown progress is that of the run.
   const options = { ...asked, onProgress: undefined };
   const probes = chooseProbes(plan, path.steps);
   const other = engine !== null && engine.version !== null && engine.version !== baseVersion ? engine.version : null;
@@ -70,7 +70,7 @@ export async function judgeBase(source: ChainSource, plan: UpdatePlan, asked: Ju
   throw unlike(source, probe, found[wrong] ?? "", { fit, count, stated, said: at, engine });
 }
 
-/** It takes as long as threads take to start: those of the run start meanwhile. What comes over the network has several lines. */
+/** Probes in this thread: starting threads would take as long, and those of the run start meanwhile. Inputs over the network are read by several threads. */
 function here({ inputs }: UpdatePlan, options: RunOptions): RunOptions {
   return inputs.every(({ hub }) => hub === undefined) ? { ...options, threads: 0 } : options;
 }
@@ -79,7 +79,7 @@ interface Unlike {
   /** How many tensors fit, and of how many: "9 probed tensors". */
   readonly fit: number;
   readonly count: string;
-  /** What they must have: "the checksum of weight_v000001". */
+  /** The checksum that they must have: "the checksum of weight_v000001". */
   readonly stated: string;
   /** The version that the base is said to be, if the base has all of its checksums. */
   readonly said: FoundVersion | null;
@@ -119,7 +119,7 @@ function chooseProbes({ jobs }: UpdatePlan, steps: readonly Version[]): readonly
     }
     const first = firstSum(job.name, steps);
     const bytes = tensorBytes(job.dtype, job.shape) ?? 0;
-    // Nothing can be told by a tensor without bytes.
+    // A tensor without bytes proves nothing.
     return first === undefined || bytes === 0 ? [] : [{ job, first, bytes }];
   });
   touched.sort((a, b) => a.bytes - b.bytes);
@@ -136,7 +136,7 @@ function chooseProbes({ jobs }: UpdatePlan, steps: readonly Version[]): readonly
   return chosen;
 }
 
-/** After the first step that changes the tensor; undefined where the chain states none. */
+/** The checksum after the first step that changes the tensor; undefined if the chain states none. */
 function firstSum(name: string, steps: readonly Version[]): ExpectedSum | undefined {
   const step = steps.find(({ payloads }) => payloads.has(name));
   const { checksum = null, shard } = step?.payloads.get(name) ?? {};

@@ -1,6 +1,6 @@
 /**
- * chain make: what tells a new model from the one before it, as the next version of a chain; or the new model itself, as a full version. It is
- * written as slime writes it: what readers wait for, the index, gets its name after the shards.
+ * chain make: writes the changes from one model to the next as the next version of a chain, or the new model itself as a full version. It writes
+ * as slime does. Readers wait for the index, so the index gets its name after the shards.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ export async function chainMake(options: ChainMakeOptions): Promise<UpdateReport
   return withHub(options, makeWith);
 }
 
-/** Our own key in the index: which model the update is made on. */
+/** Our own key in the index. Its value identifies the model on which the update is made. */
 const BASE_KEY = "weight_diff_base_sha256";
 
 async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport> {
@@ -117,7 +117,7 @@ function entriesOf(
   });
 }
 
-/** sha256 of a line for each tensor, `name TAB dtype TAB [2, 3] TAB sha256 LF`, in the order of their bytes (docs/chains.md 3). */
+/** sha256 over one line for each tensor, `name TAB dtype TAB [2, 3] TAB sha256 LF`, sorted by bytes (docs/chains.md 3). */
 function baseDigest({ stateDict }: Checkpoint, { jobs }: PayloadPlan, { results }: RunResult): string {
   const lines = jobs.map(({ id, name, baseSums }) => {
     const { dtype, shape } = stateDict.get(name) ?? { dtype: "", shape: [] };

@@ -1,6 +1,6 @@
 /**
- * chain materialize: a version of a chain as a model of its own, beside the base and not in its place. It finds the way to the version, judges
- * the base, and applies all steps in one pass.
+ * chain materialize: writes a version of a chain as a model. The base stays as it is. It finds the path to the version, judges the base, and
+ * applies all steps in one pass.
  */
 import { type EarlyThreads, withEarlyThreads } from "../../engine/early.js";
 import { WeightDiffError } from "../../errors.js";
@@ -45,7 +45,7 @@ async function materializeWith(
   }
   if (!source.isBase && raw !== null) {
     const read = source.chain.layout === "modelexpress" ? "no weights are" : "nothing is";
-    onNote(`version ${source.path.start?.id} is a full one, and all begins there: of the base ${read} read`);
+    onNote(`version ${source.path.start?.id} is a full one, and the path begins there: ${read} read of the base`);
   }
   const { maxShardSize = DEFAULTS.maxShardSize } = options;
   const planOf = (everySum: boolean): UpdatePlan =>
@@ -67,7 +67,7 @@ async function materializeWith(
   }
 }
 
-/** A tensor's last checksum does not fit: which step is the first that is wrong is worth another look at that tensor. */
+/** A tensor's last checksum does not fit. The tensor is read once more to find the first step after which it is wrong. */
 async function sharpened(
   error: unknown,
   { path }: ChainSource,

@@ -1,4 +1,4 @@
-/** The base does not fit where it was said to stand: which version of the chain is it? Told by the checksums of the whole line, and looked for only then. */
+/** The base is not the version that it is said to be: finds which version of the chain it is, by the checksums of the whole line. It runs only in that case. */
 import { chainError } from "../../chain/chain.js";
 import { lineOf } from "../../chain/line.js";
 import { spelled } from "../../chain/path.js";
@@ -94,7 +94,7 @@ export function comparedText({ tensors }: FoundVersion): string {
   return tensors === 1 ? "by the only tensor that was compared" : `by all ${tensors} tensors that were compared`;
 }
 
-/** The wanted steps alone, where the others do not fit the model. */
+/** Plans all steps of the line, or only the wanted ones if the others do not fit the model. */
 function planOf({ model, path }: ChainSource, versions: ChainSource["path"]["steps"]) {
   for (const steps of [versions, path.steps]) {
     try {
@@ -108,7 +108,7 @@ function planOf({ model, path }: ChainSource, versions: ChainSource["path"]["ste
   return null;
 }
 
-/** The base is this version, and not the one that it was said to be. @param evidence as comparedText's. */
+/** The error for a base that is another version than it is said to be. @param evidence as comparedText's. */
 export function isOtherVersion(
   { chain, path, baseVersion, baseOption, model }: ChainSource,
   found: number,
@@ -128,7 +128,12 @@ export function isOtherVersion(
   }
   if (found > path.target.number) {
     const what = `the base already is version ${id} of this chain, later than the wanted ${wanted} (${evidence})`;
-    return chainError("already-applied", what, "no update is undone: give the model that the chain starts from", at);
+    return chainError(
+      "already-applied",
+      what,
+      "updates cannot be undone: give the model that the chain starts from",
+      at,
+    );
   }
   const later = chain.versions.some(({ number }) => number > found);
   return chainError(

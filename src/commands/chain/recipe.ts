@@ -1,4 +1,4 @@
-/** What materialising a version asks of the run: the checksums it judges, the manifest it writes, the report it gives. */
+/** How the run materialises a version: the checksums it judges, the manifest it writes, the report it gives. */
 
 import { type Version, versionText } from "../../chain/chain.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
@@ -23,7 +23,7 @@ export interface MaterializeFacts {
   readonly source: ChainSource;
   readonly plan: UpdatePlan;
   readonly summary: ChainSummary;
-  /** Small files that a full version may lack; null where the base is the driver itself. */
+  /** Where small files come from that a full version lacks; null if the base itself is materialised. */
   readonly elseBase: BaseFiles | null;
 }
 
@@ -71,7 +71,7 @@ export function materializeRecipe(
   };
 }
 
-/** The chain as a manifest has it: what the result can be made from again. */
+/** The chain as the manifest states it. The result can be made again from that. */
 export function chainOf({
   chain,
   path,
@@ -94,12 +94,12 @@ export function chainOf({
   };
 }
 
-/** The output must not lie in a chain, nor a chain in the output. */
+/** The place of a version's files: the output must not lie in it, nor it in the output. */
 export function placeOf({ directory, path, repo }: ChainSource["chain"], { shards }: Version): InputPlace {
   return { path, directory: repo === null ? directory : null, shards };
 }
 
-/** In the dtypes and shapes of the model, in its order. */
+/** The written tensors with the dtypes and shapes of the model, in its order. */
 function writtenTensors(
   { model }: ChainSource,
   plan: UpdatePlan,

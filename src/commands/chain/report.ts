@@ -1,4 +1,4 @@
-/** What the commands about chains tell. */
+/** The reports of the commands about chains. */
 import type { ChainLayoutName } from "../../chain/chain.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import type { MakingReport } from "../../make/recipe.js";
@@ -8,9 +8,9 @@ import type { ChainSource } from "./source.js";
 import { statesWhole } from "./whole.js";
 
 /**
- * What a user must know of the result. "unproven": tensors that no step changes come from the base as they are; "tied": the head is tied to an
- * embedding that changes, and its own copy does not; "no-checksums": some changes cannot be checked; "gap": numbers are missing, which
- * the layout allows; "weak": adler32 sees accidents, and little else.
+ * What a user must know about the result. "unproven": tensors that no step changes come from the base as they are. "tied": the head is tied to an
+ * embedding that changes, but the head's own copy does not change. "no-checksums": some changes cannot be checked. "gap": numbers are missing,
+ * which the layout allows. "weak": adler32 finds accidental damage, and little else.
  */
 export const CHAIN_WARNINGS = ["unproven", "tied", "no-checksums", "gap", "weak"] as const;
 export type ChainWarning = (typeof CHAIN_WARNINGS)[number];
@@ -18,30 +18,30 @@ export type ChainWarning = (typeof CHAIN_WARNINGS)[number];
 /** Which versions were applied to what. */
 export interface ChainSummary {
   readonly layout: ChainLayoutName;
-  /** That was asked for. */
+  /** The wanted version. */
   readonly version: string;
-  /** Null: the base. Else the full version that the steps begin with. */
+  /** The full version with which the path starts; null for the base. */
   readonly start: string | null;
   readonly steps: readonly {
     readonly version: string;
     readonly encoding: string | null;
     readonly checksum: string | null;
   }[];
-  /** Tensors in all, that a step changes, and whose last change was checked. */
+  /** The number of all tensors, of those that a step changes, and of those whose last change was checked. */
   readonly tensors: number;
   readonly touched: number;
   readonly checked: number;
-  /** The checksums that were computed, and how many more the chain states: of tensors that later steps change again. */
+  /** The algorithms of the computed checksums; and how many more checksums the chain states, of tensors that later steps change again. */
   readonly algorithms: readonly ChecksumName[];
   readonly untaken: number;
-  /** Tensors by which the base was known before anything was written; null without a base. */
+  /** How many tensors proved the base before anything was written; null without a base. */
   readonly probed: number | null;
   readonly warnings: readonly ChainWarning[];
 }
 
 export interface ChainMaterializeReport extends Omit<MakingReport, "newRows" | "work" | "part"> {
   readonly chain: ChainSummary;
-  /** "checked": nothing was to be written. "planned": a dry run. "verified": the output was complete already. */
+  /** "checked": no output was asked for. "planned": a dry run. "verified": the output was already complete. */
   readonly outcome: "materialized" | "checked" | "planned" | "verified";
   /** Every tensor of the output; sha256 (hex) of its contiguous little-endian bytes. */
   readonly tensors: Readonly<MaterializeManifest["tensors"]>;

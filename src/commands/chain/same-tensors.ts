@@ -1,4 +1,4 @@
-/** A full version of ModelExpress replaces the whole checkpoint: its receivers take none that has other tensors (modelexpress 0.7.0, inference/receiver.py). */
+/** A full version of ModelExpress replaces the whole checkpoint. Its receivers refuse a version with other tensors (modelexpress 0.7.0, inference/receiver.py). */
 import { chainError, together, type Version } from "../../chain/chain.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
@@ -7,7 +7,7 @@ import { quote } from "../../formats/quote.js";
 import { sameShape, shapeText } from "../../formats/tensor-info.js";
 import { OUTPUT_EMBEDDING } from "../../known/embeddings.js";
 
-/** @throws {WeightDiffError} with `why` "incomplete", "unknown-tensor", "dtype": all that differs. Either may lack the head that is tied to the embedding. */
+/** @throws {WeightDiffError} with `why` "incomplete", "unknown-tensor", "dtype". It lists all differences. Either side may lack a head that is tied to the embedding. */
 export function refuseOtherTensors(
   { id, place, checkpoint }: Version,
   base: Pick<Checkpoint, "stateDict">,

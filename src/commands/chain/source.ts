@@ -1,4 +1,4 @@
-/** A chain with its path to the wanted version, and the model that the path begins with. */
+/** Opens a chain, finds the path to the wanted version, and opens the model with which the path begins. */
 import { type Chain, chainError, type Version } from "../../chain/chain.js";
 import { findChain, openChain } from "../../chain/open.js";
 import { type BaseOption, type ChainPath, pathTo } from "../../chain/path.js";
@@ -15,14 +15,14 @@ import { refuseOtherTensors } from "./same-tensors.js";
 export interface ChainSource {
   readonly chain: Chain;
   readonly path: ChainPath;
-  /** The version that `model` is. */
+  /** Which version `model` is. */
   readonly baseVersion: number;
   readonly baseOption: BaseOption;
   readonly model: Checkpoint;
   readonly config: ModelConfig | null;
-  /** Is it the base, and no full version of the chain? */
+  /** Is `model` the base, and not a full version of the chain? */
   readonly isBase: boolean;
-  /** What a full version states of itself, by tensor. */
+  /** The checksums by tensor that a full version states of itself. */
   readonly sums: ReadonlyMap<string, ExpectedSum>;
 }
 
@@ -53,7 +53,7 @@ export async function readPath(
   return { chain, path };
 }
 
-/** @throws {WeightDiffError} USAGE where the path begins with a base that is not given; as openCheckpoint. */
+/** @throws {WeightDiffError} USAGE if the path begins with the base and none is given; as openCheckpoint. */
 export async function openSource(
   { chain, path }: { readonly chain: Chain; readonly path: ChainPath },
   raw: string | null,
@@ -86,7 +86,7 @@ export async function openSource(
   return { chain, path, baseVersion, baseOption, model, config, isBase: true, sums: new Map() };
 }
 
-/** @throws {WeightDiffError} with `why` "wrong-base" for a chain, or one of its versions, in a model's place; as openCheckpoint. */
+/** @throws {WeightDiffError} with `why` "wrong-base" if a chain, or one of its versions, was given as the base; as openCheckpoint. */
 async function openBase(raw: string, hub: Hub): Promise<Checkpoint> {
   const none = (): WeightDiffError =>
     chainError(
@@ -105,7 +105,7 @@ async function openBase(raw: string, hub: Hub): Promise<Checkpoint> {
 }
 
 async function isChain(path: string, hub: Hub): Promise<boolean> {
-  return (await findChain(path, hub).catch(() => null)) !== null; // what cannot be read is told by whoever asked
+  return (await findChain(path, hub).catch(() => null)) !== null; // the caller tells what cannot be read
 }
 
 function sumsOf({ id, place, sums }: Version): ReadonlyMap<string, ExpectedSum> {

@@ -1,4 +1,4 @@
-/** What writing one update of a chain asks of the run, whether it is folded or made: its shards put together, the index, the manifest, the report. */
+/** How the run writes one update of a chain, folded or made: the form of its shards, the index, the manifest, the report. */
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { codedKeys } from "../../chain/coded-index.js";
@@ -21,40 +21,40 @@ import { digestFiles } from "../../run/digest.js";
 import type { InputPlace } from "../../run/preflight.js";
 import type { RunFigures, RunResult } from "../../run/run-plan.js";
 
-/** What is known before the run. */
+/** The facts that are known before the run. */
 export interface UpdateFacts {
   readonly started: number;
   readonly plan: PayloadPlan;
-  /** The version's own folder. */
+  /** The folder for the version. */
   readonly output: string;
-  /** What the output must not overlap. */
+  /** The places that the output must not overlap. */
   readonly sources: readonly InputPlace[];
   readonly head: UpdateHead;
-  /** What the manifest says that it was made from. */
+  /** The sources, for the manifest. */
   readonly made: Pick<UpdateManifest, "raw" | "tuned" | "chain">;
-  /** Of the tensor after the update: the checksum that is published; null where the update does not change it. */
+  /** The checksum that is published for the tensor after the update; null if the update does not change the tensor. */
   readonly checksumOf: (job: PayloadJob, result: TensorResult) => string | null;
-  /** Refuses inputs by a check that takes a pass of its own. */
+  /** Refuses inputs by a check that needs a pass of its own. */
   readonly prove?: () => Promise<void>;
-  /** Refuses inputs that have changed since they were listed, once all of them are read. */
+  /** Called once all inputs are read. Refuses inputs that have changed since they were listed. */
   readonly settle?: () => Promise<void>;
-  /** Refuses a result. */
+  /** Refuses a wrong result. */
   readonly judge?: (job: PayloadJob, result: TensorResult) => void;
-  /** More keys for the index, which the run tells. @param changed the tensors that the update has. */
+  /** More keys for the index, which depend on the run. @param changed the tensors that are in the update. */
   readonly own?: (run: RunResult, changed: readonly string[]) => ReadonlyMap<string, string>;
 }
 
 export interface UpdateReport extends RunFigures {
-  /** "planned": a dry run. "verified": it was complete already. */
+  /** "planned": a dry run. "verified": it was already complete. */
   readonly outcome: "made" | "planned" | "verified";
   /** The version's folder. */
   readonly output: string;
   readonly version: string;
   readonly baseVersion: string;
-  /** Null of a full version. */
+  /** Null for a full version. */
   readonly encoding: string | null;
   readonly checksum: string | null;
-  /** Tensors that it changes, or that a full one has; in a dry run, that it may change. */
+  /** How many tensors it changes; in a dry run, how many it may change; for a full version, how many it has. */
   readonly tensors: number;
   readonly files: readonly { readonly file: string; readonly size: number }[];
 }
@@ -72,7 +72,7 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
     plan,
     output,
     sources,
-    // How long payloads become only the run tells.
+    // The length of a payload is known only after the run.
     needs: { bytes: 0, least: 0 },
     side: null,
     asked: null,
@@ -141,7 +141,7 @@ export function updateRecipe(facts: UpdateFacts, options: RunRequest): Recipe<Up
   };
 }
 
-/** What the index says of coded payloads: nothing of others. @param base what they are given. */
+/** The index's entries about coded payloads; none for other payloads. @param base the model given which they are coded. */
 export function codedKeysOf(
   encoding: UpdateEncoding,
   base: Checkpoint | null,
@@ -157,7 +157,7 @@ export function codedKeysOf(
       );
 }
 
-/** Is the finished version what was to be made, and whole? @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED. */
+/** Checks that a finished version is the one that was asked for, and that it is complete. @throws {WeightDiffError} OUTPUT_REFUSED, CHECK_FAILED. */
 async function verifyUpdate(
   path: string,
   made: Readonly<Record<string, unknown>>,

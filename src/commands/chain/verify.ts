@@ -1,6 +1,6 @@
 /**
- * chain verify: is the way to a version whole? With the base every checksum of every step is computed; without it the indexes, headers and the
- * structure of each payload are looked at. What is wrong is listed, and nothing is written.
+ * chain verify: checks the path to a version. With the base it computes every checksum of every step. Without it, it checks the indexes, the
+ * headers and the structure of each payload. It lists what is wrong, and writes nothing.
  */
 import { crc32 } from "node:zlib";
 import type { Advice } from "../../advice.js";
@@ -42,21 +42,21 @@ export interface ChainVerifyReport {
   readonly path: string;
   readonly verdict: "sound" | "failed";
   readonly findings: readonly ChainFinding[];
-  /** Null where the way to the version could not be read. */
+  /** Null if the path to the version could not be read. */
   readonly chain: ChainSummary | null;
-  /** "sums": every checksum was computed. "structure": there was no base to compute them with. */
+  /** "sums": every checksum was computed. "structure": none was, since there was no base. */
   readonly coverage: "sums" | "structure";
-  /** Checksums that were computed and fit. */
+  /** How many checksums were computed and fit. */
   readonly sums: number;
   readonly notes: readonly string[];
   readonly bytesRead: number;
   readonly seconds: number;
 }
 
-/** Findings that are listed: a chain on another base has one for every tensor. */
+/** The most findings that are listed: a chain on another base has one for every tensor. */
 const MOST_FINDINGS = 20;
 
-/** @throws {WeightDiffError} where there is no chain to be read, or no base; USAGE, IO, INTERRUPTED, HUB_…, NETWORK. */
+/** @throws {WeightDiffError} NOT_FOUND if there is no chain, or no base; USAGE, IO, INTERRUPTED, HUB_…, NETWORK. */
 export async function chainVerify(options: ChainVerifyOptions): Promise<ChainVerifyReport> {
   return withHub(options, verifyWith);
 }
@@ -106,7 +106,7 @@ async function verifyWith(options: Opened<ChainVerifyOptions>): Promise<ChainVer
   return { path: options.chain, verdict, findings, chain, coverage, sums, notes, bytesRead, seconds };
 }
 
-/** A checksum that does not fit will be found again, with all others; another base makes them all wrong. */
+/** Judges the base. Another base makes all checksums wrong, so that ends the check. A single wrong checksum does not: it is found again later, with all others. */
 async function probe(source: ChainSource, plan: UpdatePlan, options: Opened<ChainVerifyOptions>): Promise<number> {
   try {
     return await judgeBase(source, plan, options);
@@ -122,7 +122,7 @@ async function probe(source: ChainSource, plan: UpdatePlan, options: Opened<Chai
   }
 }
 
-/** Runs all jobs; a tensor whose payload is damaged is left out, and the others go on. */
+/** Runs all jobs. After a damaged payload it goes on with the other tensors. */
 async function computeAll(
   plan: UpdatePlan,
   findings: ChainFinding[],
@@ -189,10 +189,10 @@ function findingsOf(error: unknown): readonly ChainFinding[] {
   });
 }
 
-/** Bytes of a shard that are read at once. */
+/** How many bytes of a shard are read at a time. */
 const PIECE = 1 << 20;
 
-/** Walks each payload's frame, without decoding it. @returns bytes read. */
+/** Walks each payload's frame without decoding it. @returns how many bytes were read. */
 async function walkVersion(
   version: Version,
   findings: ChainFinding[],
@@ -237,7 +237,7 @@ async function walkPayload(payload: Payload, version: string): Promise<number> {
   }
 }
 
-/** Index, and the CRC-32 of every window. */
+/** Checks the index and the CRC-32 of every window. @returns how many bytes were read. */
 async function walkCoded({ name, shard, range, dtype, shape }: Payload, version: string): Promise<number> {
   if (dtype === undefined || shape === undefined) {
     throw new TypeError(`${name} is coded, and of no dtype`);

@@ -1,4 +1,4 @@
-/** What a user must know of a version before trusting it: what no checksum covers, and what goes stale. */
+/** Tells what a user must know before trusting a version: what no checksum covers, and which stored copies are out of date. */
 import type { Say } from "../../advice.js";
 import { INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../../known/embeddings.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
@@ -6,7 +6,7 @@ import type { ChainWarning } from "./report.js";
 import type { ChainSource } from "./source.js";
 import { statesWhole } from "./whole.js";
 
-/** Tells of each, and @returns their codes. */
+/** Tells each warning, and @returns their codes. */
 export function warnOf(source: ChainSource, plan: UpdatePlan, warn: Say, note: Say): readonly ChainWarning[] {
   const { chain, path, model, config } = source;
   const found: ChainWarning[] = [];
@@ -25,7 +25,7 @@ export function warnOf(source: ChainSource, plan: UpdatePlan, warn: Say, note: S
   }
   if (plan.touched > plan.proven && !whole) {
     const what = `${plan.touched - plan.proven} of ${plan.touched} changed tensors have no checksum`;
-    say("no-checksums", warn, `${what}: whether they are what the trainer had cannot be told`);
+    say("no-checksums", warn, `${what}: nothing shows whether they are what the trainer had`);
   }
   const head = [...model.stateDict.keys()].find((name) => OUTPUT_EMBEDDING.test(name));
   const changes = (pattern: RegExp): boolean =>

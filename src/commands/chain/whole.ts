@@ -1,4 +1,4 @@
-/** A checksum over the whole model, which TRL's earlier form has in place of one for each tensor: all tensors in the order of their names, one after the other. */
+/** Checks a checksum over the whole model. TRL's earlier form has it in place of one for each tensor. It goes over all tensors in the order of their names. */
 import { createHash } from "node:crypto";
 import { chainError, type Version } from "../../chain/chain.js";
 import { lineOf } from "../../chain/line.js";
@@ -9,14 +9,14 @@ import type { RunOptions } from "../../run/run-plan.js";
 import { isOtherVersion } from "./other-version.js";
 import type { ChainSource } from "./source.js";
 
-/** The version whose checksum is of what will be written; null where the layout has none, or states none of it. */
+/** The version whose checksum covers the model that will be written; null if the layout has none, or the version states none. */
 export function statesWhole({ path }: ChainSource): (Version & { readonly whole: string }) | null {
   const last = path.steps.at(-1) ?? path.start;
   return last?.whole == null ? null : { ...last, whole: last.whole };
 }
 
 /**
- * Computes it in a pass of its own, in one thread, before anything is written: a checksum in order cannot be taken by several.
+ * Computes the checksum before anything is written, in a pass of its own and in one thread: several threads cannot share one checksum.
  * @throws {WeightDiffError} with `why` "checksum"; as readAll.
  */
 export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, options: RunOptions): Promise<void> {

@@ -1,15 +1,15 @@
 /**
- * Words and extra bits to units (docs/formats.md 3.3): eight interleaved rANS coders give tokens, which become units. Tables are made by
- * the caller. coder-scalar.ts is the oracle.
+ * Turns words and extra bits into units (docs/formats.md 3.3): eight interleaved rANS coders give tokens, and these become units. The caller makes
+ * the tables. coder-scalar.ts is the oracle.
  */
 import { applyTokens, eightDistances, endsOfFours } from "./apply";
 import { applyEight } from "./eights";
 import { BITS, EXTRA, EXTRA_END, LANES, LEAST, ROOM, SLOTS, TABLE_BITS, WORDS, WORDS_END } from "./lanes";
 import { classOf, loadUnit, mantissaBits } from "./units";
 
-/** Tokens that are decoded before their units are made: they stay in the first cache. */
+/** How many tokens are decoded before their units are made. So many stay in the first-level cache. */
 const CHUNK: u32 = 4096;
-/** Extra bits are rare where a chunk has fewer of them than one for 2^RARE_BITS units. */
+/** Extra bits are rare if a chunk has fewer than one for 2^RARE_BITS units. */
 const RARE_BITS: u32 = 4;
 
 @inline
@@ -17,7 +17,7 @@ function entryFor(tables: usize, group: u32, x: u32): u32 {
   return load<u32>(<usize>load<u32>(tables + group) + (<usize>(x & (SLOTS - 1)) << 2));
 }
 
-/** Four times the class of a unit: the place of its table's position. */
+/** Four times the class of a unit: the offset at which its table's position is stored. */
 @inline
 function groupOf(width: u32, base: usize, shift: u32, mask: u32): u32 {
   return classOf(loadUnit(width, base), shift, mask) << 2;
@@ -28,20 +28,20 @@ function advance(x: u32, entry: u32): u32 {
   return ((entry >> TABLE_BITS) & (2 * SLOTS - 1)) * (x >> TABLE_BITS) + (entry & (SLOTS - 1));
 }
 
-/** Of one lane. Arithmetic in place of a choice: V8 makes a branch of `select`, and every other one would be guessed wrong. */
+/** Refills one lane: a short one takes in the next word. It uses arithmetic and no `select`: V8 turns `select` into a branch, and the processor would predict half of these wrong. */
 @inline
 function refill(x: u32, words: usize): u32 {
   const short = <u32>(x < LEAST);
   return (x << (short << 4)) | (load<u16>(words) & (0 - short));
 }
 
-/** Bytes that a lane takes. */
+/** How many bytes a lane reads. */
 @inline
 function took(x: u32): usize {
   return <usize>(x < LEAST) << 1;
 }
 
-/** Where the table of unit k of eight is. */
+/** The position of the table of unit k of eight. */
 @inline
 function tableFor(
   width: u32,
@@ -60,7 +60,7 @@ function tableFor(
       : <usize>load<u32>(tables + groupOf(width, base + k * width, shift, mask));
 }
 
-/** `advance` of four lanes. */
+/** `advance` for four lanes. */
 @inline
 function advanceFour(x: v128, entry: v128): v128 {
   const frequency = v128.and(i32x4.shr_u(entry, TABLE_BITS), i32x4.splat(<i32>(2 * SLOTS - 1)));
@@ -68,13 +68,13 @@ function advanceFour(x: v128, entry: v128): v128 {
   return i32x4.add(i32x4.mul(frequency, i32x4.shr_u(x, TABLE_BITS)), offset);
 }
 
-/** Which of four lanes take a word. */
+/** Which of four lanes read a word. */
 @inline
 function shortLanes(x: v128): v128 {
   return i32x4.eq(i32x4.shr_u(x, 16), i32x4.splat(0));
 }
 
-/** For each set of four lanes: the bytes of four 32-bit words that go to them in turn, and 128 where none goes. */
+/** For each set of lanes that read: which bytes of the next words go to each of four lanes, and 128 for a lane that reads none. */
 const TURNS: usize = memory.data<u8>([
   128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
   0, 1, 2, 3, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
@@ -94,14 +94,14 @@ const TURNS: usize = memory.data<u8>([
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 ]);
 
-/** Four lanes, the short ones with the next words in them. */
+/** Refills four lanes: each short one takes in the next word. */
 @inline
 function refillFour(x: v128, short: v128, which: usize, words: usize): v128 {
   const next = i8x16.swizzle(v128.load16x4_u(words), v128.load(TURNS + (which << 4)));
   return v128.bitselect(v128.or(i32x4.shl(x, 16), next), x, short);
 }
 
-/** Can units be made of tokens as soon as these are there? */
+/** Can units be made from tokens right away? */
 @inline
 function isDirect(width: u32, ordered: bool, alone: bool): bool {
   return width == 2 && ordered && !alone;

@@ -1,7 +1,7 @@
-/** Tokens to words, by eight interleaved rANS coders (docs/formats.md 3.3). Tables are made by the caller. coder-scalar.ts is the oracle. */
+/** Turns tokens into words by eight interleaved rANS coders (docs/formats.md 3.3). The caller makes the tables. coder-scalar.ts is the oracle. */
 import { LANES, SLOTS, TABLE_BITS, WORDS } from "./lanes";
 
-/** A table's entry: floor(x / frequency) is x * its first 64 bits >> 43, for all x that are divided. */
+/** An entry of a table. floor(x / frequency) is (x * its first 64 bits) >> 43, for every x that occurs. */
 const RECIPROCAL_BITS: u64 = 43;
 
 @inline
@@ -9,7 +9,7 @@ function entryAt(tables: usize, tokens: usize, classes: usize): usize {
   return <usize>load<u32>(tables + (<usize>load<u8>(classes) << 2)) + (<usize>load<u8>(tokens) << 4);
 }
 
-/** For each set of four lanes: the bytes of their lower halves, in order and at the end of eight; 128 in front of them. */
+/** For each set of lanes that give a word: the bytes of their lower halves, in order, at the end of eight bytes. 128 fills the front. */
 const GIVEN: usize = memory.data<u8>([
   128, 128, 128, 128, 128, 128, 128, 128,
   128, 128, 128, 128, 128, 128, 0, 1,
@@ -29,25 +29,25 @@ const GIVEN: usize = memory.data<u8>([
   0, 1, 4, 5, 8, 9, 12, 13,
 ]);
 
-/** The frequencies of four entries, which each have four words of 32 bits: the reciprocal's two, the frequency, and what lies before. */
+/** The frequencies of four entries. An entry has four words of 32 bits: two of the reciprocal, the frequency, and the sum of those before it. */
 @inline
 function frequencies(e0: v128, e1: v128, e2: v128, e3: v128): v128 {
   return i64x2.shuffle(i32x4.shuffle(e0, e1, 2, 6, 3, 7), i32x4.shuffle(e2, e3, 2, 6, 3, 7), 0, 2);
 }
 
-/** Which of four lanes give their lower half to the words before they take a token. */
+/** Which of four lanes write their lower half as a word before they take a token. */
 @inline
 function givingFour(x: v128, frequency: v128): v128 {
   return i32x4.ge_s(i32x4.shr_u(x, 32 - TABLE_BITS), frequency);
 }
 
-/** Writes the lower halves of the lanes that give them. */
+/** Writes the lower halves of those lanes. */
 @inline
 function give(x: v128, which: usize, words: usize): void {
   v128.store64_lane(words - 8, i8x16.swizzle(x, v128.load64_zero(GIVEN + (which << 3))), 0);
 }
 
-/** Four lanes with a token each put into them: SLOTS * floor(x / frequency) + x modulo frequency + what lies before. */
+/** Puts a token into each of four lanes: SLOTS * floor(x / frequency) + x modulo frequency + the sum of the frequencies before it. */
 @inline
 function putFour(lanes: v128, giving: v128, e0: v128, e1: v128, e2: v128, e3: v128): v128 {
   const x = v128.bitselect(i32x4.shr_u(lanes, 16), lanes, giving);
@@ -63,7 +63,7 @@ function putFour(lanes: v128, giving: v128, e0: v128, e1: v128, e2: v128, e3: v1
   return i32x4.add(i32x4.add(x, before), i32x4.mul(quotient, rest));
 }
 
-/** See Coder.encode. Up to eight bytes below the words are written to as well. */
+/** See Coder.encode. It may also write to the eight bytes below the words. */
 export function encodeTokens(units: u32, tokens: usize, classes: usize, tables: usize, state: usize): void {
   let words = <usize>load<u32>(state, WORDS);
   let i = units;
@@ -91,7 +91,7 @@ export function encodeTokens(units: u32, tokens: usize, classes: usize, tables: 
   for (; i > 0; i -= LANES) {
     const t = tokens + i - LANES;
     const c = classes + i - LANES;
-    // The last lanes first: words are read forwards.
+    // The last lanes come first, since a decoder reads the words forwards.
     e0 = v128.load(entryAt(tables, t + 4, c + 4));
     e1 = v128.load(entryAt(tables, t + 5, c + 5));
     e2 = v128.load(entryAt(tables, t + 6, c + 6));

@@ -1,4 +1,4 @@
-/** Eight interleaved rANS coders (docs/formats.md 3.3): what encode.ts and decode.ts share, and where their state lies. */
+/** What encode.ts and decode.ts share: the constants of eight interleaved rANS coders (docs/formats.md 3.3), and the layout of their state. */
 
 /** Frequencies of a table add up to 2^TABLE_BITS. */
 export const TABLE_BITS: u32 = 11;
@@ -7,11 +7,11 @@ export const SLOTS: u32 = 1 << TABLE_BITS;
 export const LEAST: u32 = 1 << 16;
 export const LANES: u32 = 8;
 
-/** Bytes of the state: the lanes, then what is at these offsets; room for three vectors at the end. */
+/** The bytes of the state: the lanes, then the fields at these offsets, then room for three vectors. */
 export const CODER_BYTES: u32 = 112;
 export const WORDS: usize = 32;
 export const WORDS_END: usize = 36;
-/** Where the extra bits begin, and end; how many have passed. */
+/** Where the extra bits begin and end, and how many have been read or written. */
 export const EXTRA: usize = 40;
 export const EXTRA_END: usize = 44;
 export const BITS: usize = 48;

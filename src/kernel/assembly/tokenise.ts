@@ -1,12 +1,12 @@
 /**
- * Units to tokens, extra bits and counts (docs/formats.md 3.3): of their differences from the base's units, or of the units alone.
+ * Turns units into tokens, extra bits and counts (docs/formats.md 3.3): of their differences from the base's units, or of the units alone.
  * coder-scalar.ts is the oracle.
  */
 import { BITS, EXTRA, ROOM } from "./lanes";
 import { eightDifferences, eightTokens, powers } from "./eights";
 import { classOf, difference, loadUnit, mantissaBits, rotate } from "./units";
 
-/** Counters of all classes: 256 of 32 bits each. There are two such tables: neighbours of one token would wait for each other. */
+/** The bytes of 256 counters of 32 bits for each class. There are two such tables: with one, neighbours with the same token would wait for each other. */
 const COUNTERS: usize = 256 * 256 * 4;
 
 @inline
@@ -15,13 +15,13 @@ function count(histogram: usize, group: u32, token: u32): void {
   store<u32>(at, load<u32>(at) + 1);
 }
 
-/** Bits below the highest `mantissa` + 1 of a value: none where it has no more. */
+/** How many bits a value has below its highest `mantissa` + 1; 0 if it has no more. */
 @inline
 function extraBits(value: u32, mantissa: u32): u32 {
   return 31 - mantissa - clz(value | (1 << mantissa));
 }
 
-/** Two of each kind of counters take turns: where neighbours are alike, the second would wait for the first to be stored. */
+/** The two tables of counters take turns: with one, the second of two equal neighbours would wait until the first is stored. */
 @inline
 function countEight(histogram: usize, places: usize): void {
   for (let k: u32 = 0; k < 8; k += 2) {
@@ -32,7 +32,7 @@ function countEight(histogram: usize, places: usize): void {
   }
 }
 
-/** Adds the second counters to the first, and empties them. */
+/** Adds the second table of counters to the first, and clears the second. */
 function addSecond(histogram: usize): void {
   const zero = i32x4.splat(0);
   for (let at = histogram; at < histogram + COUNTERS; at += 16) {
@@ -44,7 +44,7 @@ function addSecond(histogram: usize): void {
   }
 }
 
-/** As many units of 16 bits that are floats as there are eights of, given the base. */
+/** Handles the whole eights of 16-bit float units, given the base. The caller handles the rest. */
 function tokeniseEights(
   shift: u32,
   mask: u32,
@@ -76,7 +76,7 @@ function tokeniseEights(
     if (!v128.any_true(n)) {
       continue;
     }
-    // Two units at a time: the second's extra bits above the first's.
+    // Two units at a time: the extra bits of the second go above those of the first.
     const power = powers(n);
     const extra = v128.and(values, i16x8.sub(power, one));
     const second = i32x4.mul(i32x4.shr_u(extra, 16), v128.and(power, even));
@@ -104,7 +104,7 @@ function tokeniseEights(
   store<u32>(state, (<u32>(at - start) << 3) + pending, BITS);
 }
 
-/** The same alone: a token and a byte each. */
+/** The same for units alone: each gives a token and a byte of extra bits. */
 function tokeniseAloneEights(tuned: usize, units: u32, tokens: usize, classes: usize, histogram: usize, state: usize): void {
   const room = state + ROOM;
   const start = <usize>load<u32>(state, EXTRA) + (load<u32>(state, BITS) >> 3);

@@ -16,7 +16,7 @@ export function storeUnit(width: u32, at: usize, unit: u32): void {
   }
 }
 
-/** Which tables a unit of the base calls for. */
+/** The class of a unit of the base, which chooses the table. */
 @inline
 export function classOf(unit: u32, shift: u32, mask: u32): u32 {
   return (unit >> shift) & mask;
@@ -28,7 +28,10 @@ function lowBits(width: u32): u32 {
   return (<u32>1 << (8 * width - 1)) - 1;
 }
 
-/** How far `tuned` lies from `base` in order of value, seen from the base's sign, as an unsigned number: 0, -1, 1, -2 … are 0, 1, 2, 3 … */
+/**
+ * The difference of `tuned` from `base` as an unsigned number: 0, -1, 1, -2 … are 0, 1, 2, 3 … For ordered units it counts values, and is
+ * positive away from zero on the base's side.
+ */
 @inline
 export function difference(width: u32, ordered: bool, base: u32, tuned: u32): u32 {
   const low = lowBits(width);
@@ -43,7 +46,7 @@ export function difference(width: u32, ordered: bool, base: u32, tuned: u32): u3
   return (signed << 1) ^ (signed >> 31);
 }
 
-/** The unit that lies so far from `base`. */
+/** The unit at that difference from `base`. */
 @inline
 export function apply(width: u32, ordered: bool, base: u32, difference: u32): u32 {
   const low = lowBits(width);
@@ -56,7 +59,7 @@ export function apply(width: u32, ordered: bool, base: u32, difference: u32): u3
   return (value & top ? value ^ low : value) ^ (base & top);
 }
 
-/** The sign of an ordered unit is its lowest bit here, so that the highest eight are exponent and mantissa. */
+/** Moves the sign of an ordered unit to its lowest bit. Then the highest eight bits are exponent and mantissa. */
 @inline
 export function rotate(width: u32, ordered: bool, unit: u32): u32 {
   const low = lowBits(width);
@@ -68,7 +71,7 @@ export function rotateBack(width: u32, ordered: bool, unit: u32): u32 {
   return ordered ? (unit >> 1) | ((unit & 1) << (8 * width - 1)) : unit;
 }
 
-/** Bits below the highest one that a token of a difference holds. */
+/** How many bits below the highest one a token of a difference holds. */
 @inline
 export function mantissaBits(width: u32): u32 {
   return width == 1 ? 7 : width == 2 ? 4 : 3;

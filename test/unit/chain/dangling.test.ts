@@ -84,7 +84,11 @@ test("trl: a step that is a link that leads nowhere is told where it is needed",
 );
 
 for (const [what, write, words] of [
-  ["says nothing", (path: string) => writeFileSync(path, "the newest"), /points at "the newest", which is not a version/],
+  [
+    "says nothing",
+    (path: string) => writeFileSync(path, "the newest"),
+    /points at "the newest", which is not a version/,
+  ],
   ["is no text", (path: string) => writeFileSync(path, Buffer.of(0xff, 0xfe, 0x80)), /latest: /],
   ["is a link that leads nowhere", (path: string) => symlinkSync("nowhere", path), /a link that leads nowhere/],
 ] as const) {

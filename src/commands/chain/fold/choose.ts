@@ -1,7 +1,7 @@
 /**
- * Which encoding a fold writes, and whether it needs the base. Of bytes: an XOR after an XOR is their XOR, and what is overwritten last stays.
- * Both tell without the base. An XOR of what was overwritten, and the reverse, tell only with it, since an update has one encoding; and so
- * do coded windows, which are given what the tensor was.
+ * Chooses the encoding that a fold writes, and whether it needs the base. Several XORs of a byte are one XOR, and of several overwrites the last
+ * one counts: neither needs the base. A mix of both needs it, since an update has one encoding. Coded windows need it too, since they are decoded
+ * given the earlier tensor.
  */
 import type { Version } from "../../../chain/chain.js";
 import type { PublishedChecksum } from "../../../chain/update-index.js";
@@ -12,13 +12,13 @@ import { MOST_OVERWRITES, type StepEncoding, type UpdateEncoding } from "../../.
 export interface FoldChoice {
   readonly encoding: UpdateEncoding;
   readonly checksum: PublishedChecksum;
-  /** Why it takes the base; null where it does not. */
+  /** Why the fold needs the base; null if it does not. */
   readonly needs: string | null;
 }
 
 const XORS: ReadonlySet<StepEncoding> = new Set(["xor", "xor_sparse"]);
 
-/** @param asked what the user wants; null takes what the steps have. */
+/** @param asked what the user wants; null takes the encoding and the checksum of the steps. */
 export function chooseFold(
   steps: readonly Version[],
   asked: { readonly encoding: UpdateEncoding | null; readonly checksum: PublishedChecksum | null },
@@ -49,7 +49,7 @@ export function chooseFold(
   return { encoding, checksum, needs };
 }
 
-/** By tensor, the algorithm of the checksum that it has after the last step that changes it. */
+/** The algorithm by tensor of the checksum that the last step to change the tensor states. */
 function lastSums(steps: readonly Version[]): ReadonlyMap<string, ChecksumName | null> {
   return new Map(
     steps.flatMap(({ payloads }) => [...payloads].map(([name, { checksum }]) => [name, checksum?.algorithm ?? null])),

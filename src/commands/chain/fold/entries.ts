@@ -1,4 +1,4 @@
-/** The tensors of a fold: what each is read from, and the room that it may take. */
+/** The tensors of a fold: the bytes from which each is made, and the room that its payload may take. */
 import type { Payload, StoredBytes, Version } from "../../../chain/chain.js";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
 import type { ShardFile } from "../../../checkpoint/shard.js";
@@ -15,7 +15,7 @@ import type { PlanInput } from "../../../plan/plan.js";
 import type { PayloadEntry } from "../../../plan/plan-payloads.js";
 import { asBytes, stepOf } from "../../../plan/plan-update.js";
 
-/** The steps by tensor, in order, and the last payload of each. */
+/** The steps that change a tensor, in order, and their payloads. */
 interface Touched {
   readonly steps: UpdateStep[];
   readonly payloads: Payload[];
@@ -36,7 +36,7 @@ function touched(steps: readonly Version[], inputs: readonly PlanInput[]): Reado
   return found;
 }
 
-/** With the base: whatever the steps are. Its checksum is taken anew, and the one that the last step states, too. */
+/** The entries of a fold with the base, for steps of any encoding. Takes the wanted checksum, and the one that the last step states. */
 export function baseEntries(
   base: Checkpoint,
   steps: readonly Version[],
@@ -71,7 +71,7 @@ function overwritten(payloadBytes: number): number {
   return Math.max(0, Math.floor((payloadBytes - 4) / 5));
 }
 
-/** The entries of a fold without the base. @returns why it takes the base, where no frame states the size of a tensor. */
+/** The entries of a fold without the base. @returns in their place why the fold needs the base, if no frame states the size of a tensor. */
 export async function freeEntries(
   steps: readonly Version[],
   inputs: readonly PlanInput[],
@@ -94,7 +94,7 @@ export async function freeEntries(
   return entries;
 }
 
-/** The decoded bytes that the frames' headers state. What is wrong with a frame is told when it is decoded. */
+/** The number of decoded bytes that each frame's header states. A damaged frame is reported when it is decoded. */
 async function statedSizes(payloads: readonly Payload[]): Promise<ReadonlyMap<Payload, number | null>> {
   const byShard = new Map<ShardFile, Payload[]>();
   for (const payload of payloads) {

@@ -1,4 +1,4 @@
-/** A full version: the new model as it is, with its small files, from which later steps go on. */
+/** Writes a full version: the new model itself, with its small files. Later steps start from it. */
 import { versionText } from "../../../chain/chain.js";
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
 import { configOf } from "../../../checkpoint/config.js";

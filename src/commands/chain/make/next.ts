@@ -1,4 +1,4 @@
-/** Which number the next version of a chain has, on which it is made, and what is known of that one. */
+/** Finds the number of the next version of a chain, the version on which it is made, and the checksums of that version. */
 import { join } from "node:path";
 import { chainError, type ListedVersion, type Version, versionText } from "../../../chain/chain.js";
 import { findChain } from "../../../chain/open.js";
@@ -18,25 +18,25 @@ export interface NewestSum extends StatedChecksum {
   readonly version: string;
 }
 
-/** The version that the next one is made on. */
+/** The version on which the next one is made. */
 export interface Head {
   readonly id: string;
-  /** What the chain states of the tensors as they are then. */
+  /** The checksums that the chain states of its tensors. */
   readonly sums: ReadonlyMap<string, NewestSum>;
 }
 
 export interface NextVersion {
   readonly number: number;
-  /** Of the version that it is made on: 0 is the model before the first. */
+  /** The number of the version on which it is made. 0 is the model before the first version. */
   readonly base: number;
-  /** Null where it is the first. */
+  /** Null for the first version. */
   readonly head: Head | null;
 }
 
-/** @throws {WeightDiffError} OUTPUT_REFUSED where the newest version is not complete; FORMAT_UNSUPPORTED for another layout; MISMATCH with `why`. */
+/** @throws {WeightDiffError} OUTPUT_REFUSED if the newest version is not complete; FORMAT_UNSUPPORTED for another layout; MISMATCH with `why`. */
 export async function nextVersion(options: ChainMakeOptions): Promise<NextVersion> {
   const { chain: path, raw, mode = "new" } = options;
-  // A version is written here: a name is never that of a repository.
+  // A version is written, so the path never names a repository.
   const chain = await findChain(path, null);
   if (chain !== null && chain.layout !== "slime") {
     throw new WeightDiffError(
@@ -91,7 +91,7 @@ export async function nextVersion(options: ChainMakeOptions): Promise<NextVersio
   return { number, base, head };
 }
 
-/** A folder with weights of its own is no place for a chain. @throws {WeightDiffError} OUTPUT_REFUSED. */
+/** Refuses a folder that has weights of its own. @throws {WeightDiffError} OUTPUT_REFUSED. */
 async function refuseModel(path: string): Promise<void> {
   const folder = await findAnyFolder(path, null);
   if (folder !== null && findHuggingface(new Set(folder.files.map(({ file }) => file))) !== null) {
@@ -104,7 +104,7 @@ async function refuseModel(path: string): Promise<void> {
   }
 }
 
-/** Of every tensor, from the version back to where its chain begins, or is not there any more. */
+/** The newest checksum of every tensor, from the version back to the start of its chain, or to the first version that is missing. */
 async function newestSums(
   head: ListedVersion,
   versions: readonly ListedVersion[],
@@ -123,23 +123,23 @@ async function newestSums(
       sums.set(name, sums.get(name) ?? { algorithm: "sha256", hex, version: id });
     }
     const before: ListedVersion | undefined = versions.find(({ number }) => number === base);
-    // Earlier ones may be removed or unfinished: what they would say of the model before is left out.
+    // Earlier versions may be removed or unfinished. Then their checksums are left out.
     version = (await before?.open().catch(() => null)) ?? null;
   }
   return sums;
 }
 
-/** sha256 of a full version's tensors: as its manifest has them, else they are read. */
+/** sha256 of a full version's tensors: from its manifest, or else from the tensors themselves. */
 async function digestsOf(full: Checkpoint, options: RunOptions): Promise<ReadonlyMap<string, string>> {
-  const manifest = await readManifest(join(full.directory ?? "", MANIFEST)).catch(() => null); // most publishers write none
+  const manifest = await readManifest(join(full.directory ?? "", MANIFEST)).catch(() => null); // most publishers write no manifest
   return manifest === null
     ? digestTensors(full, options)
     : new Map(manifest.tensors.map(({ name, sha256 }) => [name, sha256]));
 }
 
 /**
- * A model that this tool materialised knows its version: of this chain if its last step is the version of that name here. Of another chain's version
- * the checksums tell alone. @throws {WeightDiffError} MISMATCH, `why` "wrong-base".
+ * The manifest of a model that this tool materialised states its version. It is a version of this chain if its last step has the index of the version of
+ * that name here. For a version of another chain, only the checksums decide. @throws {WeightDiffError} MISMATCH, `why` "wrong-base".
  */
 async function refuseOtherVersion(raw: string, head: ListedVersion, versions: readonly ListedVersion[]): Promise<void> {
   if (!(await hasFile(raw, MANIFEST))) {
@@ -153,7 +153,7 @@ async function refuseOtherVersion(raw: string, head: ListedVersion, versions: re
   const same = await versions
     .find(({ id }) => id === last.version)
     ?.head()
-    .catch(() => null); // what cannot be read is not the same
+    .catch(() => null); // a version that cannot be read is not the same
   if (same?.index?.sha256 === last.index) {
     throw chainError(
       "wrong-base",

@@ -1,10 +1,10 @@
-/** An update changes the bytes of tensors: it can add none, take none away, and give none another dtype or shape. */
+/** An update changes the bytes of tensors. It cannot add or remove a tensor, nor change a dtype or a shape. */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../errors.js";
 import { quote } from "../../../formats/quote.js";
 import { sameShape, shapeText } from "../../../formats/tensor-info.js";
 
-/** @throws {WeightDiffError} MISMATCH naming every tensor that the models do not have alike. */
+/** @throws {WeightDiffError} MISMATCH, naming every tensor that differs in this way. */
 export function refuseUnlike(raw: Checkpoint, tuned: Checkpoint): void {
   const problems: string[] = [];
   for (const [name, { dtype, shape }] of raw.stateDict) {
