@@ -23,6 +23,15 @@ export function planTraffic({ jobs }: Pick<RunPlan, "jobs">): Traffic {
   return { read, write };
 }
 
+/** The job that moves most bytes comes first, so that no large one is left to one thread at the end. */
+export function largestFirst<J extends Job>(jobs: readonly J[]): J[] {
+  const sized = jobs.map((job) => {
+    const { read, write } = jobTraffic(job);
+    return { job, bytes: read + write };
+  });
+  return sized.sort((a, b) => b.bytes - a.bytes).map(({ job }) => job);
+}
+
 function stepBytes({ range, values }: UpdateStep): number {
   return rangeLength(range) + rangeLength(values?.range);
 }

@@ -5,7 +5,7 @@ import type { Job } from "../engine/job/job.js";
 import type { TensorResult } from "../engine/job/result.js";
 import { runJobs } from "../engine/pool.js";
 import { needsOf } from "../engine/setup.js";
-import { planTraffic } from "../plan/traffic.js";
+import { largestFirst, planTraffic } from "../plan/traffic.js";
 import { provideInputs } from "./inputs.js";
 import { choosePace, decodersFor, SMALL_BYTES } from "./pace.js";
 import type { EarlyOption, RunOptions } from "./run-plan.js";
@@ -30,6 +30,8 @@ export async function readAll(
   const small = total < SMALL_BYTES;
   const cold = options.directIo !== false && !small ? chooseDirect(files) : [];
   const { threads, ...pace } = choosePace(files, total, jobs, options);
+  // Over a network, files are better read from their beginning to their end.
+  const inOrder = threads < 2 || files.some(({ remote }) => remote !== undefined);
   const results = new Map<number, TensorResult>();
   let done = 0;
   await runJobs(
@@ -40,7 +42,7 @@ export async function readAll(
       decoders: decodersFor(threads),
       ...needsOf(jobs),
     },
-    jobs,
+    inOrder ? jobs : largestFirst(jobs),
     {
       threads,
       early: options.early,

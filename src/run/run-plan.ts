@@ -12,7 +12,7 @@ import { STREAM } from "../files/pipe.js";
 import type { Staging } from "../output/staging.js";
 import type { OutputStream } from "../output/stream.js";
 import type { RunPlan } from "../plan/plan.js";
-import { planTraffic } from "../plan/traffic.js";
+import { largestFirst, planTraffic } from "../plan/traffic.js";
 import { followFiles, growingFiles } from "./follow.js";
 import type { HubRunOptions, ProvidedInput } from "./inputs.js";
 import { choosePace, decodersFor, type PaceOptions, SMALL_BYTES } from "./pace.js";
@@ -147,15 +147,15 @@ export async function runPlan(
   const resumed = results.size;
 
   const follows = output !== null && options.digestFiles === true;
-  const todo = plan.jobs
+  let todo = plan.jobs
     .filter((job) => !results.has(job.id))
     .map((job) => (!writes && isMade(job) && job.kind !== "payload" ? { ...job, output: null } : job));
   if (stream !== null || follows) {
     todo.sort((a, b) => (outputOf(a)?.shard ?? 0) - (outputOf(b)?.shard ?? 0) || positionOf(a) - positionOf(b));
   }
   if (threads > 1 && todo.every(({ kind }) => kind === "file")) {
-    // Each file takes one thread. The largest comes first, so that no large one is left at the end.
-    todo.sort((a, b) => sizeOf(b) - sizeOf(a));
+    // Each file takes one thread.
+    todo = largestFirst(todo);
   }
   // Verification has already read the finished outputs. Their inputs will not be read again.
   const rest = planTraffic({ jobs: todo });
@@ -206,11 +206,6 @@ export async function runPlan(
   await syncs?.wait();
   await refuseChanges(inputs, options.disk ?? localDisk);
   return { results, threads, read, written, resumed, sha256: stream?.digest() ?? null, files: digests };
-}
-
-/** Bytes that the job of a whole file moves, as far as known. */
-function sizeOf(job: Job): number {
-  return job.kind === "file" ? job.traffic.read + job.traffic.write : 0;
 }
 
 /** Where the job writes in the file. Past the end of the file for jobs that only read. */
