@@ -1,6 +1,6 @@
 /**
- * Work on data that may be made to do harm, in a thread of its own: whatever it does - a pattern that backtracks for ever, a rule that
- * makes a text a million times longer - it is ended once its time or its memory is up. V8 ends even a match that is running.
+ * Runs work on data that may be hostile in a thread of its own: for example a pattern that backtracks for ever, or a rule that makes a text a million
+ * times longer. The thread is ended when it uses too much time or memory. V8 can end even a running match.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { WeightDiffError } from "../errors.js";
@@ -8,18 +8,18 @@ import { errorOf, type Failure, failureOf } from "./failure.js";
 import { abortReason, throwIfAborted } from "./io/abort.js";
 
 export interface Limits {
-  /** What the thread works on, as messages name it. */
+  /** The name of the data, for messages. */
   readonly file: string;
-  /** Of V8's heap. */
+  /** The size limit of V8's heap. */
   readonly heapBytes: number;
-  /** Of one answer. */
+  /** The time limit for one answer. */
   readonly answerMs: number;
-  /** What to do where a limit is passed. */
+  /** The remedy if a limit is exceeded. */
   readonly hint: string;
 }
 
 export interface Confined {
-  /** @throws {WeightDiffError} what the thread throws; LIMIT once time or memory is up; the signal's reason when aborted. */
+  /** @throws {WeightDiffError} as the thread; LIMIT if it uses too much time or memory; the signal's reason when aborted. */
   ask(request: unknown, signal?: AbortSignal): Promise<unknown>;
   close(): Promise<void>;
 }
@@ -29,13 +29,13 @@ type Answer = { readonly type: "answer"; readonly value: unknown } | Failure;
 const OUT_OF_MEMORY = "ERR_WORKER_OUT_OF_MEMORY";
 const MEGABYTE = 1 << 20;
 
-/** @param module a file that calls `serve`. @param data what `serve` there is given. */
+/** @param module a file that calls `serve`. @param data is passed to `serve` there. */
 export function confine(module: URL, data: unknown, limits: Limits): Confined {
   const resourceLimits = { maxOldGenerationSizeMb: Math.ceil(limits.heapBytes / MEGABYTE) };
   const worker = new Worker(module, { workerData: data, resourceLimits });
-  // A question holds the process; a thread that nobody asks does not.
+  // An open question keeps the process alive. An idle thread does not.
   worker.unref();
-  // A thread that ends between two questions says so only once.
+  // A thread that ends between two questions reports it only once.
   let ended: unknown = null;
   worker.on("error", (error) => {
     ended = error;
@@ -98,7 +98,7 @@ export function confine(module: URL, data: unknown, limits: Limits): Confined {
   };
 }
 
-/** In the thread: answers each request in turn. @param begin is given the data once, before the first request. */
+/** Runs in the thread: answers each request in turn. @param begin gets the data once, before the first request. */
 export function serve(begin: (data: unknown) => (request: unknown) => unknown): void {
   const port = parentPort;
   if (isMainThread || port === null) {

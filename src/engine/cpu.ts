@@ -2,15 +2,15 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
-/** Beyond this the disk is the limit on every machine seen, and each worker costs memory. */
+/** With more workers the disk was the limit on every tested machine, and each worker costs memory. */
 const MAX_WORKERS = 8;
 
-/** Workers to start when the user says nothing. */
+/** The number of workers if the user does not choose one. */
 export function defaultThreads(): number {
   return Math.min(processors(), MAX_WORKERS);
 }
 
-/** At least one. Linux containers limit them in cgroups, which Node 20 does not look at. */
+/** At least one. Linux containers limit processors by cgroups, which Node 20 ignores. */
 export function processors(): number {
   return Math.max(1, Math.min(availableParallelism(), cgroupProcessors()));
 }
@@ -18,7 +18,7 @@ export function processors(): number {
 /** Whole processors that cpu.max (cgroup v2) or cpu.cfs_quota_us (v1) grants; Infinity without a limit. */
 export function cgroupProcessors(read: (path: string) => string | null = readText): number {
   const group = /^0::(\/.*)$/m.exec(read("/proc/self/cgroup") ?? "")?.[1] ?? "/";
-  // A limit further up holds as well: walk from the process's group to the root.
+  // A limit of a parent group applies, too, so this walks from the process's group up to the root.
   const parts = group.split("/").filter((part) => part !== "");
   let least = Number.POSITIVE_INFINITY;
   for (let depth = parts.length; depth >= 0; depth--) {

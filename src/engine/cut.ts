@@ -1,4 +1,4 @@
-/** How jobs are cut into windows: which elements are theirs, and how many go into one. */
+/** Cuts jobs into windows: which elements belong to a job, and how many go into one window. */
 import { windowElements as codedElements } from "../formats/coded/units.js";
 import { elementCount } from "../formats/dtype.js";
 import { PAGE } from "./io/disk.js";
@@ -6,7 +6,7 @@ import { MOST_ROWS } from "./io/memory.js";
 import type { Job, WindowedJob } from "./job/job.js";
 import { codingOf, operandDtype, operandsOf, updatesCoded, widthOf } from "./job/operand.js";
 
-/** Its elements are those from `first` up to `count`. */
+/** The job's elements are those from `first` up to `count`. */
 export function elementsOf(job: WindowedJob): { readonly first: number; readonly count: number } {
   if (job.kind === "product") {
     const [, columns = 0] = job.source.shape;
@@ -16,7 +16,7 @@ export function elementsOf(job: WindowedJob): { readonly first: number; readonly
   return { first: 0, count: elementCount(shape) ?? 0 };
 }
 
-/** Bytes of one operand that a window of each of these jobs must have room for: coded windows have a length of their own. */
+/** How many bytes of one operand a window must hold at least for these jobs. Coded windows have a fixed length. */
 export function leastWindowBytes(jobs: readonly Job[]): number {
   return jobs.reduce(
     (most, job) =>
@@ -32,7 +32,7 @@ export function leastWindowBytes(jobs: readonly Job[]): number {
   );
 }
 
-/** The widest of operands, result and the F32 in between decides. */
+/** How many elements fit into a window. The widest of the operands, the result and the F32 values between decides. */
 export function windowElements(job: WindowedJob, windowBytes: number): number {
   if (job.kind === "tensor" && codingOf(job) !== "none") {
     return codedElements(job.dtype);
@@ -51,7 +51,7 @@ export function windowElements(job: WindowedJob, windowBytes: number): number {
   if (job.kind !== "tensor" || updatesCoded(job) === "none") {
     return elements;
   }
-  // A coded step takes whole windows of its own.
+  // A coded step needs whole coded windows.
   const own = codedElements(job.dtype);
   return Math.max(1, Math.floor(elements / own)) * own;
 }

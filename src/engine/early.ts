@@ -1,30 +1,30 @@
-/** Threads that start while their work is still planned: a thread takes as long to start as a plan takes to make, and needs nothing of it. */
+/** Starts threads while their work is still planned. Starting a thread takes about as long as making a plan, and does not depend on the plan. */
 import { Worker } from "node:worker_threads";
 import { traceAside } from "./io/trace.js";
 
 export interface EarlyThreads {
-  /** Starts so many. */
+  /** Starts so many threads. */
   start(count: number): void;
-  /** One that waits for its setup; null when there is none left. */
+  /** Takes a thread that waits for its setup; null if none is left. */
   take(): Worker | null;
-  /** Ends those that nobody took. */
+  /** Ends the threads that nobody took. */
   dismiss(): Promise<void>;
 }
 
 /**
- * Pieces of answers are garbage as soon as they are in the kernel's memory, and so are small jobs once they are done: a small nursery
- * throws them away early, at no measurable cost.
+ * The size of V8's nursery. Pieces of network answers are garbage as soon as they are in the kernel's memory, and so are small jobs once they are
+ * done. A small nursery frees them early, at no measurable cost.
  */
 const SMALL_NURSERY = { maxYoungGenerationSizeMb: 2 };
 
-/** A thread that waits for its setup. */
+/** Starts a thread, which then waits for its setup. */
 export function startWorker(): Worker {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { resourceLimits: SMALL_NURSERY });
   traceAside("start of a worker", () => new Promise((resolve) => worker.once("message", resolve)));
   return worker;
 }
 
-/** Runs `work` with threads that it may start early; whatever it leaves of them is ended. */
+/** Runs `work`, which may start threads early. Afterwards it ends the threads that were not taken. */
 export async function withEarlyThreads<T>(work: (early: EarlyThreads) => Promise<T>): Promise<T> {
   const waiting = new Set<Worker>();
   const early: EarlyThreads = {
@@ -32,7 +32,7 @@ export async function withEarlyThreads<T>(work: (early: EarlyThreads) => Promise
       for (let started = 0; started < count; started++) {
         const worker = startWorker();
         waiting.add(worker);
-        // One that could not start, or has ended, is not there to be taken: another one will say why.
+        // A thread that could not start, or has ended, cannot be taken. The next one will report why.
         for (const event of ["error", "exit"]) {
           worker.on(event, () => waiting.delete(worker));
         }

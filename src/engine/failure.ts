@@ -1,4 +1,4 @@
-/** What went wrong in a thread, on its way to another one: errors lose their class there, so their fields are sent. */
+/** Carries an error from one thread to another. An error loses its class on the way, so its fields are sent. */
 import { WeightDiffError } from "../errors.js";
 
 /** Plain data. */
@@ -17,7 +17,7 @@ export function failureOf(error: unknown): Failure {
   return { type: "crashed", reason: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
-/** The error again; of a crash, one that shows where it came from. @param who crashed: "a worker". */
+/** Makes the error again; for a crash, one that shows where it came from. @param who crashed: "a worker". */
 export function errorOf(failure: Failure, who: string): Error {
   if (failure.type === "crashed") {
     return new Error(`${who} failed: ${failure.reason}`);

@@ -1,6 +1,6 @@
 /**
- * Hands jobs to workers in order, collects results, and ends everything at the first failure. Small work, and work on a disk
- * that a test put in place, is done in this thread: the same pipeline, without the threads.
+ * Hands jobs to workers in order, collects results, and ends everything at the first failure. Small work runs in this thread, through the same
+ * pipeline, and so does work on a disk that a test provides.
  */
 import { readFileSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
@@ -31,23 +31,23 @@ export type FromWorker =
 export interface PoolOptions {
   /** Worker threads; 0 works in this thread. */
   readonly threads: number;
-  /** Those that have started already: they are taken first. */
+  /** Threads that have already started. They are taken first. */
   readonly early?: EarlyThreads | undefined;
-  /** Another disk, for tests; it implies this thread. */
+  /** Another disk, for tests. With it all work runs in this thread. */
   readonly disk?: Disk;
   readonly signal?: AbortSignal;
-  /** Called once a job's bytes are all with the disk. */
+  /** Called once all bytes of a job are written. */
   readonly onResult?: (job: Job, result: TensorResult) => void;
-  /** Called for every window, with the bytes it brought in and took out. */
+  /** Called for every window, with the bytes that were read and written. */
   readonly onProgress?: (job: Job, read: number, written: number) => void;
 }
 
 /**
- * Runs all jobs; they are started in the given order. There may be no end of them: one is taken when a worker is ready for it.
+ * Runs all jobs and starts them in the given order. The list may be endless: a job is taken only when a worker is ready for it.
  * @throws {WeightDiffError} the first failure of any worker; INTERRUPTED or TERMINATED (the signal's reason) when aborted.
  */
 export async function runJobs(setup: PipelineSetup, jobs: Iterable<Job>, options: PoolOptions): Promise<void> {
-  // A signal that came before anybody listened is never heard again.
+  // A signal that was aborted before anybody listened sends no event.
   throwIfAborted(options.signal);
   const queue = jobs[Symbol.iterator]();
   const take = (): Job | null => queue.next().value ?? null;
@@ -108,7 +108,7 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
           try {
             options.onResult?.(job, message.result);
           } catch (error) {
-            fail(error); // whoever takes results may refuse one
+            fail(error); // the receiver may refuse a result
           }
         } else if (message.type === "progress" && job !== undefined) {
           options.onProgress?.(job, message.read, message.written);
@@ -135,7 +135,7 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
   }
 }
 
-/** Out of memory, or killed from outside: nothing is wrong with the input. */
+/** A worker ran out of memory, or was killed from outside. The input is not at fault. */
 function workerDied(reason: string): WeightDiffError {
   return new WeightDiffError("IO", `a worker thread died: ${reason}`, "see that it has enough memory", {
     advice: [{ to: "continue", option: "mode", value: "resume", afterwards: true }],

@@ -1,4 +1,4 @@
-/** What a worker is set up with: files, windows, and what its jobs need of memory. */
+/** The setup of a worker: files, windows, and the memory that its jobs need. */
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
 import type { InputFile, OutputFile } from "./io/files.js";
@@ -7,7 +7,7 @@ import type { ExchangeMemory } from "./job/exchange.js";
 import type { Job } from "./job/job.js";
 import { codingOf, meansOf, operandsOf, updatesCoded } from "./job/operand.js";
 
-/** What a worker needs besides its jobs. Plain data: it crosses to the thread. */
+/** Everything that a worker needs besides its jobs. It is plain data, since it is sent to the thread. */
 export interface PipelineSetup {
   readonly inputs: readonly InputFile[];
   readonly outputs: readonly OutputFile[];
@@ -15,32 +15,32 @@ export interface PipelineSetup {
   readonly windowBytes: number;
   /** Bytes of one window of a whole file. */
   readonly fileWindowBytes: number;
-  /** Windows in flight: read ahead, computed, written behind. */
+  /** The number of windows that are read ahead, computed or written at the same time. */
   readonly slots: number;
-  /** The most operands that one job reads, and the most mean rows that it takes (needsOf). */
+  /** The most operands that one job reads, and the most mean rows that one job takes (needsOf). */
   readonly operands: number;
   readonly means: number;
   /** Columns of the widest mean row; 0 without one. */
   readonly meanColumns: number;
-  /** What jobs do with coded windows. */
+  /** Do jobs encode or decode coded windows? */
   readonly coder: "none" | "decode" | "encode";
-  /** Is any of them a payload to be made? */
+  /** Does any job make a payload? */
   readonly payloads?: boolean;
   /** Is any step of a chain coded? */
   readonly codedUpdates?: boolean;
-  /** Is any of them a whole file? */
+  /** Is any job a whole file? */
   readonly files?: boolean;
-  /** Is any of them measured? */
+  /** Is any job measured? */
   readonly measures: boolean;
-  /** Only where jobs are products: their room, and through what inputs come and products go. */
+  /** Only if jobs are products: the room that they need, and the exchange for their inputs and products. */
   readonly product?: ProductNeeds & { readonly exchange: ExchangeMemory };
-  /** Decoders of updates that one worker has open at a time. */
+  /** The most decoders of updates that one worker has open at the same time. */
   readonly decoders: number;
   /** Has every processor a worker? Then each reads for itself what is in the page cache. */
   readonly readsHere?: boolean;
 }
 
-/** What the memory of a run must have room for. */
+/** Computes what the memory of a run must have room for. */
 export function needsOf(
   jobs: readonly Job[],
 ): Pick<
@@ -81,12 +81,12 @@ export function needsOf(
 
 /** A kernel with the memory that `runPipeline` needs. @throws {WeightDiffError} LIMIT. */
 export function pipelineKernel(setup: PipelineSetup, wasm: Uint8Array | undefined): Kernel {
-  // The smallest kernel knows how large its states are.
+  // A kernel of the smallest size tells how large its states are.
   const { end } = memoryOf(setup, { ...loadKernel(0, wasm), base: 0 });
   return loadKernel(end, wasm);
 }
 
-/** How that memory is divided. */
+/** Divides that memory. */
 export function memoryOf(setup: PipelineSetup, kernel: Pick<Kernel, "base" | "sumBytes" | "meanBytes">): MemoryPlan {
   const meanBytes = setup.meanColumns === 0 ? 0 : kernel.meanBytes(setup.meanColumns);
   const fileWindowBytes = setup.files === true ? setup.fileWindowBytes : undefined;

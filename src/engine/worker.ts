@@ -1,4 +1,4 @@
-/** The shell of a worker thread: messages in and out, nothing else. The work is `runPipeline`. */
+/** A worker thread. This file only handles its messages; `runPipeline` does the work. */
 import { readFileSync } from "node:fs";
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { KERNEL_WASM_URL } from "../kernel/load.js";
@@ -25,7 +25,7 @@ const setUp = new Promise<PipelineSetup>((resolve) => {
   });
 });
 
-/** A message wakes the main thread, which takes a processor from a worker for a moment: a few a second are enough. */
+/** A message wakes the main thread, which takes a processor from a worker for a moment. So only a few are sent in a second. */
 const TELL_EVERY_MS = 50;
 let untold = { id: -1, read: 0, written: 0 };
 let toldAt = performance.now();
@@ -38,7 +38,7 @@ function tell(): void {
   toldAt = performance.now();
 }
 
-/** Asks for a job; at most one question is open at a time. */
+/** Asks for a job. At most one question is open at a time. */
 function ask(): Promise<Job | null> {
   return new Promise((resolve) => {
     deliver = resolve;
@@ -51,7 +51,7 @@ void work();
 
 async function work(): Promise<void> {
   const setup = await setUp;
-  // The next job is asked for while one is under way, so that reading ahead never waits for the main thread.
+  // The next job is asked for while one is running, so that reading ahead never waits for the main thread.
   let ahead = ask();
   try {
     await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {

@@ -1,13 +1,13 @@
 /**
- * Memory that workers share with who runs their jobs: the inputs of a step for all of them, and its products. A step's inputs are put
- * in once the products of the one before were taken out, so there is room for one of each.
+ * Memory that workers share with the thread that runs their jobs. It holds the inputs of one step and its products. The inputs of a step are put
+ * in only after the products of the step before were taken out, so there is room for one step.
  */
 
 /** Plain data: it crosses to the threads. */
 export interface ExchangeMemory {
-  /** The step that has begun; whether there will be no other; how many tokens it has. */
+  /** The number of the step that has begun; whether it is the end; how many tokens the step has. */
   readonly state: SharedArrayBuffer;
-  /** F32 values: those of the first token, then those of the next one. */
+  /** F32 values, token after token. */
   readonly inputs: SharedArrayBuffer;
   readonly outputs: SharedArrayBuffer;
 }
@@ -25,7 +25,7 @@ export function createExchange(inputs: number, outputs: number): ExchangeMemory 
   };
 }
 
-/** The inputs of `step` are there: whoever waits for them goes on. Steps begin one after the other, from 1. */
+/** Says that the inputs of `step` are there, so workers that wait for them go on. Steps are numbered from 1. */
 export function beginStep({ state }: ExchangeMemory, step: number, tokens: number): void {
   const words = new Int32Array(state);
   Atomics.store(words, TOKENS, tokens);
@@ -33,7 +33,7 @@ export function beginStep({ state }: ExchangeMemory, step: number, tokens: numbe
   Atomics.notify(words, STEP);
 }
 
-/** No step will begin any more: whoever waits for one gives up. */
+/** Says that no more steps will begin, so workers that wait for one give up. */
 export function endSteps({ state }: ExchangeMemory): void {
   const words = new Int32Array(state);
   Atomics.store(words, OVER, 1);
@@ -41,10 +41,10 @@ export function endSteps({ state }: ExchangeMemory): void {
   Atomics.notify(words, STEP);
 }
 
-/** A worker that waits looks up this often whether the run has ended. */
+/** How often a waiting worker checks whether the run has ended. */
 const LOOK_EVERY_MS = 250;
 
-/** Waits until the step has begun. @returns its tokens; 0 if it has none, or never begins. */
+/** Waits until the step has begun. @returns how many tokens it has; 0 if it has none, or never begins. */
 export async function stepBegun({ state }: ExchangeMemory, step: number, aborted: () => boolean): Promise<number> {
   const words = new Int32Array(state);
   while (!aborted()) {
@@ -52,7 +52,7 @@ export async function stepBegun({ state }: ExchangeMemory, step: number, aborted
     if (now >= step) {
       return Atomics.load(words, OVER) === 1 ? 0 : Atomics.load(words, TOKENS);
     }
-    // A thread that blocked here would not see its own reads come in. Such a wait alone does not keep a thread alive; a timer does.
+    // A thread that blocks here would not notice that its reads are done. An asynchronous wait does not keep a thread alive, but a timer does.
     const alive = setTimeout(() => {}, 2 * LOOK_EVERY_MS);
     await Atomics.waitAsync(words, STEP, now, LOOK_EVERY_MS).value;
     clearTimeout(alive);

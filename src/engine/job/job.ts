@@ -1,6 +1,6 @@
 /**
- * The messages that workers get: small, plain, clonable. A job names files by their place in the plan's list of inputs and
- * bytes by their position in the file; no tensor byte is ever in one.
+ * The messages that workers get: small plain data that can be cloned. A job names a file by its index in the plan's list of inputs, and bytes by
+ * their position in the file. It never holds the bytes of a tensor.
  */
 import type { ChecksumName } from "../../formats/checksum.js";
 import type { Dtype } from "../../formats/dtype.js";
@@ -9,7 +9,7 @@ import type { ByteRange, Shape, StoredRecord } from "../../formats/tensor-info.j
 import type { PositionList, StepCompression, StepEncoding, UpdateEncoding } from "../../formats/update.js";
 import type { KeyRule } from "../../formats/xor-key.js";
 
-/** A tensor as it lies in an input file, or in several. */
+/** A tensor as it is stored in one or several input files. */
 export interface StoredOperand {
   readonly kind: "stored";
   /** Index into the plan's inputs. */
@@ -20,10 +20,10 @@ export interface StoredOperand {
   readonly shape: Shape;
   readonly range: ByteRange;
   readonly strides?: readonly number[];
-  /** Only where the tensor is cut up or its rows are stored in another order; `input` and `range` are the first one's. */
+  /** Only if the tensor is stored in pieces, or its rows in another order. `input` and `range` are those of the first piece. */
   readonly pieces?: readonly OperandPiece[];
   readonly bigEndian?: true;
-  /** CRC-32 that the bytes of `range` must have; absent where the record states none, or another job checks it. */
+  /** The CRC-32 that the bytes of `range` must have. Absent if the record states none, or if another job checks it. */
   readonly crc32?: number;
 }
 
@@ -41,145 +41,145 @@ export interface InvFreqOperand {
   readonly theta: number;
 }
 
-/** A tensor as coded windows (docs/formats.md 3): dtype and shape are those of what comes out. */
+/** A tensor that is stored as coded windows (docs/formats.md 3). Dtype and shape are those of the decoded tensor. */
 export interface CodedOperand extends Pick<StoredOperand, "input" | "name" | "dtype" | "shape" | "range"> {
   readonly kind: "coded";
 }
 
 export type Operand = StoredOperand | InvFreqOperand | CodedOperand;
 
-/** How an output tensor comes from what it starts with and the terms. */
+/** How an output tensor is computed from its start and its terms. */
 export type Rule =
-  /** Widened to F32, terms added one after the other, the last sum rounded to the output dtype. */
+  /** All are widened to F32, the terms are added one after the other, and the last sum is rounded to the output dtype. */
   | "add"
-  /** Widened to F32, terms taken away one after the other. F32 output. */
+  /** All are widened to F32, and the terms are subtracted one after the other. The output is F32. */
   | "subtract"
-  /** Integers of one width, modulo 2^bits. */
+  /** Integers of one width are added or subtracted modulo 2^bits. */
   | "add-integers"
   | "subtract-integers"
   /** Boolean or. */
   | "or"
-  /** The start's bytes as they are; terms are only digested. */
+  /** The output is the start's bytes. Terms are only digested. */
   | "copy"
-  /** Widened to F32 and rounded once to the output dtype; there are no terms. */
+  /** The start is widened to F32 and rounded once to the output dtype. There are no terms. */
   | "convert"
-  /** The term converted to the tuned dtype, then bit patterns added or subtracted modulo 2^bits; elements that it lacks as they are. */
+  /** The term is converted to the tuned dtype. Then bit patterns are added or subtracted modulo 2^bits. Elements that the term lacks stay as they are. */
   | "add-bits"
   | "subtract-bits"
-  /** To coded windows: given the term, converted to the tuned dtype; or alone, and the term is only digested. */
+  /** The start becomes coded windows: given the term, which is converted to the tuned dtype; or alone, and then the term is only digested. */
   | "encode-bits"
   | "encode-alone"
-  /** From coded windows, likewise. */
+  /** The same in reverse: coded windows are decoded. */
   | "decode-bits"
   | "decode-alone"
-  /** As `blend` says: floats of any dtype, operands rounded first, every sum once more. */
+  /** Floats of any dtype, as `blend` says: operands are rounded first, and each sum is rounded again. */
   | "blend"
-  /** The start's bytes, changed by the updates one after the other. */
+  /** The output is the start's bytes, which the updates change one after the other. */
   | "update";
 
-/** A dtype that floats are computed in. */
+/** A dtype in which floats are computed. */
 export type ComputeDtype = "F32" | "F16" | "BF16";
 
-/** What one step of a chain does to a tensor: compressed bytes in an input (formats/update.ts). */
+/** The change that one step of a chain makes to a tensor: compressed bytes in an input (formats/update.ts). */
 export interface UpdateStep {
   /** Index into the plan's inputs. */
   readonly input: number;
   readonly range: ByteRange;
-  /** Of the chain, for messages: "000004". */
+  /** The version of the chain, for messages: "000004". */
   readonly version: string;
   readonly encoding: StepEncoding;
   readonly compression: StepCompression;
-  /** Of "elements": where the new ones are. */
+  /** Only for the encoding "elements": where the new elements are. */
   readonly values?: { readonly input: number; readonly range: ByteRange };
   readonly positions?: PositionList;
-  /** Of "exact-compressed": the tensor that its windows stand for. */
+  /** Only for "exact-compressed": the tensor that its windows decode to. */
   readonly coded?: { readonly dtype: Dtype; readonly shape: Shape };
 }
 
-/** What meets a tensor's bytes, and which checksums are taken of what it becomes. */
+/** The steps that change a tensor, and the checksums that are taken of the result. */
 export interface Updates {
   readonly steps: readonly UpdateStep[];
-  /** Of all bytes, once the first `after` steps have met them. */
+  /** Checksums of all bytes after the first `after` steps. */
   readonly sums: readonly { readonly after: number; readonly algorithm: ChecksumName }[];
-  /** Only these are wanted: the result has no sha256. */
+  /** Only these checksums are wanted, so the result has no sha256. */
   readonly sumsOnly?: true;
-  /** Take one sha256 over the bytes of all such jobs, one behind the other, as well: only where they are done in order, in one thread. */
+  /** Also take one sha256 over the bytes of all such jobs, one after the other. They must run in order and in one thread. */
   readonly joined?: true;
 }
 
-/** The arithmetic of a scheme that is not plain F32, or whose rows are not: what the script does to one tensor. */
+/** What a script does to one tensor if its arithmetic is not plain F32, or if it treats new rows in its own way. */
 export interface Blend {
   readonly operation: "add" | "subtract";
-  /** Both operands are converted to this first, as `from_pretrained(torch_dtype=…)` does; F32 leaves every value as it is. */
+  /** Both operands are first converted to this dtype, as by `from_pretrained(torch_dtype=…)`. F32 leaves every value as it is. */
   readonly operands: ComputeDtype;
-  /** Each sum, computed in F32, is rounded once to this; the last one then to the output's dtype. */
+  /** Each sum is computed in F32 and rounded once to this dtype. The last one is then rounded to the output's dtype. */
   readonly result: ComputeDtype;
-  /** What an operand has for elements of the output that it lacks: its mean row, +0, or nothing (what it would meet stays as it is). */
+  /** What stands for the elements of the output that an operand lacks: its mean row, +0, or nothing. With nothing, the other operand's element stays as it is. */
   readonly rows: "mean" | "zero" | "verbatim";
 }
 
-/** An operand of a sum. Where it has fewer rows than the output, or in a blend fewer columns, it is the output's top left block. */
+/** An operand of a sum. If it has fewer rows than the output, or in a blend fewer columns, it is the output's top left block. */
 export interface Term {
   readonly operand: Operand;
-  /** Rows of `columns` that it has and whose mean stands for the rows that it lacks; null if there are none, or no mean is wanted. */
+  /** The rows, of `columns` elements, whose mean stands for the rows that the operand lacks. Null if it lacks none, or if no mean is wanted. */
   readonly mean: { readonly rows: number; readonly columns: number } | null;
 }
 
 export interface TensorJob {
   readonly kind: "tensor";
-  /** Place in the plan's list of jobs. */
+  /** Index in the plan's list of jobs. */
   readonly id: number;
   readonly name: string;
   readonly rule: Rule;
-  /** Of the output; of what is coded, of what goes in. */
+  /** Dtype and shape of the output; of a coded one, those of the tensor before it is coded. */
   readonly dtype: Dtype;
   readonly shape: Shape;
-  /** What the script adds into, or takes terms away from: of two NaNs the term's stays (torch's in-place add). */
+  /** The operand that the script changes in place. Of two NaNs the term's stays (torch's in-place add). */
   readonly start: Term;
   /**
-   * What meets it, in this order: none where the rule is "convert", and where a blend only converts. A script that meets a tied
-   * matrix under two names adds to it twice.
+   * The terms, in this order. There are none if the rule is "convert", or if a blend only converts. A script that finds a tied matrix under two
+   * names adds to it twice.
    */
   readonly terms: readonly Term[];
-  /** Only where the rule is "blend". */
+  /** Only for the rule "blend". */
   readonly blend?: Blend;
-  /** Every value must be one that the output's dtype holds (kernel/fits.ts); the first block with another one ends the run. */
+  /** The output's dtype must hold every value (kernel/fits.ts). The first block with another value ends the run. */
   readonly mustFit?: true;
-  /** Only where the rule is "update". */
+  /** Only for the rule "update". */
   readonly updates?: Updates;
-  /** make-diff: digest the start and the first term, apply the diff again at once, and count what does not come back. */
+  /** For make-diff: digest the start and the first term, apply the diff again at once, and count the elements that do not come back. */
   readonly prove: boolean;
   /**
-   * How far the output lies from the base: which operand that is, 0 for the start, 1 on for the terms; null where there is none.
-   * "zero": the output is a difference itself, and its base stands for zeros.
+   * Measure how far the output lies from the base. `base` is the operand that is the base: 0 for the start, 1 and up for the terms, null if there is
+   * none. "zero": the output is itself a difference, so zeros stand for the base.
    */
   readonly measure?: {
     readonly base: number | "zero" | null;
-    /** An embedding: tell its rows, too. */
+    /** Is it an embedding? Then its rows are told, too. */
     readonly rows: boolean;
   };
-  /** Where the result goes; null if it is only summed and digested. Of coded windows, room for the most that they can take. */
+  /** Where the result goes; null if it is only summed and digested. For coded windows it is room for the most bytes that they can take. */
   readonly output: { readonly shard: number; readonly range: ByteRange } | null;
 }
 
-/** Bytes that are only read and digested: a record no tensor covers in one piece, a tensor to be shown or verified. */
+/** Bytes that are only read and digested: a record that no tensor covers in one piece, or a tensor that is shown or verified. */
 export interface DigestJob {
   readonly kind: "digest";
   readonly id: number;
   /** For messages. */
   readonly name: string;
   readonly source: StoredOperand;
-  /** Only the checksum is wanted: the result has no sha256. */
+  /** Only the checksum is wanted, so the result has no sha256. */
   readonly checksumOnly?: true;
-  /** Also count NaN, infinities and zeros; for float tensors. */
+  /** Also count NaN, infinities and zeros. Only for float tensors. */
   readonly count?: true;
-  /** Also take the F32 sum; for float and integer tensors. */
+  /** Also take the F32 sum. Only for float and integer tensors. */
   readonly sum?: true;
-  /** A checksum that does not fit is told in the result and does not end the run. */
+  /** A checksum that does not fit is reported in the result, and does not end the run. */
   readonly lenient?: true;
 }
 
-/** Two tensors of one shape that are only read and compared. */
+/** Two tensors with the same shape that are only read and compared. */
 export interface CompareJob {
   readonly kind: "compare";
   readonly id: number;
@@ -198,72 +198,72 @@ export interface FileJob {
   readonly payload: number;
   /** Bytes of the payload before its content. */
   readonly skip: number;
-  /** The payload is to be inflated first; the result is to be deflated. */
+  /** Is the payload inflated first, or the result deflated? */
   readonly gzip: "inflate" | "deflate" | null;
-  /** Null copies. */
+  /** Null if the file is copied. */
   readonly key: { readonly input: number; readonly rule: KeyRule } | null;
-  /** Most bytes that an inflated payload may have. */
+  /** The most bytes that an inflated payload may have. */
   readonly most: number;
   /** Stored runs of the result with their checksums, by position. */
   readonly records: readonly StoredRecord[];
   /** Take the MD5 of the output as well? */
   readonly md5: boolean;
-  /** Bytes that it reads and writes, as far as they are known before. */
+  /** How many bytes it reads and writes, as far as that is known before the run. */
   readonly traffic: { readonly read: number; readonly write: number };
   /** Where the result goes; null if it is only digested. */
   readonly output: { readonly shard: number } | null;
 }
 
-/** The payload of one tensor in one step of a chain: what changes it, compressed. */
+/** The payload of one tensor in one step of a chain: its compressed change. */
 export interface PayloadJob {
   readonly kind: "payload";
   readonly id: number;
-  /** Of the tensor. */
+  /** The tensor's name. */
   readonly name: string;
-  /** Its bytes, and those of one element. Without a base what is overwritten does not tell them: then it is the most that there can be. */
+  /** The tensor's length and the width of an element, in bytes. Without a base, overwrites do not tell the length: then it is the most that there can be. */
   readonly bytes: number;
   readonly width: number;
-  /** What it is before the step; null where the steps tell without it: all of them XOR, or all of them overwrite. */
+  /** The tensor before the step. Null if it is not needed: all steps XOR, or all steps overwrite. */
   readonly base: StoredOperand | null;
-  /** What it is after the step; null where steps lead there. */
+  /** The tensor after the step. Null if `steps` lead there. */
   readonly tuned: StoredOperand | null;
   readonly steps: readonly UpdateStep[];
   readonly encoding: UpdateEncoding;
-  /** The most bytes that can change, of "overwrite". */
+  /** Only for "overwrite": the most bytes that can change. */
   readonly most: number;
-  /** Checksums to take of what it is before and after the step. Only with `base`: without it the bytes are not known. */
+  /** Checksums to take of the tensor before and after the step. Only with `base`, since the bytes are not known without it. */
   readonly baseSums: readonly ChecksumName[];
   readonly sums: readonly ChecksumName[];
-  /** Room for the most that it can take, and behind it for what is set aside on the way (formats/update.ts). */
+  /** Room for the most bytes that the payload can take, followed by room for what is set aside meanwhile (formats/update.ts). */
   readonly output: { readonly shard: number; readonly range: ByteRange };
 }
 
-/** Some rows of a matrix by the inputs of a step's tokens; who runs the jobs brings the inputs and takes the products (exchange.ts). */
+/** The products of some rows of a matrix with the inputs of a step's tokens. The thread that runs the jobs provides the inputs and takes the products (exchange.ts). */
 export interface ProductJob {
   readonly kind: "product";
-  /** Counted on over all passes. */
+  /** Numbered through all passes. */
   readonly id: number;
-  /** Of the matrix. */
+  /** The matrix's name. */
   readonly name: string;
   /** rows x columns; F32, F16 or BF16. */
   readonly source: StoredOperand;
-  /** Rows [begin, end) of it. */
+  /** Rows [begin, end) of the matrix. */
   readonly rows: { readonly begin: number; readonly end: number };
-  /** Steps are counted on over all passes. The inputs are there once the exchange has come to it. */
+  /** Steps are numbered through all passes. The inputs are there once the exchange has reached this step. */
   readonly step: number;
-  /** Where among the products of a token that of row 0 belongs, and how many products a token has: both in values. */
+  /** The index of row 0's product among the products of a token, and how many products a token has. Both count values. */
   readonly first: number;
   readonly stride: number;
-  /** Also count what is not finite. */
+  /** Also count values that are not finite. */
   readonly count: boolean;
 }
 
-/** A job whose length is known, so that its windows are. */
+/** A job whose length is known, so its windows are known, too. */
 export type WindowedJob = TensorJob | DigestJob | CompareJob | ProductJob;
 
 export type Job = TensorJob | DigestJob | CompareJob | FileJob | PayloadJob | ProductJob;
 
-/** Is it a part of the output, and not only read? */
+/** Does the job make a part of the output? Other jobs only read. */
 export function isMade(job: Job): job is TensorJob | FileJob | PayloadJob {
   return job.kind === "tensor" || job.kind === "file" || job.kind === "payload";
 }

@@ -1,4 +1,4 @@
-/** What there is to know of a job's operands before their bytes are there. */
+/** What is known about a job's operands before their bytes are read. */
 import { type Dtype, dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import type { Job, Operand, TensorJob, Term, WindowedJob } from "./job.js";
 
@@ -7,13 +7,13 @@ export function operandDtype(operand: Operand): Dtype {
 }
 
 export interface Operands {
-  /** Each is read once, however often it is a term. */
+  /** The distinct operands. Each is read once, even if it is several terms. */
   readonly distinct: readonly Operand[];
-  /** Which of them the start is and each term, in this order; of a comparison its sides. */
+  /** Which of them is the start and which is each term, in this order; for a comparison, which are its sides. */
   readonly places: readonly number[];
 }
 
-/** What the job reads. */
+/** The operands that the job reads. */
 export function operandsOf(job: WindowedJob): Operands {
   const all =
     job.kind === "tensor"
@@ -23,14 +23,14 @@ export function operandsOf(job: WindowedJob): Operands {
         : [job.left, job.right];
   const distinct: Operand[] = [];
   const places = all.map((operand) => {
-    // The sides of a comparison are read apart: what swaps the bytes of one must not see the other's.
+    // The sides of a comparison are read separately, so that the bytes of one can be swapped without the other.
     const found = job.kind === "tensor" ? distinct.findIndex((one) => isSame(one, operand)) : -1;
     return found >= 0 ? found : distinct.push(operand) - 1;
   });
   return { distinct, places };
 }
 
-/** Writing both down takes ten times as long as a look at where they begin, and there may be a hundred thousand. */
+/** First compares where the operands begin: comparing them as text takes ten times as long, and there may be a hundred thousand. */
 function isSame(one: Operand, other: Operand): boolean {
   return one === other || (beginsAlike(one, other) && JSON.stringify(one) === JSON.stringify(other));
 }
@@ -41,7 +41,7 @@ function beginsAlike(one: Operand, other: Operand): boolean {
     : one.input === other.input && one.range.begin === other.range.begin;
 }
 
-/** The terms of a job whose mean is wanted: one for each operand. */
+/** The terms whose mean is wanted, one for each operand. */
 export function meansOf({ start, terms }: TensorJob): readonly Term[] {
   const found = new Map(
     [start, ...terms].flatMap((term) => (term.mean === null ? [] : [[JSON.stringify(term.operand), term] as const])),
@@ -49,14 +49,14 @@ export function meansOf({ start, terms }: TensorJob): readonly Term[] {
   return [...found.values()];
 }
 
-/** Elements of the operand: fewer than the output's where rows are new. */
+/** The number of elements of the operand. It has fewer than the output if the output has new rows. */
 export function elementsOf(operand: Operand): number {
   return operand.kind === "inv-freq" ? operand.count : (elementCount(operand.shape) ?? 0);
 }
 
 /**
- * How many of the operand's elements go with the output's elements before `index`. It may have fewer rows, and in a blend fewer
- * columns: then it is the top left block of the output, and its elements are still met in their own order.
+ * How many elements the operand has among the output's elements before `index`. If it has fewer rows, or in a blend fewer columns, it is the
+ * output's top left block. Its elements still come in their own order.
  */
 export function elementsBefore(job: TensorJob, operand: Operand, index: number): number {
   const count = elementsOf(operand);
@@ -69,18 +69,18 @@ export function elementsBefore(job: TensorJob, operand: Operand, index: number):
   return Math.min(row * width + Math.min(index - row * columns, width), count);
 }
 
-/** The operand's columns where they are fewer than the output's; null otherwise. */
+/** The number of the operand's columns if it has fewer than the output; else null. */
 export function narrowerColumns({ rule, shape }: TensorJob, operand: Operand): number | null {
   const width = rule === "blend" && operand.kind === "stored" && shape.length === 2 ? operand.shape[1] : undefined;
   return width === undefined || width === shape[1] ? null : width;
 }
 
-/** Bytes of one element; the packed types never come here. */
+/** The bytes of one element. Packed dtypes never come here. */
 export function widthOf(dtype: Dtype): number {
   return dtypeBits(dtype) / 8;
 }
 
-/** What the job does with coded windows. */
+/** Does the job encode or decode coded windows? */
 export function codingOf(job: { readonly kind: string; readonly rule?: string }): "none" | "encode" | "decode" {
   return job.kind !== "tensor"
     ? "none"
@@ -91,7 +91,7 @@ export function codingOf(job: { readonly kind: string; readonly rule?: string })
         : "none";
 }
 
-/** What the job does with the coded windows of a chain's steps. */
+/** Does the job encode or decode the coded windows of a chain's steps? */
 export function updatesCoded(job: Job): "none" | "encode" | "decode" {
   if (job.kind === "payload" && job.encoding === "exact-compressed") {
     return "encode";
@@ -100,7 +100,7 @@ export function updatesCoded(job: Job): "none" | "encode" | "decode" {
   return steps.some(({ encoding }) => encoding === "exact-compressed") ? "decode" : "none";
 }
 
-/** Can the base be brought to the tuned dtype? By way of F32 only: F64 and integers stay among themselves. */
+/** Can the base be converted to the tuned dtype? Only through F32, so F64 and integers are not converted. */
 export function isConvertible(raw: Dtype, tuned: Dtype): boolean {
   return raw === tuned || (isFloatDtype(raw) && isFloatDtype(tuned) && tuned !== "F64");
 }

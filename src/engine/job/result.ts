@@ -1,4 +1,4 @@
-/** What a job has found: plain data, which crosses from the threads. */
+/** The result of a job: plain data, which comes from the threads. */
 
 export interface TensorResult {
   readonly id: number;
@@ -8,24 +8,24 @@ export interface TensorResult {
   readonly sum: number;
   /** Finite float32 values that became infinite in the output dtype. */
   readonly overflow: number;
-  /** Of a whole file, of coded windows, or of a payload: its bytes, and its MD5 (hex) where that was wanted. */
+  /** For a whole file, coded windows or a payload: its length in bytes, and its MD5 (hex) if that was wanted. */
   readonly size?: number;
   readonly md5?: string;
-  /** Of coded windows: units that are the base's own bits. */
+  /** For coded windows: how many units have the same bits as the base's. */
   readonly unchanged?: number;
-  /** Only where the job asked for it. */
+  /** Only if the job asked for it. */
   readonly proof?: Proof;
   readonly counts?: ValueCounts;
   readonly comparison?: Comparison;
-  /** Of a payload: does it change anything? */
+  /** For a payload: does it change anything? */
   readonly changes?: boolean;
   /** The checksums of `sums`, and of `baseSums`, in hex. */
   readonly checksums?: readonly string[];
   readonly baseChecksums?: readonly string[];
-  /** Of `updates.joined`: sha256 (hex) of all bytes so far. */
+  /** For `updates.joined`: sha256 (hex) of all bytes so far. */
   readonly joined?: string;
   readonly measured?: Measured;
-  /** Of a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
+  /** For a lenient digest: how the checksum differs, "CRC-32 … expected, … found". */
   readonly damage?: string;
 }
 
@@ -37,31 +37,31 @@ export function digestOf({ id, sha256 }: TensorResult): string {
   return sha256;
 }
 
-/** Elements of a float tensor that are no ordinary number. */
+/** How many elements of a float tensor are NaN, infinite or zero. */
 export interface ValueCounts {
   readonly nan: number;
   readonly infinite: number;
-  /** Of either sign. */
+  /** Zeros of either sign. */
   readonly zero: number;
 }
 
 export interface Comparison {
-  /** Elements whose values, widened to F32, have other bits; of dtypes that are not computed with, other bytes. */
+  /** How many elements differ: in their bits once widened to F32, or in their bytes for dtypes without arithmetic. */
   readonly different: number;
-  /** Largest |left - right| in F32; Infinity where a NaN or an infinity is on one side only; null for dtypes that are not computed with. */
+  /** The largest |left - right| in F32. Infinity if a NaN or an infinity is on one side only. Null for dtypes without arithmetic. */
   readonly maxDifference: number | null;
-  /** Is the wider one, rounded to the dtype of the narrower, the narrower bit for bit (any NaN counting as any other)? */
+  /** Does the wider tensor, rounded to the dtype of the narrower one, give the narrower one bit for bit? All NaN count as equal. */
   readonly equalRounded: boolean;
 }
 
-/** How far a tensor lies from its base. Sums are F64, in an order that hangs on neither threads nor windows (kernel/measure.ts). */
+/** How far a tensor lies from its base. Sums are F64, in an order that depends on neither threads nor windows (kernel/measure.ts). */
 export interface Measured {
-  /** Of the tensor, and those among them that the base has as well. */
+  /** How many elements the tensor has, and how many of them the base has as well. */
   readonly elements: number;
   readonly compared: number;
-  /** Of those compared: other bits, both widened to F32. */
+  /** How many compared elements have other bits, both widened to F32. */
   readonly changed: number;
-  /** The sums of (tuned - base)², base², tuned² and base·tuned, and the largest |tuned - base|; null for dtypes that are not computed with. */
+  /** The sums of (tuned - base)², base², tuned² and base·tuned, and the largest |tuned - base|; null for dtypes without arithmetic. */
   readonly values: {
     readonly difference: number;
     readonly base: number;
@@ -70,11 +70,11 @@ export interface Measured {
     readonly most: number;
   } | null;
   /**
-   * In steps from one value of the tuned dtype to the next: how many elements lie 0, 1, 2-3, 4-7 … steps from the base's, rounded to that
-   * dtype; and the bits that the differences cost an ideal coder that knows the base's exponents. Null for F64, and where `values` is.
+   * `steps`: how many elements lie 0, 1, 2-3, 4-7 … steps from the base's. A step leads from one value of the tuned dtype to the next, and the base
+   * is rounded to that dtype. `bits`: what the differences cost an ideal coder that knows the base's exponents. Null for F64, and if `values` is null.
    */
   readonly units: { readonly steps: readonly number[]; readonly bits: number } | null;
-  /** Of an embedding, the rows that moved most, by the sum of (tuned - base)²; none that did not move. */
+  /** For an embedding, the rows that moved most, by the sum of (tuned - base)². Rows that did not move are left out. */
   readonly rows: readonly MeasuredRow[];
 }
 
@@ -87,12 +87,12 @@ export interface MeasuredRow {
 
 /** What make-diff found when it applied the diff it had just made. Digests are sha256 (hex) of contiguous little-endian bytes. */
 export interface Proof {
-  /** Of raw as stored; null without one. */
+  /** The digest of the base's tensor as stored; null if there is none. */
   readonly raw: string | null;
-  /** Of the tuned tensor as stored. */
+  /** The digest of the tuned tensor as stored. */
   readonly tuned: string;
-  /** Of what recover writes by default: F32 for an added diff, the tuned dtype for an exact one. */
+  /** The digest of the tensor that recover writes by default: F32 for an additive diff, the tuned dtype for an exact one. */
   readonly recovered: string;
-  /** Elements whose recovered value has other bits than the tuned one, both in F32, or once it is rounded to a tuned F16 or BF16. */
+  /** How many elements do not come back: their bits differ from the tuned ones in F32, or once they are rounded to a tuned F16 or BF16. */
   readonly inexact: number;
 }

@@ -1,11 +1,11 @@
-/** The base's part of a block as units of the tuned dtype, for coded windows: converted, and +0 where the base has no more elements. */
+/** Turns the base's part of a block into units of the tuned dtype, for coded windows. Elements that the base lacks become +0. */
 import type { Dtype, FloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
 import { widthOf } from "../job/operand.js";
 import type { Part } from "./stage.js";
 
-/** Writes `items` elements of `tuned` to `target`. By way of F32 where the dtypes differ (docs/arithmetic.md 2). @param part null: there is no base. */
+/** Writes `items` elements of the dtype `tuned` to `target`. Converts through F32 if the dtypes differ (docs/arithmetic.md 1, 3). @param part null if there is no base. */
 export function bringBase(
   kernel: Kernel,
   areas: MemoryPlan,

@@ -1,7 +1,7 @@
 /**
- * The arithmetic of the schemes that do not compute in plain F32 (scheme/axes.ts): operands rounded first, as a model loaded in
- * float16 is; each sum rounded once; rows that an operand lacks left as they are or met by zeros; a term as the top left block.
- * Composed of the kernel's own conversions and sums, so that its bits are the kernel's (docs/arithmetic.md 2).
+ * The arithmetic of schemes that do not compute in plain F32 (scheme/axes.ts). Operands are rounded first, as in a model that is loaded in float16.
+ * Each sum is rounded once. Rows that an operand lacks stay as they are, or zeros are added to them. A term may be the top left block. All of it uses
+ * the kernel's conversions and sums, so it gives the kernel's bits (docs/arithmetic.md 2).
  */
 import { type Dtype, elementCount, type FloatDtype } from "../../formats/dtype.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
@@ -12,7 +12,7 @@ import { startFit } from "./fit.js";
 import type { Block, Stage } from "./stage.js";
 import { startTerms } from "./term.js";
 
-/** Can the output take the start's place? Not where an operand lacks elements: the start's are looked at again. */
+/** Can the output overwrite the start? Not if an operand lacks elements, since the start's elements are read again then. */
 export function blendsInPlace({ shape, start, terms }: TensorJob): boolean {
   return terms.length > 0 && [start, ...terms].every(({ operand }) => elementsOf(operand) === elementCount(shape));
 }
@@ -30,7 +30,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const combineLast = blend.operation === "add" ? kernel.addNarrowSummed : kernel.subtractNarrowSummed;
   const runs = startTerms(job, kernel, areas);
   const { dtype: own } = runs.start;
-  // `narrow` holds 16-bit values on their way; only make-diff uses that block otherwise.
+  // `narrow` holds intermediate 16-bit values. Only make-diff uses that block for anything else.
   const { rawBlock: other, tunedBlock: narrow } = areas;
   const width = widthOf(job.dtype);
   const identical = own === result && own === job.dtype && (operands === "F32" || operands === own);
@@ -39,7 +39,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
 
-  /** `count` values of `dtype` as F32, rounded on the way. */
+  /** Rounds `count` values of `dtype`, and widens them to F32. */
   const load = (dtype: FloatDtype, at: number, target: number, count: number): void => {
     kernel.widen(dtype, at, target, count);
     if (operands !== "F32" && operands !== dtype) {
@@ -48,7 +48,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
 
-  /** Adds `count` values of `dtype`, rounded on the way, to the F32 values at `target`, or takes them away. */
+  /** Rounds `count` values of `dtype`, and adds them to the F32 values at `target` or subtracts them. */
   const meet = (dtype: FloatDtype, at: number, target: number, count: number): void => {
     if (operands === "F32" || operands === dtype) {
       combine(dtype, at, target, count);
@@ -58,7 +58,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
 
-  /** The block's F32 values before any term. */
+  /** Gives the block's F32 values before any term. */
   const begin = (block: Block, value: number): void => {
     const { at, stored } = block.start;
     load(own, at, value, stored);
@@ -89,7 +89,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
 
-  /** The F32 values at `value` rounded to the result's dtype, which stay there in F32. @param rounded where they are in it. */
+  /** Rounds the F32 values at `value` to the result's dtype; they stay there as F32. @param rounded where they are in that dtype. */
   const round = (value: number, rounded: number, items: number): void => {
     if (result !== "F32") {
       overflow += kernel.narrow(result, value, rounded, items);
@@ -97,7 +97,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     }
   };
 
-  /** `count` values of `dtype` as `to`. @returns where they are: where they were, or at `target`. */
+  /** Converts `count` values of `dtype` to `to`. @returns where they are: at their own place, or at `target`. */
   const asNarrow = (to: NarrowDtype, dtype: FloatDtype, at: number, target: number, count: number): number => {
     if (dtype === to) {
       return at;
@@ -107,7 +107,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
     return target;
   };
 
-  /** The whole of a block without ever leaving 16 bits: the kernel adds, rounds and sums up in one pass. */
+  /** Computes a whole block in 16 bits: the kernel adds, rounds and sums up in one pass. */
   const sumNarrow = (dtype: NarrowDtype, { items, start, terms, outAt }: Block): void => {
     const target = asNarrow(dtype, own, start.at, areas.sumBlock, items);
     if (target !== outAt) {
@@ -145,7 +145,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
         checkFit?.(block, value);
       }
       if (identical && rows === "verbatim") {
-        // Arithmetic would quieten a signalling NaN.
+        // Arithmetic would make a signalling NaN quiet.
         eachUntouched(job, block, (k, count) => {
           memory.copyWithin(outAt + k * width, start.at + k * width, start.at + (k + count) * width);
         });
@@ -155,7 +155,7 @@ export function blendFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   };
 }
 
-/** The 16 bits in which all operands are added, every sum is rounded and the last one written; null if there is any other dtype in this. */
+/** The 16-bit dtype of all operands, all sums and the output; null if any of them has another dtype. */
 function commonNarrow(job: TensorJob, { operands, result }: Blend): NarrowDtype | null {
   const all = [job.start, ...job.terms].map(({ operand }) => operand);
   if (job.terms.length === 0 || all.some((operand) => narrowerColumns(job, operand) !== null)) {
@@ -165,7 +165,7 @@ function commonNarrow(job: TensorJob, { operands, result }: Blend): NarrowDtype 
   return result !== "F32" && [job.dtype, ...added].every((each) => each === result) ? result : null;
 }
 
-/** The pieces of the block's rows that the operand has: their place in the block, and in what was read of it. */
+/** The pieces of the block's rows that the operand has: their place in the block, and in the operand's bytes. */
 function eachPiece(
   job: TensorJob,
   operand: Operand,
@@ -186,7 +186,7 @@ function eachPiece(
   }
 }
 
-/** The elements of the block that no term has, in runs: all terms have one shape. */
+/** The runs of elements in the block that no term has. All terms have the same shape. */
 function eachUntouched(job: TensorJob, block: Block, visit: (k: number, count: number) => void): void {
   const [term] = job.terms;
   const stored = block.terms[0]?.stored ?? 0;

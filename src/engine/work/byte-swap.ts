@@ -1,13 +1,13 @@
-/** Bytes on their way into the arithmetic: their checksum as they are stored, and the order that the arithmetic wants. */
+/** Prepares bytes for the arithmetic: takes their checksum as they are stored, and puts them into little-endian order. */
 import { crc32 } from "node:zlib";
 import { checksumText, damagedTensor } from "../io/record-check.js";
 import type { StoredOperand } from "../job/job.js";
 import { widthOf } from "../job/operand.js";
 
 export interface ByteOrder {
-  /** Checksums bytes as they are stored, block by block, and puts those of a big-endian storage in order. */
+  /** Takes the checksum of bytes as they are stored, block by block, and swaps those of a big-endian storage. */
   take(bytes: Uint8Array): void;
-  /** How the checksum of all bytes differs from the stated one; null if it fits, or if none is stated. */
+  /** How the checksum of all bytes differs from the stated one; null if they are equal, or if none is stated. */
   damage(): string | null;
   /** @throws {WeightDiffError} CRC_MISMATCH. */
   finish(paths: readonly string[]): void;

@@ -1,4 +1,4 @@
-/** One step of a chain as coded windows (docs/formats.md 3.5): each is given what the tensor holds, and takes its place. */
+/** Applies one step of a chain that has coded windows (docs/formats.md 3.5). Each window is decoded given the tensor's bytes, and replaces them. */
 import { crc32 } from "node:zlib";
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { indexBytes, plainBytes, readIndex } from "../../formats/coded/index.js";
@@ -10,7 +10,7 @@ import type { UpdateStep } from "../job/job.js";
 import type { StepRun, StepSetup } from "./step-run.js";
 import { decodeWindow } from "./windows.js";
 
-/** Starts the step: reads its index. @throws {WeightDiffError} with `why`, as all that it does. */
+/** Starts the step and reads its index. @throws {WeightDiffError} with `why`; so does everything that the step does. */
 export async function startCoded({ input, range, coded }: UpdateStep, setup: StepSetup): Promise<StepRun> {
   const { kernel, files, place, remote } = setup;
   const { coder, codedUpdate } = setup.areas;
@@ -64,14 +64,14 @@ export async function startCoded({ input, range, coded }: UpdateStep, setup: Ste
   };
 }
 
-/** Bytes that go to a coded step at a time. */
+/** How many bytes go to a coded step at a time. */
 export function codedPart(dtype: Parameters<typeof unitOf>[0]): number {
   return WINDOW_UNITS * unitOf(dtype).width;
 }
 
 const DAMAGED: ReadonlySet<string> = new Set(["FORMAT_INVALID", "CRC_MISMATCH"]);
 
-/** What is wrong with the bytes is a fault of the chain. */
+/** Turns an error about the bytes into an error about the chain. */
 async function named<T>(place: ErrorPlace, read: () => Promise<T>): Promise<T> {
   try {
     return await read();

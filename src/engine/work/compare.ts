@@ -1,6 +1,6 @@
 /**
- * Two tensors side by side, block by block: how many elements differ in their bits once both are F32, by how much, and whether
- * rounding the wider one gives the narrower. Equal bytes of one dtype are recognised without a look at the values.
+ * Compares two tensors block by block: how many elements have other bits once both are F32, by how much they differ, and whether rounding the wider
+ * tensor gives the narrower one. For equal bytes of one dtype, values are not computed.
  */
 import { dtypeBits, type FloatDtype, isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
@@ -55,7 +55,7 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
         if (isFloatDtype(left.dtype) && isFloatDtype(right.dtype)) {
           compareFloats(left.dtype, right.dtype, { left: leftAt, right: rightAt, spare: outAt }, items);
         }
-        // Widening rounds F64: what differs in the last bits only is counted as it is stored.
+        // F64 is rounded to F32. To count differences in the last bits, the stored bytes are compared.
         if (bothF64 || !isFloatDtype(left.dtype)) {
           different += differentElements(ours, theirs, leftWidth);
           equalRounded = false;
@@ -77,7 +77,7 @@ export function startCompare(job: CompareJob, kernel: Kernel, areas: MemoryPlan)
   };
 }
 
-/** `items` F32 values at each of two aligned places. */
+/** Compares `items` F32 values at each of two aligned places. */
 function compareBlocks(
   memory: ArrayBuffer,
   left: number,
@@ -107,7 +107,7 @@ function compareBlocks(
   return { different, maxDifference: Math.fround(maxDifference) };
 }
 
-/** Does the finer side, in F32 already, round to the coarser one? */
+/** Does the finer side, which is already F32, round to the coarser one? */
 function sameRounded(
   kernel: Kernel,
   areas: MemoryPlan,
@@ -121,12 +121,12 @@ function sameRounded(
     kernel.narrow(coarse, fineAt, spare, items);
     kernel.widen(coarse, spare, fineAt, items);
   }
-  // Of F64 against F32 widening has rounded already.
+  // For F64 against F32, the conversion to F32 has already rounded.
   const { different, maxDifference } = compareBlocks(kernel.memory, fineAt, coarseAt, items);
   return different === 0 || (maxDifference === 0 && onlyNaN(kernel.memory, fineAt, coarseAt, items));
 }
 
-/** Are both NaN wherever their bits differ? */
+/** Are both values NaN at every place where the bits differ? */
 function onlyNaN(memory: ArrayBuffer, left: number, right: number, items: number): boolean {
   const leftBits = new Int32Array(memory, left, items);
   const rightBits = new Int32Array(memory, right, items);

@@ -1,4 +1,4 @@
-/** One tensor from coded windows. Each is checked whole, its CRC-32 first, before what came of it is written. */
+/** Decodes one tensor from coded windows. Each window is checked completely, its CRC-32 first, before its values are written. */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../../errors.js";
@@ -32,7 +32,7 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
   const place = { file: paths[operand.input] ?? "input", tensor: operand.name };
   const start = operandsOf(job).places[0] ?? 0;
   const measure = startMeasure(job, kernel, areas);
-  // What is only measured needs no digest.
+  // A tensor that is only measured needs no digest.
   const hash = measure !== null && job.output === null ? null : createHash("sha256");
   if (summed !== null) {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
@@ -60,7 +60,7 @@ export function startDecode(job: TensorJob, kernel: Kernel, areas: MemoryPlan, p
         const taken = parts.take(window, first, items);
         const raw = taken[1];
         const target = outAt + (first - begin) * width;
-        // Where the base is as it is needed, it is not copied.
+        // A base that already has the right form is not copied.
         const ready = base === job.dtype && raw?.stored === items;
         const from = ready ? raw.at : coder.base;
         if (!ready) {

@@ -1,4 +1,4 @@
-/** One tensor's way through the digest: bytes in order, and what else was asked for of its values, block by block. */
+/** Digests one tensor: its bytes in order, and block by block whatever else the job asks about its values. */
 import { createHash } from "node:crypto";
 import { dtypeBits, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import { sumIntegers } from "../../kernel/integers.js";

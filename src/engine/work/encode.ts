@@ -1,4 +1,4 @@
-/** One tensor to coded windows: each of the pipeline's windows becomes one, and their index follows the last. */
+/** Codes one tensor: each of the pipeline's windows becomes a coded window, and the index follows the last one. */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { writeIndex } from "../../formats/coded/index.js";
@@ -81,7 +81,7 @@ export function startEncode(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   };
 }
 
-/** Decodes the window again, block by block. @throws {Error} where it is not what was coded: a bug, and never a diff. */
+/** Decodes the window again, block by block. @throws {Error} if it differs from what was coded. That is a bug, and no such diff is written. */
 export function proveWindow(
   kernel: Kernel,
   { coder, recoveredBlock }: MemoryPlan,

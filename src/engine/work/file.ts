@@ -1,6 +1,6 @@
 /**
- * One file of an XOR payload on its way: windows of payload and key in, their XOR out, digested and checked as it passes. The
- * next windows are read and the one before is written while one is computed; memory is a few windows, whatever the file holds.
+ * Computes one file of an XOR payload: windows of payload and key come in, and their XOR goes out, digested and checked. While one window is
+ * computed, the next ones are read and the one before is written. The memory is a few windows, however large the file is.
  */
 import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
@@ -25,9 +25,9 @@ export interface FileRunSetup {
 }
 
 export interface FileRunHost {
-  /** Bytes that came in and went out. */
+  /** Called with the number of bytes that were read and written. */
   progress(job: FileJob, read: number, written: number): void;
-  /** True once the run is to stop: at the next window. */
+  /** True if the run must stop. It is asked before each window. */
   aborted(): boolean;
 }
 
@@ -110,7 +110,7 @@ async function pump(
     }
     await writing;
   } finally {
-    // What is under way must not touch files that are closed by then; what went wrong first is the one to tell.
+    // Work that is still running must not touch closed files. The first error is the one that is reported.
     await Promise.allSettled([...reading, writing]);
   }
   checksums.finish(length);
@@ -126,14 +126,14 @@ function recordsOf({ name, records, payload, key }: FileJob, inputs: readonly In
   return watchRecords(name, records, damaged, again);
 }
 
-/** Whoever needs the result awaits it later, and is told of a failure then. */
+/** The result is awaited later, and a failure is reported there. */
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }
 
 interface Source {
-  /** Fills `target`; brings less only at the end. */
+  /** Fills `target`. Fewer bytes come only at the end. */
   read(target: Uint8Array, position: number): Promise<number>;
   close(): Promise<void>;
 }
@@ -169,7 +169,7 @@ function openSink(job: FileJob, files: WorkerFiles, digest: Digester, host: File
   const put = async (bytes: Uint8Array): Promise<void> => {
     digest.update(bytes);
     if (output !== null) {
-      // Only whole pages from whole pages may go past the page cache; the rest of a file is ordinary output.
+      // Only whole pages at page-aligned positions can be written past the page cache. The rest of a file is written through it.
       const pages = [bytes.byteOffset, bytes.length, written].every((at) => at % PAGE === 0);
       const end = pages ? written + bytes.length : Number.POSITIVE_INFINITY;
       await files.write(output.shard, { begin: written, end }, bytes, written);

@@ -1,4 +1,4 @@
-/** Holds a tensor's values against the dtype of 16 bits that they are rounded to: recover in the smallest dtype that loses nothing. */
+/** Checks whether the 16-bit dtype to which a tensor is rounded holds its values: for recover in the smallest dtype that loses nothing. */
 import { WeightDiffError } from "../../errors.js";
 import { type FloatDtype, torchName } from "../../formats/dtype.js";
 import { quote } from "../../formats/quote.js";
@@ -13,7 +13,7 @@ import type { Block, Part } from "./stage.js";
 /** Judges a block. @param valueAt its F32 values; `outAt` has what they were rounded to. @throws {WeightDiffError} CHECK_FAILED. */
 export type CheckFit = (block: Block, valueAt: number) => void;
 
-/** Null where any value will do. Elements that stand on a mean row are not judged: a mean is no value of the model's. */
+/** Null if any value is allowed. Elements that build on a mean row are not judged, since a mean is not a value of the model. */
 export function startFit(job: TensorJob, kernel: Kernel, areas: MemoryPlan): CheckFit | null {
   const { dtype, terms, rule } = job;
   if (job.mustFit !== true || (dtype !== "F16" && dtype !== "BF16")) {
@@ -38,7 +38,7 @@ export function startFit(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Che
     );
     let misfits = 0;
     for (let i = 0; i < judged; i++) {
-      // Only a plain sum of the diff and its bases can be undone.
+      // The publisher's rounding can be undone only for a plain sum of the diff and its bases.
       const sum = rule === "add" && block.terms.every(({ stored }) => i < stored);
       const difference = sum ? start(block.start, i) : null;
       const met = sum ? block.terms.map((part, k) => bases[k]?.(part, i) ?? 0) : [];

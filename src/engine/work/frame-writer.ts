@@ -1,4 +1,4 @@
-/** Writes one zstd frame as it comes, and decodes it again at once: a frame that does not give back what was put in is never handed on. */
+/** Writes one zstd frame piece by piece, and decodes it again at once. A frame that does not decode to the same bytes is never passed on. */
 import { createHash } from "node:crypto";
 import { loadChecksums } from "../../formats/checksum.js";
 import { loadDecoder } from "../../formats/zstd/decoder.js";
@@ -6,14 +6,14 @@ import { startEncoder } from "../../formats/zstd/encoder.js";
 import { startFrame } from "../../formats/zstd/frame.js";
 
 export interface FrameWriter {
-  /** The bytes may be used again once this is done. */
+  /** The bytes may be overwritten once this is done. */
   push(bytes: Uint8Array): Promise<void>;
-  /** After the last. @throws {Error} where the frame does not give back what was put in: a bug, and never a payload. */
+  /** Call it after the last bytes. @throws {Error} if the frame does not decode to the same bytes. That is a bug, and no such payload is written. */
   end(): Promise<{ readonly size: number; readonly sha256: string }>;
   close(): void;
 }
 
-/** @param length bytes that will be put in. @param put takes the frame's bytes from `position` on. */
+/** @param length how many bytes will come. @param put takes the frame's bytes from `position` on. */
 export async function openFrameWriter(
   length: number,
   tensor: string,

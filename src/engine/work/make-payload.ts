@@ -1,6 +1,6 @@
 /**
- * The payload of one tensor in one step of a chain (formats/update.ts): what several steps do together, or what tells two models apart. The
- * tensor goes by in pieces. Without a base the steps meet zeros: XORs add up, and of overwritten bytes it is marked which they are.
+ * Makes the payload of one tensor in one step of a chain (formats/update.ts): the effect of several steps together, or the difference of two models.
+ * The tensor is handled in pieces. Without a base the steps are applied to zeros: XORs add up, and overwritten bytes are marked.
  */
 import { WeightDiffError } from "../../errors.js";
 import { loadChecksums } from "../../formats/checksum.js";
@@ -18,15 +18,15 @@ import { openPayloadSink, type Piece } from "./payload-sink.js";
 import type { StepRun } from "./step-run.js";
 import { openTogether, startStep } from "./steps.js";
 
-/** The worker's side of the pool, as far as a payload asks for it. */
+/** The part of the worker's interface that a payload needs. */
 export interface PayloadHost {
   progress(job: PayloadJob, read: number, written: number): void;
-  /** True once the run is to stop: at the next piece. */
+  /** True if the run must stop. It is asked before each piece. */
   aborted(): boolean;
 }
 
 /**
- * Makes the payload and writes it to the start of the job's room. What it is, is decoded again at once.
+ * Makes the payload and writes it to the start of the job's room. It is decoded again at once.
  * @throws {WeightDiffError} as the steps; CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED.
  */
 export async function makePayload(
@@ -43,7 +43,7 @@ export async function makePayload(
   const create = await loadChecksums([...job.sums, ...job.baseSums]);
   const sums = job.sums.map((name) => create(name));
   const baseSums = job.baseSums.map((name) => create(name));
-  // Coded windows are taken whole, and have room of their own.
+  // Coded windows are handled as a whole, and have room of their own.
   const coded = updatesCoded(job) === "none" ? null : areas.codedUpdate;
   const part = coded === null || base === null ? UPDATED_PIECE : codedPart(base.dtype);
   const { payload } = areas;
@@ -65,7 +65,7 @@ export async function makePayload(
     host.progress(job, piece.count, 0);
     return at;
   };
-  /** Bytes [position, position + count) before any step. */
+  /** Reads bytes [position, position + count) before any step. */
   const begin = async (position: number, count: number): Promise<Piece> => {
     const piece = { position, count, marks };
     const before = base === null ? null : await load(base, piece, beforeAt);
@@ -83,7 +83,7 @@ export async function makePayload(
     }
     return { ...piece, before, at };
   };
-  /** What the groups before have made of it. */
+  /** Reads what the earlier groups of steps have made of these bytes. */
   const resume = async (position: number, count: number): Promise<Piece> => {
     const at = afterAt;
     await files.reread(output.shard, memory.subarray(at, at + count), output.range.begin + room.state + position);
@@ -117,7 +117,7 @@ export async function makePayload(
     }
     await sink.take(piece);
   };
-  /** The next piece that is looked at: without a base, what no step overwrites is passed over. */
+  /** The next piece. Without a base, bytes that no step overwrites are skipped. */
   const skipped = async (runs: readonly StepRun[], position: number): Promise<number> => {
     if (marks === null) {
       return position;
@@ -125,7 +125,7 @@ export async function makePayload(
     const ahead = Math.min(...(await Promise.all(runs.map((run) => run.ahead?.() ?? Number.POSITIVE_INFINITY))));
     return ahead < position + part ? position : Math.floor(ahead / part) * part;
   };
-  /** Steps one group after the other; a tensor of one piece stays where it is in between. */
+  /** Applies the steps, one group after the other. A tensor of one piece stays in memory between groups. */
   const groups = groupsOf(job.steps, marks !== null ? Number.POSITIVE_INFINITY : bytes <= part ? 1 : decoders);
   let kept: Piece | null = null;
   try {
@@ -175,7 +175,7 @@ export async function makePayload(
   }
 }
 
-/** At least one, which may be empty. @param decoders that may be open at a time. */
+/** Cuts the steps into groups: at least one, which may be empty. @param decoders how many may be open at the same time. */
 function groupsOf(steps: PayloadJob["steps"], decoders: number): readonly PayloadJob["steps"][] {
   const groups: PayloadJob["steps"][] = [];
   let from = 0;

@@ -1,4 +1,4 @@
-/** How far a tensor lies from its base, block by block as it is made: sums, counts, and the rows that moved most. */
+/** Measures how far a tensor lies from its base, block by block while it is made: sums, counts, and the rows that moved most. */
 import { extraBits, type Unit, unitOf } from "../../formats/coded/units.js";
 import { type Dtype, elementCount, isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
@@ -11,17 +11,17 @@ import { bringBase } from "./base.js";
 import type { Part } from "./stage.js";
 
 export interface MeasureRun {
-  /** Takes elements [first, first + items): the tensor's, at `outAt`, and the parts of its operands. Blocks come in order. */
+  /** Takes elements [first, first + items): those of the tensor, at `outAt`, and those of its operands. Blocks come in order. */
   take(first: number, items: number, outAt: number, parts: readonly Part[]): void;
   finish(): Measured;
 }
 
-/** Rows that are told of each embedding. */
+/** How many rows are reported for each embedding. */
 const MOST_ROWS = 20;
 /** Counters of 32 bits are emptied before they can overflow. */
 const MOST_COUNTED = 2 ** 31;
 
-/** Null where the job wants none. */
+/** Null if the job wants no measurement. */
 export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan): MeasureRun | null {
   const { measure: wanted } = job;
   const room = areas.measure;
@@ -46,7 +46,7 @@ export function startMeasure(job: TensorJob, kernel: Kernel, areas: MemoryPlan):
   const columns = job.shape.length === 2 && wanted.rows ? (job.shape[1] ?? 0) : 0;
   const rows = columns > 0 && floats ? startRows(kernel, room.base, room.tuned, columns) : null;
   memory.fill(0, room.state, room.state + MEASURE_BYTES);
-  /** As many zeros of the job's dtype. */
+  /** Gives that many zeros of the job's dtype. */
   const zeros = (items: number): Part => {
     memory.fill(0, room.zeros, room.zeros + items * widthOf(job.dtype));
     return { at: room.zeros, stored: items };
@@ -115,7 +115,7 @@ interface Counts {
   finish(): Measured["units"];
 }
 
-/** Counters of the kernel, and in numbers that hold every count what was in them before they were emptied. */
+/** The kernel's counters of 32 bits, and totals that hold what was in them each time they were cleared. */
 function startCounts(kernel: Kernel, { measure: room }: MemoryPlan, unit: Unit | null): Counts {
   if (room === null || unit === null) {
     return { take: () => {}, finish: () => null };
@@ -173,17 +173,17 @@ function startCounts(kernel: Kernel, { measure: room }: MemoryPlan, unit: Unit |
 const CLASSES = 256;
 const TOKENS = 256;
 
-/** Bytes of the counters of one class. */
+/** The bytes of the counters of one class. */
 const CLASS_BYTES = 4 * TOKENS * BANKS;
 const NOTHING = Buffer.alloc(CLASS_BYTES);
 
-/** Most classes have nothing in them, and there may be many small tensors: bytes are compared, not counters looked at. */
+/** Most classes are empty, and there may be many small tensors. Comparing bytes is faster than a loop over the counters. */
 function isCounted(counters: Uint32Array, group: number): boolean {
   const at = counters.byteOffset + group * CLASS_BYTES;
   return !NOTHING.equals(new Uint8Array(counters.buffer, at, CLASS_BYTES));
 }
 
-/** How many differences of a class have each token, to `own`. */
+/** Writes to `own` how many differences of a class have each token. */
 function tokensOf(counters: Uint32Array, earlier: Float64Array | null, group: number, own: Float64Array): void {
   for (let token = 0; token < TOKENS; token++) {
     let count = 0;
@@ -207,12 +207,12 @@ function addEntropy(bits: number, own: Float64Array, unit: Unit): number {
   );
 }
 
-/** NaN counts as the farthest move: whoever looks for what changed most wants to see it. */
+/** NaN counts as the largest move, since a user who looks for what changed most wants to see it. */
 function distance({ difference }: { readonly difference: number }): number {
   return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
 }
 
-/** Squares of whole rows, wherever blocks end; the largest are kept. */
+/** Sums the squares of whole rows, wherever blocks end, and keeps the largest rows. */
 function startRows(kernel: Kernel, base: number, tuned: number, columns: number) {
   const ours = new Float32Array(kernel.memory, tuned);
   const theirs = new Float32Array(kernel.memory, base);
@@ -223,7 +223,7 @@ function startRows(kernel: Kernel, base: number, tuned: number, columns: number)
     const moved = distance(open);
     if (moved > 0 && (top.length < MOST_ROWS || least === undefined || moved > distance(least))) {
       top.push({ row, ...open });
-      // Of equal rows, the first one stays ahead.
+      // Of equal rows, the first one comes first.
       top.sort((a, b) => distance(b) - distance(a) || a.row - b.row);
       top.length = Math.min(top.length, MOST_ROWS);
     }

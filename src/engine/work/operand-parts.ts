@@ -1,4 +1,4 @@
-/** The operands of a tensor's job as its windows bring them: which bytes go with which elements, in order and with their checksums taken. */
+/** Gives the operands of a tensor's job block by block: which bytes belong to which elements. It also puts bytes in order and takes their checksums. */
 import type { TensorJob } from "../job/job.js";
 import { elementsBefore, operandDtype, operandsOf, widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
@@ -6,7 +6,7 @@ import type { Part } from "./stage.js";
 import type { LoadedWindow } from "./window.js";
 
 export interface OperandParts {
-  /** Of elements [first, first + items) of the output: the start's part, then each term's. Every block must pass here once, in order. */
+  /** The parts for elements [first, first + items) of the output: the start's, then each term's. Call it once for every block, in order. */
   take(window: LoadedWindow, first: number, items: number): readonly Part[];
   /** @param index of the part: 0 is the start's. */
   bytesOf(index: number, part: Part): Uint8Array;

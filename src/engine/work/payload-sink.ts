@@ -1,7 +1,7 @@
 /**
- * Takes a tensor piece by piece, as it is after a step and before it, and writes the step's payload. An XOR goes on at once. What is
- * overwritten is set aside, positions and values apart, since a payload begins with their number (formats/update.ts). Coded windows follow
- * each other, and their index comes last.
+ * Takes a tensor piece by piece, as it is before and after a step, and writes the step's payload. An XOR is written at once. Overwritten positions and
+ * values are first set aside, separately, since a payload begins with their number (formats/update.ts). Coded windows are written one after the
+ * other, and then their index.
  */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -19,21 +19,21 @@ import { encodeWindow } from "./windows.js";
 export interface Piece {
   readonly position: number;
   readonly count: number;
-  /** As it is after the step: after it a sink may leave anything there. Without `before`: the XOR of all, or what was overwritten. */
+  /** The bytes after the step; a sink may overwrite them. Without `before`: the XOR of all steps, or the overwritten bytes. */
   readonly at: number;
   readonly before: number | null;
-  /** Without `before`: a byte that is not 0 for each that was overwritten. */
+  /** Without `before`: one byte for each byte of the piece, which is not 0 if it was overwritten. */
   readonly marks: number | null;
 }
 
 export interface PayloadSink {
   take(piece: Piece): Promise<void>;
-  /** After the last. @returns the payload's bytes as they are stored, their sha256, and whether it changes anything. */
+  /** Call it after the last piece. @returns the length of the stored payload, its sha256, and whether it changes anything. */
   end(): Promise<{ readonly size: number; readonly sha256: string; readonly changes: boolean }>;
   close(): void;
 }
 
-/** The job's room in its output file; positions are from its first byte. */
+/** The job's room in its output file. Positions count from its first byte. */
 export interface Room {
   put(bytes: Uint8Array, position: number): Promise<void>;
   get(target: Uint8Array, position: number): Promise<void>;
@@ -55,7 +55,7 @@ export async function openPayloadSink(
   }
 }
 
-/** Every piece is a window, and is decoded again before it is written. */
+/** Every piece is a coded window. It is decoded again before it is written. */
 function codedSink({ base, name }: PayloadJob, kernel: Kernel, areas: MemoryPlan, { put }: Room): PayloadSink {
   const { coder, codedUpdate } = areas;
   if (coder === null || codedUpdate === null || base === null) {
@@ -122,7 +122,7 @@ function isZero(bytes: Uint8Array, zeros: Buffer): boolean {
   return true;
 }
 
-/** Positions that are kept in memory; more of them go to the job's room. */
+/** How many positions are kept in memory. Then they go to the job's room. */
 const KEPT = 1 << 18;
 
 async function overwriteSink(job: PayloadJob, kernel: Kernel, room: Room): Promise<PayloadSink> {
@@ -142,7 +142,7 @@ async function overwriteSink(job: PayloadJob, kernel: Kernel, room: Room): Promi
   };
   return {
     async take({ at, count, before, marks, position }) {
-      // What is kept must have room for all that a part can bring.
+      // Memory must have room for everything that one part can bring.
       for (let done = 0; done < count; done += KEPT / 2) {
         const end = Math.min(done + KEPT / 2, count);
         if (kept + end - done > KEPT) {

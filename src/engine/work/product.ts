@@ -1,4 +1,4 @@
-/** Rows of matrices by the inputs of a step's tokens: whole rows come in windows, are widened a few at a time, and multiplied. */
+/** Multiplies rows of matrices with the inputs of a step's tokens. Whole rows come in windows; a few at a time are widened and multiplied. */
 import { isFloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
@@ -8,7 +8,7 @@ import { widthOf } from "../job/operand.js";
 import { byteSwap } from "./byte-swap.js";
 import type { JobRun } from "./window.js";
 
-/** Starts the products of one worker: its jobs of one step share the inputs, which are brought once. */
+/** Starts the products of one worker. Its jobs of one step share the inputs, which are copied once. */
 export function startProducts(
   kernel: Kernel,
   areas: MemoryPlan,
@@ -62,7 +62,7 @@ export function startProducts(
         for (let row = 0; row < rows; row += some) {
           const now = Math.min(some, rows - row);
           const from = at + row * columns * width;
-          // The loops want values that lie on their own width.
+          // The loops need values that are aligned to their width.
           const ready = dtype === "F32" && from % 4 === 0;
           if (!ready) {
             kernel.widen(dtype, from, room.weights, now * columns);

@@ -1,4 +1,4 @@
-/** make-diff's proof: the diff is applied again while its bytes are hot, and what does not come back is counted. */
+/** make-diff's proof: the diff is applied again while its bytes are in the cache, and elements that do not come back are counted. */
 import { createHash, type Hash } from "node:crypto";
 import { orBytes } from "../../kernel/integers.js";
 import type { Kernel, NarrowDtype } from "../../kernel/kernel.js";
@@ -9,7 +9,7 @@ import type { Proof } from "../job/result.js";
 
 /** The digests and counts of make-diff. */
 export interface ProofRun {
-  /** The block's first term (of the base) and start (tuned) as stored, in little-endian order, before the output takes their place. */
+  /** Takes the block's first term (of the base) and start (tuned) as stored, in little-endian order, before the output overwrites them. */
   takeOperands(raw: Uint8Array, driver: Uint8Array): void;
   /** `items` F32 values each in the areas of tuned and recovered; `driver` as in takeOperands. */
   takeRecovered(items: number, driver: Uint8Array): void;
@@ -22,7 +22,7 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
   const dtype = operandDtype(job.start.operand);
   const raw = job.terms.length === 0 ? null : createHash("sha256");
   const tuned = createHash("sha256");
-  // What comes back is hashed on its own only where it can differ from the tuned bytes: widened, or once an element did not come back.
+  // The recovered bytes are hashed separately only if they can differ from the tuned ones: if they are widened, or once an element did not come back.
   const widened = job.rule === "subtract" && dtype !== "F32";
   let recovered: Hash | null = widened ? createHash("sha256") : null;
   const narrow = dtype === "F16" || dtype === "BF16" ? dtype : null;
@@ -32,7 +32,7 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
     takeOperands(rawBytes, driverBytes) {
       raw?.update(rawBytes);
       if (masks) {
-        // recover adds by "or": a mask bit that only the base has cannot be taken away.
+        // recover uses "or", so a mask bit that only the base has stays.
         const together = driverBytes.slice();
         orBytes(together.subarray(0, rawBytes.length), rawBytes);
         inexact += together.filter((byte, i) => byte !== driverBytes[i]).length;
@@ -45,7 +45,7 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
     },
     takeRecovered(items, driver) {
       const lost = kernel.countDifferent(areas.recoveredBlock, areas.tunedBlock, items);
-      // A number that comes back whole in F32 is the same once it is rounded back; a NaN need not be.
+      // A number that comes back exactly in F32 is also exact once it is rounded back. A NaN need not be.
       const sure = narrow === null || (lost === 0 && !hasNaN(kernel, areas, narrow, driver));
       inexact += sure ? lost : countLost(kernel, areas, items, narrow, driver, lost);
       if (lost > 0) {
@@ -63,7 +63,7 @@ export function startProof(job: TensorJob, kernel: Kernel, areas: MemoryPlan): P
   };
 }
 
-/** Elements that are compared together. */
+/** How many elements are compared together. */
 const NEIGHBOURS = 256;
 
 function hasNaN(kernel: Kernel, { sumBlock }: MemoryPlan, dtype: NarrowDtype, driver: Uint8Array): boolean {
@@ -72,7 +72,7 @@ function hasNaN(kernel: Kernel, { sumBlock }: MemoryPlan, dtype: NarrowDtype, dr
 }
 
 /**
- * Counts the elements of a block that are lost in F32 or once rounded back to the tuned dtype: a NaN that comes back whole in
+ * Counts the elements of a block that are lost in F32 or once rounded back to the tuned dtype: a NaN that comes back exactly in
  * F32 may not survive the rounding (docs/arithmetic.md 3). `lostWide`: how many are lost in F32.
  */
 function countLost(
@@ -89,7 +89,7 @@ function countLost(
     return lostWide;
   }
   let lost = 0;
-  // Few elements are lost: only their surroundings are looked at one by one.
+  // Few elements are lost, so only groups that have one are checked element by element.
   for (let first = 0; first < items; first += NEIGHBOURS) {
     const end = Math.min(first + NEIGHBOURS, items);
     const same = rounded.compare(driver, 2 * first, 2 * end, 2 * first, 2 * end) === 0;

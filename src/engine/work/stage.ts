@@ -1,11 +1,11 @@
-/** What a stage is: the arithmetic of one tensor, fed block by block in order. stages.ts has one for every rule. */
+/** A stage is the arithmetic of one tensor. It gets blocks in order. stages.ts has a stage for every rule. */
 import type { Kernel } from "../../kernel/kernel.js";
 import type { MemoryPlan } from "../io/memory.js";
 import type { TensorJob } from "../job/job.js";
 import type { TensorResult } from "../job/result.js";
 import type { ProofRun } from "./proof.js";
 
-/** The elements of an operand that go with a block: the first ones, unless it has fewer columns. */
+/** The elements of an operand that belong to a block: the first ones, unless the operand has fewer columns. */
 export interface Part {
   readonly at: number;
   readonly stored: number;

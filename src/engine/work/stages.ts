@@ -1,4 +1,4 @@
-/** What happens to a block of elements under each rule: the table that turns the words of a job into calls of the kernel. */
+/** What each rule does to a block of elements: the table that turns a job's rule into calls of the kernel. */
 import { type Dtype, elementCount, type FloatDtype, isFloatDtype } from "../../formats/dtype.js";
 import { orBytes, sumIntegers } from "../../kernel/integers.js";
 import type { Kernel } from "../../kernel/kernel.js";
@@ -11,7 +11,7 @@ import type { ProofRun } from "./proof.js";
 import type { Block, Part, Stage, StartStage } from "./stage.js";
 import { startTerms, type TermRuns } from "./term.js";
 
-/** Coded windows have no blocks (encode.ts, decode.ts). */
+/** Coded windows have no blocks, so encode.ts and decode.ts handle them. */
 export const STAGES: Readonly<Partial<Record<Rule, StartStage>>> = {
   add: addFloats,
   subtract: subtractFloats,
@@ -75,7 +75,7 @@ function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof
   };
 }
 
-/** All terms, one after the other. @param target the block's F32 values. */
+/** Applies all terms, one after the other. @param target the block's F32 values. */
 function applyTerms({ terms }: TermRuns, combine: Kernel["add"], block: Block, target: number): void {
   terms.forEach((term, index) => {
     term.apply(combine, block, block.terms[index] as Part, target);
@@ -116,7 +116,7 @@ function orBooleans(job: TensorJob, kernel: Kernel): Stage {
 function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   const memory = new Uint8Array(kernel.memory);
   const width = widthOf(job.dtype);
-  // make-diff has no use for the sum of what it stores, and a report none for any.
+  // make-diff needs no sum of the tensors that it stores, and a report needs no sum at all.
   const summed = !job.prove && job.measure === undefined && isFloatDtype(job.dtype) ? job.dtype : null;
   if (summed !== null) {
     kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
@@ -133,7 +133,7 @@ function copyBytes(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   };
 }
 
-/** `tuned`: the dtype that terms are converted to, by way of F32 (docs/arithmetic.md 2), before patterns are combined. */
+/** @param tuned the dtype to which terms are converted, through F32 (docs/arithmetic.md 1, 3), before bit patterns are combined. */
 function combineBits(
   job: TensorJob,
   tuned: Dtype,

@@ -1,4 +1,4 @@
-/** What a step of a chain is to whoever has the tensor: what it does to it part by part, and what it needs for that. */
+/** The interface of a step of a chain: it changes a tensor part by part. */
 import type { ErrorPlace } from "../../errors.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { WorkerFiles } from "../io/files.js";
@@ -6,19 +6,19 @@ import type { MemoryPlan } from "../io/memory.js";
 
 export interface StepRun {
   /**
-   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. Each comes once, in order; to a coded
-   * step whole windows of its own, but for the last.
-   * @param marks where a byte of 1 is set for each that is overwritten.
+   * Changes bytes [position, position + count) of the tensor, which are at `at` in the kernel's memory. All bytes come once and in order. A coded
+   * step gets whole coded windows, except at the end.
+   * @param marks where a byte is set to 1 for each overwritten byte.
    */
   apply(at: number, count: number, position: number, marks?: number): Promise<void>;
-  /** The first byte ahead that it changes: Infinity after the last. Only where it lists what it changes. */
+  /** The position of the next byte that it changes; Infinity after the last. Only for steps that list positions. */
   ahead?(): Promise<number>;
-  /** After the last byte. @throws {WeightDiffError} with `why`: the payload is not whole, or not all of it was used. */
+  /** Call it after the last byte. @throws {WeightDiffError} with `why` if the payload is not complete, or if some of it was not used. */
   end(): Promise<void>;
   close(): void;
 }
 
-/** What a step's run needs to know. */
+/** What a step needs to know. */
 export interface StepSetup {
   readonly kernel: Kernel;
   readonly areas: Pick<MemoryPlan, "coder" | "codedUpdate">;
@@ -26,7 +26,7 @@ export interface StepSetup {
   /** Where `scratchBytes` of the kernel's memory are free while a step is applied. */
   readonly scratch: number;
   readonly scratchBytes: number;
-  /** The tensor's bytes, and those of one element. */
+  /** The length of the tensor and the width of an element, in bytes. */
   readonly bytes: number;
   readonly width: number;
   readonly place: ErrorPlace;

@@ -1,6 +1,6 @@
 /**
- * One step of a chain on its way through a tensor, window by window in order: a payload as long as the tensor that is XORed, or positions
- * and what goes there (formats/update.ts). Whatever is in a payload, nothing is written outside the tensor.
+ * Applies one step of a chain to a tensor, window by window and in order. Its payload is as long as the tensor and is XORed, or it has positions and
+ * their values (formats/update.ts). Whatever a payload holds, nothing is written outside of the tensor.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { quote } from "../../formats/quote.js";
@@ -10,7 +10,7 @@ import type { UpdateStep } from "../job/job.js";
 import { startCoded } from "./coded-step.js";
 import type { StepRun, StepSetup } from "./step-run.js";
 
-/** That are open for a step. */
+/** How many decoders are open for a step. */
 const DECODERS: Readonly<Record<StepEncoding, number>> = {
   xor: 1,
   overwrite: 2,
@@ -19,7 +19,7 @@ const DECODERS: Readonly<Record<StepEncoding, number>> = {
   "exact-compressed": 1,
 };
 
-/** Where the steps end, from one of them on, that have at most so many decoders: one at least, if there is any. */
+/** Takes steps from a given one on as long as they need at most so many decoders together. @returns where they end; at least one step is taken, if there is any. */
 export function openTogether(steps: readonly UpdateStep[], from: number, decoders: number): number {
   let to = from;
   for (let left = decoders; to < steps.length; to++) {
@@ -72,7 +72,7 @@ function wrong(
   });
 }
 
-/** Null where the bytes are there at once: a promise for each piece of a long chain would take longer than to read it. */
+/** Null if the bytes are there at once. A promise for each piece of a long chain would take longer than reading the piece. */
 function fill(payload: PayloadReader, target: Uint8Array, place: ErrorPlace): Promise<void> | null {
   const check = (count: number): void => {
     if (count < target.length) {
@@ -93,24 +93,24 @@ async function nothingLeft(payload: PayloadReader, place: ErrorPlace): Promise<v
   }
 }
 
-/** What is changed at once: so many values, and their positions. */
+/** How many values, and their positions, are changed at a time. */
 const BATCH = 8192;
-/** Of positions that were written modulo 2^32. */
+/** The hint for positions that were written modulo 2^32. */
 const WRAPS = 2 ** 32;
 
-/** Positions and values that come in step, from two places. */
+/** Positions and their values, which come from two places at the same pace. */
 interface Scatter {
   readonly positions: PayloadReader;
   readonly values: PayloadReader;
   readonly count: number;
-  /** Bytes of a position as it is stored. */
+  /** The bytes of a stored position. */
   readonly stored: number;
-  /** The position that is stored at `at` of a batch, in units; a gap after the last one. */
+  /** Reads the position at `at` of a batch, in units. A gap counts from the last position. */
   readonly read: (batch: DataView, at: number, last: number) => number;
-  /** Bytes of what is changed at a position. */
+  /** The bytes that are changed at a position. */
   readonly unit: number;
   readonly xors: boolean;
-  /** After the last: nothing may be left. */
+  /** Call it after the last position. Refuses a payload with bytes left. */
   readonly ends: readonly PayloadReader[];
 }
 
@@ -199,7 +199,7 @@ async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepR
     },
   };
 
-  /** As `advance`, where the batch has one more that is as it must be: without waiting for anything. */
+  /** As `advance`, if the batch has one more valid position: then there is nothing to wait for. */
   function stepOn(): number | null {
     const position = read(view, at * stored, last);
     if (position > last && position < units) {
@@ -211,7 +211,7 @@ async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepR
   }
 }
 
-/** overwrite and xor_sparse: the values lie behind the positions, so that the payload is decoded twice, at two places. */
+/** overwrite and xor_sparse: the values follow the positions, so two decoders read the payload, each at its own place. */
 async function openBytes(step: UpdateStep, setup: StepSetup): Promise<Scatter> {
   const { files, bytes, place, remote } = setup;
   const encoding = step.encoding === "overwrite" ? "overwrite" : "xor_sparse";
@@ -245,7 +245,7 @@ async function openBytes(step: UpdateStep, setup: StepSetup): Promise<Scatter> {
   }
 }
 
-/** A number past 2^53 is none that could be told from its neighbours, and no tensor has so many bytes. */
+/** A number above 2^53 is not exact, and no tensor has so many bytes. */
 function unsigned(view: DataView, at: number, bytes: number): number {
   const low = view.getUint32(at, true);
   const value = bytes === 4 ? low : view.getUint32(at + 4, true) * 2 ** 32 + low;
@@ -259,7 +259,7 @@ async function skip(payload: PayloadReader, bytes: number, place: ErrorPlace): P
   }
 }
 
-/** Bytes of a position in a list of elements. */
+/** The bytes of a position in a list of elements. */
 const LIST_BYTES = { I32: 4, U16: 2, U32: 4 } as const;
 
 async function openElements(step: UpdateStep, setup: StepSetup): Promise<Scatter> {

@@ -1,7 +1,6 @@
 /**
- * One tensor's way through the arithmetic, window by window, in order. A window is cut into blocks that stay in the
- * processor's cache while checksum, addition, sum and digest pass over them one after the other; digest, checksums, sum and
- * mean row are therefore ready when the last window has passed, without another look at the bytes.
+ * Computes one tensor, window by window and in order. A window is cut into blocks. A block stays in the processor's cache while its checksum, addition,
+ * sum and digest are computed, one after the other. So digest, checksums, sum and mean row are ready after the last window, and no byte is read again.
  */
 import { createHash } from "node:crypto";
 import type { Kernel } from "../../kernel/kernel.js";
@@ -26,7 +25,7 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   const parts = operandParts(job, memory);
   const proof = job.prove ? startProof(job, kernel, areas) : null;
   const measure = startMeasure(job, kernel, areas);
-  // What is only measured needs no digest.
+  // A tensor that is only measured needs no digest.
   const hash = measure !== null && job.output === null ? null : createHash("sha256");
   const startStage = STAGES[job.rule];
   if (startStage === undefined) {
@@ -34,11 +33,11 @@ export function startTensor(job: TensorJob, kernel: Kernel, areas: MemoryPlan): 
   }
   const stage = startStage(job, kernel, areas, proof);
   const computed = job.rule === "add" || job.rule === "subtract" || job.rule === "convert";
-  // The output can take the start's place where no value changes its width.
+  // The output can overwrite the start if no value changes its width.
   const fits =
     outWidth === widthOf(operandDtype(start)) &&
     (!computed || operandDtype(start) === job.dtype) &&
-    // Where values are judged, the start is looked at again.
+    // If values are judged, the start is read again.
     job.mustFit !== true &&
     (measure === null || job.rule === "copy") &&
     (job.rule !== "blend" || blendsInPlace(job));

@@ -1,4 +1,4 @@
-/** What a term contributes to a tensor, block by block: its own elements, and its mean row to the rows that it does not have. */
+/** What a term contributes to a tensor, block by block: its own elements, and its mean row for the rows that it lacks. */
 import type { FloatDtype } from "../../formats/dtype.js";
 import type { Kernel } from "../../kernel/kernel.js";
 import type { MeanArea, MemoryPlan } from "../io/memory.js";
@@ -8,7 +8,7 @@ import type { Block, Part } from "./stage.js";
 
 export interface TermRun {
   readonly dtype: FloatDtype;
-  /** target: the block's F32 values, to which the term is added or from which it is taken. */
+  /** @param target the block's F32 values, to which the term is added or from which it is subtracted. */
   apply(combine: Kernel["add"], block: Block, part: Part, target: number): void;
   /** Writes the mean row's F32 values to the elements of the block at `target` that the operand lacks. */
   fill(block: Block, part: Part, target: number): void;
@@ -17,17 +17,17 @@ export interface TermRun {
 export interface TermRuns {
   readonly start: TermRun;
   readonly terms: readonly TermRun[];
-  /** Feeds the means; every block must pass here first. */
+  /** Adds to the means. Every block must be given here first. */
   take(block: Block): void;
 }
 
-/** Starts what a tensor is made of; a mean that several terms want is taken once. */
+/** Starts the terms of a tensor. A mean that several terms want is computed once. */
 export function startTerms(job: TensorJob, kernel: Kernel, areas: MemoryPlan): TermRuns {
   const memory = new Uint8Array(kernel.memory);
   const feeds: ((block: Block) => void)[] = [];
   const taken = new Map<string, MeanArea>();
 
-  /** Where the term's mean row is once the operand has passed. */
+  /** Where the term's mean row is after the last block of the operand. */
   const meanArea = (term: Term, partOf: (block: Block) => Part): MeanArea | null => {
     const { operand, mean } = term;
     const key = JSON.stringify(operand);
@@ -61,7 +61,7 @@ export function startTerms(job: TensorJob, kernel: Kernel, areas: MemoryPlan): T
     const dtype = operandDtype(operand) as FloatDtype;
     const count = elementsOf(operand);
     const area = meanArea(term, partOf);
-    /** The elements that the operand lacks, a piece of one row at a time. */
+    /** Goes through the elements that the operand lacks, a piece of one row at a time. */
     const eachNew = (
       { first, items }: Block,
       { stored }: Part,

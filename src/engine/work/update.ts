@@ -1,8 +1,8 @@
 /**
- * One tensor through a chain of updates, window by window: the bytes that it starts with, changed by every step in order, with the
- * checksums that are wanted on the way. A tensor that fits one window meets one step after the other. A longer one meets several piece by
- * piece, each with its decoder open; where there are more steps than decoders may be open, it meets the first of them on the way into a
- * temporary file, and so on. Memory is the same for one step and for a thousand.
+ * Applies a chain of updates to one tensor, window by window: every step changes its bytes in order, and the wanted checksums are taken. If a
+ * tensor fits into one window, the steps are applied to it one after the other. A longer one is handled in pieces, and several steps are applied to
+ * each piece, each with an open decoder. If there are more steps than decoders may be open, the first steps are applied on the way into a temporary
+ * file, the next ones on the way out of it, and so on. The memory is the same for one step and for a thousand.
  */
 import { createHash, type Hash } from "node:crypto";
 import { WeightDiffError } from "../../errors.js";
@@ -24,9 +24,9 @@ import type { JobRun, LoadedWindow } from "./window.js";
 
 export interface UpdateSetup {
   readonly inputs: readonly InputFile[];
-  /** Decoders that may be open at a time; an overwriting step takes two. */
+  /** How many decoders may be open at the same time. An overwrite step needs two. */
   readonly decoders: number;
-  /** Of all jobs that are done in this thread (Updates.joined). */
+  /** The hash over all jobs that run in this thread (Updates.joined). */
   readonly joined: Hash;
   aborted(): boolean;
 }
@@ -57,11 +57,11 @@ export function startUpdate(
     place: { file: inputs[step.input]?.path ?? "input", tensor: job.name, version: step.version },
     remote: inputs[step.input]?.remote !== undefined,
   });
-  /** Steps that are under way, the first of which is `first`. */
+  /** The steps that are being applied. The first of them is `first`. */
   const open: StepRun[] = [];
   let first = 0;
   let checksums: readonly Checksum[] = [];
-  /** Where the bytes are after the steps before `first`; null where these are the base's. */
+  /** Where the bytes are after the steps before `first`; null if they are the base's own bytes. */
   let scratch: Scratch | null = null;
 
   const start = async (from: number, to: number): Promise<void> => {
@@ -85,7 +85,7 @@ export function startUpdate(
       }
     });
   };
-  /** One step over all bytes: only one decoder is open at a time. */
+  /** Applies one step to all bytes. Only one step is open at a time. */
   const applyWhole = async (at: number): Promise<void> => {
     take(0, at, bytes);
     for (const index of steps.keys()) {
@@ -107,7 +107,7 @@ export function startUpdate(
       }
     }
   };
-  /** All steps but the last few, through the temporary file. @param window the first. */
+  /** Applies all steps but the last few, through the temporary file. @param window the first window. */
   const applyEarlier = async ({ end: step, outAt }: LoadedWindow): Promise<void> => {
     for (let to = together(first); to < steps.length; to = together(first)) {
       if (open.length > 0) {

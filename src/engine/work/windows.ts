@@ -1,4 +1,4 @@
-/** Whole windows through a kernel's coder: tables into its memory, the loops, and the checks at a window's end (docs/formats.md 3.3). */
+/** Codes and decodes whole windows with a kernel's coder: puts tables into its memory, runs the loops, and checks a window's end (docs/formats.md 3.3). */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import { aloneBytes, type Choice, chooseTables } from "../../formats/coded/tables.js";
 import type { Unit } from "../../formats/coded/units.js";
@@ -7,16 +7,16 @@ import { CODER_BYTES, COUNTER_BYTES, ENTRY_BYTES, LANES, LEAST_LANE, SLOTS, STAT
 import type { Kernel } from "../../kernel/kernel.js";
 import type { CoderAreas } from "../io/memory.js";
 
-/** What a window has become. */
+/** The result of coding a window. */
 interface Coded {
-  /** At most one more than the units have. */
+  /** The length in bytes: at most one more than that of the units. */
   readonly bytes: number;
-  /** Units that are the base's own bits. */
+  /** How many units have the same bits as the base's. */
   readonly unchanged: number;
 }
 
 export interface Plain {
-  /** Units of the base, +0 where it has none, and of the tuned tensor. */
+  /** Where the units of the base (+0 if it lacks them) and of the tuned tensor are. */
   readonly from: number;
   readonly tuned: number;
   readonly units: number;
@@ -55,7 +55,7 @@ export function encodeWindow(kernel: Kernel, areas: CoderAreas, unit: Unit, plai
   return { bytes: 1 + bytes, unchanged };
 }
 
-/** Units whose difference is 0, by the counts of all classes. */
+/** How many units have the difference 0, by the counts of all classes. */
 function countUnchanged(kernel: Kernel, { histogram }: CoderAreas): number {
   const counts = new Uint32Array(kernel.memory, histogram, 256 * 256);
   let sum = 0;
@@ -65,7 +65,7 @@ function countUnchanged(kernel: Kernel, { histogram }: CoderAreas): number {
   return sum;
 }
 
-/** Tokens to a window. @returns its bytes; 0 where they would be more than those of the units. */
+/** Turns tokens into a window. @returns its length in bytes; 0 if it would be longer than the units. */
 function writeCoded(
   kernel: Kernel,
   areas: CoderAreas,
@@ -82,7 +82,7 @@ function writeCoded(
     let before = 0;
     for (let token = 0; token < table.length; token++) {
       const frequency = table[token] ?? 0;
-      // Exact in doubles: a quotient that is no whole number lies at least 1 / 2048 from one.
+      // Doubles are exact enough: a quotient that is not a whole number lies at least 1 / 2048 from one.
       const reciprocal = frequency === 0 ? 0 : Math.ceil(2 ** 43 / frequency);
       entries[4 * token] = reciprocal % 2 ** 32;
       entries[4 * token + 1] = Math.floor(reciprocal / 2 ** 32);
@@ -115,11 +115,11 @@ function writeCoded(
   return length;
 }
 
-/** A window on its way out: block by block, in order. */
+/** Decodes a window block by block, in order. */
 export interface WindowDecoder {
-  /** The next units; all calls but the last take a multiple of LANES. `from`: the base's, +0 where it has none. @throws {WeightDiffError} FORMAT_INVALID. */
+  /** Decodes the next units. All calls but the last take a multiple of LANES units. @param from where the base's units are, +0 if it lacks them. @throws {WeightDiffError} FORMAT_INVALID. */
   decode(from: number, target: number, units: number): void;
-  /** After the last. @throws {WeightDiffError} FORMAT_INVALID where something is left over. */
+  /** Call it after the last units. @throws {WeightDiffError} FORMAT_INVALID if bytes are left over. */
   end(): void;
 }
 
@@ -199,7 +199,7 @@ function decodeCoded(
   };
 }
 
-/** A coder's state at a window's start. @param words the first word. */
+/** Sets up a coder's state for the start of a window. @param words the position of the first word. */
 function setState(
   kernel: Kernel,
   areas: CoderAreas,
@@ -217,7 +217,7 @@ function setState(
   view.setUint32(STATE.bits, 0, true);
 }
 
-/** Makes the clusters' tables, one behind the other, and the list that says which is for which class. */
+/** Writes the clusters' tables, one after the other, and the list that gives each class its table. */
 function eachTable(
   kernel: Kernel,
   areas: CoderAreas,
