@@ -50,10 +50,11 @@ const readers = new WeakMap<StoredOperand, Reader>();
 /** Of this thread, used again and again. */
 const spare: ArrayBuffer[] = [];
 
-/** At least so many bytes, a multiple of 8. */
-function borrow(bytes: number): ArrayBuffer {
+/** At least so many bytes. Whole blocks: the tiles of matrices of any width then take each other's place, whichever comes first. */
+function borrow(least: number): ArrayBuffer {
+  const bytes = Math.ceil(least / BLOCK_BYTES) * BLOCK_BYTES;
   const found = spare.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes);
-  return spare.splice(found, found < 0 ? 0 : 1)[0] ?? new ArrayBuffer(Math.ceil(bytes / 8) * 8);
+  return spare.splice(found, found < 0 ? 0 : 1)[0] ?? new ArrayBuffer(bytes);
 }
 
 /**
