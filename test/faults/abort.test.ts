@@ -78,7 +78,7 @@ for (const [what, work] of [
   });
 }
 
-test("a Hub that does not answer keeps nobody", async () => {
+test("a Hub that does not answer does not keep a run waiting", async () => {
   hub.fault(/revision/, { kind: "delay", ms: 4000 }, 2);
   const stop = new AbortController();
   const began = performance.now();
@@ -124,7 +124,7 @@ test("a signal that is aborted already stops a call before it looks at anything"
   }
 });
 
-test("an error of ours as the reason comes out as it is", async () => {
+test("a WeightDiffError that is the reason of an abort is thrown unchanged", async () => {
   const reason = new WeightDiffError("TERMINATED", "told to");
   await assert.rejects(inspect({ path: whole, signal: AbortSignal.abort(reason) }), (error) => error === reason);
 });

@@ -232,7 +232,7 @@ for (const [what, change, message] of [
 }
 
 // A safetensors file has no checksum: a flipped bit in one cannot be noticed. A .bin file has a CRC-32 for every record.
-test("one bit flipped on its way from a .bin file is exit 4, naming file and tensor, with no final name", async () => {
+test("one flipped bit in what is read from a .bin file ends the run with exit code 4, names file and tensor, and leaves no final name", async () => {
   await withFolder(async (folder) => {
     const tuned = join(folder, "tuned");
     let flipped = "";

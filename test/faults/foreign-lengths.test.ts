@@ -21,7 +21,7 @@ async function ends(code: number, words: RegExp, ...args: readonly string[]): Pr
   assert.ok(!CAN_MEASURE || found.peak < MOST, `${args.join(" ")}: ${found.peak} bytes`);
 }
 
-test("130,000 layers in Meta's layout are no LLaMA", async () => {
+test("130,000 layers in Meta's layout are not taken for a LLaMA", async () => {
   await withFolder(async (folder) => {
     const empty = (name: string): string => `"${name}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`;
     const layers = Array.from({ length: 130_000 }, (_, index) => empty(`layers.${index}.`));

@@ -214,7 +214,7 @@ test("a flipped byte in a stream is found by the sum of the archive's record", a
   await refuses(() => run("streamed", { raw: "org/torch-base", diff: "org/torch" }), "CRC_MISMATCH", /CRC/);
 });
 
-test("a server that knows no ranges cannot be streamed from, and serves the cache", async () => {
+test("a server without ranges cannot be streamed from", async () => {
   hub.fault(CDN, { kind: "ignore-range" }, 10_000);
   await refuses(() => run("streamed"), "NETWORK", /the whole file came, and a range of it was asked for/);
 });
@@ -372,7 +372,7 @@ for (const [what, repo, token, code, words, hint] of REFUSED) {
   });
 }
 
-test("a renamed repository, small files behind a redirect, pages of two: all as ever", async () => {
+test("a renamed repository, redirected small files and lists in pages of two change nothing", async () => {
   hub.renames.set("org/old", "org/diff");
   hub.resolveCache = true;
   hub.pageSize = 2;
@@ -389,7 +389,7 @@ test("addresses that live shorter than a download are asked for again", async ()
   assertLocalBytes(await run("cached"));
 });
 
-test("a server that hands out a byte at a time cannot keep us for ever", async () => {
+test("a server that sends one byte at a time cannot keep a run for ever", async () => {
   hub.fault(CDN, { kind: "cut", after: 1 }, 10_000);
   await refuses(() => run("cached"), "NETWORK", /model-0000/);
   assert.ok(hub.log.length < 500, String(hub.log.length));

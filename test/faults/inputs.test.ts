@@ -75,14 +75,14 @@ for (const file of ["LICENSE.txt", "tokenizer.extra", "config.json"]) {
   });
 }
 
-test("make-diff refuses a tuned model with such a link", async () => {
+test("make-diff refuses a tuned model with a link that leads out of its folder", async () => {
   const tuned = join(mkdtempSync(join(HOME, "made-")), "tuned");
   await recover({ raw: RAW, diff: join(FIXTURES, "demo/diff"), tuned });
   symlinkSync("../../token", join(tuned, "NOTICE"));
   await refuses(() => makeDiff({ raw: RAW, tuned, diff: `${tuned}-diff` }), "LINK_OUTSIDE", /NOTICE: a link leads out/);
 });
 
-test("convert refuses Meta's folder with such a link, and follows the one to the tokenizer above it", async () => {
+test("convert refuses a link out of Meta's folder, but follows one to the tokenizer above it", async () => {
   const meta = copyOf(join(FIXTURES, "meta"));
   const [size] = readdirSync(meta).filter((name) => existsSync(join(meta, name, "params.json")));
   assert.ok(size !== undefined);
@@ -171,7 +171,7 @@ for (const [what, swap] of Object.entries(swaps)) {
   }
 }
 
-test("inputs that are pipes from the start are named, and nothing waits", { timeout: 60_000 }, async () => {
+test("inputs that are pipes are refused by name, without waiting for them", { timeout: 60_000 }, async () => {
   const diff = join(FIXTURES, "demo/diff");
   for (const file of readdirSync(RAW)) {
     const raw = copyOf(RAW);

@@ -81,7 +81,7 @@ for (const [encoding, flags] of Object.entries(ENCODINGS)) {
   });
 }
 
-test("a run killed half way resumes with the proofs of its journal, and counts as the whole run does", async () => {
+test("a run that was killed half way resumes with the proofs in its journal, and counts the same elements as a whole run", async () => {
   await withFolder(async (folder) => {
     const pair = await writePair(folder, midSize());
     const whole = reportOf(await start(makeDiffArgs(pair, join(folder, "whole"))).ended);
@@ -97,7 +97,7 @@ test("a run killed half way resumes with the proofs of its journal, and counts a
   });
 });
 
-test("tensors whose line in the journal has no proof are made again", async () => {
+test("tensors whose lines in the journal have no proof are made again", async () => {
   await withFolder(async (folder) => {
     const pair = await writePair(folder, midSize());
     const whole = reportOf(await start(makeDiffArgs(pair, join(folder, "whole"))).ended);

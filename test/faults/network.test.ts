@@ -120,7 +120,7 @@ test("a proxy that speaks TLS itself is trusted by the same authorities", async 
   await refuses(() => run(untrusted), "NETWORK", /certificate of the proxy localhost:\d+ \(HTTP_PROXY\) is not signed/);
 });
 
-test("push goes the same way", async () => {
+test("a push goes through the proxy, too", async () => {
   const made = join(HOME, "made");
   await recover({ raw: BASE, diff: DIFF, tuned: made, threads: 0 });
   const environment = { https_proxy: withUser(), REQUESTS_CA_BUNDLE: AUTHORITY };
@@ -134,7 +134,7 @@ test("push goes the same way", async () => {
   assert.ok(hub.log.some(({ port, method }) => port === "cdn" && method === "PUT"));
 });
 
-test("NO_PROXY goes there directly", async () => {
+test("a host that NO_PROXY names is reached without the proxy", async () => {
   const environment = { https_proxy: withUser(), no_proxy: "example.com, .test", SSL_CERT_FILE: AUTHORITY };
   // Behind the proxy only, the name does not exist.
   await refuses(
@@ -228,7 +228,7 @@ test("a certificate that nobody here trusts is not tried again, and the remedy i
   assert.ok(proxy.log.length <= 2, proxy.log.join());
 });
 
-test("without a proxy, too: the program itself, by each variable", async () => {
+test("without a proxy, the program itself trusts the certificates of each variable", async () => {
   const endpoint = `https://localhost:${fronts[0].port}`;
   const args = ["inspect", "org/diff", "--no-cache"];
   const none = {
@@ -249,7 +249,7 @@ test("without a proxy, too: the program itself, by each variable", async () => {
   }
 });
 
-test("over TLS with nothing special in the environment, the bytes are those of a local run, kept or by range", async () => {
+test("over TLS with an ordinary environment, the bytes are those of a local run, with and without a cache", async () => {
   const endpoint = `https://localhost:${fronts[0].port}`;
   hub.cdn = `https://localhost:${fronts[1].port}`;
   hub.endpoint = endpoint;
@@ -367,7 +367,7 @@ test("a name that is mistyped, or looked up offline, is answered within two seco
   assert.match(said[0] ?? "", /hub\.invalid: cannot be reached \((ENOTFOUND|EAI_AGAIN)\)/);
 });
 
-test("where nothing answers, a copy in the cache is pointed out", async () => {
+test("if nothing answers, the error points out a copy in the cache", async () => {
   const cache = join(HOME, "kept");
   await recover({ raw: BASE, diff: "org/diff", threads: 0, hub: { ...options(hub.endpoint), cache } });
   const gone = { ...options("http://hub.invalid"), cache };

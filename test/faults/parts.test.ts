@@ -170,7 +170,7 @@ test("finalize names the parts that are missing, with the command that makes one
     );
   }));
 
-test("what a finalize left that was killed in its last moment goes with the next one", () =>
+test("what a finalize left that was killed at its very end is removed by the next one", () =>
   withParts(async ({ out, part, put }) => {
     await part(0);
     await part(1);
@@ -202,7 +202,7 @@ test("an input that changed since is named, by finalize and by a part", () =>
     await put();
   }));
 
-test("parts of another number are refused by name, and --force starts over", () =>
+test("parts of a run with another number of parts are refused by name, and --force starts over", () =>
   withParts(async ({ out, pair, part, put }) => {
     await part(0, 3);
     await refuses(() => part(1, 2), "OUTPUT_REFUSED", /parts of another number: part 0\/3, and this is part 1\/2/);
@@ -312,7 +312,7 @@ test("a compressed diff's file that was damaged since is made again", () =>
     }
   }));
 
-test("an output in parts is no output of one run, and the other way round", () =>
+test("a run in parts cannot continue the output of a single run, nor the other way round", () =>
   withParts(async ({ out, pair, part, put }) => {
     await part(0);
     const whole = (mode: "new" | "resume" | "force") => (): Promise<unknown> =>

@@ -94,7 +94,7 @@ function sizeOfLarge(): number {
   return [...published().values()].reduce((sum, { lfs, bytes }) => sum + (lfs === null ? 0 : bytes.length), 0);
 }
 
-test("objects go up in parts where the Hub wants parts", async () => {
+test("objects are sent in parts if the Hub asks for parts", async () => {
   hub.partSize = 100_000;
   await publish();
   assertComplete();
@@ -140,7 +140,7 @@ test("old weights beside the new ones are warned of, and never deleted", async (
   assert.match(warnings.join("\n"), /^team\/diff: keeps pytorch_model\.bin: loaders may take them instead/);
 });
 
-test("another branch gets it, and main stays as it is", async () => {
+test("a push to another branch leaves main as it is", async () => {
   const repo = existing();
   repo.branches.set("v2", repo.branches.get("main") ?? "");
   await publish({ repo: "team/diff@v2" });
@@ -177,20 +177,20 @@ for (const [what, when, fault] of PASSING) {
   });
 }
 
-test("an upload that stands still ends, with the network to blame", async () => {
+test("an upload that stands still ends with an error of the network", async () => {
   hub.fault(/^PUT cdn/, { kind: "stall", after: 0 }, 100);
   const silent = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience: { attempts: 2, pauseMs: 1 } };
   await refuses(() => publish({ hub: silent, idleMs: 50 }), "NETWORK", /silence for 0\.05 s \(tried 2 times\)/);
 });
 
-test("an answer that drips ends, with the network to blame", async () => {
+test("an answer that comes in drips ends with an error of the network", async () => {
   hub.fault(/^GET hub .*whoami/, { kind: "slow", chunk: 1, ms: 10 }, 10);
   const patience = { attempts: 2, pauseMs: 1, answerMs: 5000, silenceMs: 5000, wholeMs: 200 };
   const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience };
   await refuses(() => publish({ hub: settings }), "NETWORK", /no whole answer for 0\.2 s/);
 });
 
-test("where one upload is refused while another waits to be sent again, nothing is sent afterwards", async () => {
+test("if one upload is refused while another waits for its next attempt, nothing more is sent", async () => {
   hub.fault(/^PUT cdn/, { kind: "status", status: 503 });
   hub.fault(/^PUT cdn/, { kind: "status", status: 400 });
   const settings = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience: { attempts: 3, pauseMs: 100 } };
@@ -211,7 +211,7 @@ test("an upload that is sent elsewhere is not followed, and nobody else sees the
   );
 });
 
-test("a file that arrived as another one is noticed", async () => {
+test("a push notices that the Hub lists other contents after the commit", async () => {
   existing();
   const shown = hub.repos.get("team/diff");
   // The first listing is the one before the commit.
@@ -221,7 +221,7 @@ test("a file that arrived as another one is noticed", async () => {
   assert.equal(shown?.commits.size, 3);
 });
 
-test("a commit of somebody else in the meantime stops the push, and the next one stands on top of it", async () => {
+test("a commit by somebody else during a push stops it, and the next push builds on that commit", async () => {
   const repo = existing();
   const meddle = (text: string): void => {
     if (text.startsWith("sending")) {
@@ -246,7 +246,7 @@ test("damage is not pushed, not even with force, and no repository is made for i
   assert.ok(hub.log.every(({ method }) => method === "GET"));
 });
 
-test("what has no manifest wants force; what is unfinished or a lone file is refused", async () => {
+test("a folder without a manifest is pushed only with force; an unfinished one and a single file are refused", async () => {
   const copy = copyOfDiff();
   rmSync(join(copy, "weight-diff.json"));
   await refuses(() => publish({ path: copy }), "CHECK_FAILED", /has no weight-diff\.json/);
@@ -257,7 +257,7 @@ test("what has no manifest wants force; what is unfinished or a lone file is ref
   await refuses(() => publish({ path: copy, force: true }), "OUTPUT_REFUSED", /an unfinished run/);
 });
 
-test("what digests prove no rule of the architecture holds back; what they disprove no force lets through", async () => {
+test("a rule of the architecture does not stop a push that digests prove sound, and force does not push what they prove damaged", async () => {
   const copy = mkdtempSync(join(HOME, "odd-"));
   cpSync(join(HOME, "tuned"), copy, { recursive: true });
   // A layer more than there is: against the rules of a LLaMA, and no matter of the manifest's.
@@ -312,7 +312,7 @@ test("files that belong to no model are named and stay", async () => {
   assert.ok(!published().has("optimizer.pt") && !published().has(".env"));
 });
 
-test("a folder that cannot be pushed is told of before a token is asked for, and nobody is asked", async () => {
+test("a folder that cannot be pushed is refused before a token is needed or the Hub is asked", async () => {
   const nobody = { endpoint: hub.endpoint, token: null, environment: {} };
   const bare = copyOfDiff();
   rmSync(join(bare, "weight-diff.json"));
@@ -329,7 +329,7 @@ test("a folder that cannot be pushed is told of before a token is asked for, and
   assert.equal(hub.log.length, asked);
 });
 
-test("who may not is told before the weights are read", async () => {
+test("a token that may not write is refused before the weights are read", async () => {
   const damaged = copyOfDiff();
   const bytes = readFileSync(join(damaged, WEIGHTS));
   writeFileSync(join(damaged, WEIGHTS), bytes.fill(1, bytes.length - 1));
@@ -347,7 +347,7 @@ test("who may not is told before the weights are read", async () => {
   await refuses(() => publish({ hub: offline }), "HUB_OFFLINE", /nothing can be pushed/);
 });
 
-test("no right to write, and no room", async () => {
+test("a push without the right to write, and one without room left on the Hub, are refused", async () => {
   hub.account("hf_other", { name: "other", namespaces: ["other"] });
   const warnings: string[] = [];
   const other = { endpoint: hub.endpoint, token: "hf_other", environment: {} };

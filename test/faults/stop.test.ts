@@ -98,7 +98,7 @@ test("a worker that dies ends the run with 5, and it can be resumed", async () =
   });
 });
 
-test("a second run on the same directory is refused, and the first one ends well", async () => {
+test("a second run on the same directory is refused, and the first one ends normally", async () => {
   await withFolder(async (folder) => {
     const tuned = join(folder, "tuned");
     const first = start(recoverArgs(pair, tuned), "slow-disk");
@@ -117,7 +117,7 @@ test("a second run on the same directory is refused, and the first one ends well
   });
 });
 
-test("a disk that fills up during the run ends it with 5; with room again it goes on", async (t) => {
+test("a disk that fills up ends the run with exit code 5, and with room again the run can be continued", async (t) => {
   await withFolder(async (folder) => {
     const small = join(folder, "small");
     await mkdir(small);

@@ -84,7 +84,7 @@ test("not even SIGKILL leaves a file", async () => {
   assert.deepEqual(await readdir(temporary), []);
 });
 
-test("before the first pass is done, a signal prints nothing", async () => {
+test("a signal before the first pass is done prints nothing", async () => {
   const program = start(["try", model, ...ASKED], undefined, { TMPDIR: temporary });
   await new Promise<void>((done) => {
     program.child.stderr?.on("data", (text: string) => /each token is a pass/.test(text) && done());

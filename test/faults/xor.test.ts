@@ -16,7 +16,7 @@ import { start } from "./program.js";
 
 const PAYLOAD = payloadOf(TUNED, BASE);
 
-test("a disk that fills up leaves what is finished for --resume, and the end is the same", async () => {
+test("a disk that fills up leaves finished tensors for --resume, which gives the same output", async () => {
   await withFolder(async (folder) => {
     const places = await lay(folder, BASE, PAYLOAD);
     const whole = await decode({ ...places, out: join(folder, "whole") });
@@ -56,7 +56,7 @@ test("a finished file that was damaged since is made again", async () => {
   });
 });
 
-test("an input that changed since is not continued with, and not taken for the finished one's", async () => {
+test("an input that has changed is refused on resume, and a finished output of the old input is not taken for its result", async () => {
   await withFolder(async (folder) => {
     const places = await lay(folder, BASE, PAYLOAD);
     const broken = faultyDisk({
@@ -114,7 +114,7 @@ test("a flipped byte of a finished output is found by --resume and by verify", a
   });
 });
 
-test("a manifest whose text was changed though not its values is found by verify, as any other command's is", async () => {
+test("verify finds an XOR manifest whose text was changed, even if its values were not", async () => {
   await withFolder(async (folder) => {
     const places = await lay(folder, BASE, PAYLOAD);
     await decode(places);

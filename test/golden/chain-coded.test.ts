@@ -85,7 +85,7 @@ async function writeModels(folder: string, steps: number): Promise<readonly stri
   return models;
 }
 
-test("coded versions give every model of the vectors to the byte", () =>
+test("coded versions give every model of the vectors byte for byte", () =>
   withFolder(async (folder) => {
     const models = await vectorModels(folder);
     for (const [checksum, threads] of [
@@ -162,7 +162,7 @@ test("tensors of several windows and every kind of unit, in a mix of encodings, 
     }
   }));
 
-test("coded steps alone fold into a coded one; more of them than are open at a time too", () =>
+test("coded steps fold into a coded one, also when there are more than are open at a time", () =>
   withFolder(async (folder) => {
     const units = 600_000;
     const [steps, threads] = [12, 8];

@@ -119,7 +119,7 @@ test("chains of other layouts fold into slime's", { skip }, () =>
   }),
 );
 
-test("what no checksum covered is told when the folded step states one", { skip }, () =>
+test("a fold warns of tensors that had no checksum before the folded step states one", { skip }, () =>
   withFolder(async (folder) => {
     const warnings: string[] = [];
     const onWarning = (text: string): void => void warnings.push(text);
@@ -129,7 +129,7 @@ test("what no checksum covered is told when the folded step states one", { skip 
   }),
 );
 
-test("what tells only with the base is refused without it", { skip }, () =>
+test("a fold that needs the base is refused without it", { skip }, () =>
   withFolder(async (folder) => {
     const output = join(folder, "out");
     const fold =
@@ -228,7 +228,7 @@ test("where the frames do not state their size, the full version that the fold b
   }),
 );
 
-test("renumbered, it is the version after the first, for readers that count", { skip }, () =>
+test("with renumber, the folded version has the number after the first, for readers that look for the next number", { skip }, () =>
   withFolder(async (folder) => {
     const chain = join(CHAINS, "good/xor-xxh3");
     const report = await chainFold({ chain, from: 1, to: 4, output: folder, renumber: true, ...quiet });
@@ -350,6 +350,6 @@ test("a fold that was interrupted is made by the next run, and one that is finis
   }),
 );
 
-test("a Node without zstd says so before anything else", { skip: canEncode() && "this Node has it" }, () =>
+test("on a Node without zstd, a fold is refused before anything else", { skip: canEncode() && "this Node has it" }, () =>
   refuses(() => chainFold({ chain: "nowhere", output: "out", encoding: "xor" }), "USAGE", /has no zstd to write with/),
 );

@@ -27,7 +27,7 @@ async function digestsOf(chain: string, raw: string, to: number): Promise<Readon
   return Object.fromEntries(tensors.map(({ name, sha256 }) => [name, sha256]));
 }
 
-test("versions that are made one after the other give every model to the byte", { skip }, () =>
+test("versions that are made one after the other give every model byte for byte", { skip }, () =>
   withFolder(async (folder) => {
     const all = await vectorModels(folder);
     // Each encoding, each checksum and each way to run once: none of them knows of the others.
@@ -83,7 +83,7 @@ function describedIn(file: Buffer): readonly string[] {
   );
 }
 
-test("the index is slime's, on one line, and says which model the update is made on", { skip }, () =>
+test("the index has slime's form, on one line, and says on which model the update is made", { skip }, () =>
   withFolder(async (folder) => {
     const [, tuned = ""] = await vectorModels(folder);
     const { output } = await chainMake({ chain: join(folder, "chain"), raw: BASE, tuned, ...quiet });
@@ -107,7 +107,7 @@ test("the index is slime's, on one line, and says which model the update is made
   }),
 );
 
-test("models in torch's files are compared as they are", { skip }, () =>
+test("models in torch's files are compared without a conversion", { skip }, () =>
   withFolder(async (folder) => {
     for (const name of ["recover/zip-sharded", "recover/views", "odd/big-endian"]) {
       const raw = join(FIXTURES, name, "base");
@@ -129,7 +129,7 @@ test("models in torch's files are compared as they are", { skip }, () =>
   }),
 );
 
-test("a full version is the new model itself, and later ones go on from there", { skip }, () =>
+test("a full version is the new model itself, and later versions go on from it", { skip }, () =>
   withFolder(async (folder) => {
     const [, first = "", second = ""] = await vectorModels(folder);
     const chain = join(folder, "chain");
@@ -159,7 +159,7 @@ test("an update on another model than the newest version is refused, and nothing
 );
 
 test(
-  "the model before is held against what every version states, and against a full version's own tensors",
+  "the model before is compared with the checksums of every version, and with a full version's own tensors",
   { skip },
   () =>
     withFolder(async (folder) => {
@@ -199,7 +199,7 @@ test(
     }),
 );
 
-test("what an update cannot say is listed, tensor by tensor", { skip }, () =>
+test("changes that an update cannot express are listed tensor by tensor", { skip }, () =>
   withFolder(async (folder) => {
     const write = (name: string, ...tensors: readonly TensorSpec[]) =>
       writeFiles(join(folder, name), { "model.safetensors": safetensors(...tensors) });
@@ -221,7 +221,7 @@ test("what an update cannot say is listed, tensor by tensor", { skip }, () =>
   }),
 );
 
-test("a repository or a page is no place to write to", { skip }, () =>
+test("a repository or a page is refused as a place to write to", { skip }, () =>
   withFolder(async (folder) => {
     const [, tuned = ""] = await vectorModels(folder);
     const raw = BASE;

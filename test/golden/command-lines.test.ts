@@ -112,13 +112,13 @@ for (const name of CASES) {
   });
 }
 
-test("every exception is of a pair with a command line of its script's own", () => {
+test("every exception is about a pair whose script has its own command line", () => {
   for (const name of Object.keys(OTHERWISE)) {
     assert.ok(scriptFlags(lineOf(read(name), "DIFF", "OUT")).length > 0, name);
   }
 });
 
-test("a switch that is set to False says nothing of a script", async () => {
+test("a switch that is set to False is no sign of a script", async () => {
   const [base, diff] = [join(SCHEMES, "base-f16"), join(SCHEMES, "knowlm/diff")];
   for (const flag of ["--is_fp16", "--low-cpu-mem"]) {
     const paths = ["recover", "--path_raw", base, "--path_diff", diff];
@@ -127,7 +127,7 @@ test("a switch that is set to False says nothing of a script", async () => {
   }
 });
 
-test("the repository's name says more than the command line: LMFlow's and HuatuoGPT's diffs under their names", async () => {
+test("the repository's name outweighs the command line, for LMFlow's and HuatuoGPT's diffs", async () => {
   for (const [name, published] of [
     ["lmflow", "robin-7b-v2-delta"],
     ["lmflow-low-cpu-mem", "robin-7b-v2-delta"],

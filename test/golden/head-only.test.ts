@@ -135,7 +135,7 @@ for (const [name, form] of [
   });
 }
 
-test("a head that is not the embedding is another model to verify --against, however it is stored", async () => {
+test("verify --against finds a head that differs from the embedding, however it is stored", async () => {
   await withStored("make-llama", "output", "output", async ({ raw, tuned }) => {
     assert.equal((await verify({ path: raw, against: tuned })).verdict, "failed");
   });
@@ -161,7 +161,7 @@ for (const [dtype, torch] of [
   });
 }
 
-test("stored by the head alone: a run that was stopped is resumed to the same end", async () => {
+test("a model that stores only the head: a stopped run resumes to the same output", async () => {
   await withStored("make-llama", "output", "output", async ({ folder, raw, tuned, input }) => {
     const [diff, whole, out] = [join(folder, "diff"), join(folder, "whole"), join(folder, "out")];
     await makeDiff({ raw, tuned, diff });

@@ -115,7 +115,7 @@ interface Said {
   readonly greedy: readonly number[];
 }
 
-test("the recovered demo says what the scripts' test inference prints", async () => {
+test("the recovered demo gives the text that the scripts' test inference prints", async () => {
   const demo = readFixture("demo.json") as {
     readonly script: Said;
     readonly tulu: Said;

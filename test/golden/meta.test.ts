@@ -18,7 +18,7 @@ import { treeOf } from "../support/models.js";
 
 const DTYPES = { float16: "F16", bfloat16: "BF16", float32: "F32" } as const;
 
-test("there are one, two and eight parts, grouped heads, and a legacy file", () => {
+test("the fixtures have one, two and eight parts, grouped heads, and a legacy file", () => {
   const folders = readdirSync(META, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   assert.deepEqual(folders.map(({ name }) => name).sort(), META_CASES);
 });

@@ -122,7 +122,7 @@ test("every number of parts gives the files of one run", async (t) => {
   });
 });
 
-test("XOR of whole files is not divided, and says so", async () => {
+test("the XOR of whole files cannot be divided into parts, and the refusal says so", async () => {
   await withFolder(async (folder) => {
     const places = await lay(join(folder, "xor"), BASE, payloadOf(TUNED, BASE));
     const part = { index: 0, count: 2 };

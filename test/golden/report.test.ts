@@ -85,7 +85,7 @@ for (const { base, tuned, tensors } of pairs) {
   });
 }
 
-test("a diff with its base says what the tuned model says, however it is encoded", async () => {
+test("a report of a base and a diff has the figures of the tuned model, whatever the diff's encoding", async () => {
   await withFolder(async (folder) => {
     const [raw, tuned] = [join(FIXTURES, "trained/llama/base"), join(FIXTURES, "trained/llama/gentle-bf16")];
     const expected = figures(await report({ raw, path: tuned, ignore: IGNORE }));
@@ -109,7 +109,7 @@ test("a diff with its base says what the tuned model says, however it is encoded
   });
 });
 
-test("a diff alone tells how large its differences are, and nothing that hangs on the base", async () => {
+test("a report of a diff alone has the size of its differences, and no figure that needs the base", async () => {
   await withFolder(async (folder) => {
     const name = "trained/llama/gentle-bf16";
     const [raw, tuned] = [join(FIXTURES, "trained/llama/base"), join(FIXTURES, name)];

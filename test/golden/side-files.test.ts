@@ -146,7 +146,7 @@ test("verify finds what is changed, gone, or extra in a folder of side files", a
   ]);
 });
 
-test("code that the diff's config names and only the base has is the base's; what neither has is told", async () => {
+test("code that the diff's config names is copied from the base if only the base has it, and a note names code that neither has", async () => {
   const diff = await dressed();
   const raw = mkdtempSync(join(HOME, "base-"));
   cpSync(RAW, raw, { recursive: true });
@@ -172,7 +172,7 @@ test("an output folder that is a link to elsewhere is not written through", asyn
   await assert.rejects(recover({ raw: RAW, diff: await dressed(), tuned, mode: "force" }), { code: "OUTPUT_REFUSED" });
 });
 
-test("the Hub's list of what to fetch first has the folders, and a repository with hundreds of them costs twenty questions", async (t) => {
+test("a repository with hundreds of folders takes at most 23 requests for lists", async (t) => {
   const hub = await startHub();
   t.after(() => hub.close());
   const files = new Map(filesOf(await dressed()));

@@ -23,7 +23,7 @@ for (const [what, schema, choices] of [
   });
 }
 
-test("a row may name its choices itself", () => {
+test("a row of the table may name its own choices", () => {
   assert.deepEqual(choicesOf(row({ takes: "X", schema: text, choices: ["c"] })), ["c"]);
 });
 

@@ -31,7 +31,7 @@ test("auto: Slurm's array gives both numbers, unless it has gaps", () => {
   assert.match(String(schedulerPart(null, { SLURM_ARRAY_TASK_ID: "1" })), /_COUNT are not set/);
 });
 
-test("auto/N: the task's number is the part's, whichever tasks run again", () => {
+test("auto/N takes the number of the task as that of the part, also when some tasks run again", () => {
   assert.deepEqual(schedulerPart(8, slurm(5, 3, 9, 2)), { index: 5, count: 8 });
   assert.deepEqual(schedulerPart(8, { JOB_COMPLETION_INDEX: "0" }), { index: 0, count: 8 });
   assert.match(

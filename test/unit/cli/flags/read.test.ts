@@ -116,7 +116,7 @@ test("one error lists all missing flags", async () => {
   await refuses(() => read("xor", ["x"]), "USAGE", /^missing required arguments 'payload', 'base'$/);
 });
 
-test("the contradictions of the other commands", async () => {
+test("refuses contradictory options of the other commands", async () => {
   const paths = { path_raw: "b", path_tuned: "t" };
   await refuses(() => read("make-diff", [], { ...paths, push: "a/b" }), "USAGE", /^--push without --path_diff: /);
   await refuses(
@@ -193,7 +193,7 @@ test("takes the axes of a custom scheme, and only of one", async () => {
   await refuses(() => recover({ scheme: "custom", arith: "int8" }), "USAGE", /^--arith: "int8" is not one of float32/);
 });
 
-test("only a run that writes, and does, can be resumed", () => {
+test("only a command that writes can be resumed, and not a dry run", () => {
   assert.ok(recover({ path_tuned: "o" }).resumable);
   const { writes, resumable } = recover({ path_tuned: "o", "dry-run": true });
   assert.deepEqual([writes, resumable], [true, false]);

@@ -326,7 +326,7 @@ for (const command of COMMAND_NAMES) {
   }
 }
 
-test("every expected row is a flag", () => {
+test("every expected row belongs to a flag", () => {
   const names = new Set(
     FLAGS.flatMap(({ name, commands }) => [name, ...commands.map((command) => `${command} ${name}`)]),
   );
@@ -336,7 +336,7 @@ test("every expected row is a flag", () => {
   );
 });
 
-test("a command has each flag once, by whatever name it is called", () => {
+test("a command has each flag once, under any of its names", () => {
   for (const command of COMMAND_NAMES) {
     const names = flagsOf(command).flatMap(({ name, aliases = [] }) => [name, ...aliases.map((alias) => alias.name)]);
     const dashed = names.map((name) => name.replaceAll("_", "-"));

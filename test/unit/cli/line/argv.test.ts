@@ -23,7 +23,7 @@ for (const [before, after] of [
   });
 }
 
-test("takes make_diff for make-diff, as a command only", () => {
+test("takes make_diff for make-diff, but only as the command", () => {
   assert.deepEqual(normaliseArgv(["make_diff", "make_diff"]), ["make-diff", "make_diff"]);
 });
 
@@ -49,7 +49,7 @@ for (const [line, names] of [
   });
 }
 
-test("a value may begin with a dash, and be the name of a flag behind =", () => {
+test("a value may begin with a dash, and after = it may be the name of a flag", () => {
   for (const line of ["recover --expect-sum -5", "recover --path_raw - x", "push a b/c --message=--force"]) {
     assert.deepEqual(normaliseArgv(line.split(" ")), line.split(" "));
   }

@@ -8,7 +8,7 @@ const ROWS = [
   { name: "long_name", cells: [0, null, 1, 0.5] },
 ];
 
-test("is logarithmic from the least to the most; an unchanged cell is a dot, a missing one a space", () => {
+test("the scale of the map is logarithmic; an unchanged cell is a dot, and a missing one is a space", () => {
   assert.deepEqual(heatMap(ROWS, { width: 80, colour: false }), ["  q          ▁▃▆█", "  long_name  · ██"]);
   assert.equal(scaleText(ROWS), "· unchanged, ▁ 0.00100 to █ 1.00, logarithmic");
 });
@@ -31,7 +31,7 @@ test("colours only where they are wanted", () => {
   assert.ok(!heatMap(ROWS, { width: 80, colour: false }).join().includes("\u001b"));
 });
 
-test("nothing changed, no number, an infinity: said as it is", () => {
+test("the map shows unchanged cells, NaN and infinity as what they are", () => {
   const rows = [{ name: "a", cells: [0, Number.NaN, Number.POSITIVE_INFINITY, null] }];
   assert.deepEqual(heatMap(rows, { width: 80, colour: false }), ["  a  ·??"]);
   assert.equal(scaleText(rows), "· nothing changed, ? NaN or infinity");

@@ -7,7 +7,7 @@ test("leaves plain text as it is, lines and all", () => {
   assert.equal(printableText(text), text);
 });
 
-test("JSON keeps its meaning, whatever is in its strings", () => {
+test("escaping for the terminal keeps the meaning of JSON, whatever its strings hold", () => {
   for (const name of ["\u009b31m", "\u202eevil", "##[add-mask]x", "\u2028", "\ud800", "a\n::error::b", "\ufeff"]) {
     const text = JSON.stringify({ [name]: name }, null, 2);
     assert.deepEqual(JSON.parse(printableText(text)), { [name]: name });

@@ -26,7 +26,7 @@ function runFor(seconds: number, bytesPerSecond: number): readonly string[] {
   return lines;
 }
 
-test("says nothing in the first seconds", () => {
+test("shows no progress in the first seconds", () => {
   assert.deepEqual(runFor(7.5, GB), []);
 });
 
@@ -53,7 +53,7 @@ test("takes the rate of the last seconds, not of the whole run", () => {
   assert.match(lines[1] ?? "", / 16 % of 100 GB, 2\.00 GB\/s, 42 s left, /);
 });
 
-test("counts hours, and a run that reads nothing as done", () => {
+test("shows hours, and shows a run that reads nothing as done", () => {
   assert.match(progressText(state(0, 100 * GB), 10e6), /^0 % of 100 GB, 10\.0 MB\/s, 2 h 46 min left, /);
   assert.match(progressText(state(0, 0), 0), /^100 % of 0 B, /);
 });

@@ -57,7 +57,7 @@ for (const [made, line] of LINES) {
   });
 }
 
-test("a family that is known no better than by the base is a line of its own", () => {
+test("a model that knows its own form no better than its base is told so on a line of its own", () => {
   const verdict = { code: "speaks", failed: false, noGain: true } as const;
   const text = verdictText(report("speaks", { verdict, form: { loss: 5.61, base: 5.606 }, gain: -0.004 }));
   assert.match(

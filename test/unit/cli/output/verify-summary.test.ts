@@ -28,7 +28,7 @@ const finding = (message: string, file: string | null = null, tensor: string | n
   ...{ message, file, tensor },
 });
 
-test("the verdict, then what was checked, then what was found", () => {
+test("the summary has the verdict, then what was checked, then the findings", () => {
   assert.equal(
     verifyMarkdown(report([finding("other bytes", "a.bin", "x")]), "structure"),
     `### weight-diff verify: failed

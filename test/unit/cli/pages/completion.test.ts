@@ -75,7 +75,7 @@ for (const [words, offered] of [
   });
 }
 
-test("bash leaves the shell no names but its own", () => {
+test("the script for bash defines no names but its own", () => {
   const defined = [...completionScript("bash").matchAll(/^\s*(\w+)\(\)/gm)].map(([, name]) => name);
   assert.ok(defined.length > 0 && defined.every((name) => name?.startsWith("_weight_diff")));
 });

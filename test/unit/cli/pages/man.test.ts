@@ -47,7 +47,7 @@ test("man shows every command, flag and example without a warning", {
   }
 });
 
-test("no text of the tables means anything to roff", () => {
+test("no text of the tables is read as a command by roff", () => {
   for (const line of PAGE.trimEnd().split("\n")) {
     assert.match(line, /^(\.(TH|SH|SS|TP|PP|B|br|nf|fi)\b|\\fB|\\fI|[^.'])/, line);
     assert.doesNotMatch(line, /(?<!\\)-(?=-)/, line);

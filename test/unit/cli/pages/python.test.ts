@@ -32,7 +32,7 @@ test("every function and its result is there, and is the package's", () => {
   }
 });
 
-test("recover has a keyword for every flag that its help shows, but for how the result is printed", () => {
+test("recover in Python has a keyword for every flag of its help, except those that say how the result is printed", () => {
   const [, parameters = ""] = /^def recover\(\n(.*?)^\) ->/ms.exec(CODE) ?? [];
   const names = [...parameters.matchAll(/^ {4}(\w+):/gm)].map(([, name]) => name);
   const shown = flagsOf("recover").filter(({ hidden, option }) => hidden !== true && !option?.startsWith("look."));
