@@ -228,16 +228,19 @@ test("where the frames do not state their size, the full version that the fold b
   }),
 );
 
-test("with renumber, the folded version has the number after the first, for readers that look for the next number", { skip }, () =>
-  withFolder(async (folder) => {
-    const chain = join(CHAINS, "good/xor-xxh3");
-    const report = await chainFold({ chain, from: 1, to: 4, output: folder, renumber: true, ...quiet });
-    assert.equal(report.output, join(folder, "weight_v000002"));
-    assert.equal(
-      readFileSync(join(report.output, "model.safetensors.index.json"), "utf8").slice(0, 154),
-      '{"metadata": {"version": "000002", "base_version": "000001", "delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "xxh3-128"}, "weigh',
-    );
-  }),
+test(
+  "with renumber, the folded version has the number after the first, for readers that look for the next number",
+  { skip },
+  () =>
+    withFolder(async (folder) => {
+      const chain = join(CHAINS, "good/xor-xxh3");
+      const report = await chainFold({ chain, from: 1, to: 4, output: folder, renumber: true, ...quiet });
+      assert.equal(report.output, join(folder, "weight_v000002"));
+      assert.equal(
+        readFileSync(join(report.output, "model.safetensors.index.json"), "utf8").slice(0, 154),
+        '{"metadata": {"version": "000002", "base_version": "000001", "delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "xxh3-128"}, "weigh',
+      );
+    }),
 );
 
 test("another base than the steps are made on is found, and nothing is written", { skip }, () =>
@@ -350,6 +353,13 @@ test("a fold that was interrupted is made by the next run, and one that is finis
   }),
 );
 
-test("on a Node without zstd, a fold is refused before anything else", { skip: canEncode() && "this Node has it" }, () =>
-  refuses(() => chainFold({ chain: "nowhere", output: "out", encoding: "xor" }), "USAGE", /has no zstd to write with/),
+test(
+  "on a Node without zstd, a fold is refused before anything else",
+  { skip: canEncode() && "this Node has it" },
+  () =>
+    refuses(
+      () => chainFold({ chain: "nowhere", output: "out", encoding: "xor" }),
+      "USAGE",
+      /has no zstd to write with/,
+    ),
 );
