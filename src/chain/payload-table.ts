@@ -22,13 +22,35 @@ export type StatedPayload = Pick<Payload, "name" | "range" | "dtype" | "shape"> 
 };
 
 /** Names by row. Tables may share one list, of which each takes the first names. The list only grows. */
-interface Names {
+class Names {
   readonly list: string[];
-  readonly rows: Map<string, number>;
+  readonly #rows: Map<string, number>;
+  /** The latest name that was looked up, and its row: a plan looks up one name in all tables, then the next name. */
+  #asked: string | null = null;
+  #found: number | undefined;
+
+  constructor(list: string[]) {
+    this.list = list;
+    this.#rows = new Map(list.map((name, row) => [name, row]));
+  }
+
+  rowOf(name: string): number | undefined {
+    if (this.#asked !== name) {
+      this.#asked = name;
+      this.#found = this.#rows.get(name);
+    }
+    return this.#found;
+  }
+
+  add(name: string): void {
+    this.#asked = null;
+    this.#rows.set(name, this.list.length);
+    this.list.push(name);
+  }
 }
 
 /** The names of the latest table: the steps of a chain mostly name the same tensors in the same order. */
-let latest: Names = { list: [], rows: new Map() };
+let latest = new Names([]);
 
 export class PayloadTable implements Payloads {
   readonly common: Common;
@@ -75,21 +97,19 @@ export class PayloadTable implements Payloads {
 
   /** As soon as a name is not that of the latest table, this table gets a list of its own. */
   #name(row: number, name: string): void {
-    const { list, rows } = this.#names;
+    const { list } = this.#names;
     if (list[row] === name) {
       return;
     }
-    if (row < list.length || rows.has(name)) {
-      const own = list.slice(0, row);
-      this.#names = { list: own, rows: new Map(own.map((one, at) => [one, at])) };
+    if (row < list.length || this.#names.rowOf(name) !== undefined) {
+      this.#names = new Names(list.slice(0, row));
       latest = this.#names;
     }
-    this.#names.list.push(name);
-    this.#names.rows.set(name, row);
+    this.#names.add(name);
   }
 
   #rowOf(name: string): number | undefined {
-    const row = this.#names.rows.get(name);
+    const row = this.#names.rowOf(name);
     return row === undefined || row >= this.#size ? undefined : row;
   }
 
@@ -171,13 +191,7 @@ class Row implements Payload {
   }
 
   get checksum(): StatedChecksum {
-    const [table, row] = [this.#table, this.#row];
-    return {
-      algorithm: table.common.algorithm,
-      get hex() {
-        return table.hexOf(row);
-      },
-    };
+    return new RowChecksum(this.#table, this.#row);
   }
 
   get dtype(): Dtype | undefined {
@@ -186,6 +200,25 @@ class Row implements Payload {
 
   get shape(): Shape | undefined {
     return this.#table.tensorOf(this.#row)?.shape;
+  }
+}
+
+/** Its checksum. A copy with `...` is empty, as a copy of the row is: nothing is a property of its own. */
+class RowChecksum implements StatedChecksum {
+  readonly #table: PayloadTable;
+  readonly #row: number;
+
+  constructor(table: PayloadTable, row: number) {
+    this.#table = table;
+    this.#row = row;
+  }
+
+  get algorithm(): StatedChecksum["algorithm"] {
+    return this.#table.common.algorithm;
+  }
+
+  get hex(): string {
+    return this.#table.hexOf(this.#row);
   }
 }
 

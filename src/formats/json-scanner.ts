@@ -49,29 +49,65 @@ const LITERALS = [
 /** Most objects have a handful of keys, which a list tells apart sooner than a set. */
 const FEW_KEYS = 8;
 
+/**
+ * The keys of large objects that were read before, in order. Each list has no key twice. The steps of a chain name the same tensors in the
+ * same order, and each names them three times.
+ */
+const known: (readonly string[])[] = [];
+const MOST_KNOWN = 4;
+/** Shorter lists take no time; longer ones would take memory as long as the program runs. */
+const KNOWN_KEYS = { least: 256, most: 1 << 17 };
+
 /** The keys of one object. */
 class SeenKeys {
-  readonly #few: string[] = [];
+  /** In order, as long as they may become a known list. */
+  #list: string[] = [];
+  /** A known list that begins with the keys so far: they are different, so nothing of their own is kept. */
+  #like: readonly string[] | null = null;
   #many: Set<string> | null = null;
+  #size = 0;
 
   get size(): number {
-    return this.#many?.size ?? this.#few.length;
+    return this.#size;
+  }
+
+  /** The key that most likely comes next. */
+  get next(): string | undefined {
+    return this.#like?.[this.#size];
   }
 
   /** @returns is it a new one? */
   add(key: string): boolean {
-    if (this.#many !== null) {
-      const before = this.#many.size;
-      return this.#many.add(key).size > before;
+    if (this.#like !== null && this.#like[this.#size] === key) {
+      this.#size += 1;
+      return true;
     }
-    if (this.#few.includes(key)) {
+    if (this.#like !== null) {
+      this.#list = this.#like.slice(0, this.#size);
+      this.#many = new Set(this.#list);
+      this.#like = null;
+    }
+    if (this.#many?.has(key) ?? this.#list.includes(key)) {
       return false;
     }
-    this.#few.push(key);
-    if (this.#few.length > FEW_KEYS) {
-      this.#many = new Set(this.#few);
+    this.#many?.add(key);
+    this.#size += 1;
+    if (this.#size <= KNOWN_KEYS.most) {
+      this.#list.push(key);
+    }
+    if (this.#size > FEW_KEYS && this.#many === null) {
+      this.#like = known.find((keys) => this.#list.every((one, index) => one === keys[index])) ?? null;
+      this.#many = this.#like === null ? new Set(this.#list) : null;
     }
     return true;
+  }
+
+  /** After the last key. */
+  end(): void {
+    if (this.#like === null && this.#size >= KNOWN_KEYS.least && this.#size <= KNOWN_KEYS.most) {
+      known.unshift(this.#list);
+      known.splice(MOST_KNOWN);
+    }
   }
 }
 
@@ -126,7 +162,7 @@ export class JsonScanner {
     const seen = new SeenKeys();
     if (this.peek() !== "}") {
       do {
-        const key = this.#text(true);
+        const key = this.#likely(seen.next) ?? this.#text(true);
         if (!seen.add(key)) {
           this.fail(`the key ${quote(key)} occurs twice`);
         }
@@ -139,6 +175,7 @@ export class JsonScanner {
       } while (this.#take(","));
     }
     this.#expect("}");
+    seen.end();
     this.#keys -= seen.size;
     this.#depth -= 1;
   }
@@ -159,6 +196,26 @@ export class JsonScanner {
 
   string(): string {
     return this.#text(false);
+  }
+
+  /** The string, if it is the next one, and is spelled without escapes and in ASCII. */
+  #likely(text: string | undefined): string | undefined {
+    if (text === undefined || this.#next() !== QUOTE) {
+      return undefined;
+    }
+    const bytes = this.#bytes;
+    const start = this.#at + 1;
+    for (let index = 0; index < text.length; index++) {
+      const byte = bytes[start + index] ?? 0;
+      if (byte !== text.charCodeAt(index) || byte < 0x20 || byte >= 0x80 || byte === QUOTE || byte === BACKSLASH) {
+        return undefined;
+      }
+    }
+    if (bytes[start + text.length] !== QUOTE) {
+      return undefined;
+    }
+    this.#at = start + text.length + 1;
+    return text;
   }
 
   /** @param isKey does it name what comes next? Then it will come again. */

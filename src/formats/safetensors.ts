@@ -176,17 +176,20 @@ function readDtype(scanner: JsonScanner): string {
   return name === undefined || names.length !== 1 ? scanner.fail("a dtype is not one name") : name;
 }
 
+/** Of the list that is being read: one that grows in a list of its own leaves room for sixteen more. */
+const integers: number[] = new Array(MAX_RANK).fill(0);
+
 function readIntegers(scanner: JsonScanner, name: string, field: string, file: string): readonly number[] {
-  const list: number[] = [];
+  let count = 0;
   scanner.array((index) => {
     if (index >= MAX_RANK) {
       const what = `tensor ${quote(name)} has a ${field} of more than ${MAX_RANK} numbers`;
       throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file, tensor: name } });
     }
-    list.push(scanner.integer());
+    integers[index] = scanner.integer();
+    count = index + 1;
   });
-  // A list that has grown has room for sixteen more.
-  return list.slice();
+  return integers.slice(0, count);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** How many bytes a plan moves. Progress, dry runs and the choice of threads use these numbers. */
-import type { Job, Operand, UpdateStep } from "../engine/job/job.js";
+import type { Job, Operand, TensorJob, UpdateStep } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
@@ -47,13 +47,21 @@ export function jobTraffic(job: Job): Traffic {
     );
     return { read: models + job.steps.reduce((sum, step) => sum + stepBytes(step), 0), write: 0 };
   }
-  const updates = job.kind === "tensor" ? (job.updates?.steps ?? []) : [];
   return {
     read:
       operandsOf(job).distinct.reduce((sum, operand) => sum + operandBytes(operand), 0) +
-      updates.reduce((sum, step) => sum + stepBytes(step), 0),
+      (job.kind === "tensor" ? updateBytes(job) : 0),
     write: job.kind === "tensor" ? rangeLength(job.output?.range) : 0,
   };
+}
+
+/** By job: a plan makes the steps of a job anew whenever they are asked for. */
+const known = new WeakMap<TensorJob, number>();
+
+function updateBytes(job: TensorJob): number {
+  const bytes = known.get(job) ?? (job.updates?.steps ?? []).reduce((sum, step) => sum + stepBytes(step), 0);
+  known.set(job, bytes);
+  return bytes;
 }
 
 function operandBytes(operand: Operand): number {

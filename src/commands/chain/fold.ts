@@ -139,7 +139,9 @@ function lastStated(steps: readonly Version[]): ReadonlyMap<string, Stated> {
   return new Map(
     steps.flatMap(({ id, payloads }) =>
       [...payloads].flatMap(([name, { checksum, shard }]) =>
-        checksum === null ? [] : [[name, { ...checksum, version: id, file: shard.path }] as const],
+        checksum === null
+          ? []
+          : [[name, { algorithm: checksum.algorithm, hex: checksum.hex, version: id, file: shard.path }] as const],
       ),
     ),
   );

@@ -36,7 +36,8 @@ function plain(found: Payload | undefined): unknown {
     return undefined;
   }
   const { name, shard, range, encoding, compression, checksum, dtype, shape } = found;
-  return { name, shard, range, encoding, compression, dtype, shape, checksum: { ...checksum } };
+  const { algorithm, hex } = checksum ?? {};
+  return { name, shard, range, encoding, compression, dtype, shape, checksum: { algorithm, hex } };
 }
 
 function check(payloads: readonly StatedPayload[], absent: readonly string[]): void {

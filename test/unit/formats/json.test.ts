@@ -149,6 +149,44 @@ test("a key that comes twice is found among few and among many, wherever it stan
   }
 });
 
+test("an object whose keys an object before had, all or some, in this order or another, is read as if there had been none", async () => {
+  const keys = Array.from({ length: 300 }, (_, index) => `model.layers.${index}`);
+  const awkward = ['a"b', "a\\", "\u00e9\u0080\u0080", "\n", "\u{1f600}", ""];
+  const all = [...keys, ...awkward];
+  const textOf = (names: readonly string[]): string =>
+    `{${names.map((name) => `${JSON.stringify(name)}:0`).join(",")}}`;
+  const readsAs = (names: readonly string[], text = textOf(names)): void =>
+    assert.deepEqual([...(parseJsonMaps(text, "t") as ReadonlyMap<string, unknown>).keys()], names);
+  readsAs(all);
+  readsAs(all);
+  readsAs(all, textOf(all).replaceAll("l", "\\u006c").replaceAll(":", " : "));
+  readsAs(all.slice(0, 200));
+  readsAs([...all.slice(0, 200), "another", ...all.slice(200)]);
+  readsAs([...all, "one more"]);
+  readsAs(all.toReversed());
+  for (const [place, name] of [
+    [20, 19],
+    [20, 0],
+    [299, 298],
+    [305, 2],
+  ] as const) {
+    const twice = all.with(place, all[name] ?? "");
+    await refuses(async () => parseJson(textOf(twice), "t"), "FORMAT_INVALID", /occurs twice/);
+    await refuses(async () => parseJson(textOf([...all, all[name] ?? ""]), "t"), "FORMAT_INVALID", /occurs twice/);
+  }
+  // As bytes, the key that would come next; as text, none or another.
+  const raw = (last: string | Buffer): Buffer =>
+    Buffer.concat([Buffer.from(`${textOf(keys).slice(0, -1)},"`), Buffer.from(last), Buffer.from('":0}')]);
+  readsAs([...keys, 'a"b']);
+  await refuses(async () => parseJson(raw(`a"b`), "t"), "FORMAT_INVALID", /expected/);
+  await refuses(async () => parseJson(raw("\n"), "t"), "FORMAT_INVALID", /control character/);
+  readsAs([...keys, "\u00e9\u0080\u0080"]);
+  const [last] = [
+    ...(parseJsonMaps(raw(Buffer.from([0xe9, 0x80, 0x80])), "t") as ReadonlyMap<string, unknown>).keys(),
+  ].slice(-1);
+  assert.equal(last, "\u9000");
+});
+
 test("objects as Maps are what they are as records", () => {
   const text = '{"b":[{"x":1},{}],"__proto__":{"10":1,"2":null},"a":"a"}';
   const value = parseJsonMaps(text, "t") as ReadonlyMap<string, unknown>;

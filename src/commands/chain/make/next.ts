@@ -116,7 +116,7 @@ async function newestSums(
     const { id, base, payloads, checkpoint }: Version = version;
     for (const [name, { checksum }] of payloads) {
       if (checksum !== null && !sums.has(name)) {
-        sums.set(name, { ...checksum, version: id });
+        sums.set(name, { algorithm: checksum.algorithm, hex: checksum.hex, version: id });
       }
     }
     for (const [name, hex] of checkpoint === null ? [] : await digestsOf(checkpoint, options)) {
