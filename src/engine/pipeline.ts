@@ -297,13 +297,14 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       if (at === undefined) {
         throw new TypeError(`job ${job.id}: no memory for its operand ${index}`);
       }
-      const [first, last] =
-        job.kind === "tensor" ? [elementsBefore(job, operand, begin), elementsBefore(job, operand, end)] : [begin, end];
+      const before = (element: number): number =>
+        job.kind === "tensor" ? elementsBefore(job, operand, element) : element;
+      const [first, last, until] = [before(begin), before(end), before(elementsOf(job).count)];
       if (first >= last && job.kind === "tensor" && operand.kind !== "coded") {
         return { at, bytes: 0 };
       }
       const { load, bytes } = readerOf(operand);
-      const wanted = { begin: first, end: last, memory, buffer: at, coded: range.coded };
+      const wanted = { begin: first, end: last, until, memory, buffer: at, coded: range.coded };
       return { at: await load(operand, wanted, files), bytes: bytes(operand, wanted) };
     }),
   );

@@ -10,8 +10,13 @@ import { type Answer, redirectOf, request } from "./request.js";
 import { retry, TransientError } from "./retry.js";
 
 export interface RangeReader {
-  /** Hands over the bytes from `begin` to `end` in order. @throws {WeightDiffError} NETWORK, INPUT_CHANGED, HUB_…. */
-  stream(begin: number, end: number, take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
+  /** Hands over the bytes from `begin` to `end` in order. @param stop ends it. @throws {WeightDiffError} NETWORK, INPUT_CHANGED, HUB_…. */
+  stream(
+    begin: number,
+    end: number,
+    take: (piece: Uint8Array) => void | Promise<void>,
+    stop?: AbortSignal,
+  ): Promise<void>;
   /** Fills `target` from `position` on. @throws {WeightDiffError} likewise. */
   read(target: Uint8Array, position: number): Promise<void>;
 }
@@ -25,13 +30,15 @@ const GIT_NAME = 40;
 /** What a signed address says when its time is over. */
 const EXPIRED: ReadonlySet<number> = new Set([400, 401, 403, 404, 410]);
 
-export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader {
+/** @param ended ends whatever is asked for. */
+export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
   // The Hub serves small files itself; where its list has git's name of one, nothing is asked before.
   let place: Promise<URL> | null = file.etag.length === GIT_NAME ? Promise.resolve(new URL(file.url)) : null;
   const turn = takeTurns(MAX_PARALLEL);
 
-  const stream = (begin: number, end: number, take: (piece: Uint8Array) => void | Promise<void>): Promise<void> =>
+  const stream: RangeReader["stream"] = (begin, end, take, stop) =>
     turn(async () => {
+      const signal = stop === undefined || ended === undefined ? (stop ?? ended) : AbortSignal.any([stop, ended]);
       let at = begin;
       let before = begin;
       const attempt = async (): Promise<void> => {
@@ -39,7 +46,7 @@ export function openRanges(file: RemoteFile, signal?: AbortSignal): RangeReader 
         if (at === end && end > begin) {
           return; // the line broke after the last byte
         }
-        place ??= findBytes(file, signal);
+        place ??= findBytes(file, ended);
         const known = place;
         const url = await known.catch((error: unknown) => {
           place = place === known ? null : place;

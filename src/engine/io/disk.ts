@@ -20,6 +20,8 @@ export interface DiskFile {
    * than the page cache takes to answer. Only where the file is this machine's. @throws as the system does.
    */
   readNow?(target: Uint8Array, position: number): number;
+  /** Says that the bytes from `begin` to `end` will be read in order, as far as that helps. */
+  expect?(begin: number, end: number): void;
   /** @returns how many bytes went. */
   write(source: Uint8Array, position: number): Promise<number>;
   stat(): Promise<{ readonly size: number; readonly modified: string }>;

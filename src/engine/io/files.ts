@@ -39,9 +39,17 @@ export interface WorkerFiles {
   input(index: number): Promise<DiskFile>;
   /**
    * Reads `length` bytes of an input, from `position` on, into `memory` at `buffer`. Past the page cache whole pages come:
-   * up to two more than `length`. @returns where the first byte ended up, within the buffer's first page.
+   * up to two more than `length`. @param until the end of what will be read in order.
+   * @returns where the first byte ended up, within the buffer's first page.
    */
-  read(index: number, position: number, length: number, memory: Uint8Array, buffer: number): Promise<number>;
+  read(
+    index: number,
+    position: number,
+    length: number,
+    memory: Uint8Array,
+    buffer: number,
+    until: number,
+  ): Promise<number>;
   /** Writes `source` into the output tensor at `tensor`, from byte `position` of the file. */
   write(index: number, tensor: ByteRange, source: Uint8Array, position: number): Promise<void>;
   /** Reads what was written into an output before. */
@@ -101,7 +109,7 @@ export function openWorkerFiles(
   };
   return {
     input: (index) => input(index, false),
-    async read(index, position, length, memory, buffer) {
+    async read(index, position, length, memory, buffer, until) {
       if (inputs[index]?.direct === true && !refusedReads.has(index)) {
         const file = await input(index, true);
         const skip = file.direct ? position % PAGE : 0;
@@ -117,7 +125,11 @@ export function openWorkerFiles(
           refusedReads.add(index);
         }
       }
-      await readFully(await input(index, false), memory.subarray(buffer, buffer + length), position);
+      const file = await input(index, false);
+      if (until > position + length) {
+        file.expect?.(position, until);
+      }
+      await readFully(file, memory.subarray(buffer, buffer + length), position);
       return buffer;
     },
     async write(index, tensor, source, position) {

@@ -10,6 +10,8 @@ import { gather, isScattered, runAt } from "./gather.js";
 export interface Wanted {
   readonly begin: number;
   readonly end: number;
+  /** The end of the elements that will be wanted in order, of which these are the next. */
+  readonly until?: number;
   readonly memory: Uint8Array;
   readonly buffer: number;
   /** The window that has them, where the operand is coded; none where it has no elements. */
@@ -25,19 +27,23 @@ interface Reader<O extends Operand> {
 
 const STORED: Reader<StoredOperand> = {
   bytes: ({ dtype }, { begin, end }) => widthOf(dtype) * (end - begin),
-  async load(operand, { begin, end, memory, buffer }, files) {
+  async load(operand, { begin, end, until = end, memory, buffer }, files) {
     const width = widthOf(operand.dtype);
     const length = (end - begin) * width;
     if (isScattered(operand)) {
       const run = runAt(operand, begin, end);
       if (run !== null) {
-        return length === 0 ? buffer : files.read(run.input, run.position, length, memory, buffer);
+        return length === 0
+          ? buffer
+          : files.read(run.input, run.position, length, memory, buffer, run.position + length);
       }
       await gather(files.input, operand, begin, end - begin, memory.subarray(buffer, buffer + length));
       return buffer;
     }
     const position = operand.range.begin + begin * width;
-    return length === 0 ? buffer : files.read(operand.input, position, length, memory, buffer);
+    return length === 0
+      ? buffer
+      : files.read(operand.input, position, length, memory, buffer, operand.range.begin + until * width);
   },
 };
 
@@ -56,7 +62,9 @@ const INV_FREQ: Reader<InvFreqOperand> = {
 const CODED: Reader<CodedOperand> = {
   bytes: (_, { coded }) => coded?.length ?? 0,
   async load({ input, range }, { coded, memory, buffer }, files) {
-    return coded === undefined ? buffer : files.read(input, range.begin + coded.position, coded.length, memory, buffer);
+    return coded === undefined
+      ? buffer
+      : files.read(input, range.begin + coded.position, coded.length, memory, buffer, range.end);
   },
 };
 
