@@ -77,13 +77,13 @@ test("what holds NaN or infinity comes first: tensors, tokens, and on the page",
     const page = join(folder, "page.html");
     const { code, out } = await weightDiff(["report", base, tuned, "--out", page, "--quiet"]);
     assert.equal(code, 0);
-    const ranked = [...out.slice(out.indexOf("most changed")).matchAll(/^ {2}(\S+) +.*(model\.\S+) +F32/gm)];
+    const ranked = [...out.slice(out.indexOf("most changed")).matchAll(/^ {2}(\S+) +[\d.]+ % +(\S+) +(model\.\S+) +F32/gm)];
     assert.deepEqual(
-      ranked.map(([, moved, name]) => [moved, name]),
+      ranked.map(([, moved, largest, name]) => [moved, largest, name]),
       [
-        ["NaN", "model.embed_tokens.weight"],
-        ["Infinity", "model.layers.1.a"],
-        ["0.707", "model.layers.0.a"],
+        ["NaN", "NaN", "model.embed_tokens.weight"],
+        ["Infinity", "Infinity", "model.layers.1.a"],
+        ["0.707", "1", "model.layers.0.a"],
       ],
     );
     assert.match(out, / {2}· unchanged, .*, \? NaN or infinity\n/);
