@@ -141,7 +141,8 @@ function moreRows({ raw, driver, role }: Unfit): Explanation | null {
     ? null
     : {
         cause: `the base has ${theirs} vocabulary rows, the ${sideName(role)} ${ours}`,
-        remedy: "this base has tokens that the other does not know: use the original one, to which none were added",
+        remedy:
+          "use the original base, to which no tokens were added; if the further rows are padding, the base's tokenizer must lie beside its weights to tell",
       };
 }
 

@@ -77,7 +77,9 @@ test("what holds NaN or infinity comes first: tensors, tokens, and on the page",
     const page = join(folder, "page.html");
     const { code, out } = await weightDiff(["report", base, tuned, "--out", page, "--quiet"]);
     assert.equal(code, 0);
-    const ranked = [...out.slice(out.indexOf("most changed")).matchAll(/^ {2}(\S+) +[\d.]+ % +(\S+) +(model\.\S+) +F32/gm)];
+    const ranked = [
+      ...out.slice(out.indexOf("most changed")).matchAll(/^ {2}(\S+) +[\d.]+ % +(\S+) +(model\.\S+) +F32/gm),
+    ];
     assert.deepEqual(
       ranked.map(([, moved, largest, name]) => [moved, largest, name]),
       [

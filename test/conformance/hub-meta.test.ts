@@ -88,7 +88,7 @@ for (const name of META_CASES) {
       await recover({ raw: `org/${name}`, diff: `org/${name}-diff`, tuned: output, hub: hubOf(options), onNote });
       assertSameFiles(output, local);
       assert.ok(
-        notes.some((text) => /the base is the one the diff was made from/.test(text)),
+        notes.some((text) => /base's tensors have the digests that the diff's manifest states/.test(text)),
         notes.join("\n"),
       );
     }

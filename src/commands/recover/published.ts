@@ -19,7 +19,9 @@ export async function publishedFor(
   const manifest = ignore?.includes("wrong-base") === true ? null : await readPublished(diff);
   const proven = manifest === null ? 0 : await refuseOtherBase(raw, manifest);
   if (proven > 0) {
-    onNote?.(`the base is the one the diff was made from, by ${proven} of its tensors' digests`);
+    // A sample: the rest of the base may still be another's, which the recovered tensors show.
+    const have = proven === 1 ? "has the digest" : "have the digests";
+    onNote?.(`${proven} of the base's tensors ${have} that the diff's manifest states`);
   }
   return { manifest, proven };
 }

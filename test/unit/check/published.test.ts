@@ -93,7 +93,7 @@ for (const encoding of ["additive", "exact"] as const) {
           );
           const report = await recover({ raw: copy, diff, tuned: out, onNote: (text) => notes.push(text) });
           assert.ok(
-            notes.includes("the base is the one the diff was made from, by 2 of its tensors' digests"),
+            notes.includes("2 of the base's tensors have the digests that the diff's manifest states"),
             notes.join("\n"),
           );
           assert.ok(notes.some((note) => note.startsWith("3 of 3 recovered tensors compared")));

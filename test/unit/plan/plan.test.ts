@@ -374,7 +374,7 @@ for (const [what, raw, diff, cause, remedy] of [
     [F(EMBED, 11, 4)],
     [F(EMBED, 10, 4)],
     /the base has 11 vocabulary rows, the diff 10/,
-    /use the original one/,
+    /use the original base, to which no tokens were added; if the further rows are padding, the base.s tokenizer/,
   ],
   [
     "another family",
