@@ -158,10 +158,9 @@ function say(options: OpenOptions, { checkpoint, tokenizer, generation, model, b
   } else if (options.tokenizer == null && !liesIn(tokenizer.path, checkpoint.directory)) {
     onNote?.(`the model has no tokenizer of its own: the base's is used, ${tokenizer.path}`);
   }
-  if (generation.samples) {
-    onNote?.(
-      "generation_config.json asks for sampling; here the likeliest token is taken each time, so texts may differ",
-    );
+  if (generation.others.length > 0) {
+    const asked = generation.others.map((key) => (key === "do_sample" ? "sampling" : key)).join(", ");
+    onNote?.(`the model's settings ask for ${asked}; here the likeliest token is taken each time, so texts may differ`);
   }
   const most = options.maxNewTokens ?? TRY_DEFAULTS.maxNewTokens;
   const passes = most + (base ? 1 : 0);

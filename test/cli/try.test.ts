@@ -164,6 +164,6 @@ test("the base's tokenizer serves where the model has none, and sampling is spok
     await writeFile(join(folder, "m/generation_config.json"), '{"do_sample": true}');
     const { said } = await weightDiff(["try", join(folder, "m"), "--base", join(folder, "m-base"), "--raw", "a"]);
     assert.ok(said.some((line) => line.includes("the base's is used")));
-    assert.ok(said.some((line) => line.includes("asks for sampling; here the likeliest token is taken")));
+    assert.ok(said.some((line) => line.includes("ask for sampling; here the likeliest token is taken")));
   });
 });

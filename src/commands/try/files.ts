@@ -45,7 +45,8 @@ async function schemeOf(directory: string | null): Promise<string | null> {
 export interface Generation {
   /** Ids that end a text. */
   readonly ends: readonly number[];
-  readonly samples: boolean;
+  /** Settings that would give other tokens than the likeliest each time, by their keys. */
+  readonly others: readonly string[];
 }
 
 /** As transformers does: generation_config.json if there is one, even for keys that it leaves out; otherwise config.json. */
@@ -56,9 +57,32 @@ export async function generationOf(checkpoint: Checkpoint): Promise<Generation> 
   const ends = settings.eos_token_id;
   return {
     ends: (Array.isArray(ends) ? ends : [ends]).filter((id): id is number => Number.isSafeInteger(id)),
-    samples: settings.do_sample === true,
+    others: Object.entries(PLAIN).flatMap(([key, isPlain]) => (isPlain(settings[key]) ? [] : [key])),
   };
 }
+
+const none = (value: unknown): boolean => value === undefined || value === null;
+const atMost =
+  (most: number) =>
+  (value: unknown): boolean =>
+    none(value) || (typeof value === "number" && value <= most);
+const empty = (value: unknown): boolean => none(value) || (Array.isArray(value) && value.length === 0);
+
+/** The values with which a setting changes no token of a greedy text (transformers 5.23, generation/configuration_utils.py). */
+const PLAIN: Readonly<Record<string, (value: unknown) => boolean>> = {
+  do_sample: (value) => value !== true,
+  num_beams: atMost(1),
+  repetition_penalty: (value) => none(value) || value === 1,
+  no_repeat_ngram_size: atMost(0),
+  min_length: atMost(0),
+  min_new_tokens: atMost(0),
+  bad_words_ids: empty,
+  suppress_tokens: empty,
+  begin_suppress_tokens: empty,
+  sequence_bias: none,
+  forced_eos_token_id: none,
+  exponential_decay_length_penalty: none,
+};
 
 /** The tokenizer of the first folder that has one. */
 export async function firstTokenizer(

@@ -23,7 +23,7 @@ for (const [generation, config, ends] of [
         ...(generation === null ? {} : { "generation_config.json": generation }),
       });
       const found = await generationOf({ ...imagine(folder, []), directory: folder });
-      assert.deepEqual(found, { ends, samples: false });
+      assert.deepEqual(found, { ends, others: [] });
     });
   });
 }
@@ -32,8 +32,29 @@ test("sampling is asked for by generation_config.json, or by config.json as earl
   await withFolder(async (folder) => {
     const checkpoint = { ...imagine(folder, []), directory: folder };
     await writeFiles(folder, { "config.json": '{"do_sample": true}' });
-    assert.equal((await generationOf(checkpoint)).samples, true);
+    assert.deepEqual((await generationOf(checkpoint)).others, ["do_sample"]);
     await writeFiles(folder, { "generation_config.json": '{"eos_token_id": 2}' });
-    assert.equal((await generationOf(checkpoint)).samples, false);
+    assert.deepEqual((await generationOf(checkpoint)).others, []);
+  });
+});
+
+test("settings that change a greedy text are named; their plain values are not", async () => {
+  const changing = {
+    ...{ do_sample: true, num_beams: 4, repetition_penalty: 1.05, no_repeat_ngram_size: 2, min_new_tokens: 5 },
+    ...{ bad_words_ids: [[7]], suppress_tokens: [3], forced_eos_token_id: 2 },
+  };
+  const plain = {
+    ...{ do_sample: false, num_beams: 1, repetition_penalty: 1, no_repeat_ngram_size: 0, min_length: 0, top_k: 20 },
+    ...{ bad_words_ids: null, suppress_tokens: [], temperature: 0.7, max_length: 4096 },
+  };
+  await withFolder(async (folder) => {
+    const checkpoint = { ...imagine(folder, []), directory: folder };
+    for (const [settings, others] of [
+      [changing, Object.keys(changing)],
+      [plain, []],
+    ] as const) {
+      await writeFiles(folder, { "generation_config.json": JSON.stringify(settings) });
+      assert.deepEqual((await generationOf(checkpoint)).others.toSorted(), [...others].toSorted());
+    }
   });
 });
