@@ -2,17 +2,9 @@
 import type { Folder } from "../checkpoint/file-list.js";
 import type { Hub } from "../hub/place.js";
 import { chainError, type ListedVersion, type Version } from "./chain.js";
-import {
-  type DeltaIndex,
-  type FullIndex,
-  headOf,
-  isUnfinished,
-  type Link,
-  openDelta,
-  openFull,
-  readVersionIndex,
-} from "./indexed.js";
+import { openDelta, openFull } from "./indexed.js";
 import { isMissing, once } from "./layout.js";
+import { type DeltaIndex, type FullIndex, headOf, isUnfinished, type Link, readVersionIndex } from "./version-index.js";
 
 export interface IndexedPlace {
   readonly id: string;

@@ -1,13 +1,11 @@
 /**
- * One version as slime, miles, stitch, vime and ModelExpress publish it. It has an index, whose metadata has five entries about the update,
- * and shards with one compressed payload for each tensor (docs/chains.md 1; slime 624b824a, update_weight_from_disk_delta.py 131-168).
+ * What an indexed version holds: the payloads of an update, or a whole model. Index and shards must agree (docs/chains.md 1; slime 624b824a,
+ * update_weight_from_disk_delta.py 131-168).
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import type { Folder } from "../checkpoint/file-list.js";
-import { findHuggingface } from "../checkpoint/layouts/huggingface.js";
 import { type Shard, type ShardFile, withoutTensors } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
-import type { ChecksumName } from "../formats/checksum.js";
 import { CODED_KEY, type CodedTensor, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
@@ -15,126 +13,11 @@ import { rangeLength, shapeText, type TensorInfo } from "../formats/tensor-info.
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
-import { chainError, faultOf, type Payload, together, type Version, type VersionHead } from "./chain.js";
-import { type CodedTensors, readCodedKeys } from "./coded-index.js";
+import { chainError, faultOf, type Payload, together, type Version } from "./chain.js";
 import { PayloadTable, type StatedPayload } from "./payload-table.js";
-import { checksumOf, holdsPayloads, isChecksumName, noChecksum, openShardIn, wrongPayload } from "./shards.js";
-import { fieldsOf, fileNamed, jsonOf, readRecord, type SmallFile } from "./small-file.js";
+import { checksumOf, holdsPayloads, noChecksum, openShardIn, wrongPayload } from "./shards.js";
 import { COMPRESSIONS } from "./update-index.js";
-
-export const INDEX = "model.safetensors.index.json";
-
-/** The index of an update. */
-export interface DeltaIndex {
-  readonly kind: "delta";
-  readonly small: SmallFile;
-  readonly metadata: ReadonlyMap<string, unknown>;
-  readonly weightMap: ReadonlyMap<string, unknown>;
-  readonly encoding: keyof typeof COMPRESSIONS;
-  readonly algorithm: ChecksumName;
-  /** The tensors if the payloads are coded; else null. */
-  readonly coded: CodedTensors | null;
-}
-
-/** A whole model: it has an ordinary index, or none. */
-export interface FullIndex {
-  readonly kind: "full";
-  readonly small: SmallFile | null;
-  readonly metadata: ReadonlyMap<string, unknown>;
-}
-
-/** The shards that slime wrote before July 2026. Its folders had the same names (slime 987b3149). */
-const OLD_SHARD = /^rank\d+_flush\d+\.safetensors$/;
-
-const UNFINISHED_HINT = "wait until it is published, or stop at an earlier version";
-
-/** Has it neither an index nor a whole model? Then it is being published, or its publisher was interrupted. */
-export function isUnfinished({ files }: Folder): boolean {
-  const names = new Set(files.map(({ file }) => file));
-  return findHuggingface(names) === null && ![...names].some((name) => OLD_SHARD.test(name) || name === "DONE");
-}
-
-/** Reads only the index. @throws {WeightDiffError} with `why`. */
-export async function readVersionIndex(folder: Folder, id: string): Promise<DeltaIndex | FullIndex> {
-  const at = { file: folder.path, version: id };
-  const old = folder.files.find(({ file }) => OLD_SHARD.test(file));
-  if (old !== undefined) {
-    throw chainError(
-      "old-layout",
-      `${quote(old.file)} is of slime's layout before July 2026, which is not read`,
-      "publish it again with a newer slime",
-      at,
-    );
-  }
-  if (isUnfinished(folder)) {
-    const shards = folder.files.some(({ file }) => file.endsWith(".safetensors"));
-    const what = shards ? "has shards and no index" : "has no index and no weights";
-    throw chainError("incomplete", `${what}: still being published, or interrupted`, UNFINISHED_HINT, at);
-  }
-  const file = fileNamed(folder, INDEX);
-  if (file === undefined) {
-    return { kind: "full", small: null, metadata: new Map() };
-  }
-  const { record, ...small } = await readRecord(file, folder.directory, id);
-  const metadata = fieldsOf(record.get("metadata")) ?? new Map<string, unknown>();
-  if (!metadata.has("delta_encoding")) {
-    return { kind: "full", small, metadata };
-  }
-  const weightMap = fieldsOf(record.get("weight_map"));
-  const where = { file: file.name, version: id };
-  if (weightMap === null) {
-    throw chainError("incomplete", "has no weight_map", "fetch this version again", where);
-  }
-  const errors: WeightDiffError[] = [];
-  const [encoding, compression, algorithm] = ["delta_encoding", "compression_format", "checksum_format"].map((key) =>
-    metadata.get(key),
-  );
-  if (!isEncoding(encoding)) {
-    const what = `delta_encoding ${shown(encoding)} is not known; known are xor, overwrite, xor_sparse and exact-compressed`;
-    errors.push(chainError("unknown-encoding", what, NEWER, where));
-  }
-  const expected = isEncoding(encoding) ? COMPRESSIONS[encoding] : "zstd";
-  if (compression !== expected) {
-    const what = `compression_format ${shown(compression)} is not known: expected ${quote(expected)}`;
-    errors.push(chainError("unknown-compression", what, NEWER, where));
-  }
-  const coded = encoding === "exact-compressed" ? readCodedKeys(metadata, where) : null;
-  if (coded instanceof WeightDiffError) {
-    errors.push(coded);
-  }
-  if (!isChecksumName(algorithm) || algorithm === "sha256") {
-    const what = `checksum_format ${shown(algorithm)} is not known; known are xxh3-128, blake3 and adler32`;
-    errors.push(chainError("unknown-checksum", what, NEWER, where));
-  }
-  if (errors.length > 0 || !isEncoding(encoding) || coded instanceof WeightDiffError) {
-    throw together(errors);
-  }
-  return { kind: "delta", small, metadata, weightMap, encoding, algorithm: algorithm as ChecksumName, coded };
-}
-
-function isEncoding(value: unknown): value is keyof typeof COMPRESSIONS {
-  return typeof value === "string" && Object.hasOwn(COMPRESSIONS, value);
-}
-
-export const NEWER = "it may be from a newer publisher: update weight-diff, or publish it in another form";
-
-export function shown(value: unknown): string {
-  return typeof value === "string" ? quote(value) : value === undefined ? "(missing)" : jsonOf(value);
-}
-
-/** The version on which an update is made; `base` is null for a full version. */
-export type Link = Pick<VersionHead, "base" | "unnamed">;
-
-export function headOf(index: DeltaIndex | FullIndex, link: Link): VersionHead {
-  const { small } = index;
-  return {
-    kind: index.kind,
-    ...link,
-    encoding: index.kind === "full" ? null : index.encoding,
-    checksum: index.kind === "full" ? null : index.algorithm,
-    index: small === null ? null : { file: small.file, sha256: small.sha256 },
-  };
-}
+import { type DeltaIndex, shown, UNFINISHED_HINT } from "./version-index.js";
 
 type Opened = Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoint">;
 

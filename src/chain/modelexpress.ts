@@ -7,11 +7,11 @@ import { quote } from "../formats/quote.js";
 import type { StatedChecksum } from "../formats/update.js";
 import type { Hub } from "../hub/place.js";
 import { chainError, faultOf, type ListedVersion, type Version } from "./chain.js";
-import { type DeltaIndex, type FullIndex, INDEX, type Link, NEWER, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, enterVersion, once, versionNames } from "./layout.js";
 import { checksumOf, isChecksumName, noChecksum } from "./shards.js";
 import { fileNamed, readSmall } from "./small-file.js";
+import { type DeltaIndex, type FullIndex, INDEX, type Link, NEWER, readVersionIndex, shown } from "./version-index.js";
 
 const VERSION_FOLDER = /^v(0|[1-9]\d{0,14})$/;
 /** The number of the base, which every receiver has before anything is published. */

@@ -11,10 +11,11 @@ import { quote } from "../formats/quote.js";
 import { rangeLength, type TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum } from "../formats/update.js";
 import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
-import { isPlainShard, shown } from "./indexed.js";
+import { isPlainShard } from "./indexed.js";
 import { type ChainLayout, enterVersion, isMissing, oddNames, once, versionNames } from "./layout.js";
 import { checksumOf, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, numberOf, readRecord, type SmallFile } from "./small-file.js";
+import { shown } from "./version-index.js";
 
 const VERSION_FOLDER = /^delta-(\d{8}|[1-9]\d{8,14})$/;
 const MANIFEST = "manifest.json";

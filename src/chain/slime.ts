@@ -8,10 +8,10 @@ import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { type Chain, chainError, type ListedVersion, versionText } from "./chain.js";
-import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./indexed.js";
 import { indexedVersion } from "./indexed-version.js";
 import { type ChainLayout, enterVersion, type FoundVersions, oddNames, once, versionNames } from "./layout.js";
 import { fileNamed, numberOf, readSmall } from "./small-file.js";
+import { type DeltaIndex, type FullIndex, INDEX, type Link, readVersionIndex, shown } from "./version-index.js";
 
 /** Numbers above 999999 have more digits. */
 const VERSION_FOLDER = /^weight_v(\d{6}|[1-9]\d{6,14})$/;

@@ -20,10 +20,10 @@ import {
   type VersionHead,
   versionText,
 } from "./chain.js";
-import { shown } from "./indexed.js";
 import { type ChainLayout, once } from "./layout.js";
 import { openShardIn } from "./shards.js";
 import { numberOf } from "./small-file.js";
+import { shown } from "./version-index.js";
 
 const STEP_FILE = /^step_(\d{6}|[1-9]\d{6,14})\.safetensors$/;
 const AGAIN = "it was cut short, or damaged: fetch this step again, or stop before it";

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { codedKeys } from "../../chain/coded-index.js";
-import { INDEX } from "../../chain/indexed.js";
 import { type UpdateHead, writeUpdateIndex } from "../../chain/update-index.js";
+import { INDEX } from "../../chain/version-index.js";
 import { refuseOtherwiseMade } from "../../check/model.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { Job, PayloadJob } from "../../engine/job/job.js";
