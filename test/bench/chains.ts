@@ -16,6 +16,7 @@ const MAX_ROUNDS = 3;
 
 const NAMES = {
   copy: "copy the base with a sha256 of each tensor",
+  floor: "what the promises of 1 step cost, one thread",
   one: "materialize 1 step",
   all: `materialize ${STEPS} steps`,
   onePython: "1 step in Python",
@@ -30,6 +31,7 @@ const AIMS = [
   ["one", "copy", "1.15"],
   ["all", "one", "2"],
   ["fold", "decode", "1.2"],
+  ["one", "floor", ""],
   ["one", "onePython", "1"],
   ["all", "allPython", "1"],
 ] as const;
@@ -65,6 +67,13 @@ export async function chains(bench: Bench): Promise<void> {
   const costs = await interleave(
     [
       rival(NAMES.copy, [process.execPath, script("floor.js"), "--no-crc", out, `${size}`, model]),
+      rival(NAMES.floor, [
+        process.execPath,
+        script("step-floor.js"),
+        files.base,
+        join(files.chain, "weight_v000001"),
+        out,
+      ]),
       rival(NAMES.one, materialize(1)),
       rival(NAMES.all, materialize(STEPS)),
       ...(python ? [rival(NAMES.onePython, engine(1)), rival(NAMES.allPython, engine(STEPS))] : []),
