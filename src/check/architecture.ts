@@ -25,8 +25,16 @@ const CODE = "architecture";
 /** The most findings of one kind: a shape that is wrong in every layer is one mistake. */
 const SHOWN = 20;
 
-/** Does config.json describe these tensors? */
-export function checkArchitecture(stateDict: StateDict, config: ModelConfig | null, report: AddFinding): Judged {
+/**
+ * Does config.json describe these tensors?
+ * @param made the tensors as the manifest states them, by name: who wrote it had the other side and found them gathered.
+ */
+export function checkArchitecture(
+  stateDict: StateDict,
+  config: ModelConfig | null,
+  report: AddFinding,
+  made: ReadonlyMap<string, { readonly shape: Shape }> = new Map(),
+): Judged {
   const names = plainNames(stateDict);
   const parts = knownParts(names, config);
   if (parts.length > 0) {
@@ -42,7 +50,10 @@ export function checkArchitecture(stateDict: StateDict, config: ModelConfig | nu
   }
   const judged = parts.map((part) => checkPart(part, names, report));
   const matrices = judged.flatMap(({ found }) => found.filter(({ row }) => row.shape.includes(" ")));
-  const cut = findUngathered(stateDict, { matrices: new Set(matrices.map(({ tensor }) => tensor.name)) });
+  const cut = findUngathered(stateDict, {
+    matrices: new Set(matrices.map(({ tensor }) => tensor.name)),
+    isGathered: (name, { shape }) => made.get(name)?.shape.join() === shape.join(),
+  });
   if (cut !== null) {
     report("error", `${cut.fact}; ${cut.remedy}`, { code: "ungathered" });
   }

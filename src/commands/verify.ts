@@ -82,7 +82,7 @@ async function verifyWith(options: VerifyOptions & { readonly hub: Hub }, early:
     about("structure")("note", expansion);
   }
   const coded = { ...survey, checkpoint: codedOr(checkpoint, about("structure")) };
-  const structure = await checkStructure(coded, about("structure"));
+  const structure = await checkStructure(coded, manifest, about("structure"));
   const { config } = structure;
   const identity = await identify(checkpoint, config, manifest);
 

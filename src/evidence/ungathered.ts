@@ -30,6 +30,8 @@ interface Known {
   readonly other?: { readonly stateDict: StateDict; readonly role: string };
   /** Names of tensors that are matrices in this architecture. */
   readonly matrices?: ReadonlySet<string>;
+  /** Is it known that a tensor has this shape in the model? By default it is not. */
+  readonly isGathered?: (name: string, tensor: StoredTensor) => boolean;
 }
 
 /** The fault of a checkpoint. */
@@ -61,8 +63,11 @@ function refuseOne({ path, stateDict }: Checkpoint, role: string, other: Known["
 }
 
 /** The weights that were not gathered; null if there are none. */
-export function findUngathered(stateDict: StateDict, { other, matrices }: Known): Ungathered | null {
+export function findUngathered(stateDict: StateDict, { other, matrices, isGathered }: Known): Ungathered | null {
   const found = [...stateDict].flatMap(([name, tensor]): readonly Leftover[] => {
+    if (isGathered?.(name, tensor) === true) {
+      return [];
+    }
     const kind = leftoverKind(name, tensor, other?.stateDict.get(name)) ?? kindByArchitecture(name, tensor, matrices);
     return kind === null ? [] : [{ name, tensor, kind }];
   });

@@ -89,13 +89,18 @@ export interface Structure {
 }
 
 /** Checks config and side files. The survey has already checked the weight files. */
-export async function checkStructure(survey: Survey, report: AddFinding): Promise<Structure> {
+export async function checkStructure(
+  survey: Survey,
+  manifest: Manifest | null,
+  report: AddFinding,
+): Promise<Structure> {
+  const made = new Map(manifest?.tensors.map((tensor) => [tensor.name, tensor]));
   const { directory, stateDict, shards, path } = survey.checkpoint;
   if (directory === null) {
     report("note", "a single file: there is no index, config or tokenizer to check it against", {
       file: loneFile(path, survey.checkpoint) ?? path,
     });
-    return { config: null, judged: checkArchitecture(stateDict, null, report) };
+    return { config: null, judged: checkArchitecture(stateDict, null, report, made) };
   }
   const file = "config.json";
   const config = await configOf(survey.checkpoint).catch((error: unknown) => {
@@ -105,7 +110,7 @@ export async function checkStructure(survey: Survey, report: AddFinding): Promis
   if (config === null) {
     report("warning", "missing: loaders need it", { file });
   }
-  const judged = checkArchitecture(stateDict, survey.unreadable.size === 0 ? (config ?? null) : null, report);
+  const judged = checkArchitecture(stateDict, survey.unreadable.size === 0 ? (config ?? null) : null, report, made);
   const weights = new Set([...shards.map((shard) => shard.file), ...survey.unreadable, survey.index?.file ?? ""]);
   await checkSideFiles(directory, new Set([...weights, file]), report);
   checkTokenizer(await readTokenizer(directory), survey.checkpoint, config ?? null, report);

@@ -161,6 +161,30 @@ test("finds NaN, infinities and tensors of zeros in a full model; zeros in a dif
   });
 });
 
+test("an empty weight is one that was not gathered, unless the manifest states it: who wrote that had both sides", async () => {
+  await withFolder(async (folder) => {
+    const empty = (kind: string): Promise<string> =>
+      writeModel(join(folder, kind), [
+        ...llama(kind === "raw" ? 1 : 2),
+        ["extra.weight", "F32", [0], new Float32Array()],
+      ]);
+    const [raw, tuned] = [await empty("raw"), await empty("tuned")];
+    const [diff, again] = [join(folder, "diff"), join(folder, "again")];
+    await makeDiff({ raw, tuned, diff, encoding: "exact" });
+    await recover({ raw, diff, tuned: again });
+    for (const made of [diff, again]) {
+      const report = await verify({ path: made });
+      assert.ok(report.sound, lines(report.findings).join("\n"));
+    }
+    await rm(join(again, "weight-diff.json"));
+    const { findings } = await verify({ path: again });
+    assert.deepEqual(
+      findings.filter(({ level }) => level === "error").map(({ code }) => code),
+      ["ungathered"],
+    );
+  });
+});
+
 test("says structure only without a manifest; --require digests makes that an error", async () => {
   await withFolder(async (folder) => {
     const model = await writeModel(folder, llama(1));
