@@ -126,6 +126,13 @@ export function createScalarKernel(bytes: number): Kernel {
     add(dtype, source, target, count) {
       intoF32(dtype, source, target, count, addBits);
     },
+    addSummed(dtype, source, from, target, count, state) {
+      assertElements("F32", from, count);
+      assertElements("F32", target, count);
+      new Uint8Array(memory).copyWithin(target, from, from + 4 * count);
+      intoF32(dtype, source, target, count, addBits);
+      push(state, target, count);
+    },
     subtract(dtype, source, target, count) {
       intoF32(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
     },

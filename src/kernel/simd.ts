@@ -16,6 +16,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   readonly SUM_BYTES: WebAssembly.Global;
   widen(dtype: number, source: number, target: number, count: number): void;
   add(dtype: number, source: number, target: number, count: number, flip: number): void;
+  addSummed(dtype: number, source: number, from: number, target: number, count: number, state: number): void;
   narrow(dtype: number, source: number, target: number, count: number): number;
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
   addNarrowSummed(dtype: number, source: number, target: number, count: number, flip: number, state: number): number;
@@ -102,6 +103,13 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       assertElements(dtype, source, count);
       assertElements("F32", target, count);
       wasm.add(wasm[dtype].value, source, target, count, SUBTRACT);
+    },
+    addSummed(dtype, source, from, target, count, state) {
+      assertElements(dtype, source, count);
+      assertElements("F32", from, count);
+      assertElements("F32", target, count);
+      assertSpan(memory, base, state, sumBytes);
+      wasm.addSummed(wasm[dtype].value, source, from, target, count, state);
     },
     narrow(dtype, source, target, count) {
       assertElements("F32", source, count);

@@ -245,6 +245,52 @@ for (const dtype of NARROW) {
   }
 }
 
+for (const dtype of FLOATS) {
+  const size = ELEMENT_BYTES[dtype];
+  test(`addSummed of ${dtype} is add and the sum of what it leaves, in both kernels, in pushes of whole rows`, () => {
+    fc.assert(
+      fc.property(
+        tensor(dtype, 1500),
+        tensor("F32", 1500),
+        offsets,
+        fc.array(fc.nat(12)),
+        (source, self, at, parts) => {
+          const total = cut(source, size, self, 4);
+          const pushes = cutAt(
+            total,
+            parts.map((rows) => 32 * rows),
+          );
+          same(source, self, at, (kernel, from, to) => {
+            const sum = state(kernel);
+            const other = sum + 8192 + at[0];
+            const pass = (step: (done: number, count: number) => void): readonly number[] => {
+              poke(kernel, to, self);
+              poke(kernel, other, self);
+              kernel.sumBegin(sum, total);
+              let done = 0;
+              for (const count of pushes) {
+                step(done, count);
+                done += count;
+              }
+              return [kernel.sumEnd(sum), ...peek(kernel, to, self.length)];
+            };
+            const apart = pass((done, count) => {
+              kernel.add(dtype, from + size * done, to + 4 * done, count);
+              kernel.sumPush(sum, to + 4 * done, count);
+            });
+            const together = pass((done, count) => {
+              kernel.addSummed(dtype, from + size * done, other + 4 * done, to + 4 * done, count, sum);
+            });
+            assert.deepEqual(together, apart);
+            return together[0];
+          });
+        },
+      ),
+      RUNS,
+    );
+  });
+}
+
 test("averages as scalar, NaN payloads included, however the elements are pushed", () => {
   const columns = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constantFrom(31, 32, 33, 40, 64, 66, 100));
   fc.assert(

@@ -29,19 +29,28 @@ export const STAGES: Readonly<Partial<Record<Rule, StartStage>>> = {
 function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
   const runs = startTerms(job, kernel, areas);
   const checkFit = startFit(job, kernel, areas);
+  const [term] = runs.terms;
+  const single = runs.terms.length === 1 && runs.start.dtype === "F32" ? term : undefined;
   let overflow = 0;
   kernel.sumBegin(areas.sumState, elementCount(job.shape) ?? 0);
   return {
     run(block) {
+      const { items, start } = block;
       const sumAt = job.dtype === "F32" ? block.outAt : areas.sumBlock;
-      if (sumAt !== block.start.at) {
-        kernel.widen(runs.start.dtype, block.start.at, sumAt, block.items);
+      const part = block.terms[0];
+      if (single !== undefined && part?.stored === items && sumAt !== start.at) {
+        runs.take(block);
+        kernel.addSummed(single.dtype, part.at, start.at, sumAt, items, areas.sumState);
+      } else {
+        if (sumAt !== start.at) {
+          kernel.widen(runs.start.dtype, start.at, sumAt, items);
+        }
+        runs.take(block);
+        applyTerms(runs, kernel.add, block, sumAt);
+        kernel.sumPush(areas.sumState, sumAt, items);
       }
-      runs.take(block);
-      applyTerms(runs, kernel.add, block, sumAt);
-      kernel.sumPush(areas.sumState, sumAt, block.items);
       if (job.dtype === "F16" || job.dtype === "BF16") {
-        overflow += kernel.narrow(job.dtype, sumAt, block.outAt, block.items);
+        overflow += kernel.narrow(job.dtype, sumAt, block.outAt, items);
         checkFit?.(block, sumAt);
       }
     },

@@ -9,7 +9,7 @@ import { columnsOf, hasUnfinishedRow, rowsAdded, rowsAhead, sumPush, unfinishedR
 import { F16_NORMAL, widen } from "./widen";
 
 /** Elements of a row of the cascade. */
-const ROW: u32 = 32;
+export const ROW: u32 = 32;
 
 /** Magnitudes from here on may add up to what rounds to infinity, or are no numbers. */
 @inline
