@@ -90,7 +90,8 @@ function list(t: TestContext, count: number, missing: readonly string[]): void {
 /** What may be said of a pair that fits in every name. */
 const NOTES = [
   /^scheme (open-instruct|exact): /,
-  /^the base is the one the diff was made (from, by \d+ of its tensors' digests|with: )/,
+  /^the base is the one the diff was made with: /,
+  /^\d+ of the base's tensors have the digests that the diff's manifest states$/,
   /^\d+ of \d+ recovered tensors compared with the diff's manifest: all as they must be$/,
   /^not copied from the (diff|tuned model): [\w.-]+(, [\w.-]+)*$/,
   /^verified: \d+ tensors as weight-diff\.json has them$/,
