@@ -24,6 +24,8 @@ import { runFile } from "./work/file.js";
 import { makePayload } from "./work/make-payload.js";
 import { startProducts } from "./work/product.js";
 import { startTensor } from "./work/tensor.js";
+import { startTurned } from "./work/turned.js";
+import { type TurnedLayout, turnedLayout } from "./work/turned-layout.js";
 import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
@@ -46,6 +48,8 @@ export interface PipelineHost {
 interface Run {
   readonly job: WindowedJob;
   readonly operands: readonly Operand[];
+  /** Set if the job itself reads its operands, as they are stored. */
+  readonly turned: TurnedLayout | null;
   /** Where the start's coded windows are; empty where it is not coded. */
   readonly index: readonly WindowRange[];
   /** Created when its first window is computed: only one tensor at a time uses the kernel's states. */
@@ -113,7 +117,9 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
     run.work ??=
       run.job.kind === "product"
         ? productOf(run.job)
-        : startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
+        : run.job.kind === "tensor" && run.turned !== null
+          ? startTurned(run.job, run.turned, kernel, areas, files)
+          : startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
@@ -236,10 +242,12 @@ async function* windowRanges(
     const { first, count } = elementsOf(job);
     const step = windowElements(job, setup.windowBytes);
     const index = await indexOf(job, files, setup);
-    const run: Run = { job, operands: operandsOf(job).distinct, index, work: null, open: 0, result: null };
+    const turned = turnedLayout(job);
+    const tile = turned === null ? Number.POSITIVE_INFINITY : turned.tileRows * turned.matrix.columns;
+    const run: Run = { job, operands: operandsOf(job).distinct, turned, index, work: null, open: 0, result: null };
     let begin = first;
     do {
-      const end = Math.min(begin + step, count);
+      const end = Math.min(begin + step, begin - (begin % tile) + tile, count);
       const coded = index[begin / step];
       yield { run, begin, end, last: end === count, ...(coded === undefined ? {} : { coded }) };
       begin = end;
@@ -290,7 +298,7 @@ async function indexOf(
 
 async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: WorkerFiles): Promise<Loaded> {
   const { run, begin, end } = range;
-  const { job, operands } = run;
+  const { job, operands, turned } = run;
   const settled = await Promise.allSettled(
     operands.map(async (operand, index) => {
       const at = slot.operands[index];
@@ -305,7 +313,7 @@ async function loadWindow(range: Range, slot: Slot, memory: Uint8Array, files: W
       }
       const { load, bytes } = readerOf(operand);
       const wanted = { begin: first, end: last, until, memory, buffer: at, coded: range.coded };
-      return { at: await load(operand, wanted, files), bytes: bytes(operand, wanted) };
+      return { at: turned === null ? await load(operand, wanted, files) : at, bytes: bytes(operand, wanted) };
     }),
   );
   const loaded = settled.map((outcome) => {

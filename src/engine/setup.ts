@@ -2,10 +2,11 @@
 import type { Kernel } from "../kernel/kernel.js";
 import { loadKernel } from "../kernel/load.js";
 import type { InputFile, OutputFile } from "./io/files.js";
-import { type MemoryPlan, type ProductNeeds, planMemory } from "./io/memory.js";
+import { type MemoryPlan, type ProductNeeds, planMemory, type TurnedNeeds } from "./io/memory.js";
 import type { ExchangeMemory } from "./job/exchange.js";
 import type { Job } from "./job/job.js";
 import { codingOf, meansOf, operandsOf, updatesCoded } from "./job/operand.js";
+import { turnedNeeds } from "./work/turned-layout.js";
 
 /** Everything that a worker needs besides its jobs. It is plain data, since it is sent to the thread. */
 export interface PipelineSetup {
@@ -34,6 +35,8 @@ export interface PipelineSetup {
   readonly measures: boolean;
   /** Only if jobs are products: the room that they need, and the exchange for their inputs and products. */
   readonly product?: ProductNeeds & { readonly exchange: ExchangeMemory };
+  /** Only if sums of transposed matrices are transposed. */
+  readonly turned?: TurnedNeeds;
   /** The most decoders of updates that one worker has open at the same time. */
   readonly decoders: number;
   /** Has every processor a worker? Then each reads for itself what is in the page cache. */
@@ -41,13 +44,18 @@ export interface PipelineSetup {
 }
 
 /** Computes what the memory of a run must have room for. */
-export function needsOf(
-  jobs: readonly Job[],
-): Pick<
+export function needsOf(jobs: readonly Job[]): OperandNeeds & Pick<PipelineSetup, "turned"> {
+  const turned = turnedNeeds(jobs);
+  return { ...operandNeeds(jobs), ...(turned === null ? {} : { turned }) };
+}
+
+type OperandNeeds = Pick<
   PipelineSetup,
   "operands" | "means" | "meanColumns" | "coder" | "payloads" | "codedUpdates" | "files" | "measures"
-> {
-  return jobs.reduce<ReturnType<typeof needsOf>>(
+>;
+
+function operandNeeds(jobs: readonly Job[]): OperandNeeds {
+  return jobs.reduce<OperandNeeds>(
     (needs, job) => {
       const updates = updatesCoded(job);
       const coding = updates === "none" ? codingOf(job) : updates;

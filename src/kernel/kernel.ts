@@ -45,6 +45,12 @@ export interface Kernel extends Coder, Measure, Multiply {
   addIntegers(width: number, source: number, target: number, count: number): void;
   /** target[i] = target[i] - source[i], likewise. */
   subtractIntegers(width: number, source: number, target: number, count: number): void;
+  /**
+   * Transposes a block of a matrix of 16-bit elements. Element (row, column) is at source + 2 (column * pitch + row), and goes to
+   * places[row] + 2 (shift + column). `places`: a U32 position for each row. Source and target must not overlap. pitch >= rows.
+   */
+  transpose(source: number, pitch: number, rows: number, columns: number, places: number, shift: number): void;
+
   /** target[i] = target[i] XOR source[i], `count` bytes. */
   xor(source: number, target: number, count: number): void;
   /**

@@ -43,6 +43,32 @@ export function assertSpan(memory: ArrayBuffer, base: number, at: number, bytes:
   }
 }
 
+/** Refuses a block to be transposed (Kernel.transpose) that reaches outside, or whose rows do. @throws {RangeError} */
+export function assertBlock(
+  memory: ArrayBuffer,
+  base: number,
+  block: Readonly<Record<"source" | "pitch" | "rows" | "columns" | "places" | "shift", number>>,
+): void {
+  const { source, pitch, rows, columns, places, shift } = block;
+  assertSize(rows, 0);
+  assertSize(columns, 0);
+  assertSize(pitch, rows);
+  assertSize(shift, 0);
+  assertSpan(memory, base, source, columns === 0 ? 0 : 2 * ((columns - 1) * pitch + rows));
+  assertSpan(memory, base, places, 4 * rows);
+  if (places % 4 !== 0) {
+    throw new RangeError(`kernel: places at ${places}`);
+  }
+  const starts = new Uint32Array(memory, places, rows);
+  const last = memory.byteLength - 2 * (shift + columns);
+  for (let row = 0; row < rows; row++) {
+    const at = starts[row] as number;
+    if (at < base || at > last) {
+      throw new RangeError(`kernel: a row at ${at}`);
+    }
+  }
+}
+
 /** Refuses anything but the width of an integer in bytes. @throws {RangeError} */
 export function assertWidth(width: number): void {
   if (![1, 2, 4, 8].includes(width)) {

@@ -18,7 +18,7 @@ import { type Accumulator, createMean, createSum } from "./cascade.js";
 import { scalarCoder } from "./coder-scalar.js";
 import type { Kernel, NarrowDtype } from "./kernel.js";
 import { scalarMeasure } from "./measure.js";
-import { assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
+import { assertBlock, assertSize, assertSpan, assertWidth, createMemory } from "./memory.js";
 import { scalarMultiply } from "./multiply.js";
 
 /** A state is a JavaScript object that is known by its position. This is the room that it takes in the caller's memory. */
@@ -168,6 +168,15 @@ export function createScalarKernel(bytes: number): Kernel {
     },
     subtractIntegers(width, source, target, count) {
       intoIntegers(width, source, target, count, (self, other) => self - other);
+    },
+    transpose(source, pitch, rows, columns, places, shift) {
+      assertBlock(memory, 0, { source, pitch, rows, columns, places, shift });
+      for (let row = 0; row < rows; row++) {
+        const at = view.getUint32(places + 4 * row, true) + 2 * shift;
+        for (let column = 0; column < columns; column++) {
+          view.setUint16(at + 2 * column, view.getUint16(source + 2 * (column * pitch + row), true), true);
+        }
+      }
     },
     xor(source, target, count) {
       assertSpan(memory, 0, source, count);

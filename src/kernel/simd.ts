@@ -7,7 +7,7 @@ import { ELEMENT_BYTES } from "./bits.js";
 import { assertCoding, assertDecoding, type Coder } from "./coder.js";
 import type { Kernel } from "./kernel.js";
 import { assertMeasuring, MEASURE_BYTES } from "./measure.js";
-import { assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
+import { assertBlock, assertSize, assertSpan, assertWidth, createWasmMemory } from "./memory.js";
 import { assertProduct } from "./multiply.js";
 
 /** The exports of assembly/index.ts. */
@@ -21,6 +21,7 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
   addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
   addNarrowSummed(dtype: number, source: number, target: number, count: number, flip: number, state: number): number;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
+  transpose(...positions: readonly number[]): void;
   xorBytes(source: number, target: number, count: number): void;
   countDifferent(first: number, second: number, count: number): number;
   countSpecial(dtype: number, source: number, target: number, count: number): void;
@@ -135,6 +136,10 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     subtractIntegers(width, source, target, count) {
       assertIntegers(width, source, target, count);
       wasm.addIntegers(width, source, target, count, 1);
+    },
+    transpose(source, pitch, rows, columns, places, shift) {
+      assertBlock(memory, base, { source, pitch, rows, columns, places, shift });
+      wasm.transpose(source, pitch, rows, columns, places, shift);
     },
     xor(source, target, count) {
       assertSpan(memory, base, source, count);

@@ -7,11 +7,14 @@ import type { InputFile } from "../engine/io/files.js";
 import { isTiled } from "../engine/io/gather.js";
 import type { Job } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
+import { turnedNeeds } from "../engine/work/turned-layout.js";
 
 /** 4 MiB keeps the number of calls small. Two workers, each with three windows of three buffers, stay near 70 MB. */
 const WINDOW_BYTES = 1 << 22;
 /** Smaller where transposed matrices are read, since their tiles take memory too. */
 const TILED_WINDOW_BYTES = 1 << 21;
+/** Smaller still where their sums are: the tile of a sum is larger. */
+const TURNED_WINDOW_BYTES = 1 << 20;
 /** For whole files. Three windows of payload and key fit into a processor's cache, and the number of calls is still small. */
 const FILE_WINDOW_BYTES = 1 << 20;
 /** The smallest window that the layout of the kernel's memory allows. */
@@ -96,6 +99,9 @@ function windowFor(jobs: readonly Job[]): number {
   }
   if (jobs.some((job) => job.kind === "tensor" && job.updates !== undefined)) {
     return UPDATE_WINDOW_BYTES;
+  }
+  if (turnedNeeds(jobs) !== null) {
+    return TURNED_WINDOW_BYTES;
   }
   const operands = jobs.flatMap((job) => (job.kind === "tensor" ? operandsOf(job).distinct : []));
   const tiled = operands.some((operand) => operand.kind === "stored" && isTiled(operand));

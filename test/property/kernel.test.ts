@@ -6,7 +6,7 @@ import "../support/seed.js";
 import type { FloatDtype } from "../../src/formats/dtype.js";
 import { ELEMENT_BYTES } from "../../src/kernel/bits.js";
 import type { Kernel } from "../../src/kernel/kernel.js";
-import { bothKernels, peek, poke } from "../support/kernels.js";
+import { bothKernels, hashed, peek, poke } from "../support/kernels.js";
 
 const BYTES = 2 ** 20;
 const [simd, scalar] = bothKernels(BYTES);
@@ -150,6 +150,36 @@ for (const width of [1, 2, 4, 8]) {
     });
   }
 }
+
+test("transposes as scalar, whatever the edges and the order of the rows", () => {
+  const size = fc.nat(40);
+  fc.assert(
+    fc.property(size, size, fc.nat(9), fc.nat(5), offsets, fc.nat(2 ** 31), (rows, columns, gap, shift, at, seed) => {
+      const pitch = rows + gap;
+      const source = new Uint8Array(hashed(seed, Math.ceil((columns * pitch) / 2)).buffer);
+      const order = Array.from({ length: rows }, (_, row) => row).sort((a, b) => ((a * 7 + seed) % 5) - ((b * 3) % 5));
+      const row = 2 * (shift + columns);
+      const target = new Uint8Array(rows * row).fill(0xee);
+      same(source, target, at, (kernel, from, to) => {
+        const places = kernel.base + BYTES / 4;
+        poke(
+          kernel,
+          places,
+          Uint32Array.from(order, (k) => to + k * row),
+        );
+        kernel.transpose(from, pitch, rows, columns, places, shift);
+        const found = new Uint16Array(peek(kernel, to, target.length).buffer);
+        const values = new Uint16Array(source.buffer);
+        order.forEach((k, from) => {
+          for (let column = 0; column < columns; column++) {
+            assert.equal(found[(k * row) / 2 + shift + column], values[column * pitch + from]);
+          }
+        });
+      });
+    }),
+    RUNS,
+  );
+});
 
 test("counts differing words as scalar", () => {
   const changes = fc.array(fc.tuple(fc.nat(149), fc.nat(31)), { maxLength: 20 });

@@ -33,7 +33,8 @@ export function isTiled(operand: StoredOperand): boolean {
   return first !== undefined && others.length === 0 && isTurned(operand.dtype, first);
 }
 
-function piecesOf({ input, name, range, shape, strides, pieces }: StoredOperand): readonly OperandPiece[] {
+/** Where the operand's elements are. */
+export function piecesOf({ input, name, range, shape, strides, pieces }: StoredOperand): readonly OperandPiece[] {
   return pieces ?? [{ ...wholePiece(range, shape, strides ?? []), input, name }];
 }
 

@@ -72,6 +72,8 @@ export interface MemoryPlan {
   readonly measure: MeasureAreas | null;
   /** Null where nothing is multiplied. */
   readonly product: ProductAreas | null;
+  /** Null where no sum is transposed. */
+  readonly turned: TurnedAreas | null;
   /** Bytes in all. */
   readonly end: number;
 }
@@ -88,6 +90,15 @@ export interface CodedUpdateAreas {
   readonly coded: number;
   readonly before: number;
   readonly after: number;
+}
+
+/** Where transposed matrices are added as they are stored, and their sums transposed. */
+export interface TurnedAreas {
+  readonly tile: number;
+  /** Of the start and of the term. */
+  readonly blocks: readonly [number, number];
+  /** A U32 for each row of a tile. */
+  readonly places: number;
 }
 
 /** Where a tensor is held against its base. */
@@ -129,6 +140,15 @@ export interface MemoryNeeds {
   readonly measures: boolean;
   /** Only where jobs are products. */
   readonly product?: ProductNeeds | undefined;
+  /** Only where sums are transposed: of the largest tile, and of a block of an operand. */
+  readonly turned?: TurnedNeeds | undefined;
+}
+
+/** Bytes, and rows of a tile at the most. */
+export interface TurnedNeeds {
+  readonly tileBytes: number;
+  readonly blockBytes: number;
+  readonly rows: number;
 }
 
 /** What the products of a run are made of. */
@@ -188,6 +208,7 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
       }
     : null;
   const product = needs.product === undefined ? null : productAreas(take, needs.product);
+  const turned = needs.turned === undefined ? null : turnedAreas(take, needs.turned);
   return {
     slots,
     files,
@@ -202,8 +223,13 @@ export function planMemory(base: number, needs: MemoryNeeds): MemoryPlan {
     codedUpdate,
     measure,
     product,
+    turned,
     end,
   };
+}
+
+function turnedAreas(take: (bytes: number) => number, { tileBytes, blockBytes, rows }: TurnedNeeds): TurnedAreas {
+  return { tile: take(tileBytes), blocks: [take(blockBytes), take(blockBytes)], places: take(4 * rows) };
 }
 
 function productAreas(take: (bytes: number) => number, { columns, tokens }: ProductNeeds): ProductAreas {

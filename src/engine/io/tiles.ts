@@ -24,7 +24,7 @@ const MAX_SPREAD = 4;
 const PADDING = 40;
 
 /** A matrix whose rows run across storage. In elements. */
-interface Transposed {
+export interface Transposed {
   readonly rows: number;
   readonly columns: number;
   /** Between neighbours of a row. */
@@ -107,7 +107,8 @@ export function isTurned(dtype: Dtype, piece: OperandPiece): boolean {
   return transposedOf(piece, dtypeBits(dtype) / 8) !== null;
 }
 
-function transposedOf({ shape, strides, steps, first }: OperandPiece, width: number): Transposed | null {
+/** @param width of an element, in bytes. @returns null if the piece is no such matrix. */
+export function transposedOf({ shape, strides, steps, first }: OperandPiece, width: number): Transposed | null {
   const columns = shape.at(-1) ?? 0;
   const across = strides.at(-1) ?? 0;
   const outer = shape.slice(0, -1).map((size, dim) => ({ size, stride: strides[dim] ?? 0 }));
@@ -225,7 +226,7 @@ async function readEach(
 }
 
 /** Where a row begins in storage. */
-function offsetOf(outer: Transposed["outer"], row: number): number {
+export function offsetOf(outer: Transposed["outer"], row: number): number {
   let rest = row;
   let offset = 0;
   for (let dim = outer.length - 1; dim >= 0; dim--) {

@@ -21,4 +21,5 @@ export { addNarrow, narrow } from "./narrow";
 export { SUM_BYTES, sumBegin, sumEnd, sumPush } from "./sum";
 export { addNarrowSummed } from "./summed";
 export { tokenise } from "./tokenise";
+export { transpose } from "./transpose";
 export { widen } from "./widen";

@@ -100,6 +100,11 @@ for (const kernel of bothKernels(BYTES)) {
   test(`${kind}: refuses positions outside its memory, and invalid sizes`, () => {
     const end = kernel.memory.byteLength;
     const [state, , data] = places(kernel, 8);
+    /** The places of a row that begins there. */
+    const outside = (at: number): number => {
+      poke(kernel, base + 4096, Uint32Array.of(at));
+      return base + 4096;
+    };
     const misuses: readonly (() => unknown)[] = [
       () => kernel.widen("F16", base, end - 7, 2),
       () => kernel.widen("F64", end - 8, base, 2),
@@ -112,6 +117,13 @@ for (const kernel of bothKernels(BYTES)) {
       () => kernel.addIntegers(4, end - 7, base, 2),
       () => kernel.addIntegers(3, base, base + 64, 1),
       () => kernel.addIntegers(0, base, base + 64, 1),
+      () => kernel.transpose(end - 7, 2, 2, 2, base, 0),
+      () => kernel.transpose(base, 1, 2, 2, base, 0),
+      () => kernel.transpose(base, 2, -1, 2, base, 0),
+      () => kernel.transpose(base, 2, 2, 2, end - 4, 0),
+      () => kernel.transpose(base, 2, 2, 2, base + 2, 0),
+      () => kernel.transpose(base, 2, 1, 2, outside(end - 4), 1),
+      () => kernel.transpose(base, 2, 1, 2, outside(base - 4), 0),
       () => kernel.xor(base, end - 4, 5),
       () => kernel.xor(base - 1, base, 1),
       () => kernel.subtractIntegers(8, base, end - 15, 2),
