@@ -14,7 +14,7 @@ const WINDOW_BYTES = 1 << 22;
 /** Smaller where transposed matrices are read, since their tiles take memory too. */
 const TILED_WINDOW_BYTES = 1 << 21;
 /** Smaller still where their sums are: the tile of a sum is larger. */
-const TURNED_WINDOW_BYTES = 1 << 20;
+const TURNED_WINDOW_BYTES = 1 << 19;
 /** For whole files. Three windows of payload and key fit into a processor's cache, and the number of calls is still small. */
 const FILE_WINDOW_BYTES = 1 << 20;
 /** The smallest window that the layout of the kernel's memory allows. */
