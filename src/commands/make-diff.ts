@@ -2,12 +2,13 @@
  * make-diff: tuned - base -> a diff that can be published. Applies the diff again while it is made, so its maker knows what recover will
  * give. The manifest tells everybody who recovers it what the base and the result must be.
  */
-import type { Say } from "../advice.js";
 import { readPrivateKey } from "../check/signature/keys.js";
 import { signFolder } from "../check/signature.js";
+import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
+import { unlikeRows } from "../evidence/vocabulary-rows.js";
 import { STREAM } from "../files/pipe.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
@@ -52,7 +53,7 @@ async function makeDiffWith(
   const inputs = { ...opened, raw };
   const plan = planDiff(raw, inputs.diff, { ...planOptions(encoding, inputs, options), keptRows: kept });
   const fits = encoding === "additive" ? await fitsWeightDiff(opened) : null;
-  tellPlan(plan, encoding, options.onNote ?? (() => {}));
+  tellPlan(plan, encoding, raw, options);
   const report = await make(makeDiffRecipe({ started, inputs, encoding, plan, fits }, options), options, gathering);
   return key === null || report.output === null || report.outcome === "planned" || report.outcome === "part"
     ? report
@@ -96,7 +97,12 @@ function planOptions(encoding: Encoding, inputs: Inputs, options: MakeDiffOption
   };
 }
 
-function tellPlan(plan: Plan, encoding: Encoding, say: Say): void {
+function tellPlan(
+  plan: Plan,
+  encoding: Encoding,
+  raw: Checkpoint,
+  { onNote: say = () => {}, onWarning: warn = () => {} }: MakeDiffOptions,
+): void {
   for (const note of plan.notes) {
     say(...note);
   }
@@ -104,5 +110,9 @@ function tellPlan(plan: Plan, encoding: Encoding, say: Say): void {
     say(
       `${printable(name)}: ${rows} new ${rows === 1 ? "row" : "rows"} ${encoding !== "additive" ? `as ${rows === 1 ? "it is" : "they are"}` : "- the mean of the base's"}`,
     );
+  }
+  const unlike = unlikeRows(raw, plan, "fine-tuned model");
+  if (unlike !== null) {
+    warn(unlike);
   }
 }

@@ -1,8 +1,8 @@
 /** What recover tells the user before it starts: about the scheme, the plan, and the small files. */
-import type { Say } from "../../advice.js";
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../../checkpoint/config.js";
 import { rowsKept } from "../../evidence/added-tokens.js";
+import { unlikeRows } from "../../evidence/vocabulary-rows.js";
 import { printable } from "../../formats/quote.js";
 import type { Destination } from "../../make/destination.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
@@ -18,7 +18,7 @@ export async function tellPlan(
   diff: Checkpoint,
   { mends }: Scheme,
   rows: Scheme["newRows"],
-  say: Say,
+  { onNote: say = () => {}, onWarning: warn = () => {} }: Pick<RecoverOptions, "onNote" | "onWarning">,
 ): Promise<void> {
   for (const note of plan.notes) {
     say(...note);
@@ -27,7 +27,11 @@ export async function tellPlan(
     say(mends);
   }
   for (const [name, count] of plan.newRows) {
-    say(`${printable(name)}: ${count} new ${count === 1 ? "row" : "rows"} ${newRowsText(rows, raw, name, count)}`);
+    say(`${printable(name)}: ${count} new ${count === 1 ? "row" : "rows"} ${newRowsText(rows, plan, name, count)}`);
+  }
+  const unlike = unlikeRows(raw, plan, "result");
+  if (unlike !== null) {
+    warn(unlike);
   }
   const kept = plan.newRows.size === 0 ? await rowsKept(raw, diff) : null;
   if (kept !== null) {
@@ -50,14 +54,14 @@ export function tellDestination(
   }
 }
 
-function newRowsText(rule: Scheme["newRows"], raw: Checkpoint, name: string, rows: number): string {
+function newRowsText(rule: Scheme["newRows"], plan: Plan, name: string, rows: number): string {
   return rule === "mean"
-    ? `= the diff's + the mean of the base's ${rawRows(raw, name)}`
+    ? `= the diff's + the mean of the base's ${rowsOf(plan, name) - rows}`
     : `as the diff has ${rows === 1 ? "it" : "them"}`;
 }
 
-/** Rows of the base's tensor for this one. Its name may have a prefix. */
-function rawRows(raw: Checkpoint, name: string): number {
-  const found = [...raw.stateDict].find(([own]) => name === own || name.endsWith(`.${own}`));
-  return found?.[1].shape[0] ?? 0;
+/** Rows of a written tensor, or of one that only counts in the sum. */
+function rowsOf({ jobs }: Plan, name: string): number {
+  const job = jobs.find((each) => each.kind === "tensor" && each.name === name);
+  return job?.kind === "tensor" ? (job.shape[0] ?? 0) : 0;
 }

@@ -50,7 +50,7 @@ export async function prepareRecover(
   const inputs = { ...opened, raw: resized.raw };
   const { raw, diff } = inputs;
   const plan = await planInDtype(scheme, inputs, record, options);
-  await tellPlan(plan, raw, diff, scheme, options.rows ?? scheme.newRows, options.onNote ?? (() => {}));
+  await tellPlan(plan, raw, diff, scheme, options.rows ?? scheme.newRows, options);
   const published = await publishedFor(inputs, options);
   if (published.proven === 0) {
     const adds = scheme.operation === "add" && scheme.arithmetic === "F32";
