@@ -6,7 +6,10 @@ import { runsOf, walkOf, wholePiece } from "../formats/pieces.js";
 import { inParallel } from "../hub/download.js";
 import { openShardSource } from "../hub/source.js";
 import type { StoredTensor } from "./checkpoint.js";
-import { REMOTE_PARALLEL, type Shard } from "./shard.js";
+import type { Shard } from "./shard.js";
+
+/** Files at the Hub that are read at a time: samples are few, wherever they are. */
+const FILES_AT_ONCE = 32;
 
 /** Elements of a tensor, counted in C order. */
 export interface Place {
@@ -49,7 +52,7 @@ export async function readElements(places: readonly Place[]): Promise<readonly U
       await source.close();
     }
   };
-  await inParallel(files, undefined, readFile, distant ? REMOTE_PARALLEL : 1);
+  await inParallel(files, undefined, readFile, distant ? FILES_AT_ONCE : 1);
   return values;
 }
 

@@ -3,6 +3,7 @@
  * equals that of the reference scripts' own `recover`, bit for bit (scheme/families/ names the scripts).
  */
 import { requireSignature } from "../check/signature.js";
+import { askAhead } from "../checkpoint/ahead.js";
 import { layoutNamed } from "../checkpoint/layouts/registry.js";
 import { metaTokenizer } from "../checkpoint/meta-tokenizer.js";
 import { type EarlyThreads, withEarlyThreads } from "../engine/early.js";
@@ -42,8 +43,8 @@ async function recoverWith(
   const started = performance.now();
   const options = optionsFor(asked, asked.tuned);
   for (const path of [options.raw, options.diff]) {
-    // Both are looked up at the same time. What is wrong with one is told where it is needed.
-    options.hub.find(path).catch(() => {});
+    // Both at the same time, as they may be at the Hub.
+    void askAhead(path, options.hub);
   }
   if (options.verifyKey != null) {
     const { key, files } = await requireSignature(options.diff, options.verifyKey, options);

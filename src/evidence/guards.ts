@@ -44,6 +44,17 @@ export interface GuardOptions {
 }
 
 /**
+ * Begins to read what `guardRoles` will look at, where that is at the Hub: it comes together with what is looked at before. What is wrong
+ * with it is told then.
+ */
+export function readAheadOfGuards({ raw, diff }: Inputs): void {
+  const away = [raw, diff].some(({ shards }) => shards.some(({ hub }) => hub?.cached === false));
+  for (const read of away ? [samplePairs(raw, diff), censusNorms(raw, null), censusNorms(diff, null)] : []) {
+    read.catch(() => {});
+  }
+}
+
+/**
  * Refuses a base that is not a model, and a diff that is not a diff.
  * @returns the sampled values, for `guardBase`.
  * @throws {WeightDiffError} NOT_A_DIFF (base and diff swapped; a full model as the diff), NOT_A_MODEL (a diff as the base), MISMATCH (Llama

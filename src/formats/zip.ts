@@ -41,6 +41,8 @@ const END64_LENGTH = 56;
 const LOCAL_LENGTH = 30;
 const CENTRAL_LENGTH = 46;
 const MAX_COMMENT = 0xffff;
+/** The end record lies within so many bytes of the end of the file. */
+export const ZIP_END = END_LENGTH + MAX_COMMENT;
 const END = 0x06054b50;
 const LOCATOR = 0x07064b50;
 const END64 = 0x06064b50;
@@ -75,7 +77,7 @@ export async function readZipDirectory(source: ByteSource, budget: HeaderBudget)
 
 /** Finds the end record: the last one whose comment reaches exactly to the end of the file, since a comment may hold PK\5\6. */
 async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
-  const tailStart = Math.max(0, source.size - END_LENGTH - MAX_COMMENT);
+  const tailStart = Math.max(0, source.size - ZIP_END);
   const tail = view(await source.readAt(tailStart, source.size - tailStart));
   let at = tail.byteLength - END_LENGTH;
   while (at >= 0 && !(u32(tail, at) === END && at + END_LENGTH + u16(tail, at + 20) === tail.byteLength)) {

@@ -56,6 +56,8 @@ export interface RemoteFile {
   /** sha256 (hex) of a large file, git's blob sha1 of a small one: what the Hub's own caches call it. */
   readonly etag: string;
   readonly access: HubAccess;
+  /** Where its bytes lie, if it was asked for before: a signed address, which may have expired. Never written anywhere either. */
+  readonly address?: string;
 }
 
 /** May the token be sent to `url`? */

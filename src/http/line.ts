@@ -3,6 +3,7 @@
  * Node's own fetch, which knows neither proxies nor further authorities in Node 20: those have an exchange of their own, loaded when it
  * is needed.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { getDirectly, type Incoming } from "./direct.js";
 import { type Network, proxyFor } from "./network.js";
 
@@ -10,6 +11,9 @@ import { type Network, proxyFor } from "./network.js";
 export async function fetchOver(network: Network, url: URL, init: RequestInit): Promise<Response> {
   const { proxy, authorities } = wayTo(network, url);
   if (proxy === null && authorities === null) {
+    // fetch gives a connection free in the turn after the answer's end, and who asks sooner gets a new one.
+    await turn();
+    await turn();
     return fetch(url, { ...init, redirect: "manual" });
   }
   const { exchange } = await import("./exchange.js");

@@ -30,10 +30,31 @@ const GIT_NAME = 40;
 /** What a signed address says when its time is over. */
 const EXPIRED: ReadonlySet<number> = new Set([400, 401, 403, 404, 410]);
 
+/** Where the bytes of a file lie: null where that is to be asked, for the first time or again. */
+interface Place {
+  url: Promise<URL> | null;
+}
+
+/** Of all files that were opened: whoever opens one again does not ask again. */
+const places = new WeakMap<RemoteFile, Place>();
+
+function placeOf(file: RemoteFile): Place {
+  // The Hub serves small files itself; where its list has git's name of one, nothing is asked before.
+  const known = file.etag.length === GIT_NAME ? file.url : file.address;
+  const place = places.get(file) ?? { url: known === undefined ? null : Promise.resolve(new URL(known)) };
+  places.set(file, place);
+  return place;
+}
+
+/** The file with its address, where that was asked for. Nothing is asked here. */
+export async function withAddress(file: RemoteFile): Promise<RemoteFile> {
+  const url = await places.get(file)?.url?.catch(() => null); // whoever reads asks again, and is told
+  return url == null ? file : { ...file, address: url.href };
+}
+
 /** @param ended ends whatever is asked for. */
 export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
-  // The Hub serves small files itself; where its list has git's name of one, nothing is asked before.
-  let place: Promise<URL> | null = file.etag.length === GIT_NAME ? Promise.resolve(new URL(file.url)) : null;
+  const place = placeOf(file);
   const turn = takeTurns(MAX_PARALLEL);
 
   const stream: RangeReader["stream"] = (begin, end, take, stop) =>
@@ -46,10 +67,13 @@ export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
         if (at === end && end > begin) {
           return; // the line broke after the last byte
         }
-        place ??= findBytes(file, ended);
-        const known = place;
+        place.url ??= findBytes(file, ended);
+        const known = place.url;
+        const askAgain = (): void => {
+          place.url = place.url === known ? null : place.url;
+        };
         const url = await known.catch((error: unknown) => {
-          place = place === known ? null : place;
+          askAgain();
           throw error;
         });
         const whole = at === 0 && end === file.size;
@@ -59,7 +83,7 @@ export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
           headers: whole ? {} : { range: `bytes=${at}-${end - 1}` },
         });
         if (EXPIRED.has(answer.status) && !isEndpoint(file.access, answer.url)) {
-          place = place === known ? null : place;
+          askAgain();
           const { status } = answer;
           answer.discard();
           throw new TransientError(`${url.host} answers ${status}: the signed address has expired`, 0);

@@ -114,6 +114,7 @@ export async function findOnline(
       path,
       snapshot,
       cached: false,
+      ended: signal,
     };
   };
   const isSmall = ({ file, size }: HubEntry): boolean =>

@@ -2,8 +2,10 @@
 import type { RemoteFile } from "../http/access.js";
 import type { HubSnapshot } from "./cache.js";
 
-/** A file of a repository, and where it is or would be on this disk. Plain data. */
+/** A file of a repository, and where it is or would be on this disk. */
 export interface HubFile extends RemoteFile {
+  /** Ends what is asked of it: the command is over. */
+  readonly ended?: AbortSignal | undefined;
   /** Its own bytes' digest, where the Hub knows it: of large files. */
   readonly sha256: string | null;
   /** In the repository. */

@@ -6,16 +6,24 @@ import { openRanges } from "../http/ranges.js";
 import { blobOf } from "./cache.js";
 import type { HubFile } from "./place.js";
 
-/** The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. */
-const LEAST = 16_384;
-/** Bytes kept of a file for the next reads: eight of the least, or the end of a zip file, where its directory is, and some. */
-const KEPT = 131_072;
+/**
+ * The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. A new connection
+ * brings 14 kB at once (RFC 6928), and more only after the way back and forth.
+ */
+const LEAST = 8192;
+/** The least of a file's begin, where most headers fit in. */
+const LEAST_HEAD = 65_536;
+/**
+ * Bytes kept of all files for the next reads: two hundred samples of each side, which several of the guards look at, with headers and the
+ * ends of zip files.
+ */
+const KEPT = 4_194_304;
 
 /** Where a file is. */
 export interface ShardPlace {
   readonly path: string;
   /** Of one that may be at the Hub. */
-  readonly hub?: HubFile;
+  readonly hub?: HubFile | undefined;
   /** Of one that came through a stream. */
   readonly passed?: FileSource;
   /** A folder that links must not lead out of, of one that is copied. */
@@ -47,6 +55,7 @@ export async function sha256Of(path: string, hub?: HubFile): Promise<string> {
 
 /** Bytes of a file that are here, or on their way. */
 interface Block {
+  readonly file: HubFile;
   readonly begin: number;
   readonly length: number;
   readonly bytes: Promise<Uint8Array>;
@@ -62,19 +71,22 @@ function openHubSource(file: HubFile, path: string): FileSource {
   return source;
 }
 
+/** The last that were asked for, the newest first. */
+const kept: Block[] = [];
+
+function keep(block: Block): void {
+  kept.unshift(block);
+  for (let size = kept.reduce((sum, { length }) => sum + length, 0); size > KEPT; ) {
+    size -= kept.pop()?.length ?? 0;
+  }
+  block.bytes.catch(() => {
+    const at = kept.indexOf(block);
+    kept.splice(at, at < 0 ? 0 : 1);
+  });
+}
+
 function newHubSource(file: HubFile, path: string): FileSource {
-  const ranges = openRanges(file);
-  const kept: Block[] = [];
-  const keep = (block: Block): void => {
-    kept.unshift(block);
-    for (let size = kept.reduce((sum, { length }) => sum + length, 0); size > KEPT; ) {
-      size -= kept.pop()?.length ?? 0;
-    }
-    block.bytes.catch(() => {
-      const at = kept.indexOf(block);
-      kept.splice(at, at < 0 ? 0 : 1);
-    });
-  };
+  const ranges = openRanges(file, file.ended);
   return {
     path,
     name: file.name,
@@ -96,12 +108,15 @@ function newHubSource(file: HubFile, path: string): FileSource {
           { at: { file: file.name } },
         );
       }
-      const known = kept.find(({ begin, length: size }) => begin <= offset && offset + length <= begin + size);
+      const known = kept.find(
+        (block) => block.file === file && block.begin <= offset && offset + length <= block.begin + block.length,
+      );
       if (known !== undefined) {
         return (await known.bytes).slice(offset - known.begin, offset - known.begin + length);
       }
-      const bytes = new Uint8Array(Math.min(Math.max(length, LEAST), file.size - offset));
-      const block = { begin: offset, length: bytes.length, bytes: ranges.read(bytes, offset).then(() => bytes) };
+      const least = offset === 0 ? LEAST_HEAD : LEAST;
+      const bytes = new Uint8Array(Math.min(Math.max(length, least), file.size - offset));
+      const block = { file, begin: offset, length: bytes.length, bytes: ranges.read(bytes, offset).then(() => bytes) };
       if (block.length <= KEPT) {
         keep(block);
       }

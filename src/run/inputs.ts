@@ -6,6 +6,7 @@ import type { InputFile } from "../engine/io/files.js";
 import { WeightDiffError } from "../errors.js";
 import { blobDigest } from "../files/blob.js";
 import { fileError } from "../files/errno.js";
+import { withAddress } from "../http/ranges.js";
 import { blobOf } from "../hub/cache.js";
 import type { FetchProgress, Hub, HubFile } from "../hub/place.js";
 import { openHub } from "../hub/session.js";
@@ -82,7 +83,7 @@ export async function provideInputs(
       }
       if (hub.snapshot === null) {
         // The path on this disk would mean nothing to the user.
-        return { path: hub.name, size, modified: hub.etag, remote: remoteOf(hub) };
+        return { path: hub.name, size, modified: hub.etag, remote: await remoteOf(hub) };
       }
       const blob = { path: await blobOf(hub.snapshot, path, hub), etag: hub.etag };
       const info = await stat(path, { bigint: true })
@@ -110,7 +111,8 @@ function progressOf({ done, total, file, how }: FetchProgress): Progress {
   return { done, total, shard: file, tensor: `is being ${how}` };
 }
 
-/** The part of it that threads need. */
-function remoteOf({ name, repo, url, page, size, etag, access }: HubFile): NonNullable<InputFile["remote"]> {
-  return { name, repo, url, page, size, etag, access };
+/** The part of it that threads need, with what this one has asked already. */
+async function remoteOf(file: HubFile): Promise<NonNullable<InputFile["remote"]>> {
+  const { name, repo, url, page, size, etag, access, address } = await withAddress(file);
+  return { name, repo, url, page, size, etag, access, ...(address === undefined ? {} : { address }) };
 }

@@ -76,8 +76,9 @@ export function threadsAhead(
   { threads = null, disk, dryRun }: PaceOptions & { readonly dryRun?: boolean },
 ): number {
   const bytes = shards.reduce((sum, { size }) => sum + size, 0);
-  const local = shards.every(({ hub }) => hub === undefined);
-  return dryRun === true || disk !== undefined || bytes < SMALL_BYTES || !local ? 0 : (threads ?? defaultThreads());
+  const fetched = shards.some(({ hub }) => hub !== undefined && hub.snapshot !== null);
+  const most = shards.some(({ hub }) => hub !== undefined) ? REMOTE_PACE.threads : defaultThreads();
+  return dryRun === true || disk !== undefined || bytes < SMALL_BYTES || fetched ? 0 : (threads ?? most);
 }
 
 /** For all workers together. Each decoder takes up to a megabyte. */

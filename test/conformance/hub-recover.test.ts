@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type RecoverOptions, recover } from "../../src/commands/recover.js";
 import type { HubOptions } from "../../src/hub/settings.js";
 import { BASE, DIFF } from "../cli/command.js";
@@ -140,6 +141,32 @@ test("without a cache, nothing is left on the disk but the output", async () => 
 
 test("threads read from the Hub too", async () => {
   assertLocalBytes(await recovered({ cache: null }, { threads: 2 }));
+});
+
+test("without a cache, no address is asked for twice, and no sample", async () => {
+  assertLocalBytes(await recovered({ cache: null }, { threads: 2 }));
+  const asked = hub.log.filter(({ method, port }) => method === "HEAD" && port === "hub").map(({ url }) => url);
+  assert.equal(new Set(asked).size, asked.length);
+  // Before the run, both ends of a file and the places of all samples; in it, each tensor once.
+  const ranges = hub.log.filter(({ port }) => port === "cdn").map(({ url, range }) => `${url} ${range}`);
+  assert.equal(new Set(ranges).size, ranges.length);
+});
+
+test("a base whose bytes do not come keeps nobody who mistyped the diff, and is asked no more", async () => {
+  const silent = await startHub();
+  try {
+    silent.add("org/base", filesOf(BASE));
+    silent.fault(/^GET cdn .*[.](bin|safetensors)/, { kind: "stall", after: 0 }, Number.POSITIVE_INFINITY);
+    const started = performance.now();
+    const asked = { endpoint: silent.endpoint, cache: null };
+    await refuses(() => recovered(asked, { diff: join(place, "nothing-here") }), "NOT_FOUND", /nothing-here/);
+    assert.ok(performance.now() - started < 5000);
+    await silent.forget();
+    await sleep(100);
+    assert.deepEqual(silent.log, []);
+  } finally {
+    await silent.close();
+  }
 });
 
 test("the cache is laid out as the Python client lays it out", async () => {

@@ -2,7 +2,7 @@
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
 import type { Choice } from "../../evidence/choice.js";
-import { guardRoles, type Inputs } from "../../evidence/guards.js";
+import { guardRoles, type Inputs, readAheadOfGuards } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { torchName } from "../../formats/dtype.js";
@@ -26,6 +26,7 @@ export interface Chosen {
  * @throws {WeightDiffError} SCHEME_UNKNOWN, USAGE; as guardRoles.
  */
 export async function chooseAndGuard(inputs: Inputs, options: RecoverOptions): Promise<Chosen> {
+  readAheadOfGuards(inputs);
   const decided = await decideScheme(options, inputs);
   const judged =
     decided instanceof WeightDiffError ? inputs : { ...inputs, diff: summedPart(inputs.diff, decided.scheme) };

@@ -4,14 +4,12 @@ import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WeightDiffError } from "../../../src/errors.js";
-import { PATIENCE, type RemoteFile } from "../../../src/http/access.js";
+import type { RemoteFile } from "../../../src/http/access.js";
 import { type Ahead, readAhead } from "../../../src/http/ahead.js";
-import { DIRECT } from "../../../src/http/network.js";
 import { openRanges } from "../../../src/http/ranges.js";
-import { repoFile } from "../../hub/repo.js";
-import { startHub, type TestHub } from "../../hub/server.js";
+import type { TestHub } from "../../hub/server.js";
+import { hubWithFile, rangesAsked } from "../../support/hub-file.js";
 
-const NAME = "model.safetensors";
 /** More than sockets hold. */
 const BYTES = randomBytes(24_000_000);
 const [BEGIN, END] = [1000, 23_000_000];
@@ -19,25 +17,12 @@ let hub: TestHub;
 let file: RemoteFile;
 
 before(async () => {
-  hub = await startHub();
-  const repo = hub.add("org/name", new Map([[NAME, repoFile(NAME, BYTES)]]));
-  const page = `${hub.endpoint}/org/name`;
-  const access = { ...PATIENCE, endpoint: hub.endpoint, token: null, network: DIRECT, attempts: 2, pauseMs: 1 };
-  file = {
-    name: `org/name@1: ${NAME}`,
-    repo: "org/name",
-    url: `${page}/resolve/${repo.branches.get("main")}/${NAME}`,
-    page,
-    size: BYTES.length,
-    etag: repoFile(NAME, BYTES).lfs?.oid ?? "",
-    access: { ...access, silenceMs: 300 },
-  };
+  ({ hub, file } = await hubWithFile(BYTES, { silenceMs: 300 }));
 });
 after(() => hub.close());
 beforeEach(() => hub.forget());
 
 const stretch = (signal?: AbortSignal): Ahead => readAhead(openRanges(file, signal), BEGIN, END);
-const ranges = (): readonly (string | null)[] => hub.log.filter(({ port }) => port === "cdn").map(({ range }) => range);
 
 /** Reads all of it, some reads at a time. */
 async function readAll(ahead: Ahead, length = 1_700_001, together = 3): Promise<void> {
@@ -58,7 +43,7 @@ async function readAll(ahead: Ahead, length = 1_700_001, together = 3): Promise<
 
 test("is one request, however many reads it has", async () => {
   await readAll(stretch());
-  assert.deepEqual(ranges(), [`bytes=${BEGIN}-${END - 1}`]);
+  assert.deepEqual(rangesAsked(hub), [`bytes=${BEGIN}-${END - 1}`]);
 });
 
 test("reads of a few bytes come as well, and ends of pieces are no ends of reads", async () => {
@@ -70,7 +55,7 @@ test("reads of a few bytes come as well, and ends of pieces are no ends of reads
 test("goes on where a connection was cut", async () => {
   hub.fault(/^GET cdn/, { kind: "cut", after: 5_000_000 }, 2);
   await readAll(stretch());
-  assert.equal(ranges().length, 3);
+  assert.equal(rangesAsked(hub).length, 3);
 });
 
 test("the time that nobody asks for bytes is not the server's", async () => {
@@ -79,7 +64,7 @@ test("the time that nobody asks for bytes is not the server's", async () => {
   assert.equal(ahead.idle(), true);
   await sleep(500);
   await readAll(ahead);
-  assert.equal(ranges().length, 1);
+  assert.equal(rangesAsked(hub).length, 1);
 });
 
 test("whoever waits for bytes is told what the Hub says, and whoever asks later", async () => {
@@ -106,7 +91,7 @@ for (const [what, begin] of [
     await sleep(20);
     ahead.stop(new Error("left"));
     await Promise.all([waits, ahead.over]);
-    assert.equal(ranges().length, 1);
+    assert.equal(rangesAsked(hub).length, 1);
   });
 }
 

@@ -4,7 +4,7 @@ import { after, before, beforeEach, test } from "node:test";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
 import { DIRECT } from "../../../src/http/network.js";
-import { openRanges } from "../../../src/http/ranges.js";
+import { openRanges, withAddress } from "../../../src/http/ranges.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
 import { refuses } from "../../support/refusal.js";
@@ -111,6 +111,41 @@ test("a signed address that has expired is asked for again", async () => {
   hub.fault(EVERY, { kind: "status", status: 403 });
   await ranges.read(target, 4);
   assert.ok(Buffer.from(target).equals(BYTES.subarray(4, 14)));
+});
+
+test("whoever opens a file again, here or in another thread, does not ask for its address again", async () => {
+  const file = remote();
+  assert.equal((await withAddress(file)).address, undefined);
+  await read(file, 5, 100);
+  await read(file, 6, 100);
+  const there = structuredClone(await withAddress(file));
+  assert.match(there.address ?? "", /Signature=/);
+  assert.ok((await read(there, 7, 100)).equals(BYTES.subarray(7, 107)));
+  assert.equal(hub.log.filter(({ port }) => port === "hub").length, 1);
+  assert.deepEqual(
+    hub.log.filter(({ port, token }) => port === "cdn" && token),
+    [],
+  );
+});
+
+test("a given address that has expired is asked for again, once", async () => {
+  hub.urlLifetimeMs = -1;
+  const early = remote();
+  await refuses(() => read(early, 5, 100), "NETWORK", /expired/);
+  hub.urlLifetimeMs = 3_600_000;
+  const expired = `${hub.cdn}/repos/${early.etag}?Expires=1&Signature=0`;
+  const file = remote({}, { address: expired });
+  await hub.forget();
+  const ranges = openRanges(file);
+  for (const at of [3, 4, 5]) {
+    const target = new Uint8Array(10);
+    await ranges.read(target, at);
+    assert.ok(Buffer.from(target).equals(BYTES.subarray(at, at + 10)));
+  }
+  assert.deepEqual(
+    hub.log.map(({ port, status }) => `${port} ${status}`),
+    ["cdn 403", "hub 302", ...["cdn 206", "cdn 206", "cdn 206"]],
+  );
 });
 
 for (const [what, fault] of [

@@ -4,30 +4,17 @@ import { after, before, test } from "node:test";
 import type { DiskFile } from "../../../../src/engine/io/disk.js";
 import { openRemote } from "../../../../src/engine/io/remote.js";
 import { WeightDiffError } from "../../../../src/errors.js";
-import { PATIENCE, type RemoteFile } from "../../../../src/http/access.js";
-import { DIRECT } from "../../../../src/http/network.js";
-import { repoFile } from "../../../hub/repo.js";
-import { startHub, type TestHub } from "../../../hub/server.js";
+import type { RemoteFile } from "../../../../src/http/access.js";
+import type { TestHub } from "../../../hub/server.js";
+import { hubWithFile, rangesAsked } from "../../../support/hub-file.js";
 
-const NAME = "model.safetensors";
 const BYTES = Buffer.alloc(100_000, 7);
 
 let hub: TestHub;
 let file: RemoteFile;
 
 before(async () => {
-  hub = await startHub();
-  const repo = hub.add("org/name", new Map([[NAME, repoFile(NAME, BYTES)]]));
-  const page = `${hub.endpoint}/org/name`;
-  file = {
-    name: `org/name@1: ${NAME}`,
-    repo: "org/name",
-    url: `${page}/resolve/${repo.branches.get("main")}/${NAME}`,
-    page,
-    size: BYTES.length,
-    etag: repoFile(NAME, BYTES).lfs?.oid ?? "",
-    access: { ...PATIENCE, endpoint: hub.endpoint, token: null, network: DIRECT, attempts: 2, pauseMs: 1 },
-  };
+  ({ hub, file } = await hubWithFile(BYTES));
 });
 after(() => hub.close());
 
@@ -45,7 +32,7 @@ test("what is expected to be read in order comes by one request; what is read el
     await Promise.all([part(remote, at, 20_000), part(remote, at - 5000, 100)]);
   }
   await remote.close();
-  const asked = hub.log.filter(({ port }) => port === "cdn").map(({ range }) => range);
+  const asked = rangesAsked(hub);
   assert.equal(asked.filter((range) => range === "bytes=10000-89999").length, 1);
   assert.equal(asked.length, 5);
 });
