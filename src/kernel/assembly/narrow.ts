@@ -1,6 +1,6 @@
 /** F32 -> F16 | BF16, nearest even, and sums of two such tensors through F32 (docs/arithmetic.md 3, 4). */
 import { addBits, BF16, F16, loadBits, narrowBits } from "./bits";
-import { BLOCK, isFinite16, isFinite8x2, load4 } from "./widen";
+import { BLOCK, F16_NORMAL, isFinite16, isFinite8x2, isNormal16, load4 } from "./widen";
 
 /** The smallest magnitude that rounds to infinity: 65520 for F16, 2^128 - 2^119 for BF16. */
 @inline
@@ -43,7 +43,7 @@ function roundBF16(wide: v128): v128 {
 
 /** Eight plain values. */
 @inline
-export function plain8(dtype: u32, a: v128, b: v128): v128 {
+function plain8(dtype: u32, a: v128, b: v128): v128 {
   return dtype == F16
     ? v128.or(i16x8.narrow_i32x4_u(roundF16(abs4(a)), roundF16(abs4(b))), sign8(a, b))
     : i16x8.narrow_i32x4_u(roundBF16(a), roundBF16(b));
@@ -51,7 +51,7 @@ export function plain8(dtype: u32, a: v128, b: v128): v128 {
 
 /** The signs of eight values: saturation keeps them. */
 @inline
-function sign8(a: v128, b: v128): v128 {
+export function sign8(a: v128, b: v128): v128 {
   return v128.and(i16x8.narrow_i32x4_s(a, b), i16x8.splat(<i16>0x8000));
 }
 
@@ -149,21 +149,40 @@ export function sum4(dtype: u32, own: u32, source: usize, target: usize, flip: v
   return f32x4.add(load4(own, target), v128.xor(load4(dtype, source), flip));
 }
 
-/** Eight rounded sums of finite halves. Sums beyond the largest half get the exponent of infinity. */
+/** Eight rounded sums of finite halves. Sums beyond the largest half get the exponent of infinity. `own`: how the target's are read. */
 @inline
-function sumHalves8(source: usize, target: usize, flip: v128): v128 {
-  const a = sum4(F16, F16, source, target, flip);
-  const b = sum4(F16, F16, source + 8, target + 8, flip);
+function sumHalves8(own: u32, source: usize, target: usize, flip: v128): v128 {
+  const a = sum4(F16, own, source, target, flip);
+  const b = sum4(F16, own, source + 8, target + 8, flip);
   return plain8(F16, a, b);
+}
+
+/** Are all 32 halves below 2? One bit tells. */
+@inline
+function areSmall16(source: usize, target: usize): bool {
+  const low = v128.or(v128.load(source), v128.load(target));
+  const high = v128.or(v128.load(source, 16), v128.load(target, 16));
+  return !v128.any_true(v128.and(v128.or(low, high), i16x8.splat(0x4000)));
 }
 
 /** 16 elements. Overflows are rare and are handled one by one. @returns the number of overflows. */
 @inline
 function addHalves16(source: usize, target: usize, flip: u32): u32 {
+  const signs = i32x4.splat(flip);
+  if (areSmall16(source, target)) {
+    // Weights are normal in nearly all blocks; differences often are not.
+    const isNormal = isNormal16(target);
+    const low = isNormal ? sumHalves8(F16_NORMAL, source, target, signs) : sumHalves8(F16, source, target, signs);
+    const high = isNormal
+      ? sumHalves8(F16_NORMAL, source + 16, target + 16, signs)
+      : sumHalves8(F16, source + 16, target + 16, signs);
+    v128.store(target, low);
+    v128.store(target, high, 16);
+    return 0;
+  }
   if (isFinite16(source) && isFinite16(target)) {
-    const signs = i32x4.splat(flip);
-    const low = sumHalves8(source, target, signs);
-    const high = sumHalves8(source + 16, target + 16, signs);
+    const low = sumHalves8(F16, source, target, signs);
+    const high = sumHalves8(F16, source + 16, target + 16, signs);
     if (isFinite8x2(low, high)) {
       v128.store(target, low);
       v128.store(target, high, 16);

@@ -4,7 +4,7 @@
  */
 import { BF16, F16 } from "./bits";
 import { addRows } from "./cascade";
-import { abs4, addNarrow, plain8, sum4 } from "./narrow";
+import { addNarrow, sign8, sum4 } from "./narrow";
 import { columnsOf, hasUnfinishedRow, rowsAdded, rowsAhead, sumPush, unfinishedRow } from "./sum";
 import { F16_NORMAL, widen } from "./widen";
 
@@ -28,9 +28,17 @@ function most32(at: usize): v128 {
   return i16x8.max_s(low, i16x8.max_s(magnitude8(at + 32), magnitude8(at + 48)));
 }
 
-/** Whether neither row of 32 has a magnitude of largeFrom or more. */
+@inline
+function either32(at: usize): v128 {
+  return v128.or(v128.or(v128.load(at), v128.load(at, 16)), v128.or(v128.load(at, 32), v128.load(at, 48)));
+}
+
+/** Whether neither row of 32 has a magnitude of largeFrom or more. Of weights nearly all are below 2, which one bit tells of any number of them. */
 @inline
 function isPlainRow(dtype: u32, source: usize, target: usize): bool {
+  if (!v128.any_true(v128.and(v128.or(either32(source), either32(target)), i16x8.splat(0x4000)))) {
+    return true;
+  }
   return i16x8.all_true(i16x8.lt_s(i16x8.max_s(most32(source), most32(target)), i16x8.splat(largeFrom(dtype))));
 }
 
@@ -46,32 +54,71 @@ function isNormalRow(at: usize): bool {
   return i16x8.all_true(i16x8.min_u(low, i16x8.min_u(exponent8(at + 32), exponent8(at + 48))));
 }
 
-/** Four plain values, rounded to the dtype, as F32: plain8 says how. */
-@inline
-function rounded4(dtype: u32, wide: v128): v128 {
-  if (dtype == BF16) {
-    const odd = v128.and(i32x4.shr_u(wide, 16), i32x4.splat(1));
-    return v128.and(i32x4.add(i32x4.add(wide, odd), i32x4.splat(0x7fff)), i32x4.splat(<i32>0xffff0000));
-  }
-  const magnitude = abs4(wide);
-  const beyond = i16x8.sub_sat_u(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
-  const large = i32x4.add(beyond, i32x4.splat(0x38800000 + (13 << 23)));
-  const value = f32x4.sub(f32x4.add(magnitude, large), large);
-  return v128.or(value, v128.and(wide, i32x4.splat(<i32>0x80000000)));
-}
-
 @inline
 function addTo(columns: usize, value: v128): void {
   v128.store(columns, f32x4.add(v128.load(columns), value));
 }
 
+/** Exponents beyond that of the smallest normal half. */
+@inline
+function beyondHalves(wide: v128): v128 {
+  // The lower half of each lane, which has mantissa bits, stays 0.
+  return i16x8.sub_sat_u(v128.and(wide, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
+}
+
+/** What is added to round, as narrow.ts has it, but half as large again: a value of either sign then leaves its power of two as it is. */
+@inline
+function largeFor(beyond: v128): v128 {
+  return i32x4.add(beyond, i32x4.splat(0x38800000 + (13 << 23) + (1 << 22)));
+}
+
+/** The magnitudes of halves: the steps that rounding has left of each value. */
+@inline
+function halves4(near: v128, large: v128, beyond: v128): v128 {
+  return i32x4.add(i32x4.abs(i32x4.sub(near, large)), i32x4.shr_u(beyond, 13));
+}
+
+/** Adds eight pairs of halves. A zero goes to its column without its sign, which no sum shows: none begins at -0. */
+@inline
+function sumHalves8(own: u32, source: usize, target: usize, columns: usize, flip: v128): void {
+  const a = sum4(F16, own, source, target, flip);
+  const b = sum4(F16, own, source + 8, target + 8, flip);
+  const beyondA = beyondHalves(a);
+  const beyondB = beyondHalves(b);
+  const largeA = largeFor(beyondA);
+  const largeB = largeFor(beyondB);
+  const nearA = f32x4.add(a, largeA);
+  const nearB = f32x4.add(b, largeB);
+  addTo(columns, f32x4.sub(nearA, largeA));
+  addTo(columns + 16, f32x4.sub(nearB, largeB));
+  const magnitudes = i16x8.narrow_i32x4_u(halves4(nearA, largeA, beyondA), halves4(nearB, largeB, beyondB));
+  v128.store(target, v128.or(magnitudes, sign8(a, b)));
+}
+
+/** Half a step is added, less the least bit where the step is even, so that a tie goes to the even one. */
+@inline
+function nearBF16(wide: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(wide, 16), i32x4.splat(1));
+  return i32x4.add(i32x4.add(wide, odd), i32x4.splat(0x7fff));
+}
+
+@inline
+function sumBF16x8(source: usize, target: usize, columns: usize, flip: v128): void {
+  const a = nearBF16(sum4(BF16, BF16, source, target, flip));
+  const b = nearBF16(sum4(BF16, BF16, source + 8, target + 8, flip));
+  const upper = i32x4.splat(<i32>0xffff0000);
+  addTo(columns, v128.and(a, upper));
+  addTo(columns + 16, v128.and(b, upper));
+  v128.store(target, i16x8.narrow_i32x4_u(i32x4.shr_u(a, 16), i32x4.shr_u(b, 16)));
+}
+
 @inline
 function sum8(dtype: u32, own: u32, source: usize, target: usize, columns: usize, flip: v128): void {
-  const a = sum4(dtype, own, source, target, flip);
-  const b = sum4(dtype, own, source + 8, target + 8, flip);
-  addTo(columns, rounded4(dtype, a));
-  addTo(columns + 16, rounded4(dtype, b));
-  v128.store(target, plain8(dtype, a, b));
+  if (dtype == F16) {
+    sumHalves8(own, source, target, columns, flip);
+  } else {
+    sumBF16x8(source, target, columns, flip);
+  }
 }
 
 @inline
