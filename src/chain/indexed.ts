@@ -35,7 +35,7 @@ export async function openDelta(
         chainError(
           "index-path",
           `tensor ${quote(tensor)} is said to be in ${shown(file)}, which is not the bare name of a .safetensors file`,
-          "an index may only name files beside itself: do not use it unless you trust its origin",
+          "an index may only name files beside itself: fetch this version again, from a publisher whom you trust",
           { file: typeof file === "string" ? file : small.file.name, tensor, version: id },
         ),
       );

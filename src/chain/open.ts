@@ -30,7 +30,7 @@ export async function findChain(path: string, hub: Hub | null, question: ChainQu
         throw new WeightDiffError(
           "LIMIT",
           `${found.versions.length} versions, at most ${MOST_VERSIONS} are read`,
-          undefined,
+          "give a directory with fewer of them",
           {
             at: { file: path },
           },

@@ -52,9 +52,13 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
       target.number === base
         ? `the base already is version ${target.id}: nothing is to be applied`
         : `version ${target.id} is earlier than the base, which is version ${spelled(chain, base)}`,
-      target.number === base ? undefined : "updates cannot be undone: give an earlier base",
+      target.number === base ? "use it as it is" : "updates cannot be undone: give an earlier base",
       { file: chain.path, version: target.id },
-      { advice: [{ to: "choose a later version", option: "to" }] },
+      {
+        advice: chain.versions.some(({ number }) => number > base)
+          ? [{ to: "choose a later version", option: "to" }]
+          : [],
+      },
     );
   }
   const byNumber = new Map(chain.versions.map((version) => [version.number, version]));
@@ -185,7 +189,7 @@ async function targetOf(
       throw chainError(
         "version-gap",
         `version ${spelled(chain, wanted)} is not there (${range})${to === null ? ", though the pointer names it" : ""}`,
-        to === null ? "it is still on its way, or was removed" : undefined,
+        to === null ? "wait for it, or fetch the chain again" : undefined,
         { file: path, version: spelled(chain, wanted) },
         { advice: [{ to: "choose one that is there", option: "to" }] },
       );
@@ -204,7 +208,7 @@ async function targetOf(
     unfinished.push(version.place);
   }
   if (newest === undefined) {
-    throw chainError("incomplete", "has no version", "nothing is published yet", { file: path });
+    throw chainError("incomplete", "has no version", "wait until one is published", { file: path });
   }
   await newest.head();
   return { target: newest, notes: [] };

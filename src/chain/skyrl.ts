@@ -121,14 +121,28 @@ async function openTensors(
     } else {
       const what = `${shown(file)} is not the bare name of a .safetensors file`;
       const at = { file: typeof file === "string" ? file : `${place}/${MANIFEST}`, version: id };
-      errors.push(chainError("index-path", what, "a manifest may only name files beside itself", at));
+      errors.push(
+        chainError(
+          "index-path",
+          what,
+          "a manifest may only name files beside itself: fetch this version again, from a publisher whom you trust",
+          at,
+        ),
+      );
     }
   }
   const listed = fileList(stated.get("payload_files"));
   if (listed === null) {
     const at = { file: `${place}/${MANIFEST}`, version: id };
     const what = `payload_files is ${shown(stated.get("payload_files"))}, not a list of bare names of .safetensors files`;
-    errors.push(chainError("index-path", what, "a manifest may only name files beside itself", at));
+    errors.push(
+      chainError(
+        "index-path",
+        what,
+        "a manifest may only name files beside itself: fetch this version again, from a publisher whom you trust",
+        at,
+      ),
+    );
   }
   const budget = headerBudget();
   const shards = new Map<string, Shard>();

@@ -87,7 +87,7 @@ async function pointerOf(folder: Folder): Promise<number | WeightDiffError | nul
     chainError(
       "link",
       what,
-      "the publisher writes it anew with each version",
+      "wait for the publisher's next version, with which it is written anew",
       { file },
       { advice: [{ to: "choose a version", option: "to" }] },
     );

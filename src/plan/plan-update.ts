@@ -227,7 +227,7 @@ function unfit(
     return chainError(
       "unknown-tensor",
       `tensor ${quote(name)} is not in the base: an update changes tensors, and cannot add any`,
-      "the base is of another model, or the publisher's names are not those of its checkpoint",
+      "give the model that the trainer started from, with the names that its checkpoint has",
       at,
     );
   }

@@ -43,12 +43,14 @@ export interface MadeStep {
   readonly tensors: Readonly<Record<string, readonly [before: Uint8Array, after: Uint8Array]>>;
   /** Checksums to state in place of the true ones. */
   readonly sums?: Readonly<Record<string, string>>;
+  /** Frames to write in place of the true ones. */
+  readonly frames?: Readonly<Record<string, Uint8Array>>;
 }
 
 /** Writes one version beside the others. */
 export async function writeStep(
   root: string,
-  { version, encoding, tensors, sums = {} }: MadeStep,
+  { version, encoding, tensors, sums = {}, frames = {} }: MadeStep,
   algorithm: ChecksumName = "xxh3-128",
 ): Promise<void> {
   const create = await loadChecksums([algorithm]);
@@ -56,7 +58,7 @@ export async function writeStep(
   const payloads = Object.entries(tensors).map(([name, [before, after]]) => {
     const checksum = create(algorithm);
     checksum.update(after);
-    return { name, frame: rawFrame(pack(before, after)), hex: sums[name] ?? checksum.digest() };
+    return { name, frame: frames[name] ?? rawFrame(pack(before, after)), hex: sums[name] ?? checksum.digest() };
   });
   const file = "model-00000-of-00001.safetensors";
   const layout = layoutShard(

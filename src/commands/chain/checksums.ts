@@ -8,7 +8,7 @@ import type { ExpectedSum, UpdatePlan } from "../../plan/plan-update.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
-/** The error for the first checksum that does not fit; null if all fit, or if an earlier run has compared them. */
+/** The error for the first checksum that does not fit; null if all fit, or if an earlier run has compared them. @param expected all checksums that were computed, in order. */
 export function wrongSum(
   name: string,
   expected: readonly ExpectedSum[],
@@ -16,7 +16,21 @@ export function wrongSum(
 ): WeightDiffError | null {
   const at = (checksums ?? []).findIndex((found, index) => found !== expected[index]?.checksum.hex);
   const sum = expected[at];
-  return sum === undefined ? null : checksumError(name, sum, checksums?.[at] ?? "");
+  return sum === undefined ? null : checksumError(name, sum, checksums?.[at] ?? "", remedyOf(expected, at, at));
+}
+
+/**
+ * What to do about a tensor's checksum at `index`. @param wrong index of its first one that does not fit.
+ * @returns undefined where no earlier checksum tells more.
+ */
+export function remedyOf(stated: readonly ExpectedSum[], wrong: number, index: number): string | undefined {
+  const [before, first] = [stated[wrong - 1], stated[wrong]];
+  if (index > wrong && first !== undefined) {
+    return `it already does not fit after version ${first.version}: mend that first`;
+  }
+  return before === undefined
+    ? undefined
+    : `it fits ${before.full === true ? "in" : "after"} version ${before.version}: what changes the tensor after that is damaged or of another run, so fetch it again`;
 }
 
 /** The error for a checksum that does not fit. @param remedy what to do, if more is known than that it does not fit. */
@@ -32,7 +46,7 @@ export function checksumError(
     remedy ??
       (full === true
         ? "the full version is damaged, or of another run: fetch it again"
-        : "this version or one before it is damaged, or of another run; or the base is not the one that the chain starts from"),
+        : "fetch this version again, and those before it that change the tensor; if it still differs, give the base that the trainer started from"),
     { file, tensor: name, version },
   );
 }

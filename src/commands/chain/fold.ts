@@ -50,9 +50,15 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
     onNote(note);
   }
   if (steps.length === 0) {
-    throw new WeightDiffError("USAGE", `version ${target.id} is a full one: nothing is to be folded`, undefined, {
-      at: { file: chain.path, version: target.id },
-    });
+    throw new WeightDiffError(
+      "USAGE",
+      `version ${target.id} is a full one: nothing is to be folded`,
+      "use it as it is",
+      {
+        at: { file: chain.path, version: target.id },
+        advice: [{ to: "choose an update after it", option: "to" }],
+      },
+    );
   }
   const choice = chooseFold(steps, { encoding: options.encoding ?? null, checksum: options.checksum ?? null });
   if (choice.encoding !== "exact-compressed") {

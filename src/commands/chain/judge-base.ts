@@ -107,8 +107,8 @@ function unlike(
   const error = checksumError(job.name, first, found);
   const why =
     said !== null
-      ? `the base is what it is said to be, ${comparedText(said)}: the payload is damaged, or its checksum`
-      : `${fit} of ${count} fit: of the others the payloads are damaged or of another run, or the base differs from the trainer's`;
+      ? `the base is what it is said to be, ${comparedText(said)}: the payload is damaged, or its checksum, so fetch this version again`
+      : `${fit} of ${count} fit: fetch this version again; if the others still differ, give the model that the trainer started from`;
   return chainError("checksum", error.fact, `${says}${why}`, { ...error.at });
 }
 

@@ -139,7 +139,7 @@ export function isOtherVersion(
   return chainError(
     "already-applied",
     `the base already is version ${id} of this chain, which is the wanted one (${evidence})`,
-    "nothing is to be applied",
+    "use it as it is: nothing is to be applied",
     at,
     { advice: later ? [{ to: "choose a later version", option: "to" }] : [] },
   );

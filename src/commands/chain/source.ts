@@ -40,7 +40,7 @@ export async function readPath(
     const { raw = null } = choice;
     if (error instanceof WeightDiffError && error.code === "NOT_FOUND" && raw !== null && (await isChain(raw, hub))) {
       const { code, fact, at } = error;
-      throw new WeightDiffError(code, fact, `${raw} is one: the two paths are swapped`, { at, cause: error });
+      throw new WeightDiffError(code, fact, `${raw} is one: exchange the two paths`, { at, cause: error });
     }
     throw error;
   });

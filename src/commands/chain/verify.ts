@@ -14,10 +14,10 @@ import { rangeLength } from "../../formats/tensor-info.js";
 import { walkFrame } from "../../formats/zstd/walk.js";
 import { openShardSource } from "../../hub/source.js";
 import { DEFAULTS } from "../../plan/defaults.js";
-import { type ExpectedSum, planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
+import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
 import { provideInputs, withHub } from "../../run/inputs.js";
 import { clock, runPlan } from "../../run/run-plan.js";
-import { checksumError } from "./checksums.js";
+import { checksumError, remedyOf } from "./checksums.js";
 import { judgeBase } from "./judge-base.js";
 import type { ChainVerifyOptions, Opened } from "./options.js";
 import { type ChainSummary, summaryOf } from "./report.js";
@@ -147,7 +147,7 @@ async function computeAll(
             if (sum !== undefined && sum.checksum.hex === found) {
               sums++;
             } else if (sum !== undefined && findings.length < MOST_FINDINGS) {
-              findings.push(...findingsOf(checksumError(job.name, sum, found, remedy(stated, wrong, index))));
+              findings.push(...findingsOf(checksumError(job.name, sum, found, remedyOf(stated, wrong, index))));
             }
           });
         },
@@ -162,20 +162,6 @@ async function computeAll(
       done.add(tensor);
     }
   }
-}
-
-/**
- * What to do about a tensor's checksum at `index`. @param wrong index of its first one that does not fit.
- * @returns undefined where no earlier checksum tells more.
- */
-function remedy(stated: readonly ExpectedSum[], wrong: number, index: number): string | undefined {
-  const [before, first] = [stated[wrong - 1], stated[wrong]];
-  if (index > wrong && first !== undefined) {
-    return `it already does not fit after version ${first.version}: mend that first`;
-  }
-  return before === undefined
-    ? undefined
-    : `it fits ${before.full === true ? "in" : "after"} version ${before.version}: what changes the tensor after that is damaged or of another run, so fetch it again`;
 }
 
 /** One finding for each error about the chain. @throws {unknown} the error itself if it is not about the chain. */
@@ -223,18 +209,26 @@ async function walkPayload(payload: Payload, version: string): Promise<number> {
   const source = await openShardSource(shard);
   try {
     const least = encoding === "overwrite" ? 4 : encoding === "xor_sparse" ? 8 : 0;
-    const walk = walkFrame(
-      { least, most: Number.MAX_SAFE_INTEGER },
-      { file: shard.path, tensor: quote(name), version },
-    );
+    const walk = walkFrame({ least, most: Number.MAX_SAFE_INTEGER }, { file: shard.path, tensor: name, version });
     for (let at = range.begin; at < range.end; at += PIECE) {
       walk.push(await source.readAt(at, Math.min(PIECE, range.end - at)));
     }
     walk.end();
     return range.end - range.begin;
+  } catch (error) {
+    throw ofTensor(error, name);
   } finally {
     await source.close();
   }
+}
+
+/** A frame's error speaks of the frame: the message names the tensor that it is for. */
+function ofTensor(error: unknown, name: string): unknown {
+  if (!(error instanceof WeightDiffError) || error.why === null) {
+    return error;
+  }
+  const { code, fact, hint, at, why } = error;
+  return new WeightDiffError(code, `tensor ${quote(name)}: ${fact}`, hint, { at, why, cause: error });
 }
 
 /** Checks the index and the CRC-32 of every window. @returns how many bytes were read. */

@@ -52,7 +52,7 @@ export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, op
     throw chainError(
       "checksum",
       `the model has the sha256 ${found}, expected ${version.whole}`,
-      "a step is damaged or missing, or the base is not the one that the chain starts from; the trainer itself misses a +0 that becomes -0",
+      "fetch the steps again, or give the base that the chain starts from; if both are right, the trainer missed a +0 that became -0, which no step can mend: take a version after the next anchor",
       { file: version.place, version: version.id },
     );
   }

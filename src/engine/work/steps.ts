@@ -142,10 +142,15 @@ async function startScattered(step: UpdateStep, setup: StepSetup): Promise<StepR
     }
     const position = read(view, at * stored, last);
     if (position <= last) {
-      const what = `${step.encoding} positions fall (${last}, then ${position})`;
+      const what = `${step.encoding} positions do not rise (${last}, then ${position})`;
       const wraps = step.encoding === "overwrite" && bytes > WRAPS;
       throw wraps
-        ? wrong("positions-order", `${what}: tensors over 4 GiB wrap in this encoding`, place, "publish xor")
+        ? wrong(
+            "positions-order",
+            `${what}: tensors over 4 GiB wrap in this encoding`,
+            place,
+            "ask its publisher for xor",
+          )
         : wrong("positions-order", what, place);
     }
     if (position >= units) {

@@ -63,11 +63,8 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
   let known = 0;
   let empty = 0;
 
-  const invalid = (what: string): WeightDiffError =>
-    new WeightDiffError("FORMAT_INVALID", `the zstd frame ${what}`, "the file is damaged: fetch it again", {
-      at: place,
-      why: "frame",
-    });
+  const invalid = (what: string, hint = "the file is damaged: fetch it again"): WeightDiffError =>
+    new WeightDiffError("FORMAT_INVALID", `the zstd frame ${what}`, hint, { at: place, why: "frame" });
   const wrongLength = (what: string): WeightDiffError => frameLengthError(what, { least, most }, place);
   const over = (): boolean => part === "nothing";
   const next = (now: Part, bytes: number): void => {
@@ -87,7 +84,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
         throw invalid("sets a reserved bit");
       }
       if ((descriptor & 3) !== 0) {
-        throw invalid("wants a dictionary");
+        throw invalid("wants a dictionary", "ask its publisher to compress without one");
       }
       next("header", windowBytes(descriptor) + sizeBytes(descriptor));
     } else if (part === "header") {
@@ -97,7 +94,10 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
       }
       const window = windowBytes(descriptor) === 0 ? (contentSize ?? 0) : windowSize(view.getUint8(0));
       if (window > MOST_WINDOW) {
-        throw invalid(`wants a window of ${window} bytes; ${MOST_WINDOW} is the most`);
+        throw invalid(
+          `wants a window of ${window} bytes; ${MOST_WINDOW} is the most`,
+          "ask its publisher to compress with a level of at most 19 and no longer window",
+        );
       }
       mostBlock = Math.min(window, MOST_BLOCK);
       next("block header", BLOCK_HEADER);
@@ -183,7 +183,7 @@ export function frameLengthError(what: string, { least, most }: FrameLength, at:
   return new WeightDiffError(
     "FORMAT_INVALID",
     `the zstd frame ${what}, and the tensor takes ${wanted}`,
-    "the update is damaged, or was made for another model, or for another dtype than the base has",
+    "fetch this version again; if its length stays, give the base that the trainer started from, in its dtype",
     { at, why: "length" },
   );
 }

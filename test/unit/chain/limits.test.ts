@@ -74,7 +74,7 @@ test("positions that wrapped at 4 GiB are told as that", () =>
     assert.equal(error.why, "positions-order");
     assert.match(
       error.message,
-      /"a": overwrite positions fall \(20, then 12\): tensors over 4 GiB wrap in this encoding/,
+      /"a": overwrite positions do not rise \(20, then 12\): tensors over 4 GiB wrap in this encoding/,
     );
-    assert.equal(error.hint, "publish xor");
+    assert.equal(error.hint, "ask its publisher for xor");
   }));

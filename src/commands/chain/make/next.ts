@@ -77,10 +77,8 @@ export async function nextVersion(options: ChainMakeOptions): Promise<NextVersio
       "link",
       `version ${later.id} is there already: ${versionText(number)} would come before it`,
       undefined,
-      {
-        file: path,
-        version: later.id,
-      },
+      { file: path, version: later.id },
+      { advice: [{ to: "give a later number", option: "version", value: String((newest?.number ?? number) + 1) }] },
     );
   }
   if (before !== undefined) {

@@ -96,7 +96,7 @@ test("after the first wrong checksum of a tensor, verify's other findings about 
       [
         [
           "000001",
-          "this version or one before it is damaged, or of another run; or the base is not the one that the chain starts from",
+          "fetch this version again, and those before it that change the tensor; if it still differs, give the base that the trainer started from",
         ],
         ["000020", "it already does not fit after version 000001: mend that first"],
       ],

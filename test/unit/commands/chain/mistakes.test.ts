@@ -7,9 +7,11 @@ import { chainFold } from "../../../../src/commands/chain/fold.js";
 import { chainInspect } from "../../../../src/commands/chain/inspect.js";
 import { chainMake } from "../../../../src/commands/chain/make.js";
 import { chainMaterialize } from "../../../../src/commands/chain/materialize.js";
+import { chainVerify } from "../../../../src/commands/chain/verify.js";
 import { recover } from "../../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../../src/errors.js";
 import { canEncode } from "../../../../src/formats/zstd/encoder.js";
+import { rawFrame, writeStep, xorPayload } from "../../../support/chain-files.js";
 import { placeIn, type State, TRAINERS, writeModel, writeSteps } from "../../../support/chain-layouts.js";
 import { CHAINS } from "../../../support/chains.js";
 import { withFolder } from "../../../support/checkpoints.js";
@@ -50,7 +52,7 @@ for (const trainer of TRAINERS) {
         }
       }
       const swapped = await refusalOf(() => chainMaterialize({ chain: models[0] ?? "", raw: chain, ...quiet }));
-      assert.equal(swapped.hint, `${chain} is one: the two paths are swapped`);
+      assert.equal(swapped.hint, `${chain} is one: exchange the two paths`);
     }));
 }
 
@@ -129,3 +131,53 @@ test("recover tells of a diff that is not there before it judges the base, which
   assert.deepEqual([error.code, error.at.file], ["NOT_FOUND", diff]);
   assert.match(error.hint ?? "", /in the repository org\/chain on the Hub, write hf:\/\/org\/chain\/weight_v000002$/);
 });
+
+test("verify without the base names the tensor of each damaged frame, and says what its publisher must change", () =>
+  withFolder(async (folder) => {
+    const wide = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3, 1, 0, 0]);
+    const dictionary = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x21, 7, 0, 1, 0, 0]);
+    const { a, b } = { a: Uint8Array.of(1, 2), b: Uint8Array.of(3, 4) };
+    const chain = join(folder, "chain");
+    await writeStep(chain, {
+      ...{ version: 1, encoding: "xor", tensors: { cut: [a, b], wide: [a, b], "with a dictionary": [a, b] } },
+      frames: { cut: rawFrame(xorPayload(a, b)).subarray(0, -1), wide, "with a dictionary": dictionary },
+    });
+    const { findings } = await chainVerify({ chain, threads: 0 });
+    const told = findings.map(({ tensor, message, hint }) => [tensor, message.replace(/^.*safetensors: /, ""), hint]);
+    const frame = (name: string, what: string): string => `tensor "${name}": the zstd frame ${what}`;
+    assert.deepEqual(told.sort(), [
+      ["cut", frame("cut", "is cut off after 13 bytes"), "the file is incomplete: fetch it again"],
+      [
+        "wide",
+        frame("wide", "wants a window of 16777216 bytes; 8388608 is the most"),
+        "ask its publisher to compress with a level of at most 19 and no longer window",
+      ],
+      [
+        "with a dictionary",
+        frame("with a dictionary", "wants a dictionary"),
+        "ask its publisher to compress without one",
+      ],
+    ]);
+  }));
+
+test("a number before the newest is refused with one that can be taken", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    const make = (version: number) =>
+      chainMake({ chain, raw: models[4] ?? "", tuned: models[1] ?? "", version, ...coded, ...quiet });
+    const error = await refusalOf(() => make(2));
+    assert.deepEqual(error.advice, [{ to: "give a later number", option: "version", value: "5" }]);
+    assert.equal((await make(5)).version, "000005");
+  }));
+
+test("a later version is only advised where there is one", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    const at = (number: number) =>
+      refusalOf(() =>
+        chainMaterialize({ chain, raw: models[number] ?? "", baseVersion: number, to: number, ...quiet }),
+      );
+    const last = await at(4);
+    assert.deepEqual([last.why, last.hint, last.advice], ["already-applied", "use it as it is", []]);
+    assert.deepEqual((await at(3)).advice, [{ to: "choose a later version", option: "to" }]);
+  }));
