@@ -285,3 +285,17 @@ test("a diff alone has a page and a picture; of differences without a size, the 
     assert.equal(existsSync(join(folder, "none.html")), false);
   });
 });
+
+test("the example of docs/report.md: from one zero to the other is a step", () =>
+  withFolder(async (folder) => {
+    const write = async (name: string, ...values: readonly number[]): Promise<string> => {
+      const bytes = new Uint8Array(Uint16Array.from(values).buffer);
+      const file = safetensors(["model.norm.weight", "BF16", [values.length], bytes]);
+      await writeFiles(join(folder, name), { "model.safetensors": file });
+      return join(folder, name);
+    };
+    const base = await write("base", 0, 0x8000, 0x8000, 0x8001, 0x3f80, 0x3f80, 0x3f80, 1);
+    const tuned = await write("tuned", 0x8000, 0, 1, 1, 0x3f81, 0x3f80, 0x3f7f, 0x8001);
+    const { total } = JSON.parse((await weightDiff(["report", base, tuned, "--json", "--quiet"])).out);
+    assert.deepEqual([total.changed, total.steps], [7, [1, 4, 3]]);
+  }));
