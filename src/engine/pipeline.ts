@@ -79,8 +79,8 @@ interface Loaded extends LoadedWindow {
 
 /** Runs jobs until there are none. @throws {WeightDiffError} CRC_MISMATCH, INPUT_CHANGED, IO, DISK_FULL, INTERRUPTED. */
 export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: PipelineHost): Promise<void> {
-  const { inputs, outputs, readsHere } = setup;
-  const files = openWorkerFiles(host.disk, inputs, outputs, { signal: host.signal, readsHere });
+  const { inputs, outputs, readsHere, requests } = setup;
+  const files = openWorkerFiles(host.disk, inputs, outputs, { signal: host.signal, readsHere, requests });
   const areas = memoryOf(setup, kernel);
   const memory = new Uint8Array(kernel.memory);
   const paths = setup.inputs.map(({ path }) => path);

@@ -59,8 +59,12 @@ export async function runJobs(setup: PipelineSetup, jobs: Iterable<Job>, options
   throwIfAborted(options.signal);
 }
 
+/** Requests under way at the Hub, of all threads together. A file has as many turns (http/ranges.ts): one thread must not take them all. */
+const REQUESTS = 16;
+
 async function runHere(setup: PipelineSetup, take: () => Job | null, options: PoolOptions): Promise<void> {
-  await runPipeline(setup, pipelineKernel(setup, readFileSync(KERNEL_WASM_URL)), {
+  const own = { ...setup, requests: REQUESTS / 2 };
+  await runPipeline(own, pipelineKernel(own, readFileSync(KERNEL_WASM_URL)), {
     disk: options.disk ?? localDisk,
     next: async () => take(),
     finished: (job, result) => options.onResult?.(job, result),
@@ -82,7 +86,8 @@ async function runThreads(setup: PipelineSetup, take: () => Job | null, options:
     }
     return job;
   };
-  const own = { ...setup, readsHere: options.threads >= processors() };
+  const requests = Math.floor(REQUESTS / Math.max(2, options.threads));
+  const own = { ...setup, requests, readsHere: options.threads >= processors() };
   const workers: Worker[] = [];
   let failure: unknown;
   const fail = (error: unknown): void => {

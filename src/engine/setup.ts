@@ -41,6 +41,8 @@ export interface PipelineSetup {
   readonly decoders: number;
   /** Has every processor a worker? Then each reads for itself what is in the page cache. */
   readonly readsHere?: boolean;
+  /** Requests that this worker may have under way at the Hub, beyond the first of each stretch that it reads. */
+  readonly requests?: number;
 }
 
 /** Computes what the memory of a run must have room for. */

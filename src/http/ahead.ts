@@ -18,6 +18,8 @@ export interface Ahead {
   stop(reason: Error): void;
   /** Settles when the request is over, however it ended. */
   readonly over: Promise<void>;
+  /** What ended it before its last byte. */
+  fault(): { readonly reason: unknown } | null;
 }
 
 interface Waiting {
@@ -67,6 +69,7 @@ export function readAhead(ranges: RangeReader, begin: number, end: number): Ahea
     end,
     idle: () => waiting.length === 0,
     over,
+    fault: () => fault,
     read(target) {
       if (fault !== null) {
         return Promise.reject(fault.reason);

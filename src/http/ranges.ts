@@ -27,6 +27,8 @@ const MAX_PARALLEL = 16;
 const PROGRESS_BYTES = 65_536;
 /** Letters of a git object's name (sha1, hex). */
 const GIT_NAME = 40;
+/** Too many requests, or too many for now (S3's "slow down"). */
+const BUSY: ReadonlySet<number> = new Set([429, 503]);
 /** What a signed address says when its time is over. */
 const EXPIRED: ReadonlySet<number> = new Set([400, 401, 403, 404, 410]);
 
@@ -52,8 +54,8 @@ export async function withAddress(file: RemoteFile): Promise<RemoteFile> {
   return url == null ? file : { ...file, address: url.href };
 }
 
-/** @param ended ends whatever is asked for. */
-export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
+/** @param ended ends whatever is asked for. @param onBusy is told of a server that was asked too much. */
+export function openRanges(file: RemoteFile, ended?: AbortSignal, onBusy: () => void = () => {}): RangeReader {
   const place = placeOf(file);
   const turn = takeTurns(MAX_PARALLEL);
 
@@ -81,6 +83,11 @@ export function openRanges(file: RemoteFile, ended?: AbortSignal): RangeReader {
           signal,
           bulk: true,
           headers: whole ? {} : { range: `bytes=${at}-${end - 1}` },
+        }).catch((error: unknown) => {
+          if (error instanceof TransientError && BUSY.has(error.status ?? 0)) {
+            onBusy();
+          }
+          throw error;
         });
         if (EXPIRED.has(answer.status) && !isEndpoint(file.access, answer.url)) {
           askAgain();

@@ -35,6 +35,7 @@ const LINES: readonly Line[] = [
   { name: "the same over TLS", model: "0.27G-shards", rtt: 50, mbit: 10_000, hub: "tls" },
   { name: "50 ms, 1 Gbit/s", model: "0.27G-shards", rtt: 50, mbit: 1000 },
   { name: "200 ms, 1 Gbit/s", model: "0.27G-shards", rtt: 200, mbit: 1000 },
+  { name: "200 ms, 10 Gbit/s", model: "0.27G-shards", rtt: 200, mbit: 10_000 },
   { name: "50 ms, 100 Mbit/s", model: "0.12G", rtt: 50, mbit: 100 },
   { name: "50 ms, 1 Gbit/s, silent for 3 s", model: "0.27G-shards", rtt: 50, mbit: 1000, line: "pause=4000,3000" },
   { name: "50 ms, 1 Gbit/s, cuts connections", model: "0.27G-shards", rtt: 50, mbit: 1000, line: "cut=3" },

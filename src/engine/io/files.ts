@@ -4,6 +4,7 @@ import { isTrueBlob } from "../../files/blob.js";
 import { errnoOf, runError } from "../../files/errno.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { RemoteFile } from "../../http/access.js";
+import { newRequestCount, type RequestCount } from "../../http/request-count.js";
 import { changedInput, type Disk, type DiskFile, PAGE, readFully, writeFully } from "./disk.js";
 import { readingHere } from "./here.js";
 import { openRemote } from "./remote.js";
@@ -62,7 +63,10 @@ export interface WorkerFiles {
   close(): Promise<void>;
 }
 
-/** @param readsHere read what is in the page cache in this thread. */
+/**
+ * @param readsHere read what is in the page cache in this thread. @param requests that may be under way for files at the Hub, beyond the
+ * first of each stretch.
+ */
 export function openWorkerFiles(
   disk: Disk,
   inputs: readonly InputFile[],
@@ -70,9 +74,15 @@ export function openWorkerFiles(
   {
     signal,
     readsHere = false,
-  }: { readonly signal?: AbortSignal | undefined; readonly readsHere?: boolean | undefined } = {},
+    requests = 0,
+  }: {
+    readonly signal?: AbortSignal | undefined;
+    readonly readsHere?: boolean | undefined;
+    readonly requests?: number | undefined;
+  } = {},
 ): WorkerFiles {
   const here = readingHere(readsHere);
+  const count = newRequestCount(requests);
   const elsewhere = inputs.some(({ direct, remote }) => direct || remote !== undefined);
   const opened = new Map<string, Promise<DiskFile>>();
   const once = (key: string, open: () => Promise<DiskFile>): Promise<DiskFile> => {
@@ -90,7 +100,7 @@ export function openWorkerFiles(
       throw new RangeError(`no input ${index}`);
     }
     return once(`in ${index} ${direct}`, async () => {
-      const file = await openInput(disk, planned, direct, signal);
+      const file = await openInput(disk, planned, direct, { signal, count });
       try {
         await refuseChange(planned, await file.stat());
         return file.direct ? file : here.of(file);
@@ -187,11 +197,11 @@ export function openInput(
   disk: Disk,
   input: Pick<InputFile, "path" | "remote" | "blob">,
   direct: boolean,
-  signal?: AbortSignal,
+  { signal, count }: { readonly signal?: AbortSignal | undefined; readonly count?: RequestCount } = {},
 ): Promise<DiskFile> {
   const { path, remote, blob } = input;
   if (remote !== undefined) {
-    return Promise.resolve(openRemote(remote, signal));
+    return Promise.resolve(openRemote(remote, count ?? newRequestCount(0), signal));
   }
   return openAs(disk, path, "read", direct).catch((error: unknown) => {
     if (blob !== undefined && error instanceof WeightDiffError && error.code === "INPUT_CHANGED") {

@@ -2,17 +2,19 @@
 import { WeightDiffError } from "../../errors.js";
 import { RESUME } from "../../files/errno.js";
 import type { RemoteFile } from "../../http/access.js";
-import { type Ahead, readAhead } from "../../http/ahead.js";
+import type { Ahead } from "../../http/ahead.js";
+import { readInPieces } from "../../http/pieces.js";
 import { openRanges } from "../../http/ranges.js";
+import type { RequestCount } from "../../http/request-count.js";
 import { remedyOf, TransientError } from "../../http/retry.js";
 import type { DiskFile } from "./disk.js";
 
 /** Stretches of one file that are read at the same time, at most: each holds one of the requests that may be under way. */
 const MOST_STRETCHES = 8;
 
-/** @param signal ends requests that are under way: a server may take its time. */
-export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
-  const ranges = openRanges(file, signal);
+/** @param count of all files of this thread. @param signal ends requests that are under way: a server may take its time. */
+export function openRemote(file: RemoteFile, count: RequestCount, signal?: AbortSignal): DiskFile {
+  const ranges = openRanges(file, signal, count.busy);
   const stretches = new Set<Ahead>();
   const refuse = async (): Promise<never> => {
     throw new WeightDiffError("IO", "is on the Hub, and can only be read", undefined, { at: { file: file.name } });
@@ -42,7 +44,7 @@ export function openRemote(file: RemoteFile, signal?: AbortSignal): DiskFile {
         left.stop(LEFT);
         stretches.delete(left);
       }
-      const stretch = readAhead(ranges, begin, end);
+      const stretch = readInPieces(ranges, begin, end, count);
       stretches.add(stretch);
       stretch.over.finally(() => stretches.delete(stretch));
     },

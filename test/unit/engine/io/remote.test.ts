@@ -5,6 +5,7 @@ import type { DiskFile } from "../../../../src/engine/io/disk.js";
 import { openRemote } from "../../../../src/engine/io/remote.js";
 import { WeightDiffError } from "../../../../src/errors.js";
 import type { RemoteFile } from "../../../../src/http/access.js";
+import { newRequestCount } from "../../../../src/http/request-count.js";
 import type { TestHub } from "../../../hub/server.js";
 import { hubWithFile, rangesAsked } from "../../../support/hub-file.js";
 
@@ -26,7 +27,7 @@ async function part(remote: DiskFile, position: number, length: number): Promise
 
 test("what is expected to be read in order comes by one request; what is read elsewhere has its own", async () => {
   await hub.forget();
-  const remote = openRemote(file);
+  const remote = openRemote(file, newRequestCount(8));
   for (let at = 10_000; at < 90_000; at += 20_000) {
     remote.expect?.(at, 90_000);
     await Promise.all([part(remote, at, 20_000), part(remote, at - 5000, 100)]);
@@ -38,7 +39,7 @@ test("what is expected to be read in order comes by one request; what is read el
 });
 
 test("stretches that nobody reads on keep no read from its bytes, and end with the file", async () => {
-  const remote = openRemote(file);
+  const remote = openRemote(file, newRequestCount(8));
   for (let at = 0; at < 40_000; at += 1000) {
     remote.expect?.(at, BYTES.length);
     await part(remote, at, 10);
@@ -51,7 +52,7 @@ test("stretches that nobody reads on keep no read from its bytes, and end with t
 
 test("what is expected past the end, or of no bytes, is not asked for", async () => {
   await hub.forget();
-  const remote = openRemote(file);
+  const remote = openRemote(file, newRequestCount(8));
   remote.expect?.(5, 5);
   remote.expect?.(5, BYTES.length + 1);
   await remote.close();
@@ -59,7 +60,7 @@ test("what is expected past the end, or of no bytes, is not asked for", async ()
 });
 
 test("a run that the line ended is to be continued: the same command again would find its output begun", async () => {
-  const remote = openRemote(file);
+  const remote = openRemote(file, newRequestCount(8));
   const target = new Uint8Array(BYTES.length);
   assert.equal(await remote.read(target, 0), BYTES.length);
   assert.ok(BYTES.equals(target));
