@@ -52,7 +52,11 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
       target.number === base
         ? `the base already is version ${target.id}: nothing is to be applied`
         : `version ${target.id} is earlier than the base, which is version ${spelled(chain, base)}`,
-      target.number === base ? "use it as it is" : "updates cannot be undone: give an earlier base",
+      target.number === base
+        ? "use it as it is"
+        : baseOption === "from"
+          ? "begin the fold at an earlier version"
+          : "updates cannot be undone: give an earlier base",
       { file: chain.path, version: target.id },
       {
         advice: chain.versions.some(({ number }) => number > base)
@@ -74,7 +78,7 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
     if (way.length > options.maxSteps) {
       throw new WeightDiffError(
         "LIMIT",
-        `more than ${options.maxSteps} steps lead to version ${target.id}`,
+        `more than ${options.maxSteps} ${options.maxSteps === 1 ? "step leads" : "steps lead"} to version ${target.id}`,
         undefined,
         {
           at: { file: chain.path, version: target.id },

@@ -80,11 +80,9 @@ function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): v
 /** @throws {WeightDiffError} USAGE if an additive diff is to be compressed. */
 function encodingAsked({ encoding, compress = false }: MakeDiffOptions): Encoding {
   if (compress && encoding === "additive") {
-    throw new WeightDiffError(
-      "USAGE",
-      "an additive diff cannot be compressed: only bit patterns can",
-      "ask for an exact one",
-    );
+    throw new WeightDiffError("USAGE", "an additive diff cannot be compressed: only bit patterns can", undefined, {
+      advice: [{ to: "make an exact one", option: "encoding", value: "exact" }],
+    });
   }
   return compress ? "compressed" : (encoding ?? DEFAULTS.encoding);
 }

@@ -8,8 +8,9 @@ import { absolutePath } from "./paths.js";
 
 /** The most names of a folder to look at. */
 const MAX_NAMES = 1000;
-/** In names longer than this, one or two slips still mean the same name. */
+/** In names longer than this, one or two slips still mean the same name. In shorter ones, only a letter that is missing or too many. */
 const SHORT = 4;
+const SHORTEST = 3;
 
 /**
  * @param path as the user wrote it.
@@ -71,7 +72,9 @@ async function deepestFolder(path: string): Promise<{ readonly folder: string; r
 
 function isAlike(has: string, wanted: string): boolean {
   const [one, other] = [has, wanted].map((name) => name.toLowerCase().replaceAll(/[-_. ]/g, "")) as [string, string];
-  return one === other || (Math.min(one.length, other.length) > SHORT && slips(one, other) <= 2);
+  const [length, apart] = [Math.min(one.length, other.length), Math.abs(one.length - other.length)];
+  const most = length > SHORT ? 2 : length >= SHORTEST && apart === 1 ? 1 : 0;
+  return one === other || (most > 0 && slips(one, other) <= most);
 }
 
 /** The number of letters to change, add or remove: Levenshtein's distance. */

@@ -5,7 +5,7 @@ import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json } from "../output/json.js";
 import { tableText } from "../output/table.js";
-import { countText } from "../output/text.js";
+import { countText, lineText } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -37,7 +37,7 @@ function inspectText({ path, layout, versions, way, fault, pointer, notes }: Cha
   if (fault !== null) {
     lines.push(`  no way   ${faultText(fault)}`);
   }
-  lines.push(...notes.map((note) => `  note     ${printable(note)}`));
+  lines.push(...notes.map((note) => `  note     ${lineText(note)}`));
   return `${lines.join("\n")}\n`;
 }
 
@@ -65,5 +65,5 @@ function row({
 }
 
 function faultText({ why, message }: NonNullable<InspectedVersion["fault"]>): string {
-  return `${why === null ? "" : `${why}: `}${printable(message.split("\n")[0] ?? "")}`;
+  return `${why === null ? "" : `${why}: `}${lineText(message)}`;
 }

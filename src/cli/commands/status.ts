@@ -5,6 +5,7 @@ import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { json } from "../output/json.js";
 import { durationText } from "../output/progress.js";
+import { lineText } from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -44,7 +45,7 @@ function partLine({ index, count, state, host, pid, done, total, rate, error }: 
   const who = host === null || state === "finished" ? "" : ` on ${printable(host)}, process ${pid}`;
   const far = total === null || state === "finished" ? "" : `, ${bytesText(done)} of ${bytesText(total)}`;
   const speed = state === "running" ? `, ${bytesText(rate)}/s` : "";
-  const why = error === null ? "" : `: ${printable(error.message.split("\n", 1)[0] ?? "")}`;
+  const why = error === null ? "" : `: ${lineText(error.message)}`;
   return `  ${index}/${count}  ${WORDS[state]}${who}${far}${speed}${why}`;
 }
 

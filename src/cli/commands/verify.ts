@@ -10,7 +10,7 @@ import type { Asked } from "../flags/flag.js";
 import { finite, json } from "../output/json.js";
 import { printableText } from "../output/printable.js";
 import { tableText } from "../output/table.js";
-import { countText } from "../output/text.js";
+import { countText, lineText } from "../output/text.js";
 import { verifyMarkdown } from "../output/verify-summary.js";
 import type { During } from "./story.js";
 
@@ -37,7 +37,7 @@ function verifyText(report: VerifyReport): string {
     level,
     check,
     ...[[file, tensor].flatMap((part) => (part === null ? [] : [printable(part)])).join(" ") || printable(report.path)],
-    message.replaceAll("\n", " "),
+    lineText(message),
   ]);
   return `${[...tableText(rows), summary(report)].join("\n")}\n`;
 }

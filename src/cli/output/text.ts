@@ -4,6 +4,11 @@ import type { RecordCount } from "../../plan/operands.js";
 import { bytesText } from "../../run/preflight.js";
 import type { RunFigures } from "../../run/run-plan.js";
 
+/** A message in one line, in full. Names in it are quoted already, and what leaves the program is escaped. */
+export function lineText(message: string): string {
+  return message.replaceAll(/\s*\n\s*/g, " ");
+}
+
 /** For example "3 files". */
 export function countText(count: number, one: string): string {
   return `${count} ${one}${count === 1 ? "" : "s"}`;

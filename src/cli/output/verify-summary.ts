@@ -1,6 +1,6 @@
 /** verify's result in Markdown, as GitHub and GitLab show it: the verdict, what was checked, and the findings. */
 import type { VerifyReport } from "../../commands/verify.js";
-import { printable } from "../../formats/quote.js";
+import { escapeUnsafe, printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 
 /** The page shows no more findings than this; the log has all. */
@@ -17,14 +17,27 @@ export function verifyMarkdown(report: VerifyReport, checked: string): string {
     "",
     ...table([
       ["checkpoint", "kind", "files", "tensors", "checked", "read"],
-      [path, kind, String(files), String(tensors), checked, `${bytesText(bytesRead)} in ${seconds.toFixed(2)} s`],
+      [
+        printable(path),
+        kind,
+        String(files),
+        String(tensors),
+        checked,
+        `${bytesText(bytesRead)} in ${seconds.toFixed(2)} s`,
+      ],
     ]),
     "",
     ...(shown.length === 0
       ? ["Nothing was found."]
       : table([
           ["level", "check", "file", "tensor", "found"],
-          ...shown.map(({ level, check, file, tensor, message }) => [level, check, file ?? "", tensor ?? "", message]),
+          ...shown.map(({ level, check, file, tensor, message }) => [
+            level,
+            check,
+            printable(file ?? ""),
+            printable(tensor ?? ""),
+            message,
+          ]),
         ])),
     ...(more > 0 ? ["", `… and ${more} more`] : []),
     "",
@@ -38,7 +51,7 @@ function table([head = [], ...rows]: readonly (readonly string[])[]): readonly s
 
 /** Names come from other people's files, so every character with a meaning in Markdown or HTML is escaped. */
 function cell(text: string): string {
-  return printable(text.replaceAll(/\s+/g, " "))
+  return escapeUnsafe(text.replaceAll(/\s+/g, " "))
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(/[\\`*_{}[\]()#+!|~>@:-]/g, (character) => `&#${character.codePointAt(0)};`);

@@ -15,7 +15,11 @@ export async function isChain({ diff, hub, to, baseVersion }: OpenRecoverOptions
     throw error;
   });
   if (chain === null && ((to ?? null) !== null || baseVersion !== undefined)) {
-    throw new WeightDiffError("USAGE", `${diff} is not a chain of updates, so it has no versions`, "ask for none");
+    throw new WeightDiffError(
+      "USAGE",
+      `${diff} is not a chain of updates, so it has no versions`,
+      "give a chain as the diff, or leave the version out",
+    );
   }
   return chain !== null;
 }
@@ -52,7 +56,7 @@ export async function recoverChain(options: OpenRecoverOptions): Promise<Recover
     throw new WeightDiffError(
       "USAGE",
       `${diff} is a chain of updates, whose steps state every tensor's bytes: ${asked.join(" and ")} cannot be chosen`,
-      "leave that out",
+      `leave ${asked.length === 1 ? "it" : "them"} out: the steps decide`,
     );
   }
   return chainReport(await chainMaterialize({ ...rest, chain: diff }));

@@ -36,6 +36,19 @@ test("suggests a similar name", async () => {
   });
 });
 
+test("in a short name, one letter that is missing or too many is a slip, another letter is another name", async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, "base"));
+    await mkdir(join(folder, "7b"));
+    for (const slip of ["bas", "bases", "basse", "Bas_"]) {
+      assert.equal(await hintOf(join(folder, slip)), `did you mean ${join(folder, "base")}?`);
+    }
+    for (const other of ["vase", "13b", "8b", "7", "b"]) {
+      assert.match(await hintOf(join(folder, other)), / has no /);
+    }
+  });
+});
+
 test("one word may have been meant as a repository", async () => {
   assert.equal(
     await hintOf("nosuchmodel"),

@@ -40,7 +40,7 @@ export function chooseFold(
   const checksum = asked.checksum ?? (first === null || first === "sha256" ? "xxh3-128" : first);
   const named = [...used].map(([name, version]) => `${version} (${name})`).join(" and ");
   const needs = !(encoding === "xor" ? xors : encoding === "overwrite" && overwrites)
-    ? `${used.size === 1 ? "steps as" : "steps"} ${named} fold into ${encoding} only with the base`
+    ? `${used.size === 1 ? `steps of ${encodings[0]}` : `steps ${named}`} fold into ${encoding} only with the base`
     : stated.some((name) => name !== checksum)
       ? `checksums of ${stated.map((name) => name ?? "nothing").join(" and ")} become ${checksum} only with the base`
       : encoding === "overwrite" && steps.length > MOST_OVERWRITES
