@@ -26,8 +26,8 @@ export interface Kernel extends Coder, Measure, Multiply {
   /** target[i] (F32) = target[i] - source[i], like `target.add_(-source)`: the sign bit of source is flipped, even for a NaN. */
   subtract(source: FloatDtype, sourceAt: number, target: number, count: number): void;
   /**
-   * target[i] (F32) = from[i] (F32) + source[i], as add has it, then sumPush of the new target. They must not overlap. So far a multiple of
-   * 32 elements must have been pushed.
+   * target[i] (F32) = from[i] (F32) + source[i], as add has it, then sumPush of the new target. `target` may equal `from`; nothing else may
+   * overlap. So far a multiple of 32 elements must have been pushed.
    */
   addSummed(source: FloatDtype, sourceAt: number, from: number, target: number, count: number, state: number): void;
   /** target[i] (dtype) = source[i] (F32), rounded to nearest even (docs/arithmetic.md 3). `target` may equal `source`. @returns how many finite values became infinite. */

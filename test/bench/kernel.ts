@@ -13,7 +13,7 @@ import { createSimdKernel } from "../../src/kernel/simd.js";
 const WINDOW = 2 ** 20;
 const MIB = 2 ** 20;
 const COLUMNS = 4096;
-const SUM_ROOM = 4096;
+const SUM_ROOM = 16_384;
 
 /** Byte positions. */
 type Places = readonly [source: number, target: number];

@@ -277,14 +277,15 @@ for (const dtype of NARROW) {
 
 for (const dtype of FLOATS) {
   const size = ELEMENT_BYTES[dtype];
-  test(`addSummed of ${dtype} is add and the sum of what it leaves, in both kernels, in pushes of whole rows`, () => {
+  test(`addSummed of ${dtype} is add and the sum of what it leaves, in both kernels, in pushes of whole rows, also in place`, () => {
     fc.assert(
       fc.property(
         tensor(dtype, 1500),
         tensor("F32", 1500),
         offsets,
         fc.array(fc.nat(12)),
-        (source, self, at, parts) => {
+        fc.boolean(),
+        (source, self, at, parts, inPlace) => {
           const total = cut(source, size, self, 4);
           const pushes = cutAt(
             total,
@@ -292,7 +293,7 @@ for (const dtype of FLOATS) {
           );
           same(source, self, at, (kernel, from, to) => {
             const sum = state(kernel);
-            const other = sum + 8192 + at[0];
+            const other = inPlace ? to : sum + 16_384 + at[0];
             const pass = (step: (done: number, count: number) => void): readonly number[] => {
               poke(kernel, to, self);
               poke(kernel, other, self);

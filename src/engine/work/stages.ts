@@ -38,8 +38,8 @@ function addFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan): Stage {
       const { items, start } = block;
       const sumAt = job.dtype === "F32" ? block.outAt : areas.sumBlock;
       const part = block.terms[0];
-      // In one pass, where the sums do not overwrite what they are made of: it may have to be read again.
-      if (single !== undefined && part?.stored === items && sumAt !== start.at) {
+      // A term that is the start itself is overwritten with it, and may have to be read again.
+      if (single !== undefined && part?.stored === items && part.at !== start.at) {
         runs.take(block);
         kernel.addSummed(single.dtype, part.at, start.at, sumAt, items, areas.sumState);
       } else {

@@ -5,18 +5,21 @@ import { addRows, cascadeShift, collapse, flush } from "./cascade";
 const COLUMNS: u32 = 32;
 const ROW: usize = 128;
 
-/** State: u64 total, u64 rows done, u32 shift, u32 carried elements, the levels, the carry (an unfinished row). */
+/** State: u64 total, u64 rows done, u32 shift, u32 carried elements, the levels, the carry (an unfinished row), rows that are kept. */
 const TOTAL: usize = 0;
 const DONE: usize = 8;
 const SHIFT: usize = 16;
 const CARRIED: usize = 20;
 const LEVELS: usize = 32;
 const CARRY: usize = LEVELS + 4 * ROW;
-export const SUM_BYTES: u32 = <u32>(CARRY + ROW);
+const KEPT: usize = CARRY + ROW;
+/** What add-summed.ts may have to do again: few enough for the nearest cache. */
+export const KEPT_ROWS: u32 = 64;
+export const SUM_BYTES: u32 = <u32>KEPT + KEPT_ROWS * <u32>ROW;
 
 /** See Kernel.sumBegin. */
 export function sumBegin(state: usize, total: f64): void {
-  memory.fill(state, 0, SUM_BYTES);
+  memory.fill(state, 0, KEPT);
   store<u64>(state, <u64>total, TOTAL);
   store<u32>(state, cascadeShift(<u64>total / COLUMNS), SHIFT);
 }
@@ -67,6 +70,12 @@ export function hasUnfinishedRow(state: usize): bool {
 @inline
 export function unfinishedRow(state: usize): usize {
   return state + CARRY;
+}
+
+/** Room for KEPT_ROWS rows. */
+@inline
+export function keptRows(state: usize): usize {
+  return state + KEPT;
 }
 
 /** `rows` rows were added to the columns: at most rowsAhead. */

@@ -97,6 +97,15 @@ for (const [what, shape, count] of [
   });
 }
 
+test("adds a tensor to itself, with values that are not finite among them", async () => {
+  const diff = floats(...Array.from({ length: 4096 }, (_, k) => (k % 1000 === 999 ? Number.POSITIVE_INFINITY : k)));
+  const out = new Uint8Array(diff.length);
+  const own = operand(0, "F32", [4096]);
+  const [result] = await run({ diff, out }, [tensorJob("F32", [4096], { terms: [term(own)] })]);
+  assert.deepEqual(out, floats(...new Float32Array(diff.buffer).map((value) => value + value)));
+  assert.equal(result?.sum, Number.POSITIVE_INFINITY);
+});
+
 for (const dtype of ["F16", "F32", "F64", "I64"] as const) {
   test(`takes big-endian ${dtype}, with the checksum of the bytes as they are stored`, async () => {
     const width = dtypeBits(dtype) / 8;
