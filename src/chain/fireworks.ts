@@ -3,7 +3,6 @@
  * flat U8 tensors. It states neither a version nor a compression: the payloads show how they are compressed. A pickle among them is never opened.
  */
 import type { Folder } from "../checkpoint/file-list.js";
-import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { headerBudget } from "../formats/header-budget.js";
 import { quote } from "../formats/quote.js";
@@ -21,7 +20,7 @@ import {
   type VersionHead,
 } from "./chain.js";
 import { type ChainLayout, once } from "./layout.js";
-import { holdsPayloads, openShardIn, wrongPayload } from "./shards.js";
+import { holdsPayloads, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 
 /** There is only one step, and it has no name. */
 const ONLY = { id: "1", number: 1 } as const;
@@ -51,8 +50,8 @@ export const FIREWORKS: ChainLayout = {
 };
 
 /** Are the checksums decimal numbers? An update of slime without its index looks alike, but has hex ones. */
-function decimalSums({ header }: Shard): boolean {
-  return header.tensors.every(({ name }) => /^\d{1,10}$/.test(header.metadata.get(name) ?? ""));
+function decimalSums({ header }: UpdateShard): boolean {
+  return [...header.tensors].every(({ name }) => /^\d{1,10}$/.test(header.metadata.get(name) ?? ""));
 }
 
 function versionIn(folder: Folder, files: readonly string[], format: string | null): ListedVersion {
@@ -60,11 +59,11 @@ function versionIn(folder: Folder, files: readonly string[], format: string | nu
   const head: VersionHead = { kind: "delta", base: 0, encoding: "xor", checksum: "adler32", index: null };
   const open = once(async () => {
     const errors: WeightDiffError[] = [];
-    const shards: Shard[] = [];
+    const shards: UpdateShard[] = [];
     const payloads = new Map<string, Payload>();
     const budget = headerBudget();
     for (const file of [...files].sort()) {
-      const shard = await openShardIn(folder, file, ONLY.id, budget);
+      const shard = await openShardIn(folder, file, ONLY.id, { budget });
       shards.push(shard);
       for (const tensor of shard.header.tensors) {
         try {
@@ -99,7 +98,7 @@ function versionIn(folder: Folder, files: readonly string[], format: string | nu
   };
 }
 
-function placeOf(shard: Shard, { name }: TensorInfo) {
+function placeOf(shard: UpdateShard, { name }: TensorInfo) {
   return { file: shard.path, tensor: name, version: ONLY.id };
 }
 
@@ -107,7 +106,7 @@ function placeOf(shard: Shard, { name }: TensorInfo) {
 const ENVELOPE = "ARC3_ENVELOPE\0";
 
 /** Reads how a payload begins. @throws {WeightDiffError} with `why` "pickle", "frame", "no-checksum", "dtype", "unknown-compression". */
-async function payloadOf(shard: Shard, tensor: TensorInfo, wanted: string | null): Promise<Payload> {
+async function payloadOf(shard: UpdateShard, tensor: TensorInfo, wanted: string | null): Promise<Payload> {
   const { name, range } = tensor;
   const at = placeOf(shard, tensor);
   const wrong = wrongPayload(tensor, shard.path, ONLY.id);

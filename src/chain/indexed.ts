@@ -4,18 +4,21 @@
  */
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import type { Folder } from "../checkpoint/file-list.js";
-import { type Shard, type ShardFile, withoutTensors } from "../checkpoint/shard.js";
+import { type ShardFile, withoutTensors } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
-import { CODED_KEY, type CodedTensor, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
+import { CHECKSUM_DIGITS } from "../formats/checksum.js";
+import { CODED_KEY, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { headerBudget } from "../formats/header-budget.js";
+import { Places } from "../formats/names.js";
 import { quote } from "../formats/quote.js";
-import { rangeLength, shapeText, type TensorInfo } from "../formats/tensor-info.js";
+import { type ByteRange, rangeLength, shapeText, type TensorInfo } from "../formats/tensor-info.js";
 import { isBareFileName } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError, faultOf, type Payload, together, type Version } from "./chain.js";
-import { PayloadTable, type StatedPayload } from "./payload-table.js";
-import { checksumOf, holdsPayloads, noChecksum, openShardIn, wrongPayload } from "./shards.js";
+import type { CodedTensors } from "./coded-index.js";
+import { PayloadTable } from "./payload-table.js";
+import { checksumOf, holdsPayloads, noChecksum, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 import { COMPRESSIONS } from "./update-index.js";
 import { type DeltaIndex, shown, UNFINISHED_HINT } from "./version-index.js";
 
@@ -27,10 +30,13 @@ export async function openDelta(
   { weightMap, small, encoding, algorithm, coded }: DeltaIndex,
   id: string,
 ): Promise<Opened> {
+  const { names, ids, fileOf, files } = weightMap;
   const errors: WeightDiffError[] = [];
-  const named = new Set<string>();
-  for (const [tensor, file] of weightMap) {
-    if (typeof file !== "string" || !(named.has(file) || isPlainShard(file))) {
+  const isPlain = files.map((file) => typeof file === "string" && isPlainShard(file));
+  for (let row = 0; row < ids.length; row++) {
+    const place = fileOf[row] ?? 0;
+    if (isPlain[place] !== true) {
+      const [tensor, file] = [names.textOf(ids[row] ?? 0), files[place]];
       errors.push(
         chainError(
           "index-path",
@@ -39,10 +45,9 @@ export async function openDelta(
           { file: typeof file === "string" ? file : small.file.name, tensor, version: id },
         ),
       );
-    } else {
-      named.add(file);
     }
   }
+  const named = new Set(files.filter((_, place) => isPlain[place] === true).map(String));
   // Shards that the index does not name count, too: the trainers' readers open every shard in the folder.
   for (const { file } of folder.files) {
     if (file.endsWith(".safetensors") && !file.startsWith(".")) {
@@ -50,50 +55,71 @@ export async function openDelta(
     }
   }
   const budget = headerBudget();
-  const shards: Shard[] = [];
+  const shards: UpdateShard[] = [];
   for (const file of [...named].sort()) {
     try {
-      shards.push(await openShardIn(folder, file, id, budget));
+      shards.push(await openShardIn(folder, file, id, { budget, names }));
     } catch (error) {
       errors.push(faultOf(error));
     }
   }
-  const payloads = new PayloadTable({ encoding, compression: COMPRESSIONS[encoding], algorithm });
+  const most = shards.reduce((sum, { header }) => sum + header.tensors.length, 0);
+  const payloads = new PayloadTable({ encoding, compression: COMPRESSIONS[encoding], algorithm }, names, most);
   const notes: string[] = [];
+  const sum = new Uint8Array(CHECKSUM_DIGITS[algorithm] / 2);
+  const indexed = new Places(ids);
+  /** By the number of a name: the row of its payload plus one. By row of the index: is its payload in the shard that is named there? */
+  const rows = new Int32Array(names.size);
+  const found = new Uint8Array(ids.length);
   for (const opened of shards) {
     const shard = withoutTensors(opened);
-    for (const tensor of opened.header.tensors) {
-      const found = payloadIn(opened, shard, tensor, { algorithm, coded }, id);
-      if (found instanceof WeightDiffError) {
-        errors.push(found);
+    const { tensors } = opened.header;
+    const { columns } = tensors;
+    const own = files.indexOf(shard.file);
+    for (let row = 0; row < tensors.length; row++) {
+      const name = columns.ids[row] ?? 0;
+      const wrong = refusePayload(opened, row, { algorithm, coded }, id, sum);
+      if (wrong !== null) {
+        errors.push(wrong);
         continue;
       }
-      const file = weightMap.get(tensor.name);
-      const before = payloads.get(tensor.name);
-      const at = { file: shard.path, tensor: tensor.name, version: id };
-      if (file === undefined) {
-        errors.push(
-          chainError("shard-extra", `tensor ${quote(tensor.name)} is in the shard and not in the index`, MIXED, at),
-        );
-      } else if (before === undefined) {
-        payloads.add(found);
-      } else if (await isSame(before, found)) {
+      const entry = indexed.of(name);
+      const before = (rows[name] ?? 0) - 1;
+      if (entry >= 0 && before < 0) {
+        const tensor = coded?.get(names.textOf(name));
+        payloads.add(name, shard, columns.begins[row] ?? 0, columns.ends[row] ?? 0, sum, tensor);
+        rows[name] = payloads.size;
+        found[entry] = fileOf[entry] === own ? 1 : 0;
+        continue;
+      }
+      const tensor = names.textOf(name);
+      const at = { file: shard.path, tensor, version: id };
+      if (entry < 0) {
+        const what = `tensor ${quote(tensor)} is in the shard and not in the index`;
+        errors.push(chainError("shard-extra", what, MIXED, at));
+        continue;
+      }
+      const first = payloads.at(before);
+      const { range } = tensors.at(row);
+      if (await isSame(first, { shard, range, hex: Buffer.from(sum).toString("hex") })) {
         notes.push(
-          `tensor ${quote(tensor.name)} is in ${before.shard.file} and, byte for byte, in ${shard.file}: applied once`,
+          `tensor ${quote(tensor)} is in ${first.shard.file} and, byte for byte, in ${shard.file}: applied once`,
         );
       } else {
-        const what = `tensor ${quote(tensor.name)} is in ${before.shard.file} and in ${shard.file}, with other bytes`;
+        const what = `tensor ${quote(tensor)} is in ${first.shard.file} and in ${shard.file}, with other bytes`;
         errors.push(chainError("duplicate-tensor", what, MIXED, at));
       }
     }
   }
-  const held = new Map(shards.map((shard) => [shard.file, { shard, names: namesOnce(shard) }]));
-  for (const [tensor, file] of weightMap) {
-    if (payloads.get(tensor)?.shard.file === file) {
+  const held = new Map(shards.map((shard) => [shard.file, shard]));
+  for (let entry = 0; entry < ids.length; entry++) {
+    if (found[entry] === 1) {
       continue;
     }
-    const { shard, names } = held.get(String(file)) ?? {};
-    if (shard !== undefined && names?.().has(tensor) === false) {
+    const name = ids[entry] ?? 0;
+    const shard = held.get(String(files[fileOf[entry] ?? 0]));
+    if (shard?.header.tensors.rowOf(name) === -1) {
+      const tensor = names.textOf(name);
       const what = `tensor ${quote(tensor)} is named in the index, but is not in the shard`;
       errors.push(chainError("index-tensor", what, MIXED, { file: shard.path, tensor, version: id }));
     }
@@ -104,14 +130,6 @@ export async function openDelta(
   return { shards: shards.map(withoutTensors), payloads, sums: new Map(), notes, checkpoint: null };
 }
 
-function namesOnce({ header }: Shard): () => ReadonlySet<string> {
-  let names: ReadonlySet<string> | undefined;
-  return () => {
-    names ??= new Set(header.tensors.map(({ name }) => name));
-    return names;
-  };
-}
-
 const MIXED =
   "index and shards are of different publishes, or it was damaged: fetch this version again, or stop before it";
 
@@ -120,36 +138,38 @@ export function isPlainShard(name: string): boolean {
   return isBareFileName(name) && !name.startsWith(".") && name.endsWith(".safetensors");
 }
 
-/** @param shard the same shard without its list of tensors. */
-function payloadIn(
-  { header }: Shard,
-  shard: ShardFile,
-  tensor: TensorInfo,
+/** The error for a tensor that is no payload, or has no checksum; null if it is one. @param sum takes the bytes of the checksum. */
+function refusePayload(
+  { path, header: { tensors, metadata } }: UpdateShard,
+  row: number,
   { algorithm, coded }: Pick<DeltaIndex, "algorithm" | "coded">,
   id: string,
-): StatedPayload | WeightDiffError {
-  const { name, range } = tensor;
-  const wrong = wrongPayload(tensor, shard.path, id);
-  if (wrong !== null) {
-    return wrong;
+  sum: Uint8Array,
+): WeightDiffError | null {
+  if (tensors.dtypeOf(row) !== "U8" || tensors.rankOf(row) !== 1) {
+    return wrongPayload(tensors.at(row), path, id);
   }
-  const stated = header.metadata.get(name);
-  const checksum = checksumOf(algorithm, stated);
-  const at = { file: shard.path, tensor: name, version: id };
-  if (checksum === null) {
-    return noChecksum(name, stated, algorithm, at);
+  const stated = metadata.rowOf(tensors.columns.ids[row] ?? 0);
+  if (stated < 0 || !metadata.readHex(stated, sum)) {
+    const { name } = tensors.at(row);
+    const text = stated < 0 ? undefined : metadata.textAt(stated);
+    const checksum = checksumOf(algorithm, text);
+    if (checksum === null) {
+      return noChecksum(name, text, algorithm, { file: path, tensor: name, version: id });
+    }
+    sum.set(Buffer.from(checksum.hex, "hex"));
   }
-  const payload = { name, shard, range, checksum };
-  return coded === null ? payload : codedPayload(payload, coded.get(name), at);
+  return coded === null ? null : wrongLength(tensors.at(row), coded, { file: path, version: id });
 }
 
-/** Refuses a coded payload that is shorter or longer than its windows can be. */
-function codedPayload(
-  payload: StatedPayload,
-  tensor: CodedTensor | undefined,
-  at: { readonly file: string; readonly tensor: string; readonly version: string },
-): StatedPayload | WeightDiffError {
-  const { name, range } = payload;
+/** The error for a coded payload that is shorter or longer than its windows can be; null if it is not. */
+function wrongLength(
+  { name, range }: Pick<TensorInfo, "name" | "range">,
+  coded: CodedTensors,
+  place: { readonly file: string; readonly version: string },
+): WeightDiffError | null {
+  const at = { ...place, tensor: name };
+  const tensor = coded.get(name);
   if (tensor === undefined) {
     return chainError("index-tensor", `tensor ${quote(name)} is not in the index's ${CODED_KEY}`, MIXED, at);
   }
@@ -163,13 +183,16 @@ function codedPayload(
         MIXED,
         at,
       )
-    : { ...payload, dtype, shape };
+    : null;
 }
 
 /** Pipelines that share a tensor publish it more than once. A second payload with the same bytes and the same checksum does no harm. */
-async function isSame(one: Payload, other: StatedPayload): Promise<boolean> {
-  const length = one.range.end - one.range.begin;
-  if (one.checksum?.hex !== other.checksum.hex || other.range.end - other.range.begin !== length) {
+async function isSame(
+  one: Payload,
+  other: { readonly shard: ShardFile; readonly range: ByteRange; readonly hex: string },
+): Promise<boolean> {
+  const length = rangeLength(one.range);
+  if (one.checksum?.hex !== other.hex || rangeLength(other.range) !== length) {
     return false;
   }
   const [left, right] = [await openShardSource(one.shard), await openShardSource(other.shard)];

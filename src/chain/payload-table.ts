@@ -3,8 +3,10 @@
  * Here a payload takes some 40 bytes, and its object is made when somebody asks for it.
  */
 import type { ShardFile } from "../checkpoint/shard.js";
+import { CHECKSUM_DIGITS } from "../formats/checksum.js";
 import type { Dtype } from "../formats/dtype.js";
-import type { ByteRange, Shape } from "../formats/tensor-info.js";
+import { type Names, Places } from "../formats/names.js";
+import type { ByteRange, Shape, TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum, StepCompression, StepEncoding } from "../formats/update.js";
 import type { Payload, Payloads } from "./chain.js";
 
@@ -15,102 +17,66 @@ export interface Common {
   readonly algorithm: StatedChecksum["algorithm"];
 }
 
-/** A payload that has a checksum. */
-export type StatedPayload = Pick<Payload, "name" | "range" | "dtype" | "shape"> & {
-  readonly shard: ShardFile;
-  readonly checksum: StatedChecksum;
-};
+/** The number of no name. */
+const NONE = -1;
 
-/** Names by row. Tables may share one list, of which each takes the first names. The list only grows. */
-class Names {
-  readonly list: string[];
-  readonly #rows: Map<string, number>;
-  /** The latest name that was looked up, and its row: a plan looks up one name in all tables, then the next name. */
-  #asked: string | null = null;
-  #found: number | undefined;
-
-  constructor(list: string[]) {
-    this.list = list;
-    this.#rows = new Map(list.map((name, row) => [name, row]));
-  }
-
-  rowOf(name: string): number | undefined {
-    if (this.#asked !== name) {
-      this.#asked = name;
-      this.#found = this.#rows.get(name);
-    }
-    return this.#found;
-  }
-
-  add(name: string): void {
-    this.#asked = null;
-    this.#rows.set(name, this.list.length);
-    this.list.push(name);
-  }
-}
-
-/** The names of the latest table: the steps of a chain mostly name the same tensors in the same order. */
-let latest = new Names([]);
+/** A tensor as the index states it. */
+type StatedTensor = Pick<TensorInfo, "dtype" | "shape">;
 
 export class PayloadTable implements Payloads {
   readonly common: Common;
-  #names = latest;
-  #size = 0;
+  readonly names: Names;
   readonly shards: ShardFile[] = [];
-  /** For each row: the index of the shard, where the payload begins and ends, and the bytes of its checksum. */
-  #shard = new Uint32Array(64);
-  #range = new Float64Array(128);
-  #sums = Buffer.alloc(0);
-  #sumBytes = 0;
+  /** For each row: the number of the name, the index of the shard, where the payload begins and ends, and the bytes of its checksum. */
+  readonly #ids: Int32Array;
+  readonly #shard: Uint32Array;
+  readonly #range: Float64Array;
+  readonly #sums: Buffer;
+  readonly #sumBytes: number;
+  #places: Places | null = null;
+  #size = 0;
   /** For each row, if the index states it. */
-  readonly #tensors: { readonly dtype: Dtype; readonly shape: Shape }[] = [];
+  readonly #tensors: StatedTensor[] = [];
 
-  constructor(common: Common) {
+  /** @param most rows. */
+  constructor(common: Common, names: Names, most: number) {
     this.common = common;
+    this.names = names;
+    this.#ids = new Int32Array(most).fill(NONE);
+    this.#shard = new Uint32Array(most);
+    this.#range = new Float64Array(2 * most);
+    this.#sumBytes = CHECKSUM_DIGITS[common.algorithm] / 2;
+    this.#sums = Buffer.alloc(this.#sumBytes * most);
   }
 
-  /** @param payload its name must not be in the table yet. */
-  add({ name, shard, range, checksum: { hex }, dtype, shape }: StatedPayload): void {
+  /**
+   * Adds a row, without an object for it.
+   * @param id the number of the tensor's name, which must not be in the table yet.
+   * @param begin where the payload begins in the shard. @param end where it ends.
+   * @param sum the bytes of the checksum, which are copied.
+   * @param tensor what the tensor is, if the index states it.
+   */
+  add(id: number, shard: ShardFile, begin: number, end: number, sum: Uint8Array, tensor?: StatedTensor): void {
     const row = this.#size;
-    if (row === 0) {
-      this.#sumBytes = hex.length / 2;
-      this.#sums = Buffer.alloc(64 * this.#sumBytes);
-    }
-    if (row === this.#shard.length) {
-      this.#shard = longer(this.#shard, Uint32Array);
-      this.#range = longer(this.#range, Float64Array);
-      this.#sums = Buffer.concat([this.#sums, Buffer.alloc(this.#sums.length)]);
-    }
     if (this.shards.at(-1) !== shard) {
       this.shards.push(shard);
     }
-    this.#name(row, name);
     this.#size += 1;
+    this.#places = null;
+    this.#ids[row] = id;
     this.#shard[row] = this.shards.length - 1;
-    this.#range[2 * row] = range.begin;
-    this.#range[2 * row + 1] = range.end;
-    this.#sums.write(hex, row * this.#sumBytes, "hex");
-    if (dtype !== undefined && shape !== undefined) {
-      this.#tensors[row] = { dtype, shape };
+    this.#range[2 * row] = begin;
+    this.#range[2 * row + 1] = end;
+    this.#sums.set(sum, row * this.#sumBytes);
+    if (tensor !== undefined) {
+      this.#tensors[row] = tensor;
     }
   }
 
-  /** As soon as a name is not that of the latest table, this table gets a list of its own. */
-  #name(row: number, name: string): void {
-    const { list } = this.#names;
-    if (list[row] === name) {
-      return;
-    }
-    if (row < list.length || this.#names.rowOf(name) !== undefined) {
-      this.#names = new Names(list.slice(0, row));
-      latest = this.#names;
-    }
-    this.#names.add(name);
-  }
-
-  #rowOf(name: string): number | undefined {
-    const row = this.#names.rowOf(name);
-    return row === undefined || row >= this.#size ? undefined : row;
+  #rowOf(name: string): number {
+    const id = this.names.idOf(name);
+    this.#places ??= new Places(this.#ids);
+    return id === undefined ? -1 : this.#places.of(id);
   }
 
   get size(): number {
@@ -118,30 +84,37 @@ export class PayloadTable implements Payloads {
   }
 
   has(name: string): boolean {
-    return this.#rowOf(name) !== undefined;
+    return this.#rowOf(name) >= 0;
   }
 
   get(name: string): Payload | undefined {
     const row = this.#rowOf(name);
-    return row === undefined ? undefined : new Row(this, name, row);
+    return row < 0 ? undefined : this.at(row);
+  }
+
+  at(row: number): Payload {
+    return new Row(this, this.#nameOf(row), row);
+  }
+
+  #nameOf(row: number): string {
+    return this.names.textOf(this.#ids[row] ?? NONE);
   }
 
   *keys(): IterableIterator<string> {
     for (let row = 0; row < this.#size; row++) {
-      yield this.#names.list[row] ?? "";
+      yield this.#nameOf(row);
     }
   }
 
   *values(): IterableIterator<Payload> {
-    for (const [, payload] of this) {
-      yield payload;
+    for (let row = 0; row < this.#size; row++) {
+      yield this.at(row);
     }
   }
 
   *[Symbol.iterator](): IterableIterator<[string, Payload]> {
     for (let row = 0; row < this.#size; row++) {
-      const name = this.#names.list[row] ?? "";
-      yield [name, new Row(this, name, row)];
+      yield [this.#nameOf(row), this.at(row)];
     }
   }
 
@@ -153,7 +126,7 @@ export class PayloadTable implements Payloads {
     return { begin: this.#range[2 * row] ?? 0, end: this.#range[2 * row + 1] ?? 0 };
   }
 
-  tensorOf(row: number): { readonly dtype: Dtype; readonly shape: Shape } | undefined {
+  tensorOf(row: number): StatedTensor | undefined {
     return this.#tensors[row];
   }
 
@@ -220,10 +193,4 @@ class RowChecksum implements StatedChecksum {
   get hex(): string {
     return this.#table.hexOf(this.#row);
   }
-}
-
-function longer<T extends Uint32Array | Float64Array>(column: T, make: new (length: number) => T): T {
-  const twice = new make(2 * column.length);
-  twice.set(column);
-  return twice;
 }

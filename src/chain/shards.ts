@@ -1,24 +1,30 @@
 /** The shards of one version: safetensors files with one payload for each tensor. This file has the rules for their headers. */
 import { brokenLink, type Folder } from "../checkpoint/file-list.js";
-import type { Shard } from "../checkpoint/shard.js";
+import type { ShardFile } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { CHECKSUM_DIGITS, type ChecksumName } from "../formats/checksum.js";
-import { type HeaderBudget, headerBudget } from "../formats/header-budget.js";
+import type { HeaderBudget } from "../formats/header-budget.js";
+import type { Names } from "../formats/names.js";
 import { quote } from "../formats/quote.js";
-import { readSafetensors } from "../formats/safetensors.js";
+import { type HeaderTable, readHeaderTable } from "../formats/safetensors.js";
 import { type ShardHeader, shapeText, type TensorInfo } from "../formats/tensor-info.js";
 import type { StatedChecksum } from "../formats/update.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 import { fileNamed, strayLink } from "./small-file.js";
 
+/** A shard of a version with its header in columns. */
+export interface UpdateShard extends ShardFile {
+  readonly header: HeaderTable;
+}
+
 /** Opens one shard and reads its header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
 export async function openShardIn(
   folder: Folder,
   name: string,
   version: string,
-  budget: HeaderBudget = headerBudget(),
-): Promise<Shard> {
+  { budget, names }: { readonly budget?: HeaderBudget; readonly names?: Names } = {},
+): Promise<UpdateShard> {
   if (folder.broken.includes(name)) {
     const { code, fact, hint, at } = brokenLink(folder, name);
     throw new WeightDiffError(code, fact, hint, { at: { ...at, version }, why: "incomplete" });
@@ -38,7 +44,7 @@ export async function openShardIn(
   try {
     const source = await openShardSource({ ...file, within: folder.directory });
     try {
-      const header = await readSafetensors(source, budget);
+      const header = await readHeaderTable(source, budget, names);
       const { size, modified } = source;
       const { path, hub } = file;
       return { file: name, path, size, modified, header, ...(hub === undefined ? {} : { hub }) };
@@ -63,16 +69,18 @@ const AGAIN = "it was cut short, damaged, or mixed with another run's: fetch thi
  * Does the shard hold payloads, and not weights? A shard of updates has only flat U8 tensors, and its metadata names each of them. So neither an
  * unfinished version nor a folder of payloads with an ordinary index is ever taken for a model.
  */
-export function holdsPayloads({ tensors, metadata }: ShardHeader): boolean {
-  return (
-    tensors.length > 0 &&
-    tensors.every(({ name, dtype, shape }) => dtype === "U8" && shape.length === 1 && metadata.has(name))
-  );
+export function holdsPayloads({ tensors, metadata }: Pick<ShardHeader, "tensors" | "metadata"> | HeaderTable): boolean {
+  for (const { name, dtype, shape } of tensors) {
+    if (dtype !== "U8" || shape.length !== 1 || !metadata.has(name)) {
+      return false;
+    }
+  }
+  return tensors.length > 0;
 }
 
 /** The error for a tensor that cannot be a payload; null if it can. */
 export function wrongPayload(
-  { name, dtype, shape }: TensorInfo,
+  { name, dtype, shape }: Pick<TensorInfo, "name" | "dtype" | "shape">,
   file: string,
   version: string,
 ): WeightDiffError | null {

@@ -3,7 +3,6 @@
  * a9564572, delta_checkpoint.py 78-88, 257-273, 710-726).
  */
 import type { Folder } from "../checkpoint/file-list.js";
-import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { dtypeFromTorch, tensorBytes } from "../formats/dtype.js";
 import { headerBudget } from "../formats/header-budget.js";
@@ -13,7 +12,7 @@ import type { StatedChecksum } from "../formats/update.js";
 import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
 import { isPlainShard } from "./indexed.js";
 import { type ChainLayout, enterVersion, isMissing, oddNames, once, versionNames } from "./layout.js";
-import { checksumOf, isChecksumName, openShardIn, wrongPayload } from "./shards.js";
+import { checksumOf, isChecksumName, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, numberOf, readRecord, type SmallFile } from "./small-file.js";
 import { shown } from "./version-index.js";
 
@@ -145,13 +144,13 @@ async function openTensors(
     );
   }
   const budget = headerBudget();
-  const shards = new Map<string, Shard>();
+  const shards = new Map<string, UpdateShard>();
   const held = new Map<string, ReadonlyMap<string, TensorInfo>>();
   for (const file of [...new Set([...files, ...(listed ?? [])])].sort()) {
     try {
-      const shard = await openShardIn(folder, file, id, budget);
+      const shard = await openShardIn(folder, file, id, { budget });
       shards.set(file, shard);
-      held.set(file, new Map(shard.header.tensors.map((tensor) => [tensor.name, tensor])));
+      held.set(file, new Map([...shard.header.tensors].map((tensor) => [tensor.name, tensor])));
     } catch (error) {
       errors.push(faultOf(error));
     }
@@ -232,7 +231,7 @@ function contradictions(
 
 function payloadOf(
   record: ReadonlyMap<string, unknown>,
-  shard: Shard,
+  shard: UpdateShard,
   tensor: TensorInfo | undefined,
   { place, id }: { readonly place: string; readonly id: string },
 ): Payload | WeightDiffError {

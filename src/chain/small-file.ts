@@ -1,9 +1,11 @@
 /** The small files of a version: its index or manifest, and the pointer. They are read as a whole, from the disk or from the Hub. */
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Folder, ListedFile } from "../checkpoint/file-list.js";
 import { WeightDiffError } from "../errors.js";
 import { decodeText } from "../files/file-source.js";
-import { parseJsonMaps } from "../formats/json.js";
+import { type ValueReader, valueReader } from "../formats/json.js";
+import { JsonScanner } from "../formats/json-scanner.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 
@@ -21,6 +23,11 @@ export function fileNamed({ files }: Folder, name: string): ListedFile | undefin
 
 /** @throws {WeightDiffError} LIMIT, FORMAT_INVALID, LINK_OUTSIDE, IO, HUB_…. */
 export async function readSmall(file: ListedFile, directory: string): Promise<SmallFile & { readonly text: string }> {
+  const { bytes, ...small } = await readBytes(file, directory);
+  return { ...small, text: decodeText(bytes, file.name) };
+}
+
+async function readBytes(file: ListedFile, directory: string): Promise<SmallFile & { readonly bytes: Uint8Array }> {
   const source = await openShardSource({ ...file, within: directory });
   try {
     if (source.size > MOST) {
@@ -29,29 +36,45 @@ export async function readSmall(file: ListedFile, directory: string): Promise<Sm
       });
     }
     const bytes = await source.readAt(0, source.size);
-    return {
-      file,
-      text: decodeText(bytes, file.name),
-      sha256: createHash("sha256").update(bytes).digest("hex"),
-    };
+    return { file, bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
   } finally {
     await source.close();
   }
 }
 
-/** Reads a JSON object that has each key once. @param version to which the file belongs, for messages. @throws {WeightDiffError} with `why` "incomplete" if it is cut short or damaged. */
+/** Reads a JSON object that has each key once. @param version to which the file belongs, for messages. @throws {WeightDiffError} as readJson. */
 export async function readRecord(
   file: ListedFile,
   directory: string,
   version: string,
 ): Promise<SmallFile & { readonly record: ReadonlyMap<string, unknown> }> {
+  const { value, ...small } = await readJson(file, directory, version, (scanner, values) => {
+    return fieldsOf(values.read()) ?? refuseNoObject(scanner);
+  });
+  return { ...small, record: value };
+}
+
+/**
+ * Reads a file of JSON, in which objects become Maps.
+ * @param version to which the file belongs, for messages.
+ * @param read reads the whole value.
+ * @throws {WeightDiffError} with `why` "incomplete" if it is cut short or damaged.
+ */
+export async function readJson<T>(
+  file: ListedFile,
+  directory: string,
+  version: string,
+  read: (scanner: JsonScanner, values: ValueReader) => T,
+): Promise<SmallFile & { readonly value: T }> {
   try {
-    const { text, ...small } = await readSmall(file, directory);
-    const record = fieldsOf(parseJsonMaps(text, file.name, "python"));
-    if (record === null) {
-      throw new WeightDiffError("FORMAT_INVALID", "is not a JSON object");
+    const { bytes, ...small } = await readBytes(file, directory);
+    if (!isUtf8(bytes)) {
+      decodeText(bytes, file.name); // it tells the fault
     }
-    return { ...small, record };
+    const scanner = new JsonScanner(bytes, file.name, "python");
+    const value = read(scanner, valueReader(scanner, file.name, undefined, "map"));
+    scanner.end();
+    return { ...small, value };
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "LINK_OUTSIDE") {
       throw strayLink(error, version);
@@ -67,6 +90,12 @@ export async function readRecord(
     }
     throw error;
   }
+}
+
+/** @throws {WeightDiffError} after a value that is not an object. */
+export function refuseNoObject(scanner: JsonScanner): never {
+  scanner.end();
+  throw new WeightDiffError("FORMAT_INVALID", "is not a JSON object");
 }
 
 /** The error for a link that leads out of the version's folder. */

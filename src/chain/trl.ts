@@ -4,7 +4,6 @@
  */
 import { openCheckpoint } from "../checkpoint/checkpoint.js";
 import { enterAnyFolder, type Folder } from "../checkpoint/file-list.js";
-import type { Shard } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { dtypeBits } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
@@ -21,7 +20,7 @@ import {
   versionText,
 } from "./chain.js";
 import { type ChainLayout, once } from "./layout.js";
-import { openShardIn } from "./shards.js";
+import { openShardIn, type UpdateShard } from "./shards.js";
 import { numberOf } from "./small-file.js";
 import { shown } from "./version-index.js";
 
@@ -136,7 +135,7 @@ function deltaVersion(folder: Folder, file: string, number: number, before: numb
   };
 }
 
-function refuseOtherStep({ header }: Shard, number: number, place: string, id: string): void {
+function refuseOtherStep({ header }: UpdateShard, number: number, place: string, id: string): void {
   const stated = header.metadata.get("model_version");
   if (numberOf(stated) !== number) {
     const what = `says that it is version ${shown(stated)}`;
@@ -144,14 +143,15 @@ function refuseOtherStep({ header }: Shard, number: number, place: string, id: s
   }
 }
 
-function wholeOf({ header }: Shard): string | null {
+function wholeOf({ header }: UpdateShard): string | null {
   const stated = header.metadata.get("checksum_sha256");
   return stated !== undefined && /^[0-9a-f]{64}$/.test(stated) ? stated : null;
 }
 
 /** @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
-function payloadsOf(shard: Shard, id: string): Version["payloads"] {
-  const { tensors, metadata } = shard.header;
+function payloadsOf(shard: UpdateShard, id: string): Version["payloads"] {
+  const { metadata } = shard.header;
+  const tensors = [...shard.header.tensors];
   const encoding = metadata.get("encoding") ?? "raw";
   if (encoding !== "raw" && encoding !== "gap_delta") {
     const what = `encoding ${quote(encoding)} is not known; known are raw and gap_delta`;
@@ -190,7 +190,7 @@ function payloadsOf(shard: Shard, id: string): Version["payloads"] {
 
 function payloadOf(
   name: string,
-  shard: Shard,
+  shard: UpdateShard,
   {
     tensor,
     values,

@@ -6,11 +6,15 @@ import type { Folder } from "../checkpoint/file-list.js";
 import { findHuggingface } from "../checkpoint/layouts/huggingface.js";
 import { WeightDiffError } from "../errors.js";
 import type { ChecksumName } from "../formats/checksum.js";
+import { Column } from "../formats/column.js";
+import type { ValueReader } from "../formats/json.js";
+import type { JsonScanner } from "../formats/json-scanner.js";
+import { type Names, tensorNames } from "../formats/names.js";
 import { quote } from "../formats/quote.js";
 import { chainError, together, type VersionHead } from "./chain.js";
 import { type CodedTensors, readCodedKeys } from "./coded-index.js";
 import { isChecksumName } from "./shards.js";
-import { fieldsOf, fileNamed, jsonOf, readRecord, type SmallFile } from "./small-file.js";
+import { fieldsOf, fileNamed, jsonOf, readJson, refuseNoObject, type SmallFile } from "./small-file.js";
 import { COMPRESSIONS } from "./update-index.js";
 
 export const INDEX = "model.safetensors.index.json";
@@ -20,11 +24,22 @@ export interface DeltaIndex {
   readonly kind: "delta";
   readonly small: SmallFile;
   readonly metadata: ReadonlyMap<string, unknown>;
-  readonly weightMap: ReadonlyMap<string, unknown>;
+  readonly weightMap: WeightMap;
   readonly encoding: keyof typeof COMPRESSIONS;
   readonly algorithm: ChecksumName;
   /** The tensors if the payloads are coded; else null. */
   readonly coded: CodedTensors | null;
+}
+
+/** Which file holds which tensor. An index may name 35,000 tensors, so it is stored in columns: one row for each, in the order of the index. */
+export interface WeightMap {
+  readonly names: Names;
+  /** The number of each tensor's name. */
+  readonly ids: Int32Array;
+  /** The file of each, as an index into `files`. */
+  readonly fileOf: Int32Array;
+  /** The different ones as they stand there, which need not be text. */
+  readonly files: readonly unknown[];
 }
 
 /** A whole model: it has an ordinary index, or none. */
@@ -66,12 +81,11 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
   if (file === undefined) {
     return { kind: "full", small: null, metadata: new Map() };
   }
-  const { record, ...small } = await readRecord(file, folder.directory, id);
-  const metadata = fieldsOf(record.get("metadata")) ?? new Map<string, unknown>();
+  const { value, ...small } = await readJson(file, folder.directory, id, readIndex);
+  const { metadata, weightMap } = value;
   if (!metadata.has("delta_encoding")) {
     return { kind: "full", small, metadata };
   }
-  const weightMap = fieldsOf(record.get("weight_map"));
   const where = { file: file.name, version: id };
   if (weightMap === null) {
     throw chainError("incomplete", "has no weight_map", "fetch this version again", where);
@@ -101,6 +115,48 @@ export async function readVersionIndex(folder: Folder, id: string): Promise<Delt
     throw together(errors);
   }
   return { kind: "delta", small, metadata, weightMap, encoding, algorithm: algorithm as ChecksumName, coded };
+}
+
+function readIndex(
+  scanner: JsonScanner,
+  values: ValueReader,
+): { readonly metadata: ReadonlyMap<string, unknown>; readonly weightMap: WeightMap | null } {
+  let metadata: ReadonlyMap<string, unknown> | null = null;
+  let weightMap: WeightMap | null = null;
+  if (scanner.peek() !== "{") {
+    values.read();
+    refuseNoObject(scanner);
+  }
+  values.count();
+  scanner.object((key) => {
+    if (key === "weight_map" && scanner.peek() === "{") {
+      weightMap = readWeightMap(scanner, values);
+    } else {
+      const value = values.read();
+      metadata = key === "metadata" ? fieldsOf(value) : metadata;
+    }
+  });
+  return { metadata: metadata ?? new Map(), weightMap };
+}
+
+function readWeightMap(scanner: JsonScanner, values: ValueReader): WeightMap {
+  const names = tensorNames();
+  const [ids, fileOf] = [new Column(Int32Array, names.size), new Column(Int32Array, names.size)];
+  const files: unknown[] = [];
+  const known = new Map<unknown, number>();
+  let [last, place]: [unknown, number] = [undefined, -1];
+  values.count();
+  scanner.named(names, (id) => {
+    const file = values.read();
+    if (file !== last || place < 0) {
+      place = known.get(file) ?? files.push(file) - 1;
+      known.set(file, place);
+      last = file;
+    }
+    ids.push(id);
+    fileOf.push(place);
+  });
+  return { names, ids: ids.all().slice(), fileOf: fileOf.all().slice(), files };
 }
 
 function isEncoding(value: unknown): value is keyof typeof COMPRESSIONS {

@@ -30,7 +30,7 @@ export interface Shard {
 /** A weight file whose tensors are not looked at any more. */
 export type ShardFile = Omit<Shard, "header"> & { readonly header: Pick<ShardHeader, "digest"> };
 
-export function withoutTensors({ header: { digest }, ...shard }: Shard): ShardFile {
+export function withoutTensors({ header: { digest }, ...shard }: ShardFile): ShardFile {
   return { ...shard, header: { digest } };
 }
 

@@ -67,9 +67,10 @@ export function torchName(dtype: Dtype): string | null {
 /**
  * Bytes of a C-ordered tensor; undefined if the product exceeds 2^53, or is not a whole number of bytes (F4, F6). An empty shape is a
  * scalar: one element. Checked like safetensors' `validate` (tensor.rs): [0, 2^53] is 0 bytes, [2^53, 2^53, 0] overflows.
+ * @param first the shape may be a part of a longer list, from this index on. @param end up to, but not including, this one.
  */
-export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | undefined {
-  const count = elementCount(shape);
+export function tensorBytes(dtype: Dtype, shape: ArrayLike<number>, first = 0, end = shape.length): number | undefined {
+  const count = elementCount(shape, first, end);
   if (count === undefined) {
     return undefined;
   }
@@ -77,11 +78,11 @@ export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | un
   return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : undefined;
 }
 
-/** Elements of a shape; undefined above 2^53. An empty shape is a scalar: 1. */
-export function elementCount(shape: readonly number[]): number | undefined {
+/** Elements of a shape, or of a part of a list; undefined above 2^53. An empty shape is a scalar: 1. */
+export function elementCount(shape: ArrayLike<number>, first = 0, end = shape.length): number | undefined {
   let count = 1;
-  for (const size of shape) {
-    count *= size;
+  for (let index = first; index < end; index++) {
+    count *= shape[index] ?? 0;
     if (!Number.isSafeInteger(count) || count < 0) {
       return undefined;
     }

@@ -6,8 +6,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
-import { hashed, isText, keptKey, MOST_KEPT, NO_BYTES } from "./json-keys.js";
 import { SeenKeys } from "./json-seen-keys.js";
+import { hashed, type Names, NO_BYTES } from "./names.js";
 import { quote } from "./quote.js";
 
 /** serde_json's recursion limit is 128, which the 128th level reaches. */
@@ -24,9 +24,17 @@ export interface Span {
   readonly end: number;
 }
 
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BRACKETS = { open: 0x5b, close: 0x5d } as const;
+const BRACES = { open: 0x7b, close: 0x7d } as const;
+const ZERO = 0x30;
+/** Stands for the end of the text: greater than any byte. */
+const END = 0x100;
 /** A number of so many digits is below 2^53. With more, digits may be lost. */
 const SAFE_DIGITS = 15;
 const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -51,9 +59,13 @@ export class JsonScanner {
   readonly #bytes: Buffer;
   readonly #where: string;
   readonly #dialect: JsonDialect;
-  /** The last string that was no key: neighbours in a list are often alike, and are one string then. */
+  /** The last string that was no key, and the keys of the last object: neighbours in a list are often alike. */
   #last = "";
+  #lastKeys: readonly string[] = [];
   #at = 0;
+  /** Where the last string began that was passed over. Was the last text ASCII, and spelled without escapes? */
+  #from = 0;
+  #isPlain = true;
   #depth = 0;
   #keys = 0;
 
@@ -84,98 +96,181 @@ export class JsonScanner {
   /** Its byte. */
   #next(): number | undefined {
     for (;;) {
-      const byte = this.#bytes[this.#at];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+      const byte = this.#bytes[this.#at] ?? END;
+      if (byte > SPACE) {
+        return byte === END ? undefined : byte;
+      }
+      if (byte !== SPACE && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
         return byte;
       }
       this.#at += 1;
     }
   }
 
-  /** Reads an object. `entry` must consume each value. @throws {WeightDiffError} FORMAT_INVALID for a key that occurs twice; LIMIT. */
-  object(entry: (key: string) => void): void {
-    this.#open("{");
-    const seen = new SeenKeys();
-    if (this.peek() !== "}") {
+  /**
+   * Reads an object. `entry` must consume each value.
+   * @param like the keys that it most likely has, in this order, in ASCII and without escapes. By default those of the object before.
+   * @throws {WeightDiffError} FORMAT_INVALID for a key that occurs twice; LIMIT.
+   */
+  object(entry: (key: string) => void, like: readonly string[] = this.#lastKeys): void {
+    this.#open(BRACES.open);
+    // As long as it has those keys, which are different, nothing of its own is kept.
+    let alike = 0;
+    let seen: SeenKeys | null = null;
+    let plain = true;
+    if (this.#next() !== BRACES.close) {
       do {
-        const key = this.#likely(seen.next) ?? this.#text(true);
-        if (!seen.add(key)) {
-          this.fail(`the key ${quote(key)} occurs twice`);
+        let key = seen === null ? this.#likely(like[alike]) : undefined;
+        if (key === undefined) {
+          key = this.#text();
+          plain &&= this.#isPlain;
+          seen ??= new SeenKeys(like.slice(0, alike));
+          if (!seen.add(key)) {
+            this.#twice(key);
+          }
+        } else {
+          alike += 1;
         }
-        this.#keys += 1;
-        if (this.#keys > MAX_KEYS) {
-          throw new WeightDiffError("LIMIT", `${this.#where} has objects of more than ${MAX_KEYS} keys`);
-        }
-        this.#expect(":");
+        this.#countKey();
+        this.#expect(COLON);
         entry(key);
-      } while (this.#take(","));
+      } while (this.#take(COMMA));
     }
-    this.#expect("}");
-    seen.end();
-    this.#keys -= seen.size;
+    this.#expect(BRACES.close);
+    this.#lastKeys = seen === null && alike === like.length ? like : plain ? (seen?.few ?? []) : [];
+    this.#keys -= seen?.size ?? alike;
     this.#depth -= 1;
+  }
+
+  /** Reads an object whose keys are names. `entry` gets the number of each, and must consume its value. @throws {WeightDiffError} as `object`. */
+  named(names: Names, entry: (id: number) => void): void {
+    this.#open(BRACES.open);
+    let seen = new Uint8Array(names.size + 64);
+    let likely = 0;
+    let count = 0;
+    if (this.#next() !== BRACES.close) {
+      do {
+        const id = this.#name(names, likely);
+        if (id >= seen.length) {
+          seen = Buffer.concat([seen], 2 * id);
+        }
+        if (seen[id] === 1) {
+          this.#twice(names.textOf(id));
+        }
+        seen[id] = 1;
+        likely = id + 1;
+        count += 1;
+        this.#countKey();
+        this.#expect(COLON);
+        entry(id);
+      } while (this.#take(COMMA));
+    }
+    this.#expect(BRACES.close);
+    this.#keys -= count;
+    this.#depth -= 1;
+  }
+
+  #twice(key: string): never {
+    return this.fail(`the key ${quote(key)} occurs twice`);
+  }
+
+  #countKey(): void {
+    this.#keys += 1;
+    if (this.#keys > MAX_KEYS) {
+      throw new WeightDiffError("LIMIT", `${this.#where} has objects of more than ${MAX_KEYS} keys`);
+    }
   }
 
   /** Reads an array. `element` must consume each value. */
   array(element: (index: number) => void): void {
-    this.#open("[");
+    this.#open(BRACKETS.open);
     let index = 0;
-    if (this.peek() !== "]") {
+    if (this.#next() !== BRACKETS.close) {
       do {
         element(index);
         index += 1;
-      } while (this.#take(","));
+      } while (this.#take(COMMA));
     }
-    this.#expect("]");
+    this.#expect(BRACKETS.close);
     this.#depth -= 1;
   }
 
   string(): string {
-    return this.#text(false);
+    const text = this.#likely(this.#last);
+    if (text !== undefined) {
+      return text;
+    }
+    const found = this.#text();
+    this.#last = this.#isPlain ? found : "";
+    return found;
   }
 
-  /** The string, if it is the next one, and is spelled without escapes and in ASCII. */
+  /** The string, if it is the next one. @param text of ASCII that is spelled without escapes. */
   #likely(text: string | undefined): string | undefined {
     if (text === undefined || this.#next() !== QUOTE) {
       return undefined;
     }
     const bytes = this.#bytes;
     const start = this.#at + 1;
-    for (let index = 0; index < text.length; index++) {
-      const byte = bytes[start + index] ?? 0;
-      if (byte !== text.charCodeAt(index) || byte < 0x20 || byte >= 0x80 || byte === QUOTE || byte === BACKSLASH) {
-        return undefined;
-      }
-    }
     if (bytes[start + text.length] !== QUOTE) {
       return undefined;
+    }
+    for (let index = 0; index < text.length; index++) {
+      if (bytes[start + index] !== text.charCodeAt(index)) {
+        return undefined;
+      }
     }
     this.#at = start + text.length + 1;
     return text;
   }
 
-  /** @param isKey does it name what comes next? Then it will come again. */
-  #text(isKey: boolean): string {
-    this.#expect('"');
+  /** The number of the name that comes next. @param likely the one that most likely comes. */
+  #name(names: Names, likely: number): number {
     const bytes = this.#bytes;
+    if (this.#next() === QUOTE) {
+      const length = names.lengthAt(likely, bytes, this.#at + 1);
+      if (length >= 0 && bytes[this.#at + 1 + length] === QUOTE) {
+        this.#at += length + 2;
+        return likely;
+      }
+    }
+    this.#expect(QUOTE);
     const start = this.#at;
-    let ascii = true;
-    let escaped = false;
     let hash = NO_BYTES;
     for (let at = start; ; at++) {
       const byte = bytes[at];
       if (byte === QUOTE) {
         this.#at = at + 1;
-        if (escaped) {
-          return this.#unescaped(start, at);
-        }
-        if (isKey && ascii && at - start <= MOST_KEPT) {
-          return keptKey(bytes, start, at, hash);
-        }
-        if (!ascii || !isText(this.#last, bytes, start, at)) {
-          this.#last = bytes.toString(ascii ? "latin1" : "utf8", start, at);
-        }
-        return this.#last;
+        return names.idAt(bytes, start, at, hash);
+      }
+      if (byte === BACKSLASH || byte === undefined || byte < 0x20) {
+        this.#at = start - 1;
+        return names.add(this.#text());
+      }
+      hash = hashed(hash, byte);
+    }
+  }
+
+  #text(): string {
+    const escaped = this.#passString();
+    const start = this.#from;
+    const end = this.#at - 1;
+    const text = escaped ? this.#unescaped(start, end) : this.#bytes.toString("utf8", start, end);
+    this.#isPlain = !escaped && text.length === end - start;
+    return text;
+  }
+
+  /** Passes over a string, whose text begins at `#from` then. @returns has it escapes? Nothing has checked them. */
+  #passString(): boolean {
+    this.#expect(QUOTE);
+    const bytes = this.#bytes;
+    this.#from = this.#at;
+    let escaped = false;
+    for (let at = this.#at; ; at++) {
+      const byte = bytes[at];
+      if (byte === QUOTE) {
+        this.#at = at + 1;
+        return escaped;
       }
       if (byte === BACKSLASH) {
         escaped = true;
@@ -183,11 +278,6 @@ export class JsonScanner {
       } else if (byte === undefined || byte < 0x20) {
         this.#at = at;
         this.fail(byte === undefined ? "a string does not end" : "a string holds a raw control character");
-      } else {
-        ascii &&= byte < 0x80;
-        if (isKey) {
-          hash = hashed(hash, byte);
-        }
       }
     }
   }
@@ -214,23 +304,27 @@ export class JsonScanner {
 
   /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are refused, as by serde's usize. */
   integer(): number {
-    const span = this.#number();
+    const first = this.#next() ?? 0;
+    const bytes = this.#bytes;
+    let at = this.#at;
     let value = 0;
-    if (span.end - span.start <= SAFE_DIGITS) {
-      for (let at = span.start; at < span.end; at++) {
-        const digit = (this.#bytes[at] ?? 0) - 0x30;
-        if (digit < 0 || digit > 9) {
-          return this.#noInteger(span);
-        }
+    if (first > ZERO && first <= ZERO + 9) {
+      for (let digit = first - ZERO; digit >= 0 && digit <= 9 && at - this.#at < SAFE_DIGITS; ) {
         value = value * 10 + digit;
+        at += 1;
+        digit = (bytes[at] ?? 0) - ZERO;
       }
-      return value;
+      const after = bytes[at];
+      if (after === COMMA || after === BRACKETS.close) {
+        this.#at = at;
+        return value;
+      }
     }
-    return this.#noInteger(span);
+    return this.#otherInteger(this.#number());
   }
 
-  /** A number that is long or unusual. */
-  #noInteger({ start, end }: Span): number {
+  /** An integer that is zero, long, or followed by something else than the next number of a list. */
+  #otherInteger({ start, end }: Span): number {
     const text = this.#bytes.toString("latin1", start, Math.min(end, start + 20));
     const value = Number(text);
     if (!/^[0-9]+$/.test(text)) {
@@ -272,6 +366,19 @@ export class JsonScanner {
     return found[1];
   }
 
+  /** How many bytes have been read: where the value before ended. */
+  get position(): number {
+    return this.#at;
+  }
+
+  /** Skips a string, and still checks it. @returns where it begins, with its quote. */
+  skipString(): number {
+    if (this.#passString()) {
+      this.#unescaped(this.#from, this.#at - 1);
+    }
+    return this.#from - 1;
+  }
+
   /** Skips one value of any kind, and still checks it. */
   skip(): Span {
     const first = this.peek();
@@ -281,7 +388,7 @@ export class JsonScanner {
     } else if (first === "[") {
       this.array(() => this.skip());
     } else if (first === '"') {
-      this.string();
+      this.skipString();
     } else if (this.atNumber()) {
       this.number();
     } else {
@@ -324,18 +431,19 @@ export class JsonScanner {
     return true;
   }
 
-  #take(character: string): boolean {
-    const found = this.#next() === character.charCodeAt(0);
-    if (found) {
-      this.#at += 1;
+  #take(byte: number): boolean {
+    // Mostly it is there, without white space before it.
+    if (this.#bytes[this.#at] !== byte && this.#next() !== byte) {
+      return false;
     }
-    return found;
+    this.#at += 1;
+    return true;
   }
 
-  #expect(character: string): void {
-    if (!this.#take(character)) {
+  #expect(byte: number): void {
+    if (!this.#take(byte)) {
       const found = this.#character();
-      this.fail(`expected ${character}, found ${found === "" ? "the end" : quote(found)}`);
+      this.fail(`expected ${String.fromCharCode(byte)}, found ${found === "" ? "the end" : quote(found)}`);
     }
   }
 
@@ -345,7 +453,7 @@ export class JsonScanner {
     return first;
   }
 
-  #open(bracket: string): void {
+  #open(bracket: number): void {
     this.#expect(bracket);
     this.#depth += 1;
     if (this.#depth > MAX_DEPTH) {

@@ -35,12 +35,33 @@ export function readValue(
   most = MAX_VALUES,
   objects: "record" | "map" = "record",
 ): unknown {
+  return valueReader(scanner, where, most, objects).read();
+}
+
+/** Reads one value after the other, all of which count together. */
+export interface ValueReader {
+  /** The value that comes next. */
+  read(): unknown;
+  /** Counts a value that somebody else reads. */
+  count(): void;
+}
+
+/** @param most values in all. @throws {WeightDiffError} as parseJson. */
+export function valueReader(
+  scanner: JsonScanner,
+  where: string,
+  most = MAX_VALUES,
+  objects: "record" | "map" = "record",
+): ValueReader {
   let made = 0;
-  const read = (): unknown => {
+  const count = (): void => {
     made += 1;
     if (made > most) {
       throw new WeightDiffError("LIMIT", `${where} holds more than ${most} values`);
     }
+  };
+  const read = (): unknown => {
+    count();
     const first = scanner.peek();
     if (first === "{" && objects === "map") {
       const map = new Map<string, unknown>();
@@ -66,7 +87,7 @@ export function readValue(
     }
     return scanner.atNumber() ? scanner.number() : scanner.literal();
   };
-  return read();
+  return { read, count };
 }
 
 /** Refuses text that is not JSON, and builds nothing. @throws {WeightDiffError} FORMAT_INVALID; LIMIT beyond 127 levels. */

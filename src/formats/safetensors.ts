@@ -8,8 +8,11 @@ import { WeightDiffError } from "../errors.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
 import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
+import { type Names, tensorNames } from "./names.js";
 import { quote } from "./quote.js";
+import { StatedTensors, StatedTexts } from "./stated-tensors.js";
 import { type ByteSource, MAX_RANK, type Shape, type ShardHeader, type TensorInfo } from "./tensor-info.js";
+import { NamedTexts, type TensorTable } from "./tensor-table.js";
 
 /** In bytes. Parsing takes many times the size in memory. The largest real headers (20,000 tensors) stay below 3 MB. */
 export const MAX_HEADER = 25_000_000;
@@ -17,14 +20,12 @@ export const MAX_HEADER = 25_000_000;
 const MAX_METADATA = 250_000;
 const DAMAGED = "the file is damaged: download it again";
 
-/** A tensor with its range as the header states it, relative to the data section, until the header is found valid. */
-interface StatedTensor extends TensorInfo {
-  readonly range: { begin: number; end: number };
-}
-
-interface Header {
-  readonly tensors: StatedTensor[];
-  readonly metadata: ReadonlyMap<string, string>;
+/** A header in columns. */
+export interface HeaderTable {
+  readonly tensors: TensorTable;
+  readonly metadata: NamedTexts;
+  /** As in ShardHeader. */
+  readonly digest: string;
 }
 
 /**
@@ -33,6 +34,16 @@ interface Header {
  * @throws {WeightDiffError} TRUNCATED, LIMIT, FORMAT_INVALID, FORMAT_UNSUPPORTED (a dtype newer than 0.8)
  */
 export async function readSafetensors(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {
+  const { tensors, metadata, digest } = await readHeaderTable(source, budget);
+  return { format: "safetensors", tensors: [...tensors], metadata: new Map(metadata), digest };
+}
+
+/** The same in columns. @param names where the names get their numbers. @throws {WeightDiffError} as readSafetensors. */
+export async function readHeaderTable(
+  source: ByteSource,
+  budget = headerBudget(),
+  names = tensorNames(),
+): Promise<HeaderTable> {
   const { name: file, size } = source;
   if (size < 8) {
     throw new WeightDiffError(
@@ -63,26 +74,38 @@ export async function readSafetensors(source: ByteSource, budget = headerBudget(
   }
   takeBytes(budget, Number(length), file);
   const bytes = await source.readAt(8, Number(length));
-  const { tensors, metadata } = parseHeader(bytes, file, budget);
-  validateHeader(tensors, dataStart, size, file);
+  const { tensors, metadata } = parseHeader(bytes, file, budget, names);
+  placeTensors(tensors, { dataStart, size, file });
   const digest = createHash("sha256").update(prefix).update(bytes).digest("hex");
-  return { format: "safetensors", tensors, metadata, digest };
+  return { tensors, metadata, digest };
 }
 
-function parseHeader(bytes: Uint8Array, file: string, budget: HeaderBudget): Header {
+function parseHeader(
+  bytes: Uint8Array,
+  file: string,
+  budget: HeaderBudget,
+  names: Names,
+): Pick<HeaderTable, "tensors" | "metadata"> {
   const scanner = new JsonScanner(bytes, `${file}: header`);
-  const tensors: StatedTensor[] = [];
-  let metadata: ReadonlyMap<string, string> = new Map();
-  scanner.object((name) => {
-    if (name === "__metadata__") {
-      metadata = readMetadata(scanner, file);
+  const special = names.add("__metadata__");
+  const stated = new StatedTensors(names, roomFor(names, bytes));
+  const texts = new StatedTexts(roomFor(names, bytes));
+  const readEntry = entryReader(scanner, stated, names, file);
+  scanner.named(names, (id) => {
+    if (id === special) {
+      readMetadata(scanner, texts, names, file);
     } else {
       takeTensors(budget, 1, file);
-      tensors.push(readEntry(scanner, name, file));
+      readEntry(id);
     }
   });
   scanner.end();
-  return { tensors, metadata };
+  return { tensors: stated.table(), metadata: new NamedTexts(names, bytes, texts.columns()) };
+}
+
+/** How many entries a header may well have: as many as others before it, as far as its bytes go. */
+function roomFor(names: Names, bytes: Uint8Array): number {
+  return Math.min(names.size, Math.ceil(bytes.length / 64));
 }
 
 /**
@@ -100,64 +123,79 @@ function refuseOtherThanText(first: string, key: string, file: string): void {
   }
 }
 
-function readMetadata(scanner: JsonScanner, file: string): ReadonlyMap<string, string> {
-  const metadata = new Map<string, string>();
+function readMetadata(scanner: JsonScanner, texts: StatedTexts, names: Names, file: string): void {
   if (scanner.peek() === "n") {
     scanner.literal();
-  } else {
-    scanner.object((key) => {
-      refuseOtherThanText(scanner.peek(), key, file);
-      metadata.set(key, scanner.string());
-      if (metadata.size > MAX_METADATA) {
-        const what = `__metadata__ has more than ${MAX_METADATA} entries`;
-        throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file } });
-      }
-    });
+    return;
   }
-  return metadata;
+  scanner.named(names, (id) => {
+    if (scanner.peek() !== '"') {
+      refuseOtherThanText(scanner.peek(), names.textOf(id), file);
+    }
+    texts.ids.push(id);
+    texts.starts.push(scanner.skipString());
+    texts.ends.push(scanner.position);
+    if (texts.ids.size > MAX_METADATA) {
+      const what = `__metadata__ has more than ${MAX_METADATA} entries`;
+      throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file } });
+    }
+  });
 }
 
 /** The fields of a tensor entry, in the order of their array form. */
 const FIELDS = ["dtype", "shape", "data_offsets"] as const;
 
-/** An object, or the array [dtype, shape, data_offsets], as serde reads a struct. Other fields are skipped. */
-function readEntry(scanner: JsonScanner, name: string, file: string): StatedTensor {
-  const found: { dtype?: string; shape?: Shape; data_offsets?: readonly number[] } = {};
+/** Reads one entry after the other: objects, or arrays [dtype, shape, data_offsets], as serde reads a struct. Other fields are skipped. */
+function entryReader(scanner: JsonScanner, stated: StatedTensors, names: Names, file: string): (id: number) => void {
+  let id = 0;
+  let dtype: string | undefined;
+  /** The dtype of the tensor before. */
+  let known: Dtype | undefined;
+  const name = (): string => names.textOf(id);
+  const shape = integerReader(scanner, "shape", name, file);
+  const offsets = integerReader(scanner, "data_offsets", name, file);
   const readField = (field: string | undefined): void => {
     if (field === "dtype") {
-      found.dtype = readDtype(scanner);
-    } else if (field === "shape" || field === "data_offsets") {
-      found[field] = readIntegers(scanner, name, field, file);
+      dtype = readDtype(scanner);
+    } else if (field === "shape") {
+      shape.read();
+    } else if (field === "data_offsets") {
+      offsets.read();
     } else {
       scanner.skip();
     }
   };
-  if (scanner.peek() === "[") {
-    scanner.array((index) =>
-      index < FIELDS.length
-        ? readField(FIELDS[index])
-        : scanner.fail(`tensor ${quote(name)} has more than dtype, shape and data_offsets`),
-    );
-  } else {
-    scanner.object(readField);
-  }
-  const { dtype, shape, data_offsets: offsets } = found;
-  if (dtype === undefined || shape === undefined || offsets === undefined) {
-    return scanner.fail(`tensor ${quote(name)} lacks dtype, shape or data_offsets`);
-  }
-  const [begin, end] = offsets;
-  if (begin === undefined || end === undefined || offsets.length !== 2) {
-    return scanner.fail(`tensor ${quote(name)} has ${offsets.length} data_offsets, not 2`);
-  }
-  if (!isDtype(dtype)) {
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
-      `tensor ${quote(name)} has the dtype ${quote(dtype)}, which safetensors 0.8 does not know`,
-      undefined,
-      { at: { file } },
-    );
-  }
-  return { name, path: [name], dtype, shape, range: { begin, end } };
+  const readItem = (index: number): void =>
+    index < FIELDS.length
+      ? readField(FIELDS[index])
+      : scanner.fail(`tensor ${quote(name())} has more than dtype, shape and data_offsets`);
+  return (next) => {
+    id = next;
+    dtype = undefined;
+    shape.length = -1;
+    offsets.length = -1;
+    if (scanner.peek() === "[") {
+      scanner.array(readItem);
+    } else {
+      scanner.object(readField, FIELDS);
+    }
+    if (dtype === undefined || shape.length < 0 || offsets.length < 0) {
+      scanner.fail(`tensor ${quote(name())} lacks dtype, shape or data_offsets`);
+    }
+    if (offsets.length !== 2) {
+      scanner.fail(`tensor ${quote(name())} has ${offsets.length} data_offsets, not 2`);
+    }
+    if (dtype !== known && !isDtype(dtype)) {
+      throw new WeightDiffError(
+        "FORMAT_UNSUPPORTED",
+        `tensor ${quote(name())} has the dtype ${quote(dtype)}, which safetensors 0.8 does not know`,
+        undefined,
+        { at: { file } },
+      );
+    }
+    known = dtype as Dtype;
+    stated.add(id, known, shape, offsets);
+  };
 }
 
 /** "I32", or {"I32": null}, which serde reads as the same. */
@@ -176,44 +214,55 @@ function readDtype(scanner: JsonScanner): string {
   return name === undefined || names.length !== 1 ? scanner.fail("a dtype is not one name") : name;
 }
 
-/** Of the list that is being read: one that grows in a list of its own leaves room for sixteen more. */
-const integers: number[] = new Array(MAX_RANK).fill(0);
+/** Reads lists of numbers, each into the room of the last one. */
+interface IntegerReader {
+  readonly numbers: readonly number[];
+  /** -1 as long as no list was read. */
+  length: number;
+  read(): void;
+}
 
-function readIntegers(scanner: JsonScanner, name: string, field: string, file: string): readonly number[] {
-  let count = 0;
-  scanner.array((index) => {
+/** @param field the list's name. @param name gives that of the tensor. */
+function integerReader(scanner: JsonScanner, field: string, name: () => string, file: string): IntegerReader {
+  const numbers: number[] = new Array(MAX_RANK).fill(0);
+  const readNumber = (index: number): void => {
     if (index >= MAX_RANK) {
-      const what = `tensor ${quote(name)} has a ${field} of more than ${MAX_RANK} numbers`;
-      throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file, tensor: name } });
+      const what = `tensor ${quote(name())} has a ${field} of more than ${MAX_RANK} numbers`;
+      throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file, tensor: name() } });
     }
-    integers[index] = scanner.integer();
-    count = index + 1;
-  });
-  return integers.slice(0, count);
+    numbers[index] = scanner.integer();
+    list.length = index + 1;
+  };
+  const list: IntegerReader = {
+    numbers,
+    length: -1,
+    read() {
+      list.length = 0;
+      scanner.array(readNumber);
+    },
+  };
+  return list;
 }
 
 /**
- * Each tensor begins where the last one ended, and the last one ends at the end of the file: no holes, no overlaps, no rest. The size of a
- * stream is Infinity, since it is unknown.
+ * Checks that each tensor begins where the last one ended, and the last one ends at the end of the file: no holes, no overlaps, no rest. The
+ * size of a stream is Infinity, since it is unknown. Then makes the ranges absolute.
  */
-function validateHeader(tensors: StatedTensor[], dataStart: number, size: number, file: string): void {
-  const invalid = (name: string, what: string): WeightDiffError =>
-    new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${what}`, DAMAGED, { at: { file, tensor: name } });
-  tensors.sort((a, b) => a.range.begin - b.range.begin || a.range.end - b.range.end || (a.name < b.name ? -1 : 1));
+function placeTensors(
+  tensors: TensorTable,
+  { dataStart, size, file }: { readonly dataStart: number; readonly size: number; readonly file: string },
+): void {
+  const { begins, ends } = tensors.columns;
   let expected = 0;
-  for (const { name, dtype, shape, range } of tensors) {
-    const { begin, end } = range;
-    if (begin !== expected || end < begin) {
-      const what = `has data_offsets [${begin}, ${end}], expected to begin at ${expected}`;
-      throw invalid(name, `${what}: tensors overlap or leave a hole`);
-    }
-    const bytes = bytesOf(dtype, shape, name, file);
-    if (end - begin !== bytes) {
-      throw invalid(name, `has ${end - begin} bytes, but ${dtype} ${shapeText(shape)} takes ${bytes}`);
+  for (let row = 0; row < tensors.length; row++) {
+    const begin = begins[row] ?? 0;
+    const end = ends[row] ?? 0;
+    if (begin !== expected || end < begin || end - begin !== tensors.bytesOf(row)) {
+      throw misplaced(tensors.at(row), expected, file);
     }
     expected = end;
-    range.begin += dataStart;
-    range.end += dataStart;
+    begins[row] = dataStart + begin;
+    ends[row] = dataStart + end;
   }
   const total = dataStart + expected;
   if (total !== size && Number.isFinite(size)) {
@@ -224,6 +273,18 @@ function validateHeader(tensors: StatedTensor[], dataStart: number, size: number
       { at: { file } },
     );
   }
+}
+
+/** The error for a tensor that does not begin where it should, or has another length. */
+function misplaced({ name, dtype, shape, range }: TensorInfo, expected: number, file: string): WeightDiffError {
+  const { begin, end } = range;
+  const what =
+    begin !== expected || end < begin
+      ? `has data_offsets [${begin}, ${end}], expected to begin at ${expected}: tensors overlap or leave a hole`
+      : `has ${end - begin} bytes, but ${dtype} ${shapeText(shape)} takes ${bytesOf(dtype, shape, name, file)}`;
+  return new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} ${what}`, DAMAGED, {
+    at: { file, tensor: name },
+  });
 }
 
 /** @throws {WeightDiffError} FORMAT_INVALID for a shape that overflows, or that is not a whole number of bytes. */

@@ -167,21 +167,29 @@ function counted(job: Job, inputOf: Renumber, shardOf: Renumber): Job {
         ...job,
         base: job.base === null ? null : countedStored(job.base, inputOf),
         tuned: job.tuned === null ? null : countedStored(job.tuned, inputOf),
-        steps: countedUpdates({ steps: job.steps, sums: [] }, inputOf).steps,
+        steps: countedSteps(job.steps, inputOf),
         output: { ...job.output, shard: shardOf(job.output.shard) },
       };
   }
 }
 
-function countedUpdates({ steps, sums }: Updates, inputOf: Renumber): Updates {
+/** The list of steps is made only when somebody asks, as before. */
+function countedUpdates(updates: Updates, inputOf: Renumber): Updates {
+  const { bytes, coded, sums } = updates;
   return {
-    sums,
-    steps: steps.map(({ values, ...step }) => ({
-      ...step,
-      input: inputOf(step.input),
-      ...(values === undefined ? {} : { values: { ...values, input: inputOf(values.input) } }),
-    })),
+    ...{ bytes, coded, sums },
+    get steps() {
+      return countedSteps(updates.steps, inputOf);
+    },
   };
+}
+
+function countedSteps(steps: readonly UpdateStep[], inputOf: Renumber): readonly UpdateStep[] {
+  return steps.map(({ values, ...step }) => ({
+    ...step,
+    input: inputOf(step.input),
+    ...(values === undefined ? {} : { values: { ...values, input: inputOf(values.input) } }),
+  }));
 }
 
 function countedOperand(operand: Operand, inputOf: Renumber): Operand {

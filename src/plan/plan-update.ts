@@ -4,7 +4,8 @@
  */
 import { chainError, type Payload, type StoredBytes, together, type Version } from "../chain/chain.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import type { StoredOperand, TensorJob, UpdateStep } from "../engine/job/job.js";
+import type { StoredOperand, TensorJob, UpdateStep, Updates } from "../engine/job/job.js";
+import { stepBytes } from "../engine/job/updates.js";
 import type { WeightDiffError } from "../errors.js";
 import { dtypeBits, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
@@ -75,7 +76,7 @@ export function planUpdate(
   let proven = 0;
   let untaken = 0;
   const jobs = bySize.map(({ pair: { name, driver }, output }, id): TensorJob => {
-    const { count, stated, taken } = sumsOf(name, steps, sums.get(name), everySum);
+    const { count, stated, taken, ...known } = changesOf(name, steps, sums.get(name), everySum);
     expected.set(
       id,
       taken.map(({ sum }) => sum),
@@ -90,15 +91,15 @@ export function planUpdate(
       rule: "update",
       ...asBytes(storedOperand(driver, rawOf)),
       terms: [],
-      // Made when the job's turn comes: a mixture of experts in 64 steps has two million of them.
-      get updates() {
-        return {
-          steps: steps.flatMap(({ id: version, payloads }) => {
+      updates: {
+        ...known,
+        get steps() {
+          return steps.flatMap(({ id: version, payloads }) => {
             const payload = payloads.get(name);
             return payload === undefined ? [] : [stepOf(version, payload, inputOf)];
-          }),
-          sums: taken.map(({ after, sum }) => ({ after, algorithm: sum.checksum.algorithm })),
-        };
+          });
+        },
+        sums: taken.map(({ after, sum }) => ({ after, algorithm: sum.checksum.algorithm })),
       },
       prove: false,
       output,
@@ -132,31 +133,50 @@ interface PlacedSum {
   readonly sum: ExpectedSum;
 }
 
-/** @returns how many steps change the tensor, how many checksums are stated of it, and those that are taken. */
-function sumsOf(
+/** What the steps do to one tensor, as far as it is known without a list of them. */
+interface Changes extends Pick<Updates, "bytes" | "coded"> {
+  /** How many steps change it. */
+  readonly count: number;
+  /** How many checksums are stated of it, and those that are taken. */
+  readonly stated: number;
+  readonly taken: readonly PlacedSum[];
+}
+
+/** @param first the checksum that the start states. */
+function changesOf(
   name: string,
   steps: readonly Version[],
   first: ExpectedSum | undefined,
   everySum: boolean,
-): { readonly count: number; readonly stated: number; readonly taken: readonly PlacedSum[] } {
-  const all: PlacedSum[] = first === undefined ? [] : [{ after: 0, sum: first }];
-  let stated = all.length;
-  let count = 0;
-  for (const { id: version, payloads } of steps) {
+): Changes {
+  const own: readonly PlacedSum[] = first === undefined ? [] : [{ after: 0, sum: first }];
+  const every = [...own];
+  let last: Payload | null = null;
+  let version = "";
+  let stated = own.length;
+  let [count, bytes, coded] = [0, 0, false];
+  for (const { id, payloads } of steps) {
     const payload = payloads.get(name);
     if (payload === undefined) {
       continue;
     }
     count += 1;
-    const { checksum, shard } = payload;
-    // What stands there was of an earlier step.
-    all.length = everySum ? all.length : 0;
-    if (checksum !== null) {
-      stated += 1;
-      all.push({ after: count, sum: { version, file: shard.path, checksum } });
+    bytes += stepBytes(payload);
+    coded ||= payload.encoding === "exact-compressed";
+    stated += payload.checksum === null ? 0 : 1;
+    last = payload;
+    version = id;
+    if (everySum) {
+      every.push(...sumAfter(count, id, payload));
     }
   }
-  return { count, stated, taken: all };
+  const taken = everySum ? every : last === null ? own : sumAfter(count, version, last);
+  return { count, stated, taken, bytes, coded };
+}
+
+/** None if the payload has no checksum: that of an earlier step is not the result's. */
+function sumAfter(after: number, version: string, { checksum, shard }: Payload): readonly PlacedSum[] {
+  return checksum === null ? [] : [{ after, sum: { version, file: shard.path, checksum } }];
 }
 
 /** Updates are of bytes: a packed dtype, whose elements have none of their own, is what it is stored as. */
@@ -196,8 +216,8 @@ export function payloadInputs({ place, shards }: Version): readonly PlanInput[] 
 export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
   const errors: WeightDiffError[] = [];
   for (const version of steps) {
-    for (const [name, payload] of version.payloads) {
-      const error = unfit(name, stateDict.get(name), payload, version);
+    for (const payload of version.payloads.values()) {
+      const error = unfit(stateDict.get(payload.name), payload, version);
       if (error !== null) {
         errors.push(error);
       }
@@ -216,28 +236,25 @@ export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]
   }
 }
 
-function unfit(
-  name: string,
-  tensor: StoredTensor | undefined,
-  { shard, dtype, shape, encoding, values }: Payload,
-  { id }: Version,
-): WeightDiffError | null {
-  const at = { file: shard.path, tensor: name, version: id };
+function unfit(tensor: StoredTensor | undefined, payload: Payload, version: Version): WeightDiffError | null {
+  const { name, dtype, shape, encoding, values } = payload;
   if (tensor === undefined) {
     return chainError(
       "unknown-tensor",
       `tensor ${quote(name)} is not in the base: an update changes tensors, and cannot add any`,
       "give the model that the trainer started from, with the names that its checkpoint has",
-      at,
+      placeOf(payload, version),
     );
   }
-  const other = { dtype: dtype ?? tensor.dtype, shape: shape ?? tensor.shape };
-  if (other.dtype !== tensor.dtype || !sameShape(other.shape, tensor.shape)) {
+  const isOther =
+    (dtype !== undefined && dtype !== tensor.dtype) || (shape !== undefined && !sameShape(shape, tensor.shape));
+  if (isOther) {
+    const other = { dtype: dtype ?? tensor.dtype, shape: shape ?? tensor.shape };
     return chainError(
       "dtype",
       `tensor ${quote(name)} is ${other.dtype} ${shapeText(other.shape)} for the publisher, and ${tensor.dtype} ${shapeText(tensor.shape)} in the base`,
       "give the base that the chain starts from, in the dtype that it is published in",
-      at,
+      placeOf(payload, version),
     );
   }
   return encoding === "elements" && values !== undefined && values.dtype !== tensor.dtype
@@ -245,7 +262,11 @@ function unfit(
         "dtype",
         `tensor ${quote(name)}: the new values are ${values.dtype}, and it is ${tensor.dtype} in the base`,
         "give the base in the dtype that the chain is published in",
-        at,
+        placeOf(payload, version),
       )
     : null;
+}
+
+function placeOf({ name, shard }: Payload, { id }: Version) {
+  return { file: shard.path, tensor: name, version: id };
 }

@@ -1,6 +1,7 @@
 /** How many bytes a plan moves. Progress, dry runs and the choice of threads use these numbers. */
-import type { Job, Operand, TensorJob, UpdateStep } from "../engine/job/job.js";
+import type { Job, Operand } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
+import { stepBytes } from "../engine/job/updates.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { RunPlan } from "./plan.js";
@@ -32,10 +33,6 @@ export function largestFirst<J extends Job>(jobs: readonly J[]): J[] {
   return sized.sort((a, b) => b.bytes - a.bytes).map(({ job }) => job);
 }
 
-function stepBytes({ range, values }: UpdateStep): number {
-  return rangeLength(range) + rangeLength(values?.range);
-}
-
 export function jobTraffic(job: Job): Traffic {
   if (job.kind === "file") {
     return { read: job.traffic.read, write: job.output === null ? 0 : job.traffic.write };
@@ -50,18 +47,9 @@ export function jobTraffic(job: Job): Traffic {
   return {
     read:
       operandsOf(job).distinct.reduce((sum, operand) => sum + operandBytes(operand), 0) +
-      (job.kind === "tensor" ? updateBytes(job) : 0),
+      (job.kind === "tensor" ? (job.updates?.bytes ?? 0) : 0),
     write: job.kind === "tensor" ? rangeLength(job.output?.range) : 0,
   };
-}
-
-/** By job: a plan makes the steps of a job anew whenever they are asked for. */
-const known = new WeakMap<TensorJob, number>();
-
-function updateBytes(job: TensorJob): number {
-  const bytes = known.get(job) ?? (job.updates?.steps ?? []).reduce((sum, step) => sum + stepBytes(step), 0);
-  known.set(job, bytes);
-  return bytes;
 }
 
 function operandBytes(operand: Operand): number {

@@ -7,6 +7,7 @@ import type { Say } from "../../advice.js";
 import { chainError, type Version } from "../../chain/chain.js";
 import { spelled } from "../../chain/path.js";
 import type { TensorJob } from "../../engine/job/job.js";
+import { updatesOf } from "../../engine/job/updates.js";
 import type { WeightDiffError } from "../../errors.js";
 import { tensorBytes } from "../../formats/dtype.js";
 import type { ExpectedSum, UpdatePlan } from "../../plan/plan-update.js";
@@ -148,7 +149,7 @@ function firstSum(name: string, steps: readonly Version[]): ExpectedSum | undefi
 function probeJob({ job, first }: Probe, id: number): TensorJob {
   const steps = job.updates?.steps.slice(0, 1) ?? [];
   const sums = [{ after: 1, algorithm: first.checksum.algorithm }];
-  return { ...job, id, updates: { steps, sums, sumsOnly: true }, output: null };
+  return { ...job, id, updates: updatesOf(steps, { sums, sumsOnly: true }), output: null };
 }
 
 /** @throws {WeightDiffError} with `why` "wrong-base" where an engine was stopped while it wrote. */

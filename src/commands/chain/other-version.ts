@@ -3,6 +3,7 @@ import { chainError } from "../../chain/chain.js";
 import { lineOf } from "../../chain/line.js";
 import { spelled } from "../../chain/path.js";
 import type { TensorJob } from "../../engine/job/job.js";
+import { updatesOf } from "../../engine/job/updates.js";
 import { WeightDiffError } from "../../errors.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { tensorBytes } from "../../formats/dtype.js";
@@ -52,7 +53,7 @@ export async function versionOf(
     const { steps = [], sums = [] } = job.updates ?? {};
     const meets = id < asked.length;
     const first = meets ? sums.filter(({ after }) => after === 1) : [];
-    const updates = { steps: meets ? steps.slice(0, 1) : [], sums: [...first, ...asItIs], sumsOnly: true } as const;
+    const updates = updatesOf(meets ? steps.slice(0, 1) : [], { sums: [...first, ...asItIs], sumsOnly: true });
     return { ...job, id, output: null, updates };
   });
   const { results } = await readAll(plan?.inputs ?? [], questions, options);

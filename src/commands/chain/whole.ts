@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chainError, type Version } from "../../chain/chain.js";
 import { lineOf } from "../../chain/line.js";
 import type { TensorJob } from "../../engine/job/job.js";
+import { updatesOf } from "../../engine/job/updates.js";
 import type { UpdatePlan } from "../../plan/plan-update.js";
 import { readAll } from "../../run/read-jobs.js";
 import type { RunOptions } from "../../run/run-plan.js";
@@ -32,7 +33,7 @@ export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, op
         ...job,
         id,
         output: null,
-        updates: { steps: job.updates?.steps ?? [], sums: [], joined: true },
+        updates: updatesOf(job.updates?.steps ?? [], { sums: [], joined: true }),
       }),
     );
   const digest = async (own: readonly TensorJob[]): Promise<string> => {
@@ -42,7 +43,7 @@ export async function refuseOtherWhole(source: ChainSource, plan: UpdatePlan, op
   const found = await digest(jobs);
   if (found !== version.whole) {
     const base = source.isBase
-      ? await digest(jobs.map((job) => ({ ...job, updates: { steps: [], sums: [], joined: true } })))
+      ? await digest(jobs.map((job) => ({ ...job, updates: updatesOf([], { sums: [], joined: true }) })))
       : null;
     const line = base === null ? null : await lineOf(source.chain, source.path, source.baseVersion);
     const same = line?.versions.find(({ whole }) => whole === base);

@@ -98,6 +98,11 @@ export interface UpdateStep {
 
 /** The steps that change a tensor, and the checksums that are taken of the result. */
 export interface Updates {
+  /** The bytes of all payloads together. */
+  readonly bytes: number;
+  /** Has any step the encoding "exact-compressed"? */
+  readonly coded: boolean;
+  /** A plan makes this list anew whenever somebody asks: a mixture of experts in 64 steps has two million of them. It is cloned for the worker that takes the job. */
   readonly steps: readonly UpdateStep[];
   /** Checksums of all bytes after the first `after` steps. */
   readonly sums: readonly { readonly after: number; readonly algorithm: ChecksumName }[];

@@ -96,8 +96,11 @@ export function updatesCoded(job: Job): "none" | "encode" | "decode" {
   if (job.kind === "payload" && job.encoding === "exact-compressed") {
     return "encode";
   }
-  const steps = job.kind === "payload" ? job.steps : job.kind === "tensor" ? (job.updates?.steps ?? []) : [];
-  return steps.some(({ encoding }) => encoding === "exact-compressed") ? "decode" : "none";
+  const coded =
+    job.kind === "payload"
+      ? job.steps.some(({ encoding }) => encoding === "exact-compressed")
+      : job.kind === "tensor" && job.updates?.coded === true;
+  return coded ? "decode" : "none";
 }
 
 /** Can the base be converted to the tuned dtype? Only through F32, so F64 and integers are not converted. */

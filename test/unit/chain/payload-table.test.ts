@@ -1,9 +1,10 @@
-/** Payloads as columns are what they are as a Map, whatever the tables before it named. */
+/** Payloads as columns are what they are as a Map, whatever other tables of the same list of names hold. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Payload } from "../../../src/chain/chain.js";
-import { type Common, PayloadTable, type StatedPayload } from "../../../src/chain/payload-table.js";
+import { type Common, PayloadTable } from "../../../src/chain/payload-table.js";
 import type { ShardFile } from "../../../src/checkpoint/shard.js";
+import { Names } from "../../../src/formats/names.js";
 
 const XOR: Common = { encoding: "xor", compression: "zstd", algorithm: "xxh3-128" };
 
@@ -15,18 +16,24 @@ const shard = (file: string): ShardFile => ({
   header: { digest: file },
 });
 
-function payload(name: string, seed: number, of: ShardFile): StatedPayload {
+type Plain = Pick<Payload, "name" | "shard" | "range" | "dtype" | "shape"> & { readonly hex: string };
+
+function payload(name: string, seed: number, of: ShardFile): Plain {
   const begin = seed * 2 ** 33;
-  const hex = seed.toString(16).padStart(32, "0");
-  return { name, shard: of, range: { begin, end: begin + seed }, checksum: { algorithm: "xxh3-128", hex } };
+  return { name, shard: of, range: { begin, end: begin + seed }, hex: seed.toString(16).padStart(32, "0") };
+}
+
+function add(table: PayloadTable, { name, shard, range, hex, dtype, shape }: Plain): void {
+  const tensor = dtype === undefined || shape === undefined ? undefined : { dtype, shape };
+  table.add(table.names.add(name), shard, range.begin, range.end, Buffer.from(hex, "hex"), tensor);
 }
 
 /** As a Map of plain objects. */
-function expected(payloads: readonly StatedPayload[], { encoding, compression }: Common): Map<string, unknown> {
+function expected(payloads: readonly Plain[], { encoding, compression, algorithm }: Common): Map<string, unknown> {
   return new Map(
-    payloads.map((one) => [
+    payloads.map(({ hex, ...one }) => [
       one.name,
-      { dtype: undefined, shape: undefined, ...one, encoding, compression, checksum: { ...one.checksum } },
+      { dtype: undefined, shape: undefined, ...one, encoding, compression, checksum: { algorithm, hex } },
     ]),
   );
 }
@@ -40,11 +47,11 @@ function plain(found: Payload | undefined): unknown {
   return { name, shard, range, encoding, compression, dtype, shape, checksum: { algorithm, hex } };
 }
 
-function check(payloads: readonly StatedPayload[], absent: readonly string[]): void {
-  const table = new PayloadTable(XOR);
+function check(names: Names, payloads: readonly Plain[], absent: readonly string[]): PayloadTable {
+  const table = new PayloadTable(XOR, names, payloads.length);
   for (const one of payloads) {
     assert.equal(table.has(one.name), false);
-    table.add(one);
+    add(table, one);
     assert.equal(table.has(one.name), true);
   }
   const map = expected(payloads, XOR);
@@ -59,14 +66,16 @@ function check(payloads: readonly StatedPayload[], absent: readonly string[]): v
     assert.deepEqual(plain(table.get(name)), map.get(name));
     assert.equal(table.has(name), map.has(name));
   }
+  return table;
 }
 
 test("tables of the same names, of fewer, of more, in another order and of other names are Maps to whoever asks", () => {
   const [a, b] = [shard("a"), shard("b")];
   const names = Array.from({ length: 300 }, (_, index) => `model.layers.${index}.weight`);
-  const all = (list: readonly string[]): StatedPayload[] =>
+  const all = (list: readonly string[]): Plain[] =>
     list.map((name, index) => payload(name, index + 1, index < 100 ? a : b));
   const others = ["other.weight", ...names.slice(3, 9)];
+  const shared = new Names();
   for (const list of [
     names,
     names,
@@ -79,18 +88,19 @@ test("tables of the same names, of fewer, of more, in another order and of other
     [...names.slice(0, 10), ...others.slice(0, 1), ...names.slice(20)],
     [],
   ]) {
-    check(all(list), [...names, "one.more", "other.weight", "absent"]);
+    check(shared, all(list), [...names, "one.more", "other.weight", "absent"]);
   }
 });
 
 test("a table keeps what it has while others of the same names grow", () => {
   const of = shard("a");
-  const [one, other] = [new PayloadTable(XOR), new PayloadTable(XOR)];
-  one.add(payload("p", 1, of));
-  other.add(payload("p", 2, of));
-  one.add(payload("q", 3, of));
-  other.add(payload("r", 4, of));
-  one.add(payload("r", 5, of));
+  const names = new Names();
+  const [one, other] = [new PayloadTable(XOR, names, 3), new PayloadTable(XOR, names, 2)];
+  add(one, payload("p", 1, of));
+  add(other, payload("p", 2, of));
+  add(one, payload("q", 3, of));
+  add(other, payload("r", 4, of));
+  add(one, payload("r", 5, of));
   assert.deepEqual([...one.keys()], ["p", "q", "r"]);
   assert.deepEqual([...other.keys()], ["p", "r"]);
   assert.equal(other.get("q"), undefined);
@@ -99,10 +109,10 @@ test("a table keeps what it has while others of the same names grow", () => {
 });
 
 test("dtypes and shapes of coded payloads stay with their rows", () => {
-  const table = new PayloadTable({ ...XOR, encoding: "exact-compressed", compression: "coded" });
+  const table = new PayloadTable({ ...XOR, encoding: "exact-compressed", compression: "coded" }, new Names(), 2);
   const of = shard("a");
-  table.add({ ...payload("x", 1, of), dtype: "BF16", shape: [2, 3] });
-  table.add({ ...payload("y", 2, of), dtype: "F32", shape: [] });
+  add(table, { ...payload("x", 1, of), dtype: "BF16", shape: [2, 3] });
+  add(table, { ...payload("y", 2, of), dtype: "F32", shape: [] });
   assert.deepEqual([table.get("x")?.dtype, table.get("x")?.shape], ["BF16", [2, 3]]);
   assert.deepEqual([table.get("y")?.dtype, table.get("y")?.shape], ["F32", []]);
 });

@@ -121,7 +121,7 @@ test("a job of which only the checksum is wanted has no sha256, in place of an e
   const files = { diff: Uint8Array.of(1, 2, 3, 4) };
   const source = operand(0, "U8", [4]);
   const sums = [{ after: 0, algorithm: "adler32" }] as const;
-  const updates = { steps: [], sums, sumsOnly: true } as const;
+  const updates = { bytes: 0, coded: false, steps: [], sums, sumsOnly: true } as const;
   const jobs: readonly Job[] = [
     { kind: "digest", id: 0, name: "t", source, checksumOnly: true },
     { ...tensorJob("U8", [4], { rule: "update", terms: [], output: null }), id: 1, updates },
