@@ -67,6 +67,19 @@ export function embeddingsOf(names: Iterable<string>): {
   return { input: outermost(inputs), output: outermost(outputs) };
 }
 
+/**
+ * The embedding that encoder and decoder share, as T5, BART and their families name it. transformers ties encoder.embed_tokens and
+ * decoder.embed_tokens to it: files of torch.save hold all three names, those of save_pretrained this one (modeling_t5.py and modeling_bart.py
+ * 5.23.0, _tied_weights_keys). Null if no name, or more than one, is such.
+ */
+export function commonEmbedding(names: Iterable<string>): string | null {
+  const found = [...names].filter((name) => COMMON.test(name));
+  return found.length === 1 ? (found[0] ?? null) : null;
+}
+
+/** Names of the common embedding in files: its own, and those that encoder and decoder have for it. */
+export const COMMON_EMBEDDING = /^(\w+\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$/;
+const COMMON = /^(\w+\.)?shared\.weight$/;
 const ENCODER = /(^|\.)encoder\./;
 
 /** The name with the fewest parts: it belongs to the model itself, not to one of its towers. */

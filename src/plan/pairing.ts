@@ -8,7 +8,7 @@ import { isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { sameShape, shapeText } from "../formats/tensor-info.js";
 import { isComputedBuffer, isUnused } from "../known/buffers.js";
-import { EMBEDDING, INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../known/embeddings.js";
+import { COMMON_EMBEDDING, EMBEDDING, INPUT_EMBEDDING, OUTPUT_EMBEDDING } from "../known/embeddings.js";
 import { doesWithoutHead, isHead } from "../known/heads.js";
 import { isLanguageModel } from "../known/language-models.js";
 import { mismatchError, sideName } from "./mismatch.js";
@@ -25,7 +25,7 @@ import {
   UNKNOWN_MODELS,
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
-import { type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
+import { isSameStorage, type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
 
 /** Pairs every tensor of `driver`, in order. @throws {WeightDiffError} MISMATCH, listing every name and shape that does not fit. */
 export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: PairingOptions): Pairing {
@@ -280,6 +280,7 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
   const missing = [...raw.stateDict].filter(
     ([name]) => !driver.stateDict.has(prefix + name) && names?.isSummed(prefix + name) !== false,
   );
+  const isAlias = aliasesIn(raw, (name) => driver.stateDict.has(prefix + name));
   const otherHead = [...driver.stateDict.keys()].some((name) => isHead(name) && !raw.stateDict.has(name));
   return missing.map(([name, tensor]): Outcome => {
     if (isComputedBuffer(name, tensor, models.modelType)) {
@@ -288,10 +289,10 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
     if (isUnused(name, models.modelType)) {
       return { kind: "left out", step: { kind: "unused", name } };
     }
-    if (loadedTensor(driver, prefix + name) !== undefined && isTied) {
+    if (loadedTensor(driver, prefix + name) !== undefined && (isTied || COMMON_EMBEDDING.test(prefix + name))) {
       return { kind: "left out" };
     }
-    if (name === raw.output && raw.shared) {
+    if ((name === raw.output && raw.shared) || isAlias(name, tensor)) {
       return { kind: "left out" };
     }
     if (isHead(name) && (otherHead || doesWithoutHead(name, models.raw, models.driver))) {
@@ -304,4 +305,26 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
       problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${sideName(options.role)}`,
     };
   });
+}
+
+/** Is a tensor of the base stored as the same bytes as another one, which the driver has? Then nothing of it is missing. */
+function aliasesIn(
+  { stateDict }: LoadedSide,
+  has: (name: string) => boolean,
+): (name: string, tensor: StoredTensor) => boolean {
+  let stored: Map<number, StoredTensor[]> | undefined;
+  return (name, tensor) => {
+    if (stored === undefined) {
+      stored = new Map();
+      for (const [other, one] of stateDict) {
+        if (has(other)) {
+          stored.set(one.range.begin, [...(stored.get(one.range.begin) ?? []), one]);
+        }
+      }
+    }
+    const empty = tensor.range.begin === tensor.range.end;
+    return (
+      !empty && (stored.get(tensor.range.begin) ?? []).some((one) => one.name !== name && isSameStorage(one, tensor))
+    );
+  };
 }

@@ -6,7 +6,14 @@
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Dtype } from "../formats/dtype.js";
-import { embeddingsOf, INPUT_EMBEDDING, OUTPUT_EMBEDDING, TIED_BIASES } from "../known/embeddings.js";
+import {
+  COMMON_EMBEDDING,
+  commonEmbedding,
+  embeddingsOf,
+  INPUT_EMBEDDING,
+  OUTPUT_EMBEDDING,
+  TIED_BIASES,
+} from "../known/embeddings.js";
 
 /** How a script loads its tensors: as models, which tie matrices, or as the dictionaries in the files. */
 export type Loading = "models" | "files";
@@ -16,6 +23,8 @@ export interface LoadedSide {
   readonly stateDict: Checkpoint["stateDict"];
   readonly input: string | null;
   readonly output: string | null;
+  /** The embedding that encoder and decoder share; null if the files have none under this name. */
+  readonly common: string | null;
   /** Are embedding and head one matrix? Null if nothing tells; then one that is stored alone may stand for the other. */
   readonly tied: boolean | null;
   /** Do both names share one storage in the file? */
@@ -35,25 +44,31 @@ export function loadedSide(
   const same = input !== null && output !== null && isSameStorage(stateDict.get(input), stateDict.get(output));
   const tied = loading === "files" ? false : (facts.tied ?? (same ? true : null));
   const languageModel = facts.languageModel !== false;
-  return { stateDict, input, output, tied, shared: same && !apart, languageModel, loading };
+  const common = commonEmbedding(stateDict.keys());
+  return { stateDict, input, output, common, tied, shared: same && !apart, languageModel, loading };
 }
 
 type Role = "input" | "output";
 
 /** The input embedding or the output head of a side. Where both are one, the stored one stands for the other. */
 function matrixAs(side: LoadedSide, role: Role): StoredTensor | undefined {
-  const name = side[role] ?? side[role === "input" ? "output" : "input"];
+  const { input, output, common } = side;
+  const name = role === "input" ? (input ?? common ?? output) : (output ?? input ?? common);
   return name === null ? undefined : side.stateDict.get(name);
 }
 
 /** The tensor that the loaded side has under this name: its own, or the tensor tied to it. */
 export function loadedTensor(side: LoadedSide, name: string): StoredTensor | undefined {
   const stored = side.stateDict.get(name);
+  if (stored === undefined && COMMON_EMBEDDING.test(name) && side.common !== null) {
+    return side.stateDict.get(side.common); // whatever the config says of the head
+  }
   if (stored !== undefined || side.tied === false) {
     return stored;
   }
-  if (INPUT_EMBEDDING.test(name) || OUTPUT_EMBEDDING.test(name)) {
-    return matrixAs(side, INPUT_EMBEDDING.test(name) ? "input" : "output");
+  const isInput = INPUT_EMBEDDING.test(name);
+  if (isInput || OUTPUT_EMBEDDING.test(name)) {
+    return matrixAs(side, isInput ? "input" : "output");
   }
   const twin = TIED_BIASES.flatMap(({ first, second }) =>
     second.test(name) ? first : first.test(name) ? second : [],
