@@ -27,10 +27,10 @@ const SLOTS = 3;
 export const SMALL_BYTES = 1 << 26;
 
 /**
- * For inputs that are read over the network. Each thread has twelve requests of 2 MiB in flight, for two operands. At a latency of 50 ms
- * this allows some 500 MB/s. Each thread costs connections and memory; docs/benchmarks.md has the rates of one and two threads.
+ * For inputs that are read over the network. Each thread has ten windows of 2 MiB on their way or here, for two operands, and what follows
+ * waits on its connections (http/pieces.ts). Each thread costs connections and memory; docs/benchmarks.md has the rates.
  */
-const REMOTE_PACE = { windowBytes: 1 << 21, slots: 6, threads: 2 };
+const REMOTE_PACE = { windowBytes: 1 << 21, slots: 5, threads: 2 };
 
 export interface PaceOptions {
   /** The number of worker threads. Null chooses by the work and the processors; 0 works in the calling thread. */

@@ -389,6 +389,17 @@ test("addresses that live shorter than a download are asked for again", async ()
   assertLocalBytes(await run("cached"));
 });
 
+test("private repositories, whose addresses expire before threads read from them: the token stays at the Hub", async () => {
+  hub.add("org/private-base", base, { private: true });
+  hub.add("org/private-diff", diff, { private: true });
+  hub.account(TOKEN, { namespaces: ["org"] });
+  hub.urlLifetimeMs = 60;
+  hub.fault(CDN, { kind: "delay", ms: 60 }, 30);
+  assertLocalBytes(await run("streamed", { raw: "org/private-base", diff: "org/private-diff", threads: 2 }));
+  assert.ok(hub.log.some(({ status }) => status === 403));
+  assertTokenAtHome();
+});
+
 test("a server that sends one byte at a time cannot keep a run for ever", async () => {
   hub.fault(CDN, { kind: "cut", after: 1 }, 10_000);
   await refuses(() => run("cached"), "NETWORK", /model-0000/);

@@ -9,7 +9,7 @@ import type { RequestCount } from "../../http/request-count.js";
 import { remedyOf, TransientError } from "../../http/retry.js";
 import type { DiskFile } from "./disk.js";
 
-/** Stretches of one file that are read at the same time, at most: each holds one of the requests that may be under way. */
+/** Stretches of one file that are read at the same time, at most: each holds one at least of the requests that may be under way for it. */
 const MOST_STRETCHES = 8;
 
 /** @param count of all files of this thread. @param signal ends requests that are under way: a server may take its time. */
