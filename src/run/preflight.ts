@@ -152,7 +152,7 @@ export async function refuseFullDisk(output: string, needed: number, smaller: nu
       "DISK_FULL",
       `the output needs ${bytesText(needed)}, the disk has ${bytesText(free)} free`,
       `free ${bytesText(needed - free)}, or give an output directory on another disk`,
-      { at: { file: output }, advice: smaller < needed ? [half] : [] },
+      { at: { file: output }, advice: smaller < needed && smaller <= free ? [half] : [] },
     );
   }
 }

@@ -187,18 +187,20 @@ test("refuses the blobs of a Hub cache, to which the snapshot only links", async
 
 test("refuses an output that the disk cannot hold: needed, free, and what bfloat16 would need", async () => {
   await withFolder(async (folder) => {
-    const error = await refuseFullDisk(join(folder, "not/yet"), 8e18, 4e18).catch((reason: unknown) => reason);
+    const error = await refuseFullDisk(join(folder, "not/yet"), 8e18, 4000).catch((reason: unknown) => reason);
     assert.ok(error instanceof WeightDiffError && error.code === "DISK_FULL", String(error));
     assert.match(error.message, /not\/yet: the output needs 8000000 TB, the disk has [\d.]+ [kMGT]?B free$/);
     assert.match(error.hint ?? "", /^free \d+ TB, or give an output directory on another disk$/);
-    assert.deepEqual(error.advice, [{ to: "write 4000000 TB", option: "dtype", value: "BF16" }]);
+    assert.deepEqual(error.advice, [{ to: "write 4.00 kB", option: "dtype", value: "BF16" }]);
   });
 });
 
-test("does not advise bfloat16 where it is chosen already", async () => {
-  const error = await refuseFullDisk("/", 8e18, 8e18).catch((reason: unknown) => reason);
-  assert.ok(error instanceof WeightDiffError);
-  assert.deepEqual(error.advice, []);
+test("does not advise bfloat16 where it is chosen already, or where that has no room either", async () => {
+  for (const smaller of [8e18, 4e18]) {
+    const error = await refuseFullDisk("/", 8e18, smaller).catch((reason: unknown) => reason);
+    assert.ok(error instanceof WeightDiffError);
+    assert.deepEqual(error.advice, []);
+  }
 });
 
 test("accepts an output that fits", async () => {
