@@ -29,8 +29,10 @@ const OUTPUTS = [
 export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight$`);
 /** Output heads. The heads of ModernBERT's decoder, GIT and RWKV are missing: their names (decoder, output, head) may mean anything. */
 export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
+/** The embedding that encoder and decoder share, see commonEmbedding. */
+const COMMON = /^(\w+\.)?shared\.weight$/;
 /** Embeddings and heads: the only tensors that may have new rows. */
-export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}`);
+export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}|${COMMON.source}`);
 
 /** A bias of the head that is tied to another parameter, in models like BERT, where head and embedding are tied. */
 export interface TiedBias {
@@ -79,7 +81,6 @@ export function commonEmbedding(names: Iterable<string>): string | null {
 
 /** Names of the common embedding in files: its own, and those that encoder and decoder have for it. */
 export const COMMON_EMBEDDING = /^(\w+\.)?(shared|(encoder|decoder)\.embed_tokens)\.weight$/;
-const COMMON = /^(\w+\.)?shared\.weight$/;
 const ENCODER = /(^|\.)encoder\./;
 
 /** The name with the fewest parts: it belongs to the model itself, not to one of its towers. */

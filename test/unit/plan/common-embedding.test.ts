@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import { compareCheckpoints } from "../../../src/check/compare.js";
+import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";
@@ -17,14 +19,14 @@ const ALL = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_toke
 const CONFIG = { model_type: "t5", architectures: ["T5ForConditionalGeneration"], tie_word_embeddings: true };
 
 /** A model that has its embedding, of `value`s, under these names. */
-async function model(folder: string, names: readonly string[], value: number): Promise<string> {
-  const matrix = new Float32Array(8).fill(value);
+async function model(folder: string, names: readonly string[], value: number, rows = 4): Promise<string> {
+  const matrix = new Float32Array(2 * rows).fill(value);
   const norm = new Float32Array([1, 2]);
   await writeFiles(folder, {
     "config.json": JSON.stringify(CONFIG),
     "model.safetensors": safetensors(
       ["encoder.final_layer_norm.weight", "F32", [2], norm],
-      ...names.map((name) => [name, "F32", [4, 2], matrix] as const),
+      ...names.map((name) => [name, "F32", [rows, 2], matrix] as const),
     ),
   });
   return folder;
@@ -54,6 +56,21 @@ for (const [one, baseNames] of Object.entries(FORMS)) {
       }));
   }
 }
+
+test("it gains rows as any embedding does", () =>
+  withFolder(async (folder) => {
+    const raw = await model(join(folder, "base"), FORMS["as shared alone"] ?? [], 1);
+    const tuned = await model(join(folder, "tuned"), FORMS["without the head"] ?? [], 3, 6);
+    for (const encoding of ["exact", "additive"] as const) {
+      const [diff, out] = [join(folder, encoding), join(folder, `${encoding}-out`)];
+      await makeDiff({ raw, tuned, diff, encoding, ignore: GUARDS });
+      await recover({ raw, diff, tuned: out, ignore: GUARDS });
+      assert.equal(
+        (await compareCheckpoints(await openCheckpoint(out), await openCheckpoint(tuned), {})).verdict,
+        "identical",
+      );
+    }
+  }));
 
 const OPTIONS: DiffPlanOptions = {
   encoding: "exact",
