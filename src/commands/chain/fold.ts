@@ -56,7 +56,9 @@ async function foldWith(options: Opened<ChainFoldOptions>): Promise<UpdateReport
       "use it as it is",
       {
         at: { file: chain.path, version: target.id },
-        advice: [{ to: "choose an update after it", option: "to" }],
+        advice: chain.versions.some(({ number }) => number > target.number)
+          ? [{ to: "choose an update after it", option: "to" }]
+          : [],
       },
     );
   }

@@ -181,3 +181,21 @@ test("a later version is only advised where there is one", () =>
     assert.deepEqual([last.why, last.hint, last.advice], ["already-applied", "use it as it is", []]);
     assert.deepEqual((await at(3)).advice, [{ to: "choose a later version", option: "to" }]);
   }));
+
+test("a fold up to a full version is refused, and a later update is advised only where there is one", () =>
+  withFolder(async (folder) => {
+    const { chain, models } = await written(folder);
+    const [third = "", fourth = ""] = models.slice(3);
+    await chainMake({ chain, raw: fourth, tuned: third, full: true, ...quiet });
+    const fold = async (): Promise<WeightDiffError> => {
+      const error = await chainFold({ chain, output: join(folder, "out"), to: 5, ...coded, ...quiet }).catch(
+        (e: unknown) => e,
+      );
+      assert.ok(error instanceof WeightDiffError && error.code === "USAGE", String(error));
+      return error;
+    };
+    assert.deepEqual([(await fold()).hint, (await fold()).advice], ["use it as it is", []]);
+    const plain = await writeModel(join(folder, "plain"), STATES[3] as State);
+    await chainMake({ chain, raw: plain, tuned: fourth, ...coded, ...quiet });
+    assert.deepEqual((await fold()).advice, [{ to: "choose an update after it", option: "to" }]);
+  }));
