@@ -6,6 +6,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
+import { unescaped } from "./json-escapes.js";
+import { numberEnd } from "./json-number.js";
 import { SeenKeys } from "./json-seen-keys.js";
 import { hashed, type Names, NO_BYTES } from "./names.js";
 import { quote } from "./quote.js";
@@ -27,7 +29,6 @@ export interface Span {
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const MINUS = 0x2d;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const BRACKETS = { open: 0x5b, close: 0x5d } as const;
@@ -37,17 +38,6 @@ const ZERO = 0x30;
 const END = 0x100;
 /** A number of so many digits is below 2^53. With more, digits may be lost. */
 const SAFE_DIGITS = 15;
-const SIMPLE_ESCAPES: ReadonlyMap<string, string> = new Map([
-  ['"', '"'],
-  ["\\", "\\"],
-  ["/", "/"],
-  ["b", "\b"],
-  ["f", "\f"],
-  ["n", "\n"],
-  ["r", "\r"],
-  ["t", "\t"],
-]);
-
 const NON_FINITE = ["NaN", "Infinity", "-Infinity"];
 const LITERALS = [
   ["true", true],
@@ -282,24 +272,8 @@ export class JsonScanner {
     }
   }
 
-  /** Unescaped text is never longer than before. It is assembled as bytes, so a string of a million escapes becomes one string. */
   #unescaped(start: number, end: number): string {
-    const text = Buffer.alloc(end - start);
-    let length = 0;
-    let from = start;
-    this.#at = start;
-    while (this.#at < end) {
-      if (this.#bytes[this.#at] === BACKSLASH) {
-        length += this.#bytes.copy(text, length, from, this.#at);
-        length += text.write(this.#escape(), length);
-        from = this.#at;
-      } else {
-        this.#at += 1;
-      }
-    }
-    length += this.#bytes.copy(text, length, from, end);
-    this.#at = end + 1;
-    return text.toString("utf8", 0, length);
+    return unescaped(this.#bytes, start, end, (what, at) => this.#failAt(what, at));
   }
 
   /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are refused, as by serde's usize. */
@@ -405,9 +379,13 @@ export class JsonScanner {
   }
 
   fail(what: string): never {
+    return this.#failAt(what, this.#at);
+  }
+
+  #failAt(what: string, at: number): never {
     throw new WeightDiffError(
       "FORMAT_INVALID",
-      `is not the JSON expected: ${what} (at byte ${this.#at})`,
+      `is not the JSON expected: ${what} (at byte ${at})`,
       "the file is damaged or was edited by hand: download it again",
       { at: { file: this.#where } },
     );
@@ -464,61 +442,7 @@ export class JsonScanner {
   #number(): Span {
     this.peek();
     const start = this.#at;
-    this.#at += this.#bytes[start] === MINUS ? 1 : 0;
-    const whole = this.#digits();
-    if (whole === 0 || (whole > 1 && this.#bytes[this.#at - whole] === 0x30)) {
-      this.fail("expected a number");
-    }
-    if (this.#comes(".")) {
-      this.#at += 1;
-      if (this.#digits() === 0) {
-        this.fail("a number ends in its point");
-      }
-    }
-    if (this.#comes("e") || this.#comes("E")) {
-      this.#at += 1;
-      this.#at += this.#comes("+") || this.#comes("-") ? 1 : 0;
-      if (this.#digits() === 0) {
-        this.fail("a number has an empty exponent");
-      }
-    }
+    this.#at = numberEnd(this.#bytes, start, (what, at) => this.#failAt(what, at));
     return { start, end: this.#at };
-  }
-
-  #digits(): number {
-    const start = this.#at;
-    for (let byte = this.#bytes[this.#at]; byte !== undefined && byte >= 0x30 && byte <= 0x39; ) {
-      this.#at += 1;
-      byte = this.#bytes[this.#at];
-    }
-    return this.#at - start;
-  }
-
-  #escape(): string {
-    const letter = this.#bytes.toString("latin1", this.#at + 1, this.#at + 2);
-    const simple = SIMPLE_ESCAPES.get(letter);
-    if (simple !== undefined) {
-      this.#at += 2;
-      return simple;
-    }
-    const unit = this.#unicodeEscape();
-    if (unit >= 0xd800 && unit <= 0xdbff) {
-      const low = this.#comes("\\u") ? this.#unicodeEscape() : 0;
-      return low >= 0xdc00 && low <= 0xdfff
-        ? String.fromCharCode(unit, low)
-        : this.fail("a string holds half a surrogate pair");
-    }
-    return unit >= 0xdc00 && unit <= 0xdfff
-      ? this.fail("a string holds half a surrogate pair")
-      : String.fromCharCode(unit);
-  }
-
-  #unicodeEscape(): number {
-    const spelt = this.#bytes.toString("latin1", this.#at, this.#at + 6);
-    if (!/^\\u[0-9a-fA-F]{4}$/.test(spelt)) {
-      this.fail("a string holds an unknown escape");
-    }
-    this.#at += 6;
-    return Number.parseInt(spelt.slice(2), 16);
   }
 }
