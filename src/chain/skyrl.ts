@@ -19,6 +19,8 @@ import { shown } from "./version-index.js";
 const VERSION_FOLDER = /^delta-(\d{8}|[1-9]\d{8,14})$/;
 const MANIFEST = "manifest.json";
 const AGAIN = "it was cut short, damaged, or mixed with another run's: fetch this version again, or stop before it";
+const FILES_BESIDE =
+  "a manifest may only name files beside itself: fetch this version again, from a publisher whom you trust";
 
 export const SKYRL: ChainLayout = {
   names: ["skyrl"],
@@ -120,28 +122,14 @@ async function openTensors(
     } else {
       const what = `${shown(file)} is not the bare name of a .safetensors file`;
       const at = { file: typeof file === "string" ? file : `${place}/${MANIFEST}`, version: id };
-      errors.push(
-        chainError(
-          "index-path",
-          what,
-          "a manifest may only name files beside itself: fetch this version again, from a publisher whom you trust",
-          at,
-        ),
-      );
+      errors.push(chainError("index-path", what, FILES_BESIDE, at));
     }
   }
   const listed = fileList(stated.get("payload_files"));
   if (listed === null) {
     const at = { file: `${place}/${MANIFEST}`, version: id };
     const what = `payload_files is ${shown(stated.get("payload_files"))}, not a list of bare names of .safetensors files`;
-    errors.push(
-      chainError(
-        "index-path",
-        what,
-        "a manifest may only name files beside itself: fetch this version again, from a publisher whom you trust",
-        at,
-      ),
-    );
+    errors.push(chainError("index-path", what, FILES_BESIDE, at));
   }
   const budget = headerBudget();
   const shards = new Map<string, UpdateShard>();
