@@ -44,7 +44,7 @@ async function recoverWith(
   const options = optionsFor(asked, asked.tuned);
   for (const path of [options.raw, options.diff]) {
     // Both at the same time, as they may be at the Hub.
-    void askAhead(path, options.hub);
+    askAhead(path, options.hub).catch(() => {}); // told where it is needed
   }
   if (options.verifyKey != null) {
     const { key, files } = await requireSignature(options.diff, options.verifyKey, options);

@@ -50,7 +50,6 @@ export interface Kernel extends Coder, Measure, Multiply {
    * places[row] + 2 (shift + column). `places`: a U32 position for each row. Source and target must not overlap. pitch >= rows.
    */
   transpose(source: number, pitch: number, rows: number, columns: number, places: number, shift: number): void;
-
   /** target[i] = target[i] XOR source[i], `count` bytes. */
   xor(source: number, target: number, count: number): void;
   /**

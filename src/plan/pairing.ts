@@ -25,7 +25,7 @@ import {
   UNKNOWN_MODELS,
 } from "./pair.js";
 import { stepNotes } from "./steps.js";
-import { isSameStorage, type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
+import { aliasesIn, type LoadedSide, loadedSide, loadedTensor, meetingOf, twinsOf } from "./ties.js";
 
 /** Pairs every tensor of `driver`, in order. @throws {WeightDiffError} MISMATCH, listing every name and shape that does not fit. */
 export function pairTensors(raw: Checkpoint, driver: Checkpoint, options: PairingOptions): Pairing {
@@ -292,7 +292,7 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
     if (loadedTensor(driver, prefix + name) !== undefined && (isTied || COMMON_EMBEDDING.test(prefix + name))) {
       return { kind: "left out" };
     }
-    if ((name === raw.output && raw.shared) || isAlias(name, tensor)) {
+    if ((name === raw.output && raw.shared) || isAlias(tensor)) {
       return { kind: "left out" };
     }
     if (isHead(name) && (otherHead || doesWithoutHead(name, models.raw, models.driver))) {
@@ -305,26 +305,4 @@ function baseOnly(sides: Sides, options: PairingOptions): readonly Outcome[] {
       problem: `${quote(name)} ${shapeText(tensor.shape)} is in the base (${tensor.shard.file}) and${sought} not in the ${sideName(options.role)}`,
     };
   });
-}
-
-/** Is a tensor of the base stored as the same bytes as another one, which the driver has? Then nothing of it is missing. */
-function aliasesIn(
-  { stateDict }: LoadedSide,
-  has: (name: string) => boolean,
-): (name: string, tensor: StoredTensor) => boolean {
-  let stored: Map<number, StoredTensor[]> | undefined;
-  return (name, tensor) => {
-    if (stored === undefined) {
-      stored = new Map();
-      for (const [other, one] of stateDict) {
-        if (has(other)) {
-          stored.set(one.range.begin, [...(stored.get(one.range.begin) ?? []), one]);
-        }
-      }
-    }
-    const empty = tensor.range.begin === tensor.range.end;
-    return (
-      !empty && (stored.get(tensor.range.begin) ?? []).some((one) => one.name !== name && isSameStorage(one, tensor))
-    );
-  };
 }

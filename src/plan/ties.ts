@@ -138,14 +138,22 @@ function isOneMatrix(side: LoadedSide, name: string, dtype: Dtype): boolean {
 
 /** Are both the same stored bytes, read in the same way? */
 export function isSameStorage(a: StoredTensor | undefined, b: StoredTensor | undefined): boolean {
-  return (
-    a !== undefined &&
-    b !== undefined &&
-    a.shard === b.shard &&
-    a.range.begin === b.range.begin &&
-    a.range.end === b.range.end &&
-    a.dtype === b.dtype &&
-    a.shape.join() === b.shape.join() &&
-    a.strides?.join() === b.strides?.join()
-  );
+  return a !== undefined && b !== undefined && a.shard === b.shard && storageOf(a) === storageOf(b);
+}
+
+/** Tells which tensors of a side are the same stored bytes as one whose name `has` knows. Empty ones are none. */
+export function aliasesIn(
+  { stateDict }: LoadedSide,
+  has: (name: string) => boolean,
+): (tensor: StoredTensor) => boolean {
+  let stored: ReadonlySet<string> | undefined;
+  return (tensor) => {
+    stored ??= new Set([...stateDict].filter(([name]) => has(name)).map(([, one]) => storageOf(one)));
+    return tensor.range.begin !== tensor.range.end && stored.has(storageOf(tensor));
+  };
+}
+
+/** The same text for the same bytes of one checkpoint, read in the same way. */
+function storageOf({ shard, range, dtype, shape, strides }: StoredTensor): string {
+  return JSON.stringify([shard.path, range.begin, range.end, dtype, shape, strides ?? null]);
 }
