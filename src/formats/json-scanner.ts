@@ -1,14 +1,11 @@
 /**
- * A strict pull reader of JSON: RFC 8259 with the refusals of serde_json (the reader of safetensors), so that a header has the same meaning
- * here and there. JSON.parse does not do: it hides duplicate keys, reads 16.0 as 16, forgets positions, and builds values for everything.
- * This reader builds no tree and copies no text. It reads the bytes in place; the caller says what to expect next, and skips everything
- * else. Files from Python's json module may also hold NaN and Infinity, which are not JSON.
+ * A strict pull reader of JSON. JSON.parse does not do: it hides duplicate keys, reads 16.0 as 16, forgets positions, and builds values for
+ * everything. This reader builds no tree. The caller says what to expect next, and skips everything else. json-tokens.ts decides what a
+ * string or a number is; here are arrays and objects.
  */
-import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
-import { unescaped } from "./json-escapes.js";
-import { numberEnd } from "./json-number.js";
 import { SeenKeys } from "./json-seen-keys.js";
+import { BACKSLASH, BRACKETS, COLON, COMMA, JsonTokens, QUOTE, type Span } from "./json-tokens.js";
 import { hashed, type Names, NO_BYTES } from "./names.js";
 import { quote } from "./quote.js";
 
@@ -17,85 +14,13 @@ const MAX_DEPTH = 127;
 /** The most keys of all open objects together. They are kept to find duplicates. A large vocabulary has 260,000. */
 const MAX_KEYS = 1_000_000;
 
-/** "python": also the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
-export type JsonDialect = "strict" | "python";
-
-/** Positions in the text in bytes, from `start` up to, but not including, `end`. */
-export interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-const SPACE = 0x20;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const BRACKETS = { open: 0x5b, close: 0x5d } as const;
 const BRACES = { open: 0x7b, close: 0x7d } as const;
-const ZERO = 0x30;
-/** Stands for the end of the text: greater than any byte. */
-const END = 0x100;
-/** A number of so many digits is below 2^53. With more, digits may be lost. */
-const SAFE_DIGITS = 15;
-const NON_FINITE = ["NaN", "Infinity", "-Infinity"];
-const LITERALS = [
-  ["true", true],
-  ["false", false],
-  ["null", null],
-] as const;
 
-export class JsonScanner {
-  readonly #bytes: Buffer;
-  readonly #where: string;
-  readonly #dialect: JsonDialect;
-  /** The last string that was no key, and the keys of the last object: neighbours in a list are often alike. */
-  #last = "";
+export class JsonScanner extends JsonTokens {
+  /** The keys of the last object: neighbours in a list are often alike. */
   #lastKeys: readonly string[] = [];
-  #at = 0;
-  /** Where the last string began that was passed over. Was the last text ASCII, and spelled without escapes? */
-  #from = 0;
-  #isPlain = true;
   #depth = 0;
   #keys = 0;
-
-  /**
-   * @param where the text's name in messages: "model.safetensors: header".
-   * @throws {WeightDiffError} FORMAT_INVALID if the bytes are not UTF-8.
-   */
-  constructor(text: Uint8Array | string, where: string, dialect: JsonDialect = "strict") {
-    this.#bytes =
-      typeof text === "string" ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.byteLength);
-    this.#where = where;
-    this.#dialect = dialect;
-    if (typeof text !== "string" && !isUtf8(text)) {
-      throw new WeightDiffError(
-        "FORMAT_INVALID",
-        `${where} is not UTF-8 text`,
-        "the file is damaged: download it again",
-      );
-    }
-  }
-
-  /** The next character that is not white space, as far as JSON's own tokens are concerned; "" at the end. */
-  peek(): string {
-    const byte = this.#next();
-    return byte === undefined ? "" : String.fromCharCode(byte);
-  }
-
-  /** Its byte. */
-  #next(): number | undefined {
-    for (;;) {
-      const byte = this.#bytes[this.#at] ?? END;
-      if (byte > SPACE) {
-        return byte === END ? undefined : byte;
-      }
-      if (byte !== SPACE && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
-        return byte;
-      }
-      this.#at += 1;
-    }
-  }
 
   /**
    * Reads an object. `entry` must consume each value.
@@ -108,12 +33,12 @@ export class JsonScanner {
     let alike = 0;
     let seen: SeenKeys | null = null;
     let plain = true;
-    if (this.#next() !== BRACES.close) {
+    if (this.next() !== BRACES.close) {
       do {
-        let key = seen === null ? this.#likely(like[alike]) : undefined;
+        let key = seen === null ? this.likely(like[alike]) : undefined;
         if (key === undefined) {
-          key = this.#text();
-          plain &&= this.#isPlain;
+          key = this.text();
+          plain &&= this.isPlain;
           seen ??= new SeenKeys(like.slice(0, alike));
           if (!seen.add(key)) {
             this.#twice(key);
@@ -122,11 +47,11 @@ export class JsonScanner {
           alike += 1;
         }
         this.#countKey();
-        this.#expect(COLON);
+        this.expect(COLON);
         entry(key);
-      } while (this.#take(COMMA));
+      } while (this.take(COMMA));
     }
-    this.#expect(BRACES.close);
+    this.expect(BRACES.close);
     this.#lastKeys = seen === null && alike === like.length ? like : plain ? (seen?.few ?? []) : [];
     this.#keys -= seen?.size ?? alike;
     this.#depth -= 1;
@@ -138,7 +63,7 @@ export class JsonScanner {
     let seen = new Uint8Array(names.size + 64);
     let likely = 0;
     let count = 0;
-    if (this.#next() !== BRACES.close) {
+    if (this.next() !== BRACES.close) {
       do {
         const id = this.#name(names, likely);
         if (id >= seen.length) {
@@ -151,11 +76,11 @@ export class JsonScanner {
         likely = id + 1;
         count += 1;
         this.#countKey();
-        this.#expect(COLON);
+        this.expect(COLON);
         entry(id);
-      } while (this.#take(COMMA));
+      } while (this.take(COMMA));
     }
-    this.#expect(BRACES.close);
+    this.expect(BRACES.close);
     this.#keys -= count;
     this.#depth -= 1;
   }
@@ -167,7 +92,7 @@ export class JsonScanner {
   #countKey(): void {
     this.#keys += 1;
     if (this.#keys > MAX_KEYS) {
-      throw new WeightDiffError("LIMIT", `${this.#where} has objects of more than ${MAX_KEYS} keys`);
+      throw new WeightDiffError("LIMIT", `${this.where} has objects of more than ${MAX_KEYS} keys`);
     }
   }
 
@@ -175,188 +100,47 @@ export class JsonScanner {
   array(element: (index: number) => void): void {
     this.#open(BRACKETS.open);
     let index = 0;
-    if (this.#next() !== BRACKETS.close) {
+    if (this.next() !== BRACKETS.close) {
       do {
         element(index);
         index += 1;
-      } while (this.#take(COMMA));
+      } while (this.take(COMMA));
     }
-    this.#expect(BRACKETS.close);
+    this.expect(BRACKETS.close);
     this.#depth -= 1;
-  }
-
-  string(): string {
-    const text = this.#likely(this.#last);
-    if (text !== undefined) {
-      return text;
-    }
-    const found = this.#text();
-    this.#last = this.#isPlain ? found : "";
-    return found;
-  }
-
-  /** The string, if it is the next one. @param text of ASCII that is spelled without escapes. */
-  #likely(text: string | undefined): string | undefined {
-    if (text === undefined || this.#next() !== QUOTE) {
-      return undefined;
-    }
-    const bytes = this.#bytes;
-    const start = this.#at + 1;
-    if (bytes[start + text.length] !== QUOTE) {
-      return undefined;
-    }
-    for (let index = 0; index < text.length; index++) {
-      if (bytes[start + index] !== text.charCodeAt(index)) {
-        return undefined;
-      }
-    }
-    this.#at = start + text.length + 1;
-    return text;
   }
 
   /** The number of the name that comes next. @param likely the one that most likely comes. */
   #name(names: Names, likely: number): number {
-    const bytes = this.#bytes;
-    if (this.#next() === QUOTE) {
-      const length = names.lengthAt(likely, bytes, this.#at + 1);
-      if (length >= 0 && bytes[this.#at + 1 + length] === QUOTE) {
-        this.#at += length + 2;
+    const bytes = this.bytes;
+    if (this.next() === QUOTE) {
+      const length = names.lengthAt(likely, bytes, this.at + 1);
+      if (length >= 0 && bytes[this.at + 1 + length] === QUOTE) {
+        this.at += length + 2;
         return likely;
       }
     }
-    this.#expect(QUOTE);
-    const start = this.#at;
+    this.expect(QUOTE);
+    const start = this.at;
     let hash = NO_BYTES;
     for (let at = start; ; at++) {
       const byte = bytes[at];
       if (byte === QUOTE) {
-        this.#at = at + 1;
+        this.at = at + 1;
         return names.idAt(bytes, start, at, hash);
       }
       if (byte === BACKSLASH || byte === undefined || byte < 0x20) {
-        this.#at = start - 1;
-        return names.add(this.#text());
+        this.at = start - 1;
+        return names.add(this.text());
       }
       hash = hashed(hash, byte);
     }
   }
 
-  #text(): string {
-    const escaped = this.#passString();
-    const start = this.#from;
-    const end = this.#at - 1;
-    const text = escaped ? this.#unescaped(start, end) : this.#bytes.toString("utf8", start, end);
-    this.#isPlain = !escaped && text.length === end - start;
-    return text;
-  }
-
-  /** Passes over a string, whose text begins at `#from` then. @returns has it escapes? Nothing has checked them. */
-  #passString(): boolean {
-    this.#expect(QUOTE);
-    const bytes = this.#bytes;
-    this.#from = this.#at;
-    let escaped = false;
-    for (let at = this.#at; ; at++) {
-      const byte = bytes[at];
-      if (byte === QUOTE) {
-        this.#at = at + 1;
-        return escaped;
-      }
-      if (byte === BACKSLASH) {
-        escaped = true;
-        at += 1;
-      } else if (byte === undefined || byte < 0x20) {
-        this.#at = at;
-        this.fail(byte === undefined ? "a string does not end" : "a string holds a raw control character");
-      }
-    }
-  }
-
-  #unescaped(start: number, end: number): string {
-    return unescaped(this.#bytes, start, end, (what, at) => this.#failAt(what, at));
-  }
-
-  /** A non-negative integer spelled `0|[1-9][0-9]*`, below 2^53. 16.0, 1e3, -0 and "0" are refused, as by serde's usize. */
-  integer(): number {
-    const first = this.#next() ?? 0;
-    const bytes = this.#bytes;
-    let at = this.#at;
-    let value = 0;
-    if (first > ZERO && first <= ZERO + 9) {
-      for (let digit = first - ZERO; digit >= 0 && digit <= 9 && at - this.#at < SAFE_DIGITS; ) {
-        value = value * 10 + digit;
-        at += 1;
-        digit = (bytes[at] ?? 0) - ZERO;
-      }
-      const after = bytes[at];
-      if (after === COMMA || after === BRACKETS.close) {
-        this.#at = at;
-        return value;
-      }
-    }
-    return this.#otherInteger(this.#number());
-  }
-
-  /** An integer that is zero, long, or followed by something else than the next number of a list. */
-  #otherInteger({ start, end }: Span): number {
-    const text = this.#bytes.toString("latin1", start, Math.min(end, start + 20));
-    const value = Number(text);
-    if (!/^[0-9]+$/.test(text)) {
-      this.fail(`expected a whole number, found ${text}`);
-    }
-    if (!Number.isSafeInteger(value)) {
-      this.fail(`the number ${text} is not below 2^53`);
-    }
-    return value;
-  }
-
-  /** Does a number come next? */
-  atNumber(): boolean {
-    const first = this.peek();
-    return first === "-" || (first >= "0" && first <= "9") || this.#nonFinite() !== undefined;
-  }
-
-  /** Any number, as a double. */
-  number(): number {
-    const word = this.#nonFinite();
-    if (word !== undefined) {
-      this.#at += word.length;
-      return Number(word);
-    }
-    const span = this.#number();
-    const value = Number(this.#bytes.toString("latin1", span.start, span.end));
-    return Number.isFinite(value) || this.#dialect === "python" ? value : this.fail("a number is out of range");
-  }
-
-  /** Reads true, false or null. */
-  literal(): boolean | null {
-    this.peek();
-    const found = LITERALS.find(([word]) => this.#comes(word));
-    if (found === undefined) {
-      const first = this.#character();
-      return this.fail(first === "" ? "the text ends early" : `unexpected ${quote(first)}`);
-    }
-    this.#at += found[0].length;
-    return found[1];
-  }
-
-  /** How many bytes have been read: where the value before ended. */
-  get position(): number {
-    return this.#at;
-  }
-
-  /** Skips a string, and still checks it. @returns where it begins, with its quote. */
-  skipString(): number {
-    if (this.#passString()) {
-      this.#unescaped(this.#from, this.#at - 1);
-    }
-    return this.#from - 1;
-  }
-
   /** Skips one value of any kind, and still checks it. */
   skip(): Span {
     const first = this.peek();
-    const start = this.#at;
+    const start = this.at;
     if (first === "{") {
       this.object(() => this.skip());
     } else if (first === "[") {
@@ -368,81 +152,14 @@ export class JsonScanner {
     } else {
       this.literal();
     }
-    return { start, end: this.#at };
-  }
-
-  /** @throws {WeightDiffError} FORMAT_INVALID if anything but white space follows. */
-  end(): void {
-    if (this.peek() !== "") {
-      this.fail("something follows the end of the value");
-    }
-  }
-
-  fail(what: string): never {
-    return this.#failAt(what, this.#at);
-  }
-
-  #failAt(what: string, at: number): never {
-    throw new WeightDiffError(
-      "FORMAT_INVALID",
-      `is not the JSON expected: ${what} (at byte ${at})`,
-      "the file is damaged or was edited by hand: download it again",
-      { at: { file: this.#where } },
-    );
-  }
-
-  #nonFinite(): string | undefined {
-    if (this.#dialect !== "python") {
-      return undefined;
-    }
-    this.peek();
-    return NON_FINITE.find((word) => this.#comes(word));
-  }
-
-  /** Does this ASCII text come next? */
-  #comes(word: string): boolean {
-    for (let index = 0; index < word.length; index++) {
-      if (this.#bytes[this.#at + index] !== word.charCodeAt(index)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  #take(byte: number): boolean {
-    // Mostly it is there, without white space before it.
-    if (this.#bytes[this.#at] !== byte && this.#next() !== byte) {
-      return false;
-    }
-    this.#at += 1;
-    return true;
-  }
-
-  #expect(byte: number): void {
-    if (!this.#take(byte)) {
-      const found = this.#character();
-      this.fail(`expected ${String.fromCharCode(byte)}, found ${found === "" ? "the end" : quote(found)}`);
-    }
-  }
-
-  /** The next character as a whole, for messages; "" at the end. */
-  #character(): string {
-    const [first = ""] = this.#bytes.toString("utf8", this.#at, Math.min(this.#at + 4, this.#bytes.length));
-    return first;
+    return { start, end: this.at };
   }
 
   #open(bracket: number): void {
-    this.#expect(bracket);
+    this.expect(bracket);
     this.#depth += 1;
     if (this.#depth > MAX_DEPTH) {
-      throw new WeightDiffError("LIMIT", `${this.#where} is nested deeper than ${MAX_DEPTH} levels`);
+      throw new WeightDiffError("LIMIT", `${this.where} is nested deeper than ${MAX_DEPTH} levels`);
     }
-  }
-
-  #number(): Span {
-    this.peek();
-    const start = this.#at;
-    this.#at = numberEnd(this.#bytes, start, (what, at) => this.#failAt(what, at));
-    return { start, end: this.#at };
   }
 }

@@ -1,6 +1,7 @@
 /** JSON as values, or as the places where values stand. json-scanner.ts decides what counts as JSON. */
 import { WeightDiffError } from "../errors.js";
-import { type JsonDialect, JsonScanner, type Span } from "./json-scanner.js";
+import { JsonScanner } from "./json-scanner.js";
+import type { JsonDialect, Span } from "./json-tokens.js";
 
 /** The most values from one text: two bytes of text can make an array of a hundred. Larger texts are read element by element. */
 const MAX_VALUES = 500_000;
