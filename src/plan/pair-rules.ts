@@ -107,17 +107,15 @@ export function namesByScheme(scheme: Scheme, wanted: Wanted, diffNames: Iterabl
   };
 }
 
-/** torch's dtype for the sum of two dtypes: the wider one. A sum in place is cast to the dtype of the target. */
+/**
+ * torch's dtype for the sum of two dtypes: the wider one. A sum in place is cast to the dtype of the target. With an F64 operand torch adds
+ * in F64, whatever it casts the sum to: that is "F64" here, and has no arithmetic.
+ */
 function sumDtype(diff: Dtype, raw: Dtype, into: Scheme["into"]): Dtype {
-  return into === "diff"
-    ? diff
-    : into === "raw"
-      ? raw
-      : diff === raw
-        ? diff
-        : diff === "F64" || raw === "F64"
-          ? "F64"
-          : "F32";
+  if (diff === "F64" || raw === "F64") {
+    return "F64";
+  }
+  return into === "diff" ? diff : into === "raw" || diff === raw ? raw : "F32";
 }
 
 function isCompute(dtype: Dtype): dtype is ComputeDtype {

@@ -107,12 +107,21 @@ test("mmpretrain-llava adds embeddings into the diff's dtype and all else into t
   assert.equal(made.dtype, null);
 });
 
-test("arithmetic in the files' dtypes does not support F64", async () => {
-  await refuses(
-    () => plan("fastchat-low-mem", model("F64", 9), model("F64", 9)),
-    "MISMATCH",
-    /F64 in the base .* no arithmetic between these/,
-  );
+test("arithmetic in the files' dtypes does not support F64 on either side, since torch then adds in F64", async () => {
+  for (const [base, diff] of [
+    ["F64", "F64"],
+    ["F32", "F64"],
+    ["F16", "F64"],
+    ["F64", "BF16"],
+  ] as const) {
+    for (const scheme of ["fastchat-low-mem", "ziya-low-mem", "openchinesellama", "mmpretrain-llava", "koala"]) {
+      await refuses(
+        () => plan(scheme, model(base, 9), model(diff, 9)),
+        "MISMATCH",
+        new RegExp(`${base} in the base .* ${diff} in the diff .* no arithmetic between these`),
+      );
+    }
+  }
 });
 
 for (const [scheme, own] of [
