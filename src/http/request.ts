@@ -8,7 +8,7 @@ import { type HubAccess, isEndpoint, LEAST_RATE } from "./access.js";
 import type { Incoming } from "./direct.js";
 import { lineError } from "./fault.js";
 import { fetchOver, getOver, incomingOf } from "./line.js";
-import { retryAfter, TransientError } from "./retry.js";
+import { TransientError, transientError } from "./retry.js";
 
 export interface Answer {
   readonly status: number;
@@ -35,30 +35,32 @@ export interface Question {
 }
 
 const MAX_REDIRECTS = 5;
-const USER_AGENT = "weight-diff";
-/** Statuses that a later attempt may not see. */
-const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+export const USER_AGENT = "weight-diff";
 
 /** Asks once, redirects included. @throws {TransientError} for faults of the line and of busy servers; {WeightDiffError} NETWORK for redirects that lead nowhere. */
 export async function request(access: HubAccess, address: string | URL, question: Question = {}): Promise<Answer> {
   let url = new URL(String(address));
   for (let hop = 0; ; hop++) {
     const answer = await ask(access, url, question);
-    if (PASSING.has(answer.status)) {
-      const reason = `${url.host} answers ${answer.status}${answer.status === 429 ? ": too many requests" : ""}`;
-      const wait = retryAfter(answer.headers.get("retry-after"));
+    const transient = transientError(url.host, answer.status, answer.headers);
+    if (transient !== null) {
       answer.discard();
-      throw new TransientError(reason, wait, { status: answer.status });
+      throw transient;
     }
     const target = redirectOf(answer);
     if (target === null || question.follow?.(answer, target) === false) {
       return answer;
     }
     answer.discard();
-    if (hop === MAX_REDIRECTS) {
-      throw new WeightDiffError("NETWORK", `${url.host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
-    }
+    refuseHop(url, hop);
     url = target;
+  }
+}
+
+/** @param hop how many redirects came before the one to be followed. @throws {WeightDiffError} NETWORK for one too many. */
+export function refuseHop({ host }: URL, hop: number): void {
+  if (hop === MAX_REDIRECTS) {
+    throw new WeightDiffError("NETWORK", `${host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
   }
 }
 

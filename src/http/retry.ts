@@ -23,6 +23,18 @@ export class TransientError extends Error {
   }
 }
 
+const TOO_MANY_REQUESTS = 429;
+/** Statuses that a later attempt may not see. */
+const TRANSIENT: ReadonlySet<number> = new Set([408, 425, TOO_MANY_REQUESTS, 500, 502, 503, 504]);
+
+/** The error of a server that cannot do it now, with the pause that it asks for; null for any other answer. */
+export function transientError(host: string, status: number, headers: Headers): TransientError | null {
+  const why = status === TOO_MANY_REQUESTS ? ": too many requests" : "";
+  return TRANSIENT.has(status)
+    ? new TransientError(`${host} answers ${status}${why}`, retryAfter(headers.get("retry-after")), { status })
+    : null;
+}
+
 /** A server that asks for a longer pause than this is not waited for: the Hub's own windows have five minutes. */
 const MAX_WAIT_MS = 300_000;
 const MAX_PAUSE_MS = 20_000;
@@ -67,8 +79,6 @@ function givenUp(access: HubAccess, name: string, error: TransientError, failure
   );
 }
 
-const TOO_MANY_REQUESTS = 429;
-
 /** What may help before it is tried once more. Signed in, one may ask more often (huggingface.co/docs/hub/rate-limits). */
 export function remedyOf({ token }: HubAccess, { status }: TransientError): string {
   if (status === null) {
@@ -102,7 +112,7 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 /** Retry-After (RFC 9110, 10.2.3): seconds or a date; null where there is none that can be read. */
-export function retryAfter(value: string | null, now: number = Date.now()): number | null {
+function retryAfter(value: string | null, now: number = Date.now()): number | null {
   if (value === null) {
     return null;
   }

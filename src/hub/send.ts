@@ -9,8 +9,8 @@ import { printable } from "../formats/quote.js";
 import { type HubAccess, isEndpoint } from "../http/access.js";
 import { lineError } from "../http/fault.js";
 import { fetchOver } from "../http/line.js";
-import { orAborted } from "../http/request.js";
-import { retry, retryAfter, TransientError } from "../http/retry.js";
+import { orAborted, refuseHop, USER_AGENT } from "../http/request.js";
+import { remedyOf, retry, TransientError, transientError } from "../http/retry.js";
 
 export interface Sending {
   readonly access: HubAccess;
@@ -24,10 +24,9 @@ export interface Sending {
   readonly idleMs: number;
 }
 
-const MAX_REDIRECTS = 5;
 /** Listings and answers to commits; nothing else comes back. */
 const MAX_ANSWER_BYTES = 50_000_000;
-const PASSING: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+const AGAIN = "run the same command again: files that are on the Hub are not sent twice";
 /** "Exists already": whoever asks knows what to do. */
 const CONFLICT = 409;
 
@@ -68,8 +67,7 @@ async function send(command: Sending, address: URL, init: RequestInit): Promise<
     return await retry(sending.access, sending.id, sending.signal, () => sendOnce(sending, address, init));
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "NETWORK" && error.cause instanceof TransientError) {
-      const hint =
-        "check the connection, then run the same command again: files that are on the Hub are not sent twice";
+      const hint = `${remedyOf(sending.access, error.cause)}, then ${AGAIN}`;
       throw new WeightDiffError("NETWORK", error.message, hint, { cause: error.cause });
     }
     throw error;
@@ -79,15 +77,13 @@ async function send(command: Sending, address: URL, init: RequestInit): Promise<
 /** One exchange, redirects included. @throws {TransientError}; {WeightDiffError}. */
 async function sendOnce(sending: Sending, address: URL, init: RequestInit): Promise<Response> {
   let url = address;
-  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+  for (let hop = 0; ; hop++) {
     const response = await exchange(sending, url, init);
     const location = response.headers.get("location");
     if (response.status < 300 || response.status > 399 || location === null) {
-      if (PASSING.has(response.status)) {
-        throw new TransientError(
-          `${url.host} answers ${response.status}`,
-          retryAfter(response.headers.get("retry-after")),
-        );
+      const transient = transientError(url.host, response.status, response.headers);
+      if (transient !== null) {
+        throw transient;
       }
       if (!response.ok && response.status !== CONFLICT) {
         throw isEndpoint(sending.access, url)
@@ -105,9 +101,9 @@ async function sendOnce(sending: Sending, address: URL, init: RequestInit): Prom
         { at: { file: sending.id } },
       );
     }
+    refuseHop(url, hop);
     url = target;
   }
-  throw new WeightDiffError("NETWORK", `${url.host}: more than ${MAX_REDIRECTS} redirects`, "check the endpoint");
 }
 
 async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<Response> {
@@ -133,7 +129,7 @@ async function exchange(sending: Sending, url: URL, init: RequestInit): Promise<
   };
   const headers = new Headers(init.headers);
   headers.delete("authorization");
-  headers.set("user-agent", "weight-diff");
+  headers.set("user-agent", USER_AGENT);
   if (access.token !== null && isEndpoint(access, url)) {
     headers.set("authorization", `Bearer ${access.token}`);
   }
@@ -245,7 +241,7 @@ function storageRefusal({ id }: Sending, url: URL, { status }: Response): Weight
   return new WeightDiffError(
     "NETWORK",
     `the storage at ${url.host} refuses the upload: status ${status}`,
-    "its address may have expired: run the same command again: files that are on the Hub are not sent twice",
+    `its address may have expired: ${AGAIN}`,
     { at: { file: id } },
   );
 }
