@@ -10,7 +10,7 @@ export type Check = "structure" | "values" | "digests" | "recovered" | "sum" | "
  * "ungathered": a model was saved in pieces. "zeros": weights are all zero. "no-manifest": a manifest that is needed is missing.
  * "not-compared": a check was asked for, and there was nothing to compare with.
  */
-export type FindingCode = Check | "architecture" | "ungathered" | "zeros" | "no-manifest" | "not-compared";
+type FindingCode = Check | "architecture" | "ungathered" | "zeros" | "no-manifest" | "not-compared";
 
 export interface Finding {
   readonly level: Level;

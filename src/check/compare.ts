@@ -23,9 +23,9 @@ import type { RunOptions } from "../run/run-plan.js";
  * "rounded": the tensors are equal once the wider one is rounded to the dtype of the narrower one. "incomparable": the shapes differ, or
  * the dtypes have no common arithmetic.
  */
-export type Sameness = "identical" | "rounded" | "different" | "incomparable";
+type Sameness = "identical" | "rounded" | "different" | "incomparable";
 
-export interface TensorComparison {
+interface TensorComparison {
   readonly name: string;
   readonly verdict: Sameness;
   /** Why the tensors cannot be compared; null if they were compared. */

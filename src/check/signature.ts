@@ -51,7 +51,7 @@ export async function signFolder(path: string, key: SignatureKey, options: RunOp
   return { path: place, key: key.hint, files: files.length, recovers: recovers?.length ?? 0 };
 }
 
-export interface SignatureProblem {
+interface SignatureProblem {
   /** Relative to the folder; null for the signature as a whole. */
   readonly file: string | null;
   readonly message: string;

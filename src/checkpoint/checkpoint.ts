@@ -9,7 +9,7 @@ import { sizeOf } from "../files/small-files.js";
 import { MAX_INDEX, parseWeightIndex, type WeightIndex } from "../formats/weight-index.js";
 import type { Hub } from "../hub/place.js";
 import { expansionNote } from "./expansion.js";
-import type { LayoutModel, Stored, StoredPieceIn } from "./layouts/layout.js";
+import type { LayoutModel, Stored } from "./layouts/layout.js";
 import { layoutNamed, layoutOfFile } from "./layouts/registry.js";
 import { type Location, locate } from "./locate.js";
 import { openEach, type Shard } from "./shard.js";
@@ -17,8 +17,6 @@ import { refusePlaceholder } from "./side-files.js";
 
 /** A tensor and the shard that holds it. */
 export type StoredTensor = Stored<Shard>;
-/** A piece of a tensor, in a shard of its own. */
-export type StoredPiece = StoredPieceIn<Shard>;
 
 /** Tensors by name, in the order of the file names, and in the order of each file. */
 export type StateDict = ReadonlyMap<string, StoredTensor>;

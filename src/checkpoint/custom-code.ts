@@ -14,7 +14,7 @@ export interface MissingCode {
   readonly by: string;
 }
 
-export interface CustomCode {
+interface CustomCode {
   /** Bare names, in the order in which they were found. */
   readonly found: readonly string[];
   readonly missing: readonly MissingCode[];

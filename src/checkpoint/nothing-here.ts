@@ -14,7 +14,7 @@ import { findWeights } from "./layouts/registry.js";
 import { readSettings } from "./tokenizer.js";
 
 /** A directory in which no weights were found. */
-export interface BarePlace {
+interface BarePlace {
   /** As the user wrote it. */
   readonly path: string;
   readonly directory: string;

@@ -10,7 +10,7 @@ import { JsonScanner } from "../formats/json-scanner.js";
 import { eachPiece } from "../formats/sentencepiece.js";
 import { MAX_TOKENIZER_BYTES, readSettings } from "./tokenizer.js";
 
-export interface TokenCount {
+interface TokenCount {
   /** The number of distinct tokens. */
   readonly tokens: number;
   /** Does it have a padding token? Null if neither its files nor its class tell. */

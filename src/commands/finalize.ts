@@ -36,7 +36,7 @@ export type FinalizeReport =
   | { readonly command: null; readonly path: string; readonly tensors: Manifest["tensors"] };
 
 /** Refuses options that the function does not take: the options in a journal are only a claim. */
-export type RefuseWrongOptions = (name: "recover" | "makeDiff" | "convert", options: unknown) => void;
+type RefuseWrongOptions = (name: "recover" | "makeDiff" | "convert", options: unknown) => void;
 
 /**
  * Puts parts together.

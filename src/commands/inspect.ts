@@ -66,7 +66,7 @@ export interface InspectReport {
   readonly notes: readonly string[];
 }
 
-export interface InspectedFile {
+interface InspectedFile {
   readonly file: string;
   /** In bytes. */
   readonly size: number;
@@ -77,7 +77,7 @@ export interface InspectedFile {
   readonly knownBy: "digest" | "size" | null;
 }
 
-export interface DtypeTotal {
+interface DtypeTotal {
   readonly dtype: Dtype;
   readonly tensors: number;
   readonly elements: number;

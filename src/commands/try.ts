@@ -25,7 +25,7 @@ import { type Prompt, promptOf, refuseTwoPrompts } from "./try/prompt.js";
 export type { NextToken, TextFigure, TryFirst, TryOptions, TryReport } from "./try/options.js";
 
 /** Stands in for the forward pass in tests. */
-export type OpenModel = typeof openLanguageModel;
+type OpenModel = typeof openLanguageModel;
 
 /**
  * Runs a model.

@@ -30,7 +30,7 @@ import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
 /** The worker's side of the pool. */
-export interface PipelineHost {
+interface PipelineHost {
   readonly disk: Disk;
   /** The next job, or null when there is none left. */
   next(): Promise<Job | null>;

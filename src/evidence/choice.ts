@@ -37,14 +37,14 @@ export interface Evidence {
   readonly line: (ScriptWords & { readonly variants: readonly Variant[] }) | null;
 }
 
-export type PairingFacts = Pick<RecoverPairingOptions, "rawTied" | "diffTied" | "models">;
+type PairingFacts = Pick<RecoverPairingOptions, "rawTied" | "diffTied" | "models">;
 
 export function chosen(family: Family, reason: string): Choice {
   return { scheme: family.scheme, family, reason };
 }
 
 /** A family whose mark the diff has, and the mark in words. */
-export interface Marked {
+interface Marked {
   readonly family: Family;
   readonly reason: string;
 }

@@ -6,7 +6,7 @@
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { type Place, readElements } from "../checkpoint/elements.js";
 import { elementCount, type FloatDtype, isFloatDtype } from "../formats/dtype.js";
-import { ELEMENT_BYTES, toBits, widenBF16, widenF16, widenF64 } from "../kernel/bits.js";
+import { ELEMENT_BYTES, widenBF16, widenF16, widenF64 } from "../kernel/bits.js";
 import { INPUT_EMBEDDING } from "../known/embeddings.js";
 
 /** The same elements of both models, as F32 bits. */
@@ -64,7 +64,7 @@ export async function sampleThese(
 }
 
 /** Two tensors, and the places to read in both. */
-export interface WantedPair {
+interface WantedPair {
   readonly raw: StoredTensor;
   readonly diff: StoredTensor;
   /** Further tensors of the base, with raw's shape. */
@@ -180,9 +180,4 @@ const READ: Readonly<Record<FloatDtype, (view: DataView, at: number) => number>>
 /** F32 bits as numbers. A NaN loses its payload. */
 export function toNumbers(bits: Uint32Array): Float32Array {
   return new Float32Array(bits.buffer, bits.byteOffset, bits.length);
-}
-
-/** A number as F32 bits. */
-export function fromNumbers(values: readonly number[]): Uint32Array {
-  return Uint32Array.from(values, toBits);
 }

@@ -12,7 +12,7 @@ import { isHalfPrecisionOriginal } from "./family.js";
 import type { Identity } from "./identify.js";
 import type { ModelShape } from "./model-shape.js";
 
-export interface Subject {
+interface Subject {
   readonly checkpoint: Checkpoint;
   readonly config: ModelConfig | null;
   readonly identity: Identity;

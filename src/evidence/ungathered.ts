@@ -35,7 +35,7 @@ interface Known {
 }
 
 /** The fault of a checkpoint. */
-export interface Ungathered {
+interface Ungathered {
   readonly names: ReadonlySet<string>;
   /** The first such tensor. */
   readonly name: string;

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "../checkpoint/config.js";
 
-export interface ConfigDifference {
+interface ConfigDifference {
   /** The key in config.json. */
   readonly key: string;
   readonly raw: string | number;

@@ -8,7 +8,7 @@
  */
 
 /** What a side file is for. */
-export type SideKind = "tokenizer" | "processor" | "generation" | "modules" | "terms";
+type SideKind = "tokenizer" | "processor" | "generation" | "modules" | "terms";
 
 const TOKENIZER_FOLDER = /^[a-z][a-z_]*_tokenizer$/;
 const MODULE_FOLDER = /^\d+_[A-Za-z]\w*$/;

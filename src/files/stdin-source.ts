@@ -13,7 +13,7 @@ const MOST = 1 << 25;
 /** Bytes to ask for at once. */
 const PIECE = 1 << 16;
 
-export interface StdinSource extends FileSource {
+interface StdinSource extends FileSource {
   /** All bytes that were read to see the beginning. */
   readonly beginning: () => Uint8Array;
 }

@@ -14,7 +14,7 @@ export interface Checksum {
   digest(): string;
 }
 
-export type CreateChecksum = (name: ChecksumName) => Checksum;
+type CreateChecksum = (name: ChecksumName) => Checksum;
 
 /** The part of hash-wasm's IHasher that is used here. */
 interface Hasher {

@@ -1,15 +1,8 @@
 /** The values of a pickle: numbers, strings, containers, and records of the calls that Python would have made. None of them can act. */
 
-export type PickleKey = string | number | bigint;
+type PickleKey = string | number | bigint;
 export type PickleValue = null | boolean | number | bigint | string | PickleObject;
-export type PickleObject =
-  | PickleTuple
-  | PickleList
-  | PickleDict
-  | PickleGlobal
-  | PickleCall
-  | PicklePersistent
-  | PickleOpaque;
+type PickleObject = PickleTuple | PickleList | PickleDict | PickleGlobal | PickleCall | PicklePersistent | PickleOpaque;
 export interface PickleTuple {
   readonly kind: "tuple";
   readonly items: readonly PickleValue[];

@@ -41,7 +41,7 @@ interface Dimension {
 }
 
 /** A piece as runs: all dimensions except those that make up one run. */
-export interface Walk {
+interface Walk {
   readonly outer: readonly Dimension[];
   /** Elements of a whole run. */
   readonly run: number;
@@ -49,7 +49,7 @@ export interface Walk {
 }
 
 /** The number of elements between neighbours of each dimension of a contiguous tensor. */
-export function denseSteps(shape: Shape): readonly number[] {
+function denseSteps(shape: Shape): readonly number[] {
   const steps = new Array<number>(shape.length).fill(1);
   for (let dim = shape.length - 2; dim >= 0; dim--) {
     steps[dim] = (steps[dim + 1] ?? 1) * (shape[dim + 1] ?? 1);

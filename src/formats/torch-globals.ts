@@ -10,7 +10,7 @@ export interface StorageType {
   readonly itemBytes: number;
 }
 
-export type GlobalRule =
+type GlobalRule =
   /** A tensor over a storage: how many arguments it needs, and which of them are its dtype and its metadata. */
   | { readonly kind: "tensor"; readonly least: number; readonly dtypeAt?: number; readonly metadataAt?: number }
   /** A Parameter: its first argument is the tensor. */

@@ -25,7 +25,7 @@ export interface Storage {
   readonly record?: StoredRecord;
 }
 
-export interface TorchFile {
+interface TorchFile {
   readonly name: string;
   readonly storages: ReadonlyMap<PicklePersistent, Storage>;
   readonly bigEndian: boolean;

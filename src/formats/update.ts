@@ -16,7 +16,7 @@ export interface StatedChecksum {
   readonly hex: string;
 }
 
-export const STEP_ENCODINGS = ["xor", "overwrite", "xor_sparse", "elements", "exact-compressed"] as const;
+const STEP_ENCODINGS = ["xor", "overwrite", "xor_sparse", "elements", "exact-compressed"] as const;
 export type StepEncoding = (typeof STEP_ENCODINGS)[number];
 
 /** The encodings that this tool writes. The trainers' readers know the first two, and only this tool reads the last. */
@@ -50,7 +50,7 @@ export function payloadLength(
 export const MOST_OVERWRITES = 16;
 
 /** While a payload is made, its room in the file also holds what is needed later. All fields are byte positions in the room. */
-export interface PayloadRoom {
+interface PayloadRoom {
   /** Where the overwritten positions begin (four bytes each), and where their values begin. */
   readonly positions: number;
   readonly values: number;

@@ -10,7 +10,7 @@ export type KeyRule = "same-place" | "chunks";
 export const KEY_CHUNK = 10 * 1024 * 1024;
 
 /** Fills `target` with bytes of the key from `position` on. */
-export type ReadKey = (target: Uint8Array, position: number) => Promise<void>;
+type ReadKey = (target: Uint8Array, position: number) => Promise<void>;
 
 /**
  * Fills `target` with the key bytes for the payload's bytes from `position` on. Takes at most two reads for each 10 MiB, however short the

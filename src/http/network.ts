@@ -24,9 +24,6 @@ export interface NamedProxy {
   readonly address: string;
 }
 
-/** No proxy, and the usual certificates. */
-export const DIRECT: Network = { https: null, http: null, direct: [], authorities: null };
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws {WeightDiffError} USAGE for a variable that names no proxy. */

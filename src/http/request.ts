@@ -24,7 +24,7 @@ export interface Answer {
   discard(): void;
 }
 
-export interface Question {
+interface Question {
   readonly method?: "GET" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;

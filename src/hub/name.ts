@@ -134,7 +134,7 @@ function checked(text: string, { id, revision, path: written, explicit }: HubNam
 }
 
 /** What git allows in the name of a branch or tag, as far as a path made of it must stay inside a folder. */
-export function isRevision(text: string): boolean {
+function isRevision(text: string): boolean {
   return text.length <= 255 && text.split("/").every((part) => isBareFileName(part) && !/[ ~^?*[@]/.test(part));
 }
 

@@ -12,7 +12,7 @@ import { fetchOver } from "../http/line.js";
 import { orAborted, refuseHop, USER_AGENT } from "../http/request.js";
 import { remedyOf, retry, TransientError, transientError } from "../http/retry.js";
 
-export interface Sending {
+interface Sending {
   readonly access: HubAccess;
   /** "org/name". */
   readonly id: string;

@@ -110,7 +110,7 @@ function unsure(text: string, endText: string | null): number {
   return broken;
 }
 
-export interface Likely {
+interface Likely {
   readonly id: number;
   readonly probability: number;
 }

@@ -13,7 +13,7 @@ export interface Module {
 /** Null: any size. */
 type Sizes = readonly (number | null)[];
 
-export interface Modules {
+interface Modules {
   /**
    * A module that must exist. If it does not, the result cannot be used: call `refuse` before.
    * @param bias "none" ignores a stored bias; "may" takes zeros for a missing one, as transformers does.

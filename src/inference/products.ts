@@ -42,7 +42,7 @@ export interface Products {
   close(): Promise<void>;
 }
 
-export interface ProductOptions extends RunOptions {
+interface ProductOptions extends RunOptions {
   /** The most tokens in a step. */
   readonly tokens: number;
   readonly onRead: (bytes: number) => void;

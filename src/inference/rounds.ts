@@ -2,7 +2,7 @@
 import type { Text } from "./model.js";
 
 /** Ids of one text in a round. */
-export interface Stretch {
+interface Stretch {
   /** Index of the text. */
   readonly text: number;
   /** Null if nothing will follow. */

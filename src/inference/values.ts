@@ -4,8 +4,8 @@ import { type Place, readElements } from "../checkpoint/elements.js";
 import { ELEMENT_BYTES, fromBits, widenBF16, widenF16 } from "../kernel/bits.js";
 
 /** The supported dtypes. */
-export const RUN_DTYPES = ["F32", "F16", "BF16"] as const;
-export type RunDtype = (typeof RUN_DTYPES)[number];
+const RUN_DTYPES = ["F32", "F16", "BF16"] as const;
+type RunDtype = (typeof RUN_DTYPES)[number];
 
 export function isRunDtype(dtype: string): dtype is RunDtype {
   return RUN_DTYPES.some((name) => name === dtype);

@@ -22,7 +22,7 @@ export const TOKEN_CHUNK = 4096;
 /** The bytes of 256 x 256 counters of 32 bits, twice. */
 export const COUNTER_BYTES = 2 * 256 * 256 * 4;
 
-export interface TokenPlaces {
+interface TokenPlaces {
   /** The units of the base, and those of the tuned tensor. */
   readonly from: number;
   readonly tuned: number;
@@ -34,7 +34,7 @@ export interface TokenPlaces {
   readonly state: number;
 }
 
-export interface EncodePlaces extends Pick<TokenPlaces, "tokens" | "classes" | "state"> {
+interface EncodePlaces extends Pick<TokenPlaces, "tokens" | "classes" | "state"> {
   /**
    * The positions of 256 tables by class, of 32 bits each. A table has 256 entries of ENTRY_BYTES by token: ceil(2^43 / frequency) in 64 bits, the
    * frequency, and the sum of the frequencies before it.
@@ -42,7 +42,7 @@ export interface EncodePlaces extends Pick<TokenPlaces, "tokens" | "classes" | "
   readonly tables: number;
 }
 
-export interface DecodePlaces {
+interface DecodePlaces {
   readonly from: number;
   readonly target: number;
   /** TOKEN_CHUNK bytes. */

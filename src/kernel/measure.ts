@@ -28,7 +28,7 @@ export interface Measure {
   measureUnits(unit: Unit, places: UnitPlaces, units: number): void;
 }
 
-export interface UnitPlaces {
+interface UnitPlaces {
   readonly base: number;
   readonly tuned: number;
   /** HISTOGRAM_BYTES, by class, token and bank: added to. */

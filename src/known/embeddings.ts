@@ -35,7 +35,7 @@ const COMMON = /^(\w+\.)?shared\.weight$/;
 export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}|${COMMON.source}`);
 
 /** A bias of the head that is tied to another parameter, in models like BERT, where head and embedding are tied. */
-export interface TiedBias {
+interface TiedBias {
   /** Its name in files and the first one in a state_dict, and its other name. */
   readonly first: RegExp;
   readonly second: RegExp;

@@ -2,7 +2,7 @@
  * Published files and their sha256, as data. A match tells what a file is. No match tells nothing: the same weights have other bytes if
  * another version of torch saved them, or if they were split into other shards.
  */
-export interface KnownFile {
+interface KnownFile {
   readonly what: string;
   /** Bytes; null if not recorded. */
   readonly size: number | null;

@@ -1,6 +1,6 @@
 /** The published models that diffs were made of, by their sizes: the only place where these numbers stand. */
 
-export interface KnownModel {
+interface KnownModel {
   readonly family: "llama" | "gpt_neox";
   readonly hiddenSize: number;
   readonly layers: number;

@@ -5,7 +5,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 
-export interface KnownSum {
+interface KnownSum {
   readonly name: string;
   /** Last parts of the names of the repositories with the diff or the recovered model, in lower case. */
   readonly repos: readonly string[];

@@ -32,7 +32,7 @@ export interface SideSources {
 }
 
 /** What must be known of a run to judge its output folder. */
-export interface PlaceRequest {
+interface PlaceRequest {
   /** The output directory as the user wrote it; null writes nothing. */
   readonly output: string | null;
   /** The folders of the inputs, which the output must not overlap. */

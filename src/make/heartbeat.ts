@@ -7,7 +7,7 @@ import type { PartDirectory } from "../output/part.js";
 import { BEAT_MS, type PartState, writeState } from "../output/part-state.js";
 import type { ProgressState } from "../run/run-plan.js";
 
-export interface Heartbeat {
+interface Heartbeat {
   /** Aborted once another run has taken over the part. */
   readonly signal: AbortSignal;
   progress(state: ProgressState): void;

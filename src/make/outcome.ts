@@ -7,7 +7,7 @@ import type { RunResult } from "../run/run-plan.js";
 import type { RunRequest } from "./recipe.js";
 
 /** A tensor of the output, with the sha256 (hex) of its little-endian bytes. */
-export interface WrittenTensor {
+interface WrittenTensor {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: number[];

@@ -5,7 +5,7 @@ import { splitPlan } from "../plan/parts.js";
 import type { RunPlan } from "../plan/plan.js";
 import { planTraffic } from "../plan/traffic.js";
 
-export interface PlannedPart extends PartNumber {
+interface PlannedPart extends PartNumber {
   /** Names of the files that this part makes. */
   readonly files: readonly string[];
   /** Bytes. */

@@ -154,7 +154,7 @@ export const WRITTEN = {
 } as const;
 
 export type Manifest = RecoverManifest | ConvertManifest | MakeDiffManifest | MaterializeManifest;
-export type RecoverManifest = z.infer<typeof recoverSchema>;
+type RecoverManifest = z.infer<typeof recoverSchema>;
 export type ConvertManifest = z.infer<typeof convertSchema>;
 export type MakeDiffManifest = z.infer<typeof makeDiffSchema>;
 export type MaterializeManifest = z.infer<typeof materializeSchema>;

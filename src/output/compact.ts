@@ -13,7 +13,7 @@ import type { ByteRange } from "../formats/tensor-info.js";
 /** Bytes to move at once. */
 const PIECE = 1 << 20;
 
-export interface CompactFile {
+interface CompactFile {
   readonly header: Uint8Array;
   /** In the order in which they lie in the file, before and after. */
   readonly moves: readonly { readonly from: ByteRange; readonly to: number }[];

@@ -46,7 +46,7 @@ export function isLockName(name: string): boolean {
 }
 
 /** Is a run on another machine, which holds a lock, still running? Its process cannot be looked at from here. */
-export type Foreign = () => Promise<boolean>;
+type Foreign = () => Promise<boolean>;
 const UNKNOWN: Foreign = async () => true;
 
 export interface Lock {

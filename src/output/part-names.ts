@@ -31,7 +31,7 @@ export function partText({ index, count }: PartNumber): string {
 }
 
 /** The part to which a folder of this name belongs; null if it belongs to none. */
-export function parsePartName(name: string): PartNumber | null {
+function parsePartName(name: string): PartNumber | null {
   const [, index, count] = PART.exec(name) ?? [];
   const part = { index: Number(index), count: Number(count) };
   return index !== undefined && part.index < part.count ? part : null;

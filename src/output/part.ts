@@ -46,7 +46,7 @@ export interface PartDirectory extends Staging {
   discard(): Promise<void>;
 }
 
-export interface PartRequest {
+interface PartRequest {
   readonly part: PartNumber;
   readonly mode: OutputMode;
   readonly identity: PlanIdentity;

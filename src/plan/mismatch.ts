@@ -13,7 +13,7 @@ import { ADAPTER } from "../known/names.js";
 import { FAMILIES } from "../scheme/families.js";
 import type { DriverRole, Outcome, PairingOptions } from "./pair.js";
 
-export type Mismatch = Extract<Outcome, { kind: "mismatch" }>;
+type Mismatch = Extract<Outcome, { kind: "mismatch" }>;
 
 interface Unfit {
   readonly raw: Checkpoint;

@@ -9,7 +9,7 @@ import { quote } from "../formats/quote.js";
 import { BASE_PREFIXES, commonName, hasTowers, WRAPPERS, type Wrapper, withoutPart } from "../known/names.js";
 
 /** How messages call the two sides. */
-export interface SideNames {
+interface SideNames {
   readonly raw: string;
   readonly driver: string;
 }

@@ -53,7 +53,7 @@ function kept(scheme: Scheme, name: string, { dtype }: StoredTensor, wanted: Com
 }
 
 /** recover: the rule of the scheme's script, in the script's dtypes. @param rows what to do with rows that only the diff has. */
-export function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "verbatim"): Decide {
+function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "verbatim"): Decide {
   return (name, diff, raw) => {
     if (!isSummed(scheme, name)) {
       return kept(scheme, name, diff, wanted(name));
@@ -155,7 +155,7 @@ export const decideCoded: Decide = (_, tuned, raw) => ({
 });
 
 /** recover: the rule that the metadata of the diff states. */
-export function decideExact(record: ExactRecord): Decide {
+function decideExact(record: ExactRecord): Decide {
   return (name, diff, raw) => {
     const exact = record.get(name);
     if (diff.coded === true && exact?.rule === "verbatim") {

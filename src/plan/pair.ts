@@ -143,7 +143,7 @@ export type StepKind =
   /** Only the base has it; it is copied. */
   | "copied";
 
-export type RawSide =
+type RawSide =
   | { readonly kind: "stored"; readonly tensor: StoredTensor }
   | { readonly kind: "computed"; readonly operand: Operand };
 

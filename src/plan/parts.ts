@@ -79,7 +79,7 @@ function bytesOf({ read, write }: { readonly read: number; readonly write: numbe
 }
 
 /** A plan for some of the files and jobs of another plan. It lists only the inputs that these jobs read, and numbers everything anew. */
-export interface SubPlan extends RunPlan {
+interface SubPlan extends RunPlan {
   /** The ids that the jobs have in the other plan. */
   readonly ids: readonly number[];
 }

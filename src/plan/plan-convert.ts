@@ -9,7 +9,7 @@ import { DEFAULTS } from "./defaults.js";
 import type { PairingOptions } from "./pair.js";
 import { buildPlan, type Plan } from "./plan.js";
 
-export interface ConvertPlanOptions {
+interface ConvertPlanOptions {
   /** The dtype of the written tensors; null leaves each as it is. */
   readonly dtype: Plan["dtype"];
   /** Bytes of tensor data in one output file. */

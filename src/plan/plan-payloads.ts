@@ -22,7 +22,7 @@ export interface PayloadPlan extends RunPlan {
   readonly inputs: readonly PlanInput[];
 }
 
-export interface PayloadPlanOptions {
+interface PayloadPlanOptions {
   readonly encoding: UpdateEncoding;
   /** Bytes of the tensors whose payloads share a shard. */
   readonly maxShardSize: number;
@@ -101,7 +101,7 @@ function layOut(
 }
 
 /** A shard after the run has told the lengths of its payloads: its final file, and what must be moved in it. */
-export interface SettledShard {
+interface SettledShard {
   readonly file: string;
   readonly header: Uint8Array;
   readonly moves: readonly Move[];

@@ -92,7 +92,7 @@ export interface RunPlan {
 }
 
 /** A file of the output. */
-export interface RunFile extends Pick<PlanShard, "file" | "header" | "directEnd"> {
+interface RunFile extends Pick<PlanShard, "file" | "header" | "directEnd"> {
   /** Bytes; null if only the run tells. */
   readonly size: number | null;
   /** Upper bound of `size`, if known. */
@@ -186,7 +186,7 @@ function additiveRecordOf(pair: Pair, keptRows: number | null): readonly (readon
   return again.length > 0 || rows !== null ? [[name, { dtype, rule: "base", times: 1 + again.length, rows }]] : [];
 }
 
-export interface BuildOptions extends LayoutOptions {
+interface BuildOptions extends LayoutOptions {
   readonly schemeName: string;
   /** "uniform": the dtype that all float tensors have, if they have the same one. */
   readonly dtype: Plan["dtype"] | "uniform";

@@ -12,7 +12,7 @@ export function hasVocabularyRows(name: string, shape: readonly number[]): boole
 }
 
 /** How many rows of a tensor are kept; null keeps all. */
-export type RowsLeft = (name: string, tensor: StoredTensor) => number | null;
+type RowsLeft = (name: string, tensor: StoredTensor) => number | null;
 
 /**
  * @param rows the number of rows of the base's embeddings.

@@ -7,7 +7,7 @@ import { rangeLength } from "../formats/tensor-info.js";
 import type { RunPlan } from "./plan.js";
 
 /** Bytes read from inputs and written to outputs. */
-export interface Traffic {
+interface Traffic {
   readonly read: number;
   readonly write: number;
 }

@@ -15,7 +15,7 @@ import { readAll } from "./read-jobs.js";
 import type { EarlyOption, RunOptions } from "./run-plan.js";
 
 /** What to compute besides the digests. */
-export interface ReadingOptions extends RunOptions, EarlyOption {
+interface ReadingOptions extends RunOptions, EarlyOption {
   /** Count NaN, infinities and zeros of float tensors. */
   readonly count?: boolean;
   /** Sum float and integer tensors in F32. */

@@ -54,7 +54,7 @@ export interface Progress {
 }
 
 /** A file of the run, with the place where it is or will be on this disk. */
-export type WantedFile = Pick<Shard, "path" | "size" | "modified" | "hub">;
+type WantedFile = Pick<Shard, "path" | "size" | "modified" | "hub">;
 
 /** The same file as a worker opens it. */
 export type ProvidedInput = Omit<InputFile, "direct">;

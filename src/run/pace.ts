@@ -41,7 +41,7 @@ export interface PaceOptions {
   readonly disk?: Disk;
 }
 
-export interface Pace {
+interface Pace {
   readonly threads: number;
   readonly windowBytes: number;
   /** For whole files. A plan with whole files has no tensors; nor has a plan with payloads. */

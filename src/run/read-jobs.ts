@@ -10,7 +10,7 @@ import { provideInputs } from "./inputs.js";
 import { choosePace, decodersFor, SMALL_BYTES } from "./pace.js";
 import type { EarlyOption, RunOptions } from "./run-plan.js";
 
-export interface ReadResult {
+interface ReadResult {
   readonly results: ReadonlyMap<number, TensorResult>;
   /** Bytes. */
   readonly read: number;

@@ -30,7 +30,7 @@ export interface RunOptions extends HubRunOptions, PaceOptions {
   readonly onProgress?: ((state: ProgressState) => void) | undefined;
 }
 
-export interface PlanRunOptions extends RunOptions, EarlyOption {
+interface PlanRunOptions extends RunOptions, EarlyOption {
   /** Called with every result as soon as it exists. The run ends if it throws. */
   readonly judge?: ((job: Job, result: TensorResult) => void) | undefined;
   /** Takes the one file of the plan in place of a directory: tensors are made in the order of the file, in this thread. */

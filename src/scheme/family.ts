@@ -46,7 +46,7 @@ export interface CommandLine {
 }
 
 /** Flags of the scripts that change the result, and what they add to a scheme's name, as in knowlm-fp16. */
-export const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
+const VARIANTS = { is_fp16: "fp16", low_cpu_mem: "low-mem" } as const;
 export type Variant = keyof typeof VARIANTS;
 export const VARIANT_FLAGS = Object.keys(VARIANTS) as readonly Variant[];
 

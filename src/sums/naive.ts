@@ -114,7 +114,7 @@ export function naiveSums(sums: ReadonlyMap<string, number>, computed: RotaryBuf
 }
 
 /** What the tensors tell about the length of a rotary buffer. */
-export interface RotaryLengths {
+interface RotaryLengths {
   /** Elements of a buffer that a file holds. */
   readonly stored: number | null;
   /** Rows of a layer's query matrix: the rows of all heads together. */

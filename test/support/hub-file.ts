@@ -1,6 +1,6 @@
 /** A test Hub with one file, as the readers of src/http and src/engine/io get it. */
 import { type HubAccess, PATIENCE, type RemoteFile } from "../../src/http/access.js";
-import { DIRECT } from "../../src/http/network.js";
+import { networkOf } from "../../src/http/network.js";
 import { repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
 
@@ -15,7 +15,14 @@ export async function hubWithFile(
   const stored = repoFile(NAME, bytes);
   const repo = hub.add("org/name", new Map([[NAME, stored]]));
   const page = `${hub.endpoint}/org/name`;
-  const access = { ...PATIENCE, endpoint: hub.endpoint, token: null, network: DIRECT, attempts: 2, pauseMs: 1 };
+  const access = {
+    ...PATIENCE,
+    endpoint: hub.endpoint,
+    token: null,
+    network: networkOf({}, null),
+    attempts: 2,
+    pauseMs: 1,
+  };
   const file = {
     name: `org/name@1: ${NAME}`,
     repo: "org/name",

@@ -2,10 +2,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { openCheckpoint, type StoredTensor } from "../../src/checkpoint/checkpoint.js";
-import { fromNumbers, readPlaces, toNumbers } from "../../src/evidence/sample.js";
+import { readPlaces, toNumbers } from "../../src/evidence/sample.js";
 import { type Dtype, elementCount } from "../../src/formats/dtype.js";
 import { layoutShard } from "../../src/formats/safetensors-layout.js";
-import { narrowBits, widenBF16, widenF16 } from "../../src/kernel/bits.js";
+import { narrowBits, toBits, widenBF16, widenF16 } from "../../src/kernel/bits.js";
 import type { NarrowDtype } from "../../src/kernel/kernel.js";
 
 /** Name -> F32 bits and shape. */
@@ -91,4 +91,9 @@ function widened(dtype: NarrowDtype, half: number): number {
 
 function countOf(tensor: StoredTensor): number {
   return elementCount(tensor.shape) ?? 0;
+}
+
+/** Numbers as F32 bits. */
+export function fromNumbers(values: readonly number[]): Uint32Array {
+  return Uint32Array.from(values, toBits);
 }

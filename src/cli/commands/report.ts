@@ -39,7 +39,7 @@ const MOST_TENSORS = 10;
 const MOST_TOKENS = 10;
 
 /** Totals, the heat map, the most changed tensors, and the tokens that moved most. */
-export function reportText(report: ChangeReport, look: HeatLook): string {
+function reportText(report: ChangeReport, look: HeatLook): string {
   const { total, tensors, embeddings } = report;
   const rows = heatRows(report);
   const loose = tensors.filter(({ layer }) => layer === null);

@@ -1,7 +1,7 @@
 /** The commands: what each is for, how it is called, and what its exit codes mean. The table has their flags. */
 import type { CommandName } from "./flag.js";
 
-export interface CommandPage {
+interface CommandPage {
   readonly does: string;
   /** Further ways to call it, besides its arguments and required flags. */
   readonly forms?: readonly string[];

@@ -5,7 +5,7 @@ import { type Given, usage } from "./given.js";
 /**
  * The flags for which the words stand: as fire takes them (raw, diff, tuned), and as MMPretrain's converter does beside --delta (src, dst).
  */
-export const BARE_PATHS = ["path_raw", "path_diff", "path_tuned"] as const;
+const BARE_PATHS = ["path_raw", "path_diff", "path_tuned"] as const;
 
 /** @throws {WeightDiffError} USAGE if there is a word too many. */
 export function barePaths(words: readonly string[], given: Given): Given {

@@ -5,7 +5,7 @@ import type { CommandName, Flag } from "../flags/flag.js";
 import { type Given, type GivenValue, usage } from "../flags/given.js";
 import { flagsOf, shownName } from "../flags/table.js";
 
-export interface Parsed {
+interface Parsed {
   readonly command: CommandName;
   /** The words without a flag. */
   readonly words: readonly string[];

@@ -21,7 +21,7 @@ export interface HeatLook {
 }
 
 /** The smallest and the largest of the numbers above 0; null if there are none. */
-export function heatScale(rows: readonly HeatRow[]): { readonly least: number; readonly most: number } | null {
+function heatScale(rows: readonly HeatRow[]): { readonly least: number; readonly most: number } | null {
   let [least, most] = [Number.POSITIVE_INFINITY, 0];
   for (const { cells } of rows) {
     for (const value of cells) {

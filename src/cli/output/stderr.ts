@@ -37,7 +37,7 @@ function parsedOr(text: string): object {
   }
 }
 
-export interface Speaker {
+interface Speaker {
   note(text: string): void;
   warn(text: string): void;
   readonly progress: ProgressPrinter["update"];

@@ -18,7 +18,7 @@ import { refuseRepublished } from "./republished.js";
 import type { ChainSource } from "./source.js";
 import { refuseOtherWhole } from "./whole.js";
 
-export interface MaterializeFacts {
+interface MaterializeFacts {
   readonly started: number;
   readonly source: ChainSource;
   readonly plan: UpdatePlan;

@@ -27,7 +27,7 @@ export interface ChainSource {
 }
 
 /** A choice, with the name of the option by which the user says what the base is: "baseVersion" by default. */
-export interface NamedChoice extends ChainChoice {
+interface NamedChoice extends ChainChoice {
   readonly baseOption?: BaseOption;
 }
 

@@ -22,7 +22,7 @@ import type { InputPlace } from "../../run/preflight.js";
 import type { RunFigures, RunResult } from "../../run/run-plan.js";
 
 /** The facts that are known before the run. */
-export interface UpdateFacts {
+interface UpdateFacts {
   readonly started: number;
   readonly plan: PayloadPlan;
   /** The folder for the version. */

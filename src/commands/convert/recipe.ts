@@ -17,7 +17,7 @@ import type { ConvertOptions, ConvertReport } from "./options.js";
 const GENERATION_CONFIG = "generation_config.json";
 
 /** What convert knows after planning. */
-export interface ConvertFacts {
+interface ConvertFacts {
   readonly started: number;
   readonly model: Checkpoint;
   readonly config: ModelConfig | null;

@@ -38,7 +38,7 @@ import { CARD, type CardFacts, licenceOf, modelCard, REPORT } from "./card.js";
 import type { MakeDiffOptions, MakeDiffReport } from "./options.js";
 
 /** What make-diff knows after planning. */
-export interface MakeDiffFacts {
+interface MakeDiffFacts {
   readonly started: number;
   /** The tuned model is `diff`. */
   readonly inputs: Inputs;

@@ -39,7 +39,7 @@ export interface TargetOptions {
 }
 
 /** A repository that the token may write to, in its present state. */
-export interface PushTarget {
+interface PushTarget {
   readonly writer: HubWriter;
   /** Null if the repository does not exist yet. */
   readonly before: RemoteState | null;

@@ -14,7 +14,7 @@ import type { Scheme } from "../../scheme/axes.js";
 import { refuseRoundedMean } from "../../scheme/custom.js";
 import type { RecoverOptions } from "./options.js";
 
-export interface Chosen {
+interface Chosen {
   readonly choice: Choice;
   /** What the guards judge: the part of the diff that holds differences. */
   readonly judged: Inputs;

@@ -17,7 +17,7 @@ import type { OpenRecoverOptions } from "./options.js";
 import { planInDtype } from "./plan.js";
 import { type Published, publishedFor } from "./published.js";
 
-export interface Prepared {
+interface Prepared {
   readonly inputs: Inputs;
   readonly choice: Choice;
   /** The chosen scheme, adapted to a base whose rows were resized. */

@@ -19,7 +19,7 @@ import type { RecoverOptions } from "./options.js";
 import { plannedReport, type RecoverReport } from "./report.js";
 
 /** What recover knows after planning. */
-export interface RecoverFacts {
+interface RecoverFacts {
   readonly started: number;
   readonly inputs: Inputs;
   readonly choice: Choice;

@@ -59,7 +59,7 @@ export function movedBy({ relative, baseNorm, differenceNorm, compared }: Change
   return baseNorm === null && differenceNorm !== null && compared > 0 ? differenceNorm / Math.sqrt(compared) : relative;
 }
 
-export interface MapFigure {
+interface MapFigure {
   /** For example "relative change". */
   readonly title: string;
   /** Null if there is no such figure: the tensor is then left out of the map. */

@@ -23,7 +23,7 @@ interface Asked {
 }
 
 /** The manifest, if there is one. The findings already tell why it is "unusable". */
-export type FoundManifest =
+type FoundManifest =
   | { readonly state: "usable"; readonly manifest: Manifest }
   | { readonly state: "none" | "unusable"; readonly manifest: null };
 

@@ -9,7 +9,7 @@ export interface KnownSet {
   readonly files: ReadonlyMap<string, string>;
 }
 
-export interface KnownBase extends KnownSet {
+interface KnownBase extends KnownSet {
   /** Approximate bytes of all files. If the total is far from it, it is another model. */
   readonly bytes: number;
 }

@@ -33,7 +33,7 @@ export interface FoundPayload {
   readonly reason: string;
 }
 
-export interface PayloadQuestion {
+interface PayloadQuestion {
   readonly diff: string;
   readonly raw: string;
   /** "auto", or a name in the table of schemes. */

@@ -33,7 +33,7 @@ export interface XorPlan {
   readonly notes: readonly string[];
 }
 
-export interface XorPlanOptions {
+interface XorPlanOptions {
   readonly raw: string;
   readonly direction: "decode" | "encode";
   /**

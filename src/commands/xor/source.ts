@@ -13,12 +13,12 @@ import type { HubFile } from "../../hub/place.js";
 import { openShardSource } from "../../hub/source.js";
 import { xorInto } from "../../kernel/xor.js";
 
-export interface XorSource extends ByteSource {
+interface XorSource extends ByteSource {
   close(): Promise<void>;
 }
 
 /** A file on this disk or on the Hub. */
-export interface FilePlace {
+interface FilePlace {
   readonly path: string;
   /** Its name in messages. */
   readonly name: string;

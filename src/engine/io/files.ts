@@ -193,7 +193,7 @@ export async function openAs(disk: Disk, path: string, mode: "read" | "write", d
 }
 
 /** Opens an input, wherever it is. @throws {WeightDiffError} likewise; of a file at the Hub, only its reads throw. */
-export function openInput(
+function openInput(
   disk: Disk,
   input: Pick<InputFile, "path" | "remote" | "blob">,
   direct: boolean,
@@ -245,6 +245,6 @@ export async function refuseChange(
 }
 
 /** Was a read or write refused for its place, length or memory, as direct ones may be? */
-export function isInvalid(error: unknown): boolean {
+function isInvalid(error: unknown): boolean {
   return error instanceof WeightDiffError && errnoOf(error.cause) === "EINVAL";
 }

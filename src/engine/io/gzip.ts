@@ -9,14 +9,14 @@ import { gzipError } from "../../formats/gzip-error.js";
 import { type DiskFile, readFully } from "./disk.js";
 
 /** The content of an inflated file, in order. */
-export interface Inflater {
+interface Inflater {
   /** Fills `target`; less comes only at the end. Reads that overlap take turns. @throws {WeightDiffError} FORMAT_INVALID, TRUNCATED, MISMATCH above `most` bytes, IO. */
   read(target: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
 
 /** What is deflated, in order. */
-export interface Deflater {
+interface Deflater {
   /** The bytes may be used again once this is done. */
   write(bytes: Uint8Array): Promise<void>;
   /** Waits until everything is handed on. */
@@ -25,7 +25,7 @@ export interface Deflater {
   abandon(): Promise<void>;
 }
 
-export interface InflateOptions {
+interface InflateOptions {
   /** Bytes of the file. */
   readonly size: number;
   /** Most bytes that may come of it. */

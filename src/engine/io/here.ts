@@ -14,7 +14,7 @@ const LEFT_TO_OTHERS = 16;
 /** Milliseconds after which this thread listens before it reads: one that never waits would not hear that the run is to stop, or a write done. */
 const DEAF_FOR = 4;
 
-export interface ReadingHere {
+interface ReadingHere {
   /** Would the next read be done here? */
   now(): boolean;
   /** The same file, read here as long as that is quick. */

@@ -79,14 +79,14 @@ export interface MemoryPlan {
 }
 
 /** A piece of a tensor before a step and after it, and which of its bytes are overwritten; with a page of slack at both ends for a direct read. */
-export interface PayloadAreas {
+interface PayloadAreas {
   readonly before: number;
   readonly after: number;
   readonly marks: number;
 }
 
 /** Where a step of a chain has its coded window, and the tensor's part that goes with it: as it is before the step, and after. */
-export interface CodedUpdateAreas {
+interface CodedUpdateAreas {
   readonly coded: number;
   readonly before: number;
   readonly after: number;
@@ -102,7 +102,7 @@ export interface TurnedAreas {
 }
 
 /** Where a tensor is held against its base. */
-export interface MeasureAreas {
+interface MeasureAreas {
   /** BLOCK F32 values each. */
   readonly base: number;
   readonly tuned: number;
@@ -115,7 +115,7 @@ export interface MeasureAreas {
   readonly ones: number;
 }
 
-export interface MemoryNeeds {
+interface MemoryNeeds {
   /** Bytes of one operand in one window; a multiple of the page. */
   readonly windowBytes: number;
   readonly slots: number;
@@ -160,7 +160,7 @@ export interface ProductNeeds {
 }
 
 /** Where rows meet the inputs of tokens: F32 values. */
-export interface ProductAreas {
+interface ProductAreas {
   /** Rows widened, a few at a time. */
   readonly weights: number;
   /** How many values of them there is room for. */

@@ -19,7 +19,7 @@ export interface PayloadReader {
   close(): void;
 }
 
-export interface PayloadPlace {
+interface PayloadPlace {
   /** Index into the plan's inputs. */
   readonly input: number;
   readonly range: ByteRange;

@@ -19,7 +19,7 @@ let spans = 0;
 const parts = new Map<string, number>();
 
 /** Is a trace written? The first call opens the file. @throws {WeightDiffError} OUTPUT_REFUSED if it is there already; as fileError. */
-export function tracing(): boolean {
+function tracing(): boolean {
   if (file === undefined) {
     file = open(env.WEIGHT_DIFF_TRACE ?? "");
   }

@@ -4,7 +4,7 @@
  */
 
 /** Stretches of storage, `pitch` elements apart. Of this and of the target the length in bytes is a multiple of 4. */
-export interface MatrixBlock {
+interface MatrixBlock {
   readonly block: ArrayBuffer;
   /** Even. */
   readonly pitch: number;

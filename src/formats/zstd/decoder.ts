@@ -8,7 +8,7 @@ import { nodeDecompress, type Zlib } from "./handle.js";
 import { loadWasmDecompress } from "./wasm.js";
 
 /** Decodes one frame. */
-export interface Decoder {
+interface Decoder {
   /** Takes the next compressed bytes. Call it only once all earlier bytes are decoded. These bytes must not change before they are decoded. */
   push(bytes: Uint8Array): void;
   /** Decodes into `target`. @returns the number of decoded bytes, which is less than `target` holds only if the input is used up; null if the frame is damaged. */

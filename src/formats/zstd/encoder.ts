@@ -5,7 +5,7 @@
 import { WeightDiffError } from "../../errors.js";
 import { nodeCompress } from "./handle.js";
 
-export interface Encoder {
+interface Encoder {
   /** @param put takes the compressed bytes. They are overwritten after it returns. */
   push(bytes: Uint8Array, put: (bytes: Uint8Array) => void): void;
   /** Call it after the last bytes. */

@@ -7,7 +7,7 @@ import { type ErrorPlace, WeightDiffError } from "../../errors.js";
 import type { OpenDecoder } from "./decoder.js";
 import { type FrameLength, frameLengthError, walkFrame } from "./walk.js";
 
-export interface Frame {
+interface Frame {
   /**
    * Takes the next compressed bytes, which must not change until they are decoded. Call it only after `read` gave fewer bytes than it was asked for.
    * @throws {WeightDiffError} as walkFrame.
@@ -71,7 +71,7 @@ export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorP
 }
 
 /** The decoded bytes of a frame. Compressed bytes are read only as they are needed. */
-export interface FrameReader {
+interface FrameReader {
   /**
    * Fills `target`: at once where no more compressed bytes are needed. Fewer bytes come only at the end, when the frame is known to be
    * complete. @throws {WeightDiffError} as Frame.

@@ -12,7 +12,7 @@ export interface FrameLength {
 }
 
 /** Walks a frame, piece by piece. */
-export interface FrameWalk {
+interface FrameWalk {
   /** @throws {WeightDiffError} FORMAT_INVALID with `why` "frame", or "length" if the frame cannot decode to the expected number of bytes. */
   push(bytes: Uint8Array): void;
   /** Call it after the last byte. @throws {WeightDiffError} TRUNCATED with `why` "frame" if the frame is not complete. */

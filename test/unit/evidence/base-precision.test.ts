@@ -5,10 +5,10 @@ import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { type ModelConfig, readConfig } from "../../../src/checkpoint/config.js";
 import { isFirstLlama, judgePrecision } from "../../../src/evidence/base-precision.js";
-import { fromNumbers, type SampledPair, samplePairs } from "../../../src/evidence/sample.js";
+import { type SampledPair, samplePairs } from "../../../src/evidence/sample.js";
 import { imagine, withFolder } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
-import { readWeights, rounded, writeWeights } from "../../support/trained.js";
+import { fromNumbers, readWeights, rounded, writeWeights } from "../../support/trained.js";
 
 const BASE = join(FIXTURES, "trained/llama/base");
 

@@ -6,12 +6,12 @@ import fc from "fast-check";
 import "../../support/seed.js";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { type BitVerdict, censusBits, judgeBits, type TensorCensus } from "../../../src/evidence/bit-census.js";
-import { fromNumbers, type SampledPair, samplePairs } from "../../../src/evidence/sample.js";
+import { type SampledPair, samplePairs } from "../../../src/evidence/sample.js";
 import { toBits } from "../../../src/kernel/bits.js";
 import { isExact } from "../../../src/kernel/fits.js";
 import { withFolder } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
-import { readWeights, rounded, subtract, writeWeights } from "../../support/trained.js";
+import { fromNumbers, readWeights, rounded, subtract, writeWeights } from "../../support/trained.js";
 
 const TRAINED = join(FIXTURES, "trained/llama");
 

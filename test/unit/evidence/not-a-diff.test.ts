@@ -15,10 +15,10 @@ import {
   resembles,
   summarise,
 } from "../../../src/evidence/not-a-diff.js";
-import { fromNumbers, type SampledPair, samplePairs, toNumbers } from "../../../src/evidence/sample.js";
+import { type SampledPair, samplePairs, toNumbers } from "../../../src/evidence/sample.js";
 import { safetensors, type TensorSpec, withFolder, writeFiles } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
-import { mapWeights, readWeights, subtract, type Weights, writeWeights } from "../../support/trained.js";
+import { fromNumbers, mapWeights, readWeights, subtract, type Weights, writeWeights } from "../../support/trained.js";
 
 const TRAINED = join(FIXTURES, "trained");
 const TUNES = {

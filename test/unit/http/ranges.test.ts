@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
 import { WeightDiffError } from "../../../src/errors.js";
 import type { HubAccess, RemoteFile } from "../../../src/http/access.js";
-import { DIRECT } from "../../../src/http/network.js";
+import { networkOf } from "../../../src/http/network.js";
 import { openRanges, withAddress } from "../../../src/http/ranges.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
@@ -38,7 +38,7 @@ function remote(more: Partial<HubAccess> = {}, file: Partial<RemoteFile> = {}): 
     rateMs: 30_000,
     attempts: 3,
     reachAttempts: 3,
-    network: DIRECT,
+    network: networkOf({}, null),
     pauseMs: 1,
     ...more,
   };

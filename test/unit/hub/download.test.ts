@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { PATIENCE, type RemoteFile } from "../../../src/http/access.js";
-import { DIRECT } from "../../../src/http/network.js";
+import { networkOf } from "../../../src/http/network.js";
 import { downloadFile, inParallel } from "../../../src/hub/download.js";
 import { repoFile } from "../../hub/repo.js";
 import { startHub, type TestHub } from "../../hub/server.js";
@@ -51,7 +51,7 @@ function remote(name: string = NAME, bytes: Buffer = BYTES): RemoteFile {
     access: {
       endpoint: hub.endpoint,
       token: null,
-      network: DIRECT,
+      network: networkOf({}, null),
       ...PATIENCE,
       silenceMs: 300,
       attempts: 2,

@@ -16,7 +16,7 @@ export interface MetaTensor extends TensorInfo {
   readonly pieces?: readonly MetaPiece[];
 }
 
-export interface MetaPiece extends Piece {
+interface MetaPiece extends Piece {
   readonly part: number;
   readonly name: string;
   readonly record?: StoredRecord;

@@ -7,7 +7,7 @@ import type { TensorInfo } from "../../../formats/tensor-info.js";
 import type { HubFile } from "../../../hub/place.js";
 import { openShardSource } from "../../../hub/source.js";
 
-export interface NormOfPart {
+interface NormOfPart {
   readonly shard: { readonly file: string; readonly path: string; readonly hub?: HubFile };
   readonly tensor: TensorInfo;
 }

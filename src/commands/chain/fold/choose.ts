@@ -9,7 +9,7 @@ import { WeightDiffError } from "../../../errors.js";
 import type { ChecksumName } from "../../../formats/checksum.js";
 import { MOST_OVERWRITES, type StepEncoding, type UpdateEncoding } from "../../../formats/update.js";
 
-export interface FoldChoice {
+interface FoldChoice {
   readonly encoding: UpdateEncoding;
   readonly checksum: PublishedChecksum;
   /** Why the fold needs the base; null if it does not. */

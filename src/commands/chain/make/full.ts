@@ -12,7 +12,7 @@ import type { ChainSource } from "../source.js";
 import type { UpdateReport } from "../update-recipe.js";
 import type { NextVersion } from "./next.js";
 
-export interface FullFacts {
+interface FullFacts {
   readonly started: number;
   readonly tuned: Checkpoint;
   readonly next: NextVersion;

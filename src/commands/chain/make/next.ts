@@ -14,7 +14,7 @@ import type { RunOptions } from "../../../run/run-plan.js";
 import type { ChainMakeOptions } from "../options.js";
 
 /** A tensor's newest checksum, and the version that states it. */
-export interface NewestSum extends StatedChecksum {
+interface NewestSum extends StatedChecksum {
   readonly version: string;
 }
 
