@@ -9,7 +9,7 @@ import { WeightDiffError } from "../errors.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import type { Gathering } from "../make/recipe.js";
-import { optionsFor } from "../make/stream.js";
+import { optionsFor } from "../make/stream-options.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { planConvert } from "../plan/plan-convert.js";
 import { withHub } from "../run/inputs.js";

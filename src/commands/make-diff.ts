@@ -9,13 +9,12 @@ import { WeightDiffError } from "../errors.js";
 import { guardModels, type Inputs } from "../evidence/guards.js";
 import { fitsWeightDiff, resizeForDiff } from "../evidence/resize.js";
 import { unlikeRows } from "../evidence/vocabulary-rows.js";
-import { STREAM } from "../files/pipe.js";
 import { printable } from "../formats/quote.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import { openPair, planOptionsOf } from "../make/open.js";
 import type { Gathering } from "../make/recipe.js";
-import { optionsFor } from "../make/stream.js";
+import { optionsFor } from "../make/stream-options.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import type { Encoding } from "../plan/exact.js";
 import { type DiffPlanOptions, type Plan, planDiff } from "../plan/plan.js";
@@ -40,7 +39,6 @@ async function makeDiffWith(
 ): Promise<MakeDiffReport> {
   const started = performance.now();
   const options = optionsFor(asked, asked.diff);
-  refuseInStream(options);
   // A key that cannot sign is refused before an hour's work.
   const key = options.signKey == null ? null : await readPrivateKey(options.signKey);
   const encoding = encodingAsked(options);
@@ -58,23 +56,6 @@ async function makeDiffWith(
   return key === null || report.output === null || report.outcome === "planned" || report.outcome === "part"
     ? report
     : { ...report, signature: await signFolder(report.output, key, options) };
-}
-
-/** @throws {WeightDiffError} USAGE for options that need files, or whose output has a length that is known only at the end. */
-function refuseInStream({ diff, compress, report, signKey }: MakeDiffOptions): void {
-  if (diff !== STREAM) {
-    return;
-  }
-  const because = compress
-    ? "a stream begins with the lengths of all tensors, and those of coded ones are known only at the end"
-    : report === true
-      ? "a report is written as separate files"
-      : signKey == null
-        ? null
-        : "a signature is a separate file, and covers files";
-  if (because !== null) {
-    throw new WeightDiffError("USAGE", because, "give a directory for the diff");
-  }
 }
 
 /** @throws {WeightDiffError} USAGE if an additive diff is to be compressed. */

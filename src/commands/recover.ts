@@ -11,7 +11,7 @@ import { missingPath } from "../files/missing-path.js";
 import type { Hub } from "../hub/place.js";
 import { make } from "../make/make.js";
 import type { Gathering } from "../make/recipe.js";
-import { optionsFor } from "../make/stream.js";
+import { optionsFor } from "../make/stream-options.js";
 import { hasSameRows } from "../make/tensors.js";
 import { DEFAULTS } from "../plan/defaults.js";
 import { withHub } from "../run/inputs.js";

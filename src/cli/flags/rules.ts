@@ -1,6 +1,7 @@
 /** Which flags go together, and which contradict each other. Contradictions end the command here, before any input or output. */
 
 import { STREAM } from "../../files/pipe.js";
+import { MANIFEST_OF_A_STREAM, NOT_IN_A_STREAM } from "../../make/stream-options.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import type { CommandName, Flag } from "./flag.js";
 import { type Given, usage } from "./given.js";
@@ -87,11 +88,11 @@ const RULES: readonly Rule[] = [
 const NOT_OF_A_STREAM: Readonly<Record<string, string>> = {
   resume: "what has gone out cannot be continued",
   force: "nothing is there to be replaced",
-  "max-shard-size": "a stream is one file",
-  part: "a stream is one file",
-  compress: "a stream begins with the lengths of all tensors, and those of coded ones are known only at the end",
-  "sign-key": "a signature is a separate file, and covers files",
-  report: "a report is written as separate files",
+  "max-shard-size": NOT_IN_A_STREAM.part,
+  part: NOT_IN_A_STREAM.part,
+  compress: NOT_IN_A_STREAM.compress,
+  "sign-key": NOT_IN_A_STREAM.signKey,
+  report: NOT_IN_A_STREAM.report,
   push: "there is nothing to publish",
 };
 
@@ -121,11 +122,7 @@ export function refuseContradictions(command: CommandName, given: Given, setting
     );
   }
   if (!streamed && given.has("manifest-out")) {
-    throw usage(
-      "--manifest-out: only a stream has its manifest in another place: a directory gets weight-diff.json",
-      command,
-      `leave it out, or write to ${STREAM}`,
-    );
+    throw usage(`--manifest-out: ${MANIFEST_OF_A_STREAM}`, command, `leave it out, or write to ${STREAM}`);
   }
   for (const rule of RULES) {
     const name = rule.flags.find((flag) => given.has(flag));

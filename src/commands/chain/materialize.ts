@@ -6,7 +6,7 @@ import { type EarlyThreads, withEarlyThreads } from "../../engine/early.js";
 import { WeightDiffError } from "../../errors.js";
 import { STREAM } from "../../files/pipe.js";
 import { make } from "../../make/make.js";
-import { optionsFor } from "../../make/stream.js";
+import { optionsFor } from "../../make/stream-options.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { planUpdate, type UpdatePlan } from "../../plan/plan-update.js";
 import { withHub } from "../../run/inputs.js";
