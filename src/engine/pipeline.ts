@@ -2,31 +2,21 @@
  * The work of one worker: jobs in, results out. Windows of a tensor are read ahead into the kernel's own memory, computed in
  * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
  */
-import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
 import type { Kernel } from "../kernel/kernel.js";
 import { elementsOf, windowElements } from "./cut.js";
 import { type Disk, readFully } from "./io/disk.js";
 import { openWorkerFiles, type WorkerFiles } from "./io/files.js";
-import type { MemoryPlan, Slot } from "./io/memory.js";
+import type { Slot } from "./io/memory.js";
 import { readerOf } from "./io/operands.js";
 import { type TraceDetails, trace, traceAside, traceParts } from "./io/trace.js";
-import type { FileJob, Job, Operand, PayloadJob, ProductJob, WindowedJob } from "./job/job.js";
-import { codingOf, elementsBefore, operandsOf } from "./job/operand.js";
+import type { Job, Operand, WindowedJob } from "./job/job.js";
+import { elementsBefore, operandsOf } from "./job/operand.js";
 import type { TensorResult } from "./job/result.js";
+import { type JobWork, jobWork } from "./job-work.js";
 import { memoryOf, type PipelineSetup } from "./setup.js";
-import { startCompare } from "./work/compare.js";
-import { startDecode } from "./work/decode.js";
-import { startDigest } from "./work/digest.js";
-import { startEncode } from "./work/encode.js";
-import { runFile } from "./work/file.js";
-import { makePayload } from "./work/make-payload.js";
-import { startProducts } from "./work/product.js";
-import { startTensor } from "./work/tensor.js";
-import { startTurned } from "./work/turned.js";
 import { type TurnedLayout, turnedLayout } from "./work/turned-layout.js";
-import { startUpdate, type UpdateSetup } from "./work/update.js";
 import type { JobRun, LoadedWindow, WindowOutput } from "./work/window.js";
 
 /** The worker's side of the pool. */
@@ -88,38 +78,15 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
   const loading: Promise<Loaded>[] = [];
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  const ranges = windowRanges(setup, host, files, (job) =>
-    job.kind === "file"
-      ? runFile(
-          job,
-          files,
-          { inputs: setup.inputs, windowBytes: setup.fileWindowBytes, kernel, slots: areas.files },
-          host,
-        )
-      : makePayload(job, kernel, areas, files, setup, host),
-  );
+  const work = jobWork(setup, kernel, areas, files, host);
+  const ranges = windowRanges(setup, host, files, work);
   const anyDirectOutput = setup.outputs.some(({ direct }) => direct);
   let exhausted = false;
 
-  const joined = createHash("sha256");
-  let startProduct: ReturnType<typeof startProducts> | null = null;
-  const productOf = (job: ProductJob): JobRun => {
-    const { product } = setup;
-    if (product === undefined) {
-      throw new TypeError("no room for products");
-    }
-    startProduct ??= startProducts(kernel, areas, product.exchange, host.aborted);
-    return startProduct(job);
-  };
   let current: JobRun | null = null;
   const compute = async (window: Loaded): Promise<WindowOutput> => {
     const { run, last } = window.range;
-    run.work ??=
-      run.job.kind === "product"
-        ? productOf(run.job)
-        : run.job.kind === "tensor" && run.turned !== null
-          ? startTurned(run.job, run.turned, kernel, areas, files)
-          : startRun(run.job, kernel, areas, paths, files, { ...setup, joined, aborted: host.aborted });
+    run.work ??= work.start(run.job, run.turned);
     current = run.work;
     const output = await run.work.push(window, anyDirectOutput);
     if (last) {
@@ -221,7 +188,7 @@ async function* windowRanges(
   setup: PipelineSetup,
   host: PipelineHost,
   files: WorkerFiles,
-  doWhole: (job: FileJob | PayloadJob) => Promise<TensorResult>,
+  { doWhole }: JobWork,
 ): AsyncGenerator<Range, void> {
   for (;;) {
     const job = await trace("wait for a job", () => host.next());
@@ -253,29 +220,6 @@ async function* windowRanges(
       begin = end;
     } while (begin < count);
   }
-}
-
-function startRun(
-  job: Exclude<WindowedJob, ProductJob>,
-  kernel: Kernel,
-  areas: MemoryPlan,
-  paths: readonly string[],
-  files: WorkerFiles,
-  setup: UpdateSetup,
-): JobRun {
-  if (job.kind === "tensor" && job.rule === "update") {
-    return startUpdate(job, kernel, areas, files, setup);
-  }
-  const coding = codingOf(job);
-  return job.kind === "tensor"
-    ? coding === "encode"
-      ? startEncode(job, kernel, areas)
-      : coding === "decode"
-        ? startDecode(job, kernel, areas, paths)
-        : startTensor(job, kernel, areas)
-    : job.kind === "digest"
-      ? startDigest(job, kernel, areas)
-      : startCompare(job, kernel, areas);
 }
 
 /** Where the windows of a coded tensor are. @throws {WeightDiffError} FORMAT_INVALID. */
