@@ -1,10 +1,11 @@
 /**
  * The bit census: a fine-tune that was saved in 16 bits is exact in 16 bits again only on the base that its diff was made with. This needs
- * no manifest. The census counts sampled sums of diff and base. It leaves out sums where the diff or the sum is 0: these are exact on any
+ * no manifest. The census counts sampled sums of diff and base. A sum also counts as exact if the 16-bit value next to it gives exactly the
+ * published difference: a float32 base made the publisher's subtraction round (kernel/fits.ts). The census leaves out sums where the diff or the sum is 0: these are exact on any
  * base, since training changed nothing or a weight was pruned. The thresholds come from trained models (fixtures/trained/README.md).
  */
 import { addBits, isNaNBits } from "../kernel/bits.js";
-import { isExact } from "../kernel/fits.js";
+import { fits, isExact } from "../kernel/fits.js";
 import type { NarrowDtype } from "../kernel/kernel.js";
 import type { SampledPair } from "./sample.js";
 
@@ -39,8 +40,9 @@ export function censusBits(pairs: readonly SampledPair[]): readonly TensorCensus
             continue;
           }
           elements++;
-          exact.F16 += isExact("F16", sum) ? 1 : 0;
-          exact.BF16 += isExact("BF16", sum) ? 1 : 0;
+          const bases = [raw[index] ?? 0, ...again.map((more) => more[index] ?? 0)];
+          exact.F16 += fits("F16", sum, bits, bases) ? 1 : 0;
+          exact.BF16 += fits("BF16", sum, bits, bases) ? 1 : 0;
           exactDiff.F16 += isExact("F16", bits) ? 1 : 0;
           exactDiff.BF16 += isExact("BF16", bits) ? 1 : 0;
         }

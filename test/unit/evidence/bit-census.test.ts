@@ -11,7 +11,15 @@ import { toBits } from "../../../src/kernel/bits.js";
 import { isExact } from "../../../src/kernel/fits.js";
 import { withFolder } from "../../support/checkpoints.js";
 import { FIXTURES } from "../../support/fixtures.js";
-import { fromNumbers, readWeights, rounded, subtract, writeWeights } from "../../support/trained.js";
+import {
+  fromNumbers,
+  mapWeights,
+  readWeights,
+  rounded,
+  subtract,
+  type Weights,
+  writeWeights,
+} from "../../support/trained.js";
 
 const TRAINED = join(FIXTURES, "trained/llama");
 
@@ -55,6 +63,36 @@ for (const tune of ["gentle-f32", "huge-f32"]) {
       assert.equal((await judge(tune, base)).kind, "none");
     });
   }
+}
+
+/** The values with the digits that only float32 has, as those of a base that was trained in it. */
+function withAllDigits(weights: Weights): Weights {
+  return mapWeights(weights, (_, bits) =>
+    bits.map((value, index) => value ^ (Math.imul(index + 1, 0x9e3779b1) >>> 19)),
+  );
+}
+
+for (const [tune, dtype] of [
+  ["gentle-f16", "F16"],
+  ["gentle-bf16", "BF16"],
+] as const) {
+  test(`${tune} of a float32 base: the publisher's rounding is no sign of a wrong base, rounding that base is`, async () => {
+    await withFolder(async (folder) => {
+      const own = withAllDigits(await readWeights(join(TRAINED, "base")));
+      const weights = subtract(await readWeights(join(TRAINED, tune)), own);
+      const diff = await openCheckpoint(await writeWeights(join(folder, "diff"), weights, "F32"));
+      const verdictOn = async (base: Weights): Promise<BitVerdict> => {
+        const path = await writeWeights(join(folder, "base"), base, "F32");
+        return judgeBits(censusBits(await samplePairs(await openCheckpoint(path), diff)));
+      };
+      const right = await verdictOn(own);
+      assert.equal(right.kind === "right" && right.dtype, dtype);
+      assert.equal(right.kind === "right" && right.share, 1);
+      for (const rounding of ["F16", "BF16"] as const) {
+        assert.notEqual((await verdictOn(rounded(own, rounding))).kind, "right");
+      }
+    });
+  });
 }
 
 // --- counting -------------------------------------------------------------------------------------------------------
