@@ -1,6 +1,7 @@
 /** A local file as formats/ sees it: path, size and exact reads. Opened read-only, and not kept open between reads of different shards. */
 import type { FileHandle } from "node:fs/promises";
 import { WeightDiffError } from "../errors.js";
+import { INCOMPLETE } from "../formats/damage.js";
 import { printable } from "../formats/quote.js";
 import type { ByteSource } from "../formats/tensor-info.js";
 import { fileError } from "./errno.js";
@@ -93,7 +94,7 @@ async function readExactly(
     throw new WeightDiffError(
       "TRUNCATED",
       `bytes ${offset} to ${offset + length} are wanted, the file has ${size}`,
-      "the download is incomplete: fetch the file again",
+      INCOMPLETE,
       { at: { file: path } },
     );
   }

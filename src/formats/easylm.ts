@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { type Dtype, dtypeFromTorch, tensorBytes } from "./dtype.js";
 import { headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { quote } from "./quote.js";
@@ -219,7 +220,7 @@ class HeaderReader {
     return new WeightDiffError(
       "FORMAT_INVALID",
       `is not the EasyLM checkpoint that it begins as: ${what} (near byte ${this.position})`,
-      "the file is damaged: download it again",
+      DAMAGED,
       { at: { file: this.name } },
     );
   }
@@ -233,12 +234,9 @@ class HeaderReader {
   }
 
   #truncated(what: string): WeightDiffError {
-    return new WeightDiffError(
-      "TRUNCATED",
-      `has ${this.#source.size} bytes, but ${what}`,
-      "the download is incomplete: fetch the file again",
-      { at: { file: this.name } },
-    );
+    return new WeightDiffError("TRUNCATED", `has ${this.#source.size} bytes, but ${what}`, INCOMPLETE, {
+      at: { file: this.name },
+    });
   }
 
   #byte(): number {

@@ -1,16 +1,12 @@
 /** Turns zlib's errors about bytes that are not a whole gzip file (zlib.h, "return codes") into a WeightDiffError. */
 import { WeightDiffError } from "../errors.js";
+import { INCOMPLETE } from "./damage.js";
 
 /** Null for an error that does not come from zlib. */
 export function gzipError(path: string, error: unknown): WeightDiffError | null {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "Z_BUF_ERROR") {
-    return new WeightDiffError(
-      "TRUNCATED",
-      "the gzip data ends too early",
-      "the download is incomplete: fetch the file again",
-      { at: { file: path } },
-    );
+    return new WeightDiffError("TRUNCATED", "the gzip data ends too early", INCOMPLETE, { at: { file: path } });
   }
   if (code.startsWith("Z_")) {
     return new WeightDiffError(

@@ -5,6 +5,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED } from "./damage.js";
 import { unescaped } from "./json-escapes.js";
 import { numberEnd } from "./json-number.js";
 import { quote } from "./quote.js";
@@ -59,11 +60,7 @@ export class JsonTokens {
     this.where = where;
     this.#dialect = dialect;
     if (typeof text !== "string" && !isUtf8(text)) {
-      throw new WeightDiffError(
-        "FORMAT_INVALID",
-        `${where} is not UTF-8 text`,
-        "the file is damaged: download it again",
-      );
+      throw new WeightDiffError("FORMAT_INVALID", `${where} is not UTF-8 text`, DAMAGED);
     }
   }
 

@@ -1,5 +1,6 @@
 /** The operands of pickle opcodes: little-endian numbers, counted text, lines. Every read is first checked against the end. */
 import { WeightDiffError } from "../errors.js";
+import { TAMPERED } from "./damage.js";
 
 export interface PickleRules {
   /** The pickle's name in messages: "pytorch_model.bin". */
@@ -27,12 +28,9 @@ const MAX_GLOBAL = 256;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export function invalid(input: PickleInput, what: string): WeightDiffError {
-  return new WeightDiffError(
-    "FORMAT_INVALID",
-    `pickle ${what} (at byte ${input.at})`,
-    "the file is damaged or was tampered with: download it again",
-    { at: { file: input.rules.name } },
-  );
+  return new WeightDiffError("FORMAT_INVALID", `pickle ${what} (at byte ${input.at})`, TAMPERED, {
+    at: { file: input.rules.name },
+  });
 }
 
 /** Skips `count` bytes. @returns where they begin */

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
 import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
@@ -18,7 +19,6 @@ import { NamedTexts, type TensorTable } from "./tensor-table.js";
 export const MAX_HEADER = 25_000_000;
 /** Entries of `__metadata__`. Most files have a handful; an update of an RL trainer has a checksum for each of its tensors. */
 const MAX_METADATA = 250_000;
-const DAMAGED = "the file is damaged: download it again";
 
 /** A header in columns. */
 export interface HeaderTable {
@@ -46,12 +46,9 @@ export async function readHeaderTable(
 ): Promise<HeaderTable> {
   const { name: file, size } = source;
   if (size < 8) {
-    throw new WeightDiffError(
-      "TRUNCATED",
-      `${size} bytes cannot hold a safetensors header`,
-      "the download is incomplete: fetch the file again",
-      { at: { file } },
-    );
+    throw new WeightDiffError("TRUNCATED", `${size} bytes cannot hold a safetensors header`, INCOMPLETE, {
+      at: { file },
+    });
   }
   const prefix = await source.readAt(0, 8);
   const length = Buffer.from(prefix).readBigUInt64LE();
@@ -65,12 +62,9 @@ export async function readHeaderTable(
   }
   const dataStart = 8 + Number(length);
   if (dataStart > size) {
-    throw new WeightDiffError(
-      "TRUNCATED",
-      `has ${size} bytes, but its header alone takes ${dataStart}`,
-      "the download is incomplete: fetch the file again",
-      { at: { file } },
-    );
+    throw new WeightDiffError("TRUNCATED", `has ${size} bytes, but its header alone takes ${dataStart}`, INCOMPLETE, {
+      at: { file },
+    });
   }
   takeBytes(budget, Number(length), file);
   const bytes = await source.readAt(8, Number(length));
@@ -269,7 +263,7 @@ function placeTensors(
     throw new WeightDiffError(
       "TRUNCATED",
       `has ${size} bytes, but its header describes ${total}`,
-      size < total ? "the download is incomplete: fetch the file again" : DAMAGED,
+      size < total ? INCOMPLETE : DAMAGED,
       { at: { file } },
     );
   }

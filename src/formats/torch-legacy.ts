@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { headerBudget, takeBytes } from "./header-budget.js";
 import { MAX_PICKLE, unpickle } from "./pickle.js";
 import type { PickleRules } from "./pickle-input.js";
@@ -16,8 +17,6 @@ import { collectTensors, type Storage, type StorageReference, storageReference }
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
-const INCOMPLETE = "the download is incomplete: fetch the file again";
-const DAMAGED = "the file is damaged: download it again";
 
 /** Elements are little-endian on every machine (torch/csrc/serialization.cpp), so `little_endian` is not read. */
 export async function readTorchLegacy(source: ByteSource, budget = headerBudget()): Promise<ShardHeader> {

@@ -4,6 +4,7 @@
  * claim terabytes, so both have limits.
  */
 import { WeightDiffError } from "../errors.js";
+import { TAMPERED } from "./damage.js";
 import { type Dtype, dtypeBits, dtypeFromTorch, elementCount } from "./dtype.js";
 import { type HeaderBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { isKind, type PickleCall, type PicklePersistent, type PickleValue } from "./pickle-value.js";
@@ -305,7 +306,7 @@ function placeView(
 }
 
 function invalid(file: string, what: string): WeightDiffError {
-  return new WeightDiffError("FORMAT_INVALID", what, "the file is damaged or was tampered with: download it again", {
+  return new WeightDiffError("FORMAT_INVALID", what, TAMPERED, {
     at: { file },
   });
 }

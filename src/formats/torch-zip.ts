@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED } from "./damage.js";
 import { type HeaderBudget, headerBudget, takeBytes } from "./header-budget.js";
 import { MAX_PICKLE, unpickle } from "./pickle.js";
 import type { PicklePersistent } from "./pickle-value.js";
@@ -17,7 +18,6 @@ import { locateEntry, readZipDirectory, type ZipDirectory, type ZipEntry } from 
 const PICKLE = "data.pkl";
 /** Bytes of the records `version` ("3\n") and `byteorder` ("little"). */
 const MAX_SMALL = 64;
-const DAMAGED = "the file is damaged: download it again";
 
 /**
  * @param budget what the headers of the whole checkpoint may still take.

@@ -4,6 +4,7 @@
  * to find where its data begins, and it must name the same entry.
  */
 import { WeightDiffError } from "../errors.js";
+import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { type HeaderBudget, takeBytes } from "./header-budget.js";
 import { quote } from "./quote.js";
 import type { ByteRange, ByteSource } from "./tensor-info.js";
@@ -84,12 +85,9 @@ async function findDirectory(source: ByteSource): Promise<DirectoryPlace> {
     at -= 1;
   }
   if (at < 0) {
-    throw new WeightDiffError(
-      "TRUNCATED",
-      "begins as a zip file, but has no end record",
-      "the download is incomplete: fetch the file again",
-      { at: { file: source.name } },
-    );
+    throw new WeightDiffError("TRUNCATED", "begins as a zip file, but has no end record", INCOMPLETE, {
+      at: { file: source.name },
+    });
   }
   const plain = { count: u16(tail, at + 10), size: u32(tail, at + 12), offset: u32(tail, at + 16) };
   const end = tailStart + at;
@@ -276,7 +274,7 @@ export async function locateEntry(source: ByteSource, { bytes }: ZipDirectory, e
 }
 
 function invalid(file: string, what: string): WeightDiffError {
-  return new WeightDiffError("FORMAT_INVALID", what, "the file is damaged: download it again", { at: { file } });
+  return new WeightDiffError("FORMAT_INVALID", what, DAMAGED, { at: { file } });
 }
 
 function lengthOf({ begin, end }: ByteRange): number {

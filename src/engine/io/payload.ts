@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { createInflate } from "node:zlib";
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { DAMAGED } from "../../formats/damage.js";
 import { quote } from "../../formats/quote.js";
 import type { ByteRange } from "../../formats/tensor-info.js";
 import type { StepCompression } from "../../formats/update.js";
@@ -120,7 +121,7 @@ function takingFrom(next: () => Promise<Uint8Array | null>, close: () => void): 
 /** zlib's own format (RFC 1950), which ends where its bytes do. */
 function inflated(next: () => Promise<Uint8Array | null>, { range, length, place }: PayloadPlace): PayloadReader {
   const invalid = (why: "frame" | "length", what: string): WeightDiffError =>
-    new WeightDiffError("FORMAT_INVALID", what, "the file is damaged: fetch it again", { at: place, why });
+    new WeightDiffError("FORMAT_INVALID", what, DAMAGED, { at: place, why });
   const source = Readable.from(
     (async function* () {
       for (let piece = await next(); piece !== null; piece = await next()) {

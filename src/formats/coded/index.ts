@@ -1,5 +1,6 @@
 /** The index of a coded tensor (docs/formats.md 3.2). It follows the windows and has the length and the CRC-32 of each. */
 import { type ChainFault, WeightDiffError } from "../../errors.js";
+import { DAMAGED } from "../damage.js";
 import type { Dtype } from "../dtype.js";
 import { quote } from "../quote.js";
 import type { ByteRange } from "../tensor-info.js";
@@ -96,10 +97,8 @@ function damaged(
   what: string,
   { why, ...at }: Parameters<typeof readIndex>[3],
 ): WeightDiffError {
-  return new WeightDiffError(
-    "FORMAT_INVALID",
-    `tensor ${quote(name)} is no coded tensor: ${what}`,
-    "the file is damaged: get it again",
-    { at: { ...at, tensor: name }, ...(why === undefined ? {} : { why }) },
-  );
+  return new WeightDiffError("FORMAT_INVALID", `tensor ${quote(name)} is no coded tensor: ${what}`, DAMAGED, {
+    at: { ...at, tensor: name },
+    ...(why === undefined ? {} : { why }),
+  });
 }

@@ -3,6 +3,7 @@
  * the eight lanes, the words and the extra bits. All numbers are little-endian.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { DAMAGED } from "../damage.js";
 import { highestToken, type Unit } from "./units.js";
 
 /** How a window is coded. */
@@ -46,7 +47,7 @@ export function mostBytes(plain: number): number {
  */
 export function readWindow(bytes: Uint8Array, unit: Unit, plain: number, at: ErrorPlace): CodedWindow {
   const invalid = (what: string): WeightDiffError =>
-    new WeightDiffError("FORMAT_INVALID", `a coded window ${what}`, "the file is damaged: get it again", { at });
+    new WeightDiffError("FORMAT_INVALID", `a coded window ${what}`, DAMAGED, { at });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let next = 0;
   const byte = (): number => {

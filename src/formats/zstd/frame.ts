@@ -4,6 +4,7 @@
  * nor on how the bytes are cut into pieces.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { DAMAGED } from "../damage.js";
 import type { OpenDecoder } from "./decoder.js";
 import { type FrameLength, frameLengthError, walkFrame } from "./walk.js";
 
@@ -37,7 +38,7 @@ export function startFrame(open: OpenDecoder, length: FrameLength, place: ErrorP
       throw new WeightDiffError(
         "FORMAT_INVALID",
         `the zstd frame is damaged: no more than ${given} bytes can be decoded for sure`,
-        "the file is damaged: fetch it again",
+        DAMAGED,
         { at: place, why: "frame" },
       );
     }

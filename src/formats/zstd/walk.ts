@@ -4,6 +4,7 @@
  * is walked before it is decoded, and every Node refuses the same frames. Only the decoder looks into a compressed block.
  */
 import { type ErrorPlace, WeightDiffError } from "../../errors.js";
+import { DAMAGED, INCOMPLETE } from "../damage.js";
 
 /** How many decoded bytes a frame may have. */
 export interface FrameLength {
@@ -63,7 +64,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
   let known = 0;
   let empty = 0;
 
-  const invalid = (what: string, hint = "the file is damaged: fetch it again"): WeightDiffError =>
+  const invalid = (what: string, hint = DAMAGED): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", `the zstd frame ${what}`, hint, { at: place, why: "frame" });
   const wrongLength = (what: string): WeightDiffError => frameLengthError(what, { least, most }, place);
   const over = (): boolean => part === "nothing";
@@ -166,7 +167,7 @@ export function walkFrame({ least, most }: FrameLength, place: ErrorPlace): Fram
         throw new WeightDiffError(
           "TRUNCATED",
           walked === 0 ? "there is no zstd frame: it has 0 bytes" : `the zstd frame is cut off after ${walked} bytes`,
-          "the file is incomplete: fetch it again",
+          INCOMPLETE,
           { at: place, why: "frame" },
         );
       }

@@ -146,7 +146,7 @@ test("verify without the base names the tensor of each damaged frame, and says w
     const told = findings.map(({ tensor, message, hint }) => [tensor, message.replace(/^.*safetensors: /, ""), hint]);
     const frame = (name: string, what: string): string => `tensor "${name}": the zstd frame ${what}`;
     assert.deepEqual(told.sort(), [
-      ["cut", frame("cut", "is cut off after 13 bytes"), "the file is incomplete: fetch it again"],
+      ["cut", frame("cut", "is cut off after 13 bytes"), "the download is incomplete: fetch the file again"],
       [
         "wide",
         frame("wide", "wants a window of 16777216 bytes; 8388608 is the most"),
