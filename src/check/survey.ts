@@ -3,7 +3,7 @@
  * that cannot be read is damage. Without a manifest, a folder in which nothing can be read is no checkpoint.
  */
 import { basename, join } from "node:path";
-import { type Checkpoint, openCheckpoint, readIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
+import { type Checkpoint, openCheckpoint, readWeightIndex, type StoredTensor } from "../checkpoint/checkpoint.js";
 import { loneState, storedIn } from "../checkpoint/layouts/huggingface.js";
 import { layoutOfFile, plainModel } from "../checkpoint/layouts/registry.js";
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
@@ -130,9 +130,9 @@ async function indexOf(
   index: string,
   manifest: Manifest | null,
   report: AddFinding,
-): Promise<Awaited<ReturnType<typeof readIndex>> | null> {
+): Promise<Awaited<ReturnType<typeof readWeightIndex>> | null> {
   try {
-    return await readIndex(directory, index);
+    return await readWeightIndex(directory, index);
   } catch (error) {
     if (manifest === null) {
       throw error;

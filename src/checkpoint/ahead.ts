@@ -7,7 +7,7 @@ import { ZIP_END } from "../formats/zip.js";
 import { inParallel } from "../hub/download.js";
 import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
-import { readIndex } from "./checkpoint.js";
+import { readWeightIndex } from "./checkpoint.js";
 import { locate } from "./locate.js";
 import { REMOTE_PARALLEL } from "./shard.js";
 
@@ -22,7 +22,7 @@ export async function askAhead(path: string, hub: Hub): Promise<void> {
     return;
   }
   const { directory, index } = location;
-  const files = index === null ? location.files : await readIndex(directory, index).then(shardsOf, () => []);
+  const files = index === null ? location.files : await readWeightIndex(directory, index).then(shardsOf, () => []);
   const away = files.filter((file) => place.files.get(file)?.cached === false);
   const askEnds = async (file: string): Promise<void> => {
     const source = await openShardSource({ path: join(directory, file), hub: place.files.get(file) });
@@ -35,6 +35,6 @@ export async function askAhead(path: string, hub: Hub): Promise<void> {
   await inParallel(away, undefined, askEnds, REMOTE_PARALLEL);
 }
 
-function shardsOf({ weightMap }: Awaited<ReturnType<typeof readIndex>>): readonly string[] {
+function shardsOf({ weightMap }: Awaited<ReturnType<typeof readWeightIndex>>): readonly string[] {
   return [...new Set(weightMap.values())];
 }

@@ -75,7 +75,7 @@ async function openModel(
   location: Location,
 ): Promise<LayoutModel<Shard> & { readonly shards: readonly Shard[] }> {
   const { directory, index, files } = location;
-  const weightMap = index === null ? null : (await readIndex(directory, index)).weightMap;
+  const weightMap = index === null ? null : (await readWeightIndex(directory, index)).weightMap;
   const names = weightMap === null ? files : [...new Set(weightMap.values())].sort();
   const shards = await openEach(location, names);
   const [lone] = shards;
@@ -124,7 +124,7 @@ async function readParams(
 }
 
 /** @throws {WeightDiffError} NOT_FOUND, NOT_WEIGHTS, FORMAT_INVALID, LIMIT, IO. */
-export async function readIndex(
+export async function readWeightIndex(
   directory: string,
   index: string,
 ): Promise<WeightIndex & { readonly bytes: Uint8Array }> {

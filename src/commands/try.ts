@@ -11,7 +11,7 @@ import { recoverFirst } from "../evidence/guards.js";
 import { identify } from "../evidence/identify.js";
 import { openLanguageModel } from "../inference/forward.js";
 import { ANSWER, type Generated, generate, likeliest } from "../inference/generate.js";
-import { type Measured, type MeasuredTexts, measure, measuredTexts, textsFor } from "../inference/measure.js";
+import { type MeanNats, type MeasuredTexts, measure, measuredTexts, textsFor } from "../inference/measure.js";
 import { BrokenModel, type LanguageModel } from "../inference/model.js";
 import type { TextTokenizer } from "../inference/tokenizer.js";
 import { verdictOn } from "../inference/verdict.js";
@@ -220,7 +220,7 @@ async function ofBase(
   texts: MeasuredTexts,
   options: OpenOptions,
   open: OpenModel,
-): Promise<Measured | null> {
+): Promise<MeanNats | null> {
   if (texts.known === null && texts.form === null) {
     return null;
   }
@@ -248,8 +248,8 @@ interface Ended {
   readonly options: OpenOptions;
   readonly started: number;
   readonly first: TryFirst;
-  readonly measured: Measured;
-  readonly baseSaid: Measured | null;
+  readonly measured: MeanNats;
+  readonly baseSaid: MeanNats | null;
   readonly generated: Generated | null;
   readonly model: LanguageModel;
   readonly broken: BrokenModel | null;

@@ -1,13 +1,13 @@
 /** Which well-known architectures a checkpoint has by its config, and where their tensors begin. */
 import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
-import type { Architecture, ConfigValues } from "../known/architecture.js";
+import type { ConfigValues, KnownArchitecture } from "../known/architecture.js";
 import { ARCHITECTURES, COMPOSITES, LANGUAGE_MODELS } from "../known/architectures.js";
 import { unwrapName, type Wrapper } from "../known/names.js";
 
 /** A part of a model whose names and shapes follow from its config: a whole model, the language model inside one, or a vision tower. */
 export interface KnownPart {
-  readonly architecture: Architecture;
+  readonly architecture: KnownArchitecture;
   readonly config: ConfigValues;
   /** Its name in messages: "LlamaForCausalLM", "the text_config". */
   readonly owner: string;
@@ -78,7 +78,7 @@ function isOfSeveral({ values: { architectures } }: ModelConfig): boolean {
 const CAUSAL: ReadonlySet<string> = new Set(["ForCausalLM", "LMHeadModel"]);
 
 function plainPart(
-  architecture: Architecture,
+  architecture: KnownArchitecture,
   config: ConfigValues,
   owner: string,
   causal: boolean,
@@ -210,13 +210,13 @@ function configValues(values: Readonly<Record<string, unknown>>): ConfigValues {
  * The prefix of most names that belong to the architecture; null if there is none.
  * @param places prefixes where loaders look. If any name is at one of these, it is chosen.
  */
-function prefixOf(architecture: Architecture, names: readonly string[], places: readonly string[]): string | null {
+function prefixOf(architecture: KnownArchitecture, names: readonly string[], places: readonly string[]): string | null {
   const ranked = prefixesOf(architecture, names);
   return ranked.find((prefix) => places.includes(prefix)) ?? ranked[0] ?? null;
 }
 
 /** The prefixes of names that belong to the architecture, the most frequent one first. */
-function prefixesOf({ tensors }: Architecture, names: readonly string[]): readonly string[] {
+function prefixesOf({ tensors }: KnownArchitecture, names: readonly string[]): readonly string[] {
   const patterns = new Set(tensors.map(({ name }) => name));
   const votes = new Map<string, number>();
   const step = Math.ceil(names.length / MAX_NAMES);

@@ -12,11 +12,11 @@ import { ALL_FAMILIES, familyNamed } from "../scheme/families.js";
 import type { Family } from "../scheme/family.js";
 import { areText } from "../scheme/recognise.js";
 import { candidatesHere, refuseUnpaired, undecided } from "./candidates.js";
-import { type Choice, chosen, type Evidence } from "./choice.js";
+import { chosen, type Evidence, type SchemeChoice } from "./choice.js";
 import { mayBeOwn } from "./own-tensors.js";
 
 /** @throws {WeightDiffError} MISMATCH if the two do not fit under any scheme; SCHEME_UNKNOWN. */
-export function byDtypes(evidence: Evidence): Choice {
+export function byDtypes(evidence: Evidence): SchemeChoice {
   const { diff, newRows } = evidence;
   const foreign = weightsOf(diff).find((tensor) => tensor.dtype !== "F32");
   const usual = familyNamed("open-instruct");

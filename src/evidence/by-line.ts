@@ -8,10 +8,10 @@ import { type Family, type Variant, variantOf } from "../scheme/family.js";
 import { familiesOfLine, operandNamed } from "../scheme/recognise.js";
 import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
 import { type Candidate, candidatesHere, undecided } from "./candidates.js";
-import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
+import { chosen, type Evidence, markedFamilies, marksText, type SchemeChoice } from "./choice.js";
 
 /** @returns null if the command line belongs to no script. @throws {WeightDiffError} SCHEME_UNKNOWN if several scripts could be meant. */
-export function byLine(evidence: Evidence): Choice | null {
+export function byLine(evidence: Evidence): SchemeChoice | null {
   const { line } = evidence;
   const scripts = line === null ? [] : familiesOfLine(FAMILIES, line);
   const [first] = scripts;
@@ -35,7 +35,7 @@ export function byLine(evidence: Evidence): Choice | null {
 }
 
 /** Tries the versions of the script before its copies. @returns null if none of them fits. */
-function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): Choice | null {
+function ofScripts(owner: Family, others: readonly Family[], words: string, evidence: Evidence): SchemeChoice | null {
   const plausible = [owner, ...others].filter(({ scheme }) => !isContradicted(scheme, evidence));
   const dtype = dtypeOf(evidence.diff);
   const copies = plausible.filter((family) => !isSameScript(family, owner) && isPossible(family, dtype));
@@ -69,7 +69,7 @@ function rivalsText(rivals: readonly Candidate[]): string {
 }
 
 /** The candidate, if it is the only one. */
-function only(candidates: readonly Candidate[], reason: string, otherwise: () => Error): Choice {
+function only(candidates: readonly Candidate[], reason: string, otherwise: () => Error): SchemeChoice {
   const [left] = candidates;
   if (left === undefined || candidates.length > 1) {
     throw otherwise();

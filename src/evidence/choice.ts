@@ -9,7 +9,7 @@ import type { Family, Variant } from "../scheme/family.js";
 import { markOf } from "../scheme/recognise.js";
 import type { OwnTensor } from "./own-tensors.js";
 
-export interface Choice {
+export interface SchemeChoice {
   readonly scheme: Scheme;
   /** The family of the scheme; null for a custom scheme. */
   readonly family: Family | null;
@@ -39,7 +39,7 @@ export interface Evidence {
 
 type PairingFacts = Pick<RecoverPairingOptions, "rawTied" | "diffTied" | "models">;
 
-export function chosen(family: Family, reason: string): Choice {
+export function chosen(family: Family, reason: string): SchemeChoice {
   return { scheme: family.scheme, family, reason };
 }
 

@@ -12,18 +12,18 @@ import { familyOfRepo } from "../scheme/recognise.js";
 import { byDtypes } from "./by-dtypes.js";
 import { byLine } from "./by-line.js";
 import { candidatesHere, undecided } from "./candidates.js";
-import { type Choice, chosen, type Evidence, markedFamilies, marksText } from "./choice.js";
+import { chosen, type Evidence, markedFamilies, marksText, type SchemeChoice } from "./choice.js";
 
 /**
  * Decides the scheme.
  * @throws {WeightDiffError} SCHEME_UNKNOWN, with the candidates and what each does; MISMATCH if the two do not fit under any scheme;
  * FORMAT_INVALID for a mark that is not understood.
  */
-export function chooseScheme(evidence: Evidence): Choice {
+export function chooseScheme(evidence: Evidence): SchemeChoice {
   return byMark(evidence) ?? byRepo(evidence) ?? byLine(evidence) ?? byMarks(evidence) ?? byDtypes(evidence);
 }
 
-function byMark({ diff }: Evidence): Choice | null {
+function byMark({ diff }: Evidence): SchemeChoice | null {
   const encoding = encodingOf(diff);
   return encoding === null
     ? null
@@ -33,7 +33,7 @@ function byMark({ diff }: Evidence): Choice | null {
       );
 }
 
-function byRepo({ diff, config }: Evidence): Choice | null {
+function byRepo({ diff, config }: Evidence): SchemeChoice | null {
   const own = repoName(diff);
   const remembered =
     (config?.nameOrPath ?? "")
@@ -52,7 +52,7 @@ function byRepo({ diff, config }: Evidence): Choice | null {
   return null;
 }
 
-function byMarks(evidence: Evidence): Choice | null {
+function byMarks(evidence: Evidence): SchemeChoice | null {
   const marks = markedFamilies(evidence);
   const [first] = marks;
   if (first === undefined || marks.length === 1) {

@@ -1,6 +1,6 @@
 /** How alike two stretches of values are: the products behind cosines and sizes, and the median over several stretches. */
 
-export interface Products {
+export interface DotProducts {
   /** Sum of diff x raw. */
   readonly both: number;
   /** Sums of squares. */
@@ -9,7 +9,7 @@ export interface Products {
 }
 
 /** @param diff values of the diff. @param raw values of the base at the same places, equally many. */
-export function productsOf(diff: Float32Array, raw: Float32Array): Products {
+export function productsOf(diff: Float32Array, raw: Float32Array): DotProducts {
   let [both, ours, theirs] = [0, 0, 0];
   for (let index = 0; index < diff.length; index++) {
     const x = diff[index] ?? 0;
@@ -22,7 +22,7 @@ export function productsOf(diff: Float32Array, raw: Float32Array): Products {
 }
 
 /** The products of several stretches together. */
-export function sumOf(stretches: readonly Products[]): Products {
+export function sumOf(stretches: readonly DotProducts[]): DotProducts {
   return stretches.reduce(
     (sum, one) => ({ both: sum.both + one.both, diff: sum.diff + one.diff, raw: sum.raw + one.raw }),
     { both: 0, diff: 0, raw: 0 },
@@ -30,7 +30,7 @@ export function sumOf(stretches: readonly Products[]): Products {
 }
 
 /** From -1 to 1; NaN if one of the two is all zero. */
-export function cosineOf({ both, diff, raw }: Products): number {
+export function cosineOf({ both, diff, raw }: DotProducts): number {
   return both / Math.sqrt(raw * diff);
 }
 

@@ -13,7 +13,7 @@ import { CUSTOM_DEFAULTS, type CustomAxes, customScheme } from "../scheme/custom
 import type { ScriptWords } from "../scheme/facts.js";
 import { familyNamed } from "../scheme/families.js";
 import { VARIANT_FLAGS, type Variant, variantOf } from "../scheme/family.js";
-import { type Choice, chosen, type Evidence } from "./choice.js";
+import { chosen, type Evidence, type SchemeChoice } from "./choice.js";
 import { chooseScheme } from "./choose-scheme.js";
 import type { Inputs } from "./guards.js";
 import { findOwnTensors } from "./own-tensors.js";
@@ -36,7 +36,7 @@ export interface SchemeOptions {
  * Decides the scheme. If none could be chosen, returns the error instead of throwing it, since a guard may know better what is wrong.
  * @throws {WeightDiffError} USAGE, FORMAT_INVALID.
  */
-export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<Choice | WeightDiffError> {
+export async function decideScheme(options: SchemeOptions, inputs: Inputs): Promise<SchemeChoice | WeightDiffError> {
   const name = options.scheme ?? DEFAULTS.scheme;
   if (name !== "auto") {
     const reason = "as asked for";
@@ -74,7 +74,7 @@ function lineOf({ line, variants = [] }: SchemeOptions): Evidence["line"] {
  * Applies the given flags of the family's script to the choice.
  * @throws {WeightDiffError} USAGE for is_fp16 if the script has no such flag.
  */
-export function withFlags(choice: Choice, { variants = [] }: SchemeOptions): Choice {
+export function withFlags(choice: SchemeChoice, { variants = [] }: SchemeOptions): SchemeChoice {
   return variants.reduce((found, flag) => {
     const changed = found.family === null ? null : variantOf(found.family, flag);
     if (changed === null && flag === "is_fp16") {

@@ -22,7 +22,7 @@ export interface ShardLayout {
   readonly directEnd: number;
 }
 
-export interface LayoutOptions {
+export interface ShardLayoutOptions {
   /** The file's name in messages. */
   readonly name: string;
   /** `__metadata__`. The default is {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */
@@ -39,7 +39,7 @@ export interface LayoutOptions {
  */
 export function layoutShard(
   tensors: readonly Pick<TensorInfo, "name" | "dtype" | "shape">[],
-  { name: file, metadata = new Map([["format", "pt"]]), paged = true }: LayoutOptions,
+  { name: file, metadata = new Map([["format", "pt"]]), paged = true }: ShardLayoutOptions,
 ): ShardLayout {
   const names = new Set<string>();
   const sized = tensors.map(({ name, dtype, shape }, index) => {

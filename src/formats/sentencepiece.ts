@@ -8,7 +8,7 @@ import { eachField, type FieldValue } from "./protobuf.js";
 /** ModelProto.SentencePiece.Type. */
 export const PIECE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-export interface Piece {
+export interface TokenPiece {
   readonly text: string;
   /** Pieces with a higher score are merged sooner. */
   readonly score: number;
@@ -18,7 +18,7 @@ export interface Piece {
 
 export interface SentencePieceModel {
   /** By id. */
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly TokenPiece[];
   /** TrainerSpec.ModelType: 1 unigram, 2 BPE, 3 word, 4 char. */
   readonly modelType: number;
   readonly byteFallback: boolean;
@@ -53,7 +53,7 @@ export function eachPiece(bytes: Uint8Array, take: (text: string) => void): void
 /** @throws {WeightDiffError} FORMAT_INVALID. */
 export function readSentencePiece(bytes: Uint8Array): SentencePieceModel {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  const pieces: Piece[] = [];
+  const pieces: TokenPiece[] = [];
   const trainer = new Map<number, FieldValue>();
   const normalizer = new Map<number, FieldValue>();
   eachMessage(bytes, (field, message) => {
@@ -93,7 +93,7 @@ function eachMessage(bytes: Uint8Array, take: (field: number, message: Uint8Arra
 }
 
 /** A piece without a text is blank. */
-function pieceOf(message: Uint8Array, decoder: InstanceType<typeof TextDecoder>): Piece {
+function pieceOf(message: Uint8Array, decoder: InstanceType<typeof TextDecoder>): TokenPiece {
   let text = "";
   let score = 0;
   let type: number = PIECE.normal;

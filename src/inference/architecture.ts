@@ -8,12 +8,12 @@ import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { type ConfigReader, configReader } from "./config-reader.js";
 import { assumedText, type Dimensions, dimensionsOf } from "./dimensions.js";
-import { FAMILIES, type Family, familyOf, type HasBias, type Layer } from "./families.js";
+import { familyOf, type HasBias, type Layer, MODEL_FAMILIES, type ModelFamily } from "./families.js";
 import { findModules, type Module, RUNS } from "./modules.js";
 
 export interface Architecture extends Dimensions {
   readonly name: string;
-  readonly family: Family;
+  readonly family: ModelFamily;
   /** [vocabulary, hidden]. */
   readonly embedding: StoredTensor;
   readonly layers: readonly Layer<Module>[];
@@ -45,7 +45,7 @@ export async function architectureOf(checkpoint: Checkpoint): Promise<Architectu
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       what === null ? "it names no model_type" : `models of type ${quote(what)} are not supported`,
-      `these run: ${[...FAMILIES.keys()].join(", ")}`,
+      `these run: ${[...MODEL_FAMILIES.keys()].join(", ")}`,
       { at },
     );
   }
@@ -60,7 +60,7 @@ export async function architectureOf(checkpoint: Checkpoint): Promise<Architectu
 }
 
 interface Wanted {
-  readonly family: Family;
+  readonly family: ModelFamily;
   readonly dimensions: Dimensions;
   /** Is the head the embedding if no head is stored? */
   readonly tied: boolean;
@@ -111,7 +111,7 @@ function tensorsOf(checkpoint: Checkpoint, config: ConfigReader, { family, dimen
 }
 
 /** A model that was saved without its head has names without the body's prefix. transformers adds it on loading. */
-function bodied(stateDict: StateDict, { body, embedding, head }: Family["names"]): StateDict {
+function bodied(stateDict: StateDict, { body, embedding, head }: ModelFamily["names"]): StateDict {
   const bare = !stateDict.has(`${embedding}.weight`) && stateDict.has(`${embedding.slice(body.length)}.weight`);
   const full = (name: string): string => (name === `${head}.weight` ? name : body + name);
   return bare ? new Map([...stateDict].map(([name, tensor]) => [full(name), tensor])) : stateDict;

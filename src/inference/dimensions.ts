@@ -2,7 +2,7 @@
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import type { ConfigReader } from "./config-reader.js";
-import type { Family } from "./families.js";
+import type { ModelFamily } from "./families.js";
 import { type Rope, ropeOf } from "./rope.js";
 
 export interface Dimensions {
@@ -30,7 +30,7 @@ const MOST_LAYERS = 4096;
 const MOST_WIDTH = 2 ** 20;
 
 /** @throws {WeightDiffError} FORMAT_INVALID if the config contradicts itself; FORMAT_UNSUPPORTED for an unsupported model; LIMIT. */
-export function dimensionsOf(config: ConfigReader, family: Family): Dimensions {
+export function dimensionsOf(config: ConfigReader, family: ModelFamily): Dimensions {
   const heads = config.count("num_attention_heads");
   const layerCount = config.count("num_hidden_layers");
   const hidden = config.count("hidden_size");
@@ -85,7 +85,7 @@ export function assumedText(assumed: readonly string[]): string {
   return assumed.length === 0 ? "" : ` (not in config.json, so transformers' defaults: ${assumed.join(", ")})`;
 }
 
-function windowsOf(config: ConfigReader, { window }: Family, layerCount: number): readonly (number | null)[] {
+function windowsOf(config: ConfigReader, { window }: ModelFamily, layerCount: number): readonly (number | null)[] {
   const slides = window === "always" || (window === "asked" && config.flag("use_sliding_window"));
   const size = slides ? config.orNull("sliding_window", config.count) : null;
   const kinds = window === "none" ? null : config.orNull("layer_types", config.texts);

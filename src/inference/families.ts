@@ -19,7 +19,7 @@ export interface Layer<Module> {
 /** Does a matrix have a bias: always, never, or as this key of the config says? */
 export type HasBias = boolean | string;
 
-export interface Family {
+export interface ModelFamily {
   readonly names: {
     /** The prefix of all names but the head's, unless the model was saved without its head. */
     readonly body: string;
@@ -52,7 +52,7 @@ export interface Family {
 
 const NULLS = ["num_key_value_heads", "sliding_window", "layer_types"];
 
-const LLAMA: Family = {
+const LLAMA: ModelFamily = {
   names: {
     body: "model.",
     embedding: "model.embed_tokens",
@@ -95,7 +95,7 @@ const LLAMA: Family = {
   window: "none",
 };
 
-const MISTRAL: Family = {
+const MISTRAL: ModelFamily = {
   ...LLAMA,
   defaults: {
     ...LLAMA.defaults,
@@ -111,7 +111,7 @@ const MISTRAL: Family = {
   window: "always",
 };
 
-const QWEN2: Family = {
+const QWEN2: ModelFamily = {
   ...LLAMA,
   defaults: {
     values: {
@@ -129,7 +129,7 @@ const QWEN2: Family = {
   window: "asked",
 };
 
-const QWEN3: Family = {
+const QWEN3: ModelFamily = {
   ...QWEN2,
   names: {
     ...QWEN2.names,
@@ -139,7 +139,7 @@ const QWEN3: Family = {
   biases: { attention: "attention_bias", output: "attention_bias", mlp: false },
 };
 
-const GPT_NEOX: Family = {
+const GPT_NEOX: ModelFamily = {
   names: {
     body: "gpt_neox.",
     embedding: "gpt_neox.embed_in",
@@ -185,7 +185,7 @@ const GPT_NEOX: Family = {
  * By model_type of config.json. Sources: transformers 5.23, modeling_*.py and configuration_*.py of
  * models/{llama,mistral,qwen2,qwen3,gpt_neox}. fixtures/inference/configs.json has their defaults for missing keys.
  */
-export const FAMILIES: ReadonlyMap<string, Family> = new Map<string, Family>([
+export const MODEL_FAMILIES: ReadonlyMap<string, ModelFamily> = new Map<string, ModelFamily>([
   ["llama", LLAMA],
   ["mistral", MISTRAL],
   ["qwen2", QWEN2],
@@ -213,10 +213,10 @@ const CLASSES: ReadonlyMap<string, string> = new Map([
 export function familyOf(
   modelType: string | null,
   architecture: string | null,
-): { readonly name: string; readonly family: Family; readonly note: string | null } | null {
+): { readonly name: string; readonly family: ModelFamily; readonly note: string | null } | null {
   const type = modelType ?? CLASSES.get(architecture ?? "") ?? "";
   const alias = ALIASES.get(type);
   const name = alias?.family ?? type;
-  const family = FAMILIES.get(name);
+  const family = MODEL_FAMILIES.get(name);
   return family === undefined ? null : { name, family, note: alias?.note ?? null };
 }

@@ -8,9 +8,9 @@ import { type Attention, openAttention } from "./attention.js";
 import { HEAD_ROWS, mostTokens, productsOf, stepsOf } from "./matrices.js";
 import { BrokenModel, type LanguageModel, type Text } from "./model.js";
 import type { Module } from "./modules.js";
-import { type Products, startProducts, stepBytes } from "./products.js";
+import { openProducts, type Products, stepBytes } from "./products.js";
 import { ownKey, type Round, roundsOf, tokensOf } from "./rounds.js";
-import { type Gathering, gather } from "./said.js";
+import { gather, type LogitGathering } from "./said.js";
 import { readFloats } from "./values.js";
 import { readVectors, type Vectors } from "./vectors.js";
 
@@ -30,7 +30,7 @@ export async function openLanguageModel(checkpoint: Checkpoint, options: OpenMod
   const steps = stepsOf(architecture);
   const most = mostTokens(steps, architecture);
   let onRead: (bytes: number) => void = () => {};
-  const products = await startProducts(steps, { ...options, tokens: most, onRead: (bytes) => onRead(bytes) });
+  const products = await openProducts(steps, { ...options, tokens: most, onRead: (bytes) => onRead(bytes) });
   const positions = Math.min(architecture.positions, MOST_POSITIONS);
   const attention = openAttention(architecture, vectors, positions);
   const vocabulary = architecture.embedding.shape[0] ?? 0;
@@ -182,7 +182,7 @@ async function passHead(
   { architecture: { hidden, head, last, embedding }, products, vectors }: Run,
   round: Round,
   states: Float32Array,
-  gathered: readonly Gathering[],
+  gathered: readonly LogitGathering[],
 ): Promise<void> {
   const wanted: { readonly text: number; readonly place: number }[] = [];
   let token = 0;

@@ -12,7 +12,7 @@ export interface MeasuredTexts {
 }
 
 /** Mean nats per token; null if not measured. */
-export interface Measured {
+export interface MeanNats {
   readonly known: number | null;
   readonly form: number | null;
 }
@@ -67,7 +67,7 @@ export async function measure(
   { known, form }: MeasuredTexts,
   others: readonly Text[],
   onProgress: (bytes: number) => void,
-): Promise<Measured & { readonly others: readonly Said[] }> {
+): Promise<MeanNats & { readonly others: readonly Said[] }> {
   const losses = (ids: readonly number[]): Text => ({ key: null, ids, wanted: "losses" });
   const texts = [...others, ...(known === null ? [] : [losses(known)]), ...(form === null ? [] : [losses(form.ids)])];
   if (texts.length === 0) {

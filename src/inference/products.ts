@@ -17,7 +17,7 @@ import { allFinite } from "./arithmetic.js";
 import { BrokenModel } from "./model.js";
 
 /** Rows of a matrix [rows, columns], and the position of the first of them among a token's products. */
-export interface Part {
+export interface RowPart {
   readonly name: string;
   readonly tensor: StoredTensor;
   readonly rows: { readonly begin: number; readonly end: number };
@@ -25,11 +25,11 @@ export interface Part {
 }
 
 /** Parts with the same input. */
-export interface Step {
+export interface ProductStep {
   readonly columns: number;
   /** Products of a token. */
   readonly products: number;
-  readonly parts: readonly Part[];
+  readonly parts: readonly RowPart[];
 }
 
 export interface Products {
@@ -55,7 +55,7 @@ const LEAST_JOB_BYTES = 1 << 16;
 const JOBS_EACH = 3;
 
 /** Starts the workers. @throws {WeightDiffError} IO; NETWORK, DISK_FULL if files of the Hub are fetched. */
-export async function startProducts(steps: readonly Step[], options: ProductOptions): Promise<Products> {
+export async function openProducts(steps: readonly ProductStep[], options: ProductOptions): Promise<Products> {
   const shards = new Map<Shard, number>();
   const inputOf = (shard: Shard): number => {
     const known = shards.get(shard) ?? shards.size;
@@ -131,7 +131,7 @@ export async function startProducts(steps: readonly Step[], options: ProductOpti
     outputs,
     async next(tokens) {
       const index = begun % steps.length;
-      const step = steps[index] as Step;
+      const step = steps[index] as ProductStep;
       begun++;
       if (failure !== null) {
         throw failure;
@@ -157,14 +157,14 @@ function operandOf(tensor: StoredTensor, inputOf: (shard: Shard) => number): Pro
   return operand;
 }
 
-export function stepBytes({ columns, parts }: Step): number {
+export function stepBytes({ columns, parts }: ProductStep): number {
   return parts.reduce((sum, { tensor, rows }) => sum + columns * widthOf(tensor.dtype) * (rows.end - rows.begin), 0);
 }
 
 /** A planned job, without the numbers that are assigned later. */
 type PlannedJob = Omit<ProductJob, "id" | "step" | "count">;
 
-function wholeJobs({ parts, products }: Step, inputOf: (shard: Shard) => number): readonly PlannedJob[] {
+function wholeJobs({ parts, products }: ProductStep, inputOf: (shard: Shard) => number): readonly PlannedJob[] {
   return parts.map(({ name, tensor, rows, first }) => ({
     kind: "product",
     name,
@@ -210,7 +210,7 @@ function cachedFiles(files: readonly { readonly size: number }[]): readonly bool
 }
 
 /** @throws {BrokenModel} naming the first matrix whose weights or products are not finite. */
-function refuseBroken(step: Step, outputs: Float32Array, broken: ReadonlySet<string>): void {
+function refuseBroken(step: ProductStep, outputs: Float32Array, broken: ReadonlySet<string>): void {
   const weights = step.parts.find(({ name }) => broken.has(name));
   if (weights !== undefined) {
     throw new BrokenModel(weights.name, true);

@@ -5,7 +5,7 @@
 import { quote } from "../formats/quote.js";
 import { invFreq } from "../kernel/inv-freq.js";
 import type { ConfigReader } from "./config-reader.js";
-import type { Family } from "./families.js";
+import type { ModelFamily } from "./families.js";
 
 export interface Rope {
   /** F32: radians per position, one for each pair of elements that is rotated. */
@@ -58,7 +58,7 @@ function llama3(plain: Float32Array, scaling: ConfigReader, config: ConfigReader
  * @param keys the family's keys for the base, and for the share of a head that is rotated.
  * @throws {WeightDiffError} FORMAT_UNSUPPORTED for a kind that is not supported; FORMAT_INVALID.
  */
-export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"]): Rope {
+export function ropeOf(config: ConfigReader, size: number, keys: ModelFamily["rope"]): Rope {
   const scaling = config.part("rope_scaling") ?? config.part("rope_parameters");
   if (scaling?.hasParts() === true) {
     throw config.unsupported(
@@ -93,7 +93,7 @@ export function ropeOf(config: ConfigReader, size: number, keys: Family["rope"])
 const SHARE = "partial_rotary_factor";
 
 /** The share of a head that is rotated. */
-function shareOf(config: ConfigReader, scaling: ConfigReader | null, { share }: Family["rope"]): number {
+function shareOf(config: ConfigReader, scaling: ConfigReader | null, { share }: ModelFamily["rope"]): number {
   const given = scaling?.orNull(SHARE, scaling.number) ?? null;
   if (share !== null) {
     return given ?? config.number(share);

@@ -2,7 +2,7 @@
 import { startLosses } from "./losses.js";
 import type { Said, Text } from "./model.js";
 
-export interface Gathering {
+export interface LogitGathering {
   /** Are the logits after the id at this place wanted? */
   wants(place: number): boolean;
   /** Logits [first, first + logits.length) after the id at this place. */
@@ -10,7 +10,7 @@ export interface Gathering {
   finish(): Said;
 }
 
-export function gather({ ids, wanted }: Text, vocabulary: number): Gathering {
+export function gather({ ids, wanted }: Text, vocabulary: number): LogitGathering {
   const last = wanted === "losses" ? null : new Float32Array(vocabulary);
   const losses = wanted === "last" ? null : startLosses(ids);
   const isLast = (place: number): boolean => place === ids.length - 1;

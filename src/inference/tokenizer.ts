@@ -8,7 +8,7 @@ import { type Confined, confine, type Limits } from "../engine/confined.js";
 import { WeightDiffError } from "../errors.js";
 import { readBytes, sizeOf } from "../files/small-files.js";
 import { type AddedToken, MAKE_JSON, type SlowSettings } from "./tokenizer/from-sentencepiece.js";
-import type { TokenizerFile, TokenizerRequest } from "./tokenizer/thread.js";
+import type { TokenizerRequest, TokenizerSource } from "./tokenizer/thread.js";
 
 export interface TextTokenizer {
   /** The file that was found: "DIR/tokenizer.json". */
@@ -88,7 +88,7 @@ function tokenizerOf(path: string, tokens: number, thread: Confined, signal: Abo
   };
 }
 
-async function fileOf(folder: string, rows: number): Promise<TokenizerFile | null> {
+async function fileOf(folder: string, rows: number): Promise<TokenizerSource | null> {
   const fast = join(folder, "tokenizer.json");
   if ((await sizeOf(fast)) !== null) {
     return { path: fast, bytes: await readBytes(fast, MAX_TOKENIZER_BYTES), slow: null, rows };

@@ -13,7 +13,7 @@ export interface Figures {
 
 export type VerdictCode = "broken" | "guessing" | "silent" | "worse-than-base" | "speaks" | "unmeasured";
 
-export interface Verdict {
+export interface TryVerdict {
   readonly code: VerdictCode;
   /** Is it an error, for a script? */
   readonly failed: boolean;
@@ -28,7 +28,7 @@ const WORSE_THAN_BASE = 1;
 const LEAST_GAIN = 0.1;
 
 /** @param broken were there values that are not finite? */
-export function verdictOn({ guessing, loss, baseLoss, gain }: Figures, broken: boolean): Verdict {
+export function verdictOn({ guessing, loss, baseLoss, gain }: Figures, broken: boolean): TryVerdict {
   const code: VerdictCode = broken
     ? "broken"
     : loss === null

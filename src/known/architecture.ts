@@ -29,7 +29,7 @@ export interface ArchitectureTensor {
   readonly scale?: true;
 }
 
-export interface Architecture {
+export interface KnownArchitecture {
   readonly modelType: string;
   /** A pattern for the start of its class names: "Llama" for LlamaForCausalLM. */
   readonly className: string;
@@ -136,10 +136,10 @@ export const HEAD_NORMS = rowsOf(rmsNorm(`${LAYER}.self_attn.q_norm`, "D"), rmsN
 export const llamaLike = (
   modelType: string,
   className: string,
-  sizes: Architecture["sizes"],
+  sizes: KnownArchitecture["sizes"],
   tensors: readonly ArchitectureTensor[],
   norm: readonly ArchitectureTensor[] = rmsNorm("norm"),
-): Architecture => ({
+): KnownArchitecture => ({
   modelType,
   className,
   prefix: "model.",
@@ -195,7 +195,7 @@ export const tower = (
   modelType: string,
   more: readonly ArchitectureTensor[],
   places: (patches: number) => number,
-): Architecture => ({
+): KnownArchitecture => ({
   modelType,
   className: "",
   prefix: "",

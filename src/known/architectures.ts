@@ -5,7 +5,6 @@
  */
 
 import {
-  type Architecture,
   attention,
   bias,
   type ConfigValues,
@@ -20,6 +19,7 @@ import {
   HEAD_NORMS,
   isDense,
   isSparse,
+  type KnownArchitecture,
   LAYER,
   LLAMA_KEYS,
   LLAMA_NORMS,
@@ -37,7 +37,7 @@ import {
   weight,
 } from "./architecture.js";
 
-const ROWS: readonly Architecture[] = [
+const ROWS: readonly KnownArchitecture[] = [
   llamaLike(
     "llama",
     "(?:Llama|LLaMA)",
@@ -313,7 +313,7 @@ const ROWS: readonly Architecture[] = [
 ];
 
 /** By model type. */
-export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(ROWS.map((row) => [row.modelType, row]));
+export const ARCHITECTURES: ReadonlyMap<string, KnownArchitecture> = new Map(ROWS.map((row) => [row.modelType, row]));
 
 function isProjected(config: ConfigValues): boolean {
   const width = config.number("word_embed_proj_dim");

@@ -68,7 +68,7 @@ export const KNOWN_SUMS: readonly KnownSum[] = [
 ];
 
 /** A sum that a model should have. */
-export interface ExpectedSum {
+export interface PublishedSum {
   readonly value: number;
   /** The absolute tolerance for a right model. Left out for the tolerance of the reference. */
   readonly tolerance?: number;
@@ -77,13 +77,13 @@ export interface ExpectedSum {
   readonly source?: string;
 }
 
-function expected({ name, value, absolute, relative, rounding = 0, tensor, source }: KnownSum): ExpectedSum {
+function expected({ name, value, absolute, relative, rounding = 0, tensor, source }: KnownSum): PublishedSum {
   const tolerance = absolute + relative * Math.abs(value) + rounding;
   return { name, value, tolerance, source, ...(tensor === undefined ? {} : { tensor }) };
 }
 
 /** The sum of this name. @throws {WeightDiffError} USAGE, listing the known names. */
-export function sumNamed(name: string): ExpectedSum {
+export function sumNamed(name: string): PublishedSum {
   const found = KNOWN_SUMS.find((known) => known.name === name.toLowerCase());
   if (found === undefined) {
     throw new WeightDiffError(
@@ -96,7 +96,7 @@ export function sumNamed(name: string): ExpectedSum {
 }
 
 /** The sum that was published for the model in this place; null if none was. */
-export function publishedSum(checkpoint: Pick<Checkpoint, "repo" | "directory">): ExpectedSum | null {
+export function publishedSum(checkpoint: Pick<Checkpoint, "repo" | "directory">): PublishedSum | null {
   const name = repoName(checkpoint).toLowerCase();
   const found = KNOWN_SUMS.find(({ repos }) => repos.includes(name));
   return found === undefined ? null : expected(found);

@@ -21,7 +21,7 @@ import {
   refuseStrangers,
   removeFolders,
   removeStaged,
-  type ShardFile,
+  type StagedShard,
   type Staging,
   stagedPath,
   syncDirectory,
@@ -40,7 +40,7 @@ export interface OutputDirectory extends Staging {
    * Gives final names: first to shards and extras, then to the manifest.
    * @throws {WeightDiffError} OUTPUT_REFUSED if a name is taken; the run can then be resumed.
    */
-  finish(shards: readonly ShardFile[], extras: readonly ExtraFile[], manifest: ManifestText): Promise<void>;
+  finish(shards: readonly StagedShard[], extras: readonly ExtraFile[], manifest: ManifestText): Promise<void>;
   /** Keeps everything, so that another run can resume. */
   suspend(): Promise<void>;
   /** Removes everything that this run made. */
@@ -57,7 +57,7 @@ export async function openOutput(
   path: string,
   mode: OutputMode,
   identity: PlanIdentity,
-  shards: readonly ShardFile[],
+  shards: readonly StagedShard[],
   small: readonly string[] = [],
 ): Promise<OutputDirectory> {
   const staging = join(path, STAGING);
@@ -115,7 +115,7 @@ async function begin(path: string, mode: OutputMode, head: Parameters<typeof sta
   return startJournal(staging, head);
 }
 
-async function resume(path: string, identity: PlanIdentity, shards: readonly ShardFile[]): Promise<Journal> {
+async function resume(path: string, identity: PlanIdentity, shards: readonly StagedShard[]): Promise<Journal> {
   const staging = join(path, STAGING);
   const journal = await resumeJournal(staging, identity);
   try {

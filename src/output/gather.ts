@@ -13,7 +13,14 @@ import { refuseTwins } from "./names.js";
 import { clearPart, removePart } from "./part.js";
 import { type PartNumber, partName, partsIn } from "./part-names.js";
 import { isHeard } from "./part-state.js";
-import { refuseStrangers, removeFolders, removeStaged, type ShardFile, stagedPath, syncDirectory } from "./staging.js";
+import {
+  refuseStrangers,
+  removeFolders,
+  removeStaged,
+  type StagedShard,
+  stagedPath,
+  syncDirectory,
+} from "./staging.js";
 import { MANIFEST, STAGING } from "./state.js";
 import { refuseTaken, takeBack } from "./sweep.js";
 
@@ -22,7 +29,7 @@ export interface GatherRequest {
   readonly parts: readonly PartNumber[];
   /** The parts were made to replace the model in the directory. */
   readonly replace: boolean;
-  readonly shards: readonly ShardFile[];
+  readonly shards: readonly StagedShard[];
   /** The part that made a file; null for a file that is made now. */
   readonly partOf: (file: string) => PartNumber | null;
   /** Names of the small files that will come. */

@@ -16,8 +16,8 @@ export interface PartNumber {
 export const MOST_PARTS = 10_000;
 
 const PART = /^part-(\d{5})-of-(\d{5})$/;
-export const STATE = "state";
-export const STATE_DRAFT = `${STATE}.new`;
+export const STATE_FILE = "state";
+export const STATE_DRAFT = `${STATE_FILE}.new`;
 
 /** The name of the part's folder. */
 export function partName({ index, count }: PartNumber): string {
@@ -38,7 +38,7 @@ function parsePartName(name: string): PartNumber | null {
 }
 
 /** Files of this folder that do not belong to the output: the progress, and its draft while it is written. */
-export const STATE_FILES: readonly string[] = [STATE, STATE_DRAFT];
+export const STATE_FILES: readonly string[] = [STATE_FILE, STATE_DRAFT];
 
 /** The parts that have a folder in the output directory, in order. */
 export async function partsIn(path: string): Promise<readonly PartNumber[]> {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { openOwn, readOwn, removeOwn } from "../files/own.js";
 import { renameOver } from "../files/rename.js";
-import { STATE, STATE_DRAFT } from "./part-names.js";
+import { STATE_DRAFT, STATE_FILE } from "./part-names.js";
 
 export interface PartState {
   readonly state: "running" | "finished" | "failed" | "stopped";
@@ -37,9 +37,9 @@ export const BEAT_MS = 2000;
 const SILENCE_MS = 45_000;
 
 /** What a part reports, except who it is and when. */
-export type Said = Omit<PartState, "host" | "pid" | "beat" | "at">;
+export type ReportedState = Omit<PartState, "host" | "pid" | "beat" | "at">;
 
-export async function writeState(folder: string, said: Said, beat: number): Promise<void> {
+export async function writeState(folder: string, said: ReportedState, beat: number): Promise<void> {
   const draft = join(folder, STATE_DRAFT);
   await removeOwn(draft);
   const state: PartState = { ...said, host: hostname(), pid: process.pid, beat, at: Date.now() };
@@ -49,7 +49,7 @@ export async function writeState(folder: string, said: Said, beat: number): Prom
   } finally {
     await file.close();
   }
-  await renameOver(draft, join(folder, STATE));
+  await renameOver(draft, join(folder, STATE_FILE));
 }
 
 /**
@@ -57,7 +57,7 @@ export async function writeState(folder: string, said: Said, beat: number): Prom
  * @throws {WeightDiffError} OUTPUT_REFUSED if it is no file of this tool.
  */
 export async function readState(folder: string): Promise<PartState | null> {
-  const text = await readOwn(join(folder, STATE), MOST_BYTES);
+  const text = await readOwn(join(folder, STATE_FILE), MOST_BYTES);
   try {
     const value: unknown = JSON.parse(text ?? "");
     return isState(value) ? value : null;

@@ -21,7 +21,7 @@ import {
   refuseStrangers,
   removeFolders,
   removeStaged,
-  type ShardFile,
+  type StagedShard,
   type Staging,
   stagedPath,
   syncDirectory,
@@ -37,7 +37,7 @@ export interface PartDirectory extends Staging {
   /** Records that a file is finished, in its present state. @param sha256 of the whole file, if the command needs it. */
   closeFile(file: string, sha256: string | undefined): Promise<void>;
   /** Lays closed files out again, to write them once more. */
-  reopen(shards: readonly ShardFile[]): Promise<void>;
+  reopen(shards: readonly StagedShard[]): Promise<void>;
   /** Records that everything is done, and leaves the part for finalize. @param last run while this run still holds the part. */
   finish(last: () => Promise<void>): Promise<void>;
   /** Keeps everything, so that another run can resume. */
@@ -52,7 +52,7 @@ interface PartRequest {
   readonly identity: PlanIdentity;
   readonly asked: AskedRun;
   /** The files that this part makes. */
-  readonly shards: readonly ShardFile[];
+  readonly shards: readonly StagedShard[];
   readonly signal?: AbortSignal | undefined;
   /** Called before a run on another machine is watched for some time. */
   readonly onWait?: () => void;

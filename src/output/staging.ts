@@ -16,7 +16,7 @@ import { refuseName, stagedName } from "./names.js";
 import { isClutter } from "./state.js";
 
 /** A shard to be written: its header, and the length of the whole file. */
-export interface ShardFile {
+export interface StagedShard {
   readonly file: string;
   /** Null if only the run tells: the file grows. */
   readonly size: number | null;
@@ -76,7 +76,7 @@ export async function removeStaged(staging: string, listed: ReadonlySet<string>)
 }
 
 /** Sets the file to its final length and writes its header. The length reserves no space: the disk may still fill up. */
-export async function layOutShard(staging: string, shard: ShardFile): Promise<void> {
+export async function layOutShard(staging: string, shard: StagedShard): Promise<void> {
   const path = stagedPath(staging, shard.file);
   const handle = await openOwn(path, constants.O_RDWR | constants.O_CREAT);
   try {
@@ -97,7 +97,7 @@ export async function layOutShard(staging: string, shard: ShardFile): Promise<vo
 }
 
 /** Does the file already have its final length and its header? */
-export async function isLaidOut(staging: string, { file, size, header }: ShardFile): Promise<boolean> {
+export async function isLaidOut(staging: string, { file, size, header }: StagedShard): Promise<boolean> {
   const handle = await openOwn(stagedPath(staging, file), constants.O_RDONLY).catch(() => null);
   if (handle === null) {
     return false;

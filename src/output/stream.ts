@@ -9,7 +9,7 @@ import { errnoOf, fileError } from "../files/errno.js";
 import { inTurn, type Turns } from "../files/in-turn.js";
 import { openNew } from "../files/new-file.js";
 import { STDOUT, writeSome } from "../files/pipe.js";
-import type { ShardFile } from "./staging.js";
+import type { StagedShard } from "./staging.js";
 
 /** Its name in messages. */
 const NAME = "stdout";
@@ -43,7 +43,7 @@ export function refuseTerminal(): void {
  * @throws {WeightDiffError} OUTPUT_REFUSED if the manifest's file exists; IO, DISK_FULL.
  */
 export async function openStream(
-  { header, size }: Pick<ShardFile, "header" | "size">,
+  { header, size }: Pick<StagedShard, "header" | "size">,
   manifest: string | null,
   signal?: AbortSignal,
 ): Promise<OutputStream> {

@@ -9,7 +9,7 @@ import { WeightDiffError } from "../errors.js";
 import { isMissing } from "../files/errno.js";
 import { hasOwnFolder, ownFolder } from "../files/own.js";
 import { renameOver } from "../files/rename.js";
-import { type ShardFile, syncDirectory } from "./staging.js";
+import { type StagedShard, syncDirectory } from "./staging.js";
 import { isWeightFile, MANIFEST, SIGNATURE } from "./state.js";
 
 /**
@@ -72,7 +72,7 @@ export async function takeBack(
   path: string,
   staged: StagedAt,
   listed: ReadonlySet<string>,
-  shards: readonly ShardFile[],
+  shards: readonly StagedShard[],
 ): Promise<void> {
   const sizes = new Map(shards.map(({ file, size }) => [file, size]));
   const others = [...listed].filter((name) => name !== MANIFEST);

@@ -5,7 +5,7 @@ import type { Identity } from "../evidence/identify.js";
 import type { AddFinding } from "../finding.js";
 import { printable } from "../formats/quote.js";
 import { isLanguageModel } from "../known/language-models.js";
-import { type ExpectedSum, publishedSum } from "../known/sums.js";
+import { type PublishedSum, publishedSum } from "../known/sums.js";
 import { loadedSide, twinsOf } from "../plan/ties.js";
 import type { Reading } from "../run/digest.js";
 import {
@@ -28,9 +28,9 @@ export interface SumCheck extends SumVerdict {
 /** The expected sum: the number that the user gave, the published sum that the user named, or the one published for this repository. */
 export function expectedSum(
   number: number | null,
-  named: ExpectedSum | null,
+  named: PublishedSum | null,
   checkpoint: Checkpoint,
-): ExpectedSum | null {
+): PublishedSum | null {
   return number === null ? (named ?? publishedSum(checkpoint)) : { value: number };
 }
 
@@ -52,7 +52,7 @@ export function sumsOf(checkpoint: Checkpoint, config: ModelConfig | null, readi
 
 /** Compares the sum, and reports how. @returns null if no sum was expected, or if a diff alone cannot tell. */
 export function checkSum(
-  wanted: ExpectedSum | null,
+  wanted: PublishedSum | null,
   found: ModelSums | null,
   identity: Identity,
   checkpoint: Checkpoint,
@@ -82,7 +82,7 @@ export function checkSum(
 }
 
 /** The verdict on the expected sum, which is the sum of all tensors or of one. @param layers the number of rotary buffers. */
-export function judgeWanted(wanted: ExpectedSum, { sums, byTensor }: ModelSums, layers: number): SumVerdict {
+export function judgeWanted(wanted: PublishedSum, { sums, byTensor }: ModelSums, layers: number): SumVerdict {
   const { value, tolerance, tensor } = wanted;
   if (tensor === undefined) {
     return judgeSum(value, sums, layers, tolerance);

@@ -6,7 +6,7 @@ import type { Say } from "../advice.js";
 import type { Checkpoint } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import { printable } from "../formats/quote.js";
-import { type ExpectedSum, publishedSum } from "../known/sums.js";
+import { type PublishedSum, publishedSum } from "../known/sums.js";
 import { INV_FREQ } from "../plan/pair.js";
 import type { Plan } from "../plan/plan.js";
 import type { RunResult } from "../run/run-plan.js";
@@ -66,7 +66,7 @@ export function judgeRecovered(
 ): SumVerdict | null {
   const layers = buffers?.layers ?? [...found.byTensor.keys()].filter((name) => INV_FREQ.test(name)).length;
   const { expectSum = null } = options;
-  const wanted: ExpectedSum | null =
+  const wanted: PublishedSum | null =
     expectSum === "known" ? (stated ?? publishedSum(diff)) : expectSum === null ? null : { value: expectSum };
   if (wanted !== null) {
     return judgeWanted(wanted, found, layers);

@@ -1,7 +1,7 @@
 /** The scheme that recover uses, and the guards that make sure that base and diff are what the user takes them for. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
-import type { Choice } from "../../evidence/choice.js";
+import type { SchemeChoice } from "../../evidence/choice.js";
 import { guardRoles, type Inputs, readAheadOfGuards } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
@@ -15,7 +15,7 @@ import { refuseRoundedMean } from "../../scheme/custom.js";
 import type { RecoverOptions } from "./options.js";
 
 interface Chosen {
-  readonly choice: Choice;
+  readonly choice: SchemeChoice;
   /** What the guards judge: the part of the diff that holds differences. */
   readonly judged: Inputs;
   readonly sample: readonly SampledPair[];

@@ -1,7 +1,7 @@
 /** What recover does before it writes anything: opens both sides, chooses the scheme, refuses what it can, and plans. */
 import type { EarlyThreads } from "../../engine/early.js";
 import { trace } from "../../engine/io/trace.js";
-import type { Choice } from "../../evidence/choice.js";
+import type { SchemeChoice } from "../../evidence/choice.js";
 import { guardBase, type Inputs } from "../../evidence/guards.js";
 import { cutForExact, resizeAsMade, resizeBase } from "../../evidence/resize.js";
 import { sampleSums } from "../../evidence/sample-sums.js";
@@ -19,7 +19,7 @@ import { type Published, publishedFor } from "./published.js";
 
 interface Prepared {
   readonly inputs: Inputs;
-  readonly choice: Choice;
+  readonly choice: SchemeChoice;
   /** The chosen scheme, adapted to a base whose rows were resized. */
   readonly scheme: Scheme;
   readonly plan: Plan;

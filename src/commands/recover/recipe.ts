@@ -1,7 +1,7 @@
 /** recover's recipe for the run: the manifest that it writes, the sums that it judges, and its report. */
 import { refuseOtherResult } from "../../check/published.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
-import type { Choice } from "../../evidence/choice.js";
+import type { SchemeChoice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
 import { torchName } from "../../formats/dtype.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
@@ -22,7 +22,7 @@ import { plannedReport, type RecoverReport } from "./report.js";
 interface RecoverFacts {
   readonly started: number;
   readonly inputs: Inputs;
-  readonly choice: Choice;
+  readonly choice: SchemeChoice;
   readonly plan: Plan;
   /** The sum that a file beside the diff states. */
   readonly stated: StatedSum | null;

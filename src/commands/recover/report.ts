@@ -1,6 +1,6 @@
 /** The report of `recover`: one type for computed tensors and for whole XORed files. */
 
-import type { Choice } from "../../evidence/choice.js";
+import type { SchemeChoice } from "../../evidence/choice.js";
 import type { End, MakingReport } from "../../make/recipe.js";
 import { dividedWork, plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";
@@ -47,7 +47,7 @@ const NOTHING_COMPUTED = {
 } as const;
 
 /** The report of a run that computed nothing. */
-export function plannedReport(choice: Choice, plan: Plan, end: End<unknown>): RecoverReport {
+export function plannedReport(choice: SchemeChoice, plan: Plan, end: End<unknown>): RecoverReport {
   return {
     ...NOTHING_COMPUTED,
     ...plannedFiles(plan),

@@ -4,7 +4,7 @@ import type { Guard } from "../../evidence/guard-names.js";
 import type { Hub } from "../../hub/place.js";
 import type { StoppedBy } from "../../inference/generate.js";
 import type { PromptReason } from "../../inference/prompts.js";
-import type { Verdict } from "../../inference/verdict.js";
+import type { TryVerdict } from "../../inference/verdict.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
 export interface TryOptions extends Omit<RunOptions, "directIo"> {
@@ -91,7 +91,7 @@ export interface TryReport extends TryFirst {
   readonly form: TextFigure | null;
   /** The base's loss on that answer minus the model's. */
   readonly gain: number | null;
-  readonly verdict: Verdict;
+  readonly verdict: TryVerdict;
   /** The tensor from which on the model's values are no longer finite; null if all are. */
   readonly brokenFrom: string | null;
   /** The number of passes over all weights, and the bytes that they read. */

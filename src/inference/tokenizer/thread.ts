@@ -11,7 +11,7 @@ import { quote } from "../../formats/quote.js";
 import { fromSentencePiece, MAKE_JSON, type SlowSettings } from "./from-sentencepiece.js";
 
 /** What the thread starts with. */
-export interface TokenizerFile {
+export interface TokenizerSource {
   readonly path: string;
   readonly bytes: Uint8Array;
   /** For a tokenizer.model: the settings beside it. Null for a tokenizer.json. */
@@ -33,7 +33,7 @@ const MAX_VALUES = 4_000_000;
 type Json = Readonly<Record<string, unknown>>;
 
 serve((data) => {
-  const file = data as TokenizerFile;
+  const file = data as TokenizerSource;
   const at = { file: file.path };
   const source = guarded(at, () =>
     file.slow === null ? parsed(file) : (fromSentencePiece(file.bytes, file.slow) as Json),
@@ -81,7 +81,7 @@ function guarded<T>(at: { readonly file: string }, run: () => T): T {
   }
 }
 
-function parsed({ bytes }: TokenizerFile): Json {
+function parsed({ bytes }: TokenizerSource): Json {
   const scanner = new JsonScanner(bytes, "tokenizer.json", "python");
   const value = readValue(scanner, "tokenizer.json", MAX_VALUES);
   scanner.end();
@@ -98,7 +98,7 @@ function parsed({ bytes }: TokenizerFile): Json {
 }
 
 /** The highest id plus one. @throws {WeightDiffError} FORMAT_INVALID for an id that is not a number; MISMATCH past the rows. */
-function tokensOf(source: Json, { path, rows }: TokenizerFile): number {
+function tokensOf(source: Json, { path, rows }: TokenizerSource): number {
   const at = { file: path };
   const invalid = (fact: string): WeightDiffError =>
     new WeightDiffError("FORMAT_INVALID", fact, "get the file again", { at });
@@ -181,7 +181,7 @@ function growthOf(value: unknown): number {
   }
 }
 
-function checkedIds(ids: readonly unknown[], { path }: TokenizerFile): readonly number[] {
+function checkedIds(ids: readonly unknown[], { path }: TokenizerSource): readonly number[] {
   const checked = ids.filter((id): id is number => typeof id === "number" && Number.isSafeInteger(id) && id >= 0);
   if (checked.length !== ids.length) {
     throw new WeightDiffError(

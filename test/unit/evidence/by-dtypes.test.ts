@@ -1,7 +1,7 @@
 /** What dtypes and counts of rows choose, and what is said where they choose nothing. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Choice, Evidence } from "../../../src/evidence/choice.js";
+import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
 import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { FAMILIES } from "../../../src/scheme/families.js";
@@ -15,7 +15,7 @@ const diffOf = (...dtypes: readonly Dtype[]) =>
   );
 
 /** What is chosen for a diff that is looked at by itself. */
-const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence> = {}): Choice =>
+const choose = (diff: Evidence["diff"], newRows: number, more: Partial<Evidence> = {}): SchemeChoice =>
   chooseScheme({
     diff,
     newRows,

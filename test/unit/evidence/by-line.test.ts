@@ -1,7 +1,7 @@
 /** What a script's own command line chooses, what says more than it, and where it is asked which of several scripts is meant. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Choice, Evidence } from "../../../src/evidence/choice.js";
+import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
 import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { diffMetadata } from "../../../src/plan/exact.js";
@@ -32,7 +32,7 @@ interface Given {
 function choose(
   flags: string,
   { base = "F16", diff = "F16", rows = 0, words = 0, extra = [], more = {} }: Given,
-): Choice {
+): SchemeChoice {
   const written = flags.split(" ");
   const variants = (["is_fp16", "low_cpu_mem"] as const satisfies readonly Variant[]).filter((flag) =>
     written.includes(flag.replaceAll("_", "-")),

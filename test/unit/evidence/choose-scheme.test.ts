@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { WeightDiffError } from "../../../src/errors.js";
-import type { Choice, Evidence } from "../../../src/evidence/choice.js";
+import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
 import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import type { Dtype } from "../../../src/formats/dtype.js";
 import { countNewRows } from "../../../src/plan/new-rows.js";
@@ -23,7 +23,7 @@ function choose(
   rows: number,
   more: Partial<Evidence> = {},
   extra: readonly ImaginedTensor[] = [],
-): Choice {
+): SchemeChoice {
   return chooseScheme({
     raw: imagine("base", model("F16", 100)),
     diff: imagine("diff", model(dtype, rows, ...extra)),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { configReader } from "../../../src/inference/config-reader.js";
-import { FAMILIES, type Family } from "../../../src/inference/families.js";
+import { MODEL_FAMILIES, type ModelFamily } from "../../../src/inference/families.js";
 import { ropeOf } from "../../../src/inference/rope.js";
 import { MODELS, readFixture, readVector } from "../../support/inference.js";
 
@@ -20,7 +20,7 @@ function near(found: Float32Array, expected: readonly number[]): void {
   });
 }
 
-const LLAMA = FAMILIES.get("llama") as Family;
+const LLAMA = MODEL_FAMILIES.get("llama") as ModelFamily;
 
 const ropes = readFixture("rope.json") as Readonly<Record<string, Frequencies>>;
 
@@ -44,7 +44,7 @@ for (const [name, { rope_parameters: parameters, head_dim: size, inv_freq: expec
 for (const name of MODELS) {
   test(`${name}: its frequencies`, () => {
     const { config, inv_freq: expected } = readVector(name);
-    const { defaults, rope } = FAMILIES.get(String(config.model_type)) as Family;
+    const { defaults, rope } = MODEL_FAMILIES.get(String(config.model_type)) as ModelFamily;
     const reader = configReader("config.json", config, defaults);
     const size =
       reader.orNull("head_dim", reader.count) ?? reader.count("hidden_size") / reader.count("num_attention_heads");

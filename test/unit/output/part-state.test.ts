@@ -4,11 +4,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { takeLock } from "../../../src/output/lock.js";
-import { isHeard, readState, type Said, writeState } from "../../../src/output/part-state.js";
+import { isHeard, type ReportedState, readState, writeState } from "../../../src/output/part-state.js";
 import { withFolder } from "../../support/checkpoints.js";
 import { refuses } from "../../support/refusal.js";
 
-const SAID: Said = { state: "running", done: 1, total: 2, rate: 3, whole: 4 };
+const SAID: ReportedState = { state: "running", done: 1, total: 2, rate: 3, whole: 4 };
 const FOREIGN = JSON.stringify({ pid: 1, host: "another-machine", boot: "b", started: "1", token: "t" });
 
 async function lockedElsewhere(folder: string): Promise<void> {
