@@ -5,7 +5,15 @@ import { bytesText } from "../../run/preflight.js";
 import type { Asked } from "../flags/flag.js";
 import { dividedText, planned } from "../output/divided.js";
 import { json, performanceJson } from "../output/json.js";
-import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
+import {
+  digestsText,
+  filesText,
+  finishedText,
+  placeText,
+  recordsText,
+  resumedLines,
+  tookLine,
+} from "../output/text.js";
 import type { During } from "./story.js";
 
 /** @param library stands in for the library in tests. */
@@ -26,7 +34,7 @@ export function convertText(report: ConvertReport): string {
   const headlines = {
     converted: `converted ${count} as ${report.dtype} ${placeText(report.output)}`,
     planned: `would write ${report.output} as ${report.dtype}`,
-    verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+    verified: finishedText(report.output, count),
     part: "",
   } as const;
   const lines = [headlines[report.outcome], `  files    ${filesText(report.files)}`];
@@ -34,15 +42,8 @@ export function convertText(report: ConvertReport): string {
     lines.push(`  reads    ${bytesText(report.bytesRead)}`);
     return `${lines.join("\n")}\n`;
   }
-  const checked = [
-    ...recordsText(report.records, "record"),
-    report.output === STREAM ? "sha256 of every tensor" : "sha256 of every tensor in weight-diff.json",
-  ];
-  lines.push(`  checked  ${checked.join("; ")}`);
-  if (report.resumed > 0) {
-    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
-  }
-  lines.push(tookLine(report));
+  const checked = [...recordsText(report.records, "record"), digestsText("tensor", report.output !== STREAM)];
+  lines.push(`  checked  ${checked.join("; ")}`, ...resumedLines(report.resumed), tookLine(report));
   return `${lines.join("\n")}\n`;
 }
 

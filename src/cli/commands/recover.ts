@@ -11,7 +11,15 @@ import type { Asked } from "../flags/flag.js";
 import { materializeJson, materializeText } from "../output/chain-text.js";
 import { dividedText, planned } from "../output/divided.js";
 import { finite, json, performanceJson } from "../output/json.js";
-import { filesText, placeText, recordsText, tookLine } from "../output/text.js";
+import {
+  digestsText,
+  filesText,
+  finishedText,
+  placeText,
+  recordsText,
+  resumedLines,
+  tookLine,
+} from "../output/text.js";
 import { tryDocument } from "../output/try-text.js";
 import { xorJson, xorText } from "../output/xor-report.js";
 import type { During } from "./story.js";
@@ -91,10 +99,7 @@ export function recoverText(report: RecoverReport): string {
     const { verdict, expected, found, reason } = report.sumCheck;
     lines.push(`  verdict  ${verdict.replaceAll("-", " ")}: sum ${sumText(found)}, expected ${expected}: ${reason}`);
   }
-  if (report.resumed > 0) {
-    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
-  }
-  lines.push(tookLine(report));
+  lines.push(...resumedLines(report.resumed), tookLine(report));
   return `${lines.join("\n")}\n`;
 }
 
@@ -112,17 +117,14 @@ function headline(report: RecoverReport, dtype: string): string {
     recovered: `recovered ${count} as ${dtype} ${placeText(report.output)}`,
     checked: `computed ${count} as ${dtype}; nothing was written (no --path_tuned)`,
     planned: `would write ${report.output ?? "nothing (no --path_tuned)"} as ${dtype}`,
-    verified: `${report.output} is finished already: ${count} verified against weight-diff.json`,
+    verified: finishedText(report.output, count),
     part: "",
   } as const;
   return texts[report.outcome];
 }
 
 function checks(report: RecoverReport): string {
-  const digests =
-    report.outcome === "recovered" && report.output !== STREAM
-      ? "sha256 of every tensor in weight-diff.json"
-      : "sha256 of every tensor";
+  const digests = digestsText("tensor", report.outcome === "recovered" && report.output !== STREAM);
   return report.outcome === "verified"
     ? digests
     : [

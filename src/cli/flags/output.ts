@@ -22,6 +22,15 @@ const SIGN_KEY = {
   group: "output",
 } as const;
 
+const UPDATE_ENCODING = {
+  name: "encoding",
+  option: "encoding",
+  takes: "NAME",
+  schema: oneOf(UPDATE_ENCODINGS),
+  group: "output",
+  help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
+} as const;
+
 export const OUTPUT: readonly Flag[] = [
   flag({
     ...SIGN_KEY,
@@ -102,25 +111,11 @@ export const OUTPUT: readonly Flag[] = [
     help: "the directory of a new chain: the version's folder is made in it",
   }),
   flag({
-    name: "encoding",
+    ...UPDATE_ENCODING,
     commands: ["chain-fold"],
-    option: "encoding",
-    takes: "NAME",
-    schema: oneOf(UPDATE_ENCODINGS),
     default: "what the steps have, and xor where they differ",
-    group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
   }),
-  flag({
-    name: "encoding",
-    commands: ["chain-make"],
-    option: "encoding",
-    takes: "NAME",
-    schema: oneOf(UPDATE_ENCODINGS),
-    default: "xor",
-    group: "output",
-    help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
-  }),
+  flag({ ...UPDATE_ENCODING, commands: ["chain-make"], default: "xor" }),
   flag({
     name: "checksum",
     commands: WRITES_UPDATE,

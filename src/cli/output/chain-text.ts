@@ -3,7 +3,16 @@ import type { ChainMaterializeReport, ChainSummary } from "../../commands/chain/
 import type { RecoverReport } from "../../commands/recover/report.js";
 import { STREAM } from "../../files/pipe.js";
 import { performanceJson } from "./json.js";
-import { countText, filesText, placeText, recordsText, tookLine } from "./text.js";
+import {
+  countText,
+  digestsText,
+  filesText,
+  finishedText,
+  placeText,
+  recordsText,
+  resumedLines,
+  tookLine,
+} from "./text.js";
 
 /** So many steps are named one by one. */
 const MOST_STEPS = 6;
@@ -23,7 +32,7 @@ export function materializeText(report: MadeOfChain): string {
     recovered: `materialized ${what} ${placeText(output)}`,
     checked: `computed ${what}; nothing was written (no --path_tuned)`,
     planned: `would write ${what} to ${output ?? "nothing (no --path_tuned)"}`,
-    verified: `${output} is finished already: ${report.tensors.length} tensors verified against weight-diff.json`,
+    verified: finishedText(output, `${report.tensors.length} tensors`),
   } as const;
   const lines = [
     headlines[outcome],
@@ -35,9 +44,7 @@ export function materializeText(report: MadeOfChain): string {
   if (outcome !== "planned") {
     lines.push(`  checked  ${checkedText(report)}`);
   }
-  if (report.resumed > 0) {
-    lines.push(`  resumed  ${report.resumed} tensors were finished before, and verified`);
-  }
+  lines.push(...resumedLines(report.resumed));
   if (outcome !== "planned") {
     lines.push(tookLine(report));
   }
@@ -52,14 +59,14 @@ function stepsText({ steps }: ChainSummary): string {
 
 function checkedText({ chain, records, outcome, output }: MadeOfChain): string {
   if (outcome === "verified") {
-    return "sha256 of every tensor";
+    return digestsText("tensor", false);
   }
   const untouched = chain.tensors - chain.touched;
   return [
     `${chain.touched} of ${chain.tensors} tensors touched, ${sumsText(chain)}`,
     ...(untouched === 0 ? [] : [`${untouched} as in ${chain.start === null ? "the base" : "the full version"}`]),
     ...recordsText(records, ".bin record"),
-    ...(outcome === "checked" || output === STREAM ? [] : ["sha256 of every tensor in weight-diff.json"]),
+    ...(outcome === "checked" || output === STREAM ? [] : [digestsText("tensor", true)]),
   ].join("; ");
 }
 

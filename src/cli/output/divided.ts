@@ -5,7 +5,7 @@ import { bytesText } from "../../run/preflight.js";
 import type { Look } from "../flags/flag.js";
 import { json, performanceJson } from "./json.js";
 import { pairsText } from "./table.js";
-import { countText, filesText, tookLine } from "./text.js";
+import { countText, filesText, resumedLines, tookLine } from "./text.js";
 
 /** The options for printing a plan: nothing but the plan is made. */
 export function planned({ plan }: Look): { readonly dryRun?: true; readonly parts?: number } {
@@ -31,9 +31,8 @@ export function dividedText(report: Divided, command: string, { format, plan }: 
 function partText(report: Divided): string {
   const { index = 0, count = 1, files = [], tensors = 0 } = report.part ?? {};
   const made = files.length === 0 ? "nothing to make" : `${countText(tensors, "tensor")}, ${filesText(files)}`;
-  const resumed =
-    report.resumed === 0 ? [] : [`  resumed  ${report.resumed} tensors were finished before, and verified`];
-  return `${[`part ${index}/${count} of ${report.output} is finished: ${made}`, ...resumed, tookLine(report)].join("\n")}\n`;
+  const headline = `part ${index}/${count} of ${report.output} is finished: ${made}`;
+  return `${[headline, ...resumedLines(report.resumed), tookLine(report)].join("\n")}\n`;
 }
 
 function partJson(report: Divided, command: string): string {

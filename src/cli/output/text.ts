@@ -33,6 +33,21 @@ export function recordsText({ checked, unchecked }: RecordCount, records: string
     : [unchecked === 0 ? `CRC-32 of every ${records} read` : `CRC-32 of the ${checked} ${records}s that state one`];
 }
 
+/** What was finished by the run before. Empty if this run did it all. */
+export function resumedLines(resumed: number): readonly string[] {
+  return resumed === 0 ? [] : [`  resumed  ${resumed} tensors were finished before, and verified`];
+}
+
+/** The headline for an output that was complete before the run. @param what it has, for example "21 tensors". */
+export function finishedText(output: string | null, what: string): string {
+  return `${output} is finished already: ${what} verified against weight-diff.json`;
+}
+
+/** Which digests were made, and where they are. @param kept are they in the output's manifest? */
+export function digestsText(what: "tensor" | "file", kept: boolean): string {
+  return `sha256 of every ${what}${kept ? " in weight-diff.json" : ""}`;
+}
+
 /** Time, traffic and memory of a run. */
 export function tookLine(report: RunFigures): string {
   const moved = report.bytesRead + report.bytesWritten;

@@ -4,7 +4,7 @@ import type { XorReport } from "../../commands/xor/recipe.js";
 import { printable } from "../../formats/quote.js";
 import { bytesText } from "../../run/preflight.js";
 import { json, performanceJson } from "./json.js";
-import { countText, tookLine } from "./text.js";
+import { countText, digestsText, finishedText, tookLine } from "./text.js";
 
 /** The result in a few lines. */
 export function xorText(report: XorReport): string {
@@ -40,21 +40,21 @@ function headline({ outcome, direction, output, files }: XorReport): string {
     made: `${direction === "decode" ? "recovered" : "encoded"} ${count} in ${output}`,
     checked: `computed ${count}; nothing was written (no --path_tuned)`,
     planned: `would write ${count} to ${output ?? "nowhere (no --path_tuned)"}`,
-    verified: `${output} is finished already: ${count} verified against weight-diff.json`,
+    verified: finishedText(output, count),
   } as const;
   return texts[outcome];
 }
 
 function checks({ outcome, direction, records, stated, output }: XorReport): string {
   if (outcome === "verified") {
-    return "sha256 of every file";
+    return digestsText("file", false);
   }
   return [
     ...(direction === "decode" ? ["the beginning of every file"] : []),
     ...(stated > 0 ? [`the sha256 that the payload states of ${countText(stated, "file")}`] : []),
     ...(records > 0 ? [`CRC-32 of ${countText(records, "record")}`] : []),
     "inputs unchanged during the run",
-    output === null ? "sha256 of every file" : "sha256 of every file in weight-diff.json",
+    digestsText("file", output !== null),
   ].join("; ");
 }
 

@@ -4,6 +4,7 @@ import { type CommandName, type Flag, GROUPS, type Group } from "../flags/flag.j
 import { OUTPUTS } from "../flags/rules.js";
 import { flagsOf, shownName } from "../flags/table.js";
 import { pairsText } from "../output/table.js";
+import { EXITS, flagText } from "./words.js";
 
 const HEADINGS: Readonly<Record<Group, string>> = {
   inputs: "inputs",
@@ -72,7 +73,7 @@ export function commandHelp(command: CommandName): string {
         : [
             `${HEADINGS[group]}:`,
             ...pairsText(
-              own.map((flag) => [callText(flag), helpText(flag)]),
+              own.map((flag) => [callText(flag), flagText(flag)]),
               WIDTH,
             ),
           ];
@@ -90,25 +91,14 @@ function callText(flag: Flag): string {
   return argument === true ? value : [shownName(flag), value].join(" ").trimEnd();
 }
 
-function helpText({ help, aliases = [], required, default: otherwise }: Flag): string {
-  return [
-    required === undefined ? help : `${help} (required)`,
-    ...(otherwise === undefined ? [] : [`(default: ${otherwise})`]),
-    ...(aliases.length === 0 ? [] : [`(also ${aliases.map(({ name }) => `--${name}`).join(", ")})`]),
-  ].join(" ");
-}
-
 function exampleText(words: string): string {
   return `  weight-diff ${words}`;
 }
 
 function exitCodes(failed: string | null): readonly string[] {
-  return [
-    "exit codes:",
-    `  0 done   2 wrong usage${failed === null ? "" : `   3 ${failed}`}`,
-    "  4 an input or the output directory cannot be used   5 disk or network",
-    "  1 a bug   130 interrupted   143 terminated",
-  ];
+  const line = (codes: readonly (keyof typeof EXITS)[], ...more: readonly string[]): string =>
+    `  ${[...codes.map((code) => `${code} ${EXITS[code]}`), ...more].join("   ")}`;
+  return ["exit codes:", line([0, 2], ...(failed === null ? [] : [`3 ${failed}`])), line([4, 5]), line([1, 130, 143])];
 }
 
 function page(parts: readonly (readonly string[] | null)[]): string {

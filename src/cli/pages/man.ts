@@ -3,6 +3,7 @@ import { choicesOf } from "../flags/choices.js";
 import { COMMAND_NAMES, COMMANDS, typed } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { flagsOf, shownName } from "../flags/table.js";
+import { EXITS, flagText } from "./words.js";
 
 /** @param date of the page, for example 2026-11-29. */
 export function manPage(version: string, date: string): string {
@@ -20,21 +21,15 @@ export function manPage(version: string, date: string): string {
     section("COMMANDS"),
     ...COMMAND_NAMES.flatMap(commandText),
     section("EXIT STATUS"),
-    ...EXITS.flatMap(([code, meaning]) => [".TP", `.B ${code}`, text(meaning)]),
+    ...Object.entries({ ...EXITS, 3: "a check failed" }).flatMap(([code, meaning]) => [
+      ".TP",
+      `.B ${code}`,
+      text(meaning),
+    ]),
     section("ENVIRONMENT"),
     ...ENVIRONMENT.flatMap(([name, meaning]) => [".TP", `.B ${name}`, text(meaning)]),
   ].join("\n")}\n`;
 }
-
-const EXITS = [
-  ["0", "done"],
-  ["1", "a bug in weight-diff"],
-  ["2", "wrong usage"],
-  ["3", "a check failed"],
-  ["4", "an input or the output directory cannot be used"],
-  ["5", "disk or network"],
-  ["130, 143", "interrupted, terminated"],
-] as const;
 
 const ENVIRONMENT = [
   ["HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE", "as huggingface_hub has them"],
@@ -76,19 +71,10 @@ function value({ takes, bare }: Flag): string {
 }
 
 function described(flag: Flag): string {
-  const { help, required, default: otherwise, aliases = [] } = flag;
   const choices = choicesOf(flag);
-  return text(
-    [
-      required === undefined ? help : `${help} (required)`,
-      // Lists the choices unless the help text names them.
-      ...(choices.length === 0 || choices.every((word) => help.includes(word))
-        ? []
-        : [`(one of ${choices.join(", ")})`]),
-      ...(otherwise === undefined ? [] : [`(default: ${otherwise})`]),
-      ...(aliases.length === 0 ? [] : [`(also ${aliases.map(({ name }) => `--${name}`).join(", ")})`]),
-    ].join(" "),
-  );
+  // Lists the choices unless the help text names them.
+  const named = choices.every((word) => flag.help.includes(word));
+  return text(flagText(flag, ...(named ? [] : [`(one of ${choices.join(", ")})`])));
 }
 
 function section(name: string): string {
