@@ -8,6 +8,7 @@ import { shapeText } from "../formats/tensor-info.js";
 import { isComputedBuffer } from "../known/buffers.js";
 import type { Manifest } from "../manifest/manifest.js";
 import type { Reading } from "../run/digest.js";
+import { DIFFERS, EXTRA, MISSING, otherSize } from "./listed.js";
 import type { Survey } from "./survey.js";
 
 /**
@@ -139,13 +140,9 @@ export function checkManifest(survey: Survey, manifest: Manifest, reading: Readi
   for (const { name, dtype, shape, sha256 } of manifest.tensors) {
     const tensor = checkpoint.stateDict.get(name);
     if (tensor === undefined) {
-      report(
-        "error",
-        unreadable.size > 0
-          ? "missing: the manifest lists it; perhaps it is in a file that cannot be read"
-          : "missing: the manifest lists it",
-        { tensor: name },
-      );
+      report("error", unreadable.size > 0 ? `${MISSING}; perhaps it is in a file that cannot be read` : MISSING, {
+        tensor: name,
+      });
       continue;
     }
     const where = { file: tensor.shard.file, tensor: name };
@@ -156,12 +153,12 @@ export function checkManifest(survey: Survey, manifest: Manifest, reading: Readi
         where,
       );
     } else if (reading.tensors.get(name)?.sha256 !== sha256) {
-      report("error", "differs: its sha256 is not the one in the manifest", where);
+      report("error", DIFFERS, where);
     }
   }
   for (const [name, tensor] of checkpoint.stateDict) {
     if (!listed.has(name)) {
-      report("error", "extra: the manifest does not list it", { file: tensor.shard.file, tensor: name });
+      report("error", EXTRA, { file: tensor.shard.file, tensor: name });
     }
   }
 }
@@ -178,20 +175,20 @@ function checkFiles(
     const found = reading.files.get(file);
     if (shard === undefined) {
       if (!unreadable.has(file)) {
-        report("error", "missing: the manifest lists it", { file });
+        report("error", MISSING, { file });
       }
     } else if (shard.size !== size) {
-      report("error", `has ${shard.size} bytes, the manifest says ${size}`, { file });
+      report("error", otherSize(shard.size, size), { file });
     } else if (shard.header.digest !== header) {
       report("error", "differs: the sha256 of its header is not the one in the manifest", { file });
     } else if (sha256 !== undefined && found !== undefined && found !== sha256) {
-      report("error", "differs: its sha256 is not the one in the manifest", { file });
+      report("error", DIFFERS, { file });
     }
   }
   const listed = new Set(manifest.files.map(({ file }) => file));
   for (const { file } of checkpoint.shards) {
     if (!listed.has(file)) {
-      report("error", "extra: the manifest does not list it", { file });
+      report("error", EXTRA, { file });
     }
   }
 }

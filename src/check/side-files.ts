@@ -12,6 +12,7 @@ import { isOwnFileName, parseWeightIndex, writeWeightIndex } from "../formats/we
 import { sha256Of } from "../hub/source.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { MANIFEST, outputState, SIGNATURE } from "../output/state.js";
+import { DIFFERS, EXTRA, MISSING, NOT_BARE, otherSize } from "./listed.js";
 import { type Survey, unusable } from "./survey.js";
 
 /** No loader reads these files, so a fault in them is only a warning. */
@@ -74,17 +75,17 @@ export async function checkListedFiles(
   const known = new Set([...listed, ...manifest.files].map(({ file }) => file));
   for (const { file, size, sha256 } of listed) {
     if (!isOwnFileName(file)) {
-      report("error", "the manifest lists it, but it is no bare file name", { file });
+      report("error", NOT_BARE, { file });
       continue;
     }
     const path = join(directory, file);
     const found = await sizeOf(path);
     if (found === null) {
-      report(levelOf(file), "missing: the manifest lists it", { file });
+      report(levelOf(file), MISSING, { file });
     } else if (found !== size) {
-      report(levelOf(file), `has ${found} bytes, the manifest says ${size}`, { file });
+      report(levelOf(file), otherSize(found, size), { file });
     } else if ((await sha256Of(path)) !== sha256) {
-      report(levelOf(file), "differs: its sha256 is not the one in the manifest", { file });
+      report(levelOf(file), DIFFERS, { file });
     }
   }
   checkIndexText(survey, manifest, known, report);
@@ -94,7 +95,7 @@ export async function checkListedFiles(
       (file) => !known.has(file) && file !== MANIFEST && file !== survey.index?.file && !HARMLESS.has(file),
     );
     for (const file of extra) {
-      report("warning", "extra: the manifest does not list it", { file });
+      report("warning", EXTRA, { file });
     }
   }
 }

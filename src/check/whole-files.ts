@@ -16,6 +16,7 @@ import { hasFile, MANIFEST, SIGNATURE } from "../output/state.js";
 import { digestFiles } from "../run/digest.js";
 import { withHub } from "../run/inputs.js";
 import type { RunOptions } from "../run/run-plan.js";
+import { DIFFERS, EXTRA, MISSING, NOT_BARE, otherSize } from "./listed.js";
 
 /**
  * The manifest beside XORed files. Null if there is none, or one of another kind. Errors in the manifest are left to its readers. A text
@@ -63,11 +64,11 @@ export async function checkXorFiles(
     const hub = place?.files.get(file);
     const found = isBareFileName(file) ? (hub?.size ?? (await sizeOf(join(directory, file)))) : null;
     if (!isBareFileName(file)) {
-      report("error", "the manifest lists it, and it is no bare file name", { file });
+      report("error", NOT_BARE, { file });
     } else if (found === null) {
-      report("error", "missing: the manifest lists it", { file });
+      report("error", MISSING, { file });
     } else if (found !== size) {
-      report("error", `has ${found} bytes, the manifest says ${size}`, { file });
+      report("error", otherSize(found, size), { file });
     } else {
       whole.push({ entry, hub });
     }
@@ -86,13 +87,13 @@ export async function checkXorFiles(
       read += size;
     }
     if (found !== sha256) {
-      report("error", "differs: its sha256 is not the one in the manifest", { file });
+      report("error", DIFFERS, { file });
     }
   }
   const listed = new Set(manifest.files.map(({ file }) => file));
   for (const file of await namesIn(place, directory)) {
     if (!listed.has(file) && file !== MANIFEST && file !== SIGNATURE) {
-      report("note", "the manifest does not list it", { file });
+      report("note", EXTRA, { file });
     }
   }
   return read;
