@@ -10,7 +10,7 @@ import { type Piece, type Runs, runsOf, soleRun, walkOf, wholePiece } from "../.
 import { quote } from "../../formats/quote.js";
 import type { OperandPiece, StoredOperand } from "../job/job.js";
 import { type DiskFile, readFully } from "./disk.js";
-import { fromBands, isTurned } from "./tiles.js";
+import { fromTiles, isTransposed } from "./tiles.js";
 
 /** Largest piece of storage read at once for more than one run. */
 const MAX_PIECE_BYTES = 1 << 20;
@@ -30,7 +30,7 @@ export function isScattered({ strides, pieces }: StoredOperand): boolean {
 /** Does reading it take memory of its own, for tiles of a transposed matrix? */
 export function isTiled(operand: StoredOperand): boolean {
   const [first, ...others] = isScattered(operand) ? piecesOf(operand) : [];
-  return first !== undefined && others.length === 0 && isTurned(operand.dtype, first);
+  return first !== undefined && others.length === 0 && isTransposed(operand.dtype, first);
 }
 
 /** Where the operand's elements are. */
@@ -69,7 +69,7 @@ export async function gather(
   const width = dtypeBits(operand.dtype) / 8;
   const pieces = piecesOf(operand);
   const [first] = pieces;
-  if (first !== undefined && pieces.length === 1 && (await fromBands(open, operand, first, begin, count, target))) {
+  if (first !== undefined && pieces.length === 1 && (await fromTiles(open, operand, first, begin, count, target))) {
     return;
   }
   // Not cleared: every byte that is copied has been read.

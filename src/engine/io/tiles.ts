@@ -61,7 +61,7 @@ function borrow(least: number): ArrayBuffer {
  * Fills `target` with the elements [begin, begin + count) of an operand that is this one piece, if it is a transposed matrix.
  * @returns false, and nothing is done, if it is none. @throws {WeightDiffError} IO, INPUT_CHANGED.
  */
-export async function fromBands(
+export async function fromTiles(
   open: Open,
   operand: StoredOperand,
   piece: OperandPiece,
@@ -103,7 +103,7 @@ export async function fromBands(
 }
 
 /** Is an operand that is this one piece read in tiles? */
-export function isTurned(dtype: Dtype, piece: OperandPiece): boolean {
+export function isTransposed(dtype: Dtype, piece: OperandPiece): boolean {
   return transposedOf(piece, dtypeBits(dtype) / 8) !== null;
 }
 

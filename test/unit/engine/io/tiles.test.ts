@@ -1,7 +1,7 @@
 /** Transposed matrices, read in tiles: every window of every such view, against one element after the other. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromBands } from "../../../../src/engine/io/tiles.js";
+import { fromTiles } from "../../../../src/engine/io/tiles.js";
 import type { OperandPiece, StoredOperand } from "../../../../src/engine/job/job.js";
 import { wholePiece } from "../../../../src/formats/pieces.js";
 import { errno, faultyFile, memoryFile } from "../../../support/faulty-disk.js";
@@ -98,7 +98,7 @@ for (const [what, given, step] of CASES) {
     const load = async (begin: number): Promise<void> => {
       const items = Math.min(step, count - begin);
       const target = found.subarray(begin * width, (begin + items) * width);
-      assert.equal(await fromBands(async () => memoryFile(bytes), operand, piece, begin, items, target), true);
+      assert.equal(await fromTiles(async () => memoryFile(bytes), operand, piece, begin, items, target), true);
     };
     // Two at a time, as the pipeline reads ahead.
     for (let k = 0; k < begins.length; k += 2) {
@@ -130,7 +130,7 @@ for (const [what, change] of OTHERS) {
   test(`leaves ${what} to others`, async () => {
     const { operand, piece } = layOut({ dtype: "F16", outer: [[16, 1]], columns: 24, across: 16 });
     const open = async (): Promise<never> => assert.fail("nothing is to be read");
-    assert.equal(await fromBands(open, operand, { ...piece, ...change(piece) }, 0, 4, new Uint8Array(8)), false);
+    assert.equal(await fromTiles(open, operand, { ...piece, ...change(piece) }, 0, 4, new Uint8Array(8)), false);
   });
 }
 
@@ -144,6 +144,6 @@ for (const [what, across] of [
       throw errno("EIO");
     };
     const file = faultyFile(memoryFile(bytes), { before });
-    await refuses(() => fromBands(async () => file, operand, piece, 0, 4, new Uint8Array(8)), "IO", /EIO/);
+    await refuses(() => fromTiles(async () => file, operand, piece, 0, 4, new Uint8Array(8)), "IO", /EIO/);
   });
 }
