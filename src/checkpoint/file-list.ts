@@ -6,6 +6,7 @@ import { fileError } from "../files/errno.js";
 import { missingPath } from "../files/missing-path.js";
 import { absolutePath, expandHome } from "../files/paths.js";
 import { printable } from "../formats/quote.js";
+import { atCommit } from "../hub/name.js";
 import type { Hub, HubFile, HubPlace } from "../hub/place.js";
 import { hubSnapshot } from "./locate.js";
 
@@ -120,8 +121,8 @@ async function listPlace(path: string, place: HubPlace): Promise<Folder> {
     return { file, path: join(directory, file), name: hub.name, size: hub.size, modified: hub.etag, hub };
   });
   const named = here.files.map((file) => {
-    const inside = [place.folder, printable(file.file)].filter((part) => part !== "").join("/");
-    return { ...file, name: `${id}@${commit.slice(0, 8)}: ${inside}` };
+    const path = [place.folder, file.file].filter((part) => part !== "").join("/");
+    return { ...file, name: atCommit(id, commit, path) };
   });
   const files = [...named, ...there].sort((a, b) => (a.file < b.file ? -1 : 1));
   return { path, directory, place, repo: id, commit, files, folders: place.folders, broken: here.broken };

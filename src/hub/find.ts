@@ -24,7 +24,7 @@ import { inParallel } from "./download.js";
 import type { HubEntry } from "./entries.js";
 import { isThere, provide } from "./fetch.js";
 import { listFolder, listSideFolders } from "./list.js";
-import type { HubName } from "./name.js";
+import { atCommit, type HubName } from "./name.js";
 import type { HubFile, HubPlace } from "./place.js";
 import type { HubSettings } from "./settings.js";
 
@@ -83,7 +83,7 @@ export async function findOnline(
   if (single !== null && !files.some(({ file }) => file === single)) {
     throw new WeightDiffError(
       "HUB_NO_FILE",
-      `${id}@${commit.slice(0, 8)}: the repository has no file ${printable(name.path)}`,
+      `${atCommit(id, commit)}: the repository has no file ${printable(name.path)}`,
       `its files are listed at ${page}/tree/${commit}`,
     );
   }
@@ -103,7 +103,7 @@ export async function findOnline(
   const place = ({ file, size, etag }: HubEntry): HubFile => {
     const path = below(folder, file);
     return {
-      name: `${id}@${commit.slice(0, 8)}: ${printable(path)}`,
+      name: atCommit(id, commit, path),
       repo: id,
       url: resolveUrl(access, id, commit, path),
       page,
@@ -213,7 +213,7 @@ export async function findCached(name: HubName, { access, cache }: HubSettings):
     if (size !== null) {
       const sha256 = /^[0-9a-f]{64}$/.test(etag) ? etag : null;
       const url = resolveUrl(access, id, commit, path);
-      const label = `${id}@${commit.slice(0, 8)}: ${printable(path)}`;
+      const label = atCommit(id, commit, path);
       files.set(file, { name: label, repo: id, url, page, size, etag, access, sha256, path, snapshot, cached: true });
     }
   }

@@ -5,6 +5,7 @@ import { readValue } from "../formats/json.js";
 import type { HubAccess } from "../http/access.js";
 import { type Answered, askApi, encodePath, pageOf } from "./api.js";
 import { type HubEntry, type HubListing, newSorter } from "./entries.js";
+import { atCommit } from "./name.js";
 import { listBySiblings } from "./siblings.js";
 
 const MAX_PAGES = 100;
@@ -22,7 +23,7 @@ export async function listFolder(
   signal: AbortSignal | undefined,
 ): Promise<HubListing> {
   const asked = {
-    name: `${id}@${commit.slice(0, 8)}${folder === "" ? "" : `/${folder}`}`,
+    name: `${atCommit(id, commit)}${folder === "" ? "" : `/${folder}`}`,
     repo: id,
     page: pageOf(access, id),
   };

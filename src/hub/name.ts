@@ -4,6 +4,7 @@
  * address, a name of one part, as `hf://gpt2`. Anything that begins as a path does is never one.
  */
 import { WeightDiffError } from "../errors.js";
+import { printable } from "../formats/quote.js";
 import { isBareFileName } from "../formats/weight-index.js";
 
 export interface HubName {
@@ -159,4 +160,10 @@ function malformed(text: string, why: string): WeightDiffError {
 /** Can git have made this the name of a commit? */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
+}
+
+/** How messages name a repository at a commit, or a file in it: "org/name@1a2b3c4d: config.json". @param path in the repository. */
+export function atCommit(id: string, commit: string, path?: string): string {
+  const place = `${id}@${commit.slice(0, 8)}`;
+  return path === undefined ? place : `${place}: ${printable(path)}`;
 }
