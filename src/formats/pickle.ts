@@ -19,18 +19,9 @@ import {
   pushBytes,
   put,
   spend,
-  top,
 } from "./pickle-machine.js";
-import {
-  isKind,
-  type PickleDict,
-  type PickleGlobal,
-  type PickleList,
-  type PicklePersistent,
-  type PickleTuple,
-  type PickleValue,
-} from "./pickle-value.js";
-import { quote } from "./quote.js";
+import { append, build, call, dict, global, sequence, setItems } from "./pickle-objects.js";
+import type { PicklePersistent, PickleValue } from "./pickle-value.js";
 
 export interface Unpickled {
   readonly value: PickleValue;
@@ -44,7 +35,6 @@ export interface Unpickled {
  * In bytes. A state dict takes about 170 for each tensor, so this is enough for 150,000 tensors. The values take many times that in memory.
  */
 export const MAX_PICKLE = 25_000_000;
-const ORDERED_DICT = "collections.OrderedDict";
 const STOP = 0x2e;
 
 /**
@@ -180,145 +170,4 @@ function pushLong(machine: Machine, length: number): void {
 function pushText(machine: Machine, length: number): void {
   push(machine, text(machine, length));
   spend(machine, COST.text + length);
-}
-
-/** The content of every empty container, until something is put into it. */
-const NO_ITEMS: PickleValue[] = [];
-const NO_ENTRIES: PickleDict["entries"] = new Map();
-
-function sequence(machine: Machine, kind: "tuple" | "list", items: PickleValue[]): PickleTuple | PickleList {
-  spend(machine, COST.object + (items.length === 0 ? 0 : COST.array + COST.item * items.length));
-  return { kind, items: items.length === 0 ? NO_ITEMS : items };
-}
-
-function dict(machine: Machine): PickleDict {
-  spend(machine, COST.object);
-  return { kind: "dict", entries: NO_ENTRIES };
-}
-
-function append(machine: Machine, items: PickleValue[]): void {
-  const list = top(machine);
-  if (!isKind(list, "list")) {
-    throw invalid(machine, "appends to something that is not a list");
-  }
-  if (list.items.length === 0) {
-    spend(machine, COST.array + COST.item * items.length);
-    list.items = items;
-    return;
-  }
-  // An array that grows makes room for sixteen elements, and for half as many as it has.
-  spend(machine, (list.items.length === 1 ? 16 * COST.item : 0) + 1.5 * COST.item * items.length);
-  for (const item of items) {
-    list.items.push(item);
-  }
-}
-
-function setItems(machine: Machine, pairs: readonly PickleValue[]): void {
-  const target = top(machine);
-  if (!isKind(target, "dict") || pairs.length % 2 !== 0) {
-    throw invalid(machine, "sets items of something that is not a dict");
-  }
-  for (let index = 0; index < pairs.length; index += 2) {
-    setItem(machine, target, pairs[index], pairs[index + 1]);
-  }
-}
-
-function setItem(
-  machine: Machine,
-  target: PickleDict,
-  key: PickleValue | undefined,
-  value: PickleValue | undefined,
-): void {
-  if (value === undefined || (typeof key !== "string" && typeof key !== "number" && typeof key !== "bigint")) {
-    if (value !== undefined && isPlain(value)) {
-      return; // neither a tensor nor part of a tensor's name
-    }
-    throw new WeightDiffError(
-      "FORMAT_UNSUPPORTED",
-      `pickle has a dict whose keys are neither strings nor integers, with more than numbers in it (at byte ${machine.at})`,
-      undefined,
-      { at: { file: machine.rules.name } },
-    );
-  }
-  if (target.entries.has(key)) {
-    throw invalid(machine, `has the dict key ${quote(String(key))} twice`);
-  }
-  if (target.entries.size === 0) {
-    spend(machine, COST.map);
-    target.entries = new Map();
-  }
-  spend(machine, COST.entry);
-  target.entries.set(key, value);
-}
-
-function isPlain(value: PickleValue): boolean {
-  return typeof value !== "object" || value === null || value.kind === "opaque";
-}
-
-function global(machine: Machine, module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
-  if (typeof module !== "string" || typeof name !== "string") {
-    throw invalid(machine, "names a global by something that is not a string");
-  }
-  const full = `${module}.${name}`;
-  const before = machine.globals.get(full);
-  if (before !== undefined) {
-    return before;
-  }
-  if (!machine.rules.allows(full)) {
-    const known = machine.rules.explains?.(full);
-    if (known !== undefined) {
-      throw new WeightDiffError("FORMAT_UNSUPPORTED", `holds ${known.what}`, known.hint, {
-        at: { file: machine.rules.name },
-      });
-    }
-    throw new WeightDiffError(
-      "PICKLE_GLOBAL",
-      `pickle asks for ${quote(full)}, which no plain weight file needs`,
-      "nothing was executed; the file is not plain weights, and may be malicious: get a safetensors version of it; only if " +
-        "you trust its origin, load it with torch and save its state_dict()",
-      { at: { file: machine.rules.name } },
-    );
-  }
-  const allowed: PickleGlobal = { kind: "global", name: full };
-  machine.globals.set(full, allowed);
-  return allowed;
-}
-
-/** REDUCE and NEWOBJ: callable and arguments become a record. Only OrderedDict becomes a dict. */
-function call(machine: Machine): void {
-  const [callable, args] = popCount(machine, 2);
-  if (!isKind(callable, "global") || !isKind(args, "tuple")) {
-    throw invalid(machine, "calls something that is not a name, or without a tuple");
-  }
-  if (callable.name === ORDERED_DICT) {
-    push(machine, orderedDict(machine, args.items));
-  } else {
-    spend(machine, COST.object);
-    push(machine, { kind: "call", name: callable.name, args: args.items });
-  }
-}
-
-/** OrderedDict(), or OrderedDict([[key, value], …]) as Python 2 wrote it. */
-function orderedDict(machine: Machine, args: readonly PickleValue[]): PickleDict {
-  const result = dict(machine);
-  const [pairs] = args;
-  if (pairs !== undefined && (args.length !== 1 || !isKind(pairs, "list"))) {
-    throw invalid(machine, "makes an OrderedDict of something that is not a list of pairs");
-  }
-  for (const pair of isKind(pairs, "list") ? pairs.items : []) {
-    if (!(isKind(pair, "list") || isKind(pair, "tuple")) || pair.items.length !== 2) {
-      throw invalid(machine, "makes an OrderedDict of something that is not a list of pairs");
-    }
-    // The list may be recalled from the memo, so that a few bytes copy it again.
-    setItem(machine, result, pair.items[0], pair.items[1]);
-  }
-  return result;
-}
-
-/** Module.state_dict() ends in BUILD {"_metadata": …} on its OrderedDict. This does not affect tensors. */
-function build(machine: Machine): void {
-  const [state] = popCount(machine, 1);
-  if (!isKind(top(machine), "dict") || !isKind(state, "dict")) {
-    throw invalid(machine, "sets the state of something that is not an OrderedDict");
-  }
 }
