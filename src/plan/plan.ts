@@ -8,26 +8,12 @@ import type { CodedOperand, ComputeDtype, Job, Operand, StoredOperand, TensorJob
 import { isFloatDtype } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
-import { EMBEDDING, INPUT_EMBEDDING } from "../known/embeddings.js";
-import type { NewRows, Scheme } from "../scheme/axes.js";
-import { refuseExpansion } from "./coded.js";
-import {
-  type AdditiveRecord,
-  type AdditiveTensor,
-  diffMetadata,
-  type Encoding,
-  type ExactRecord,
-  type ExactTensor,
-  ownTensors,
-} from "./exact.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
+import type { NewRows } from "../scheme/axes.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { anyOperand, countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
-import { decideBits, decideCoded, decideSubtracted, recoverPairing } from "./pair-rules.js";
 import { pairTensors } from "./pairing.js";
-
-/** A tokenizer gains a handful of special tokens. A tuned model with more new rows may have another vocabulary. */
-const MAX_NEW_ROWS = 64;
 
 /** Options that recover and make-diff share. */
 export interface LayoutOptions {
@@ -43,28 +29,6 @@ export interface LayoutOptions {
   readonly rawTied: boolean | null;
   /** Left out if no config says anything. */
   readonly models?: ModelKinds;
-}
-
-export interface RecoverPlanOptions extends LayoutOptions {
-  readonly scheme: Scheme;
-  /** The dtype of the written float tensors; null for what the scheme's script saves. An exact diff states a dtype for each tensor. */
-  readonly dtype: ComputeDtype | null;
-  /**
-   * Must the dtype hold every value that is rounded to it? Rotary buffers, and tensors that only the diff has, then keep their own dtype.
-   */
-  readonly mustFit?: boolean;
-  readonly diffTied: boolean | null;
-  /** What the metadata of an exact diff says of its tensors; null for an additive one. */
-  readonly exact?: ExactRecord | null;
-  /** What the metadata of an additive diff says of its tensors (exact.ts); null if make-diff did not make it. */
-  readonly record?: AdditiveRecord | null;
-}
-
-export interface DiffPlanOptions extends LayoutOptions {
-  readonly encoding: Encoding;
-  readonly tunedTied: boolean | null;
-  /** How many rows of the base's embeddings were kept (resize.ts); null if all. */
-  readonly keptRows?: number | null;
 }
 
 /** An input file of the run. */
@@ -124,66 +88,6 @@ export interface Plan extends RunPlan {
   /** Counts of records in torch's zip files, which may have a CRC-32. */
   readonly records: RecordCount;
   readonly notes: readonly Note[];
-}
-
-/** Plans base + diff -> tuned. @throws {WeightDiffError} MISMATCH, listing every name and shape that does not fit; LIMIT. */
-export function planRecover(raw: Checkpoint, diff: Checkpoint, options: RecoverPlanOptions): Plan {
-  const plan = buildPlan(raw, diff, recoverPairing(diff, options), {
-    ...options,
-    own: ownTensors(options.record ?? null),
-    schemeName: options.scheme.name,
-    dtype: (options.exact ?? null) === null ? (options.dtype ?? "uniform") : null,
-    metadata: () => new Map([["format", "pt"]]),
-    prove: false,
-    mustFit: options.mustFit === true,
-  });
-  refuseExpansion(plan.jobs, diff.path);
-  return plan;
-}
-
-/**
- * Plans tuned - base -> diff. An additive diff keeps a head that only the tuned model has; an exact one keeps any such tensor.
- * @throws {WeightDiffError} MISMATCH and LIMIT, as planRecover.
- */
-export function planDiff(raw: Checkpoint, tuned: Checkpoint, options: DiffPlanOptions): Plan {
-  const exact = options.encoding !== "additive";
-  const compress = options.encoding === "compressed";
-  const pairing: PairingOptions = {
-    ...options,
-    role: "tuned",
-    decide: exact ? (compress ? decideCoded : decideBits) : decideSubtracted,
-    newRows: options.rows ?? (exact ? "verbatim" : "mean"),
-    rowsAsked: options.rows !== null,
-    maxNewRows: options.rows !== null || exact ? Number.POSITIVE_INFINITY : MAX_NEW_ROWS,
-    driverTied: options.tunedTied,
-    keepsHeads: true,
-  };
-  return buildPlan(raw, tuned, pairing, {
-    ...options,
-    schemeName: exact ? "exact" : "open-instruct",
-    dtype: exact ? null : "F32",
-    metadata: (pairs) =>
-      exact
-        ? diffMetadata("exact", new Map(pairs.map(exactRecordOf)))
-        : diffMetadata("additive", new Map(pairs.flatMap((pair) => additiveRecordOf(pair, options.keptRows ?? null)))),
-    prove: true,
-    compress,
-  });
-}
-
-function exactRecordOf({ name, rule, driver: { dtype } }: Pair): readonly [string, ExactTensor] {
-  return [name, { dtype, rule: rule === "copy" ? "verbatim" : "bits" }];
-}
-
-/** The metadata entries of an additive diff. Plain differences and masks need none. */
-function additiveRecordOf(pair: Pair, keptRows: number | null): readonly (readonly [string, AdditiveTensor])[] {
-  const { name, rule, raw, again = [], driver } = pair;
-  const { dtype } = driver;
-  if (rule === "copy") {
-    return raw === null ? [[name, { dtype, rule: "verbatim" }]] : [];
-  }
-  const rows = EMBEDDING.test(name) ? keptRows : null;
-  return again.length > 0 || rows !== null ? [[name, { dtype, rule: "base", times: 1 + again.length, rows }]] : [];
 }
 
 interface BuildOptions extends LayoutOptions {

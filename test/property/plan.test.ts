@@ -4,7 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WeightDiffError } from "../../src/errors.js";
 import { tensorBytes } from "../../src/formats/dtype.js";
-import { type Plan, planRecover } from "../../src/plan/plan.js";
+import type { Plan } from "../../src/plan/plan.js";
+import { planRecover } from "../../src/plan/plan-recover.js";
 import { schemeNamed } from "../../src/scheme/families.js";
 import { type ImaginedTensor, imagine } from "../support/checkpoints.js";
 

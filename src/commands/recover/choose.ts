@@ -9,7 +9,7 @@ import { torchName } from "../../formats/dtype.js";
 import { planOptionsOf } from "../../make/open.js";
 import { readCoded } from "../../plan/coded.js";
 import { type AdditiveRecord, type ExactRecord, encodingOf, readExactRecord } from "../../plan/exact.js";
-import type { RecoverPlanOptions } from "../../plan/plan.js";
+import type { RecoverPlanOptions } from "../../plan/plan-recover.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { refuseRoundedMean } from "../../scheme/custom.js";
 import type { RecoverOptions } from "./options.js";

@@ -12,7 +12,7 @@ import { recover } from "../../../src/commands/recover.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { GUARDS } from "../../../src/evidence/guard-names.js";
 import { commonEmbedding } from "../../../src/known/embeddings.js";
-import { type DiffPlanOptions, planDiff } from "../../../src/plan/plan.js";
+import { type DiffPlanOptions, planDiff } from "../../../src/plan/plan-diff.js";
 import { type ImaginedTensor, imagine, safetensors, withFolder, writeFiles } from "../../support/checkpoints.js";
 
 const ALL = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"];
