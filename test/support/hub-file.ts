@@ -1,5 +1,7 @@
 /** A test Hub with one file, as the readers of src/http and src/engine/io get it. */
+import assert from "node:assert/strict";
 import { type HubAccess, PATIENCE, type RemoteFile } from "../../src/http/access.js";
+import type { Ahead } from "../../src/http/ahead.js";
 import { networkOf } from "../../src/http/network.js";
 import { repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
@@ -38,4 +40,22 @@ export async function hubWithFile(
 /** The ranges that the storage was asked for, in order; null for the whole file. */
 export function rangesAsked(hub: TestHub): readonly (string | null)[] {
   return hub.log.filter(({ port }) => port === "cdn").map(({ range }) => range);
+}
+
+/** Reads all that is ahead, `together` reads at a time, and compares it with the file's bytes. @param length of the next read. */
+export async function readWhole(ahead: Ahead, bytes: Buffer, length: () => number, together: number): Promise<void> {
+  const reads: Promise<void>[] = [];
+  while (ahead.next() < ahead.end) {
+    const at = ahead.next();
+    const target = new Uint8Array(Math.min(length(), ahead.end - at));
+    reads.push(
+      ahead.read(target).then(() => assert.ok(bytes.subarray(at, at + target.length).equals(target), `at ${at}`)),
+    );
+    if (reads.length === together) {
+      await reads.shift();
+    }
+  }
+  await Promise.all(reads);
+  await ahead.over;
+  assert.equal(ahead.idle(), true);
 }

@@ -8,7 +8,7 @@ import type { RemoteFile } from "../../../src/http/access.js";
 import { type Ahead, readAhead } from "../../../src/http/ahead.js";
 import { openRanges } from "../../../src/http/ranges.js";
 import type { TestHub } from "../../hub/server.js";
-import { hubWithFile, rangesAsked } from "../../support/hub-file.js";
+import { hubWithFile, rangesAsked, readWhole } from "../../support/hub-file.js";
 
 /** More than sockets hold. */
 const BYTES = randomBytes(24_000_000);
@@ -24,22 +24,8 @@ beforeEach(() => hub.forget());
 
 const stretch = (signal?: AbortSignal): Ahead => readAhead(openRanges(file, signal), BEGIN, END);
 
-/** Reads all of it, some reads at a time. */
-async function readAll(ahead: Ahead, length = 1_700_001, together = 3): Promise<void> {
-  const reads: Promise<void>[] = [];
-  while (ahead.next() < ahead.end) {
-    const at = ahead.next();
-    const target = new Uint8Array(Math.min(length, ahead.end - at));
-    reads.push(
-      ahead.read(target).then(() => assert.ok(BYTES.subarray(at, at + target.length).equals(target), `at ${at}`)),
-    );
-    if (reads.length === together) {
-      await reads.shift();
-    }
-  }
-  await Promise.all(reads);
-  await ahead.over;
-}
+const readAll = (ahead: Ahead, length = 1_700_001, together = 3): Promise<void> =>
+  readWhole(ahead, BYTES, () => length, together);
 
 test("is one request, however many reads it has", async () => {
   await readAll(stretch());

@@ -10,7 +10,7 @@ import { readInPieces } from "../../../src/http/pieces.js";
 import { openRanges } from "../../../src/http/ranges.js";
 import { newRequestCount, type RequestCount } from "../../../src/http/request-count.js";
 import type { TestHub } from "../../hub/server.js";
-import { hubWithFile, rangesAsked } from "../../support/hub-file.js";
+import { hubWithFile, rangesAsked, readWhole } from "../../support/hub-file.js";
 
 const BYTES = randomBytes(8_000_000);
 const [BEGIN, END, PIECE] = [1000, 7_000_500, 1_000_000];
@@ -26,24 +26,6 @@ beforeEach(() => hub.forget());
 
 function stretch(count: RequestCount = newRequestCount(8), signal?: AbortSignal): Ahead {
   return readInPieces(openRanges(file, signal, count.busy), BEGIN, END, count, PIECE);
-}
-
-/** Reads all of it, some reads at a time. */
-async function readAll(ahead: Ahead, length: () => number, together: number): Promise<void> {
-  const reads: Promise<void>[] = [];
-  while (ahead.next() < ahead.end) {
-    const at = ahead.next();
-    const target = new Uint8Array(Math.min(length(), ahead.end - at));
-    reads.push(
-      ahead.read(target).then(() => assert.ok(BYTES.subarray(at, at + target.length).equals(target), `at ${at}`)),
-    );
-    if (reads.length === together) {
-      await reads.shift();
-    }
-  }
-  await Promise.all(reads);
-  await ahead.over;
-  assert.equal(ahead.idle(), true);
 }
 
 /** Each byte of the stretch once, in order of their places. */
@@ -64,7 +46,7 @@ for (const [length, together] of [
   [6_999_500, 1],
 ] as const) {
   test(`reads of ${length} bytes, ${together} at a time`, async () => {
-    await readAll(stretch(), () => length, together);
+    await readWhole(stretch(), BYTES, () => length, together);
     assertAskedOnce();
   });
 }
@@ -90,7 +72,7 @@ for (let seed = 1; seed <= ROUNDS; seed++) {
       }
       const count = newRequestCount(seed % 9);
       const ahead = readInPieces(openRanges(own.file, undefined, count.busy), BEGIN, END, count, PIECE);
-      await readAll(ahead, () => 1 + Math.floor(random() ** 2 * 2_000_000), 1 + Math.floor(random() * 6));
+      await readWhole(ahead, BYTES, () => 1 + Math.floor(random() ** 2 * 2_000_000), 1 + Math.floor(random() * 6));
     } finally {
       await own.hub.close();
     }
@@ -124,7 +106,7 @@ test("no more requests are under way than may be, and those are under way before
   const ahead = stretch(two);
   await sleep(50);
   assert.equal(rangesAsked(hub).length, 2);
-  await readAll(ahead, () => 300_000, 5);
+  await readWhole(ahead, BYTES, () => 300_000, 5);
   assert.deepEqual([underWay, most], [0, 2]);
   assertAskedOnce();
 });
@@ -145,7 +127,7 @@ test("a server that has too many requests is told of", async () => {
   let told = 0;
   const count = { ...newRequestCount(8), busy: () => void told++ };
   hub.fault(/^GET cdn/, { kind: "status", status: 429, headers: { "retry-after": "0" } }, 2);
-  await readAll(stretch(count), () => 500_000, 4);
+  await readWhole(stretch(count), BYTES, () => 500_000, 4);
   assert.equal(told, 2);
 });
 
