@@ -40,7 +40,7 @@ export async function isThere({ snapshot, path, size }: HubFile): Promise<boolea
   return snapshot !== null && (await sizeOf(join(snapshot.directory, path))) === size;
 }
 
-/** Weights, as Hub.fetch (hub-place.ts) says. */
+/** Weights, as Hub.fetch (place.ts) says. */
 export async function fetchFiles(
   files: readonly HubFile[],
   how: HubSettings,

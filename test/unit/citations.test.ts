@@ -1,4 +1,4 @@
-/** Citations in comments lead somewhere that the reader can open: a page of docs/, at a section that it has. */
+/** Citations lead somewhere that the reader can open: a page of docs/, at a section that it has, or a file of the code. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -67,6 +67,22 @@ test("no text cites a page that is not in the repository", () => {
       .split("\n")
       .flatMap((line, index) => (pages.test(line) && !line.includes("const pages") ? [`${file}:${index + 1}`] : [])),
   );
+  assert.deepEqual(wrong, []);
+});
+
+test("every file of the code that a text or a comment names is there", () => {
+  const names = new Set(files.map((file) => file.slice(file.lastIndexOf("/") + 1)));
+  const wrong = [...texts].flatMap(([file, text]) => {
+    if (file.endsWith(".md")) {
+      const paths = [...text.matchAll(/`((?:src|test)\/[\w./-]+\.ts)`/g)].map(([, path = ""]) => path);
+      return paths.filter((path) => !texts.has(path)).map((path) => `${file}: ${path}`);
+    }
+    const comments = file.endsWith(".ts") ? text.split("\n").filter((line) => /^\s*(\/\*\*|\*|\/\/)/.test(line)) : [];
+    const named = comments.flatMap((line) =>
+      [...line.matchAll(/(?<![\w/.*-])[a-z][\w-]+\.ts\b/g)].map(([name]) => name),
+    );
+    return named.filter((name) => !names.has(name)).map((name) => `${file}: ${name}`);
+  });
   assert.deepEqual(wrong, []);
 });
 
