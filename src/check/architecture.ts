@@ -8,8 +8,7 @@ import { headOf, type KnownPart, knownParts, layersOf, type PlainNames, plainNam
 import { findUngathered } from "../evidence/ungathered.js";
 import type { AddFinding } from "../finding.js";
 import { quote } from "../formats/quote.js";
-import type { Shape } from "../formats/tensor-info.js";
-import { shapeText } from "../formats/tensor-info.js";
+import { type Shape, shapeText } from "../formats/tensor-info.js";
 import type { ArchitectureTensor, Sizes } from "../known/architecture.js";
 
 /** Tensors whose values can be judged by their role in the model, by their names in the files. */

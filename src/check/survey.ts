@@ -7,8 +7,7 @@ import { type Checkpoint, openCheckpoint, readWeightIndex, type StoredTensor } f
 import { loneState, storedIn } from "../checkpoint/layouts/huggingface.js";
 import { layoutOfFile, plainModel } from "../checkpoint/layouts/registry.js";
 import { inRepository, type Location, locate } from "../checkpoint/locate.js";
-import type { Shard } from "../checkpoint/shard.js";
-import { openShard } from "../checkpoint/shard.js";
+import { openShard, type Shard } from "../checkpoint/shard.js";
 import { type ErrorKind, WeightDiffError } from "../errors.js";
 import { absolutePath } from "../files/paths.js";
 import { regularFiles } from "../files/small-files.js";

@@ -17,12 +17,14 @@ const SHORTEST = 3;
  * @returns null if something is there.
  * @throws {WeightDiffError} NOT_FOUND if the working directory was deleted.
  */
-export async function missingPath(path: string, fact = "no such file or directory"): Promise<WeightDiffError | null> {
+export async function missingPath(path: string): Promise<WeightDiffError | null> {
   const isThere = await stat(absolutePath(path)).then(
     () => true,
     (error: unknown) => !isMissing(error),
   );
-  return isThere ? null : new WeightDiffError("NOT_FOUND", fact, await remedy(path), { at: { file: path } });
+  return isThere
+    ? null
+    : new WeightDiffError("NOT_FOUND", "no such file or directory", await remedy(path), { at: { file: path } });
 }
 
 async function remedy(path: string): Promise<string> {

@@ -38,7 +38,7 @@ export async function getDirectly(
   url: URL,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
-  authorities: string | null = null,
+  authorities: string | null,
 ): Promise<Incoming | null> {
   signal.throwIfAborted();
   const way = wayOf(url, authorities);

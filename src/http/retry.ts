@@ -112,7 +112,7 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 /** Retry-After (RFC 9110, 10.2.3): seconds or a date; null where there is none that can be read. */
-function retryAfter(value: string | null, now: number = Date.now()): number | null {
+function retryAfter(value: string | null): number | null {
   if (value === null) {
     return null;
   }
@@ -120,5 +120,5 @@ function retryAfter(value: string | null, now: number = Date.now()): number | nu
     return Number(value) * 1000;
   }
   const date = Date.parse(value);
-  return Number.isNaN(date) ? null : Math.max(0, date - now);
+  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }

@@ -68,7 +68,7 @@ export async function findOnline(
   settings: HubSettings,
   temporary: string[],
   signal: AbortSignal | undefined,
-  onFound: () => void = () => {},
+  onFound: () => void,
 ): Promise<HubPlace> {
   const { access, cache, symlinks } = settings;
   const { id } = name;

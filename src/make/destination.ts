@@ -52,7 +52,7 @@ interface PlaceRequest {
 export async function chooseDestination(
   { output, sources, needs, side }: PlaceRequest,
   wanted: OutputMode,
-  one: { readonly part: PartNumber; readonly bytes: number } | null = null,
+  one: { readonly part: PartNumber; readonly bytes: number } | null,
 ): Promise<Destination | null> {
   if (output === null) {
     return null;

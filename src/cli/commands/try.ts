@@ -26,7 +26,7 @@ export async function tellAsItComes(
   options: Omit<Asked["try"], "look">,
   during: During,
   print: (text: string) => void,
-  library = { tryModel },
+  library: { readonly tryModel: typeof tryModel },
 ): Promise<TryReport> {
   let begun = false;
   try {

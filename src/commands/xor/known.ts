@@ -124,13 +124,10 @@ export const KNOWN_RESULTS: readonly KnownSet[] = [
 ];
 
 /** The known base that files of these names and sizes should be; null if none has this size. */
-export function expectedBase(
-  files: readonly { readonly file: string; readonly size: number }[],
-  known: readonly KnownBase[] = [...KNOWN_BASES, KNOWN_KEY],
-): KnownBase | null {
+export function expectedBase(files: readonly { readonly file: string; readonly size: number }[]): KnownBase | null {
   const sizes = new Map(files.map(({ file, size }) => [file, size]));
   return (
-    known.find((base) => {
+    [...KNOWN_BASES, KNOWN_KEY].find((base) => {
       const total = [...base.files.keys()].reduce((sum, file) => sum + (sizes.get(file) ?? Number.NaN), 0);
       return Math.abs(total - base.bytes) < base.bytes / 100;
     }) ?? null
@@ -138,8 +135,8 @@ export function expectedBase(
 }
 
 /** Does some known result have a file of this name whose hash is an MD5? */
-export function wantsMd5(file: string, known: readonly KnownSet[] = KNOWN_RESULTS): boolean {
-  return known.some(({ algorithm, files }) => algorithm === "md5" && files.has(file));
+export function wantsMd5(file: string): boolean {
+  return KNOWN_RESULTS.some(({ algorithm, files }) => algorithm === "md5" && files.has(file));
 }
 
 /** What a set of files was found to be. */
@@ -152,9 +149,8 @@ export interface Likeness {
 /** The known model to which at least one of the files belongs; null if none. @param hashes by file. */
 export function recognise(
   hashes: ReadonlyMap<string, { readonly sha256?: string; readonly md5?: string }>,
-  known: readonly KnownSet[] = KNOWN_RESULTS,
 ): Likeness | null {
-  const candidates = known.map((set) => ({
+  const candidates = KNOWN_RESULTS.map((set) => ({
     known: set,
     wrong: [...set.files].flatMap(([file, hash]) => (hashes.get(file)?.[set.algorithm] === hash ? [] : [file])),
   }));

@@ -5,8 +5,7 @@
  */
 
 import { extraBits, type Unit } from "./units.js";
-import type { Cluster, Table } from "./window.js";
-import { MOST_CLUSTERS } from "./window.js";
+import { type Cluster, MOST_CLUSTERS, type Table } from "./window.js";
 
 const TOTAL = 2048;
 const TOKENS = 256;

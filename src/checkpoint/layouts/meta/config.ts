@@ -4,8 +4,7 @@
  * params.json. For Llama 3, which that converter did not know, what 4.44.2 writes (the same file, lines 93 and 282 to 305). No
  * version of transformers is claimed.
  */
-import type { Dtype } from "../../../formats/dtype.js";
-import { torchName } from "../../../formats/dtype.js";
+import { type Dtype, torchName } from "../../../formats/dtype.js";
 import { ROPE_THETA } from "../../../kernel/inv-freq.js";
 import type { MetaModel } from "./layout.js";
 import type { MetaParams } from "./params.js";
