@@ -2,11 +2,31 @@
 import { CHAIN_LAYOUTS, FIREWORKS_FORMATS } from "../../chain/chain.js";
 import { DEFAULTS } from "../../plan/defaults.js";
 import { type CommandName, type Flag, flag } from "./flag.js";
-import { ARGUMENT, BASE_ALIASES, CHECKPOINT, DIFF_ALIASES, PLACE, TUNED_ALIASES } from "./inputs.js";
+import { ARGUMENT, CHECKPOINT, PLACE } from "./inputs.js";
 import { oneOf, version } from "./values.js";
 
-const WITH_BASE = ["chain-inspect", "chain-verify", "chain-materialize"] as const satisfies readonly CommandName[];
-const CHAINS = [...WITH_BASE, "chain-fold"] as const satisfies readonly CommandName[];
+const CHAINS = [
+  "chain-inspect",
+  "chain-verify",
+  "chain-materialize",
+  "chain-fold",
+] as const satisfies readonly CommandName[];
+const TO = {
+  name: "to",
+  option: "to",
+  takes: "N",
+  schema: version,
+  default: "the one that the publisher points at, else the newest that is complete",
+  group: "inputs",
+} as const;
+const BASE_VERSION = {
+  name: "base-version",
+  option: "baseVersion",
+  takes: "N",
+  schema: version,
+  default: String(DEFAULTS.baseVersion),
+  group: "inputs",
+} as const;
 const CHAIN =
   "the versions: weight_v000001 … (slime, miles, stitch), v1 … (ModelExpress), delta-00000001 … (SkyRL), deltas and anchors (TRL), or org/name on the Hub";
 
@@ -23,7 +43,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_diff",
-    aliases: DIFF_ALIASES,
     commands: ["chain-materialize", "chain-fold"],
     option: "chain",
     takes: "CHAIN",
@@ -33,7 +52,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_raw",
-    aliases: BASE_ALIASES,
     commands: ["chain-materialize"],
     option: "raw",
     takes: "BASE",
@@ -42,7 +60,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_raw",
-    aliases: BASE_ALIASES,
     commands: ["chain-verify"],
     option: "raw",
     takes: "BASE",
@@ -51,7 +68,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_raw",
-    aliases: BASE_ALIASES,
     commands: ["chain-fold"],
     option: "raw",
     takes: "BASE",
@@ -60,7 +76,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_raw",
-    aliases: BASE_ALIASES,
     commands: ["chain-make"],
     option: "raw",
     takes: "BASE",
@@ -70,7 +85,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_tuned",
-    aliases: TUNED_ALIASES,
     commands: ["chain-make"],
     option: "tuned",
     takes: "TUNED",
@@ -80,7 +94,6 @@ export const CHAIN_INPUTS: readonly Flag[] = [
   flag({
     ...CHECKPOINT,
     name: "path_diff",
-    aliases: DIFF_ALIASES,
     commands: ["chain-make"],
     option: "chain",
     takes: "CHAIN",
@@ -97,26 +110,18 @@ export const CHAIN_INPUTS: readonly Flag[] = [
     group: "inputs",
     help: "fold the steps after this version",
   }),
+  flag({ ...TO, commands: ["chain-inspect"], help: "show the steps that lead to this version" }),
+  flag({ ...TO, commands: ["chain-verify"], help: "check the steps that lead to this version" }),
+  flag({ ...TO, commands: ["chain-materialize"], help: "the version to make" }),
+  flag({ ...TO, commands: ["chain-fold"], help: "fold the steps up to this version" }),
+  flag({ ...TO, commands: ["recover"], help: "of a chain: the version to make" }),
   flag({
-    name: "to",
-    commands: [...CHAINS, "recover"],
-    option: "to",
-    takes: "N",
-    schema: version,
-    default: "the one that the publisher points at, else the newest that is complete",
-    group: "inputs",
-    help: "of a chain: the version to make or look at",
+    ...BASE_VERSION,
+    commands: ["chain-inspect", "chain-verify"],
+    help: "the version that the base holds: the steps after it count",
   }),
-  flag({
-    name: "base-version",
-    commands: [...WITH_BASE, "recover"],
-    option: "baseVersion",
-    takes: "N",
-    schema: version,
-    default: String(DEFAULTS.baseVersion),
-    group: "inputs",
-    help: "of a chain: the version that BASE holds",
-  }),
+  flag({ ...BASE_VERSION, commands: ["chain-materialize"], help: "the version that BASE holds" }),
+  flag({ ...BASE_VERSION, commands: ["recover"], help: "of a chain: the version that BASE holds" }),
   flag({
     name: "layout",
     commands: CHAINS,

@@ -28,7 +28,16 @@ const UPDATE_ENCODING = {
   takes: "NAME",
   schema: oneOf(UPDATE_ENCODINGS),
   group: "output",
-  help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: about a third of that; only weight-diff reads it",
+  help: "xor: as long as the tensor before compression; overwrite: positions and bytes, for tensors up to 4 GiB; exact-compressed: a third as large as xor, and only weight-diff reads it",
+} as const;
+
+const UPDATE_CHECKSUM = {
+  name: "checksum",
+  option: "checksum",
+  takes: "NAME",
+  schema: oneOf(PUBLISHED_CHECKSUMS),
+  group: "output",
+  help: "the checksum of each tensor's result: xxh3-128, blake3, or adler32 (which finds accidents and little else)",
 } as const;
 
 export const OUTPUT: readonly Flag[] = [
@@ -110,22 +119,10 @@ export const OUTPUT: readonly Flag[] = [
     required: "say where the folded version goes",
     help: "the directory of a new chain: the version's folder is made in it",
   }),
-  flag({
-    ...UPDATE_ENCODING,
-    commands: ["chain-fold"],
-    default: "what the steps have, and xor where they differ",
-  }),
+  flag({ ...UPDATE_ENCODING, commands: ["chain-fold"], default: "what the steps have, and xor where they differ" }),
   flag({ ...UPDATE_ENCODING, commands: ["chain-make"], default: "xor" }),
-  flag({
-    name: "checksum",
-    commands: WRITES_UPDATE,
-    option: "checksum",
-    takes: "NAME",
-    schema: oneOf(PUBLISHED_CHECKSUMS),
-    default: "xxh3-128; of a fold what the steps have",
-    group: "output",
-    help: "the checksum of each tensor's result: xxh3-128, blake3, or adler32 (which finds accidents and little else)",
-  }),
+  flag({ ...UPDATE_CHECKSUM, commands: ["chain-fold"], default: "what the steps have" }),
+  flag({ ...UPDATE_CHECKSUM, commands: ["chain-make"], default: "xxh3-128" }),
   flag({
     name: "renumber",
     commands: ["chain-fold"],
