@@ -39,8 +39,15 @@ export interface Payload extends StoredBytes {
 }
 
 /** Payloads by the name of the tensor: a Map, or a table that takes less memory. */
-export type Payloads = Pick<ReadonlyMap<string, Payload>, "size" | "has" | "get" | "keys" | "values"> &
-  Iterable<readonly [string, Payload]>;
+export interface Payloads
+  extends Pick<ReadonlyMap<string, Payload>, "size" | "has" | "get" | "keys" | "values">,
+    Iterable<readonly [string, Payload]> {
+  /** May any payload state more of its tensor than the name? */
+  readonly statesTensors: boolean;
+  /** As stepBytes; -1 without a payload. A table makes no object for this, and none to tell whether there is a checksum. */
+  bytesOf(name: string): number;
+  hasSum(name: string): boolean;
+}
 
 export type VersionKind = "delta" | "full";
 

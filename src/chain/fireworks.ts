@@ -20,6 +20,7 @@ import {
   type VersionHead,
 } from "./chain.js";
 import { type ChainLayout, once } from "./layout.js";
+import { PayloadMap } from "./payload-map.js";
 import { holdsPayloads, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 
 /** There is only one step, and it has no name. */
@@ -60,7 +61,7 @@ function versionIn(folder: Folder, files: readonly string[], format: string | nu
   const open = once(async () => {
     const errors: WeightDiffError[] = [];
     const shards: UpdateShard[] = [];
-    const payloads = new Map<string, Payload>();
+    const payloads = new PayloadMap();
     const budget = headerBudget();
     for (const file of [...files].sort()) {
       const shard = await openShardIn(folder, file, ONLY.id, { budget });

@@ -17,6 +17,7 @@ import type { Hub } from "../hub/place.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError, faultOf, type Payload, together, type Version } from "./chain.js";
 import type { CodedTensors } from "./coded-index.js";
+import { PayloadMap } from "./payload-map.js";
 import { PayloadTable } from "./payload-table.js";
 import { checksumOf, holdsPayloads, noChecksum, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 import { COMPRESSIONS } from "./update-index.js";
@@ -238,5 +239,5 @@ export async function openFull(folder: Folder, id: string, hub: Hub | null): Pro
       { file: folder.path, version: id },
     );
   }
-  return { shards: checkpoint.shards, payloads: new Map(), sums: new Map(), notes: [], checkpoint };
+  return { shards: checkpoint.shards, payloads: new PayloadMap(), sums: new Map(), notes: [], checkpoint };
 }

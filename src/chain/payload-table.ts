@@ -83,6 +83,20 @@ export class PayloadTable implements Payloads {
     return this.#size;
   }
 
+  get statesTensors(): boolean {
+    return this.#tensors.length > 0;
+  }
+
+  bytesOf(name: string): number {
+    const row = this.#rowOf(name);
+    return row < 0 ? -1 : (this.#range[2 * row + 1] ?? 0) - (this.#range[2 * row] ?? 0);
+  }
+
+  /** Each row has one. */
+  hasSum(name: string): boolean {
+    return this.has(name);
+  }
+
   has(name: string): boolean {
     return this.#rowOf(name) >= 0;
   }

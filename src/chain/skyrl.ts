@@ -12,6 +12,7 @@ import type { StatedChecksum } from "../formats/update.js";
 import { chainError, faultOf, type ListedVersion, type Payload, together, type Version, versionText } from "./chain.js";
 import { isPlainShard } from "./indexed.js";
 import { type ChainLayout, enterVersion, isMissing, oddNames, once, versionNames } from "./layout.js";
+import { PayloadMap } from "./payload-map.js";
 import { checksumOf, isChecksumName, openShardIn, type UpdateShard, wrongPayload } from "./shards.js";
 import { fieldsOf, fileNamed, numberOf, readRecord, type SmallFile } from "./small-file.js";
 import { shown } from "./version-index.js";
@@ -143,7 +144,7 @@ async function openTensors(
       errors.push(faultOf(error));
     }
   }
-  const payloads = new Map<string, Payload>();
+  const payloads = new PayloadMap();
   const used = new Set<string>();
   for (const record of records) {
     const shard = shards.get(String(record?.get("payload_file")));

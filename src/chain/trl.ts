@@ -20,6 +20,7 @@ import {
   versionText,
 } from "./chain.js";
 import { type ChainLayout, once } from "./layout.js";
+import { PayloadMap } from "./payload-map.js";
 import { openShardIn, type UpdateShard } from "./shards.js";
 import { numberOf } from "./small-file.js";
 import { shown } from "./version-index.js";
@@ -83,7 +84,7 @@ function anchorVersion(folder: Folder, file: string, number: number, hub: Hub | 
       refuseOtherStep(shard, number, place, id);
       const checkpoint = await openCheckpoint(`${folder.path}/${file}`, hub);
       const whole = wholeOf(shard);
-      const none = { payloads: new Map(), sums: new Map(), notes: [] } as const;
+      const none = { payloads: new PayloadMap(), sums: new Map(), notes: [] } as const;
       return { ...head, ...none, shards: checkpoint.shards, checkpoint, whole, id, number, place };
     },
   };
@@ -158,7 +159,7 @@ function payloadsOf(shard: UpdateShard, id: string): Version["payloads"] {
     throw chainError("unknown-encoding", what, "publish it in another form", { file: shard.path, version: id });
   }
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  const payloads = new Map<string, Payload>();
+  const payloads = new PayloadMap();
   const errors: WeightDiffError[] = [];
   const used = new Set<string>([EMPTY]);
   for (const tensor of tensors) {

@@ -8,6 +8,7 @@
  *   exact-compressed  coded windows given the tensor as it was, and their index (formats/coded, docs/formats.md 3.2)
  */
 import type { ChecksumName } from "./checksum.js";
+import { type ByteRange, rangeLength } from "./tensor-info.js";
 
 /** The checksum that a tensor's bytes must have after a step. */
 export interface StatedChecksum {
@@ -44,6 +45,17 @@ export function payloadLength(
   }
   const width = POSITION_BYTES[encoding];
   return { least: width, most: width + (width + 1) * bytes };
+}
+
+/** The bytes that a step reads of its payload. */
+export function stepBytes({
+  range,
+  values,
+}: {
+  readonly range: ByteRange;
+  readonly values?: { readonly range: ByteRange } | undefined;
+}): number {
+  return rangeLength(range) + rangeLength(values?.range);
 }
 
 /** The most overwrite steps that fold without the base. Nothing stores which bytes they mark, so all of them are open at the same time. */

@@ -5,7 +5,6 @@
 import { chainError, type Payload, type StoredBytes, together, type Version } from "../chain/chain.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { StoredOperand, TensorJob, UpdateStep, Updates } from "../engine/job/job.js";
-import { stepBytes } from "../engine/job/updates.js";
 import type { WeightDiffError } from "../errors.js";
 import { dtypeBits, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
@@ -151,32 +150,31 @@ function changesOf(
 ): Changes {
   const own: readonly PlacedSum[] = first === undefined ? [] : [{ after: 0, sum: first }];
   const every = [...own];
-  let last: Payload | null = null;
-  let version = "";
+  let last: Version | null = null;
   let stated = own.length;
   let [count, bytes, coded] = [0, 0, false];
-  for (const { id, payloads } of steps) {
-    const payload = payloads.get(name);
-    if (payload === undefined) {
+  for (const step of steps) {
+    const own = step.payloads.bytesOf(name);
+    if (own < 0) {
       continue;
     }
     count += 1;
-    bytes += stepBytes(payload);
-    coded ||= payload.encoding === "exact-compressed";
-    stated += payload.checksum === null ? 0 : 1;
-    last = payload;
-    version = id;
+    bytes += own;
+    coded ||= step.encoding === "exact-compressed";
+    stated += step.payloads.hasSum(name) ? 1 : 0;
+    last = step;
     if (everySum) {
-      every.push(...sumAfter(count, id, payload));
+      every.push(...sumAfter(count, step, name));
     }
   }
-  const taken = everySum ? every : last === null ? own : sumAfter(count, version, last);
+  const taken = everySum ? every : last === null ? own : sumAfter(count, last, name);
   return { count, stated, taken, bytes, coded };
 }
 
 /** None if the payload has no checksum: that of an earlier step is not the result's. */
-function sumAfter(after: number, version: string, { checksum, shard }: Payload): readonly PlacedSum[] {
-  return checksum === null ? [] : [{ after, sum: { version, file: shard.path, checksum } }];
+function sumAfter(after: number, { id, payloads }: Version, name: string): readonly PlacedSum[] {
+  const { checksum = null, shard } = payloads.get(name) ?? {};
+  return checksum === null || shard === undefined ? [] : [{ after, sum: { version: id, file: shard.path, checksum } }];
 }
 
 /** Updates are of bytes: a packed dtype, whose elements have none of their own, is what it is stored as. */
@@ -215,7 +213,7 @@ export function payloadInputs({ place, shards }: Version): readonly PlanInput[] 
 /** Every tensor of every step must be a tensor of the model, with the same dtype and shape. @throws {WeightDiffError} with `why`. */
 export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]): void {
   const errors: WeightDiffError[] = [];
-  for (const version of steps) {
+  for (const version of suspects(stateDict, steps)) {
     for (const payload of version.payloads.values()) {
       const error = unfit(stateDict.get(payload.name), payload, version);
       if (error !== null) {
@@ -234,6 +232,19 @@ export function refuseUnfit({ stateDict }: Checkpoint, steps: readonly Version[]
   if (errors.length > 0) {
     throw together(errors);
   }
+}
+
+/** The versions of which not every payload is known to fit. The others name tensors of the model, and state nothing else about them. */
+function suspects(stateDict: Checkpoint["stateDict"], steps: readonly Version[]): readonly Version[] {
+  const known = new Uint32Array(steps.length);
+  for (const name of stateDict.keys()) {
+    for (let at = 0; at < steps.length; at++) {
+      known[at] = (known[at] ?? 0) + (steps[at]?.payloads.has(name) === true ? 1 : 0);
+    }
+  }
+  return steps.filter(
+    ({ payloads, every }, at) => payloads.statesTensors || every === true || known[at] !== payloads.size,
+  );
 }
 
 function unfit(tensor: StoredTensor | undefined, payload: Payload, version: Version): WeightDiffError | null {

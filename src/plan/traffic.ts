@@ -1,9 +1,9 @@
 /** How many bytes a plan moves. Progress, dry runs and the choice of threads use these numbers. */
 import type { Job, Operand } from "../engine/job/job.js";
 import { operandsOf } from "../engine/job/operand.js";
-import { stepBytes } from "../engine/job/updates.js";
 import { elementCount, tensorBytes } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
+import { stepBytes } from "../formats/update.js";
 import type { RunPlan } from "./plan.js";
 
 /** Bytes read from inputs and written to outputs. */

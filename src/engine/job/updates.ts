@@ -1,5 +1,5 @@
 /** The steps of a job, and what is known about them without making their list. */
-import { type ByteRange, rangeLength } from "../../formats/tensor-info.js";
+import { stepBytes } from "../../formats/update.js";
 import type { UpdateStep, Updates } from "./job.js";
 
 /** The updates of these steps. */
@@ -10,15 +10,4 @@ export function updatesOf(steps: readonly UpdateStep[], rest: Pick<Updates, "sum
     steps,
     ...rest,
   };
-}
-
-/** The bytes that a step reads of its payload. */
-export function stepBytes({
-  range,
-  values,
-}: {
-  readonly range: ByteRange;
-  readonly values?: { readonly range: ByteRange } | undefined;
-}): number {
-  return rangeLength(range) + rangeLength(values?.range);
 }
