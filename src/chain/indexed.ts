@@ -9,6 +9,7 @@ import { WeightDiffError } from "../errors.js";
 import { CHECKSUM_DIGITS } from "../formats/checksum.js";
 import { CODED_KEY, leastCodedBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { headerBudget } from "../formats/header-budget.js";
+import { type Lend, withLentMemory } from "../formats/lent-memory.js";
 import { Places } from "../formats/names.js";
 import { quote } from "../formats/quote.js";
 import { type ByteRange, rangeLength, shapeText, type TensorInfo } from "../formats/tensor-info.js";
@@ -26,7 +27,12 @@ import { type DeltaIndex, shown, UNFINISHED_HINT } from "./version-index.js";
 type Opened = Pick<Version, "shards" | "payloads" | "sums" | "notes" | "checkpoint">;
 
 /** Opens the payloads of an update. @throws {WeightDiffError} with `why`. It lists everything that is wrong. */
-export async function openDelta(
+export function openDelta(folder: Folder, index: DeltaIndex, id: string): Promise<Opened> {
+  return withLentMemory((lend) => openWith(lend, folder, index, id));
+}
+
+async function openWith(
+  lend: Lend,
   folder: Folder,
   { weightMap, small, encoding, algorithm, coded }: DeltaIndex,
   id: string,
@@ -59,7 +65,7 @@ export async function openDelta(
   const shards: UpdateShard[] = [];
   for (const file of [...named].sort()) {
     try {
-      shards.push(await openShardIn(folder, file, id, { budget, names }));
+      shards.push(await openShardIn(folder, file, id, { budget, names, lend }));
     } catch (error) {
       errors.push(faultOf(error));
     }

@@ -4,6 +4,7 @@ import type { ShardFile } from "../checkpoint/shard.js";
 import { WeightDiffError } from "../errors.js";
 import { CHECKSUM_DIGITS, type ChecksumName } from "../formats/checksum.js";
 import type { HeaderBudget } from "../formats/header-budget.js";
+import type { Lend } from "../formats/lent-memory.js";
 import type { Names } from "../formats/names.js";
 import { quote } from "../formats/quote.js";
 import { type HeaderTable, readHeaderTable } from "../formats/safetensors.js";
@@ -18,12 +19,15 @@ export interface UpdateShard extends ShardFile {
   readonly header: HeaderTable;
 }
 
-/** Opens one shard and reads its header. A link must not lead out of the version's folder. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete". */
+/**
+ * Opens one shard and reads its header. A link must not lead out of the version's folder.
+ * @param lend as readHeaderTable's. @throws {WeightDiffError} with `why` "index-missing-shard", "index-path" or "incomplete".
+ */
 export async function openShardIn(
   folder: Folder,
   name: string,
   version: string,
-  { budget, names }: { readonly budget?: HeaderBudget; readonly names?: Names } = {},
+  { budget, names, lend }: { readonly budget?: HeaderBudget; readonly names?: Names; readonly lend?: Lend } = {},
 ): Promise<UpdateShard> {
   if (folder.broken.includes(name)) {
     const { code, fact, hint, at } = brokenLink(folder, name);
@@ -44,7 +48,7 @@ export async function openShardIn(
   try {
     const source = await openShardSource({ ...file, within: folder.directory });
     try {
-      const header = await readHeaderTable(source, budget, names);
+      const header = await readHeaderTable(source, budget, names, lend);
       const { size, modified } = source;
       const { path, hub } = file;
       return { file: name, path, size, modified, header, ...(hub === undefined ? {} : { hub }) };

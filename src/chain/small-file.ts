@@ -6,6 +6,7 @@ import { WeightDiffError } from "../errors.js";
 import { decodeText } from "../files/file-source.js";
 import { type ValueReader, valueReader } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
+import { type Lend, withLentMemory } from "../formats/lent-memory.js";
 import { openShardSource } from "../hub/source.js";
 import { chainError } from "./chain.js";
 
@@ -27,7 +28,11 @@ export async function readSmall(file: ListedFile, directory: string): Promise<Sm
   return { ...small, text: decodeText(bytes, file.name) };
 }
 
-async function readBytes(file: ListedFile, directory: string): Promise<SmallFile & { readonly bytes: Uint8Array }> {
+async function readBytes(
+  file: ListedFile,
+  directory: string,
+  lend?: Lend,
+): Promise<SmallFile & { readonly bytes: Uint8Array }> {
   const source = await openShardSource({ ...file, within: directory });
   try {
     if (source.size > MOST) {
@@ -35,7 +40,7 @@ async function readBytes(file: ListedFile, directory: string): Promise<SmallFile
         at: { file: file.name },
       });
     }
-    const bytes = await source.readAt(0, source.size);
+    const bytes = await source.readAt(0, source.size, lend?.(source.size));
     return { file, bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
   } finally {
     await source.close();
@@ -67,14 +72,16 @@ export async function readJson<T>(
   read: (scanner: JsonScanner, values: ValueReader) => T,
 ): Promise<SmallFile & { readonly value: T }> {
   try {
-    const { bytes, ...small } = await readBytes(file, directory);
-    if (!isUtf8(bytes)) {
-      decodeText(bytes, file.name); // it tells the fault
-    }
-    const scanner = new JsonScanner(bytes, file.name, "python");
-    const value = read(scanner, valueReader(scanner, file.name, undefined, "map"));
-    scanner.end();
-    return { ...small, value };
+    return await withLentMemory(async (lend) => {
+      const { bytes, ...small } = await readBytes(file, directory, lend);
+      if (!isUtf8(bytes)) {
+        decodeText(bytes, file.name); // it tells the fault
+      }
+      const scanner = new JsonScanner(bytes, file.name, "python");
+      const value = read(scanner, valueReader(scanner, file.name, undefined, "map"));
+      scanner.end();
+      return { ...small, value };
+    });
   } catch (error) {
     if (error instanceof WeightDiffError && error.code === "LINK_OUTSIDE") {
       throw strayLink(error, version);

@@ -51,7 +51,7 @@ export async function openFileSource(path: string, within: string | null = null)
     name: path,
     size,
     modified: String(info.mtimeNs),
-    readAt: (offset, length) => readExactly(handle, path, size, offset, length),
+    readAt: (offset, length, room) => readExactly(handle, path, size, { offset, length, room }),
     close: () => handle.close(),
   };
 }
@@ -81,8 +81,7 @@ async function readExactly(
   handle: FileHandle,
   path: string,
   size: number,
-  offset: number,
-  length: number,
+  { offset, length, room }: { readonly offset: number; readonly length: number; readonly room: Uint8Array | undefined },
 ): Promise<Uint8Array> {
   if (
     !Number.isSafeInteger(offset) ||
@@ -98,7 +97,7 @@ async function readExactly(
       { at: { file: path } },
     );
   }
-  const buffer = new Uint8Array(length);
+  const buffer = room ?? new Uint8Array(length);
   let filled = 0;
   while (filled < length) {
     let bytesRead: number;

@@ -9,6 +9,7 @@ import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
 import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
+import type { Lend } from "./lent-memory.js";
 import { type Names, tensorNames } from "./names.js";
 import { quote } from "./quote.js";
 import { StatedTensors, StatedTexts } from "./stated-tensors.js";
@@ -38,11 +39,16 @@ export async function readSafetensors(source: ByteSource, budget = headerBudget(
   return { format: "safetensors", tensors: [...tensors], metadata: new Map(metadata), digest };
 }
 
-/** The same in columns. @param names where the names get their numbers. @throws {WeightDiffError} as readSafetensors. */
+/**
+ * The same in columns.
+ * @param names where the names get their numbers. @param lend gives the memory for the header, in which the metadata stays.
+ * @throws {WeightDiffError} as readSafetensors.
+ */
 export async function readHeaderTable(
   source: ByteSource,
   budget = headerBudget(),
   names = tensorNames(),
+  lend?: Lend,
 ): Promise<HeaderTable> {
   const { name: file, size } = source;
   if (size < 8) {
@@ -67,7 +73,7 @@ export async function readHeaderTable(
     });
   }
   takeBytes(budget, Number(length), file);
-  const bytes = await source.readAt(8, Number(length));
+  const bytes = await source.readAt(8, Number(length), lend?.(Number(length)));
   const { tensors, metadata } = parseHeader(bytes, file, budget, names);
   placeTensors(tensors, { dataStart, size, file });
   const digest = createHash("sha256").update(prefix).update(bytes).digest("hex");

@@ -72,6 +72,9 @@ export interface ByteSource {
   readonly name: string;
   /** In bytes; Infinity for a stream whose end is unknown. */
   readonly size: number;
-  /** Exactly `length` bytes from `offset`, in memory that the caller may keep. @throws {WeightDiffError} IO, TRUNCATED. */
-  readAt(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * Exactly `length` bytes from `offset`, in memory that the caller may keep.
+   * @param room memory of this length, in which a file returns the bytes. @throws {WeightDiffError} IO, TRUNCATED.
+   */
+  readAt(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
 }
