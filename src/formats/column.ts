@@ -1,5 +1,15 @@
-/** A column of numbers that grows. Its memory is not the heap's, so many of them leave nothing to collect. */
-export class Column<T extends Int32Array | Uint8Array | Float64Array> {
+/** Columns of numbers that grow. Their memory is not the heap's, so many of them leave nothing to collect. */
+
+export type Numbers = Int32Array | Uint8Array | Float64Array;
+
+/** The same numbers, and room for as many more. */
+export function longer<T extends Numbers>(numbers: T): T {
+  const more = new (numbers.constructor as new (length: number) => T)(2 * numbers.length + 16);
+  more.set(numbers);
+  return more;
+}
+
+export class Column<T extends Numbers> {
   #numbers: T;
   #size = 0;
 
@@ -14,9 +24,7 @@ export class Column<T extends Int32Array | Uint8Array | Float64Array> {
 
   push(value: number): void {
     if (this.#size === this.#numbers.length) {
-      const longer = new (this.#numbers.constructor as new (length: number) => T)(2 * this.#size + 16);
-      longer.set(this.#numbers);
-      this.#numbers = longer;
+      this.#numbers = longer(this.#numbers);
     }
     this.#numbers[this.#size] = value;
     this.#size += 1;

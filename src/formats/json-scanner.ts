@@ -5,6 +5,7 @@
  */
 import { WeightDiffError } from "../errors.js";
 import { SeenKeys } from "./json-seen-keys.js";
+import type { Spelling } from "./json-spelling.js";
 import { BACKSLASH, BRACKETS, COLON, COMMA, JsonTokens, QUOTE, type Span } from "./json-tokens.js";
 import { hashed, type Names, NO_BYTES } from "./names.js";
 import { quote } from "./quote.js";
@@ -61,11 +62,15 @@ export class JsonScanner extends JsonTokens {
   named(names: Names, entry: (id: number) => void): void {
     this.#open(BRACES.open);
     let seen = new Uint8Array(names.size + 64);
-    let likely = 0;
+    let before = -1;
     let count = 0;
     if (this.next() !== BRACES.close) {
       do {
+        const likely = names.followerOf(before);
         const id = this.#name(names, likely);
+        if (id !== likely) {
+          names.follow(before, id);
+        }
         if (id >= seen.length) {
           seen = Buffer.concat([seen], 2 * id);
         }
@@ -73,7 +78,7 @@ export class JsonScanner extends JsonTokens {
           this.#twice(names.textOf(id));
         }
         seen[id] = 1;
-        likely = id + 1;
+        before = id;
         count += 1;
         this.#countKey();
         this.expect(COLON);
@@ -114,7 +119,7 @@ export class JsonScanner extends JsonTokens {
   #name(names: Names, likely: number): number {
     const bytes = this.bytes;
     if (this.next() === QUOTE) {
-      const length = names.lengthAt(likely, bytes, this.at + 1);
+      const length = names.lengthAt(likely, this.view, this.at + 1);
       if (length >= 0 && bytes[this.at + 1 + length] === QUOTE) {
         this.at += length + 2;
         return likely;
@@ -135,6 +140,14 @@ export class JsonScanner extends JsonTokens {
       }
       hash = hashed(hash, byte);
     }
+  }
+
+  /** Reads the next value if it is spelled like an earlier one but for its numbers. @returns is it? If not, nothing was read. */
+  alike(spelling: Spelling, numbers: Float64Array): boolean {
+    this.next();
+    const end = spelling.read(this.view, this.at, numbers);
+    this.at = Math.max(end, this.at);
+    return end >= 0;
   }
 
   /** Skips one value of any kind, and still checks it. */

@@ -9,6 +9,7 @@ import { DAMAGED } from "./damage.js";
 import { unescaped } from "./json-escapes.js";
 import { numberEnd } from "./json-number.js";
 import { quote } from "./quote.js";
+import { sameBytes, viewOf } from "./same-bytes.js";
 
 /** "python": also the numbers that json.dumps writes and json.loads reads beyond RFC 8259. */
 export type JsonDialect = "strict" | "python";
@@ -41,14 +42,16 @@ const LITERALS = [
 /** A place in the text, and what can be read from there. What lists and objects are made of is for JsonScanner to know. */
 export class JsonTokens {
   protected readonly bytes: Buffer;
+  protected readonly view: DataView;
   protected readonly where: string;
   readonly #dialect: JsonDialect;
   protected at = 0;
   /** Where the last string began that was passed over. Was the last text ASCII, and spelled without escapes? */
   #from = 0;
   protected isPlain = true;
-  /** The last string that was no key: neighbours in a list are often alike. */
+  /** The last string that was no key, and where its text began; -1 if it is not spelled as it reads. Neighbours in a list are often alike. */
   #last = "";
+  #lastFrom = -1;
 
   /**
    * @param where the text's name in messages: "model.safetensors: header".
@@ -57,6 +60,7 @@ export class JsonTokens {
   constructor(text: Uint8Array | string, where: string, dialect: JsonDialect = "strict") {
     this.bytes =
       typeof text === "string" ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+    this.view = viewOf(this.bytes);
     this.where = where;
     this.#dialect = dialect;
     if (typeof text !== "string" && !isUtf8(text)) {
@@ -85,13 +89,18 @@ export class JsonTokens {
   }
 
   string(): string {
-    const text = this.likely(this.#last);
-    if (text !== undefined) {
-      return text;
+    const { length } = this.#last;
+    if (
+      this.#lastFrom >= 0 &&
+      this.next() === QUOTE &&
+      sameBytes(this.view, this.#lastFrom, this.view, this.at + 1, length + 1)
+    ) {
+      this.at += length + 2;
+      return this.#last;
     }
-    const found = this.text();
-    this.#last = this.isPlain ? found : "";
-    return found;
+    this.#last = this.text();
+    this.#lastFrom = this.isPlain ? this.#from : -1;
+    return this.#last;
   }
 
   /** The string, if it is the next one. @param text of ASCII that is spelled without escapes. */

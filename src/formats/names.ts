@@ -3,6 +3,8 @@
  * name is one string, and columns of numbers stand for lists of them. A name is found by its bytes, so no string is made to look it up.
  */
 
+import { sameBytes, viewOf } from "./same-bytes.js";
+
 /** Places that are looked at for one name. */
 const NEAR = 8;
 /** With more names, or more bytes of them, the next header gets a new list. */
@@ -21,6 +23,7 @@ export class Names {
   readonly #texts: string[] = [];
   /** The UTF-8 of all names, one after the other, and where each ends. */
   #bytes = Buffer.alloc(1 << 12);
+  #view = viewOf(this.#bytes);
   readonly #ends: number[] = [0];
   /** Numbers plus one, by hash; 0 for none. */
   #slots = new Int32Array(1 << 10);
@@ -28,6 +31,8 @@ export class Names {
   readonly #far = new Map<string, number>();
   /** Those that JSON spells in another way than their bytes. */
   readonly #escaped = new Set<number>();
+  /** By number plus one: the number that came after it in the last list that had it. */
+  readonly #followers: number[] = [0];
   /** The latest name that was asked for, and its number: a plan asks all versions for one name, then for the next. */
   #asked = "";
   #found: number | undefined;
@@ -65,21 +70,23 @@ export class Names {
     return this.idAt(bytes, 0, bytes.length, hashOf(bytes, 0, bytes.length));
   }
 
+  /** The name that most likely comes after this one in a list; -1 stands before the first. */
+  followerOf(id: number): number {
+    return this.#followers[id + 1] ?? id + 1;
+  }
+
+  follow(id: number, next: number): void {
+    this.#followers[id + 1] = next;
+  }
+
   /** The length in bytes of the name if it stands here as JSON spells it, without its quotes; else -1. */
-  lengthAt(id: number, bytes: Buffer, at: number): number {
+  lengthAt(id: number, text: DataView, at: number): number {
     if (id >= this.#texts.length || (this.#escaped.size > 0 && this.#escaped.has(id))) {
       return -1;
     }
-    const own = this.#bytes;
     const start = this.#ends[id] ?? 0;
     const length = (this.#ends[id + 1] ?? 0) - start;
-    // Names differ mostly at their ends.
-    for (let index = length - 1; index >= 0; index--) {
-      if (own[start + index] !== bytes[at + index]) {
-        return -1;
-      }
-    }
-    return length;
+    return sameBytes(this.#view, start, text, at, length) ? length : -1;
   }
 
   #find(bytes: Buffer, start: number, end: number, hash: number): number | undefined {
@@ -114,10 +121,12 @@ export class Names {
     const after = at + end - start;
     if (after > this.#bytes.length) {
       this.#bytes = Buffer.concat([this.#bytes], 2 * Math.max(after, this.#bytes.length));
+      this.#view = viewOf(this.#bytes);
     }
     bytes.copy(this.#bytes, at, start, end);
     this.#texts.push(bytes.toString("utf8", start, end));
     this.#ends.push(after);
+    this.#followers.push(id + 1);
     this.#asked = "";
     this.#found = undefined;
     for (let index = start; index < end; index++) {

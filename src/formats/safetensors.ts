@@ -9,6 +9,7 @@ import { DAMAGED, INCOMPLETE } from "./damage.js";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.js";
 import { type HeaderBudget, headerBudget, takeBytes, takeTensors } from "./header-budget.js";
 import { JsonScanner } from "./json-scanner.js";
+import { Spelling } from "./json-spelling.js";
 import type { Lend } from "./lent-memory.js";
 import { type Names, tensorNames } from "./names.js";
 import { quote } from "./quote.js";
@@ -151,14 +152,19 @@ function entryReader(scanner: JsonScanner, stated: StatedTensors, names: Names, 
   let dtype: string | undefined;
   /** The dtype of the tensor before. */
   let known: Dtype | undefined;
+  let shapeFirst = true;
   const name = (): string => names.textOf(id);
-  const shape = integerReader(scanner, "shape", name, file);
-  const offsets = integerReader(scanner, "data_offsets", name, file);
+  /** How the tensor before was spelled, and the numbers of the next one. */
+  const spelling = new Spelling();
+  const numbers = new Float64Array(MAX_RANK + 2);
+  const shape = integerReader(scanner, "shape", { name, file, spelling });
+  const offsets = integerReader(scanner, "data_offsets", { name, file, spelling });
   const readField = (field: string | undefined): void => {
     if (field === "dtype") {
       dtype = readDtype(scanner);
     } else if (field === "shape") {
       shape.read();
+      shapeFirst = offsets.length < 0;
     } else if (field === "data_offsets") {
       offsets.read();
     } else {
@@ -171,14 +177,23 @@ function entryReader(scanner: JsonScanner, stated: StatedTensors, names: Names, 
       : scanner.fail(`tensor ${quote(name())} has more than dtype, shape and data_offsets`);
   return (next) => {
     id = next;
+    if (scanner.alike(spelling, numbers)) {
+      shape.set(numbers, 0);
+      offsets.set(numbers, shape.length);
+      stated.add(id, known as Dtype, shape, offsets);
+      return;
+    }
     dtype = undefined;
     shape.length = -1;
     offsets.length = -1;
-    if (scanner.peek() === "[") {
+    const isArray = scanner.peek() === "[";
+    spelling.begin(scanner.position);
+    if (isArray) {
       scanner.array(readItem);
     } else {
       scanner.object(readField, FIELDS);
     }
+    spelling.end(scanner.position);
     if (dtype === undefined || shape.length < 0 || offsets.length < 0) {
       scanner.fail(`tensor ${quote(name())} lacks dtype, shape or data_offsets`);
     }
@@ -195,6 +210,9 @@ function entryReader(scanner: JsonScanner, stated: StatedTensors, names: Names, 
     }
     known = dtype as Dtype;
     stated.add(id, known, shape, offsets);
+    if (!shapeFirst) {
+      spelling.forget();
+    }
   };
 }
 
@@ -216,21 +234,29 @@ function readDtype(scanner: JsonScanner): string {
 
 /** Reads lists of numbers, each into the room of the last one. */
 interface IntegerReader {
-  readonly numbers: readonly number[];
+  readonly numbers: Float64Array;
   /** -1 as long as no list was read. */
   length: number;
   read(): void;
+  /** Takes as many numbers as it has, from this one on. */
+  set(all: Float64Array, first: number): void;
 }
 
-/** @param field the list's name. @param name gives that of the tensor. */
-function integerReader(scanner: JsonScanner, field: string, name: () => string, file: string): IntegerReader {
-  const numbers: number[] = new Array(MAX_RANK).fill(0);
+/** @param field the list's name. @param name gives that of the tensor. @param spelling is told of each number. */
+function integerReader(
+  scanner: JsonScanner,
+  field: string,
+  { name, file, spelling }: { readonly name: () => string; readonly file: string; readonly spelling: Spelling },
+): IntegerReader {
+  const numbers = new Float64Array(MAX_RANK);
   const readNumber = (index: number): void => {
     if (index >= MAX_RANK) {
       const what = `tensor ${quote(name())} has a ${field} of more than ${MAX_RANK} numbers`;
       throw new WeightDiffError("LIMIT", what, DAMAGED, { at: { file, tensor: name() } });
     }
-    numbers[index] = scanner.integer();
+    const value = scanner.integer();
+    spelling.number(value, scanner.position);
+    numbers[index] = value;
     list.length = index + 1;
   };
   const list: IntegerReader = {
@@ -239,6 +265,11 @@ function integerReader(scanner: JsonScanner, field: string, name: () => string, 
     read() {
       list.length = 0;
       scanner.array(readNumber);
+    },
+    set(all, first) {
+      for (let index = 0; index < list.length; index++) {
+        numbers[index] = all[first + index] ?? 0;
+      }
     },
   };
   return list;
