@@ -65,7 +65,14 @@ function check(names: Names, payloads: readonly Plain[], absent: readonly string
   for (const name of [...map.keys(), ...absent]) {
     assert.deepEqual(plain(table.get(name)), map.get(name));
     assert.equal(table.has(name), map.has(name));
+    assert.equal(table.hasSum(name), map.has(name));
+    const { range } = payloads.find((one) => one.name === name) ?? {};
+    assert.equal(table.bytesOf(name), range === undefined ? -1 : range.end - range.begin);
   }
+  assert.equal(
+    table.statesTensors,
+    payloads.some(({ dtype }) => dtype !== undefined),
+  );
   return table;
 }
 
