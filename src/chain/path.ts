@@ -136,7 +136,8 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
 async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[]> {
   const opened: Version[] = [];
   const errors: WeightDiffError[] = [];
-  for (const version of way) {
+  for (const [place, version] of way.entries()) {
+    way[place + 1]?.open().catch(() => {}); // its files are read meanwhile, and its turn comes
     try {
       opened.push(await version.open());
     } catch (error) {
