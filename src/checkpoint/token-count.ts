@@ -6,6 +6,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readBytes } from "../files/small-files.js";
+import { isObject } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { eachPiece } from "../formats/sentencepiece.js";
 import { MAX_TOKENIZER_BYTES, readSettings } from "./tokenizer.js";
@@ -77,10 +78,6 @@ export async function countTokens(
 }
 
 type Settings = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is Settings {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The text of a token, given as a string or as an object with properties. */
 function tokenText(value: unknown): string | null {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
 import { readBytes } from "../files/small-files.js";
-import { parseJson } from "../formats/json.js";
+import { isObject, parseJson } from "../formats/json.js";
 import { JsonScanner } from "../formats/json-scanner.js";
 import { quote } from "../formats/quote.js";
 import { eachPiece } from "../formats/sentencepiece.js";
@@ -64,9 +64,7 @@ export async function readSettings(
   }
   try {
     const value = parseJson(await readBytes(path, most), path, "python");
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : {};
+    return isObject(value) ? value : {};
   } catch {
     return {};
   }

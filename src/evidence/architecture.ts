@@ -3,6 +3,7 @@ import type { StateDict, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ModelConfig } from "../checkpoint/config.js";
 import type { ConfigValues, KnownArchitecture } from "../known/architecture.js";
 import { ARCHITECTURES, COMPOSITES, LANGUAGE_MODELS } from "../known/architectures.js";
+import { NEVER_USED } from "../known/buffers.js";
 import { unwrapName, type Wrapper } from "../known/names.js";
 
 /** A part of a model whose names and shapes follow from its config: a whole model, the language model inside one, or a vision tower. */
@@ -252,7 +253,7 @@ function patternOf(parts: readonly string[]): string {
  * but no output embedding of its own.
  */
 export function familyByNames({ tensors }: PlainNames): "llama" | "gpt_neox" | null {
-  const names = [...tensors.keys()].filter((name) => !BUFFER.test(name));
+  const names = [...tensors.keys()].filter((name) => !NEVER_USED.test(name));
   for (const family of ["llama", "gpt_neox"] as const) {
     const row = ARCHITECTURES.get(family);
     if (row === undefined || !row.head?.names.some((name) => tensors.has(name))) {
@@ -265,5 +266,3 @@ export function familyByNames({ tensors }: PlainNames): "llama" | "gpt_neox" | n
   }
   return null;
 }
-
-const BUFFER = /\.(rotary_emb\.inv_freq|attention\.(bias|masked_bias))$/;

@@ -4,7 +4,7 @@
  * a tensor unchanged has no evidence for that. Values choose if they show which tensors are the model's own, and only one result is left.
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
+import { type Dtype, dtypeName, isFloatDtype } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { INV_FREQ } from "../plan/pair.js";
 import { isSummed, type Scheme } from "../scheme/axes.js";
@@ -57,7 +57,7 @@ export function byDtypes(evidence: Evidence): SchemeChoice {
     evidence,
     why(foreign, evidence),
     here.length > 0 ? here : candidatesHere(possible, { ...evidence, raw: null }),
-    dtype === null ? null : (torchName(dtype) ?? dtype),
+    dtype === null ? null : dtypeName(dtype),
   );
 }
 

@@ -3,7 +3,7 @@
  * pairing tell all that, without reading a tensor.
  */
 import { WeightDiffError } from "../errors.js";
-import { type Dtype, isFloatDtype, torchName } from "../formats/dtype.js";
+import { dtypeName, isFloatDtype } from "../formats/dtype.js";
 import { ROPE_THETA } from "../kernel/inv-freq.js";
 import { INV_FREQ, type Pair } from "../plan/pair.js";
 import { recoverPairing } from "../plan/pair-rules.js";
@@ -92,10 +92,8 @@ function axesOf({ name, rule, dtype, blend, driver, raw, again = [] }: Pair): re
 
 function savedDtypes(pairs: readonly Pair[]): readonly string[] {
   const dtypes = pairs.flatMap(({ name, dtype }) => (isFloatDtype(dtype) && !INV_FREQ.test(name) ? [dtype] : []));
-  return [...new Set(dtypes)].map(spelled);
+  return [...new Set(dtypes)].map(dtypeName);
 }
-
-const spelled = (dtype: Dtype): string => torchName(dtype) ?? dtype;
 
 const ROWS: Readonly<Record<Scheme["newRows"], string | null>> = {
   mean: "new rows get the mean of the base's",
@@ -134,7 +132,7 @@ function candidateText({ family, others, saved }: Candidate, grown: boolean): st
   const stored = arithmetic === "stored";
   const kept = verbatim.filter((pattern) => !pattern.includes("inv_freq"));
   const meaning = [
-    `adds in ${stored ? "the files' own dtypes" : spelled(arithmetic)}`,
+    `adds in ${stored ? "the files' own dtypes" : dtypeName(arithmetic)}`,
     ...((stored || arithmetic !== output) && saved.length > 0 ? [`saves ${saved.join(" and ")}`] : []),
     ...(grown && ROWS[newRows] !== null ? [ROWS[newRows]] : []),
     ...(kept.length > 0 ? [`${kept.join(", ")} as in the diff`] : []),

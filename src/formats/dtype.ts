@@ -45,9 +45,9 @@ export function dtypeBits(dtype: Dtype): number {
   return TABLE[dtype][0];
 }
 
-/** Narrows text to a dtype. "__proto__" and lower case are not one. */
-export function isDtype(text: string): text is Dtype {
-  return Object.hasOwn(TABLE, text);
+/** Narrows a value to a dtype. "__proto__" and lower case are not one. */
+export function isDtype(value: unknown): value is Dtype {
+  return typeof value === "string" && Object.hasOwn(TABLE, value);
 }
 
 export function isFloatDtype(dtype: Dtype): dtype is FloatDtype {
@@ -62,6 +62,11 @@ export function dtypeFromTorch(name: string): Dtype | undefined {
 /** "F16" -> "float16", as in torch_dtype of config.json; null if torch has no such type. */
 export function torchName(dtype: Dtype): string | null {
   return TABLE[dtype][1];
+}
+
+/** The dtype as users write it: torch's name, or safetensors' where torch has no such type. */
+export function dtypeName(dtype: Dtype): string {
+  return torchName(dtype) ?? dtype;
 }
 
 /**

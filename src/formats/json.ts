@@ -136,3 +136,8 @@ export function stringsUnder(
   scanner.end();
   return strings;
 }
+
+/** Is it a JSON object, and neither an array nor null? */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -12,7 +12,7 @@ import { isTrueBlob } from "../files/blob.js";
 import { errnoOf, fileError } from "../files/errno.js";
 import { makeFolders } from "../files/folders.js";
 import { renameOver } from "../files/rename.js";
-import { readText } from "../files/small-files.js";
+import { readText, sizeOf } from "../files/small-files.js";
 import { isCommit } from "./name.js";
 
 /** A repository's folder in the cache, and one commit of it. */
@@ -78,16 +78,16 @@ export async function cachedFile(
   symlinks: boolean,
 ): Promise<string | null> {
   const pointer = join(snapshot.directory, path);
-  if ((await sizeAt(pointer)) === blob.size) {
+  if ((await sizeOf(pointer)) === blob.size) {
     return pointer;
   }
   const stored = blobPath(snapshot.folder, blob.etag);
-  if ((await sizeAt(stored)) !== blob.size) {
+  if ((await sizeOf(stored)) !== blob.size) {
     return null;
   }
   await pointTo(stored, pointer, { symlinks, fresh: null });
   // Without links, another process may have moved the blob away in the meantime.
-  return (await sizeAt(pointer)) === blob.size ? pointer : null;
+  return (await sizeOf(pointer)) === blob.size ? pointer : null;
 }
 
 /** The file that holds the bytes: the blob that the pointer leads to, or the pointer itself where there are no links. */
@@ -97,7 +97,7 @@ export async function blobOf(
   { etag, size }: { readonly etag: string; readonly size: number },
 ): Promise<string> {
   const blob = blobPath(snapshot.folder, etag);
-  return etag !== "" && (await sizeAt(blob)) === size ? blob : pointer;
+  return etag !== "" && (await sizeOf(blob)) === size ? blob : pointer;
 }
 
 /**
@@ -184,11 +184,6 @@ function notePath(folder: string, etag: string): string {
 async function stamp(path: string): Promise<string | null> {
   const info = await stat(path, { bigint: true }).catch(() => null);
   return info === null ? null : `${info.size} ${info.mtimeNs}\n`;
-}
-
-async function sizeAt(path: string): Promise<number | null> {
-  const info = await stat(path).catch(() => null);
-  return info?.isFile() === true ? info.size : null;
 }
 
 /** Bare names of the folders of a snapshot folder, sorted. */

@@ -1,5 +1,6 @@
 /** Reads the values of a config.json that a forward pass needs. A value of a wrong type makes the file refused. */
 import { WeightDiffError } from "../errors.js";
+import { isObject } from "../formats/json.js";
 import { printable, quote } from "../formats/quote.js";
 
 /** The defaults of a config class for keys that a file leaves out. */
@@ -110,8 +111,4 @@ function shown(value: unknown): string {
 
 function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@
 import type { StoredTensor } from "../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
+import { NEVER_USED } from "../known/buffers.js";
 import { isRunDtype } from "./values.js";
 
 /** A matrix [outputs, inputs] or a norm [size], and its bias [outputs] or [size]. */
@@ -40,8 +41,6 @@ export const RUNS = "F32, F16 and BF16 run: get the model as it was before it wa
 /** A message names so many tensors. */
 const NAMED = 8;
 const NOTED = 3;
-/** Masks, and buffers that transformers computes, are never used. */
-const BUFFERS = /\.(rotary_emb\.inv_freq|attention\.(bias|masked_bias))$/;
 
 export function findModules(stateDict: ReadonlyMap<string, StoredTensor>): Modules {
   const used = new Set<string>();
@@ -101,7 +100,7 @@ export function findModules(stateDict: ReadonlyMap<string, StoredTensor>): Modul
       refuse(path, wrong, `tensors have other shapes than ${config} says${assumed}`);
     },
     notes() {
-      const rest = [...stateDict.keys()].filter((name) => !used.has(name) && !BUFFERS.test(name));
+      const rest = [...stateDict.keys()].filter((name) => !used.has(name) && !NEVER_USED.test(name));
       return [
         ...(rest.length === 0 ? [] : [`tensors that are not used: ${listed(rest, NOTED)}`]),
         ...(zeros.length === 0

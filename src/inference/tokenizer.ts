@@ -7,6 +7,7 @@ import { addedTokenIds, MAX_TOKENIZER_BYTES, readSettings } from "../checkpoint/
 import { type Confined, confine, type Limits } from "../engine/confined.js";
 import { WeightDiffError } from "../errors.js";
 import { readBytes, sizeOf } from "../files/small-files.js";
+import { isObject } from "../formats/json.js";
 import { type AddedToken, MAKE_JSON, type SlowSettings } from "./tokenizer/from-sentencepiece.js";
 import type { TokenizerRequest, TokenizerSource } from "./tokenizer/thread.js";
 
@@ -139,10 +140,6 @@ async function slowSettings(folder: string): Promise<SlowSettings> {
     bosToken: contentOf(settings.bos_token) ?? contentOf(map.bos_token),
     added: [...added.values()],
   };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The text of a token, given as a string or as an object with properties; null if there is none, or a blank one. */

@@ -37,6 +37,9 @@ const MASKED: ReadonlySet<string> = new Set([
 /** Families whose position embeddings (`embed_positions.weight`) are computed sinusoids and not parameters. */
 const SINUSOIDAL: ReadonlySet<string> = new Set(["fsmt", "marian", "pegasus", "pegasus_x", "roformer"]);
 
+/** Names of buffers that LLaMA, GPT-NeoX and their kin never use: they compute rotary frequencies and masks themselves. */
+export const NEVER_USED = /\.(rotary_emb\.inv_freq|attention\.(bias|masked_bias))$/;
+
 const count = ({ shape }: Tensor): number => shape.reduce((product, size) => product * size, 1);
 const isFlag = ({ dtype }: Tensor): boolean => dtype === "BOOL" || dtype === "U8";
 const isInteger = ({ dtype }: Tensor): boolean => /^[IU]\d+$/.test(dtype);

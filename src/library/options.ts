@@ -28,6 +28,7 @@ import type { XorCommandOptions } from "../commands/xor.js";
 import { WeightDiffError } from "../errors.js";
 import { GUARDS } from "../evidence/guard-names.js";
 import type { SchemeOptions } from "../evidence/scheme.js";
+import { isObject } from "../formats/json.js";
 import { quote } from "../formats/quote.js";
 import { UPDATE_ENCODINGS } from "../formats/update.js";
 import type { HubOptions } from "../hub/settings.js";
@@ -37,7 +38,7 @@ import type { RunOptions } from "../run/run-plan.js";
 import { NEW_ROWS } from "../scheme/axes.js";
 import type { CustomAxes } from "../scheme/custom.js";
 import { VARIANT_FLAGS } from "../scheme/family.js";
-import { instance, isObject, listOf, oneOf, shown, text, value, whole } from "./values.js";
+import { instance, listOf, oneOf, shown, text, value, whole } from "./values.js";
 
 export interface LibraryOptions {
   readonly recover: RecoverOptions;

@@ -1,5 +1,6 @@
 /** The kinds of values that options take. The message of each says what was given and what is allowed. */
 import * as z from "zod";
+import { isObject } from "../formats/json.js";
 import { quote } from "../formats/quote.js";
 
 /** A value that `is` accepts. @param what the allowed values, in the words of the message. */
@@ -19,10 +20,6 @@ export const whole = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType 
   );
 export const instance = (what: string, ...methods: readonly string[]): z.ZodType =>
   value(what, (given) => isObject(given) && methods.every((name) => typeof given[name] === "function"));
-
-export function isObject(given: unknown): given is Record<string, unknown> {
-  return typeof given === "object" && given !== null && !Array.isArray(given);
-}
 
 /** A value as messages show it: text in quotes, short values as they are, and only the kind of everything else. */
 export function shown(given: unknown): string {

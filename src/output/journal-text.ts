@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Proof, TensorResult } from "../engine/job/result.js";
+import { isObject } from "../formats/json.js";
 
 /** What must be equal for a run to be continued: the name of each property in words, and its digest or value. */
 export type PlanIdentity = Readonly<Record<string, string>>;
@@ -144,10 +145,6 @@ function isClosed(value: unknown): value is ClosedFile {
     typeof value.modified === "string" &&
     (value.sha256 === undefined || typeof value.sha256 === "string")
   );
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function resultOf({ id, sha256, sum, overflow, size, unchanged, proof }: Line): readonly TensorResult[] {

@@ -6,7 +6,7 @@ import { elementsOf } from "../engine/job/operand.js";
 import { WeightDiffError } from "../errors.js";
 import { CODEC, CODEC_KEY, CODED_KEY, indexBytes, mostCodedBytes } from "../formats/coded/index.js";
 import { unitCount } from "../formats/coded/units.js";
-import { type Dtype, dtypeBits, isDtype, tensorBytes } from "../formats/dtype.js";
+import { dtypeBits, isDtype, tensorBytes } from "../formats/dtype.js";
 import { quote } from "../formats/quote.js";
 import { layoutShard } from "../formats/safetensors-layout.js";
 import { ENCODING_KEY, type ExactTensor, encodingOf, readRecord } from "./exact.js";
@@ -42,17 +42,13 @@ export function readCoded(checkpoint: Checkpoint): ReadonlyMap<string, CodedEntr
 function entryOf([name, dtype, shape, rule, unchanged]: readonly unknown[]): CodedEntry | null {
   const known =
     typeof name === "string" &&
-    isDtypeName(dtype) &&
+    isDtype(dtype) &&
     Array.isArray(shape) &&
     shape.every(isCount) &&
     (rule === "bits" || rule === "verbatim") &&
     isCount(unchanged) &&
     unchanged <= (unitCount(dtype, shape) ?? -1);
   return known ? { name, dtype, shape, rule, unchanged } : null;
-}
-
-function isDtypeName(value: unknown): value is Dtype {
-  return typeof value === "string" && isDtype(value);
 }
 
 function isCount(value: unknown): value is number {

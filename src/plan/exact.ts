@@ -105,7 +105,7 @@ export function encodingOf(checkpoint: Checkpoint): Encoding | null {
  */
 export function readExactRecord(checkpoint: Checkpoint): ExactRecord {
   return readRecord(checkpoint, TENSORS_KEY, "", ([name, dtype, rule]) =>
-    typeof name === "string" && isDtypeName(dtype) && (rule === "bits" || rule === "verbatim")
+    typeof name === "string" && isDtype(dtype) && (rule === "bits" || rule === "verbatim")
       ? [name, { dtype, rule }]
       : null,
   );
@@ -117,7 +117,7 @@ export function readAdditiveRecord(checkpoint: Checkpoint): AdditiveRecord | nul
     return null;
   }
   const record = readRecord<AdditiveTensor>(checkpoint, TENSORS_KEY, "[]", ([name, dtype, rule, times, rows]) => {
-    if (typeof name !== "string" || !isDtypeName(dtype)) {
+    if (typeof name !== "string" || !isDtype(dtype)) {
       return null;
     }
     if (rule === "verbatim") {
@@ -153,10 +153,6 @@ export function readOwnTensors(checkpoint: Checkpoint): ReadonlySet<string> {
     rule === "verbatim" && checkpoint.stateDict.get(name)?.dtype === dtype ? [name] : [],
   );
   return new Set(own);
-}
-
-function isDtypeName(value: unknown): value is Dtype {
-  return typeof value === "string" && isDtype(value);
 }
 
 function isCount(value: unknown): value is number {

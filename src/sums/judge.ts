@@ -92,6 +92,6 @@ export function judgeWanted(wanted: PublishedSum, { sums, byTensor }: ModelSums,
 }
 
 /** With nine significant digits, which distinguish any two F32 values. */
-function sumText(sum: number): string {
+export function sumText(sum: number): string {
   return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
 }

@@ -5,8 +5,9 @@ import { recover } from "../../commands/recover.js";
 import { type TryReport, tryModel } from "../../commands/try.js";
 import { EXIT_CODES } from "../../errors.js";
 import { STREAM } from "../../files/pipe.js";
-import { torchName } from "../../formats/dtype.js";
+import { dtypeName, torchName } from "../../formats/dtype.js";
 import { bytesText } from "../../run/preflight.js";
+import { sumText } from "../../sums/judge.js";
 import type { Asked } from "../flags/flag.js";
 import { materializeJson, materializeText } from "../output/chain-text.js";
 import { dividedText, planned } from "../output/divided.js";
@@ -108,7 +109,7 @@ function writes({ output, files }: RecoverReport): readonly string[] {
 }
 
 function dtypeText(dtype: RecoverReport["dtype"]): string {
-  return dtype === null ? "the tuned model's own dtypes" : (torchName(dtype) ?? dtype);
+  return dtype === null ? "the tuned model's own dtypes" : dtypeName(dtype);
 }
 
 function headline(report: RecoverReport, dtype: string): string {
@@ -133,11 +134,6 @@ function checks(report: RecoverReport): string {
         "inputs unchanged during the run",
         digests,
       ].join("; ");
-}
-
-/** With nine significant digits, which distinguish any two F32 values. */
-function sumText(sum: number): string {
-  return Number.isFinite(sum) ? String(Number(sum.toPrecision(9))) : String(sum);
 }
 
 /** The result of recover for scripts. */

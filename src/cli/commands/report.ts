@@ -1,6 +1,7 @@
 /** report: from its flags' options to what changed: a heat map and the most changed tensors, or JSON. */
 import { mapFigure, movedBy } from "../../commands/report/change.js";
 import type { Change, ChangeReport, TensorChange } from "../../commands/report/options.js";
+import { digits } from "../../commands/report/svg.js";
 import { report as runReport } from "../../commands/report.js";
 import { printable, quote } from "../../formats/quote.js";
 import { shapeText } from "../../formats/tensor-info.js";
@@ -157,10 +158,6 @@ function indented(rows: readonly (readonly string[])[]): readonly string[] {
 
 function share(part: number, whole: number): string {
   return whole === 0 ? "-" : `${((100 * part) / whole).toFixed(1)} %`;
-}
-
-function digits(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
 
 /** The document for scripts. */

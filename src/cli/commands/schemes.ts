@@ -1,5 +1,5 @@
 /** schemes: the table of schemes, for people and for scripts. Each scheme is one block, in the words of the flags of custom. */
-import { torchName } from "../../formats/dtype.js";
+import { dtypeName } from "../../formats/dtype.js";
 import type { Scheme } from "../../scheme/axes.js";
 import { ALL_FAMILIES, FAMILIES } from "../../scheme/families.js";
 import { type Family, VARIANT_FLAGS, variantOf } from "../../scheme/family.js";
@@ -59,10 +59,6 @@ function variantText(family: Family | null): readonly (readonly [string, string]
   const { name, arithmetic } = family.scheme;
   const computed = arithmetic === "stored" ? "in the files' dtypes" : `in ${dtypeName(arithmetic)}`;
   return [["flag", `--${family.variant} (--scheme ${name}): ${computed}`]];
-}
-
-function dtypeName(dtype: "F32" | "F16" | "BF16"): string {
-  return torchName(dtype) ?? dtype;
 }
 
 /** Every axis of every scheme. */

@@ -4,7 +4,7 @@
  */
 import type { Advice, AdvisedValue, CommandAdvice, OptionAdvice } from "../../advice.js";
 import type { WeightDiffError } from "../../errors.js";
-import { torchName } from "../../formats/dtype.js";
+import { dtypeName } from "../../formats/dtype.js";
 import { typed } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { FLAGS, flagsOf, shownName } from "../flags/table.js";
@@ -94,5 +94,5 @@ function flagWords(option: string, value: unknown, flags: readonly Flag[]): read
 
 /** The value as the flag takes it: dtypes by torch's names. */
 function spelled(value: AdvisedValue): string {
-  return value === "F32" || value === "F16" || value === "BF16" ? (torchName(value) ?? value) : String(value);
+  return value === "F32" || value === "F16" || value === "BF16" ? dtypeName(value) : String(value);
 }

@@ -2,7 +2,7 @@
 import type { Say } from "../../advice.js";
 import { type MetaTokenizer, TOKENIZER } from "../../checkpoint/meta-tokenizer.js";
 import { operandDtype } from "../../engine/job/operand.js";
-import { type Dtype, torchName } from "../../formats/dtype.js";
+import { dtypeName } from "../../formats/dtype.js";
 import type { Plan } from "../../plan/plan.js";
 import type { ConvertOptions } from "./options.js";
 
@@ -28,16 +28,12 @@ export function tellPlan(plan: Plan, dtype: string, wanted: ConvertOptions["dtyp
     ),
   ];
   if (rounded.length > 0 && wanted !== "F32") {
-    say(`${rounded.map(torchText).join(" and ")} values are rounded once to ${dtype}`);
+    say(`${rounded.map(dtypeName).join(" and ")} values are rounded once to ${dtype}`);
   }
-}
-
-function torchText(dtype: Dtype): string {
-  return torchName(dtype) ?? dtype;
 }
 
 /** The dtypes of the output, in words. */
 export function dtypeText(plan: Plan): string {
   const dtypes = plan.jobs.flatMap((job) => (job.kind === "tensor" ? [job.dtype] : []));
-  return [...new Set(dtypes)].map(torchText).join(" and ");
+  return [...new Set(dtypes)].map(dtypeName).join(" and ");
 }

@@ -3,7 +3,7 @@ import { refuseOtherResult } from "../../check/published.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
 import type { SchemeChoice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
-import { torchName } from "../../formats/dtype.js";
+import { dtypeName } from "../../formats/dtype.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
 import type { Recipe } from "../../make/recipe.js";
 import { askedRun } from "../../make/request.js";
@@ -99,7 +99,7 @@ export function recoverRecipe(facts: RecoverFacts, options: RecoverOptions): Rec
 /** As spelled in config.json. */
 function dtypeText(plan: Plan): string {
   const mixed = plan.scheme === "exact" ? "as in the tuned model" : "as stored";
-  return plan.dtype === null ? mixed : (torchName(plan.dtype) ?? plan.dtype);
+  return plan.dtype === null ? mixed : dtypeName(plan.dtype);
 }
 
 /** JSON has no NaN and no infinities. */

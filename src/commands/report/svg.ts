@@ -156,7 +156,8 @@ function legend(
   ];
 }
 
-function digits(value: number): string {
+/** Three significant digits: nobody sees more in a picture or a table. */
+export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
