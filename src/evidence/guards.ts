@@ -12,6 +12,7 @@ import { torchName } from "../formats/dtype.js";
 import { isFirstLlama, judgePrecision } from "./base-precision.js";
 import { type BitVerdict, censusBits, judgeBits } from "./bit-census.js";
 import type { Guard } from "./guard-names.js";
+import { markOf } from "./identify.js";
 import {
   censusNorms,
   hasDiffNorms,
@@ -67,8 +68,13 @@ export async function guardRoles(inputs: Inputs, options: GuardOptions): Promise
     censusNorms(raw, rawConfig ?? diffConfig),
     censusNorms(diff, diffConfig ?? rawConfig),
   ]);
-  if (isOn("swapped", options) && hasDiffNorms(rawNorms) && hasFullNorms(diffNorms, null)) {
+  const marked = markOf(raw) !== null;
+  const isDiff = marked ? markOf(diff) === null : hasDiffNorms(rawNorms);
+  if (isOn("swapped", options) && isDiff && hasFullNorms(diffNorms, null)) {
     throw swapped(inputs, options, diffNorms);
+  }
+  if (isOn("not-a-model", options) && marked) {
+    refuseDiff("base", raw, null);
   }
   if (isOn("not-a-diff", options)) {
     refuseFullModel(inputs, sample, diffNorms, rawNorms);
@@ -114,16 +120,31 @@ function overrule(guard: Guard, what: string): Advice {
   return { to: `if you are sure that it is ${what}, go on`, option: "ignore", value: guard };
 }
 
-function refuseDiff(role: "base" | "tuned model", { path }: Checkpoint, norms: NormCensus | null, base = "BASE"): void {
-  if (norms !== null && hasDiffNorms(norms)) {
+/**
+ * Refuses a diff where a model must be, by its maker's mark or by its norm weights.
+ * @throws {WeightDiffError} NOT_A_MODEL.
+ */
+export function refuseDiff(
+  role: "base" | "tuned model",
+  checkpoint: Checkpoint,
+  norms: NormCensus | null,
+  base = "BASE",
+): void {
+  const { path } = checkpoint;
+  const evidence = markOf(checkpoint) ?? (norms !== null && hasDiffNorms(norms) ? scatterText(norms) : null);
+  if (evidence !== null) {
     const sure = overrule("not-a-model", "a model");
     throw new WeightDiffError(
       "NOT_A_MODEL",
-      `${role} ${path}: not a model but a diff: its ${norms.count} norm weights scatter around 0 with a mean size of ${norms.magnitude.toPrecision(3)} (a model's lie on one side, far from it)`,
+      `${role} ${path}: not a model but a diff: ${evidence}`,
       role === "base" ? "give the base model that the diff's card names" : undefined,
       { advice: role === "base" ? [sure] : [recoverFirst(base, path), sure] },
     );
   }
+}
+
+function scatterText({ count, magnitude }: NormCensus): string {
+  return `its ${count} norm weights scatter around 0 with a mean size of ${magnitude.toPrecision(3)} (a model's lie on one side, far from it)`;
 }
 
 /** The command that recovers a model from a diff. */

@@ -13,15 +13,21 @@ export interface Identity {
   readonly reason: string;
 }
 
+/** The words for make-diff's mark of a diff; null if no file has it. */
+export function markOf({ shards }: Checkpoint): string | null {
+  const marked = shards.find(({ header }) => header.metadata.has(ENCODING_KEY));
+  return marked === undefined ? null : `${marked.file} is marked as one in its metadata`;
+}
+
 /** Reads norm weights only if nothing else tells. @throws {WeightDiffError} IO. */
 export async function identify(
   checkpoint: Checkpoint,
   config: ModelConfig | null,
   manifest: Manifest | null,
 ): Promise<Identity> {
-  const marked = checkpoint.shards.find(({ header }) => header.metadata.has(ENCODING_KEY));
-  if (marked !== undefined) {
-    return { kind: "diff", reason: `${marked.file} is marked as one in its metadata` };
+  const mark = markOf(checkpoint);
+  if (mark !== null) {
+    return { kind: "diff", reason: mark };
   }
   if (manifest !== null) {
     const made = manifest.operation === "make-diff";

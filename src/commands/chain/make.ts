@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { chainError, versionText } from "../../chain/chain.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { widthOf } from "../../engine/job/operand.js";
+import { refuseDiff } from "../../evidence/guards.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
 import { refuseNoEncoder } from "../../formats/zstd/encoder.js";
@@ -44,6 +45,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
   const { hub, chain, encoding = "xor", checksum = "xxh3-128", maxShardSize = DEFAULTS.maxShardSize } = options;
   refuseRemote(chain);
   const tuned = await openCheckpoint(options.tuned, hub);
+  refuseDiff("tuned model", tuned, null);
   const next = await nextVersion(options);
   const output = join(chain, `weight_v${versionText(next.number)}`);
   if (options.full === true) {
@@ -53,6 +55,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
     options.onNote?.(`the trainers' readers do not know ${encoding}: only weight-diff reads this step`);
   }
   const raw = await openCheckpoint(options.raw, hub);
+  refuseDiff("base", raw, null);
   await refuseSameFiles(raw, tuned);
   refuseUnlike(raw, tuned);
   const { head } = next;

@@ -1,22 +1,28 @@
 /** What verify reports about another checkpoint that should hold the same model. */
 import { type CheckpointComparison, compareCheckpoints } from "../../check/compare.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
+import { WeightDiffError } from "../../errors.js";
+import { recoverFirst } from "../../evidence/guards.js";
+import { markOf } from "../../evidence/identify.js";
 import type { AddFinding } from "../../finding.js";
 import { quote } from "../../formats/quote.js";
 import type { Hub } from "../../hub/place.js";
+import { encodingOf } from "../../plan/exact.js";
 import type { RunOptions } from "../../run/run-plan.js";
 
 /** If at most so many tensors differ for the same reason, each is named. More are one finding. */
 const MOST_NAMED = 3;
 
-/** @throws {WeightDiffError} as openCheckpoint and compareCheckpoints. */
+/** @throws {WeightDiffError} NOT_A_MODEL, MISMATCH; as openCheckpoint and compareCheckpoints. */
 export async function compareWith(
   checkpoint: Checkpoint,
   against: string,
   options: RunOptions & { readonly hub: Hub },
   report: AddFinding,
 ): Promise<CheckpointComparison> {
-  const comparison = await compareCheckpoints(checkpoint, await openCheckpoint(against, options.hub), options);
+  const other = await openCheckpoint(against, options.hub);
+  refuseDifferences(checkpoint, other);
+  const comparison = await compareCheckpoints(checkpoint, other, options);
   const alike = new Map<string, string[]>();
   for (const { name, reason } of comparison.tensors) {
     if (reason !== null) {
@@ -71,4 +77,29 @@ export async function compareWith(
     );
   }
   return comparison;
+}
+
+/**
+ * The values of a diff compare with those of a diff of its own encoding, and with no other ones.
+ * @throws {WeightDiffError} NOT_A_MODEL for a diff beside a model; MISMATCH for two encodings.
+ */
+function refuseDifferences(here: Checkpoint, there: Checkpoint): void {
+  const [ours, theirs] = [encodingOf(here), encodingOf(there)];
+  if (ours === theirs) {
+    return;
+  }
+  if (ours !== null && theirs !== null) {
+    throw new WeightDiffError(
+      "MISMATCH",
+      `values of two encodings cannot be compared: the diff ${here.path} is ${ours}, the diff ${there.path} ${theirs}`,
+      "recover both models, and compare those",
+    );
+  }
+  const [diff, model] = ours === null ? [there, here] : [here, there];
+  throw new WeightDiffError(
+    "NOT_A_MODEL",
+    `${diff.path} is a diff (${markOf(diff)}), ${model.path} is not marked as one: their values cannot be compared`,
+    undefined,
+    { advice: [recoverFirst("BASE", diff.path)] },
+  );
 }

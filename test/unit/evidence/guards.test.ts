@@ -7,8 +7,11 @@ import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { readConfig } from "../../../src/checkpoint/config.js";
 import { adviceAfter } from "../../../src/cli/output/advice.js";
+import { chainMake } from "../../../src/commands/chain/make.js";
 import { makeDiff } from "../../../src/commands/make-diff.js";
 import { recover } from "../../../src/commands/recover.js";
+import { report } from "../../../src/commands/report.js";
+import { verify } from "../../../src/commands/verify.js";
 import { WeightDiffError } from "../../../src/errors.js";
 import { GUARDS, type Guard } from "../../../src/evidence/guard-names.js";
 import { type GuardOptions, guardBase } from "../../../src/evidence/guards.js";
@@ -135,6 +138,45 @@ test("make-diff refuses a diff as either of its models", async () => {
     await refuses(run, "NOT_A_MODEL", /^tuned model .*: not a model but a diff/);
     assert.match(await refusalHint(run), /weight-diff recover/);
     assert.equal((await makeDiff({ raw: BASE, tuned: diff, ignore: ["not-a-model"] })).outcome, "checked");
+  });
+});
+
+for (const how of [{ encoding: "additive" }, { encoding: "exact" }, { compress: true }] as const) {
+  const { encoding = "compressed" } = how as { encoding?: string };
+  test(`a diff that make-diff marked (${encoding}) is no model, whatever its tensors hold`, async () => {
+    await withFolder(async (folder) => {
+      const tuned = join(LLAMA, "gentle-f16");
+      const diff = join(folder, "diff");
+      await makeDiff({ raw: BASE, tuned, diff, ...how });
+      const marked = /^\S+ .*: not a model but a diff: model\.safetensors is marked as one in its metadata$/;
+      await refuses(() => recover({ raw: diff, diff: BASE }), "NOT_A_DIFF", /^base and diff are swapped/);
+      await refuses(() => recover({ raw: diff, diff }), "NOT_A_MODEL", marked);
+      await refuses(() => makeDiff({ raw: diff, tuned }), "NOT_A_MODEL", marked);
+      await refuses(() => report({ raw: diff, path: tuned }), "NOT_A_MODEL", marked);
+      const asTuned = () => makeDiff({ raw: BASE, tuned: diff });
+      await refuses(asTuned, "NOT_A_MODEL", /^tuned model .* is marked as one/);
+      assert.ok((await refusalHint(asTuned)).includes(`weight-diff recover --path_raw ${BASE} --path_diff ${diff}`));
+      const chained = { raw: BASE, tuned: diff, chain: join(folder, "chain"), encoding: "exact-compressed" } as const;
+      await refuses(() => chainMake(chained), "NOT_A_MODEL", /^tuned model .* is marked as one/);
+      await refuses(() => chainMake({ ...chained, raw: diff, tuned }), "NOT_A_MODEL", /^base .* is marked as one/);
+      assert.equal(existsSync(chained.chain), false);
+      for (const [path, against] of [
+        [tuned, diff],
+        [diff, tuned],
+      ] as const) {
+        await refuses(() => verify({ path, against }), "NOT_A_MODEL", /is a diff \(.*\), .* is not marked as one/);
+      }
+      assert.equal((await verify({ path: diff, against: diff })).sound, true);
+    });
+  });
+}
+
+test("verify refuses to compare diffs of two encodings", async () => {
+  await withFolder(async (folder) => {
+    const [path, against] = [join(folder, "a"), join(folder, "b")];
+    await makeDiff({ raw: BASE, tuned: join(LLAMA, "gentle-f16"), diff: path, encoding: "exact" });
+    await makeDiff({ raw: BASE, tuned: join(LLAMA, "gentle-f16"), diff: against, compress: true });
+    await refuses(() => verify({ path, against }), "MISMATCH", /two encodings .*\/a is exact, .*\/b compressed$/);
   });
 });
 
