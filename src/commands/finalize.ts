@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Say } from "../advice.js";
 import { verifyModel } from "../check/model.js";
 import { WeightDiffError } from "../errors.js";
-import { absolutePath } from "../files/paths.js";
 import { isDivisible, repeated } from "../make/request.js";
 import type { Manifest } from "../manifest/manifest.js";
 import { removeLeftovers } from "../output/choose-mode.js";
@@ -12,7 +11,7 @@ import { clearGathered, partFolder } from "../output/gather.js";
 import { readJournal } from "../output/journal.js";
 import type { AskedRun } from "../output/journal-text.js";
 import { isBegun, partsIn } from "../output/part-names.js";
-import { outputState, STAGING } from "../output/state.js";
+import { directoryOfParts, outputState, STAGING } from "../output/state.js";
 import type { RunOptions } from "../run/run-plan.js";
 import { type ConvertReport, convert } from "./convert.js";
 import { type MakeDiffReport, makeDiff } from "./make-diff.js";
@@ -40,14 +39,14 @@ type RefuseWrongOptions = (name: "recover" | "makeDiff" | "convert", options: un
 
 /**
  * Puts parts together.
- * @throws {WeightDiffError} OUTPUT_REFUSED, naming the parts that are missing or belong to another run; OUTPUT_LOCKED if one is running;
+ * @throws {WeightDiffError} NOT_FOUND; OUTPUT_REFUSED, naming the parts that are missing or belong to another run; OUTPUT_LOCKED if one is running;
  * otherwise as the command that was divided.
  */
 export async function finalize(
   { path: asked, ...options }: FinalizeOptions,
   refuseWrong: RefuseWrongOptions,
 ): Promise<FinalizeReport> {
-  const path = absolutePath(asked);
+  const path = await directoryOfParts(asked);
   await clearGathered(path);
   const found = await firstPart(path);
   if (found === null) {

@@ -1,12 +1,11 @@
 /** status: the progress of the parts of a run on several machines, from what each wrote into the output directory. */
 
 import { WeightDiffError } from "../errors.js";
-import { absolutePath } from "../files/paths.js";
 import { partFolder } from "../output/gather.js";
 import { lockHolder } from "../output/lock.js";
 import { type PartNumber, partsIn } from "../output/part-names.js";
 import { type PartState, readState } from "../output/part-state.js";
-import { outputState } from "../output/state.js";
+import { directoryOfParts, outputState } from "../output/state.js";
 
 export interface StatusOptions {
   /** The output directory that was given to all parts. */
@@ -44,9 +43,9 @@ export interface StatusReport {
 /** No running part is silent for so long. */
 const SILENT_MS = 60_000;
 
-/** Looks at the parts, and changes nothing. @throws {WeightDiffError} OUTPUT_REFUSED if there are none; IO. */
+/** Looks at the parts, and changes nothing. @throws {WeightDiffError} NOT_FOUND, OUTPUT_REFUSED if there are none; IO. */
 export async function status({ path: asked }: StatusOptions, now: () => number = Date.now): Promise<StatusReport> {
-  const path = absolutePath(asked);
+  const path = await directoryOfParts(asked);
   const there = await partsIn(path);
   const count = there.at(-1)?.count;
   if (count === undefined) {

@@ -43,7 +43,10 @@ export const STATE_FILES: readonly string[] = [STATE_FILE, STATE_DRAFT];
 /** The parts that have a folder in the output directory, in order. */
 export async function partsIn(path: string): Promise<readonly PartNumber[]> {
   const staging = join(path, STAGING);
-  if (!(await hasOwnFolder(staging))) {
+  const isThere = await hasOwnFolder(staging).catch((error: unknown) => {
+    throw runError(staging, "look at", error);
+  });
+  if (!isThere) {
     return [];
   }
   const names = await readdir(staging).catch((error: unknown) => {

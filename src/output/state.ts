@@ -5,7 +5,9 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { WeightDiffError } from "../errors.js";
 import { errnoOf, runError } from "../files/errno.js";
+import { missingPath } from "../files/missing-path.js";
 import { hasOwnFile, hasOwnFolder } from "../files/own.js";
+import { absolutePath } from "../files/paths.js";
 import { JOURNAL, STAGING } from "./journal.js";
 import { isBegun, partsIn } from "./part-names.js";
 
@@ -72,6 +74,31 @@ export async function outputState(path: string): Promise<"absent" | "empty" | "p
     return "finished";
   }
   return names.every((name) => name === STAGING || isClutter(name)) ? "empty" : "other";
+}
+
+/**
+ * The absolute path of the directory that was given to all parts.
+ * @param path as the user wrote it.
+ * @throws {WeightDiffError} NOT_FOUND if nothing is there; OUTPUT_REFUSED if it is a file.
+ */
+export async function directoryOfParts(path: string): Promise<string> {
+  const missing = await missingPath(path);
+  if (missing !== null) {
+    throw missing;
+  }
+  const absolute = absolutePath(path);
+  const info = await stat(absolute).catch((error: unknown) => {
+    throw runError(absolute, "look at", error);
+  });
+  if (!info.isDirectory()) {
+    throw new WeightDiffError(
+      "OUTPUT_REFUSED",
+      "is a file, not a directory",
+      "give the output directory that was given to all parts",
+      { at: { file: path } },
+    );
+  }
+  return absolute;
 }
 
 async function isPartial(staging: string): Promise<boolean> {

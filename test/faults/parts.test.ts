@@ -91,7 +91,7 @@ test(`${ROUNDS} rounds of parts that are killed, doubled, resumed and put togeth
           assert.equal(code, 4, stderr);
           assert.match(
             stderr,
-            /part \d+\/\d+ |parts are missing|holds no part of a run|another run is writing/,
+            /part \d+\/\d+ |parts are missing|holds no part of a run|no such file or directory|another run is writing/,
             stderr,
           );
           tally.refusals++;
@@ -356,8 +356,18 @@ test("the plan is data, with the same digest for any number of parts, and whatev
 
 test("status tells waiting, finished and ended parts apart; a part's folder goes along with a copy of the output", () =>
   withParts(async ({ out, part, put }) => {
-    await refuses(() => status({ path: out }), "OUTPUT_REFUSED", /no part of a run was begun/);
+    const nowhere = /: no such file or directory$/;
+    await refuses(() => status({ path: out }), "NOT_FOUND", nowhere);
+    await refuses(() => finalize({ path: out }, refuseWrongOptions), "NOT_FOUND", nowhere);
+    await mkdir(out);
+    await refuses(() => status({ path: out }), "OUTPUT_REFUSED", /no part of a run was begun here/);
+    await refuses(() => finalize({ path: out }, refuseWrongOptions), "OUTPUT_REFUSED", /holds no part of a run/);
     await part(2, 3);
+    const file = join(out, ".weight-diff", (await readdir(join(out, ".weight-diff")))[0] ?? "", "journal");
+    for (const run of [() => status({ path: file }), () => finalize({ path: file }, refuseWrongOptions)]) {
+      await refuses(run, "OUTPUT_REFUSED", /\/journal: is a file, not a directory$/);
+      await refuses(() => status({ path: join(file, "x") }), "NOT_FOUND", nowhere);
+    }
     const first = await status({ path: out });
     assert.deepEqual(
       first.parts.map(({ state }) => state),
