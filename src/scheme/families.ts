@@ -3,6 +3,8 @@
  * arithmetic, names and marks, taken from its script at a commit that the row states.
  */
 import { WeightDiffError } from "../errors.js";
+import { isAlike } from "../formats/alike.js";
+import { quote } from "../formats/quote.js";
 import type { Scheme } from "./axes.js";
 import { APPLY_DELTA_FAMILIES } from "./families/apply-delta.js";
 import { MULTIMODAL_FAMILIES } from "./families/multimodal.js";
@@ -34,14 +36,22 @@ export const SCHEMES: readonly Scheme[] = ALL_FAMILIES.map(({ scheme }) => schem
 export function familyNamed(name: string): Family {
   const family = ALL_FAMILIES.find(({ scheme }) => scheme.name === name);
   if (family === undefined) {
+    const meant = namesMeant(name);
     throw new WeightDiffError(
       "USAGE",
-      `unknown scheme "${name}": it is not one of auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}`,
-      undefined,
+      `unknown scheme ${quote(name)}: it is not one of auto, custom, ${SCHEMES.map((scheme) => scheme.name).join(", ")}`,
+      meant.length === 0 ? undefined : `perhaps ${meant.join(" or ")} is meant`,
       { advice: [{ to: "see what each does", command: "schemes", options: {} }] },
     );
   }
   return family;
+}
+
+/** The schemes that a user may mean by a name that none has: those of a similar name, or else those of the publisher so called. */
+function namesMeant(name: string): readonly string[] {
+  const similar = SCHEMES.filter((scheme) => isAlike(scheme.name, name));
+  const theirs = FAMILIES.filter(({ who }) => who.split(/[^\w.-]+/).some((word) => isAlike(word, name)));
+  return (similar.length > 0 ? similar : theirs.map(({ scheme }) => scheme)).map((scheme) => scheme.name);
 }
 
 /** The scheme of that name. @throws {WeightDiffError} USAGE. */

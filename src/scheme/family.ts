@@ -1,4 +1,5 @@
 /** Who published diffs by a scheme: their names, how their diffs are recognised, and the flags of their script. */
+import { torchName } from "../formats/dtype.js";
 import type { ShardHeader } from "../formats/tensor-info.js";
 import type { Scheme } from "./axes.js";
 import type { Facts } from "./facts.js";
@@ -78,12 +79,15 @@ export function variantOf(family: Family, flag: Variant): Family | null {
   if (changed === undefined) {
     return family.variant === flag ? family : null;
   }
-  const { scheme, who, summary, script, line, byMarkOnly } = family;
+  const { scheme, who, script, line, byMarkOnly } = family;
   const { repos = [], ...axes } = changed;
+  const { arithmetic = scheme.arithmetic } = axes;
+  const dtypes = arithmetic === "stored" ? "the files' own dtypes" : torchName(arithmetic);
   return {
     scheme: { ...scheme, ...axes, name: `${scheme.name}-${VARIANTS[flag]}` },
     who: `${who}, with --${flag}`,
-    ...{ summary, script, repos, variant: flag },
+    summary: `as ${scheme.name}, in ${dtypes}`,
+    ...{ script, repos, variant: flag },
     ...(line === undefined ? {} : { line }),
     ...(byMarkOnly === undefined ? {} : { byMarkOnly }),
   };

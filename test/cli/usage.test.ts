@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { COMMAND_NAMES, typed } from "../../src/cli/flags/commands.js";
-import { FAMILIES } from "../../src/scheme/families.js";
+import { SCHEMES } from "../../src/scheme/families.js";
 import { ROOT } from "../support/fixtures.js";
 import { BASE, DIFF, recoverDemo, weightDiff } from "./command.js";
 
@@ -113,8 +113,8 @@ const WRONG: readonly (readonly [what: string, args: readonly string[], error: s
   [
     "an unknown scheme",
     [...REQUIRED, "--scheme", "vicuna"],
-    `unknown scheme "vicuna": it is not one of auto, custom, ${FAMILIES.map(({ scheme }) => scheme.name).join(", ")}`,
-    "see what each does: weight-diff schemes",
+    `unknown scheme "vicuna": it is not one of auto, custom, ${SCHEMES.map(({ name }) => name).join(", ")}`,
+    "perhaps fastchat or fastchat-v0 is meant, or see what each does: weight-diff schemes",
   ],
   [
     "--force with --resume",

@@ -1,6 +1,7 @@
 /** The table of families: what every row must have, and the order in which candidates are named. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { WeightDiffError } from "../../../src/errors.js";
 import { ALL_FAMILIES, FAMILIES, familyNamed, SCHEMES, schemeNamed } from "../../../src/scheme/families.js";
 import { refuses } from "../../support/refusal.js";
 
@@ -85,4 +86,28 @@ test("finds a family by the name of its scheme, and lists the names for any othe
     /^unknown scheme "vicuna": it is not one of auto, custom, open-instruct, .*, point-alpaca$/,
   );
   await refuses(() => schemeNamed("__proto__"), "USAGE", /unknown scheme/);
+});
+
+test("of an unknown name, says which schemes may be meant: of a similar name, or else of a publisher so called", () => {
+  for (const [name, hint] of [
+    ["open-instrct", "perhaps open-instruct is meant"],
+    ["Open_Instruct", "perhaps open-instruct is meant"],
+    ["fastchat-lowmem", "perhaps fastchat-low-mem is meant"],
+    ["alpacafarm", "perhaps alpaca-farm is meant"],
+    ["tulu", "perhaps open-instruct is meant"],
+    ["vicuna", "perhaps fastchat or fastchat-v0 is meant"],
+    ["nothing-like-it", undefined],
+  ] as const) {
+    assert.throws(
+      () => familyNamed(name),
+      (error) => error instanceof WeightDiffError && error.hint === hint,
+      `${name}: ${hint}`,
+    );
+  }
+});
+
+test("a scheme with a flag of its script says in which dtypes it computes", () => {
+  const said = (name: string) => familyNamed(name).summary;
+  assert.equal(said("knowlm-fp16"), "as knowlm, in float16");
+  assert.equal(said("fastchat-low-mem"), "as fastchat, in the files' own dtypes");
 });
