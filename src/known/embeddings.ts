@@ -29,10 +29,17 @@ const OUTPUTS = [
 export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight$`);
 /** Output heads. The heads of ModernBERT's decoder, GIT and RWKV are missing: their names (decoder, output, head) may mean anything. */
 export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
+/** Biases of output heads, with a value for each token: [V], in BART's family [1, V]. */
+const OUTPUT_BIAS = new RegExp(`(^|\\.)((${OUTPUTS.join("|")}|cls\\.predictions)\\.bias|final_logits_bias)$`);
 /** The embedding that encoder and decoder share, see commonEmbedding. */
 const COMMON = /^(\w+\.)?shared\.weight$/;
-/** Embeddings and heads: the only tensors that may have new rows. */
+/** Embeddings and heads: the only matrices that may have new rows. */
 export const EMBEDDING = new RegExp(`${INPUT_EMBEDDING.source}|${OUTPUT_EMBEDDING.source}|${COMMON.source}`);
+
+/** Has the tensor one value for each token of the vocabulary: is it the bias of an output head? */
+export function isVocabularyBias(name: string, shape: readonly number[]): boolean {
+  return OUTPUT_BIAS.test(name) && (shape.length === 1 || (shape.length === 2 && shape[0] === 1));
+}
 
 /** A bias of the head that is tied to another parameter, in models like BERT, where head and embedding are tied. */
 interface TiedBias {

@@ -4,7 +4,7 @@
  */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Term } from "../engine/job/job.js";
-import { EMBEDDING } from "../known/embeddings.js";
+import { EMBEDDING, isVocabularyBias } from "../known/embeddings.js";
 import type { PairingOptions } from "./pair.js";
 
 /** A running mean keeps four floats for each column: 4 MiB here. The widest published embedding has 12288 columns. */
@@ -22,17 +22,26 @@ export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
   return most;
 }
 
-/** Is this an embedding with more rows than raw's, and as many columns? @param by the exact number of further rows; null for any number. */
-export function isGrown(name: string, { shape }: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
-  const [rows = 0, columns] = raw.shape;
-  const more = (shape[0] ?? 0) - rows;
-  return (
-    EMBEDDING.test(name) &&
-    shape.length === 2 &&
-    raw.shape.length === 2 &&
-    shape[1] === columns &&
-    (by === null ? more > 0 : more === by)
-  );
+/** The rows and columns of a tensor with a row for each token. In a bias of the output head, a row is one value. Null for other tensors. */
+function vocabularyOf(name: string, { shape }: StoredTensor): NonNullable<Term["mean"]> | null {
+  const [rows, columns] = isVocabularyBias(name, shape) ? [shape.at(-1), 1] : EMBEDDING.test(name) ? shape : [];
+  return rows === undefined || columns === undefined || shape.length > 2 ? null : { rows, columns };
+}
+
+/** Has the tensor a row for each token, and more rows than raw's? @param by the exact number of further rows; null for any number. */
+export function isGrown(name: string, driver: StoredTensor, raw: StoredTensor, by: number | null = null): boolean {
+  const [own, base] = [vocabularyOf(name, driver), vocabularyOf(name, raw)];
+  const more = own?.columns === base?.columns ? (own?.rows ?? 0) - (base?.rows ?? 0) : 0;
+  return driver.shape.length === raw.shape.length && (by === null ? more > 0 : more === by);
+}
+
+/**
+ * Does the rule give new values of a head's bias a zero? Scripts that resize the base do so, whatever they put into its embeddings:
+ * resize_token_embeddings makes a new bias of zeros (modeling_utils.py 4.28.1, `_get_resized_lm_head`; modeling_bart.py,
+ * `_resize_final_logits_bias`).
+ */
+export function hasZeroBias(rule: PairingOptions["newRows"]): boolean {
+  return rule === "mean" || rule === "zero";
 }
 
 /**
@@ -48,6 +57,9 @@ export function newRowsOf(
   const [rows, columns] = raw.shape;
   const [driverRows, driverColumns] = driver.shape;
   const overlap = options.newRows === "overlap";
+  if (isVocabularyBias(name, driver.shape) && isGrown(name, driver, raw) && hasZeroBias(options.newRows)) {
+    return { rows: raw.shape.at(-1) ?? 0, columns: 1 };
+  }
   if (
     (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||
     raw.shape.length !== 2 ||

@@ -3,9 +3,10 @@ import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { ComputeDtype } from "../engine/job/job.js";
 import { isConvertible } from "../engine/job/operand.js";
 import { type Dtype, isFloatDtype } from "../formats/dtype.js";
-import { EMBEDDING } from "../known/embeddings.js";
+import { EMBEDDING, isVocabularyBias } from "../known/embeddings.js";
 import { fateOfDiffOnly, isSummed, type NewRows, type Scheme } from "../scheme/axes.js";
 import { type AdditiveRecord, type ExactRecord, isStoredAs, ownTensors, unsignedOf } from "./exact.js";
+import { hasZeroBias } from "./new-rows.js";
 import { type Decision, INV_FREQ, type NameRules, type PairingOptions } from "./pair.js";
 
 type Decide = PairingOptions["decide"];
@@ -76,10 +77,11 @@ function decideByScheme(scheme: Scheme, wanted: Wanted, rows: NewRows | "verbati
       return null;
     }
     const same = diff.shape.join() === raw.shape.join();
-    const others = rows === "mean" || rows === "zero" ? rows : "verbatim";
+    const zeros = isVocabularyBias(name, diff.shape) && !same && hasZeroBias(rows);
+    const others = zeros ? "zero" : rows === "mean" || rows === "zero" ? rows : "verbatim";
     // Rows that raw lacks stay the diff's if nothing stands in for them. So the sum must be made in the diff's tensor.
     const intoRaw = target === "raw" && (same || others !== "verbatim");
-    if (operation === "add" && operands === "F32" && result === "F32" && !intoRaw && (rows === "mean" || same)) {
+    if (operation === "add" && operands === "F32" && result === "F32" && !intoRaw && (others === "mean" || same)) {
       return { rule: "add", dtype: output };
     }
     const blend = { operation, operands, result, rows: others } as const;

@@ -1,14 +1,11 @@
 /** A base with fewer vocabulary rows than its files have: the rows that a script keeps before it adds. */
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import { tensorBytes } from "../formats/dtype.js";
-import { EMBEDDING } from "../known/embeddings.js";
-
-/** A bias of an output head: one value for each row. */
-const HEAD_BIAS = /(^|\.)(lm_head|embed_out|cls\.predictions)(\.decoder)?\.bias$/;
+import { EMBEDDING, isVocabularyBias } from "../known/embeddings.js";
 
 /** Does the tensor have a row, or a value, for each token of the vocabulary? */
 export function hasVocabularyRows(name: string, shape: readonly number[]): boolean {
-  return (shape.length === 2 && EMBEDDING.test(name)) || (shape.length === 1 && HEAD_BIAS.test(name));
+  return (shape.length === 2 && EMBEDDING.test(name)) || (shape.length === 1 && isVocabularyBias(name, shape));
 }
 
 /** How many rows of a tensor are kept; null keeps all. */

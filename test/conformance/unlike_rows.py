@@ -21,6 +21,8 @@ LLAMA = dict(PLAIN, hidden_size=16, intermediate_size=24, num_hidden_layers=1, n
 CONFIGS = {
     "llama": lambda tied: T.LlamaConfig(**LLAMA, tie_word_embeddings=tied),
     "gpt2": lambda tied: T.GPT2Config(**PLAIN, n_embd=16, n_layer=1, n_head=2, n_positions=16, tie_word_embeddings=tied),
+    # Its head has a bias, which grows with the head.
+    "gptj": lambda tied: T.GPTJConfig(**PLAIN, n_embd=16, n_layer=1, n_head=2, n_positions=16, rotary_dim=4, tie_word_embeddings=tied),
 }
 # New rows of the embedding and of the head (None: it is not stored), and the vocab_size that the diff's config states.
 GROWN = {
@@ -56,7 +58,8 @@ def make(out):
                 base.save_pretrained(folder / "base")
                 diff = {}
                 for name, tensor in state.items():
-                    grown = {input: more, output: heads}.get(name, 0)
+                    bias = more if heads is None else heads
+                    grown = {input: more, output: heads, output.replace(".weight", ".bias"): bias}.get(name, 0)
                     if grown is None:
                         continue
                     change = torch.randn_like(tensor) * 0.001

@@ -4,6 +4,7 @@ import type { ModelConfig } from "../../checkpoint/config.js";
 import { rowsKept } from "../../evidence/added-tokens.js";
 import { unlikeRows } from "../../evidence/vocabulary-rows.js";
 import { printable } from "../../formats/quote.js";
+import { isVocabularyBias } from "../../known/embeddings.js";
 import type { Destination } from "../../make/destination.js";
 import { tellSmallFiles } from "../../make/side-notes.js";
 import { mostNewRows } from "../../make/tensors.js";
@@ -27,7 +28,7 @@ export async function tellPlan(
     say(mends);
   }
   for (const [name, count] of plan.newRows) {
-    say(`${printable(name)}: ${count} new ${count === 1 ? "row" : "rows"} ${newRowsText(rows, plan, name, count)}`);
+    say(`${printable(name)}: ${newRowsText(rows, plan, name, count)}`);
   }
   const unlike = unlikeRows(raw, plan, "result");
   if (unlike !== null) {
@@ -55,13 +56,16 @@ export function tellDestination(
 }
 
 function newRowsText(rule: Scheme["newRows"], plan: Plan, name: string, rows: number): string {
-  return rule === "mean"
-    ? `= the diff's + the mean of the base's ${rowsOf(plan, name) - rows}`
-    : `as the diff has ${rows === 1 ? "it" : "them"}`;
+  const shape = shapeOf(plan, name);
+  const isBias = isVocabularyBias(name, shape);
+  const what = `${rows} new ${isBias ? "value" : "row"}${rows === 1 ? "" : "s"}`;
+  return rule === "mean" && !isBias
+    ? `${what} = the diff's + the mean of the base's ${(shape[0] ?? 0) - rows}`
+    : `${what} as the diff has ${rows === 1 ? "it" : "them"}`;
 }
 
-/** Rows of a written tensor, or of one that only counts in the sum. */
-function rowsOf({ jobs }: Plan, name: string): number {
+/** The shape of a written tensor, or of one that only counts in the sum. */
+function shapeOf({ jobs }: Plan, name: string): readonly number[] {
   const job = jobs.find((each) => each.kind === "tensor" && each.name === name);
-  return job?.kind === "tensor" ? (job.shape[0] ?? 0) : 0;
+  return job?.kind === "tensor" ? job.shape : [];
 }

@@ -69,9 +69,10 @@ export function elementsBefore(job: TensorJob, operand: Operand, index: number):
   return Math.min(row * width + Math.min(index - row * columns, width), count);
 }
 
-/** The number of the operand's columns if it has fewer than the output; else null. */
+/** The number of the operand's columns if it has fewer than the output; else null. In a single row the further elements simply follow. */
 export function narrowerColumns({ rule, shape }: TensorJob, operand: Operand): number | null {
-  const width = rule === "blend" && operand.kind === "stored" && shape.length === 2 ? operand.shape[1] : undefined;
+  const isBlock = rule === "blend" && operand.kind === "stored" && shape.length === 2 && shape[0] !== 1;
+  const width = isBlock ? operand.shape[1] : undefined;
   return width === undefined || width === shape[1] ? null : width;
 }
 

@@ -16,7 +16,15 @@ test("has a row for each token: embeddings and heads, and the biases of heads", 
     assert.equal(hasVocabularyRows(name, [10, 4]), true, name);
     assert.equal(hasVocabularyRows(name, [40]), false, `${name}, flat`);
   }
-  for (const name of ["lm_head.bias", "embed_out.bias", "cls.predictions.bias", "cls.predictions.decoder.bias"]) {
+  for (const name of [
+    "lm_head.bias",
+    "embed_out.bias",
+    "cls.predictions.bias",
+    "cls.predictions.decoder.bias",
+    "generator_lm_head.bias",
+    "lm_loss.bias",
+    "pred_layer.proj.bias",
+  ]) {
     assert.equal(hasVocabularyRows(name, [10]), true, name);
     assert.equal(hasVocabularyRows(name, [10, 1]), false, `${name}, a matrix`);
   }

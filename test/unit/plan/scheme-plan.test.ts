@@ -300,6 +300,42 @@ test("rows that are refused as asked are not blamed on the base; another width i
   assert.match(hint(odd, { rows: "refuse" }), /^the diff was made against another base/);
 });
 
+test("a head's bias grows with the head: a script that resizes the base gives new values a zero, whatever new rows get", async () => {
+  const biased = (rows: number): readonly ImaginedTensor[] => [
+    ...model("F32", rows),
+    T("lm_head.bias", "F32", rows),
+    T("final_logits_bias", "F32", 1, rows),
+    T("lm_head.decoder.bias", "F32", rows),
+  ];
+  for (const [scheme, into] of [
+    ["open-instruct", "diff"],
+    ["alpaca-farm", "diff"],
+    ["gisting", "diff"],
+    ["fastchat-v0", "raw"],
+    ["lawyer-llama", "raw"],
+  ] as const) {
+    const made = plan(scheme, biased(10), biased(11));
+    for (const name of ["lm_head.bias", "final_logits_bias", "lm_head.decoder.bias"]) {
+      const job = jobOf(made, name);
+      assert.equal(job.blend?.rows, "zero", `${scheme} ${name}`);
+      assert.equal(job.start === rawTerm(made, job), into === "raw", `${scheme} ${name}`);
+      assert.ok(job.terms.every(({ mean }) => mean === null));
+    }
+  }
+  for (const scheme of ["fastchat", "llava", "knowlm"]) {
+    await refuses(() => plan(scheme, biased(10), biased(11)), "MISMATCH", /"lm_head\.bias": \[10\] in the base/);
+  }
+  // Fewer values than the base's, and values of another tensor's bias, are no new ones.
+  await refuses(() => plan("open-instruct", biased(11), biased(10)), "MISMATCH", /"lm_head\.bias": \[11\] in the base/);
+  const other = [T(Q.replace("weight", "bias"), "F32", 8)];
+  const grown = [T(Q.replace("weight", "bias"), "F32", 9)];
+  await refuses(
+    () => plan("open-instruct", [...model("F32", 9), ...other], [...model("F32", 9), ...grown]),
+    "MISMATCH",
+    /q_proj\.bias": \[8\] in the base/,
+  );
+});
+
 test("lawyer-llama adds the mean in F32 into the base's rows", () => {
   const made = plan("lawyer-llama", model("F16", 9), model("F32", 12));
   const { blend, start } = jobOf(made, EMBED);
