@@ -13,11 +13,11 @@ import { CUSTOM_DEFAULTS, type CustomAxes, customScheme } from "../scheme/custom
 import type { ScriptWords } from "../scheme/facts.js";
 import { familyNamed } from "../scheme/families.js";
 import { VARIANT_FLAGS, type Variant, variantOf } from "../scheme/family.js";
-import { chosen, type Evidence, type SchemeChoice } from "./choice.js";
-import { chooseScheme } from "./choose-scheme.js";
 import type { Inputs } from "./guards.js";
 import { findOwnTensors } from "./own-tensors.js";
 import { cutToDiff } from "./resize.js";
+import { chosen, type Evidence, type SchemeChoice } from "./scheme/choice.js";
+import { chooseScheme } from "./scheme/choose.js";
 
 export interface SchemeOptions {
   /** "auto", "custom", or a name in the table of schemes. */

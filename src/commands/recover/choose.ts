@@ -1,9 +1,9 @@
 /** The scheme that recover uses, and the guards that make sure that base and diff are what the user takes them for. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
-import type { SchemeChoice } from "../../evidence/choice.js";
 import { guardRoles, type Inputs, readAheadOfGuards } from "../../evidence/guards.js";
 import type { SampledPair } from "../../evidence/sample.js";
+import type { SchemeChoice } from "../../evidence/scheme/choice.js";
 import { decideScheme, summedPart, withFlags } from "../../evidence/scheme.js";
 import { torchName } from "../../formats/dtype.js";
 import { planOptionsOf } from "../../make/open.js";

@@ -1,10 +1,10 @@
 /** What recover does before it writes anything: opens both sides, chooses the scheme, refuses what it can, and plans. */
 import type { EarlyThreads } from "../../engine/early.js";
 import { trace } from "../../engine/io/trace.js";
-import type { SchemeChoice } from "../../evidence/choice.js";
 import { guardBase, type Inputs } from "../../evidence/guards.js";
 import { cutForExact, resizeAsMade, resizeBase } from "../../evidence/resize.js";
 import { sampleSums } from "../../evidence/sample-sums.js";
+import type { SchemeChoice } from "../../evidence/scheme/choice.js";
 import { STREAM } from "../../files/pipe.js";
 import { openPair } from "../../make/open.js";
 import { readAdditiveRecord } from "../../plan/exact.js";

@@ -1,8 +1,8 @@
 /** recover's recipe for the run: the manifest that it writes, the sums that it judges, and its report. */
 import { refuseOtherResult } from "../../check/published.js";
 import type { BaseFiles } from "../../checkpoint/from-base.js";
-import type { SchemeChoice } from "../../evidence/choice.js";
 import type { Inputs } from "../../evidence/guards.js";
+import type { SchemeChoice } from "../../evidence/scheme/choice.js";
 import { dtypeName } from "../../formats/dtype.js";
 import { overflowOf, warnOverflow, writtenTensors } from "../../make/outcome.js";
 import type { Recipe } from "../../make/recipe.js";

@@ -1,6 +1,6 @@
 /** The report of `recover`: one type for computed tensors and for whole XORed files. */
 
-import type { SchemeChoice } from "../../evidence/choice.js";
+import type { SchemeChoice } from "../../evidence/scheme/choice.js";
 import type { End, MakingReport } from "../../make/recipe.js";
 import { dividedWork, plannedFiles } from "../../make/tensors.js";
 import type { Plan } from "../../plan/plan.js";

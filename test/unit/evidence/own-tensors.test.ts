@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openCheckpoint } from "../../../src/checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../../src/errors.js";
-import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
 import { findOwnTensors, type OwnTensor } from "../../../src/evidence/own-tensors.js";
+import { chooseScheme } from "../../../src/evidence/scheme/choose.js";
 import { FIXTURES } from "../../support/fixtures.js";
 
 const TRAINED = join(FIXTURES, "trained");

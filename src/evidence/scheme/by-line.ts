@@ -3,9 +3,9 @@
  * scripts share FastChat's command line. Marks in the diff tell some of them apart. Without a mark it is FastChat's own script, unless
  * values or shapes contradict that.
  */
-import { FAMILIES } from "../scheme/families.js";
-import { type Family, type Variant, variantOf } from "../scheme/family.js";
-import { familiesOfLine, operandNamed } from "../scheme/recognise.js";
+import { FAMILIES } from "../../scheme/families.js";
+import { type Family, type Variant, variantOf } from "../../scheme/family.js";
+import { familiesOfLine, operandNamed } from "../../scheme/recognise.js";
 import { dtypeOf, isContradicted, isPossible, isShown } from "./by-dtypes.js";
 import { type Candidate, candidatesHere, undecided } from "./candidates.js";
 import { chosen, type Evidence, markedFamilies, marksText, type SchemeChoice } from "./choice.js";

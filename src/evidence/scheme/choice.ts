@@ -1,13 +1,13 @@
 /** The evidence for choosing a scheme, and the choice. */
-import type { Checkpoint } from "../checkpoint/checkpoint.js";
-import type { ModelConfig } from "../checkpoint/config.js";
-import type { RecoverPairingOptions } from "../plan/pair-rules.js";
-import type { Scheme } from "../scheme/axes.js";
-import type { Facts, ScriptWords } from "../scheme/facts.js";
-import { FAMILIES } from "../scheme/families.js";
-import type { Family, Variant } from "../scheme/family.js";
-import { markOf } from "../scheme/recognise.js";
-import type { OwnTensor } from "./own-tensors.js";
+import type { Checkpoint } from "../../checkpoint/checkpoint.js";
+import type { ModelConfig } from "../../checkpoint/config.js";
+import type { RecoverPairingOptions } from "../../plan/pair-rules.js";
+import type { Scheme } from "../../scheme/axes.js";
+import type { Facts, ScriptWords } from "../../scheme/facts.js";
+import { FAMILIES } from "../../scheme/families.js";
+import type { Family, Variant } from "../../scheme/family.js";
+import { markOf } from "../../scheme/recognise.js";
+import type { OwnTensor } from "../own-tensors.js";
 
 export interface SchemeChoice {
   readonly scheme: Scheme;

@@ -3,17 +3,17 @@
  * and shapes choose nothing: a script may load a diff in another dtype than it was saved in, and a scheme that fits only because it leaves
  * a tensor unchanged has no evidence for that. Values choose if they show which tensors are the model's own, and only one result is left.
  */
-import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
-import { type Dtype, dtypeName, isFloatDtype } from "../formats/dtype.js";
-import { quote } from "../formats/quote.js";
-import { INV_FREQ } from "../plan/pair.js";
-import { isSummed, type Scheme } from "../scheme/axes.js";
-import { ALL_FAMILIES, familyNamed } from "../scheme/families.js";
-import type { Family } from "../scheme/family.js";
-import { areText } from "../scheme/recognise.js";
+import type { Checkpoint, StoredTensor } from "../../checkpoint/checkpoint.js";
+import { type Dtype, dtypeName, isFloatDtype } from "../../formats/dtype.js";
+import { quote } from "../../formats/quote.js";
+import { INV_FREQ } from "../../plan/pair.js";
+import { isSummed, type Scheme } from "../../scheme/axes.js";
+import { ALL_FAMILIES, familyNamed } from "../../scheme/families.js";
+import type { Family } from "../../scheme/family.js";
+import { areText } from "../../scheme/recognise.js";
+import { mayBeOwn } from "../own-tensors.js";
 import { candidatesHere, refuseUnpaired, undecided } from "./candidates.js";
 import { chosen, type Evidence, type SchemeChoice } from "./choice.js";
-import { mayBeOwn } from "./own-tensors.js";
 
 /** @throws {WeightDiffError} MISMATCH if the two do not fit under any scheme; SCHEME_UNKNOWN. */
 export function byDtypes(evidence: Evidence): SchemeChoice {

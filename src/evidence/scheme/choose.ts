@@ -4,11 +4,11 @@
  * has; values. Dtypes and shapes alone choose only open-instruct (by-dtypes.ts). No scheme is chosen because it would drop what does not
  * fit, or leave it unchanged.
  */
-import { printable } from "../formats/quote.js";
-import { repoName } from "../known/sums.js";
-import { encodingOf } from "../plan/exact.js";
-import { ALL_FAMILIES, familyNamed } from "../scheme/families.js";
-import { familyOfRepo } from "../scheme/recognise.js";
+import { printable } from "../../formats/quote.js";
+import { repoName } from "../../known/sums.js";
+import { encodingOf } from "../../plan/exact.js";
+import { ALL_FAMILIES, familyNamed } from "../../scheme/families.js";
+import { familyOfRepo } from "../../scheme/recognise.js";
 import { byDtypes } from "./by-dtypes.js";
 import { byLine } from "./by-line.js";
 import { candidatesHere, undecided } from "./candidates.js";

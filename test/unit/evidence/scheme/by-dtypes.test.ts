@@ -1,12 +1,12 @@
 /** What dtypes and counts of rows choose, and what is said where they choose nothing. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
-import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
-import type { Dtype } from "../../../src/formats/dtype.js";
-import { FAMILIES } from "../../../src/scheme/families.js";
-import { imagine } from "../../support/checkpoints.js";
-import { hintOf, undecided } from "../../support/refusal.js";
+import type { Evidence, SchemeChoice } from "../../../../src/evidence/scheme/choice.js";
+import { chooseScheme } from "../../../../src/evidence/scheme/choose.js";
+import type { Dtype } from "../../../../src/formats/dtype.js";
+import { FAMILIES } from "../../../../src/scheme/families.js";
+import { imagine } from "../../../support/checkpoints.js";
+import { hintOf, undecided } from "../../../support/refusal.js";
 
 const diffOf = (...dtypes: readonly Dtype[]) =>
   imagine(

@@ -2,15 +2,15 @@
  * What a diff would become under each of several schemes. Schemes that give the same bits for this pair are one candidate. The rules of
  * pairing tell all that, without reading a tensor.
  */
-import { WeightDiffError } from "../errors.js";
-import { dtypeName, isFloatDtype } from "../formats/dtype.js";
-import { ROPE_THETA } from "../kernel/inv-freq.js";
-import { INV_FREQ, type Pair } from "../plan/pair.js";
-import { recoverPairing } from "../plan/pair-rules.js";
-import { pairTensors } from "../plan/pairing.js";
-import type { Scheme } from "../scheme/axes.js";
-import { schemeNamed } from "../scheme/families.js";
-import type { Family } from "../scheme/family.js";
+import { WeightDiffError } from "../../errors.js";
+import { dtypeName, isFloatDtype } from "../../formats/dtype.js";
+import { ROPE_THETA } from "../../kernel/inv-freq.js";
+import { INV_FREQ, type Pair } from "../../plan/pair.js";
+import { recoverPairing } from "../../plan/pair-rules.js";
+import { pairTensors } from "../../plan/pairing.js";
+import type { Scheme } from "../../scheme/axes.js";
+import { schemeNamed } from "../../scheme/families.js";
+import type { Family } from "../../scheme/family.js";
 import type { Evidence } from "./choice.js";
 
 /** Schemes that give the same bits, in the given order. */

@@ -1,13 +1,13 @@
 /** What a script's own command line chooses, what says more than it, and where it is asked which of several scripts is meant. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
-import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
-import type { Dtype } from "../../../src/formats/dtype.js";
-import { diffMetadata } from "../../../src/plan/exact.js";
-import type { Variant } from "../../../src/scheme/family.js";
-import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { hintOf, undecided } from "../../support/refusal.js";
+import type { Evidence, SchemeChoice } from "../../../../src/evidence/scheme/choice.js";
+import { chooseScheme } from "../../../../src/evidence/scheme/choose.js";
+import type { Dtype } from "../../../../src/formats/dtype.js";
+import { diffMetadata } from "../../../../src/plan/exact.js";
+import type { Variant } from "../../../../src/scheme/family.js";
+import { type ImaginedTensor, imagine } from "../../../support/checkpoints.js";
+import { hintOf, undecided } from "../../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";

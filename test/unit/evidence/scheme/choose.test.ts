@@ -1,13 +1,13 @@
 /** --scheme auto: what is chosen by which evidence, what contradicts it, and what is refused with what words. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { WeightDiffError } from "../../../src/errors.js";
-import type { Evidence, SchemeChoice } from "../../../src/evidence/choice.js";
-import { chooseScheme } from "../../../src/evidence/choose-scheme.js";
-import type { Dtype } from "../../../src/formats/dtype.js";
-import { countNewRows } from "../../../src/plan/new-rows.js";
-import { type ImaginedTensor, imagine } from "../../support/checkpoints.js";
-import { hintOf, refuses, undecided } from "../../support/refusal.js";
+import type { WeightDiffError } from "../../../../src/errors.js";
+import type { Evidence, SchemeChoice } from "../../../../src/evidence/scheme/choice.js";
+import { chooseScheme } from "../../../../src/evidence/scheme/choose.js";
+import type { Dtype } from "../../../../src/formats/dtype.js";
+import { countNewRows } from "../../../../src/plan/new-rows.js";
+import { type ImaginedTensor, imagine } from "../../../support/checkpoints.js";
+import { hintOf, refuses, undecided } from "../../../support/refusal.js";
 
 const EMBED = "model.embed_tokens.weight";
 const Q = "model.layers.0.self_attn.q_proj.weight";
