@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { isVocabulary } from "../files/side-names.js";
 import { printable, quote } from "../formats/quote.js";
+import { ORIGINAL_FLOATS } from "../formats/torch-globals.js";
+import { PUBLISHED_FLOATS } from "../formats/weight-file.js";
 import { isAddress, parseHubName } from "../hub/name.js";
 import type { HubPlace } from "../hub/place.js";
 import { PRECEDENCE } from "./layouts/huggingface.js";
@@ -137,12 +139,12 @@ async function adapter({ directory, names }: BarePlace): Promise<Finding | null>
   }
   const { base_model_name_or_path: base } = await readSettings(directory, "adapter_config.json");
   const whose = typeof base === "string" && base !== "" ? ` for ${quote(base)}` : "";
-  return [
-    "FORMAT_UNSUPPORTED",
-    `holds ${printable(name)}: a LoRA adapter${whose}, not whole weights`,
-    "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
-  ];
+  return ["FORMAT_UNSUPPORTED", `holds ${printable(name)}: a LoRA adapter${whose}, not whole weights`, MERGE_ADAPTER];
 }
+
+/** What to do about a LoRA adapter. */
+export const MERGE_ADAPTER = "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()";
+const OTHER_RUNTIME = "get the PyTorch or safetensors files of the same model";
 
 /** [a telltale name, what it is, what to do]. */
 const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
@@ -169,13 +171,9 @@ const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: st
   [
     /^(quantize_config|quant_config)\.json$|^gptq_model|[-_.](gptq|awq|exl2|int[48]|[2-8]bit)([-_.].*)?\.(safetensors|bin|pt)$/i,
     "quantised weights (GPTQ, AWQ and the like)",
-    "get the original float weights: quantised ones cannot take a diff",
+    ORIGINAL_FLOATS,
   ],
-  [
-    /\.(gguf|ggml)$|^ggml-.*\.bin$/,
-    "llama.cpp files",
-    "get the publisher's safetensors or .bin files: these are mostly quantised, and quantised weights take no diff",
-  ],
+  [/\.(gguf|ggml)$|^ggml-.*\.bin$/, "llama.cpp files", PUBLISHED_FLOATS],
   [
     /^(koala_\d+b_diff|streaming_(params|train_state))/,
     "EasyLM checkpoints (Koala), each one file",
@@ -186,12 +184,12 @@ const OTHER_FORMATS: readonly (readonly [pattern: RegExp, what: string, hint: st
     "a Megatron checkpoint",
     "convert it to Hugging Face's format with the converter of whoever trained it",
   ],
-  [/\.msgpack$/, "a Flax checkpoint", "get the PyTorch or safetensors files of the same model"],
-  [/\.h5$|\.ckpt\.(index|meta)$/, "a TensorFlow checkpoint", "get the PyTorch or safetensors files of the same model"],
+  [/\.msgpack$/, "a Flax checkpoint", OTHER_RUNTIME],
+  [/\.h5$|\.ckpt\.(index|meta)$/, "a TensorFlow checkpoint", OTHER_RUNTIME],
   [
     /\.onnx(_data)?$|^openvino_model\.|\.(mlmodel|mlpackage|tflite|engine|nemo|npz)$/,
     "a model for another runtime (ONNX, OpenVINO, Core ML, NeMo, MLX and the like)",
-    "get the PyTorch or safetensors files of the same model",
+    OTHER_RUNTIME,
   ],
   [
     /\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz|zst)|7z|rar)(\.\d+)?$/,

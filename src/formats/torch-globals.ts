@@ -111,6 +111,9 @@ export function torchGlobal(name: string): GlobalRule | undefined {
   return dtypeFromTorch(torchDtype) === undefined ? undefined : { kind: "dtype", torchDtype };
 }
 
+/** What to do about quantised weights. */
+export const ORIGINAL_FLOATS = "get the original float weights: quantised ones cannot take a diff";
+
 /** Well-known names outside the closed world: what a file with such a name holds, and what to do about it. */
 const WELL_KNOWN: readonly (readonly [name: RegExp, what: string, hint: string])[] = [
   [
@@ -123,7 +126,7 @@ const WELL_KNOWN: readonly (readonly [name: RegExp, what: string, hint: string])
     "a sharded tensor of torch.distributed (FSDP)",
     "save whole tensors: FSDP's FULL_STATE_DICT, or get_model_state_dict with full_state_dict=True",
   ],
-  [/^torchao\./, "weights quantised by torchao", "get the original float weights: quantised ones cannot take a diff"],
+  [/^torchao\./, "weights quantised by torchao", ORIGINAL_FLOATS],
 ];
 
 /** What a refused name tells about its file, if it is known. */

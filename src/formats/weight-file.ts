@@ -17,7 +17,8 @@ const LARGEST_HEADER = 100_000_000n;
 const AGAIN = "download it again";
 const LOOK = "the download may have been answered by an error message: look into the file, and download it again";
 const OTHER_FILE = "it is not the weights: give the folder that holds them, or a weight file (.safetensors, .bin)";
-const FLOATS =
+/** What to do about the files of llama.cpp. */
+export const PUBLISHED_FLOATS =
   "get the publisher's safetensors or .bin files: these are mostly quantised, and quantised weights take no diff";
 const CONVERT = "convert it to safetensors first, or use the publisher's safetensors or .bin files";
 
@@ -76,13 +77,13 @@ const UNSUPPORTED: readonly UnsupportedFormat[] = [
     what: "is compressed",
     hint: "unpack it first",
   },
-  { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: FLOATS },
+  { is: begins("GGUF"), code: "FORMAT_UNSUPPORTED", what: "is a GGUF file", hint: PUBLISHED_FLOATS },
   {
     // Written as a little-endian word, so the letters are reversed in the file.
     is: begins("lmgg", "fmgg", "tjgg", "algg", "ggml", "ggmf", "ggjt", "ggla"),
     code: "FORMAT_UNSUPPORTED",
     what: "is a GGML file",
-    hint: FLOATS,
+    hint: PUBLISHED_FLOATS,
   },
   { is: begins("\x93NUMPY"), code: "FORMAT_UNSUPPORTED", what: "is a NumPy array", hint: CONVERT },
   { is: begins("\x89HDF"), code: "FORMAT_UNSUPPORTED", what: "is an HDF5 file (Keras, TensorFlow)", hint: CONVERT },

@@ -5,6 +5,7 @@
 
 import type { Advice } from "../advice.js";
 import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
+import { MERGE_ADAPTER } from "../checkpoint/nothing-here.js";
 import { WeightDiffError } from "../errors.js";
 import { quote } from "../formats/quote.js";
 import { EMBEDDING } from "../known/embeddings.js";
@@ -118,7 +119,7 @@ function adapters({ raw, driver, role }: Unfit): Explanation | null {
           }
         : {
             cause: `the ${side} is an adapter (LoRA), not a weight diff: none of its names is in the ${side === "base" ? sideName(role) : "base"}, and ${quote(first)} is an adapter's`,
-            remedy: "merge it with peft: PeftModel.from_pretrained(base, adapter).merge_and_unload()",
+            remedy: MERGE_ADAPTER,
           };
     }
   }

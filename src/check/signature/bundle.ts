@@ -7,6 +7,7 @@ import * as z from "zod";
 import { WeightDiffError } from "../../errors.js";
 import { parseJson } from "../../formats/json.js";
 import type { SignatureKey } from "./keys.js";
+import { OTHER_VERIFIER } from "./statement.js";
 
 const MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const PAYLOAD_TYPE = "application/vnd.in-toto+json";
@@ -70,7 +71,7 @@ export function opened(text: string, { key, hash, hint }: SignatureKey, where: s
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       "signed with a certificate, or without a key: only signatures by keys can be checked",
-      "verify it with model-signing (pip install model-signing)",
+      OTHER_VERIFIER,
       { at: { file: where } },
     );
   }

@@ -11,6 +11,8 @@ import { JsonScanner } from "../../formats/json-scanner.js";
 
 const STATEMENT = "https://in-toto.io/Statement/v1";
 const PREDICATE = "https://model_signing/signature/v1.0";
+/** What to do about a signature of a kind that is not checked here. */
+export const OTHER_VERIFIER = "verify it with model-signing (pip install model-signing)";
 const HEX = /^[0-9a-f]{64}$/;
 /** Enough for 160,000 tensors with three values each. */
 const MAX_VALUES = 2_000_000;
@@ -84,7 +86,7 @@ export function readStatement(payload: Uint8Array, where: string): Statement {
     throw new WeightDiffError(
       "FORMAT_UNSUPPORTED",
       `signs ${serialization.method} by ${serialization.hash_type}: only files signed by sha256 can be checked`,
-      "verify it with model-signing (pip install model-signing)",
+      OTHER_VERIFIER,
       { at: { file: where } },
     );
   }

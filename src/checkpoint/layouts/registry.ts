@@ -16,7 +16,7 @@ import type {
 import { metaConfigText } from "./meta/config.js";
 import { type MetaModel, type MetaTensor, readMetaLayout } from "./meta/layout.js";
 import { refuseOtherNorms } from "./meta/norms.js";
-import { type MetaParams, PARAMS, parseParams } from "./meta/params.js";
+import { FETCH_PARAMS, type MetaParams, PARAMS, parseParams } from "./meta/params.js";
 import { isMetaPart, metaPartName } from "./meta/parts.js";
 
 const HUGGINGFACE: Layout = {
@@ -151,7 +151,7 @@ function unconvertibleBy(params: MetaParams | null, { path }: Pick<LayoutInput<u
     return {
       code: "NOT_FOUND",
       fact: "has no params.json: the config of the converted model needs its norm_eps",
-      hint: "fetch params.json from where the weights came from",
+      hint: FETCH_PARAMS,
       file: path,
     };
   }

@@ -7,7 +7,7 @@ import { WeightDiffError } from "../../../errors.js";
 import type { Piece } from "../../../formats/pieces.js";
 import { quote } from "../../../formats/quote.js";
 import type { Shape, StoredRecord, TensorInfo } from "../../../formats/tensor-info.js";
-import type { MetaParams } from "./params.js";
+import { FETCH_PARAMS, type MetaParams } from "./params.js";
 import { type MetaPart, refuseGaps, refuseOtherCount } from "./parts.js";
 
 /** A tensor of transformers' state dict, and the part that holds it or its first piece. */
@@ -145,7 +145,7 @@ function headsOf(params: MetaParams | null, hiddenSize: number, directory: strin
     throw new WeightDiffError(
       "NOT_FOUND",
       `has no params.json, and a hidden size of ${hiddenSize} does not tell how many heads there are`,
-      "fetch params.json from where the weights came from",
+      FETCH_PARAMS,
       { at: { file: directory } },
     );
   }

@@ -7,6 +7,7 @@ import { WeightDiffError } from "../../../errors.js";
 import { parseJson } from "../../../formats/json.js";
 
 export const PARAMS = "params.json";
+export const FETCH_PARAMS = `fetch ${PARAMS} from where the weights came from`;
 
 const size = z.number().int().positive().max(1e9);
 
