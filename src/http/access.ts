@@ -7,7 +7,7 @@ export interface HubAccess {
   readonly endpoint: string;
   /** Sent to the endpoint's own origin and nowhere else; null without one. */
   readonly token: string | null;
-  /** Proxies and certificates. */
+  /** The proxies and certificates to use. */
   readonly network: Network;
   /** Milliseconds until an answer must begin. */
   readonly answerMs: number;
@@ -15,19 +15,19 @@ export interface HubAccess {
   readonly silenceMs: number;
   /** Milliseconds for the whole of an answer that is no file, such as a list. */
   readonly wholeMs: number;
-  /** Waited for a file's bytes before it is asked whether enough have come: LEAST_RATE in the mean. */
+  /** Milliseconds of waiting for a file's bytes after which the rate is checked: it must be LEAST_RATE on average. */
   readonly rateMs: number;
-  /** How often one thing is tried; progress starts the count again. */
+  /** How often a request is tried. Progress starts the count again. */
   readonly attempts: number;
-  /** How often it is tried where nothing answers at all: no such host, no network. */
+  /** How often it is tried if nothing answers at all: no such host, no network. */
   readonly reachAttempts: number;
-  /** Milliseconds before the second attempt; the pause doubles with every further one. */
+  /** Milliseconds before the second attempt. The pause doubles with each further attempt. */
   readonly pauseMs: number;
 }
 
 /**
- * huggingface_hub's own times (constants.py), and an end to answers that neither fall silent nor end; five attempts are some eight
- * seconds of a Hub that does not answer.
+ * The timeouts of huggingface_hub (constants.py), and a limit for answers that neither fall silent nor end. If the Hub does not answer,
+ * five attempts take some eight seconds.
  */
 export const PATIENCE = {
   answerMs: 10_000,
@@ -38,7 +38,7 @@ export const PATIENCE = {
   reachAttempts: 5,
   pauseMs: 500,
 } as const;
-/** Bytes a second: a modem of 1998 is five times as fast. */
+/** Bytes a second. A modem of 1998 is five times as fast. */
 export const LEAST_RATE = 1000;
 
 /** One file of a repository at a fixed commit, as it can be fetched. Plain data. */
@@ -53,10 +53,10 @@ export interface RemoteFile {
   readonly page: string;
   /** Bytes. */
   readonly size: number;
-  /** sha256 (hex) of a large file, git's blob sha1 of a small one: what the Hub's own caches call it. */
+  /** The name of the file in the Hub's own caches: sha256 (hex) of a large file, git's blob sha1 of a small one. */
   readonly etag: string;
   readonly access: HubAccess;
-  /** Where its bytes lie, if it was asked for before: a signed address, which may have expired. Never written anywhere either. */
+  /** The signed address of its bytes, if it is known already. It may have expired. It is never written anywhere. */
   readonly address?: string;
 }
 

@@ -1,7 +1,7 @@
 /**
- * A stretch of a file that is read in order, by one request for all of it: what follows is on its way while the last bytes are worked on.
- * Nothing is kept here: while nobody asks for bytes, they wait on the connection, and the other end with them. A request for each read
- * would cost a way to the Hub and back, and connections that rest in between begin slowly again (RFC 5681, 4.1).
+ * A stretch of a file that is read in order, by one request for all of it: the next bytes are on their way while the last ones are used.
+ * Nothing is buffered here: while nobody asks for bytes, they wait on the connection, and the server waits too. A request for each read
+ * would cost a round trip to the Hub, and a connection that was idle in between begins slowly again (RFC 5681, 4.1).
  */
 import type { RangeReader } from "./ranges.js";
 
@@ -23,7 +23,7 @@ export interface Ahead {
 }
 
 interface Waiting {
-  /** What is still to be filled. */
+  /** The part that is not filled yet. */
   rest: Uint8Array;
   resolve(): void;
   reject(reason: unknown): void;

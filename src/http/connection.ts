@@ -1,5 +1,5 @@
 /**
- * Connections to servers, over TCP or TLS, which bring their bytes in one buffer each. Those that are no longer needed rest a while, and are
+ * Connections to servers, over TCP or TLS. Each reads into one buffer. A connection that is no longer needed stays open for a while, and is
  * used again.
  */
 import { connect as connectPlain, isIP, type OnReadOpts, type Socket } from "node:net";
@@ -9,7 +9,7 @@ import { trusting } from "./trust.js";
 
 export interface Connection {
   readonly socket: Socket;
-  /** What came next, which holds until the next call; null if the other end has closed. @throws what went wrong on the line. */
+  /** The next bytes, which are valid until the next call; null if the server has closed. @throws the error of the connection. */
   receive(): Promise<Uint8Array | null>;
 }
 
@@ -19,14 +19,14 @@ const PIECE = 1 << 18;
 const RECORD = 1 << 14;
 /** Bytes that may follow the last wanted ones: libuv reads 64 KiB at once. */
 const BEYOND = 1 << 17;
-/** A connection that rests longer may be closed by the other end at any moment. */
+/** If a connection is idle for longer, the server may close it at any moment. */
 const REST_MS = 4000;
 
 const resting = new Map<string, Connection[]>();
-/** Of each way to a server that speaks TLS: a second handshake is shorter. */
+/** The TLS session of each way to a server: with it, a second handshake is shorter. */
 const sessions = new Map<string, Buffer>();
 
-/** Connections of one way are alike: to the same server, which was trusted for the same reasons. */
+/** Connections of one way are interchangeable: they lead to the same server, which was trusted for the same reasons. */
 export function wayOf(url: URL, authorities: string | null): string {
   return `${url.origin} ${authorities ?? ""}`;
 }
@@ -88,7 +88,7 @@ function connectTo(url: URL, authorities: string | null, take: (piece: Uint8Arra
         buffer,
         callback(count) {
           take(buffer.subarray(0, count));
-          return false; // no more until somebody asks: the buffer is in use
+          return false; // the buffer is in use until the next call
         },
       },
     });
@@ -97,8 +97,8 @@ function connectTo(url: URL, authorities: string | null, take: (piece: Uint8Arra
 }
 
 /**
- * Records of 16 KiB come one by one, whatever the callback answers, until what was read of the socket is used up. Those of one turn of the
- * event loop are handed over together: a write of its own for each took most of the processor.
+ * TLS delivers records of 16 KiB one by one until it has used what was read from the socket, whatever the callback returns. The records of
+ * one turn of the event loop are handed over together: a write for each record took most of the processor's time.
  */
 function connectSecurely(
   url: URL,
@@ -152,7 +152,7 @@ function connectSecurely(
   return secured;
 }
 
-/** Lets the connection rest until somebody wants it; not one that has rested too long, was closed, or brings what nobody asked for. */
+/** Keeps the connection for the next request. Drops it if it was idle too long, was closed, or brings bytes that nobody asked for. */
 export function keep(way: string, connection: Connection): void {
   const { socket } = connection;
   const others = resting.get(way) ?? [];
@@ -167,7 +167,7 @@ export function keep(way: string, connection: Connection): void {
   };
   socket.unref();
   socket.setTimeout(REST_MS, leave);
-  // Whoever takes it receives in the place of this.
+  // The next user's handler takes the place of this one.
   connection.receive().then(leave, leave);
 }
 

@@ -1,7 +1,7 @@
 /**
  * One GET over a connection of our own, for the bytes of large files. They arrive in one buffer per connection, which takes much less of the
  * processor than fetch does (docs/benchmarks.md). It knows HTTP/1.1 (RFC 9112) as far as storages speak it: an answer with a Content-Length.
- * What is sent otherwise is left to fetch. Connections are used again.
+ * Other answers are left to fetch. Connections are used again.
  */
 import { type Connection, keep, newConnection, takeQuiet, wayOf } from "./connection.js";
 
@@ -9,7 +9,7 @@ import { type Connection, keep, newConnection, takeQuiet, wayOf } from "./connec
 export interface Incoming {
   readonly status: number;
   readonly headers: Headers;
-  /** The next bytes of the body, which hold until the next call; null at its end. @throws what went wrong on the line. */
+  /** The next bytes of the body, which are valid until the next call; null at its end. @throws the error of the connection. */
   next(): Promise<Uint8Array | null>;
   /** Ends the exchange without the rest. */
   cancel(): void;
@@ -20,7 +20,7 @@ interface Head {
   readonly headers: Headers;
   /** May the connection be used again? */
   readonly lasting: boolean;
-  /** What came of the body with it. */
+  /** The bytes of the body that came with the head. */
   readonly rest: Uint8Array;
 }
 
@@ -32,7 +32,7 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
 /**
  * Asks for `url`. @param headers without Host. @param signal ends the exchange, the body included.
  * @param authorities that are trusted besides Node's, as Network has them.
- * @returns null if the answer has no Content-Length: ask in another way. @throws what went wrong on the line; the signal's reason.
+ * @returns null if the answer has no Content-Length: use fetch. @throws the error of the connection; the signal's reason.
  */
 export async function getDirectly(
   url: URL,
@@ -78,7 +78,7 @@ export async function getDirectly(
           if (came === null) {
             throw new Error("closed before the end of the answer");
           }
-          // More than was announced is no answer to anything.
+          // Bytes beyond the announced length belong to no answer.
           reusable &&= came.length <= left;
           const taken = came.subarray(0, left);
           left -= taken.length;
@@ -108,7 +108,7 @@ export async function getDirectly(
   }
 }
 
-/** @throws {TypeError} for what no header may hold. */
+/** @throws {TypeError} for characters that no header may have. */
 function fields(headers: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(headers).map(([name, value]) => {
     if (!/^[\w-]+$/.test(name) || !/^[\t\x20-\x7e]*$/.test(value)) {
@@ -118,7 +118,7 @@ function fields(headers: Readonly<Record<string, string>>): readonly string[] {
   });
 }
 
-/** @throws {Error} for what is no head of an answer. */
+/** @throws {Error} if it is not the head of an answer. */
 async function readHead(connection: Connection): Promise<Head> {
   for (let head = ""; ; ) {
     const piece = await connection.receive();
@@ -137,7 +137,7 @@ async function readHead(connection: Connection): Promise<Head> {
   }
 }
 
-/** In time that grows with its length, whatever it holds. @throws {Error} for what is no head of an answer. */
+/** Takes time in proportion to the length, whatever the text. @throws {Error} if it is not the head of an answer. */
 function parseHead(head: string): Omit<Head, "rest"> {
   const [first = "", ...lines] = head.split("\r\n");
   const [, minor, digits = ""] = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first) ?? [];
@@ -148,7 +148,7 @@ function parseHead(head: string): Omit<Head, "rest"> {
     if (!HEADER_NAME.test(name)) {
       throw new Error("an answer's head that cannot be read");
     }
-    // Headers takes blanks off both ends, and refuses what no value may hold.
+    // Headers strips blanks from both ends, and refuses characters that no value may have.
     headers.append(name, line.slice(colon + 1));
   }
   if (minor === undefined) {

@@ -1,8 +1,8 @@
-/** Says what went wrong on the network, and tells errors that may pass from those that will not. */
+/** Says what went wrong on the network, and whether the error is transient. */
 import { WeightDiffError } from "../errors.js";
 import { TransientError } from "./retry.js";
 
-/** Nothing answers at all: a name that is none, or a machine without a network. */
+/** Nothing answers at all: there is no such name, or the machine has no network. */
 const UNREACHED: ReadonlySet<string> = new Set([
   "ENOTFOUND",
   "EAI_AGAIN",
@@ -19,7 +19,7 @@ const OWN_AUTHORITY =
 const RENEW = "check the clock of this machine; if it is right, the server's certificate must be renewed";
 const ANOTHER_HOST = "check the endpoint: whoever answers there is somebody else, or a proxy in between";
 
-/** What a certificate may be refused for (nodejs.org/api/tls.html, "X509 certificate error codes"): what is wrong, and what to do. */
+/** Why a certificate may be refused (nodejs.org/api/tls.html, "X509 certificate error codes"), and what to do. */
 const CERTIFICATE: Readonly<Record<string, readonly [fault: string, hint: string]>> = {
   UNABLE_TO_GET_ISSUER_CERT: ["is not signed by an authority that is trusted here", OWN_AUTHORITY],
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ["is not signed by an authority that is trusted here", OWN_AUTHORITY],
@@ -41,8 +41,8 @@ const CERTIFICATE: Readonly<Record<string, readonly [fault: string, hint: string
 };
 
 /**
- * The error to throw for what a socket, fetch or a body's stream threw. @param host who was asked, for messages.
- * @param what what had happened to the exchange: "cannot be reached", "the connection was cut".
+ * The error to throw when a socket, fetch or the stream of a body has thrown. @param host the server, for messages.
+ * @param what happened to the exchange: "cannot be reached", "the connection was cut".
  */
 export function lineError(host: string, what: string, error: unknown): WeightDiffError | TransientError {
   for (let reason = error; reason instanceof Error; reason = reason.cause) {

@@ -1,7 +1,6 @@
 /**
  * One exchange over the network as it is. Without a proxy, the bytes of files come over connections of our own. Everything else comes by
- * Node's own fetch, which knows neither proxies nor further authorities in Node 20: those have an exchange of their own, loaded when it
- * is needed.
+ * Node's own fetch. In Node 20 it supports neither proxies nor further authorities: exchange.ts does, and is loaded when it is needed.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { getDirectly, type Incoming } from "./direct.js";
@@ -11,7 +10,7 @@ import { type Network, proxyFor } from "./network.js";
 export async function fetchOver(network: Network, url: URL, init: RequestInit): Promise<Response> {
   const { proxy, authorities } = wayTo(network, url);
   if (proxy === null && authorities === null) {
-    // fetch gives a connection free in the turn after the answer's end, and who asks sooner gets a new one.
+    // fetch frees a connection in the turn after the end of the answer. A request before that would get a new connection.
     await turn();
     await turn();
     return fetch(url, { ...init, redirect: "manual" });
@@ -37,7 +36,7 @@ function wayTo(network: Network, url: URL) {
   return { proxy, authorities };
 }
 
-/** The same of what fetch answered. */
+/** The same for an answer of fetch. */
 export function incomingOf({ status, headers, body }: Response): Incoming {
   const reader = body?.getReader();
   return {

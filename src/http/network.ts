@@ -1,5 +1,5 @@
 /**
- * The way to a server as the environment describes it: proxies (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, by the rules of Python's
+ * How to reach a server, by the environment: proxies (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, by the rules of Python's
  * urllib.request.getproxies_environment, which the Hub's Python client follows) and certificates that are trusted besides the usual ones.
  * Plain data: it crosses to worker threads, and is never written anywhere, since proxies have passwords.
  */
@@ -11,9 +11,9 @@ export interface Network {
   /** For addresses that begin with https:; null goes there directly. */
   readonly https: NamedProxy | null;
   readonly http: NamedProxy | null;
-  /** Hosts that no proxy is asked for, as NO_PROXY lists them. */
+  /** Hosts that are reached without a proxy, as NO_PROXY lists them. */
   readonly direct: readonly string[];
-  /** Certificates of authorities, as PEM; null where the usual ones are all. */
+  /** Certificates of further authorities, as PEM; null if there are none. */
   readonly authorities: string | null;
 }
 
@@ -37,7 +37,7 @@ export function networkOf(environment: Environment, authorities: string | null):
   };
 }
 
-/** The lower-case spelling wins; an empty one says that there is none. */
+/** The lower-case spelling wins. If it is empty, there is none. */
 function valueIn(environment: Environment, name: string): { readonly variable: string; readonly value: string } | null {
   const variable = environment[name] !== undefined ? name : name.toUpperCase();
   const value = environment[variable]?.trim() ?? "";

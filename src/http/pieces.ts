@@ -1,19 +1,19 @@
 /**
  * A stretch of a file that is read in order, by several requests at a time, each for the next piece of it (request-count.ts says how many).
- * What comes early waits on its connection, as with a single request: nothing is kept here.
+ * Bytes that come early wait on their connection, as with a single request: nothing is buffered here.
  */
 import { type Ahead, readAhead } from "./ahead.js";
 import type { RangeReader } from "./ranges.js";
 import type { RequestCount } from "./request-count.js";
 
 /**
- * Bytes of one request: four of TCP's windows by Linux's usual limit (tcp_rmem). With fewer, a connection waits for the next request, and
- * then begins slowly again, for much of its time: over 200 ms, pieces of one window took longer than a single request (docs/benchmarks.md).
+ * Bytes of one request: four TCP windows at Linux's usual limit (tcp_rmem). With fewer, a connection spends much of its time on waiting for the
+ * next request and on beginning slowly again: over 200 ms, pieces of one window took longer than a single request (docs/benchmarks.md).
  */
 const PIECE = 25_165_824;
 
 interface Waiting {
-  /** What no request has yet. */
+  /** The first byte that no request covers yet. */
   rest: Uint8Array;
   readonly parts: Promise<void>[];
   resolve(): void;

@@ -21,40 +21,40 @@ export interface RangeReader {
   read(target: Uint8Array, position: number): Promise<void>;
 }
 
-/** Requests under way at once; more only queue at the other end. */
+/** Requests under way at once. More would only queue at the server. */
 const MAX_PARALLEL = 16;
-/** Less than this between two cuts is no progress: a server that sends a byte a time must not keep us for ever. */
+/** Fewer bytes than this between two cuts are no progress: a server that sends one byte at a time must not hold us for ever. */
 const PROGRESS_BYTES = 65_536;
-/** Letters of a git object's name (sha1, hex). */
+/** Length of the name of a git object (sha1, hex). */
 const GIT_NAME = 40;
 /** Too many requests, or too many for now (S3's "slow down"). */
 const BUSY: ReadonlySet<number> = new Set([429, 503]);
-/** What a signed address says when its time is over. */
+/** The statuses of a signed address that has expired. */
 const EXPIRED: ReadonlySet<number> = new Set([400, 401, 403, 404, 410]);
 
-/** Where the bytes of a file lie: null where that is to be asked, for the first time or again. */
+/** Where the bytes of a file lie; null if the Hub must be asked, for the first time or again. */
 interface Place {
   url: Promise<URL> | null;
 }
 
-/** Of all files that were opened: whoever opens one again does not ask again. */
+/** The places of all files that were opened: a file that is opened again needs no further request. */
 const places = new WeakMap<RemoteFile, Place>();
 
 function placeOf(file: RemoteFile): Place {
-  // The Hub serves small files itself; where its list has git's name of one, nothing is asked before.
+  // The Hub serves small files itself. If its list has git's name of one, its place is known.
   const known = file.etag.length === GIT_NAME ? file.url : file.address;
   const place = places.get(file) ?? { url: known === undefined ? null : Promise.resolve(new URL(known)) };
   places.set(file, place);
   return place;
 }
 
-/** The file with its address, where that was asked for. Nothing is asked here. */
+/** The file with its address, if that is known. Makes no request. */
 export async function withAddress(file: RemoteFile): Promise<RemoteFile> {
-  const url = await places.get(file)?.url?.catch(() => null); // whoever reads asks again, and is told
+  const url = await places.get(file)?.url?.catch(() => null); // the next read asks again, and throws
   return url == null ? file : { ...file, address: url.href };
 }
 
-/** @param ended ends whatever is asked for. @param onBusy is told of a server that was asked too much. */
+/** @param ended ends all requests. @param onBusy is called when a server has too many requests. */
 export function openRanges(file: RemoteFile, ended?: AbortSignal, onBusy: () => void = () => {}): RangeReader {
   const place = placeOf(file);
   const turn = takeTurns(MAX_PARALLEL);
@@ -67,7 +67,7 @@ export function openRanges(file: RemoteFile, ended?: AbortSignal, onBusy: () => 
       const attempt = async (): Promise<void> => {
         before = at;
         if (at === end && end > begin) {
-          return; // the line broke after the last byte
+          return; // the connection broke after the last byte
         }
         place.url ??= findBytes(file, ended);
         const known = place.url;
@@ -168,7 +168,7 @@ async function findBytes(file: RemoteFile, signal: AbortSignal | undefined): Pro
   return target ?? answer.url;
 }
 
-/** An ETag without quotes and weakness (RFC 9110, 8.8.3). */
+/** An ETag without its quotes and the mark of a weak one (RFC 9110, 8.8.3). */
 export function plainEtag(etag: string): string {
   return etag.replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
 }

@@ -1,6 +1,6 @@
 /**
- * What the Hub says no with, in words that help: the X-Error-Code header tells what the status alone does not (a missing and a
- * private repository are both 401 without a token; huggingface_hub, utils/_http.py, hf_raise_for_status).
+ * Turns a refusal of the Hub into an error that says what to do. The header X-Error-Code tells more than the status: without a token, a
+ * missing and a private repository are both 401 (huggingface_hub, utils/_http.py, hf_raise_for_status).
  */
 import { type ErrorCode, WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
@@ -11,7 +11,7 @@ import { type Answer, readWhole } from "./request.js";
 export interface HubRequest {
   /** "org/name", "org/name@main", "org/name@1a2b3c4d: config.json". */
   readonly name: string;
-  /** "org/name": what is said of the whole repository does not name a file. */
+  /** "org/name": for messages about the whole repository. */
   readonly repo: string;
   /** The repository's page. */
   readonly page: string;
@@ -23,7 +23,7 @@ interface Refusal {
   readonly code: ErrorCode;
   readonly what: string;
   readonly hint: string;
-  /** A token might help, where none was given. */
+  /** A token might help, if none was given. */
   readonly wantsToken?: true;
 }
 
@@ -69,7 +69,7 @@ function byStatus(status: number, page: string, hasToken: boolean): Refusal {
           what: "the token is not accepted",
           hint: `make a new one (${originOf(page)}/settings/tokens), and give it: HF_TOKEN, or hf auth login`,
         }
-      : // Without a code: so the Hub answers strangers for what is missing, and for what is private.
+      : // The Hub gives no code here: without a token, missing and private repositories look the same.
         repoNotFound(page, hasToken);
   }
   if (status === 403) {
@@ -101,7 +101,7 @@ export async function refusalOf(access: HubAccess, asked: HubRequest, answer: An
     hint,
     wantsToken,
   } = byCode?.(asked.page, hasToken) ?? byStatus(answer.status, asked.page, hasToken);
-  await readWhole(answer, MAX_BODY, access.wholeMs).catch(() => {}); // its headers have told
+  await readWhole(answer, MAX_BODY, access.wholeMs).catch(() => {}); // the headers say enough
   const quoted = said === null || byCode !== undefined ? "" : ` (${printable(said)})`;
   const name = WHOLE.has(ours) ? asked.repo : asked.name;
   const advice = hasToken || wantsToken !== true ? [] : [{ to: "take a token from a file", option: "hub.tokenFile" }];
@@ -109,9 +109,9 @@ export async function refusalOf(access: HubAccess, asked: HubRequest, answer: An
 }
 
 const MAX_BODY = 65_536;
-/** It has no code (hf_raise_for_status goes by these words too). */
+/** This refusal has no code (hf_raise_for_status goes by these words too). */
 const DISABLED = "Access to this resource is disabled.";
-/** Said of the repository, whatever was asked of it. */
+/** These concern the whole repository, whatever the request was for. */
 const WHOLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["HUB_GATED", "HUB_NO_REPO", "HUB_DENIED"]);
 
 function originOf(page: string): string {

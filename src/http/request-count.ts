@@ -1,48 +1,48 @@
 /**
- * How many requests for one stretch of a file are under way at a time, by what the line gives. One connection brings no more than TCP's
- * window in the time to the server and back, and a long line could bring many. So while whoever computes waits for bytes, twice as many are
- * tried; they stay if more bytes come by them, else they are given up again. Where nobody waits, half as many are enough. A server that is
- * too busy is asked for fewer.
+ * How many requests for one stretch of a file are under way at a time, depending on the network. One connection brings at most one TCP
+ * window in each round trip, and a long line could carry many. So while the computation waits for bytes, twice as many requests are
+ * tried. They stay if they bring more bytes, and are given up otherwise. If nobody waits, half as many are enough. A server that is too
+ * busy gets fewer requests.
  */
 
 export interface RequestCount {
-  /** May a stretch with `own` under way begin one more? The first is always its own. */
+  /** May a stretch that has `own` requests under way begin one more? The first is always allowed. */
   take(own: number): boolean;
-  /** One is over, and `left` of the stretch are under way. */
+  /** A request is over, and `left` of the stretch are still under way. */
   give(left: number): void;
   /** Somebody waits for bytes. */
   wait(): void;
-  /** He waits no more, and so many came. */
+  /** The wait is over, and so many bytes came. */
   came(bytes: number): void;
-  /** A server cannot answer as many as it is asked. */
+  /** The server has too many requests. */
   busy(): void;
 }
 
-/** For one stretch: in the beginning, at most, and where they are more than enough. With two, the next answer begins before one is over. */
+/** Requests of one stretch: at first, at most, and if nobody waits. With two, the next answer begins before the last one is over. */
 const FIRST = 4;
 const MOST = 8;
 const ENOUGH = 2;
-/** What is measured at a time, in milliseconds. */
+/** A period of measurement, in milliseconds. */
 const PERIOD = 1000;
-/** Periods until new connections bring what they can: over 200 ms, TCP's slow start takes two seconds to a window of 6 MB. */
+/** Periods until new connections are at full speed: over 200 ms, TCP's slow start takes two seconds to a window of 6 MB. */
 const SETTLING = 2;
-/** More bytes, by the factor, than fewer requests brought. */
+/** More requests stay if they bring so many times the bytes. */
 const GAIN = 1.1;
-/** Of the time, how much must be waited for bytes before more are tried, and how little before there are fewer. */
+/** The share of the time spent on waiting for bytes above which more requests are tried, and below which there are fewer. */
 const WAITING = 0.5;
 const SPARE = 0.1;
 /** Periods without a new attempt after one that did not help. */
 const REST = 30;
 
 /**
- * @param all requests under way for all stretches together, beyond the first of each; each has as many as another.
+ * @param all how many requests may be under way for all stretches together, besides the first of each. Each stretch gets the same share.
  * @param clock in milliseconds.
  */
 export function newRequestCount(all: number, clock: () => number = () => performance.now()): RequestCount {
   let underWay = 0;
   let stretches = 0;
   let count = FIRST;
-  /** Bytes a millisecond with half as many; null where nothing is tried. */
+  /** Bytes a millisecond with half as many requests; null if no attempt is under way. */
   let before: number | null = null;
   let settling = 0;
   let rest = 0;

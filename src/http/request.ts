@@ -1,6 +1,6 @@
 /**
- * One HTTP request, and no more than was asked for: redirects are followed by hand, the token goes to the endpoint's own origin
- * only, every wait ends, every body is read to its end or closed. What may pass is thrown as `TransientError`.
+ * One HTTP request. Redirects are followed here, so that the token goes to the endpoint's own origin only. Every wait has a limit, and
+ * every body is read to its end or closed. A transient fault is thrown as `TransientError`.
  */
 import { setMaxListeners } from "node:events";
 import { WeightDiffError } from "../errors.js";
@@ -13,11 +13,11 @@ import { TransientError, transientError } from "./retry.js";
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** Where it came from in the end. */
+  /** The address after all redirects. */
   readonly url: URL;
   /**
-   * Hands over the body piece by piece: its bytes hold until `take` has settled. Only the time that is waited for bytes counts.
-   * @param wholeMs for all of it. @throws {TransientError} if it is cut, falls silent, or is too slow; whatever `take` throws.
+   * Hands over the body piece by piece. The bytes of a piece are valid until `take` has settled. Only the time spent on waiting for bytes counts.
+   * @param wholeMs the limit for the whole body. @throws {TransientError} if it is cut, falls silent, or is too slow; whatever `take` throws.
    */
   read(take: (piece: Uint8Array) => void | Promise<void>, wholeMs?: number): Promise<void>;
   /** Ends the exchange without the body. */
@@ -30,14 +30,14 @@ interface Question {
   readonly signal?: AbortSignal | undefined;
   /** Is the answer many bytes of a file? */
   readonly bulk?: boolean;
-  /** Which redirects to follow; the others are the answer. By default all. */
+  /** Which redirects to follow: any other redirect is the answer. By default all are followed. */
   readonly follow?: (answer: Answer, target: URL) => boolean;
 }
 
 const MAX_REDIRECTS = 5;
 export const USER_AGENT = "weight-diff";
 
-/** Asks once, redirects included. @throws {TransientError} for faults of the line and of busy servers; {WeightDiffError} NETWORK for redirects that lead nowhere. */
+/** Makes one request and follows its redirects. @throws {TransientError} for faults of the network and for busy servers; {WeightDiffError} NETWORK for a redirect that cannot be followed. */
 export async function request(access: HubAccess, address: string | URL, question: Question = {}): Promise<Answer> {
   let url = new URL(String(address));
   for (let hop = 0; ; hop++) {
@@ -88,7 +88,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal?.reason);
   if (signal !== undefined) {
-    // Every request under way listens; more than ten are no leak.
+    // Every request under way listens to it, so more than ten listeners are no leak.
     setMaxListeners(0, signal);
   }
   signal?.addEventListener("abort", onAbort, { once: true });
@@ -98,7 +98,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
     try {
       return await orAborted(stop.signal, wait);
     } catch (error) {
-      // What was given up says why; everything else is the line.
+      // If the request was stopped, the signal has the reason. Otherwise the network is at fault.
       throw stop.signal.aborted ? stop.signal.reason : lineError(url.host, happened, error);
     } finally {
       clearTimeout(timer);
@@ -111,7 +111,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
       const init = {
         signal: stop.signal,
         headers: {
-          // A range of a packed body would be a range of other bytes.
+          // A range of a compressed body would be a range of other bytes.
           "accept-encoding": "identity",
           "user-agent": USER_AGENT,
           ...question.headers,
@@ -160,7 +160,7 @@ async function ask(access: HubAccess, url: URL, question: Question): Promise<Ans
   };
 }
 
-/** Takes how many bytes came after how long. @throws {TransientError} where that is less than LEAST_RATE over `rateMs`. */
+/** Counts bytes and the time that they took. @throws {TransientError} below LEAST_RATE over `rateMs`. */
 function newPace(url: URL, rateMs: number): (bytes: number, waitedMs: number) => void {
   let bytes = 0;
   let waited = 0;
@@ -178,7 +178,7 @@ function newPace(url: URL, rateMs: number): (bytes: number, waitedMs: number) =>
   };
 }
 
-/** What `wait` gives, or the signal's reason: fetch itself may wait for ever, for the end of a body that was aborted after its last byte. */
+/** The result of `wait`; throws the signal's reason as soon as it is aborted. fetch itself may wait for ever for a body that was aborted after its last byte. */
 export async function orAborted<T>(signal: AbortSignal, wait: () => Promise<T>): Promise<T> {
   signal.throwIfAborted();
   let onAbort = (): void => {};

@@ -1,14 +1,14 @@
-/** Faults that pass: what may be tried again, after how long, and what is said when it did not help. */
+/** Transient faults: what is tried again, after how long, and what the error says when that did not help. */
 import { WeightDiffError } from "../errors.js";
 import type { HubAccess } from "./access.js";
 
-/** Something that may go well the next time. */
+/** A fault that may be gone at the next attempt. */
 export class TransientError extends Error {
-  /** As the server asks; null leaves it to us. */
+  /** The pause that the server asks for; null if it asks for none. */
   readonly waitMs: number | null;
   /** Nothing answered at all: no such host, no network. */
   readonly unreached: boolean;
-  /** What a server answered that could not do it now; null where the line failed. */
+  /** The status of the answer; null if the connection failed. */
   readonly status: number | null;
 
   constructor(
@@ -35,12 +35,12 @@ export function transientError(host: string, status: number, headers: Headers): 
     : null;
 }
 
-/** A server that asks for a longer pause than this is not waited for: the Hub's own windows have five minutes. */
+/** If a server asks for a longer pause, the request fails at once. The Hub counts requests in windows of five minutes. */
 const MAX_WAIT_MS = 300_000;
 const MAX_PAUSE_MS = 20_000;
 
 /**
- * Tries until it works. `attempt` says how far it got by what `progress` returns: anything that brought enough starts the count again.
+ * Tries until it works. If `progressed` says that an attempt brought enough, the count starts again.
  * @throws {WeightDiffError} NETWORK when the attempts are used up, and whatever else `attempt` throws.
  */
 export async function retry<T>(
@@ -79,7 +79,7 @@ function givenUp(access: HubAccess, name: string, error: TransientError, failure
   );
 }
 
-/** What may help before it is tried once more. Signed in, one may ask more often (huggingface.co/docs/hub/rate-limits). */
+/** What to do before the next try. With a token, the Hub allows more requests (huggingface.co/docs/hub/rate-limits). */
 export function remedyOf({ token }: HubAccess, { status }: TransientError): string {
   if (status === null) {
     return "check the connection";
@@ -89,7 +89,7 @@ export function remedyOf({ token }: HubAccess, { status }: TransientError): stri
     : "the server is there, but cannot do it now: wait a while";
 }
 
-/** Half of the time is left to chance: many clients that failed together must not come back together. */
+/** Half of the pause is random: many clients that failed together must not come back together. */
 function backoff(first: number, failures: number): number {
   const full = Math.min(first * 2 ** (failures - 1), MAX_PAUSE_MS);
   return full / 2 + (Math.random() * full) / 2;
@@ -111,7 +111,7 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
   });
 }
 
-/** Retry-After (RFC 9110, 10.2.3): seconds or a date; null where there is none that can be read. */
+/** Milliseconds from a header Retry-After (RFC 9110, 10.2.3), which has seconds or a date; null if there is none that can be read. */
 function retryAfter(value: string | null): number | null {
   if (value === null) {
     return null;

@@ -1,9 +1,9 @@
-/** Whom a connection over TLS trusts: `authorities` (PEM) besides those that Node trusts anyhow. */
+/** The authorities that a connection over TLS trusts: `authorities` (PEM) besides Node's own. */
 import * as tls from "node:tls";
 
 const contexts = new Map<string | null, tls.SecureContext>();
 
-/** The same for the same authorities: reading some hundred certificates takes longer than a handshake. */
+/** Kept, as reading some hundred certificates takes longer than a handshake. */
 export function trusting(authorities: string | null): tls.SecureContext {
   const context = contexts.get(authorities) ?? newContext(authorities);
   contexts.set(authorities, context);

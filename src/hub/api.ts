@@ -1,5 +1,6 @@
 /**
- * What the Hub knows of a repository, by its API (huggingface.co/docs/hub/api). @huggingface/hub is not asked: it follows a page to any host with the token, tells gated from missing by nothing, and trusts every answer.
+ * What the Hub knows of a repository, by its API (huggingface.co/docs/hub/api). @huggingface/hub is not used for it: it sends the token to any
+ * host that the next page is on, does not tell a gated repository from a missing one, and trusts every answer.
  */
 import { WeightDiffError } from "../errors.js";
 import { JsonScanner } from "../formats/json-scanner.js";
@@ -14,7 +15,7 @@ import { isCommit } from "./name.js";
 const FIRST_ATTEMPTS = 2;
 /** A page of a list has at most 1000 entries of some 600 bytes. */
 const MAX_ANSWER_BYTES = 8_000_000;
-/** What a server answers, without a code of the Hub's, to a call that it does not know. */
+/** The statuses of a server that does not know a call. They have no code of the Hub's. */
 const UNKNOWN_CALL: ReadonlySet<number> = new Set([404, 405, 501]);
 
 /** The page of a repository, for people and for messages. */
@@ -36,7 +37,7 @@ export async function resolveCommit(
 ): Promise<string> {
   const asked = { name: revision === "main" ? id : `${id}@${revision}`, repo: id, page: pageOf(access, id) };
   const url = `${access.endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-  // Few attempts: whoever is offline, or meant a local path, should not wait.
+  // Few attempts: a user who is offline, or meant a local path, should not wait.
   const brief = { ...access, reachAttempts: Math.min(access.reachAttempts, FIRST_ATTEMPTS) };
   const { value: commit } = await askApi(brief, asked, url, signal, { what: "description", read: readCommit });
   if (commit === null || !isCommit(commit) || holdsSecret(commit)) {
@@ -70,7 +71,7 @@ export interface Call<T> {
   readonly what: string;
   /** Makes something of the JSON. */
   readonly read: (scanner: JsonScanner) => T;
-  /** The value where the server has no such call; without one that is refused. */
+  /** The value if the server has no such call. Without one, that is an error. */
   readonly unknown?: T;
 }
 

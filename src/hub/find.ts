@@ -28,7 +28,7 @@ import { atCommit, type HubName } from "./name.js";
 import type { HubFile, HubPlace } from "./place.js";
 import type { HubSettings } from "./settings.js";
 
-/** Beside the weights, and read before them; besides what goes along with a model. Of code, configs say which is the model's. */
+/** Files that are read before the weights, besides the side files of a model. The configs say which code is the model's. */
 const READ_FIRST =
   /^(config\.json|params\.json|weight-diff\.json|model_sum\.txt|checksum_psum\.txt|patch_history\.json|README\.md|.+\.index\.json|.+\.py)$/;
 /** The most bytes of all small files, which are fetched before anything else; the largest tokenizer seen has 35 MB. A larger file is no small file. */
@@ -36,7 +36,7 @@ const MAX_SMALL_BYTES = 200_000_000;
 /** A repository has some ten. */
 const MAX_SMALL_FILES = 500;
 const SMALL_PARALLEL = 8;
-/** How often, and how long after another, small files are looked for that were there a moment ago. */
+/** How often small files that have just vanished are looked for, and the pause in between. */
 const ROUNDS = 5;
 const ROUND_MS = 50;
 const WEIGHTS = /\.(bin|safetensors|pth|pt|enc)$/;
@@ -125,7 +125,7 @@ export async function findOnline(
   const bring = (entry: HubEntry, stop: AbortSignal): Promise<void> =>
     provide(place(entry), join(directory, entry.file), symlinks, stop);
   await inParallel(small, signal, bring, SMALL_PARALLEL);
-  // huggingface_hub takes a pointer away before it makes the same one again (file_download.py, _create_symlink).
+  // huggingface_hub removes a pointer before it makes the same one again (file_download.py, _create_symlink).
   for (let round = 0; snapshot !== null && round < ROUNDS; round++) {
     const there = await Promise.all(small.map((entry) => isThere(place(entry))));
     const gone = small.filter((_, index) => there[index] === false);

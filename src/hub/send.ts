@@ -1,7 +1,6 @@
 /**
- * The fetch that @huggingface/hub is given for uploads: it decides who sees the token (the endpoint's own origin, nobody else),
- * counts what leaves, ends every wait, tries again what may pass, and turns a refusal into words while the Hub's headers are there
- * (the library drops them).
+ * The fetch that @huggingface/hub gets for uploads. It sends the token to the endpoint's own origin only, counts the bytes that are sent,
+ * limits every wait, and retries after transient faults. It turns a refusal into an error here, because the library drops the headers.
  */
 import { WeightDiffError } from "../errors.js";
 import { FilePart } from "../files/file-part.js";

@@ -1,8 +1,8 @@
 /**
  * Transposed matrices: neighbours in a row of the tensor lie a row of storage apart, so that a window of a few rows touches every
  * page of the matrix. Such a matrix is read in tiles of many rows: each tile once, some columns at a time, and transposed in memory;
- * windows are copied from it. They come in order, so one tile is kept per operand, and none past its last element; its memory
- * is then the next operand's.
+ * windows are copied from it. Windows come in order, so one tile is kept for each operand. After the last element, its memory goes to the
+ * next operand.
  */
 import { type Dtype, dtypeBits } from "../../formats/dtype.js";
 import type { OperandPiece, StoredOperand } from "../job/job.js";
@@ -33,7 +33,7 @@ export interface Transposed {
   readonly outer: readonly { readonly size: number; readonly stride: number }[];
 }
 
-/** What is known of one operand. */
+/** The state of reading one operand. */
 interface Reader {
   /** Of one tile. */
   readonly memory: ArrayBuffer;
@@ -47,10 +47,10 @@ interface Reader {
 type Open = (input: number) => Promise<DiskFile>;
 
 const readers = new WeakMap<StoredOperand, Reader>();
-/** Of this thread, used again and again. */
+/** The memory of this thread that is free. */
 const spare: ArrayBuffer[] = [];
 
-/** At least so many bytes. Whole blocks: the tiles of matrices of any width then take each other's place, whichever comes first. */
+/** Memory of at least so many bytes, in whole blocks: then a tile of one matrix can take the place of another's. */
 function borrow(least: number): ArrayBuffer {
   const bytes = Math.ceil(least / BLOCK_BYTES) * BLOCK_BYTES;
   const found = spare.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes);
@@ -93,7 +93,7 @@ export async function fromTiles(
       at = to;
     }
   });
-  reader.last = copied.catch(() => {}); // whoever asked for that window is told
+  reader.last = copied.catch(() => {}); // the request for that window throws it
   await copied;
   if (end === transposed.rows * transposed.columns) {
     readers.delete(operand);
