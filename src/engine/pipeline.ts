@@ -1,6 +1,6 @@
 /**
  * The work of one worker: jobs in, results out. Windows of a tensor are read ahead into the kernel's own memory, computed in
- * order, and written behind, so that the disk and the processor work at the same time. Memory is the slots, whatever the model.
+ * order, and written behind, so that the disk and the processor work at the same time. The slots are all the memory, whatever the model.
  */
 import { WeightDiffError } from "../errors.js";
 import { indexBytes, readIndex, type WindowRange } from "../formats/coded/index.js";
@@ -26,11 +26,11 @@ interface PipelineHost {
   next(): Promise<Job | null>;
   /** The job is done and all its bytes are with the disk. */
   finished(job: Job, result: TensorResult): void;
-  /** Bytes that one window brought in and took out. */
+  /** Bytes that one window read and wrote. */
   progress(job: Job, read: number, written: number): void;
   /** True once the run is to stop: at the next window. */
   aborted(): boolean;
-  /** Ends what is read from the Hub; the disk ends by itself. */
+  /** Ends reads from the Hub. Reads from the disk end by themselves. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -132,7 +132,7 @@ export async function runPipeline(setup: PipelineSetup, kernel: Kernel, host: Pi
           () => loadWindow(range, slot, memory, files),
           () => detailsOf(range),
         );
-        load.catch(() => {}); // seen when its turn comes
+        load.catch(() => {}); // thrown when its turn comes
         loading.push(load);
       }
       const next = loading.shift();

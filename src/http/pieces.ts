@@ -74,7 +74,7 @@ export function readInPieces(
       }
       const part = first.rest.subarray(0, piece.end - piece.next());
       const read = piece.read(part);
-      read.catch(() => {}); // whoever reads is told
+      read.catch(() => {}); // the reader gets it
       first.parts.push(read);
       first.rest = first.rest.subarray(part.length);
       if (first.rest.length === 0) {

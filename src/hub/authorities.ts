@@ -1,6 +1,6 @@
 /**
- * Certificates of authorities that the user's environment trusts: what OpenSSL, Python's requests and curl are told of by variables.
- * Node itself reads NODE_EXTRA_CA_CERTS only.
+ * Certificates of authorities that the user's environment trusts: the variables of OpenSSL, Python's requests and curl name them. Node itself
+ * reads NODE_EXTRA_CA_CERTS only.
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { readText, regularFiles } from "../files/small-files.js";
 
 /** Each names a file, or a folder of files as c_rehash makes them. */
 const VARIABLES = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] as const;
-/** Node has read it for whoever names no authorities of his own; whoever does must name all. */
+/** Node reads it itself, but not for a connection that names its own authorities: such a connection must name them all. */
 const OF_NODE = "NODE_EXTRA_CA_CERTS";
 /** The bundles of operating systems have some 250 kB. */
 const MAX_BYTES = 10_000_000;

@@ -44,7 +44,7 @@ export function blobPath(folder: string, etag: string): string {
   return join(folder, "blobs", etag);
 }
 
-/** The commit that a revision stood for when the Hub was last asked; null if it never was. A commit stands for itself. */
+/** The commit that a revision stood for at the last request to the Hub; null if there was none. A commit stands for itself. */
 export async function cachedCommit(folder: string, revision: string): Promise<string | null> {
   if (isCommit(revision)) {
     return revision;
@@ -61,7 +61,7 @@ export async function writeRef(folder: string, revision: string, commit: string)
   await replaceFile(join(folder, "refs", ...revision.split("/")), commit);
 }
 
-/** Marks the cache as one that backups need not keep. @throws {WeightDiffError} IO. */
+/** Marks the cache so that backups leave it out. @throws {WeightDiffError} IO. */
 export async function prepareCache(cache: string): Promise<void> {
   await makeFolder(cache);
   await writeFile(join(cache, "CACHEDIR.TAG"), TAG, { flag: "wx" }).catch(() => {}); // there already, or not ours to write
@@ -90,7 +90,7 @@ export async function cachedFile(
   return (await sizeOf(pointer)) === blob.size ? pointer : null;
 }
 
-/** The file that holds the bytes: the blob that the pointer leads to, or the pointer itself where there are no links. */
+/** The file that holds the bytes: the blob that the pointer leads to, or the pointer itself if there are no links. */
 export async function blobOf(
   snapshot: HubSnapshot,
   pointer: string,
@@ -102,7 +102,7 @@ export async function blobOf(
 
 /**
  * Makes `pointer` stand for the blob. Where links cannot be made, a fresh blob is moved there and an old one copied.
- * @param fresh the digest of a blob that was just found true; null for an old one. @throws {WeightDiffError} IO, DISK_FULL.
+ * @param fresh the digest of a blob that has just been checked; null for an old one. @throws {WeightDiffError} IO, DISK_FULL.
  */
 export async function pointTo(
   blob: string,
@@ -125,16 +125,16 @@ export async function pointTo(
   } catch (error) {
     await rm(temporary, { force: true });
     if (fresh === null && errnoOf(error) === "ENOENT") {
-      return; // the blob is gone, and whoever asks looks at the pointer
+      return; // the blob is gone, and the caller looks at the pointer
     }
     throw fileError(pointer, "write", error);
   }
 }
 
 /**
- * Gives a file that was found true its final name. Where another process was quicker with the same bytes, its file stays: whoever
- * reads that must not see it change. huggingface_hub's locks are best-effort too (file_download.py, 1.33): what keeps a cache
- * right is that a name only ever comes to stand for a whole file, by a link or a rename.
+ * Gives a file whose digest is right its final name. If another process was quicker with the same bytes, its file stays, so that its
+ * readers see no change. huggingface_hub's locks are best-effort too (file_download.py, 1.33): the cache stays right because a name
+ * only ever appears for a whole file, by a link or a rename.
  * @throws {WeightDiffError} IO, DISK_FULL; the signal's reason.
  */
 export async function settle(from: string, to: string, etag: string, signal?: AbortSignal): Promise<void> {
@@ -163,7 +163,7 @@ function cannotLink(error: unknown): false {
   throw error;
 }
 
-/** Was the file digested in its present state, and did it have the right digest? */
+/** Has the file been digested as it is now, and was the digest right? */
 export async function isNoted(snapshot: HubSnapshot, path: string, etag: string): Promise<boolean> {
   const note = await readText(notePath(snapshot.folder, etag), MAX_NOTE_BYTES).catch(() => null);
   return note !== null && note === (await stamp(join(snapshot.directory, path)));

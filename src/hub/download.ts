@@ -16,7 +16,7 @@ import { openRanges } from "../http/ranges.js";
 import { pause } from "../http/retry.js";
 import { makeFolder, settle } from "./cache.js";
 
-/** Files at a time, as huggingface_hub's snapshot_download has it: over a long line, one connection is bound by its window. */
+/** Files at a time, as in huggingface_hub's snapshot_download: over a long line, TCP's window limits each connection. */
 const PARALLEL = 8;
 /** How many bytes of an existing part are digested at once. */
 const PIECE = 1 << 20;
@@ -60,8 +60,8 @@ export async function inParallel<T>(
 
 /**
  * Fetches a file to `target`, by way of a part beside it.
- * @param pointer where another process may have put it at once: where there are no links, what stands in a snapshot.
- * @param onBytes is told of bytes that came, of those that were there already, and by a negative number of those thrown away.
+ * @param pointer the file in the snapshot: without links, another process may have put it there at once.
+ * @param onBytes gets the number of bytes that came or were there already, and a negative number for bytes that were thrown away.
  * @throws {WeightDiffError} NETWORK (also for bytes that are not what the list says), HUB_…, INPUT_CHANGED, DISK_FULL, IO.
  */
 export async function downloadFile(
@@ -102,9 +102,9 @@ export async function downloadFile(
 }
 
 /**
- * Waits as long as the part of another process grows that was begun before this one's: of several that want the same file at the
- * same time, one fetches it.
- * @returns whether the file is there now; then this process's part is gone.
+ * Waits while another process's part grows that was begun before this one's: if several processes want the same file at the same
+ * time, one fetches it.
+ * @returns whether the file is there now. Then this process's part is removed.
  */
 async function fetchedElsewhere(
   file: RemoteFile,
@@ -139,7 +139,7 @@ async function fetchedElsewhere(
   return false;
 }
 
-/** The oldest part of the same file that somebody else may be filling; null if it is this one. */
+/** The oldest part of the same file that another process may be filling; null if this one is the oldest. */
 async function olderPart(
   part: string,
   target: string,
@@ -158,7 +158,7 @@ async function olderPart(
   return oldest === undefined || oldest.path === part ? null : oldest;
 }
 
-/** Completes the part. @returns null if it is what it should be, else the digest it has, and whether it was begun by an earlier run. */
+/** Completes the part. @returns null if its digest is right, else its digest, and whether an earlier run began it. */
 async function fillPart(
   file: RemoteFile,
   part: string,
@@ -234,7 +234,7 @@ async function append(handle: FileHandle, part: string, bytes: Uint8Array): Prom
   }
 }
 
-/** The parts that this process is filling: a live process number alone would not tell them from left ones. */
+/** The parts that this process is filling. The number of a live process alone does not tell them from abandoned ones. */
 const busy = new Set<string>();
 /** Names this machine or container. Whether a process elsewhere is alive cannot be known, so its parts in a shared cache are left alone. */
 const MACHINE = createHash("sha256").update(`${hostname()}${processNamespace()}`).digest("hex").slice(0, 8);
@@ -252,7 +252,7 @@ function partName(target: string, turn: number): string {
   return `${target}.${MACHINE}-${process.pid}${turn === 0 ? "" : `-${turn}`}.incomplete`;
 }
 
-/** A part for this process alone: the one that a dead process left, or a new one. */
+/** A part for this process alone: one that a dead process has left, or a new one. */
 async function takePart(target: string): Promise<string> {
   let turn = 0;
   while (busy.has(partName(target, turn))) {

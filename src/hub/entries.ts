@@ -32,10 +32,10 @@ const entrySchema = z.object({
   lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size }).optional(),
 });
 
-/** Names that are told of; the rest is counted. */
+/** So many names are shown. The rest is counted. */
 const TOLD = 20;
 
-/** Takes what is a plain file of this folder; a name that could lead elsewhere, or be two files on one disk, is left out. */
+/** Takes the plain files of this folder. Leaves out names that could lead elsewhere, or be the same file on some disks. */
 export function newSorter(prefix: string): { add(entry: unknown): void; listing(): HubListing } {
   const files = new Map<string, HubEntry>();
   const folders: string[] = [];

@@ -170,7 +170,7 @@ async function withCacheAdvice(error: unknown, name: HubName, settings: HubSetti
     : error;
 }
 
-/** @throws {WeightDiffError} LIMIT for more files, or bytes, than anybody expects beside weights. */
+/** @throws {WeightDiffError} LIMIT if there are more small files, or bytes in them, than any model needs. */
 function refuseMany(id: string, small: readonly { readonly size: number }[]): void {
   const bytes = small.reduce((sum, { size }) => sum + size, 0);
   if (small.length > MAX_SMALL_FILES || bytes > MAX_SMALL_BYTES) {
@@ -183,7 +183,7 @@ function refuseMany(id: string, small: readonly { readonly size: number }[]): vo
   }
 }
 
-/** What the cache has of the folder, without asking anybody. @throws {WeightDiffError} HUB_OFFLINE. */
+/** The part of the folder that the cache has. Makes no request. @throws {WeightDiffError} HUB_OFFLINE. */
 export async function findCached(name: HubName, { access, cache }: HubSettings): Promise<HubPlace> {
   const { id } = name;
   const { folder, single } = splitPath(name);

@@ -1,4 +1,4 @@
-/** The files of a folder of a repository at a commit, with their digests: /api/models/{id}/tree, or what a mirror has in its place. */
+/** The files of a folder of a repository at a commit, with their digests: by /api/models/{id}/tree, or by what a mirror has instead. */
 import { WeightDiffError } from "../errors.js";
 import { isSideFolder } from "../files/side-names.js";
 import { readValue } from "../formats/json.js";
@@ -82,7 +82,7 @@ export async function listSideFolders(
   return entries;
 }
 
-/** Where the list goes on (RFC 8288), as the Hub writes it: <address>; rel="next". */
+/** The address of the next page (RFC 8288), as the Hub writes it: <address>; rel="next". */
 function nextPage(link: string | null): string | null {
   return /<([^<>]*)>\s*;\s*rel="?next"?/.exec(link ?? "")?.[1] ?? null;
 }

@@ -1,7 +1,7 @@
 /**
  * What the user wrote, read as the name of a repository: `org/name`, `org/name@revision`, `hf://org/name@revision/subfolder`
- * (the spelling of huggingface_hub's file system), or the address of a page, as a browser shows it. Only behind `hf://`, or in an
- * address, a name of one part, as `hf://gpt2`. Anything that begins as a path does is never one.
+ * (the spelling of huggingface_hub's file system), or the address of a page, as a browser shows it. A name of one part is read only after
+ * `hf://`, as in `hf://gpt2`, or in an address. Text that begins like a path is never a name.
  */
 import { WeightDiffError } from "../errors.js";
 import { printable } from "../formats/quote.js";
@@ -44,7 +44,7 @@ export function parseHubName(text: string, endpoint?: string): HubName | null {
       ...(endpoint === undefined ? [] : [bare(endpoint)]),
     ]);
   }
-  // Copied without the https://, as browsers show it; a folder of that name may be here.
+  // An address without https://, as browsers show it. There may also be a folder of that name here.
   return HOSTS.some((host) => text.startsWith(`${host}/`))
     ? { ...parseAddress(text, text, HOSTS), explicit: false }
     : parsePlain(text.endsWith("/") ? text.slice(0, -1) : text);

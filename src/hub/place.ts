@@ -4,9 +4,9 @@ import type { HubSnapshot } from "./cache.js";
 
 /** A file of a repository, and where it is or would be on this disk. */
 export interface HubFile extends RemoteFile {
-  /** Ends what is asked of it: the command is over. */
+  /** Ends all requests for it when the command is over. */
   readonly ended?: AbortSignal | undefined;
-  /** Its own bytes' digest, where the Hub knows it: of large files. */
+  /** The digest of its bytes, if the Hub knows it: it does for large files. */
   readonly sha256: string | null;
   /** In the repository. */
   readonly path: string;
@@ -33,7 +33,7 @@ export interface HubPlace {
   readonly folders: readonly string[];
   /** The user named this weight file; null for the folder. */
   readonly single: string | null;
-  /** All that are not brought to this disk at once, by bare name. */
+  /** The files that are not brought to this disk at once, by bare name. */
   readonly files: ReadonlyMap<string, HubFile>;
   readonly offline: boolean;
   readonly notes: readonly string[];
@@ -57,10 +57,10 @@ export interface Hub {
   /** Bytes that `fetch` would download. */
   missing(files: readonly HubFile[]): Promise<number>;
   /**
-   * Brings files into the cache, and sees to it that those which are there are what the Hub has; without a cache there is nothing to do.
+   * Brings files into the cache, and checks that the files in it are what the Hub has. Does nothing without a cache.
    * @throws {WeightDiffError} as find, and HUB_OFFLINE for a damaged file that must not be fetched.
    */
   fetch(files: readonly HubFile[], onProgress?: (state: FetchProgress) => void): Promise<void>;
-  /** Ends what is still under way, and removes what is not in the cache: nothing is asked or written after that. */
+  /** Ends what is still under way, and removes the temporary files. Nothing is requested or written after that. */
   close(): Promise<void>;
 }

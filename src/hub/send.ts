@@ -17,19 +17,19 @@ interface Sending {
   readonly id: string;
   readonly page: string;
   readonly signal: AbortSignal | undefined;
-  /** Bytes of files that left; negative if they must leave again. */
+  /** Gets the number of bytes of files that were sent; a negative number if they must be sent again. */
   readonly onSent: (count: number) => void;
-  /** How long nothing may move: an upload's last answer takes its time. */
+  /** Milliseconds without a byte in either direction. The last answer to an upload takes long. */
   readonly idleMs: number;
 }
 
-/** Listings and answers to commits; nothing else comes back. */
+/** The answers are listings and answers to commits. */
 const MAX_ANSWER_BYTES = 50_000_000;
 const AGAIN = "run the same command again: files that are on the Hub are not sent twice";
-/** "Exists already": whoever asks knows what to do. */
+/** "Exists already": the caller knows what to do. */
 const CONFLICT = 409;
 
-/** A fetch, and an end to wait for: the library does not wait for its other uploads when one has failed. */
+/** A fetch, and a way to wait for its end: if one upload fails, the library does not wait for the others. */
 export interface Sender {
   /** @throws {WeightDiffError} NETWORK, HUB_…, INPUT_CHANGED; the signal's reason. */
   readonly fetch: typeof fetch;
@@ -188,7 +188,7 @@ function reasonOf(error: unknown, stopped: AbortSignal, url: URL): unknown {
   return lineError(url.host, "the connection failed", error);
 }
 
-/** The Hub's no, by its code where it gives one, else by the status. */
+/** The error for a refusal of the Hub, by its code, or else by the status. */
 async function refusal({ access, id, page }: Sending, response: Response): Promise<WeightDiffError> {
   const { status, headers } = response;
   const text = await response.text();

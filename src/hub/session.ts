@@ -1,6 +1,6 @@
 /**
- * The Hub during one command: each name that the user gave is resolved to a commit once, its small files are brought to this
- * disk, and its weights stay where they are until somebody wants their bytes: in the cache, or, without one, at the Hub.
+ * The Hub during one command. Each name that the user gave is resolved to a commit once, and its small files are brought to this disk.
+ * Its weights stay in the cache, or without one at the Hub, until their bytes are needed.
  */
 import { rm, stat } from "node:fs/promises";
 import { WeightDiffError } from "../errors.js";
@@ -65,7 +65,7 @@ export function openHub(options: HubOptions, signal?: AbortSignal): Hub {
       await track(fetchFiles(wanted, how, ended, onProgress ?? (() => {})));
       for (const [path, place] of places) {
         const updated = place.then((known) => (known === null ? null : nowCached(known, wanted)));
-        updated.catch(() => {}); // whoever asked for the place was told
+        updated.catch(() => {}); // the request for the place has thrown it
         places.set(path, updated);
       }
     },
@@ -86,7 +86,7 @@ async function exists(path: string): Promise<boolean> {
 /** Nothing is known of a repository of that name. */
 const BOTH_READINGS: ReadonlySet<string> = new Set(["HUB_NO_REPO", "HUB_DENIED", "HUB_OFFLINE", "NETWORK"]);
 
-/** A name that could have been a path: whoever mistyped one must not be left with the Hub's answer alone. */
+/** The name could have been a path. A user who mistyped one needs more than the Hub's answer. */
 function withBothReadings(error: unknown, path: string): unknown {
   return error instanceof WeightDiffError && BOTH_READINGS.has(error.code)
     ? new WeightDiffError(

@@ -1,6 +1,6 @@
 /**
- * The files of a folder where a server has no list of it, as mirrors that keep to what Python's snapshot_download asks for: the
- * repository's description names all files ("siblings"). What it does not tell of them - size and digest - each file's own headers do.
+ * The files of a folder on a server that has no list of it, such as a mirror that has only what Python's snapshot_download asks for. The
+ * repository's description names all files ("siblings"). Size and digest come from the headers of each file.
  */
 import * as z from "zod";
 import { WeightDiffError } from "../errors.js";
@@ -105,7 +105,7 @@ function askFile(access: HubAccess, asked: HubRequest, url: string, signal: Abor
     const answer = await request(access, url, {
       method: "HEAD",
       signal,
-      // What leads to the bytes has size and digest itself.
+      // The redirect to the bytes has size and digest itself.
       follow: (hop, target) => isEndpoint(access, target) && !hop.headers.has("x-linked-etag"),
     });
     if (answer.status >= 400) {

@@ -7,11 +7,11 @@ import { blobOf } from "./cache.js";
 import type { HubFile } from "./place.js";
 
 /**
- * The least that is asked for: what follows is often wanted next, and costs less than another way to the Hub and back. A new connection
- * brings 14 kB at once (RFC 6928), and more only after the way back and forth.
+ * The smallest request: the bytes that follow are often wanted next, and cost less than another round trip to the Hub. A new connection
+ * brings 14 kB at once (RFC 6928), and more only after a round trip.
  */
 const LEAST = 8192;
-/** The least of a file's begin, where most headers fit in. */
+/** The smallest request at the beginning of a file. Most headers fit in it. */
 const LEAST_HEAD = 65_536;
 /**
  * Bytes kept of all files for the next reads: two hundred samples of each side, which several of the guards look at, with headers and the
@@ -61,17 +61,17 @@ interface Block {
   readonly bytes: Promise<Uint8Array>;
 }
 
-/** Whoever looks into a file again has its blocks, and its signed address, already. */
+/** Kept for each file, so that a second look at it has the blocks and the signed address already. */
 const sources = new WeakMap<HubFile, FileSource>();
 
-/** Opens the file for reads by range. Nothing is asked before the first. */
+/** Opens the file for reads by range. Makes no request before the first read. */
 function openHubSource(file: HubFile, path: string): FileSource {
   const source = sources.get(file) ?? newHubSource(file, path);
   sources.set(file, source);
   return source;
 }
 
-/** The last that were asked for, the newest first. */
+/** The latest blocks, the newest first. */
 const kept: Block[] = [];
 
 function keep(block: Block): void {

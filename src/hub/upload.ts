@@ -1,6 +1,6 @@
 /**
- * Files onto the Hub, through @huggingface/hub: who asks, what is there, a new repository, one commit. The library uploads large
- * files through LFS (what the Hub has is not sent again) and never over Xet here: its uploads cannot be counted or continued.
+ * Uploads to the Hub, through @huggingface/hub: whose token it is, what is there, a new repository, one commit. The library uploads large
+ * files through LFS (files that the Hub has are not sent again). It does not use Xet here: such uploads cannot be counted or continued.
  */
 import { WeightDiffError } from "../errors.js";
 import { FilePart } from "../files/file-part.js";
@@ -103,7 +103,7 @@ export async function remoteState(writer: HubWriter): Promise<RemoteState | null
   };
 }
 
-/** Makes the repository; one that somebody made a moment ago is as good. @throws {WeightDiffError} HUB_DENIED, NETWORK. */
+/** Makes the repository. It is no error if somebody has just made it. @throws {WeightDiffError} HUB_DENIED, NETWORK. */
 export async function createRemote(writer: HubWriter, hidden: boolean): Promise<void> {
   const { access, id: repo, fetch } = writer;
   const { createRepo } = await import("@huggingface/hub");
@@ -167,7 +167,7 @@ export async function commitFiles(
   });
 }
 
-/** Whatever the library throws as an error of ours. */
+/** Turns errors of the library into WeightDiffErrors. */
 async function calling<T>(writer: HubWriter, call: () => Promise<T>): Promise<T> {
   try {
     return await call();

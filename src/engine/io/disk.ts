@@ -1,6 +1,6 @@
 /**
- * Reads and writes at positions, exactly: every count is checked, what may be retried is retried, everything else names file
- * and byte. The disk itself is a parameter, so that tests can put a failing one in its place.
+ * Reads and writes at positions. Every count is checked. Calls that may be retried are retried, and any other error names file and byte.
+ * The disk itself is a parameter, so that tests can pass a failing one.
  */
 import { constants, readSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
@@ -13,7 +13,7 @@ export interface DiskFile {
   readonly path: string;
   /** Offset, length and memory of every read and write must be multiples of `PAGE`. */
   readonly direct: boolean;
-  /** @returns how many bytes came, 0 only at the end of the file. */
+  /** @returns how many bytes were read; 0 only at the end of the file. */
   read(target: Uint8Array, position: number): Promise<number>;
   /**
    * The same at once, for a thread that has nothing else to do until it has the bytes: another thread that reads for it takes longer to be woken
@@ -22,7 +22,7 @@ export interface DiskFile {
   readNow?(target: Uint8Array, position: number): number;
   /** Says that the bytes from `begin` to `end` will be read in order, as far as that helps. */
   expect?(begin: number, end: number): void;
-  /** @returns how many bytes went. */
+  /** @returns how many bytes were written. */
   write(source: Uint8Array, position: number): Promise<number>;
   stat(): Promise<{ readonly size: number; readonly modified: string }>;
   truncate(size: number): Promise<void>;
@@ -110,7 +110,7 @@ export async function readFully(
   }
 }
 
-/** As readFully, at once where the file can be read so. */
+/** As readFully, but synchronous if the file can be read so. */
 export function readAtOnce(file: DiskFile, target: Uint8Array, position: number): Promise<void> | null {
   let filled = 0;
   try {
@@ -122,7 +122,7 @@ export function readAtOnce(file: DiskFile, target: Uint8Array, position: number)
       filled += count;
     }
   } catch {
-    // What is wrong is found, repeated and told by the other way.
+    // The asynchronous read finds and reports what is wrong.
   }
   return filled === target.length ? null : readFully(file, target.subarray(filled), position + filled);
 }

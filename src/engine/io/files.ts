@@ -1,4 +1,4 @@
-/** The files of one worker, opened when first touched. An input that is no longer what was planned is noticed here. */
+/** The files of one worker, opened at their first use. A change of an input since the plan is found here. */
 import { WeightDiffError } from "../../errors.js";
 import { isTrueBlob } from "../../files/blob.js";
 import { errnoOf, runError } from "../../files/errno.js";
@@ -88,7 +88,7 @@ export function openWorkerFiles(
   const once = (key: string, open: () => Promise<DiskFile>): Promise<DiskFile> => {
     const file = opened.get(key) ?? open();
     opened.set(key, file);
-    // Whoever asked awaits it; the copy in the map must not count as unhandled.
+    // The caller awaits it. The copy in the map must not count as an unhandled rejection.
     file.catch(() => {});
     return file;
   };
@@ -167,7 +167,7 @@ export function openWorkerFiles(
     async close() {
       const closed = await Promise.allSettled(
         [...opened.values()].map(async (opening) => {
-          const file = await opening.catch(() => null); // whoever opened it was told
+          const file = await opening.catch(() => null); // the call that opened it has thrown
           await file?.close().catch((error: unknown) => {
             throw runError(file.path, "close", error);
           });

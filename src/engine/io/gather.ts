@@ -90,7 +90,7 @@ export async function gather(
   }
 }
 
-/** Of this thread, used again and again: as many as there are windows being read. */
+/** The free buffers of this thread: as many as windows are read at the same time. */
 const spare: Buffer[] = [];
 
 /** Reads runs into their places. */

@@ -40,7 +40,7 @@ export function openInflater(file: DiskFile, options: InflateOptions): Inflater 
   const { most, windowBytes } = options;
   const stream = createGunzip({ chunkSize: Math.min(1 << 20, Math.max(64, windowBytes)) });
   const feeding = feed(file, options, stream);
-  stream.on("error", () => {}); // whoever reads is told
+  stream.on("error", () => {}); // the next read throws it
   feeding.catch((error: unknown) => stream.destroy(error instanceof Error ? error : new Error(String(error))));
   const pieces = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   let rest: Uint8Array = new Uint8Array();
@@ -95,7 +95,7 @@ export function openDeflater(put: (bytes: Uint8Array) => Promise<void>): Deflate
       await put(piece as Uint8Array);
     }
   })();
-  draining.catch(() => {}); // whoever writes is told
+  draining.catch(() => {}); // the next write throws it
   return {
     async write(bytes) {
       // zlib reads the window later than this call returns, and the window is used again.

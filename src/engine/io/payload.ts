@@ -133,7 +133,7 @@ function inflated(next: () => Promise<Uint8Array | null>, { range, length, place
   );
   const stream = createInflate();
   source.on("error", (error) => stream.destroy(error));
-  stream.on("error", () => {}); // whoever reads is told
+  stream.on("error", () => {}); // the next read throws it
   source.pipe(stream);
   const pieces = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   let given = 0;

@@ -1,4 +1,4 @@
-/** A file at the Hub in the place of one on this disk: every read is a range request, whole when it comes back. */
+/** A file at the Hub, read like one on this disk: every read is a range request that brings all its bytes. */
 import { WeightDiffError } from "../../errors.js";
 import { RESUME } from "../../files/errno.js";
 import type { RemoteFile } from "../../http/access.js";
