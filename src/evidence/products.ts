@@ -1,6 +1,6 @@
 /** How alike two stretches of values are: the products behind cosines and sizes, and the median over several stretches. */
 
-export interface DotProducts {
+interface DotProducts {
   /** Sum of diff x raw. */
   readonly both: number;
   /** Sums of squares. */

@@ -22,7 +22,7 @@ export interface ShardLayout {
   readonly directEnd: number;
 }
 
-export interface ShardLayoutOptions {
+interface ShardLayoutOptions {
   /** The file's name in messages. */
   readonly name: string;
   /** `__metadata__`. The default is {"format": "pt"}, without which older transformers refuse the file (docs/formats.md 1.1). */

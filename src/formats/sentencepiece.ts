@@ -8,7 +8,7 @@ import { eachField, type FieldValue } from "./protobuf.js";
 /** ModelProto.SentencePiece.Type. */
 export const PIECE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-export interface TokenPiece {
+interface TokenPiece {
   readonly text: string;
   /** Pieces with a higher score are merged sooner. */
   readonly score: number;

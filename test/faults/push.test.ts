@@ -9,6 +9,7 @@ import { makeDiff } from "../../src/commands/make-diff.js";
 import type { PushOptions } from "../../src/commands/push/target.js";
 import { push } from "../../src/commands/push.js";
 import { recover } from "../../src/commands/recover.js";
+import { WeightDiffError } from "../../src/errors.js";
 import type { RepoOptions } from "../hub/repo.js";
 import { commit, repoFile } from "../hub/repo.js";
 import { startHub, type TestHub } from "../hub/server.js";
@@ -181,6 +182,16 @@ test("an upload that stands still ends with an error of the network", async () =
   hub.fault(/^PUT cdn/, { kind: "stall", after: 0 }, 100);
   const silent = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience: { attempts: 2, pauseMs: 1 } };
   await refuses(() => publish({ hub: silent, idleMs: 50 }), "NETWORK", /silence for 0\.05 s \(tried 2 times\)/);
+});
+
+test("a storage that stays busy is said to be so, and to be waited for", async () => {
+  hub.fault(/^PUT cdn/, { kind: "status", status: 429, headers: { "retry-after": "0" } }, 100);
+  const patience = { attempts: 2, pauseMs: 1 };
+  const busy = { endpoint: hub.endpoint, token: TOKEN, environment: {}, patience };
+  const error = await publish({ hub: busy }).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof WeightDiffError, String(error));
+  assert.match(error.message, /answers 429: too many requests \(tried 2 times\)$/);
+  assert.match(error.hint ?? "", /cannot do it now: wait a while, then run the same command again/);
 });
 
 test("an answer that comes in drips ends with an error of the network", async () => {

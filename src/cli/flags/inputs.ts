@@ -8,7 +8,7 @@ export const PLACE = "a directory, one weight file, or org/name on the Hub";
 export const CHECKPOINT = { group: "inputs", schema: text } as const;
 export const ARGUMENT = { group: "inputs", schema: text, argument: true } as const;
 
-export const BASE_ALIASES = aliasesOf("raw");
+const BASE_ALIASES = aliasesOf("raw");
 export const DIFF_ALIASES = aliasesOf("diff");
 export const TUNED_ALIASES = aliasesOf("tuned");
 
