@@ -136,10 +136,14 @@ export async function pathTo(chain: Chain, options: PathOptions): Promise<ChainP
 async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[]> {
   const opened: Version[] = [];
   const errors: WeightDiffError[] = [];
+  let next: Promise<Version> | undefined;
   for (const [place, version] of way.entries()) {
-    way[place + 1]?.open().catch(() => {}); // its files are read meanwhile, and its turn comes
+    const opening = next ?? version.open();
+    // Its files are read while this version is looked at. What it throws is told in its turn.
+    next = way[place + 1]?.open();
+    next?.catch(() => {});
     try {
-      opened.push(await version.open());
+      opened.push(await opening);
     } catch (error) {
       errors.push(faultOf(error));
     }
