@@ -1,6 +1,7 @@
 /**
  * Names of the matrices with a row for each token, as data: input embeddings, output heads that may be tied to them, and biases that are
- * tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads (transformers 5.23.0).
+ * tied with them. From `_tied_weights_keys` of the classes that AutoModelForCausalLM loads, and of DistilBERT's
+ * (transformers 5.23.0).
  */
 
 const INPUTS = [
@@ -23,6 +24,7 @@ const OUTPUTS = [
   "lm_loss",
   "pred_layer\\.proj",
   "cls\\.predictions\\.decoder",
+  "vocab_projector",
 ];
 
 /** Input embeddings of all families. */

@@ -17,6 +17,7 @@ for (const [name, kind] of [
   ["embed_out.weight", "output"],
   ["cls.predictions.decoder.weight", "output"],
   ["lm_head.decoder.weight", "output"],
+  ["vocab_projector.weight", "output"],
   ["bert.embeddings.position_embeddings.weight", null],
   ["model.embed_tokens_per_layer.weight", null],
   ["lm_head.dense.weight", null],
