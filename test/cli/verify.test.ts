@@ -55,6 +55,15 @@ test("damage is a line for each finding, a summary, and exit code 3", async () =
   });
 });
 
+test("a summary that cannot be written is told before anything is read, in one document", async () => {
+  await withFolder(async (folder) => {
+    const summary = join(folder, "no-folder", "summary.md");
+    const { code, out } = await weightDiff(["verify", BASE, "--json", "--summary", summary]);
+    assert.equal(code, 4);
+    assert.equal(JSON.parse(out).error.at.file, summary);
+  });
+});
+
 test("--format github writes annotations, escaped, and the summary as text", async () => {
   await withFolder(async (folder) => {
     const { diff } = await publish(folder);

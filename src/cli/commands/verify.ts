@@ -21,11 +21,16 @@ export async function run(
   print: (text: string) => void,
   library = { verify },
 ): Promise<number> {
-  const report = await library.verify({ ...options, signal, onProgress });
-  print(FORMATS[look.format ?? "text"](report));
-  if (look.summary !== undefined) {
-    await appendText(look.summary, printableText(verifyMarkdown(report, evidence(report))));
+  const { summary: file } = look;
+  if (file !== undefined) {
+    await appendText(file, ""); // a file that cannot be written is told at once
   }
+  const report = await library.verify({ ...options, signal, onProgress });
+  if (file !== undefined) {
+    // Before the result is printed: stdout has the result or the error, not both.
+    await appendText(file, printableText(verifyMarkdown(report, evidence(report))));
+  }
+  print(FORMATS[look.format ?? "text"](report));
   return report.verdict === "failed" ? EXIT_CODES.CHECK_FAILED : 0;
 }
 
