@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { chainError } from "../../../src/chain/chain.js";
 import { openChain } from "../../../src/chain/open.js";
 import { pathTo } from "../../../src/chain/path.js";
 import { chainMaterialize } from "../../../src/commands/chain/materialize.js";
@@ -48,6 +49,36 @@ function unfinished(trainer: Trainer, chain: string, version: number): void {
 }
 
 for (const trainer of TRAINERS) {
+  test(`${trainer}: every version on the way is opened once, and the faults of two are told together`, () =>
+    withFolder(async (folder) => {
+      const chain = join(folder, "chain");
+      await writeSteps(trainer, chain, STATES);
+      const found = await openChain(chain, null);
+      const opened: string[] = [];
+      const failing = new Set<string>();
+      const versions = found.versions.map((version) => ({
+        ...version,
+        open() {
+          opened.push(version.id);
+          return failing.has(version.id)
+            ? Promise.reject(chainError("incomplete", `${version.id} fails`, undefined, { file: version.place }))
+            : version.open();
+        },
+      }));
+      const ids = versions.map(({ id }) => id);
+      const options = { to: null, base: 0, maxSteps: 1000 };
+      const { steps } = await pathTo({ ...found, versions }, options);
+      assert.deepEqual([steps.map(({ id }) => id), opened], [ids, ids]);
+      const [first = "", , third = ""] = ids;
+      failing.add(first).add(third);
+      const error = await refusalOf(() => pathTo({ ...found, versions }, options));
+      assert.deepEqual(
+        error.problems.map((problem) => /(\S+) fails/.exec(problem)?.[1]),
+        [first, third],
+      );
+      assert.deepEqual(opened, [...ids, ...ids]);
+    }));
+
   test(`${trainer}: a version that is missing on the way is named, whatever the steps after it change`, () =>
     withFolder(async (folder) => {
       const chain = join(folder, "chain");
