@@ -2,7 +2,7 @@
  * Command lines as people write them: flags with `_` or `-`, other scripts' names for the same flags, and argparse's abbreviations of
  * those. Everything is turned into the spelling of the table of flags. Values stay unchanged.
  */
-import { quote } from "../../formats/quote.js";
+import { printable, quote } from "../../formats/quote.js";
 import { FAMILIES } from "../../scheme/families.js";
 import { isFlag, isScriptFlag } from "../../scheme/recognise.js";
 import { COMMAND_NAMES, innerCommands, isCommand, typed } from "../flags/commands.js";
@@ -35,7 +35,7 @@ export function askedGroup([first, second, ...rest]: readonly string[]): string 
   return word !== undefined && asks && innerCommands(word) !== null ? word : null;
 }
 
-/** The arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags without their value. */
+/** The arguments after the program's name, in the spelling of the table. @throws {WeightDiffError} USAGE for flags without their value, and for switches with one. */
 export function normaliseArgv(args: readonly string[]): readonly string[] {
   const command = commandOf(args);
   const rows = command === null ? FLAGS : flagsOf(command);
@@ -49,6 +49,7 @@ export function normaliseArgv(args: readonly string[]): readonly string[] {
     return flag === undefined ? { text: argument } : { text: [shownName(flag), ...value].join("="), flag };
   });
   refuseMissingValues(command, read);
+  refuseValuesOfSwitches(command, read);
   return read.map(({ text }) => text);
 }
 
@@ -105,5 +106,14 @@ function refuseMissingValues(command: CommandName | null, words: readonly Word[]
       command,
       `write it after the flag; a shell variable that is not set gives none; see weight-diff ${command === null ? "" : typed(command)} --help`,
     );
+  }
+}
+
+/** commander would say that it does not know "--json=yes". */
+function refuseValuesOfSwitches(command: CommandName | null, words: readonly Word[]): void {
+  const wrong = words.find(({ text, flag }) => flag !== undefined && flag.takes === undefined && text.includes("="));
+  if (wrong?.flag !== undefined) {
+    const name = shownName(wrong.flag);
+    throw usage(`${printable(wrong.text)}: ${name} takes no value`, command, `write ${name} alone, or leave it out`);
   }
 }

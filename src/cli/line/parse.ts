@@ -1,5 +1,6 @@
 /** Parses a command line with commander, by the table of flags: which command, which words, and which flags with which text. */
 import { Command, CommanderError, Option } from "commander";
+import { quote } from "../../formats/quote.js";
 import { COMMAND_NAMES, COMMANDS, isCommand } from "../flags/commands.js";
 import type { CommandName, Flag } from "../flags/flag.js";
 import { type Given, type GivenValue, usage } from "../flags/given.js";
@@ -15,7 +16,7 @@ interface Parsed {
 /**
  * @param args in the spelling of the table.
  * @returns null if help was asked for; `onHelp` was then called with the command.
- * @throws {WeightDiffError} USAGE for an unknown command or flag, or for a word too many.
+ * @throws {WeightDiffError} USAGE for an unknown command or flag, for a word too many, or for one flag with two values.
  */
 export function parse(args: readonly string[], onHelp: (command: CommandName | null) => void): Parsed | null {
   let parsed: Parsed | null = null;
@@ -24,9 +25,9 @@ export function parse(args: readonly string[], onHelp: (command: CommandName | n
     const command = quietly(program.command(name), () => onHelp(name));
     if (name === args[0]) {
       const rows = flagsOf(name);
-      const declared = declare(command, name, rows);
+      const texts = declare(command, name, rows);
       command.action(() => {
-        parsed = { command: name, words: command.args, given: givenOf(command, declared) };
+        parsed = { command: name, words: command.args, given: givenOf(name, rows, texts) };
       });
     }
   }
@@ -61,8 +62,8 @@ function quietly(command: Command, onHelp: () => void): Command {
     });
 }
 
-/** @returns each flag with commander's option for it. */
-function declare(command: Command, name: CommandName, rows: readonly Flag[]): readonly (readonly [Flag, Option])[] {
+/** Declares the flags. @returns where the texts of each flag will be, by its name and in the order of the line; commander keeps only the last. */
+function declare(command: Command, name: CommandName, rows: readonly Flag[]): ReadonlyMap<string, Set<string | true>> {
   command.description(COMMANDS[name].does);
   for (const { takes = "" } of rows.filter(({ argument }) => argument)) {
     command.argument(`[${takes}]`);
@@ -70,30 +71,38 @@ function declare(command: Command, name: CommandName, rows: readonly Flag[]): re
   // Recover's paths may stand without flags. Which word is too many depends on the paths that have a flag. batch takes a whole command
   // line.
   command.allowExcessArguments(name === "recover" || name === "batch");
-  return rows
-    .filter(({ argument }) => argument !== true)
-    .map((flag) => {
-      const option = new Option(`${shownName(flag)}${takesText(flag)}`).hideHelp(flag.hidden === true);
-      if (flag.repeated === true) {
-        option.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
-      }
-      command.addOption(option);
-      return [flag, option] as const;
-    });
+  const texts = new Map<string, Set<string | true>>();
+  for (const flag of rows.filter(({ argument }) => argument !== true)) {
+    const option = new Option(`${shownName(flag)}${takesText(flag)}`).hideHelp(flag.hidden === true);
+    const given = new Set<string | true>();
+    command.addOption(option);
+    command.on(`option:${option.name()}`, (text?: string | null) => given.add(text ?? true));
+    texts.set(flag.name, given);
+  }
+  return texts;
 }
 
 function takesText({ takes, bare }: Flag): string {
   return takes === undefined ? "" : bare === true ? " [value]" : " <value>";
 }
 
-function givenOf(command: Command, declared: readonly (readonly [Flag, Option])[]): Given {
+/** @throws {WeightDiffError} USAGE for a flag with two values that takes one. */
+function givenOf(
+  command: CommandName,
+  rows: readonly Flag[],
+  texts: ReadonlyMap<string, ReadonlySet<string | true>>,
+): Given {
   const given = new Map<string, GivenValue>();
-  for (const [{ name }, option] of declared) {
-    const key = option.attributeName();
-    if (command.getOptionValueSource(key) === "cli") {
-      const value: unknown = command.getOptionValue(key);
-      given.set(name, typeof value === "boolean" ? true : (value as GivenValue));
+  for (const flag of rows) {
+    const [first, ...others] = texts.get(flag.name) ?? [];
+    if (first === undefined) {
+      continue;
     }
+    if (others.length > 0 && flag.repeated !== true) {
+      const all = [first, ...others].map((text) => (text === true ? "no value" : quote(text)));
+      throw usage(`${shownName(flag)}: is given more than once: ${all.join(", ")}`, command, "give it once");
+    }
+    given.set(flag.name, flag.repeated === true ? [first, ...others].map(String) : first);
   }
   return given;
 }
