@@ -6,7 +6,7 @@ import type { Checkpoint, StoredTensor } from "../checkpoint/checkpoint.js";
 import type { Place } from "../checkpoint/elements.js";
 import type { ComputeDtype, Operand, TensorJob } from "../engine/job/job.js";
 import { elementCount, isFloatDtype } from "../formats/dtype.js";
-import { addBits, negateBits } from "../kernel/bits.js";
+import { addBits, subtractBits } from "../kernel/bits.js";
 import { fits } from "../kernel/fits.js";
 import type { NarrowDtype } from "../kernel/kernel.js";
 import { INV_FREQ } from "../plan/pair.js";
@@ -92,7 +92,10 @@ function isSum({ rule, blend }: TensorJob): boolean {
 }
 
 function valueIn({ blend }: TensorJob, start: number, terms: readonly number[]): number {
-  return terms.reduce((sum, term) => addBits(blend?.operation === "subtract" ? negateBits(term) : term, sum), start);
+  return terms.reduce(
+    (sum, term) => (blend?.operation === "subtract" ? subtractBits(sum, term) : addBits(term, sum)),
+    start,
+  );
 }
 
 /** Does the tensor hold floats, in rows of the output's length? */

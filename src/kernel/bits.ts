@@ -51,6 +51,11 @@ export function addBits(first: number, second: number): number {
   return Number.isNaN(sum) ? INDEFINITE : toBits(sum);
 }
 
+/** first - second in F32, like torch's `first.sub_(second)`: a NaN keeps its sign, and of two NaNs the second stays (docs/arithmetic.md 2). */
+export function subtractBits(first: number, second: number): number {
+  return addBits(isNaNBits(second) ? second : negateBits(second), first);
+}
+
 /** sum / count in F32. `count` is rounded to F32 first, as in torch (docs/arithmetic.md 5). */
 export function divideBits(sum: number, count: number): number {
   return isNaNBits(sum) ? (sum | QUIET) >>> 0 : toBits(fromBits(sum) / Math.fround(count));

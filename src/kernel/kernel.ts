@@ -23,8 +23,10 @@ export interface Kernel extends Coder, Measure, Multiply {
   widen(dtype: FloatDtype, source: number, target: number, count: number): void;
   /** target[i] (F32) = target[i] + source[i]: torch's `target.add_(source)`, source widened first (docs/arithmetic.md 2). */
   add(source: FloatDtype, sourceAt: number, target: number, count: number): void;
-  /** target[i] (F32) = target[i] - source[i], like `target.add_(-source)`: the sign bit of source is flipped, even for a NaN. */
+  /** target[i] (F32) = target[i] - source[i]: torch's `target.sub_(source)`, which leaves the sign of a NaN as it is. */
   subtract(source: FloatDtype, sourceAt: number, target: number, count: number): void;
+  /** target[i] (F32) = target[i] + -source[i]: torch's `target.add_(-source)`, which flips the sign of source, even of a NaN. */
+  addNegated(source: FloatDtype, sourceAt: number, target: number, count: number): void;
   /**
    * target[i] (F32) = from[i] (F32) + source[i], as add has it, then sumPush of the new target. `target` may equal `from`; nothing else may
    * overlap. So far a multiple of 32 elements must have been pushed.

@@ -10,6 +10,7 @@ import {
   narrowBits,
   negateBits,
   overflows,
+  subtractBits,
   widenBF16,
   widenF16,
   widenF64,
@@ -134,6 +135,9 @@ export function createScalarKernel(bytes: number): Kernel {
       push(state, target, count);
     },
     subtract(dtype, source, target, count) {
+      intoF32(dtype, source, target, count, (bits, self) => subtractBits(self, bits));
+    },
+    addNegated(dtype, source, target, count) {
       intoF32(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
     },
     narrow(dtype, source, target, count) {
@@ -151,7 +155,7 @@ export function createScalarKernel(bytes: number): Kernel {
       return intoNarrow(dtype, source, target, count, addBits);
     },
     subtractNarrow(dtype, source, target, count) {
-      return intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+      return intoNarrow(dtype, source, target, count, (bits, self) => subtractBits(self, bits));
     },
     addNarrowSummed(dtype, source, target, count, state) {
       const overflowed = intoNarrow(dtype, source, target, count, addBits);
@@ -159,7 +163,7 @@ export function createScalarKernel(bytes: number): Kernel {
       return overflowed;
     },
     subtractNarrowSummed(dtype, source, target, count, state) {
-      const overflowed = intoNarrow(dtype, source, target, count, (bits, self) => addBits(negateBits(bits), self));
+      const overflowed = intoNarrow(dtype, source, target, count, (bits, self) => subtractBits(self, bits));
       pushNarrow(dtype, state, target, count);
       return overflowed;
     },

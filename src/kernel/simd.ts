@@ -14,12 +14,22 @@ import { assertProduct } from "./multiply.js";
 interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>> {
   readonly BASE: WebAssembly.Global;
   readonly SUM_BYTES: WebAssembly.Global;
+  readonly ADD: WebAssembly.Global;
+  readonly SUBTRACT: WebAssembly.Global;
+  readonly ADD_NEGATED: WebAssembly.Global;
   widen(dtype: number, source: number, target: number, count: number): void;
-  add(dtype: number, source: number, target: number, count: number, flip: number): void;
+  add(dtype: number, source: number, target: number, count: number, operation: number): void;
   addSummed(dtype: number, source: number, from: number, target: number, count: number, state: number): void;
   narrow(dtype: number, source: number, target: number, count: number): number;
-  addNarrow(dtype: number, source: number, target: number, count: number, flip: number): number;
-  addNarrowSummed(dtype: number, source: number, target: number, count: number, flip: number, state: number): number;
+  addNarrow(dtype: number, source: number, target: number, count: number, operation: number): number;
+  addNarrowSummed(
+    dtype: number,
+    source: number,
+    target: number,
+    count: number,
+    operation: number,
+    state: number,
+  ): number;
   addIntegers(width: number, source: number, target: number, count: number, negative: number): void;
   transpose(...positions: readonly number[]): void;
   xorBytes(source: number, target: number, count: number): void;
@@ -44,8 +54,6 @@ interface KernelExports extends Readonly<Record<FloatDtype, WebAssembly.Global>>
 const BASE_AT_MOST = 65536;
 /** 64 bytes of state for each column must fit in 32 bits. */
 const COLUMNS_AT_MOST = 2 ** 25;
-const ADD = 0;
-const SUBTRACT = 0x80000000;
 
 /** Makes a kernel with at least `bytes` bytes of memory for the caller. @throws {WeightDiffError} LIMIT if the system has no such block. */
 export function createSimdKernel(bytes: number, module: WebAssembly.Module): Kernel {
@@ -55,6 +63,7 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
   const memory = wasmMemory.buffer;
   const base = wasm.BASE.value;
   const sumBytes = wasm.SUM_BYTES.value;
+  const [ADD, SUBTRACT, ADD_NEGATED] = [wasm.ADD.value, wasm.SUBTRACT.value, wasm.ADD_NEGATED.value];
 
   const assertElements = (dtype: FloatDtype, at: number, count: number): void =>
     assertSpan(memory, base, at, count * ELEMENT_BYTES[dtype]);
@@ -70,18 +79,23 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
     }
     return wasm.meanBytes(columns) >>> 0;
   };
+  const combine = (dtype: FloatDtype, source: number, target: number, count: number, operation: number): void => {
+    assertElements(dtype, source, count);
+    assertElements("F32", target, count);
+    wasm.add(wasm[dtype].value, source, target, count, operation);
+  };
   const narrowSummed = (
     dtype: FloatDtype,
     source: number,
     target: number,
     count: number,
     state: number,
-    flip: number,
+    operation: number,
   ): number => {
     assertElements(dtype, source, count);
     assertElements(dtype, target, count);
     assertSpan(memory, base, state, sumBytes);
-    return wasm.addNarrowSummed(wasm[dtype].value, source, target, count, flip, state) >>> 0;
+    return wasm.addNarrowSummed(wasm[dtype].value, source, target, count, operation, state) >>> 0;
   };
   /** The number of columns by the position of a mean's state. meanEnd checks the place of the row with it. */
   const meanColumns = new Map<number, number>();
@@ -95,16 +109,9 @@ export function createSimdKernel(bytes: number, module: WebAssembly.Module): Ker
       assertElements("F32", target, count);
       wasm.widen(wasm[dtype].value, source, target, count);
     },
-    add(dtype, source, target, count) {
-      assertElements(dtype, source, count);
-      assertElements("F32", target, count);
-      wasm.add(wasm[dtype].value, source, target, count, ADD);
-    },
-    subtract(dtype, source, target, count) {
-      assertElements(dtype, source, count);
-      assertElements("F32", target, count);
-      wasm.add(wasm[dtype].value, source, target, count, SUBTRACT);
-    },
+    add: (...places) => combine(...places, ADD),
+    subtract: (...places) => combine(...places, SUBTRACT),
+    addNegated: (...places) => combine(...places, ADD_NEGATED),
     addSummed(dtype, source, from, target, count, state) {
       assertElements(dtype, source, count);
       assertElements("F32", from, count);

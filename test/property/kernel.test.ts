@@ -95,8 +95,8 @@ for (const dtype of FLOATS) {
     );
   });
 
-  for (const method of ["add", "subtract"] as const) {
-    test(`${method}s ${dtype} as scalar`, () => {
+  for (const method of ["add", "subtract", "addNegated"] as const) {
+    test(`${method} of ${dtype} as scalar`, () => {
       fc.assert(
         fc.property(tensor(dtype), tensor("F32"), offsets, (source, target, at) => {
           const count = cut(source, size, target, 4);

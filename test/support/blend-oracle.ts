@@ -128,7 +128,10 @@ export function blended({ blend, shape, start, terms, output }: BlendCase): read
     }
     let sum = valueIn(start, index) ?? 0;
     for (const other of others) {
-      sum = widened(result, rounded(result, added(sum, operation === "subtract" ? (other ^ 0x80000000) >>> 0 : other)));
+      sum = widened(
+        result,
+        rounded(result, added(sum, operation === "subtract" && !isNaNBits(other) ? (other ^ 0x80000000) >>> 0 : other)),
+      );
     }
     return rounded(output, widened(result, rounded(result, sum)));
   });

@@ -74,7 +74,7 @@ function subtractFloats(job: TensorJob, kernel: Kernel, areas: MemoryPlan, proof
         kernel.widen(dtype, start.at, outAt, items);
       }
       runs.take(block);
-      applyTerms(runs, kernel.subtract, block, outAt);
+      applyTerms(runs, kernel.addNegated, block, outAt);
       if (proof !== null) {
         kernel.widen("F32", outAt, areas.recoveredBlock, items);
         applyTerms(runs, kernel.add, block, areas.recoveredBlock);

@@ -9,6 +9,12 @@ export const BF16: u32 = 1;
 export const F32: u32 = 2;
 export const F64: u32 = 3;
 
+/** What is done with a source: torch's add_(source), its sub_(source), and its add_(-source). The module exports these, too. */
+export const ADD: u32 = 0;
+export const SUBTRACT: u32 = 1;
+export const ADD_NEGATED: u32 = 2;
+
+const SIGN: u32 = 0x80000000;
 const QUIET: u32 = 0x00400000;
 const INFINITY: u32 = 0x7f800000;
 /** The result of inf - inf on x86. */
@@ -35,6 +41,17 @@ export function addBits(first: u32, second: u32): u32 {
   }
   const sum = reinterpret<f32>(first) + reinterpret<f32>(second);
   return sum != sum ? INDEFINITE : reinterpret<u32>(sum);
+}
+
+/** What to add of a source: a subtraction leaves a NaN as it is, a negation flips its sign too (docs/arithmetic.md 2). */
+export function addend(bits: u32, operation: u32): u32 {
+  return operation == ADD || (operation == SUBTRACT && isNaNBits(bits)) ? bits : bits ^ SIGN;
+}
+
+/** The sign bits that the operation flips in four numbers. */
+@inline
+export function signsOf(operation: u32): v128 {
+  return i32x4.splat(operation == ADD ? 0 : SIGN);
 }
 
 /** docs/arithmetic.md 1 */

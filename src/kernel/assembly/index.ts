@@ -8,7 +8,7 @@ export const BASE: u32 = 4096;
 
 export { add } from "./add";
 export { addSummed } from "./add-summed";
-export { BF16, F16, F32, F64 } from "./bits";
+export { ADD, ADD_NEGATED, BF16, F16, F32, F64, SUBTRACT } from "./bits";
 export { decodeUnits } from "./decode";
 export { encodeTokens } from "./encode";
 export { addIntegers, countDifferent, xorBytes } from "./integers";

@@ -1,5 +1,5 @@
 /** F32 -> F16 | BF16, nearest even, and sums of two such tensors through F32 (docs/arithmetic.md 3, 4). */
-import { addBits, BF16, F16, loadBits, narrowBits } from "./bits";
+import { addBits, addend, BF16, F16, loadBits, narrowBits, signsOf } from "./bits";
 import { BLOCK, F16_NORMAL, isFinite16, isFinite8x2, isNormal16, load4 } from "./widen";
 
 /** The smallest magnitude that rounds to infinity: 65520 for F16, 2^128 - 2^119 for BF16. */
@@ -167,8 +167,8 @@ function areSmall16(source: usize, target: usize): bool {
 
 /** 16 elements. Overflows are rare and are handled one by one. @returns the number of overflows. */
 @inline
-function addHalves16(source: usize, target: usize, flip: u32): u32 {
-  const signs = i32x4.splat(flip);
+function addHalves16(source: usize, target: usize, operation: u32): u32 {
+  const signs = signsOf(operation);
   if (areSmall16(source, target)) {
     // Weights are normal in nearly all blocks; differences often are not.
     const isNormal = isNormal16(target);
@@ -189,12 +189,12 @@ function addHalves16(source: usize, target: usize, flip: u32): u32 {
       return 0;
     }
   }
-  return addNarrowEach(F16, source, target, BLOCK, flip);
+  return addNarrowEach(F16, source, target, BLOCK, operation);
 }
 
 @inline
-function addBF16x16(source: usize, target: usize, flip: u32): u32 {
-  const signs = i32x4.splat(flip);
+function addBF16x16(source: usize, target: usize, operation: u32): u32 {
+  const signs = signsOf(operation);
   const a = sum4(BF16, BF16, source, target, signs);
   const b = sum4(BF16, BF16, source + 8, target + 8, signs);
   const c = sum4(BF16, BF16, source + 16, target + 16, signs);
@@ -203,27 +203,27 @@ function addBF16x16(source: usize, target: usize, flip: u32): u32 {
     storePlain16(BF16, target, a, b, c, d);
     return 0;
   }
-  return addNarrowEach(BF16, source, target, BLOCK, flip);
+  return addNarrowEach(BF16, source, target, BLOCK, operation);
 }
 
 @inline
-function addNarrowAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+function addNarrowAll(dtype: u32, source: usize, target: usize, count: u32, operation: u32): u32 {
   let overflows: u32 = 0;
   const blocks = count / BLOCK;
   for (let block: u32 = 0; block < blocks; block++) {
-    overflows += dtype == F16 ? addHalves16(source, target, flip) : addBF16x16(source, target, flip);
+    overflows += dtype == F16 ? addHalves16(source, target, operation) : addBF16x16(source, target, operation);
     source += 32;
     target += 32;
   }
-  return overflows + addNarrowEach(dtype, source, target, count % BLOCK, flip);
+  return overflows + addNarrowEach(dtype, source, target, count % BLOCK, operation);
 }
 
 /** Of two NaNs the source's stays, as in add.ts. */
-function addNarrowEach(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+function addNarrowEach(dtype: u32, source: usize, target: usize, count: u32, operation: u32): u32 {
   let overflows: u32 = 0;
   for (let i: usize = 0; i < count; i++) {
     const at = target + (i << 1);
-    const sum = addBits(loadBits(dtype, source + (i << 1)) ^ flip, loadBits(dtype, at));
+    const sum = addBits(addend(loadBits(dtype, source + (i << 1)), operation), loadBits(dtype, at));
     overflows += overflowsBits(dtype, sum);
     store<u16>(at, <u16>narrowBits(dtype, sum));
   }
@@ -231,8 +231,8 @@ function addNarrowEach(dtype: u32, source: usize, target: usize, count: u32, fli
 }
 
 /** See Kernel.addNarrow and Kernel.subtractNarrow. */
-export function addNarrow(dtype: u32, source: usize, target: usize, count: u32, flip: u32): u32 {
+export function addNarrow(dtype: u32, source: usize, target: usize, count: u32, operation: u32): u32 {
   return dtype == F16
-    ? addNarrowAll(F16, source, target, count, flip)
-    : addNarrowAll(BF16, source, target, count, flip);
+    ? addNarrowAll(F16, source, target, count, operation)
+    : addNarrowAll(BF16, source, target, count, operation);
 }

@@ -2,7 +2,7 @@
  * Sums of two tensors of 16 bits, and the sum of all of them, in one pass (docs/arithmetic.md 4, 6): a rounded value goes to its column of the
  * cascade while it is in a register.
  */
-import { BF16, F16 } from "./bits";
+import { BF16, F16, signsOf } from "./bits";
 import { addRows } from "./cascade";
 import { addNarrow, sign8, sum4 } from "./narrow";
 import { columnsOf, hasUnfinishedRow, rowsAdded, rowsAhead, sumPush, unfinishedRow } from "./sum";
@@ -163,7 +163,7 @@ function plainRows(dtype: u32, source: usize, target: usize, rows: u32, columns:
 }
 
 @inline
-function addAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32, state: usize): u32 {
+function addAll(dtype: u32, source: usize, target: usize, count: u32, operation: u32, state: usize): u32 {
   if (count == 0) {
     return 0;
   }
@@ -172,7 +172,7 @@ function addAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32,
   }
   const columns = columnsOf(state);
   const spare = unfinishedRow(state);
-  const signs = i32x4.splat(flip);
+  const signs = signsOf(operation);
   let overflows: u32 = 0;
   for (let left = count / ROW; left > 0; ) {
     const batch = rowsAhead(state, left);
@@ -182,7 +182,7 @@ function addAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32,
       source += 2 * ROW * plain;
       target += 2 * ROW * plain;
       if (row < batch) {
-        overflows += addNarrow(dtype, source, target, ROW, flip);
+        overflows += addNarrow(dtype, source, target, ROW, operation);
         widen(dtype, target, spare, ROW);
         addRows(columns, spare, 0, 1, ROW);
         source += 2 * ROW;
@@ -193,15 +193,15 @@ function addAll(dtype: u32, source: usize, target: usize, count: u32, flip: u32,
     left -= batch;
   }
   const rest = count % ROW;
-  overflows += addNarrow(dtype, source, target, rest, flip);
+  overflows += addNarrow(dtype, source, target, rest, operation);
   widen(dtype, target, spare, rest);
   sumPush(state, spare, rest);
   return overflows;
 }
 
 /** See Kernel.addNarrowSummed and Kernel.subtractNarrowSummed. */
-export function addNarrowSummed(dtype: u32, source: usize, target: usize, count: u32, flip: u32, state: usize): u32 {
+export function addNarrowSummed(dtype: u32, source: usize, target: usize, count: u32, operation: u32, state: usize): u32 {
   return dtype == F16
-    ? addAll(F16, source, target, count, flip, state)
-    : addAll(BF16, source, target, count, flip, state);
+    ? addAll(F16, source, target, count, operation, state)
+    : addAll(BF16, source, target, count, operation, state);
 }
