@@ -22,7 +22,7 @@ export interface OptionAdvice {
 /** To use another command: { to: "make a diff of it", command: "make-diff", options: { raw: "llama-7b", … } }. */
 export interface CommandAdvice {
   readonly to: string;
-  readonly command: "recover" | "make-diff" | "convert" | "verify" | "finalize" | "schemes";
+  readonly command: "recover" | "make-diff" | "convert" | "verify" | "finalize" | "schemes" | "chain-materialize";
   /** Options of that command. Values may be objects with fields of their own. */
   readonly options: Readonly<Record<string, unknown>>;
 }

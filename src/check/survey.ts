@@ -96,7 +96,8 @@ export async function surveyCheckpoint(
     location.index === null
       ? null
       : { file: index, text: listed === null ? null : Buffer.from(listed.bytes).toString() };
-  return { checkpoint: { ...base, shards, stateDict, notes: [] }, index: found, unreadable };
+  const step = listed?.isUpdate === true ? { stepIndex: index } : {};
+  return { checkpoint: { ...base, ...step, shards, stateDict, notes: [] }, index: found, unreadable };
 }
 
 /** The files that the manifest lists, where the usual files are missing. */

@@ -32,6 +32,8 @@ export interface Checkpoint extends LayoutModel<Shard> {
   readonly shards: readonly Shard[];
   /** The tensors under the names of Hugging Face's layout, without a key around the whole dict. */
   readonly stateDict: StateDict;
+  /** The index that says that the files hold one step of a chain of updates, and not weights. */
+  readonly stepIndex?: string;
   /** Notes for the user about the files, one sentence each. */
   readonly notes: readonly string[];
 }
@@ -73,9 +75,10 @@ export async function openCheckpoint(path: string, hub: Hub | null = null): Prom
 async function openModel(
   path: string,
   location: Location,
-): Promise<LayoutModel<Shard> & { readonly shards: readonly Shard[] }> {
+): Promise<LayoutModel<Shard> & Pick<Checkpoint, "shards" | "stepIndex">> {
   const { directory, index, files } = location;
-  const weightMap = index === null ? null : (await readWeightIndex(directory, index)).weightMap;
+  const read = index === null ? null : await readWeightIndex(directory, index);
+  const weightMap = read?.weightMap ?? null;
   const names = weightMap === null ? files : [...new Set(weightMap.values())].sort();
   const shards = await openEach(location, names);
   const [lone] = shards;
@@ -89,7 +92,7 @@ async function openModel(
     path,
     directory,
   });
-  return { ...model, shards };
+  return { ...model, shards, ...(read?.isUpdate === true && index !== null ? { stepIndex: index } : {}) };
 }
 
 function usedOf({ index, files }: Location): string {

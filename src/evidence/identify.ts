@@ -19,6 +19,22 @@ export function markOf({ shards }: Checkpoint): string | null {
   return marked === undefined ? null : `${marked.file} is marked as one in its metadata`;
 }
 
+/**
+ * Refuses a step of a chain of updates where weights must be. Its payloads have the names of the tensors that they change.
+ * @throws {WeightDiffError} NOT_A_MODEL.
+ */
+export function refuseStep({ path, stepIndex }: Checkpoint, role: string | null = null): void {
+  if (stepIndex !== undefined) {
+    const options = { raw: "BASE", chain: "CHAIN", to: "N", tuned: "OUT" };
+    throw new WeightDiffError(
+      "NOT_A_MODEL",
+      `${role === null ? "" : `${role} `}${path}: not a model but one step of a chain of updates: ${stepIndex} has a delta_encoding`,
+      undefined,
+      { advice: [{ to: "make the model of its version", command: "chain-materialize", options }] },
+    );
+  }
+}
+
 /** Reads norm weights only if nothing else tells. @throws {WeightDiffError} IO. */
 export async function identify(
   checkpoint: Checkpoint,

@@ -1,6 +1,6 @@
 /**
  * `model.safetensors.index.json` and `pytorch_model.bin.index.json`: which shard holds which tensor. Written as by transformers'
- * save_pretrained (json.dumps, indent 2, sort_keys, trailing newline). When reading, only `weight_map` counts: published files have a
+ * save_pretrained (json.dumps, indent 2, sort_keys, trailing newline). When reading weights, only `weight_map` counts: published files have a
  * wrong, fractional or missing `total_size`, which transformers ignores too.
  */
 import { WeightDiffError } from "../errors.js";
@@ -16,6 +16,8 @@ export interface WeightIndex {
   readonly weightMap: ReadonlyMap<string, string>;
   /** Bytes of all tensors as stated; null if nothing usable is stated. It may be wrong. */
   readonly totalSize: number | null;
+  /** Do its files hold payloads of an update, and not weights (docs/chains.md 1)? */
+  readonly isUpdate: boolean;
 }
 
 /** @throws {WeightDiffError} FORMAT_INVALID, also for a shard that is not a bare file name; LIMIT */
@@ -30,12 +32,12 @@ export function parseWeightIndex(text: string | Uint8Array, fileName: string): W
   const budget = headerBudget();
   // One string for each file, and not for each tensor.
   const shards = new Map<string, string>();
-  let totalSize: number | null = null;
+  let metadata: Metadata = { totalSize: null, isUpdate: false };
   const fields = new Map<string, () => void>([
     [
       "metadata",
       () => {
-        totalSize = readTotalSize(scanner);
+        metadata = readMetadata(scanner);
       },
     ],
     [
@@ -63,24 +65,28 @@ export function parseWeightIndex(text: string | Uint8Array, fileName: string): W
       { at: { file: fileName } },
     );
   }
-  return { weightMap, totalSize };
+  return { weightMap, ...metadata };
 }
 
-function readTotalSize(scanner: JsonScanner): number | null {
+type Metadata = Pick<WeightIndex, "totalSize" | "isUpdate">;
+
+function readMetadata(scanner: JsonScanner): Metadata {
   if (scanner.peek() !== "{") {
     scanner.skip();
-    return null;
+    return { totalSize: null, isUpdate: false };
   }
   let total: number | null = null;
+  let isUpdate = false;
   scanner.object((key) => {
     if (key === "total_size" && scanner.atNumber()) {
       const value = scanner.number();
       total = Number.isSafeInteger(value) && value >= 0 ? value : null;
     } else {
+      isUpdate ||= key === "delta_encoding";
       scanner.skip();
     }
   });
-  return total;
+  return { totalSize: total, isUpdate };
 }
 
 function readShard(scanner: JsonScanner, tensor: string, fileName: string): string {

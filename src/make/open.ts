@@ -2,6 +2,7 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.js";
 import { configOf, type ModelConfig } from "../checkpoint/config.js";
 import type { Inputs } from "../evidence/guards.js";
+import { markOf, refuseStep } from "../evidence/identify.js";
 import { loadedTie } from "../evidence/ties.js";
 import { refuseUngathered } from "../evidence/ungathered.js";
 import type { Hub } from "../hub/place.js";
@@ -17,7 +18,7 @@ import type { MakingOptions } from "./recipe.js";
 /**
  * Reads headers and configs of both, and brings their tensors under one set of names.
  * @param other what `driver` is.
- * @throws {WeightDiffError} as openCheckpoint and configOf; FORMAT_UNSUPPORTED for quantised weights; USAGE if base and tuned model are the
+ * @throws {WeightDiffError} as openCheckpoint, configOf and refuseStep; FORMAT_UNSUPPORTED for quantised weights; USAGE if base and tuned model are the
  * same files.
  */
 export async function openPair(raw: string, driver: string, other: "diff" | "tuned model", hub: Hub): Promise<Inputs> {
@@ -70,6 +71,10 @@ async function openModel(
   hub: Hub,
 ): Promise<{ readonly checkpoint: Checkpoint; readonly config: ModelConfig | null }> {
   const opened = await openCheckpoint(path, hub);
+  // A compressed step is a compressed diff, too.
+  if (role !== "diff" || markOf(opened) === null) {
+    refuseStep(opened, role);
+  }
   const checkpoint = role === "diff" ? asCoded(opened) : opened;
   const config = await configOf(checkpoint);
   refuseQuantised(checkpoint, role, config);

@@ -8,6 +8,7 @@ import { chainError, versionText } from "../../chain/chain.js";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { widthOf } from "../../engine/job/operand.js";
 import { refuseDiff } from "../../evidence/guards.js";
+import { refuseStep } from "../../evidence/identify.js";
 import type { ChecksumName } from "../../formats/checksum.js";
 import { quote } from "../../formats/quote.js";
 import { refuseNoEncoder } from "../../formats/zstd/encoder.js";
@@ -45,6 +46,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
   const { hub, chain, encoding = "xor", checksum = "xxh3-128", maxShardSize = DEFAULTS.maxShardSize } = options;
   refuseRemote(chain);
   const tuned = await openCheckpoint(options.tuned, hub);
+  refuseStep(tuned, "tuned model");
   refuseDiff("tuned model", tuned, null);
   const next = await nextVersion(options);
   const output = join(chain, `weight_v${versionText(next.number)}`);
@@ -55,6 +57,7 @@ async function makeWith(options: Opened<ChainMakeOptions>): Promise<UpdateReport
     options.onNote?.(`the trainers' readers do not know ${encoding}: only weight-diff reads this step`);
   }
   const raw = await openCheckpoint(options.raw, hub);
+  refuseStep(raw, "base");
   refuseDiff("base", raw, null);
   await refuseSameFiles(raw, tuned);
   refuseUnlike(raw, tuned);

@@ -7,7 +7,7 @@ import { configOf } from "../../checkpoint/config.js";
 import type { TensorJob } from "../../engine/job/job.js";
 import type { Measured } from "../../engine/job/result.js";
 import { WeightDiffError } from "../../errors.js";
-import { identify } from "../../evidence/identify.js";
+import { identify, refuseStep } from "../../evidence/identify.js";
 import { unitCount } from "../../formats/coded/units.js";
 import { dtypeBits, elementCount } from "../../formats/dtype.js";
 import type { Hub } from "../../hub/place.js";
@@ -28,6 +28,7 @@ export async function measureAlone(options: ReportOptions & { readonly hub: Hub 
     throw new WeightDiffError("USAGE", "a diff alone is not applied, so it needs no scheme", "give its base, too");
   }
   const checkpoint = await openCheckpoint(options.path, options.hub);
+  refuseStep(checkpoint);
   const config = await configOf(checkpoint).catch(() => null);
   const { kind, reason } = await identify(checkpoint, config, await soundManifest(checkpoint));
   if (kind !== "diff" && options.ignore?.includes("not-a-diff") !== true) {

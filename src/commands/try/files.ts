@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { configOf } from "../../checkpoint/config.js";
 import { readSettings } from "../../checkpoint/tokenizer.js";
+import { refuseStep } from "../../evidence/identify.js";
 import { sizeOf } from "../../files/small-files.js";
 import type { Hub } from "../../hub/place.js";
 import type { PromptEvidence } from "../../inference/prompts.js";
@@ -10,9 +11,10 @@ import { openTokenizer, type TextTokenizer } from "../../inference/tokenizer.js"
 import { readManifest } from "../../manifest/read.js";
 import { MANIFEST } from "../../output/state.js";
 
-/** As openCheckpoint, except that config and tokenizer of a single file are those beside it. */
+/** As openCheckpoint and refuseStep, except that config and tokenizer of a single file are those beside it. */
 export async function openModelAt(path: string, hub: Hub): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(path, hub);
+  refuseStep(checkpoint);
   const [file] = checkpoint.shards;
   return checkpoint.directory !== null || file === undefined
     ? checkpoint

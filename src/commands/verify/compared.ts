@@ -3,7 +3,7 @@ import { type CheckpointComparison, compareCheckpoints } from "../../check/compa
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/checkpoint.js";
 import { WeightDiffError } from "../../errors.js";
 import { recoverFirst } from "../../evidence/guards.js";
-import { markOf } from "../../evidence/identify.js";
+import { markOf, refuseStep } from "../../evidence/identify.js";
 import type { AddFinding } from "../../finding.js";
 import { quote } from "../../formats/quote.js";
 import type { Hub } from "../../hub/place.js";
@@ -21,6 +21,8 @@ export async function compareWith(
   report: AddFinding,
 ): Promise<CheckpointComparison> {
   const other = await openCheckpoint(against, options.hub);
+  refuseStep(checkpoint);
+  refuseStep(other);
   refuseDifferences(checkpoint, other);
   const comparison = await compareCheckpoints(checkpoint, other, options);
   const alike = new Map<string, string[]>();

@@ -39,7 +39,7 @@ test("takes a total_size that is a float, and ignores one that is not a size", (
 
 test("takes the NaN and Infinity of Python's json for no size", () => {
   const text = '{"metadata": {"total_size": NaN, "loss": -Infinity}, "scale": Infinity, "weight_map": {"a": "1.bin"}}';
-  assert.deepEqual(parse(text), { weightMap: new Map([["a", "1.bin"]]), totalSize: null });
+  assert.deepEqual(parse(text), { weightMap: new Map([["a", "1.bin"]]), totalSize: null, isUpdate: false });
 });
 
 test("takes any tensor name", () => {
