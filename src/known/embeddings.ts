@@ -32,7 +32,7 @@ export const INPUT_EMBEDDING = new RegExp(`(^|\\.)(${INPUTS.join("|")})\\.weight
 /** Output heads. The heads of ModernBERT's decoder, GIT and RWKV are missing: their names (decoder, output, head) may mean anything. */
 export const OUTPUT_EMBEDDING = new RegExp(`(^|\\.)(${OUTPUTS.join("|")})\\.weight$`);
 /** Biases of output heads, with a value for each token: [V], in BART's family [1, V]. */
-const OUTPUT_BIAS = new RegExp(`(^|\\.)((${OUTPUTS.join("|")}|cls\\.predictions)\\.bias|final_logits_bias)$`);
+const OUTPUT_BIAS = new RegExp(`(^|\\.)((${OUTPUTS.join("|")}|predictions)\\.bias|final_logits_bias)$`);
 /** The embedding that encoder and decoder share, see commonEmbedding. */
 const COMMON = /^(\w+\.)?shared\.weight$/;
 /** Embeddings and heads: the only matrices that may have new rows. */
@@ -53,7 +53,7 @@ interface TiedBias {
 }
 
 export const TIED_BIASES: readonly TiedBias[] = [
-  { first: /(^|\.)cls\.predictions\.bias$/, second: /(^|\.)cls\.predictions\.decoder\.bias$/, of: /./ },
+  { first: /(^|\.)predictions\.bias$/, second: /(^|\.)predictions\.decoder\.bias$/, of: /./ },
   {
     first: /(^|\.)lm_head\.bias$/,
     second: /(^|\.)lm_head\.decoder\.bias$/,

@@ -212,9 +212,19 @@ test("BERT's bias is met twice with its matrix, and no other family's", () => {
     return job?.kind === "tensor" ? job.terms.length : 0;
   };
   assert.equal(times("bert.embeddings.word_embeddings.weight", "cls.predictions.bias"), 2);
+  assert.equal(times("albert.embeddings.word_embeddings.weight", "predictions.bias"), 2);
   assert.equal(times("roberta.embeddings.word_embeddings.weight", "lm_head.bias"), 2);
   assert.equal(times("transformer.wte.weight", "lm_head.bias"), 1);
   assert.equal(times("bert.embeddings.word_embeddings.weight", "cls.predictions.transform.dense.bias"), 1);
+});
+
+test("a bias that the base stores under both of its names pairs with a diff that has one", () => {
+  const input: ImaginedTensor = { name: "albert.embeddings.word_embeddings.weight", dtype: "F32", shape: [10, 4] };
+  const bias = (name: string): ImaginedTensor => ({ name, dtype: "F32", shape: [10] });
+  const [first, second] = [bias("predictions.bias"), bias("predictions.decoder.bias")];
+  const made = recoverTied([input, first, second], [input, first]);
+  assert.deepEqual(made.jobs.map(({ name }) => name).sort(), [input.name, first.name]);
+  assert.throws(() => recoverTied([input, first, bias("predictions.other.bias")], [input, first]), WeightDiffError);
 });
 
 test("in an exact diff, tied or not, each tensor pairs with the base's once, under whichever name it is stored", () => {
