@@ -8,7 +8,7 @@ import type { CodedOperand, ComputeDtype, Job, Operand, StoredOperand, TensorJob
 import { isFloatDtype } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
-import { INPUT_EMBEDDING } from "../known/embeddings.js";
+import { INPUT_EMBEDDING, isVocabularyBias } from "../known/embeddings.js";
 import type { NewRows } from "../scheme/axes.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
 import { anyOperand, countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf } from "./operands.js";
@@ -164,8 +164,10 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     tied,
     newRows: new Map(
       pairs.flatMap(({ name, driver: tensor, raw: side }) => {
-        const rows =
-          (tensor.shape[0] ?? 0) - (side?.kind === "stored" ? (side.tensor.shape[0] ?? 0) : (tensor.shape[0] ?? 0));
+        // BART's bias of the head is [1, V].
+        const axis = isVocabularyBias(name, tensor.shape) ? tensor.shape.length - 1 : 0;
+        const own = tensor.shape[axis] ?? 0;
+        const rows = own - (side?.kind === "stored" ? (side.tensor.shape[axis] ?? 0) : own);
         return rows > 0 ? [[name, rows]] : [];
       }),
     ),

@@ -94,7 +94,8 @@ export function recoverText(report: RecoverReport): string {
   }
   lines.push(`  checked  ${checks(report)}`);
   if (report.sums !== null) {
-    lines.push(`  sum      ${sumText(report.sums.withoutInvFreq)}, with inv_freq ${sumText(report.sums.withInvFreq)}`);
+    const [sum, whole] = [sumText(report.sums.withoutInvFreq), sumText(report.sums.withInvFreq)];
+    lines.push(`  sum      ${sum}${whole === sum ? "" : `, with inv_freq ${whole}`}`);
   }
   if (report.sumCheck !== null) {
     const { verdict, expected, found, reason } = report.sumCheck;

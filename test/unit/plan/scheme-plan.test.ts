@@ -317,6 +317,7 @@ test("a head's bias grows with the head: a script that resizes the base gives ne
     const made = plan(scheme, biased(10), biased(11));
     for (const name of ["lm_head.bias", "final_logits_bias", "lm_head.decoder.bias"]) {
       const job = jobOf(made, name);
+      assert.equal(made.newRows.get(name), 1, `${scheme} ${name}`);
       assert.equal(job.blend?.rows, "zero", `${scheme} ${name}`);
       assert.equal(job.start === rawTerm(made, job), into === "raw", `${scheme} ${name}`);
       assert.ok(job.terms.every(({ mean }) => mean === null));
