@@ -139,12 +139,13 @@ async function openAll(way: readonly ListedVersion[]): Promise<readonly Version[
   let next: Promise<Version> | undefined;
   for (const [place, version] of way.entries()) {
     const opening = next ?? version.open();
-    // Its files are read while this version is looked at. What it throws is told in its turn.
+    // Its files are read while this version is looked at. What it throws is told in its turn, and nothing is left under way.
     next = way[place + 1]?.open();
     next?.catch(() => {});
     try {
       opened.push(await opening);
     } catch (error) {
+      await next?.catch(() => {});
       errors.push(faultOf(error));
     }
   }

@@ -1,8 +1,9 @@
 /**
  * The bit census: a fine-tune that was saved in 16 bits is exact in 16 bits again only on the base that its diff was made with. This needs
  * no manifest. The census counts sampled sums of diff and base. A sum also counts as exact if the 16-bit value next to it gives exactly the
- * published difference: a float32 base made the publisher's subtraction round (kernel/fits.ts). The census leaves out sums where the diff or the sum is 0: these are exact on any
- * base, since training changed nothing or a weight was pruned. The thresholds come from trained models (fixtures/trained/README.md).
+ * published difference: a float32 base made the publisher's subtraction round (kernel/fits.ts). The census leaves out sums where the diff or
+ * the sum is 0: these are exact on any base, since training changed nothing or a weight was pruned. The thresholds come from trained models
+ * (fixtures/trained/README.md).
  */
 import { addBits, isNaNBits } from "../kernel/bits.js";
 import { fits, isExact } from "../kernel/fits.js";

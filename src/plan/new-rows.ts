@@ -22,10 +22,16 @@ export function countNewRows(raw: Checkpoint, driver: Checkpoint): number {
   return most;
 }
 
-/** The rows and columns of a tensor with a row for each token. In a bias of the output head, a row is one value. Null for other tensors. */
-function vocabularyOf(name: string, { shape }: StoredTensor): NonNullable<Term["mean"]> | null {
-  const [rows, columns] = isVocabularyBias(name, shape) ? [shape.at(-1), 1] : EMBEDDING.test(name) ? shape : [];
-  return rows === undefined || columns === undefined || shape.length > 2 ? null : { rows, columns };
+/** The rows of a tensor. In a bias of the output head, [V] or [1, V], each value is one. */
+export function rowsOf(name: string, { shape }: Pick<StoredTensor, "shape">): number {
+  return shape.at(isVocabularyBias(name, shape) ? -1 : 0) ?? 0;
+}
+
+/** The rows and columns of a tensor with a row for each token. Null for other tensors. */
+function vocabularyOf(name: string, tensor: StoredTensor): NonNullable<Term["mean"]> | null {
+  const { shape } = tensor;
+  const columns = isVocabularyBias(name, shape) ? 1 : EMBEDDING.test(name) && shape.length === 2 ? shape[1] : undefined;
+  return columns === undefined ? null : { rows: rowsOf(name, tensor), columns };
 }
 
 /** Has the tensor a row for each token, and more rows than raw's? @param by the exact number of further rows; null for any number. */
@@ -58,7 +64,7 @@ export function newRowsOf(
   const [driverRows, driverColumns] = driver.shape;
   const overlap = options.newRows === "overlap";
   if (isVocabularyBias(name, driver.shape) && isGrown(name, driver, raw) && hasZeroBias(options.newRows)) {
-    return { rows: raw.shape.at(-1) ?? 0, columns: 1 };
+    return { rows: rowsOf(name, raw), columns: 1 };
   }
   if (
     (!EMBEDDING.test(name) && options.names?.anyShape !== true) ||

@@ -154,12 +154,12 @@ function changesOf(
   let stated = own.length;
   let [count, bytes, coded] = [0, 0, false];
   for (const step of steps) {
-    const own = step.payloads.bytesOf(name);
-    if (own < 0) {
+    const length = step.payloads.bytesOf(name);
+    if (length < 0) {
       continue;
     }
     count += 1;
-    bytes += own;
+    bytes += length;
     coded ||= step.encoding === "exact-compressed";
     stated += step.payloads.hasSum(name) ? 1 : 0;
     last = step;

@@ -8,9 +8,10 @@ import type { CodedOperand, ComputeDtype, Job, Operand, StoredOperand, TensorJob
 import { isFloatDtype } from "../formats/dtype.js";
 import { rangeLength } from "../formats/tensor-info.js";
 import type { HubFile } from "../hub/place.js";
-import { INPUT_EMBEDDING, isVocabularyBias } from "../known/embeddings.js";
+import { INPUT_EMBEDDING } from "../known/embeddings.js";
 import type { NewRows } from "../scheme/axes.js";
 import { layOut, outputBytes, type PlanShard } from "./layout.js";
+import { rowsOf } from "./new-rows.js";
 import { anyOperand, countRecords, type PlacedRecord, type RecordCount, recordJobs, recordsOf } from "./operands.js";
 import { type DriverRole, INV_FREQ, type ModelKinds, type Pair, type PairingOptions } from "./pair.js";
 import { pairTensors } from "./pairing.js";
@@ -164,10 +165,7 @@ export function buildPlan(raw: Checkpoint, driver: Checkpoint, pairing: PairingO
     tied,
     newRows: new Map(
       pairs.flatMap(({ name, driver: tensor, raw: side }) => {
-        // BART's bias of the head is [1, V].
-        const axis = isVocabularyBias(name, tensor.shape) ? tensor.shape.length - 1 : 0;
-        const own = tensor.shape[axis] ?? 0;
-        const rows = own - (side?.kind === "stored" ? (side.tensor.shape[axis] ?? 0) : own);
+        const rows = side?.kind === "stored" ? rowsOf(name, tensor) - rowsOf(name, side.tensor) : 0;
         return rows > 0 ? [[name, rows]] : [];
       }),
     ),
